@@ -1,0 +1,35 @@
+# Everything runs from .venv, which `make setup` builds; nothing has to be activated or on PATH.
+PYTEST_ARGS ?=
+
+.PHONY: help setup demo test lint bench docs lock clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+
+setup:  ## make .venv from requirements.lock (the targets below do it by themselves)
+	@sh scripts/setup.sh
+
+demo: setup  ## make a small project in demo/ and run its whole pipeline
+	@test -e demo || .venv/bin/imagegate init demo --demo
+	.venv/bin/imagegate run demo/imagegate.yaml
+
+test: lint  ## lint, then run all tests
+	.venv/bin/pytest $(PYTEST_ARGS)
+
+lint: setup  ## check style and types
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy pipeline components scripts
+
+bench: setup  ## measure
+	.venv/bin/python -m benchmarks
+
+docs: setup  ## write docs/configuration.md anew
+	.venv/bin/python -m scripts.document
+
+lock: setup  ## resolve pyproject.toml anew into the lock files (UPGRADE=--upgrade: to newer versions)
+	@UPGRADE=$(UPGRADE) sh scripts/lock.sh
+
+clean:  ## remove what the tools cached; .venv and demo stay
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,147 @@
+"""The data gate: what a data set's manifest must satisfy before anything is trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.gates import Rule, Verdict, judge, number
+from components.labels.weights import class_weights
+
+_NAMED = 5  # how many files or pairs a sentence names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds of the data gate; None turns a rule off.
+
+    Attributes:
+        min_examples: per label in train.
+        min_eval_examples: per label in eval and in test, each.
+        max_ratio: examples of the most frequent label per example of the least frequent one, in train.
+        allow_duplicates_across_splits: whether equal files may be in two splits of a predefined split.
+        max_bad_fraction: quarantined files / all files.
+    """
+
+    min_examples: int | None
+    min_eval_examples: int | None
+    max_ratio: float | None
+    allow_duplicates_across_splits: bool
+    max_bad_fraction: float | None
+
+
+def check(manifest: Mapping[str, Any], limits: Limits, anomalies: Sequence[tuple[str, str]] = ()) -> list[Verdict]:
+    """Judges a data set.
+
+    Args:
+        manifest: see `shards.merge`.
+        limits: the bounds.
+        anomalies: (feature, text) that TensorFlow Data Validation found against the schema.
+
+    Returns:
+        a verdict per rule, label and split; the data set is fit if all passed.
+    """
+    verdicts = list(_files(manifest, limits))
+    verdicts.append(
+        judge(
+            Rule(
+                gate="balance",
+                metric="labels",
+                minimum=2,
+                advice="A classifier needs two; add the folder of another label",
+            ),
+            len(manifest["labels"]),
+            detail=_some(map(repr, manifest["labels"])) if len(manifest["labels"]) < 2 else "",  # noqa: PLR2004
+        )
+    )
+    verdicts += _counts(manifest, limits)
+    for feature, text in anomalies:
+        schema = Rule(gate="balance", metric=f"schema anomalies of feature {feature!r}", maximum=0)
+        verdicts.append(judge(schema, 1, detail=text))
+    return verdicts
+
+
+def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
+    bad = manifest["quarantined"]
+    total = sum(manifest["counts"].values()) + len(bad)
+    if total == 0:
+        rule = Rule(gate="balance", metric="images", minimum=1, advice="Check data.root and that the export has run")
+        yield judge(rule, 0)
+        return
+    if limits.max_bad_fraction is not None:
+        rule = Rule(
+            gate="balance",
+            metric="share of quarantined files",
+            maximum=limits.max_bad_fraction,
+            advice="Repair or remove them, or raise data.max_bad_fraction",
+        )
+        named = f"{len(bad)} of {total} files, {_some(q['path'] + ' (' + q['reason'] + ')' for q in bad)}" if bad else ""
+        yield judge(rule, len(bad) / total, detail=named)
+    conflicts = manifest["conflicts"]
+    rule = Rule(
+        gate="balance",
+        metric="equal files under different labels",
+        maximum=0,
+        advice="Keep the file under the label that is right",
+    )
+    yield judge(rule, len(conflicts), detail=_some(f"{' = '.join(c['paths'])}" for c in conflicts))
+    if not limits.allow_duplicates_across_splits:
+        leaks = manifest["leaks"]
+        rule = Rule(
+            gate="balance",
+            metric="equal files in different splits",
+            maximum=0,
+            advice="Keep one of them, or set balance.allow_duplicates_across_splits",
+        )
+        yield judge(rule, len(leaks), detail=_some(f"{' = '.join(c['paths'])}" for c in leaks))
+
+
+def _counts(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
+    counts: Mapping[str, Mapping[str, int]] = manifest["label_counts"]
+    least = {"train": limits.min_examples, "eval": limits.min_eval_examples, "test": limits.min_eval_examples}
+    advice = {
+        "train": "Add images, drop the label, or lower balance.min_examples",
+        "eval": "Add images, raise data.split.eval, or lower balance.min_eval_examples",
+        "test": "Add images, raise data.split.test, or lower balance.min_eval_examples",
+    }
+    for split, minimum in least.items():
+        if minimum is None:
+            continue
+        for label, by_split in counts.items():
+            rule = Rule(
+                gate="balance", metric=f"examples in {split}", label=label, minimum=minimum, advice=advice[split]
+            )
+            yield judge(rule, by_split[split])
+    train = {label: by_split["train"] for label, by_split in counts.items()}
+    if limits.max_ratio is not None and train and max(train.values()) > 0:
+        most, fewest = max(train, key=train.__getitem__), min(train, key=train.__getitem__)
+        rule = Rule(
+            gate="balance",
+            metric="ratio of the most to the least frequent label in train",
+            maximum=limits.max_ratio,
+            advice="Add images of the rare label, or raise balance.max_ratio",
+        )
+        ratio = train[most] / train[fewest] if train[fewest] else float("inf")
+        yield judge(rule, ratio, detail=f"{most!r} has {number(train[most])}, {fewest!r} has {number(train[fewest])}")
+
+
+def weights(manifest: Mapping[str, Any]) -> dict[str, float]:
+    """Median-frequency weight of every label over the train split; see `labels.weights`."""
+    train = [by_split["train"] for by_split in manifest["label_counts"].values()]
+    return dict(zip(manifest["labels"], class_weights(train).tolist(), strict=True))
+
+
+def _some(items: Iterable[str]) -> str:
+    """The first few, and how many more."""
+    listed = list(items)
+    more = len(listed) - _NAMED
+    return ", ".join(listed[:_NAMED]) + (f", and {more} more" if more > 0 else "")
+
+
+def empty_splits(manifest: Mapping[str, Any]) -> list[Verdict]:
+    """A verdict per split: none may be without any image, whatever the limits are."""
+    return [
+        judge(Rule(gate="balance", metric=f"images in {split}", minimum=1, advice=f"Add images or raise data.split.{split}"), n)
+        for split, n in manifest["counts"].items()
+    ]

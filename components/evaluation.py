@@ -1,0 +1,218 @@
+"""The model gate's numbers through TFMA: one metric that yields them all, and how TFMA calls our models.
+
+This module is the Evaluator's user module: TFMA imports it by name, in workers too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.api import types as tfma_types
+from tensorflow_model_analysis.extractors import extractor as tfma_extractor
+from tensorflow_model_analysis.metrics import metric_types, metric_util
+from tensorflow_model_analysis.proto import config_pb2
+
+from components import features, metrics, progress, serving
+
+CANDIDATE, BASELINE = "candidate", "baseline"
+# TFMA's batches grow to hundreds; decoded at once, that many photos would set the peak of memory.
+_BATCH = 32
+
+
+def eval_config(
+    labels: Sequence[str], slices: Iterable[Sequence[str]], *, has_baseline: bool
+) -> config_pb2.EvalConfig:
+    """What TFMA computes: every metric of `components.metrics`, overall and by slice, for one or two models.
+
+    Args:
+        labels: the K label names in the order of the model's outputs.
+        slices: each the columns of one cross; names as in `features.SLICES`.
+        has_baseline: whether a served model is evaluated beside the candidate.
+    """
+    config = config_pb2.EvalConfig()
+    for name in (CANDIDATE, BASELINE) if has_baseline else (CANDIDATE,):
+        config.model_specs.add(
+            name=name,
+            is_baseline=name == BASELINE,
+            signature_name=serving.EVALUATE,
+            label_key=features.LABEL,
+            prediction_key=serving.PROBABILITIES,
+        )
+    config.slicing_specs.add()  # all examples
+    for columns in slices:
+        config.slicing_specs.add(feature_keys=[features.SLICES[c] for c in columns])
+    metric = config_pb2.MetricConfig(class_name=SingleLabelMetrics.__name__, module=__name__)
+    metric.config = _to_json({"labels": list(labels)})
+    config.metrics_specs.add().metrics.append(metric)
+    return config
+
+
+def results(folder: str, model_name: str) -> list[tuple[dict[str, str], dict[str, Any]]]:
+    """TFMA's numbers for one model: (slice column -> value, metric key -> value) for each slice; {} is all examples.
+
+    `metrics.CONFUSION` is a list of K lists.
+    """
+    column_of = {feature: column for column, feature in features.SLICES.items()}
+    read = []
+    for record in tfma.load_metrics(folder):
+        where = {}
+        for part in record.slice_key.single_slice_keys:
+            value = getattr(part, part.WhichOneof("kind"))
+            where[column_of[part.column]] = value.decode() if isinstance(value, bytes) else str(value)
+        numbers = {
+            m.key.name: _value(m.value) for m in record.metric_keys_and_values if m.key.model_name in (model_name, "")
+        }
+        read.append((where, numbers))
+    return sorted(read, key=lambda r: (len(r[0]), sorted(r[0].items())))
+
+
+def _value(value: Any) -> Any:
+    kind = value.WhichOneof("type")
+    if kind == "double_value":
+        return value.double_value.value
+    if kind == "array_value":
+        cells = np.array(value.array_value.float64_values or value.array_value.float32_values)
+        return cells.reshape(list(value.array_value.shape)).tolist()
+    return math.nan
+
+
+class SingleLabelMetrics(metric_types.Metric):
+    """Every metric of `components.metrics` from one accumulator per slice.
+
+    Args:
+        labels: the K label names in the order of the model's outputs.
+        name: TFMA's name for the whole; the metrics keep their own.
+    """
+
+    def __init__(self, labels: list[str], name: str = "single_label") -> None:
+        super().__init__(metric_util.merge_per_key_computations(_computations), labels=labels, name=name)
+
+
+def _computations(
+    labels: list[str],
+    name: str | None = None,  # noqa: ARG001  TFMA passes its config on
+    eval_config: config_pb2.EvalConfig | None = None,  # noqa: ARG001
+    model_name: str = "",
+    output_name: str = "",
+    example_weighted: bool = False,  # noqa: ARG001
+) -> list[metric_types.MetricComputation]:
+    # `example_weighted=None` is how TFMA's own tools look metrics up.
+    keys = [metric_types.MetricKey(n, model_name, output_name, example_weighted=None) for n in metrics.names(labels)]
+    rows = _Rows(labels, model_name)
+    return [metric_types.MetricComputation(keys=keys, preprocessors=[rows], combiner=_Combine(labels, keys))]
+
+
+class _Rows(metric_types.Preprocessor):
+    """Makes each example one small float32 row, once for all slices; nothing else of it is kept."""
+
+    def __init__(self, labels: Sequence[str], model_name: str) -> None:
+        super().__init__(name=f"imagegate_rows_{model_name}")
+        self._index = {label: i for i, label in enumerate(labels)}
+        self._model_name = model_name
+
+    def process(self, extracts: Mapping[str, Any]) -> Iterator[metrics.Row]:
+        truth = np.asarray(_of_model(extracts[tfma.LABELS_KEY], self._model_name)).ravel()[0]
+        name = truth.decode() if isinstance(truth, bytes) else str(truth)
+        probabilities = np.asarray(_of_model(extracts[tfma.PREDICTIONS_KEY], self._model_name), np.float32).ravel()
+        if len(probabilities) != len(self._index):
+            raise ValueError(
+                f"model {self._model_name!r} gives {len(probabilities)} probabilities, there are {len(self._index)} labels"
+            )
+        yield metrics.row(self._index[name], probabilities)
+
+
+def _of_model(value: Any, model_name: str) -> Any:
+    """TFMA nests by model name, and predictions by output, where there are several."""
+    for part in (model_name, serving.PROBABILITIES):
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+    return value
+
+
+class _Combine(beam.CombineFn):
+    def __init__(self, labels: Sequence[str], keys: Sequence[metric_types.MetricKey]) -> None:
+        self._labels, self._keys = list(labels), list(keys)
+
+    def create_accumulator(self) -> metrics.Accumulator:
+        return metrics.Accumulator(len(self._labels))
+
+    def add_inputs(self, accumulator: metrics.Accumulator, rows: Iterable[metrics.Row]) -> metrics.Accumulator:
+        accumulator.add(list(rows))
+        return accumulator
+
+    def add_input(self, accumulator: metrics.Accumulator, row: metrics.Row) -> metrics.Accumulator:
+        return self.add_inputs(accumulator, [row])
+
+    def merge_accumulators(self, accumulators: Iterable[metrics.Accumulator]) -> metrics.Accumulator:
+        total = self.create_accumulator()
+        total.merge(accumulators)
+        return total
+
+    def extract_output(self, accumulator: metrics.Accumulator) -> dict[metric_types.MetricKey, Any]:
+        numbers = accumulator.result(self._labels)
+        return {key: numbers[key.name] for key in self._keys}
+
+
+# What TFX's Evaluator looks up in its user module, by name.
+
+
+def custom_eval_shared_model(
+    eval_saved_model_path: str, model_name: str, eval_config: config_pb2.EvalConfig, **kwargs: Any
+) -> Any:
+    """The model as TFMA loads it, with signatures that are called by keyword."""
+    return tfma.default_eval_shared_model(
+        eval_saved_model_path,
+        model_name=model_name,
+        eval_config=eval_config,
+        include_default_metrics=False,
+        custom_model_loader=tfma_types.ModelLoader(
+            lambda: _Model(eval_saved_model_path), tags=[tf.saved_model.SERVING]
+        ),
+        **kwargs,
+    )
+
+
+def custom_extractors(eval_shared_model: Any, eval_config: config_pb2.EvalConfig, tensor_adapter_config: Any) -> list:
+    """TFMA's own extractors behind one that bounds the batches."""
+    stock = tfma.default_extractors(
+        eval_shared_model=eval_shared_model, eval_config=eval_config, tensor_adapter_config=tensor_adapter_config
+    )
+    return [tfma_extractor.Extractor("BoundBatches", beam.FlatMap(_bounded)), *stock]
+
+
+def _bounded(extracts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
+    for start in range(0, batch.num_rows, _BATCH):
+        part = batch.slice(start, _BATCH)
+        yield {**extracts, tfma.ARROW_RECORD_BATCH_KEY: part}
+        progress.report("evaluated", part.num_rows, None, "add")
+
+
+class _Model:
+    def __init__(self, path: str) -> None:
+        self._model = tf.saved_model.load(path)  # keeps the variables that the signatures use
+        self.signatures = {name: _by_keyword(fn) for name, fn in self._model.signatures.items()}
+
+
+class _by_keyword:  # noqa: N801  stands for a function
+    """TFMA calls signatures positionally; TensorFlow then formats the whole batch into an error before it falls back."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self._fn = fn
+        self.structured_input_signature = fn.structured_input_signature  # type: ignore[attr-defined]
+        self._names = list(self.structured_input_signature[1])
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._fn(**kwargs, **dict(zip(self._names, args, strict=False)))
+
+
+def _to_json(value: Any) -> str:
+    import json
+
+    return json.dumps(value)

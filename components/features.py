@@ -1,0 +1,48 @@
+"""Every feature name, once, and the record's form on disk: a tf.Example of these features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from components.images import Checked
+
+IMAGE = "image/encoded"  # bytes: what images.decode takes
+PATH = "image/path"  # bytes: relative to data.root, for people
+SHA256 = "image/sha256"  # bytes: hexadecimal, of the file as it was found
+FORMAT = "image/format"  # bytes: of IMAGE
+WIDTH = "image/width"  # int64: pixels, upright
+HEIGHT = "image/height"  # int64
+LABEL = "label"  # bytes: the label's name
+
+# What Transform makes of LABEL.
+ONE_HOT = "label/one_hot"  # float32 [K]
+LABEL_WEIGHTS = "label/weights"  # float32 [K], the same row for every example
+
+# Names that a user may slice the evaluation by, and the feature behind each.
+SLICES = {"label": LABEL, "format": FORMAT}
+
+
+def to_example(path: str, sha256: str, image: Checked, labels: tuple[str, ...]) -> bytes:
+    """One image as a serialised tf.Example; the same input gives the same bytes."""
+    import tensorflow as tf
+
+    def text(*values: str | bytes) -> tf.train.Feature:
+        raw = [v if isinstance(v, bytes) else v.encode("utf-8", "surrogateescape") for v in values]
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=raw))
+
+    def number(value: int) -> tf.train.Feature:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    feature = {
+        IMAGE: text(image.encoded),
+        PATH: text(path),
+        SHA256: text(sha256),
+        FORMAT: text(image.format),
+        WIDTH: number(image.width),
+        HEIGHT: number(image.height),
+        LABEL: text(*labels),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    serialised: bytes = example.SerializeToString(deterministic=True)
+    return serialised

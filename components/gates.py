@@ -1,0 +1,134 @@
+"""The judge of both gates: rules and numbers in, verdicts in words out. A pure function, so the words are the same everywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One bound on one number.
+
+    Attributes:
+        gate: "balance", "evaluation" or "serving".
+        metric: what is bounded, in the words of the configuration ("recall", "examples in train").
+        label: name of the label it is about, or None: the whole.
+        slice: column -> value it is about, or None: all examples.
+        minimum, maximum: inclusive bounds, or None.
+        max_drop: how far below the baseline's value it may be (above, where smaller is better), or None.
+        smaller_is_better: for `max_drop`.
+        advice: what to do when it fails.
+    """
+
+    gate: str
+    metric: str
+    label: str | None = None
+    slice: Mapping[str, str] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    max_drop: float | None = None
+    smaller_is_better: bool = False
+    advice: str = ""
+
+    def text(self) -> str:
+        """The rule as a formula: "recall >= 0.5"."""
+        bounds = []
+        if self.minimum is not None:
+            bounds.append(f"{self.metric} >= {number(self.minimum)}")
+        if self.maximum is not None:
+            bounds.append(f"{self.metric} <= {number(self.maximum)}")
+        if self.max_drop is not None:
+            sign, order = ("+", "<=") if self.smaller_is_better else ("-", ">=")
+            bounds.append(f"{self.metric} {order} served model's {sign} {number(self.max_drop)}")
+        return " and ".join(bounds)
+
+    def subject(self) -> str:
+        """What the rule is about: "recall of label 'cat' where camera=night"."""
+        return (
+            self.metric
+            + (f" of label {self.label!r}" if self.label is not None else "")
+            + (" where " + " and ".join(f"{k}={v}" for k, v in self.slice.items()) if self.slice else "")
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """How one rule came out; `reason` is a sentence for people. The fields are those of summary.json's `gates`."""
+
+    gate: str
+    rule: str
+    label: str | None
+    slice: dict[str, str] | None
+    value: float | None
+    passed: bool
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object of plain values."""
+        return asdict(self)
+
+
+def judge(
+    rule: Rule, value: float | None, *, examples: float | None = None, baseline: float | None = None, detail: str = ""
+) -> Verdict:
+    """Compares one number with its rule.
+
+    Args:
+        rule: what must hold.
+        value: the number, or None where there is none (a slice or label without examples). None and NaN fail.
+        examples: how many examples it rests on, if known; told to the reader.
+        baseline: the served model's number; None where no model is served, and then `max_drop` holds. NaN fails it.
+        detail: more words for the reason, e.g. the files it is about.
+    """
+    subject = rule.subject()
+    resting = f" ({number(examples)} example{'' if examples == 1 else 's'})" if examples is not None else ""
+    problems = []
+    if value is None or math.isnan(value):
+        missing = "there is no example to compute it from" if not examples else "it is not a number"
+        problems.append(f"{subject} cannot be judged: {missing}; expected {rule.text()}")
+    else:
+        told = f"{subject} is {number(value)}{resting}"
+        if rule.minimum is not None and not value >= rule.minimum:
+            problems.append(f"{told}, below the minimum {number(rule.minimum)}")
+        if rule.maximum is not None and not value <= rule.maximum:
+            problems.append(f"{told}, above the maximum {number(rule.maximum)}")
+        if rule.max_drop is not None and baseline is not None:
+            drop = value - baseline if rule.smaller_is_better else baseline - value
+            # Both sides are rounded sums of few terms: a drop of exactly the bound must not fail by 1e-17.
+            if not drop <= rule.max_drop + 1e-12:
+                problems.append(
+                    f"{told}, worse than the served model's {number(baseline)} by {number(drop)}; "
+                    f"allowed are {number(rule.max_drop)}"
+                )
+    passed = not problems
+    reason = "; ".join(problems) if problems else f"{subject} is {number(value)}{resting}: {rule.text()}"
+    if detail:
+        reason += f": {detail}"
+    if problems and rule.advice:
+        reason += f". {rule.advice}"
+    return Verdict(
+        gate=rule.gate,
+        rule=rule.text(),
+        label=rule.label,
+        slice=dict(rule.slice) if rule.slice else None,
+        value=None if value is None or math.isnan(value) else float(value),
+        passed=passed,
+        reason=reason,
+    )
+
+
+def number(value: float | None) -> str:
+    """A number for people: 12, 0.31, 1,234; four significant digits."""
+    if value is None:
+        return "nothing"
+    if value == int(value) if math.isfinite(value) else False:
+        return f"{int(value):,}"
+    return f"{value:.4g}"
+
+
+def failed(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Those that did not pass, in order."""
+    return [v for v in verdicts if not v.passed]

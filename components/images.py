@@ -1,0 +1,227 @@
+"""One image: `check` proves at ingest that it can be decoded, `decode` turns it into pixels for everyone after.
+
+`decode` is the only way from bytes to pixels for training, evaluation and serving. `check` makes sure that what it
+will see decodes to the pixels that the file means: whatever TensorFlow decodes to other pixels by itself is
+re-encoded here once, the rest is kept byte for byte.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageOps
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "MPO")
+
+# The limit is ours, read from the header and given per call; Pillow's is one global number for the process.
+Pillow.MAX_IMAGE_PIXELS = None
+
+# Odd metadata is not the user's problem; whether the pixels decode is. (catch_warnings is not safe in threads.)
+warnings.filterwarnings("ignore", module=r"PIL\..*")
+
+_ORIENTATION = 0x0112  # EXIF tag
+_WHITE = (255, 255, 255, 255)
+# A JPEG decoder that runs out of bytes guesses the rest; TensorFlow's refuses. Real files may have a few bytes behind.
+_JPEG_END, _JPEG_TAIL = b"\xff\xd9", 64
+
+
+class BadImage(ValueError):
+    """This file is no usable image; the message is the reason, without the file's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An image that decodes.
+
+    Attributes:
+        encoded: what to store: the bytes given, or a PNG (8-bit RGB) of the same pixels.
+        format: of `encoded`: "jpeg", "png", "bmp" or "webp".
+        width, height: pixels, upright.
+        changed: why the bytes were re-encoded ("EXIF orientation 6", "palette", …), or "".
+    """
+
+    encoded: bytes
+    format: str
+    width: int
+    height: int
+    changed: str = ""
+
+
+def max_file_bytes(max_pixels: int) -> int:
+    """Largest file that can hold `max_pixels`: uncompressed 16-bit RGBA and 1 MiB of everything else."""
+    return 8 * max_pixels + (1 << 20)
+
+
+def check(data: bytes, max_pixels: int) -> Checked:
+    """Fully decodes an encoded image once and returns what to store of it.
+
+    Args:
+        data: the file's content; untrusted.
+        max_pixels: larger images are refused from their header, before any pixel is decoded.
+
+    Raises:
+        BadImage: empty, of no known format, too large, broken or truncated.
+    """
+    if not data:
+        raise BadImage("empty file")
+    if len(data) > max_file_bytes(max_pixels):
+        raise BadImage(f"{len(data):,} bytes are more than an image of {max_pixels:,} pixels needs")
+    try:
+        return _check(data, max_pixels)
+    except BadImage:
+        raise
+    except Pillow.UnidentifiedImageError:
+        raise BadImage(f"no image of a known format ({', '.join(FORMATS)})") from None
+    except MemoryError:
+        raise BadImage("decoding it needs more memory than there is") from None
+    except Exception as error:  # noqa: BLE001  hostile bytes make decoders raise anything
+        raise BadImage(f"cannot be decoded: {error or type(error).__name__}") from error
+
+
+def _check(data: bytes, max_pixels: int) -> Checked:
+    with Pillow.open(io.BytesIO(data), formats=FORMATS) as image:
+        width, height = image.size
+        if width < 1 or height < 1:
+            raise BadImage(f"{width} x {height} pixels")
+        if width * height > max_pixels:
+            raise BadImage(f"{width:,} x {height:,} pixels are more than data.max_pixels ({max_pixels:,})")
+        reason = _why_reencode(image, data)
+        if not reason:
+            if image.format == "JPEG":  # reads every byte but skips most of the inverse transform: half the cost
+                image.draft("L", (max(1, width // 8), max(1, height // 8)))
+            image.load()
+            return Checked(data, (image.format or "").lower(), width, height)
+        rgb = _to_rgb(image)
+        out = io.BytesIO()
+        rgb.save(out, "PNG", compress_level=1)
+        return Checked(out.getvalue(), "png", rgb.width, rgb.height, reason)
+
+
+def _why_reencode(image: Pillow.Image, data: bytes) -> str:
+    """What keeps `decode` from seeing this file's pixels as they are meant, or ""."""
+    kind = image.format
+    if kind in ("TIFF", "MPO", "GIF"):
+        return kind
+    if getattr(image, "n_frames", 1) > 1:
+        return f"animated {kind}"
+    if image.mode == "P":
+        return "palette"
+    if image.mode == "CMYK":
+        return "CMYK"
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return "alpha"
+    if kind == "PNG" and data[24] != 8:  # bit depth in the header chunk
+        return f"{data[24]} bit"
+    if image.mode not in ("RGB", "L") or (kind in ("BMP", "WEBP") and image.mode != "RGB"):
+        return f"mode {image.mode}"
+    if kind == "BMP" and int.from_bytes(data[28:30], "little") != 24:
+        return "BMP of other than 24 bit"
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001  unreadable EXIF states no orientation
+        orientation = 1
+    if orientation in range(2, 9):
+        return f"EXIF orientation {orientation}"
+    if kind == "JPEG" and _JPEG_END not in data[-_JPEG_TAIL:]:
+        return "no end marker"
+    return ""
+
+
+def _to_rgb(image: Pillow.Image) -> Pillow.Image:
+    """The first frame, upright, 8-bit RGB, alpha laid over white."""
+    image.load()
+    try:
+        image = ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001, S110  unreadable EXIF states no orientation
+        pass
+    if image.mode.startswith("I;16"):
+        # The high byte, as PNG decoders strip 16 bit; Pillow's own conversion clips at 255 instead.
+        image = Pillow.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        image = _from_wide(image)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        front = image.convert("RGBA")
+        image = Pillow.alpha_composite(Pillow.new("RGBA", front.size, _WHITE), front)
+    return image.convert("RGB")
+
+
+def _from_wide(image: Pillow.Image) -> Pillow.Image:
+    """32-bit grey levels that fit in 16 bit (how some 16-bit files are opened); else there is no known range."""
+    pixels = np.asarray(image)
+    if image.mode == "F" or pixels.min() < 0 or pixels.max() > 0xFFFF:
+        raise BadImage(f"32-bit pixels (mode {image.mode}) have no stated range; convert it to 8 or 16 bit")
+    return Pillow.fromarray((pixels >> 8).astype(np.uint8))
+
+
+def decode(encoded: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Decodes and resizes one image; TensorFlow graph code.
+
+    A JPEG much larger than `size` is decoded at the smallest of the DCT's scales (1/2, 1/4, 1/8) that is no smaller
+    than `size`, which costs less and averages pixels instead of skipping them.
+
+    Args:
+        encoded: scalar string: JPEG, PNG, BMP, GIF (first frame) or WebP.
+        size: height and width in pixels of the result.
+
+    Returns:
+        uint8 [height, width, 3], RGB, alpha laid over white.
+
+    Raises:
+        InvalidArgumentError: at run time, where `encoded` is no such image.
+    """
+    import tensorflow as tf
+
+    def jpeg() -> tf.Tensor:
+        shape = tf.io.extract_jpeg_shape(encoded)
+        scale = tf.minimum(shape[0] // size[0], shape[1] // size[1])
+        index = tf.searchsorted([2, 4, 8], [scale], side="right")[0]
+
+        # Pillow's decoder uses this transform; TensorFlow's default is a faster, coarser one.
+        def at(ratio: int):  # type: ignore[no-untyped-def]
+            return lambda: tf.io.decode_jpeg(encoded, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
+
+        return tf.switch_case(index, [at(1), at(2), at(4), at(8)])
+
+    def png() -> tf.Tensor:
+        rgba = tf.cast(tf.io.decode_png(encoded, channels=4), tf.int32)
+        alpha = rgba[..., 3:]
+        over_white = rgba[..., :3] * alpha + 255 * (255 - alpha)
+        return tf.cast((over_white + 127) // 255, tf.uint8)
+
+    def other() -> tf.Tensor:
+        pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        # An animated or WebP image comes with a leading dimension of frames.
+        return tf.cond(tf.rank(pixels) > 3, lambda: pixels[0], lambda: pixels)  # noqa: PLR2004
+
+    is_png = tf.strings.substr(encoded, 0, 4) == b"\x89PNG"
+    pixels = tf.cond(tf.io.is_jpeg(encoded), jpeg, lambda: tf.cond(is_png, png, other))
+    pixels.set_shape([None, None, 3])
+    return _resize(pixels, size)
+
+
+def _resize(pixels: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """uint8 [h, w, 3] -> uint8 [*size, 3], bilinear; averages where it shrinks by 2 or more."""
+    import tensorflow as tf
+
+    shape = tf.shape(pixels)
+
+    def resized(antialias: bool):  # type: ignore[no-untyped-def]
+        def run() -> tf.Tensor:
+            result = tf.image.resize(pixels, size, antialias=antialias)
+            return tf.cast(tf.clip_by_value(tf.round(result), 0, 255), tf.uint8)
+
+        return run
+
+    same = tf.reduce_all(shape[:2] == size)
+    shrinks = tf.reduce_any(shape[:2] >= 2 * tf.constant(size))
+    result = tf.cond(same, lambda: pixels, lambda: tf.cond(shrinks, resized(True), resized(False)))
+    result.set_shape([*size, 3])
+    return result

@@ -1,0 +1,136 @@
+"""Backbone + head. `keras` and `keras.ops` only, so the same code runs on every Keras backend."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import keras
+
+from components.errors import ConfigError
+from components.labels import single
+
+_CHANNELS = 3
+_MAP_RANK = 4  # feature maps: [batch, height, width, channels]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One network in the three forms that training and serving use; the layers are shared.
+
+    Attributes:
+        extractor: images float32 [batch, H, W, 3] in 0-255 -> pooled features [batch, F].
+        head: pooled features [batch, F] -> logits float32 [batch, K].
+        model: images uint8 [batch, H, W, 3] -> logits; augments while training only.
+        pretrained: the backbone knows something.
+    """
+
+    extractor: keras.Model
+    head: keras.Model
+    model: keras.Model
+    pretrained: bool
+
+
+def build(
+    backbone: str, *, weights: str | None, image_size: tuple[int, int], classes: int, augment: bool, seed: int
+) -> Parts:
+    """Builds the network.
+
+    Args:
+        backbone: "small", a name of keras.applications, or the path of a `.keras` file.
+        weights: "imagenet" or None, for keras.applications.
+        image_size: height and width in pixels.
+        classes: number of labels, K.
+        augment: whether training sees randomly changed images.
+        seed: of the augmentation.
+
+    Raises:
+        ConfigError: no such backbone, or one that does not map RGB images to feature maps.
+    """
+    pretrained = backbone != "small" and (backbone.endswith(".keras") or weights is not None)
+    images = keras.Input((*image_size, _CHANNELS), name="pixels")
+    maps = _small(images) if backbone == "small" else _pretrained(backbone, weights, images, frozen=pretrained)
+    pooled = keras.layers.GlobalAveragePooling2D(dtype="float32")(maps)
+    extractor = keras.Model(images, pooled, name="extractor")
+
+    features = keras.Input(extractor.output_shape[1:], name="features")
+    head = keras.Model(features, single.head(features, classes), name="head")
+
+    encoded = keras.Input((*image_size, _CHANNELS), dtype="uint8", name="images")
+    x = keras.ops.cast(encoded, "float32")
+    if augment:
+        x = _augmentation(seed)(x)
+    return Parts(extractor, head, keras.Model(encoded, head(extractor(x)), name="imagegate"), pretrained)
+
+
+def _small(images: keras.KerasTensor) -> keras.KerasTensor:
+    """Two 3x3 convolutions and a halving per block, up to four blocks or until the maps are 4 pixels wide."""
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
+    height, width = images.shape[1:3]
+    if min(height, width) >= 96:  # noqa: PLR2004  full-resolution convolutions of a photo cost most and see least
+        x = keras.layers.Conv2D(32, 5, strides=2, padding="same", use_bias=False)(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+    for filters in (32, 64, 128, 256):
+        if filters > 32 and min(x.shape[1:3]) < 8:  # noqa: PLR2004
+            break
+        for _ in range(2):
+            x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+            # The default momentum of 0.99 takes hundreds of steps to forget the start; small data sets have fewer.
+            x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+        x = keras.layers.MaxPooling2D(padding="same")(x)
+    return x
+
+
+def _pretrained(backbone: str, weights: str | None, images: keras.KerasTensor, *, frozen: bool) -> keras.KerasTensor:
+    if backbone.endswith(".keras"):
+        network, x = _from_file(backbone), images
+    else:
+        network, x = _from_applications(backbone, weights, images)
+    # Batch statistics of small batches would wreck those of ImageNet; `training=False` keeps them, the weights
+    # stay trainable.
+    return network(x, training=False) if frozen else network(x)
+
+
+def _from_file(path: str) -> keras.Model:
+    try:
+        network = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # noqa: BLE001  the loader raises anything, and the file is the user's
+        raise ConfigError(f"training.backbone: {path} cannot be loaded: {error}") from error
+    shape_in, shape_out = network.input_shape, network.output_shape
+    if not isinstance(shape_out, tuple) or len(shape_out) != _MAP_RANK or shape_in[-1] != _CHANNELS:
+        raise ConfigError(
+            f"training.backbone: {path} maps {shape_in} to {shape_out}; "
+            "expected RGB images (batch, height, width, 3) to feature maps (batch, height, width, channels)"
+        )
+    return network
+
+
+def _from_applications(
+    name: str, weights: str | None, images: keras.KerasTensor
+) -> tuple[keras.Model, keras.KerasTensor]:
+    factory = getattr(keras.applications, name, None)
+    if factory is None or not callable(factory):
+        known = sorted(n for n in dir(keras.applications) if n[0].isupper())
+        raise ConfigError(
+            f"training.backbone: {name!r} is neither small, nor a .keras file, nor in keras.applications; "
+            f"there are {', '.join(known)}"
+        )
+    try:
+        network = factory(include_top=False, weights=weights, input_shape=tuple(images.shape[1:]))
+    except Exception as error:  # noqa: BLE001  no network, no such size: the reason is in its text
+        raise ConfigError(f"training.backbone: {name} with weights {weights} cannot be built: {error}") from error
+    # Each family brings its own normalisation, in the module that defines it.
+    return network, sys.modules[factory.__module__].preprocess_input(images)
+
+
+def _augmentation(seed: int) -> keras.Sequential:
+    """Changes that leave a photo's label as it is."""
+    return keras.Sequential(
+        [
+            keras.layers.RandomFlip("horizontal", seed=seed),
+            keras.layers.RandomTranslation(0.1, 0.1, fill_mode="reflect", seed=seed + 1),
+            keras.layers.RandomZoom((-0.15, 0.1), fill_mode="reflect", seed=seed + 2),
+            keras.layers.RandomContrast(0.2, value_range=(0, 255), seed=seed + 3),
+        ],
+        name="augmentation",
+    )

@@ -1,0 +1,31 @@
+"""Transform's preprocessing_fn: label names -> one-hot rows, label counts -> weights. No image bytes anywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from components import features
+from components.labels import single, weights
+
+
+def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
+    """Encodes labels and computes their weights over the train split.
+
+    Args:
+        inputs: `features.LABEL`, string [batch].
+        custom_config: `labels`, the label names in the order of the model's outputs.
+
+    Returns:
+        `features.ONE_HOT`, float32 [batch, K]; `features.LABEL_WEIGHTS`, float32 [batch, K], the same row throughout.
+    """
+    names = custom_config["labels"]
+    one_hot = single.encode(inputs[features.LABEL], names)
+    counts = tft.sum(tf.cast(one_hot, tf.int64), reduce_instance_dims=False)
+    row = tf.cast(weights.class_weights(counts, xp=tf.experimental.numpy), tf.float32)
+    return {
+        features.ONE_HOT: one_hot,
+        features.LABEL_WEIGHTS: tf.broadcast_to(row, tf.shape(one_hot)),
+    }

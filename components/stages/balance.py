@@ -1,0 +1,75 @@
+"""ClassBalance: the data gate. Refuses the run, with sentences, or lets it pass and records what was counted."""
+
+import json
+import os
+
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.utils import io_utils
+
+from components import balance, shards
+from components.errors import DataRejected, ImagegateError
+from components.gates import failed
+from components.layouts import SPLITS
+from components.stages import artifacts
+
+FILE = "class_balance.json"
+
+
+@component
+def ClassBalance(  # noqa: N802  TFX names components like classes
+    examples: InputArtifact[standard_artifacts.Examples],
+    statistics: InputArtifact[standard_artifacts.ExampleStatistics],
+    anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
+    class_balance: OutputArtifact[artifacts.ClassBalance],
+    limits: Parameter[str],
+    code_fingerprint: Parameter[str],
+) -> None:
+    """Judges the data set by `limits` (JSON of `balance.Limits`) and the validator's anomalies.
+
+    Raises:
+        DataRejected: a rule failed.
+        ImagegateError: the shards do not hold what the manifest says.
+    """
+    manifest = shards.read_manifest(examples.uri)
+    for split in SPLITS:
+        shards.verify(examples.uri, split)
+    _compare_counts(manifest, statistics)
+    verdicts = balance.check(manifest, balance.Limits(**json.loads(limits)), _anomalies(anomalies))
+    if failed(verdicts):
+        raise DataRejected(verdicts, manifest)
+    data = {
+        "manifest": {k: v for k, v in manifest.items() if k != "files"},
+        "weights": balance.weights(manifest),
+        "verdicts": [v.to_json() for v in verdicts],
+    }
+    with open(os.path.join(class_balance.uri, FILE), "w", encoding="utf-8") as f:
+        json.dump(data, f, ensure_ascii=False, indent=1)
+
+
+def _compare_counts(manifest: dict, statistics: standard_artifacts.ExampleStatistics) -> None:
+    """TFDV counted the shards by itself; ingest counted while writing. They must agree."""
+    from tfx.components.statistics_gen import stats_artifact_utils
+
+    for split in artifact_utils.decode_split_names(statistics.split_names):
+        counted = stats_artifact_utils.load_statistics(statistics, split).proto().datasets[0].num_examples
+        if counted != manifest["counts"][split]:
+            raise ImagegateError(
+                f"{split}: the statistics counted {counted} examples in the shards, ingest wrote "
+                f"{manifest['counts'][split]}; delete the run's `pipeline` folder and run again"
+            )
+
+
+def _anomalies(artifact: standard_artifacts.ExampleAnomalies) -> list[tuple[str, str]]:
+    """(feature, text) of everything that ExampleValidator found, each once with the splits it was found in."""
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+    found: dict[tuple[str, str], list[str]] = {}
+    for split in artifact_utils.decode_split_names(artifact.split_names):
+        path = os.path.join(artifact_utils.get_split_uri([artifact], split), "SchemaDiff.pb")
+        proto = anomalies_pb2.Anomalies.FromString(io_utils.read_bytes_file(path))
+        for feature, info in proto.anomaly_info.items():
+            text = f"{info.short_description}: {info.description}"
+            found.setdefault((feature, text), []).append(split)
+    return [(feature, f"{text} (in {', '.join(splits)})") for (feature, text), splits in sorted(found.items())]

@@ -1,0 +1,102 @@
+"""Evaluator: TFX's own lets TFMA compute the numbers of candidate and served model; our judge gives the blessing."""
+
+import json
+import os
+from typing import Any
+
+from tfx import types
+from tfx.components.evaluator import constants, executor
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import artifact_utils, component_spec, standard_artifacts
+from tfx.types import standard_component_specs as keys
+from tfx.utils import io_utils, json_utils, proto_utils
+
+from components import evaluation, progress, schema, shards, verdicts
+from components.gates import failed
+
+VERDICTS = "verdicts.json"
+
+
+class Executor(executor.Executor):
+    """Builds TFMA's configuration from the schema's labels, runs TFX's executor, then judges."""
+
+    def Do(self, input_dict: Any, output_dict: Any, exec_properties: dict[str, Any]) -> None:  # noqa: N802
+        input_dict = {k: v for k, v in input_dict.items() if k != keys.BASELINE_MODEL_KEY or _holds_model(v)}
+        has_baseline = keys.BASELINE_MODEL_KEY in input_dict
+        labels = schema.labels(artifact_utils.get_single_uri(input_dict[keys.SCHEMA_KEY]))
+        config = evaluation.eval_config(labels, json.loads(exec_properties["slices"]), has_baseline=has_baseline)
+        examples = artifact_utils.get_single_uri(input_dict[keys.EXAMPLES_KEY])
+        shards.verify(examples, "test")
+        progress.report("evaluated", 0, shards.read_manifest(examples)["counts"]["test"] * (1 + has_baseline))
+        super().Do(
+            input_dict,
+            output_dict,
+            {
+                keys.EVAL_CONFIG_KEY: proto_utils.proto_to_json(config),
+                keys.EXAMPLE_SPLITS_KEY: json_utils.dumps(["test"]),
+                keys.MODULE_PATH_KEY: evaluation.__name__,
+            },
+        )
+        self._judge(labels, output_dict, exec_properties, has_baseline)
+
+    def _judge(self, labels: list[str], output_dict: Any, exec_properties: dict[str, Any], has_baseline: bool) -> None:
+        folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
+        # With a single model TFMA leaves its name out of the keys.
+        candidate = evaluation.results(folder, evaluation.CANDIDATE)
+        baseline = evaluation.results(folder, evaluation.BASELINE) if has_baseline else None
+        result = verdicts.thresholds(json.loads(exec_properties["thresholds"]), labels, candidate, baseline)
+        with open(os.path.join(folder, VERDICTS), "w", encoding="utf-8") as f:
+            json.dump([v.to_json() for v in result], f, ensure_ascii=False, indent=1)
+        blessed = bool(result) and not failed(result)
+        blessing = artifact_utils.get_single_instance(output_dict[keys.BLESSING_KEY])
+        name = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME
+        io_utils.write_string_file(os.path.join(blessing.uri, name), "")
+        blessing.set_int_custom_property(
+            constants.ARTIFACT_PROPERTY_BLESSED_KEY,
+            constants.BLESSED_VALUE if blessed else constants.NOT_BLESSED_VALUE,
+        )
+
+
+def _holds_model(artifacts: list[types.Artifact]) -> bool:
+    return bool(artifacts) and os.path.isfile(os.path.join(artifacts[0].uri, "Format-Serving", "saved_model.pb"))
+
+
+class _Spec(component_spec.ComponentSpec):
+    PARAMETERS = {  # noqa: RUF012  TFX's way
+        "slices": component_spec.ExecutionParameter(type=str),
+        "thresholds": component_spec.ExecutionParameter(type=str),
+        "code_fingerprint": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {  # noqa: RUF012
+        keys.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        keys.MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
+        keys.BASELINE_MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
+        keys.SCHEMA_KEY: component_spec.ChannelParameter(type=standard_artifacts.Schema),
+    }
+    OUTPUTS = {  # noqa: RUF012
+        keys.EVALUATION_KEY: component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        keys.BLESSING_KEY: component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+    }
+
+
+class Evaluator(base_beam_component.BaseBeamComponent):
+    """Evaluates on the test split.
+
+    Args:
+        examples, model, baseline_model, schema: channels.
+        slices: JSON list of lists of columns.
+        thresholds: JSON list of rules; see `verdicts.thresholds`.
+        code_fingerprint: changes when the code of this stage does.
+    """
+
+    SPEC_CLASS = _Spec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(self, **inputs: Any) -> None:
+        super().__init__(
+            _Spec(
+                evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
+                blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+                **inputs,
+            )
+        )

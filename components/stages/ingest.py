@@ -1,0 +1,133 @@
+"""ImageExampleGen: a data set on disk -> checked images in TFRecord shards, with a manifest beside them."""
+
+import glob
+import json
+import os
+import threading
+from typing import Any
+
+import apache_beam as beam
+from tfx import types
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils, component_spec, standard_artifacts
+
+from components import balance, layouts, progress, shards
+from components.errors import DataRejected
+from components.layouts import folders
+
+
+class _WriteShard(beam.DoFn):
+    """One element is one shard: (index, records). Yields the shard's report as JSON."""
+
+    def __init__(self, folder: str, count: int, job: shards.Job, total: int) -> None:
+        self._folder, self._count, self._job, self._total = folder, count, job, total
+
+    def process(self, element: bytes) -> Any:
+        index, rows = json.loads(element)
+        records = [layouts.Record(path, tuple(labels), *rest) for path, labels, *rest in rows]
+        yield shards.write(self._folder, index, self._count, records, self._job, self._tick)
+
+    def _tick(self, count: int) -> None:
+        _done.add(count, self._total)
+
+
+class _Done:
+    """Counts images across this process's threads, for the progress bar."""
+
+    def __init__(self) -> None:
+        self._lock, self._count = threading.Lock(), 0
+
+    def reset(self) -> None:
+        self._count = 0
+
+    def add(self, count: int, total: int) -> None:
+        with self._lock:
+            self._count += count
+            progress.report("images", self._count, total)
+
+
+_done = _Done()
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Lists, plans, and lets Beam write the shards."""
+
+    def Do(  # noqa: N802  TFX's name
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        examples = artifact_utils.get_single_instance(output_dict["examples"])
+        names = json.loads(exec_properties["labels"])
+        dataset = folders.read(exec_properties["root"], json.loads(exec_properties["split"]), names)
+        job = shards.job(dataset, exec_properties["max_pixels"])
+        plan = shards.plan(dataset.records)
+        elements = [
+            json.dumps([i, [(r.path, r.labels, r.split, r.size, r.version) for r in records]]).encode()
+            for i, records in enumerate(plan)
+        ]
+        os.makedirs(examples.uri, exist_ok=True)
+        reports = os.path.join(examples.uri, ".reports")
+        _done.reset()
+        with self._make_beam_pipeline() as pipeline:
+            _ = (
+                pipeline
+                | "Plan" >> beam.Create(elements, reshuffle=False)
+                | "WriteShard" >> beam.ParDo(_WriteShard(examples.uri, len(plan), job, len(dataset.records)))
+                | "ToJson" >> beam.Map(shards.Report.to_json)
+                | "WriteReports" >> beam.io.WriteToText(reports)
+            )
+        manifest = shards.merge(dataset, _read_and_remove(reports))
+        shards.write_manifest(examples.uri, manifest)
+        examples.split_names = artifact_utils.encode_split_names(list(layouts.SPLITS))
+        examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
+        if not all(manifest["counts"].values()):
+            # TFDV and Transform cannot work on an empty split, so the data gate speaks here already.
+            limits = balance.Limits(**json.loads(exec_properties["limits"]))
+            raise DataRejected(balance.check(manifest, limits) + balance.empty_splits(manifest), manifest)
+
+
+def _read_and_remove(prefix: str) -> list[shards.Report]:
+    reports = []
+    for path in sorted(glob.glob(glob.escape(prefix) + "*")):
+        with open(path, encoding="utf-8") as f:
+            reports += [shards.Report(**json.loads(line)) for line in f]
+        os.unlink(path)
+    return reports
+
+
+class _Spec(component_spec.ComponentSpec):
+    PARAMETERS = {  # noqa: RUF012  TFX's way
+        "root": component_spec.ExecutionParameter(type=str),
+        "split": component_spec.ExecutionParameter(type=str),
+        "labels": component_spec.ExecutionParameter(type=str),
+        "max_pixels": component_spec.ExecutionParameter(type=int),
+        "limits": component_spec.ExecutionParameter(type=str),
+        "data_fingerprint": component_spec.ExecutionParameter(type=str),
+        "code_fingerprint": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS: dict[str, Any] = {}  # noqa: RUF012
+    OUTPUTS = {"examples": component_spec.ChannelParameter(type=standard_artifacts.Examples)}  # noqa: RUF012
+
+
+class ImageExampleGen(base_beam_component.BaseBeamComponent):
+    """Turns a data set into `Examples` with the splits train, eval and test.
+
+    Args:
+        root: folder or fsspec URL of the data set.
+        split: JSON of {split: share}.
+        labels: JSON of the label names in order, or "null": found in the data.
+        max_pixels: larger images are quarantined.
+        limits: JSON of `balance.Limits`, applied here only where a split stays empty.
+        data_fingerprint: changes when the data does; part of the cache key.
+        code_fingerprint: changes when the code of this stage does; part of the cache key.
+    """
+
+    SPEC_CLASS = _Spec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(_Spec(examples=types.Channel(type=standard_artifacts.Examples), **parameters))

@@ -1,0 +1,18 @@
+"""CuratedSchema: the schema from `schemas/`, its label domain filled with this data set's labels."""
+
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import standard_artifacts
+
+from components import schema, shards
+
+
+@component
+def CuratedSchema(  # noqa: N802  TFX names components like classes
+    examples: InputArtifact[standard_artifacts.Examples],
+    schema_out: OutputArtifact[standard_artifacts.Schema],
+    task: Parameter[str],
+    code_fingerprint: Parameter[str],
+) -> None:
+    """Writes the `Schema` that everything after it reads the labels and features from."""
+    schema.write(schema_out.uri, schema.curated(task, shards.read_manifest(examples.uri)["labels"]))

@@ -1,0 +1,28 @@
+"""Transform: TFX's own, told the label names by the schema, since they are known only once the data was read."""
+
+from typing import Any
+
+from tfx.components import Transform as StockTransform
+from tfx.components.transform import executor
+from tfx.dsl.components.base import executor_spec
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import json_utils
+
+from components import schema
+
+
+class Executor(executor.Executor):
+    """Adds `labels` to the custom_config that preprocessing_fn receives."""
+
+    def Do(self, input_dict: Any, output_dict: Any, exec_properties: dict[str, Any]) -> None:  # noqa: N802
+        key = standard_component_specs.CUSTOM_CONFIG_KEY
+        config = json_utils.loads(exec_properties.get(key) or "null") or {}
+        uri = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
+        config["labels"] = schema.labels(uri)
+        super().Do(input_dict, output_dict, {**exec_properties, key: json_utils.dumps(config)})
+
+
+class Transform(StockTransform):
+    """See `Executor`. Used with `materialize=False`: the Trainer applies the graph on the fly."""
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)

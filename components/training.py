@@ -1,0 +1,361 @@
+"""The Trainer's run_fn: shards -> batches -> head on cached features -> everything -> SavedModel."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from components import features, images, model, progress, schema, serving, shards
+from components.errors import ImagegateError
+from components.labels import single
+
+if TYPE_CHECKING:
+    from tfx.components.trainer.fn_args_utils import FnArgs
+
+HISTORY = "history.json"
+_AUTOTUNE = tf.data.AUTOTUNE
+# Decoded images are kept in memory between epochs up to this many bytes; beyond, every epoch decodes again.
+_CACHE_BYTES = 512 << 20
+_SHUFFLE = 2048
+_PATIENCE = 5  # epochs without a better loss on the eval split before training stops
+_PLATEAU = 2  # epochs without one before the learning rate drops
+_FINE_TUNING = 0.1  # of the learning rate, once a pretrained backbone learns too
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the Trainer is told; plain values, from `custom_config`. Meanings as in pipeline.config.Training.
+
+    `checkpoints` is a folder that outlives the run; a killed training goes on from there.
+    """
+
+    backbone: str
+    weights: str | None
+    image_size: tuple[int, int]
+    freeze_epochs: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    label_weights: str | dict[str, float]
+    augment: bool
+    mixed_precision: str | bool
+    seed: int
+    checkpoints: str
+    code_fingerprint: str
+
+    @staticmethod
+    def from_config(config: Mapping[str, Any]) -> Settings:
+        """From the JSON object that TFX hands over."""
+        height, width = config["image_size"]
+        return Settings(**{**config, "image_size": (height, width)})
+
+
+def run_fn(fn_args: FnArgs) -> None:
+    """Trains and exports; called by TFX's Trainer.
+
+    Raises:
+        ImagegateError: the loss is no longer a number, or the shards changed since ingest.
+    """
+    settings = Settings.from_config(fn_args.custom_config)
+    keras.utils.set_random_seed(settings.seed)
+    gpus = _prepare_gpus()
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(_policy(settings.mixed_precision, gpus))
+    try:
+        _train(fn_args, settings, gpus)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _train(fn_args: FnArgs, settings: Settings, gpus: int) -> None:
+    labels = schema.labels(os.path.dirname(fn_args.schema_path))
+    folder = os.path.dirname(os.path.dirname(fn_args.train_files[0]))
+    data = Batches(folder, tft.TFTransformOutput(fn_args.transform_output), labels, settings)
+    strategy = tf.distribute.MirroredStrategy() if gpus > 1 else tf.distribute.get_strategy()
+    with strategy.scope():
+        parts = model.build(
+            settings.backbone,
+            weights=settings.weights,
+            image_size=settings.image_size,
+            classes=len(labels),
+            augment=settings.augment,
+            seed=settings.seed,
+        )
+    checkpoints = os.path.join(settings.checkpoints, _job_name(folder, settings))
+    history: dict[str, list[dict[str, float]]] = {"head": [], "all": []}
+    phases = _Phases(checkpoints, fn_args.model_run_dir, settings, jit=gpus > 0)
+    if settings.freeze_epochs and not phases.reached("all"):
+        history["head"] = phases.run("head", parts.head, *data.pooled(parts.extractor), settings.freeze_epochs, 1.0)
+    if settings.epochs:
+        rate = _FINE_TUNING if parts.pretrained else 1.0
+        history["all"] = phases.run("all", parts.model, data.train(), data.eval(), settings.epochs, rate, strategy)
+    with open(os.path.join(fn_args.model_run_dir, HISTORY), "w", encoding="utf-8") as f:
+        json.dump(history, f)
+    progress.report("export", 0, None, "writing the SavedModel")
+    serving.export(parts, labels, settings.image_size, fn_args.serving_model_dir)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+class Batches:
+    """The shards of one ingest as datasets of (images, one-hot labels, example weights).
+
+    images uint8 [batch, H, W, 3]; labels float32 [batch, K]; weights float32 [batch].
+    """
+
+    def __init__(self, folder: str, transform: tft.TFTransformOutput, labels: list[str], settings: Settings) -> None:
+        self._folder, self._settings = folder, settings
+        self._counts = shards.read_manifest(folder)["counts"]
+        self._spec = transform.raw_feature_spec()
+        self._transform = transform.transform_features_layer()
+        self._label_weights = _configured_weights(settings.label_weights, labels)
+
+    def train(self) -> tf.data.Dataset:
+        """Shuffled anew each epoch; the order depends on the seed alone."""
+        return self._batches("train", shuffle=True)
+
+    def eval(self) -> tf.data.Dataset:
+        """In the order of the shards."""
+        return self._batches("eval", shuffle=False)
+
+    def pooled(self, extractor: keras.Model) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+        """(train, eval) with the extractor's features [batch, F] in place of the images, computed once."""
+        return self._pooled("train", extractor), self._pooled("eval", extractor)
+
+    def _pooled(self, split: str, extractor: keras.Model) -> tf.data.Dataset:
+        rows, done = [], 0
+        extract = tf.function(lambda x: extractor(tf.cast(x, tf.float32), training=False), reduce_retracing=True)
+        for pixels, one_hot, weight in self._batches(split, shuffle=False, keep=False):
+            rows.append((extract(pixels).numpy(), one_hot.numpy(), weight.numpy()))
+            done += len(one_hot)
+            progress.report(f"features of {split}", done, self._counts[split])
+        data = tf.data.Dataset.from_tensor_slices(tuple(np.concatenate(column) for column in zip(*rows, strict=True)))
+        if split == "train":
+            data = data.shuffle(self._counts[split], seed=self._settings.seed)
+        return data.batch(self._settings.batch_size).prefetch(_AUTOTUNE)
+
+    def _batches(self, split: str, *, shuffle: bool, keep: bool = True) -> tf.data.Dataset:
+        """`keep`: hold the decoded images for the next epoch, if there is one and they fit."""
+        settings = self._settings
+        paths = shards.verify(self._folder, split)
+        count = self._counts[split]
+        data = tf.data.TFRecordDataset(paths, num_parallel_reads=min(4, len(paths)) if shuffle else None)
+        decoded = count * settings.image_size[0] * settings.image_size[1] * 3
+        if keep and settings.epochs > 1 and decoded <= _CACHE_BYTES:
+            data = data.map(self._parse, _AUTOTUNE).cache()
+            if shuffle:
+                data = data.shuffle(count, seed=settings.seed, reshuffle_each_iteration=True)
+        else:
+            if shuffle:  # encoded bytes are smaller than pixels
+                data = data.shuffle(min(count, _SHUFFLE), seed=settings.seed, reshuffle_each_iteration=True)
+            data = data.map(self._parse, _AUTOTUNE)
+        batches = data.batch(settings.batch_size).map(self._encode, _AUTOTUNE)
+        # A file's length in records is unknown to tf.data; the manifest knows it.
+        known = tf.data.experimental.assert_cardinality(-(-count // settings.batch_size))
+        return batches.apply(known).prefetch(_AUTOTUNE)
+
+    def _parse(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        wanted = {
+            features.IMAGE: tf.io.FixedLenFeature([], tf.string),
+            features.LABEL: tf.io.FixedLenFeature([], tf.string),
+        }
+        parsed = tf.io.parse_single_example(record, wanted)
+        return images.decode(parsed[features.IMAGE], self._settings.image_size), parsed[features.LABEL]
+
+    def _encode(self, pixels: tf.Tensor, names: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Applies the transform graph to a batch; features that it does not use are filled, not read."""
+        count = tf.shape(names)[0]
+        inputs = {
+            name: names if name == features.LABEL else tf.zeros([count, *spec.shape], spec.dtype)
+            if spec.dtype != tf.string
+            else tf.fill([count, *spec.shape], "")
+            for name, spec in self._spec.items()
+        }
+        encoded = self._transform(inputs)
+        one_hot = encoded[features.ONE_HOT]
+        row = encoded[features.LABEL_WEIGHTS] if self._label_weights is None else self._label_weights
+        return pixels, one_hot, tf.reduce_sum(one_hot * row, axis=1)
+
+
+class _Phases:
+    """Runs `fit` with everything a long training needs: stopping, backup, logs, progress."""
+
+    def __init__(self, checkpoints: str, logs: str, settings: Settings, *, jit: bool) -> None:
+        self._checkpoints, self._logs, self._settings, self._jit = checkpoints, logs, settings, jit
+
+    def reached(self, name: str) -> bool:
+        """Whether an earlier, killed run already got to the end of an epoch of this phase."""
+        return os.path.isfile(os.path.join(self._checkpoints, name, _Stopping.STATE))
+
+    def run(
+        self,
+        name: str,
+        network: keras.Model,
+        train: tf.data.Dataset,
+        evaluation: tf.data.Dataset,
+        epochs: int,
+        rate: float,
+        strategy: tf.distribute.Strategy | None = None,
+    ) -> list[dict[str, float]]:
+        """Trains `network`, puts its best weights back, and returns the metrics of every epoch."""
+        folder = os.path.join(self._checkpoints, name)
+        os.makedirs(folder, exist_ok=True)
+        with (strategy or tf.distribute.get_strategy()).scope():
+            network.compile(
+                optimizer=keras.optimizers.Adam(self._settings.learning_rate * rate),
+                loss=single.loss(),
+                metrics=single.metrics(),
+                # Compiling with XLA pays on a GPU; on a CPU a step takes many times longer.
+                jit_compile=self._jit,
+            )
+        stopping = _Stopping(folder)
+        network.fit(
+            train,
+            validation_data=evaluation,
+            epochs=epochs,
+            verbose=0,
+            callbacks=[
+                keras.callbacks.BackupAndRestore(os.path.join(folder, "backup"), delete_checkpoint=False),
+                stopping,
+                keras.callbacks.TensorBoard(os.path.join(self._logs, name)),
+                _Progress(name, epochs),
+            ],
+        )
+        stopping.restore_best()
+        return stopping.history
+
+
+class _Stopping(keras.callbacks.Callback):
+    """Early stopping, learning-rate drop on a plateau, best weights and stop on NaN, in one that survives a kill.
+
+    Keras has a callback for each, but they forget what they had seen when a backup is restored, and after a restart
+    would take a worse epoch for the best.
+    """
+
+    STATE = "state.json"
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self._state_path = os.path.join(folder, self.STATE)
+        self._best_path = os.path.join(folder, "best.weights.h5")
+        self._best = math.inf
+        self._waited = 0
+        self.history: list[dict[str, float]] = []
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Goes on where a killed run stopped."""
+        if os.path.isfile(self._state_path):
+            with open(self._state_path, encoding="utf-8") as f:
+                state = json.load(f)
+            self._best, self._waited, self.history = state["best"], state["waited"], state["history"]
+            self._stop_if_waited()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Stops at once on a loss that is no number: nothing after it can be one."""
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise ImagegateError(
+                f"training: the loss is {loss} after {len(self.history)} epochs and {batch + 1} steps; "
+                "lower training.learning_rate, or turn training.mixed_precision off"
+            )
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Judges the epoch by the loss on the eval split."""
+        numbers = {k: float(v) for k, v in (logs or {}).items()}
+        if not math.isfinite(numbers["val_loss"]):
+            raise ImagegateError(
+                f"training: the loss on the eval split is {numbers['val_loss']} after epoch {epoch + 1}; "
+                "lower training.learning_rate, or turn training.mixed_precision off"
+            )
+        rate = self.model.optimizer.learning_rate
+        self.history.append(numbers | {"learning_rate": float(rate)})
+        if numbers["val_loss"] < self._best:
+            self._best, self._waited = numbers["val_loss"], 0
+            self.model.save_weights(self._best_path)
+        else:
+            self._waited += 1
+            if self._waited % _PLATEAU == 0:
+                self.model.optimizer.learning_rate = float(rate) * 0.3
+        self._stop_if_waited()
+        temporary = self._state_path + ".tmp"
+        with open(temporary, "w", encoding="utf-8") as f:
+            json.dump({"best": self._best, "waited": self._waited, "history": self.history}, f)
+        os.replace(temporary, self._state_path)
+
+    def restore_best(self) -> None:
+        """Puts the weights of the best epoch back."""
+        self.model.load_weights(self._best_path)
+
+    def _stop_if_waited(self) -> None:
+        if self._waited >= _PATIENCE:
+            self.model.stop_training = True
+
+
+class _Progress(keras.callbacks.Callback):
+    """Tells epochs, steps and the latest numbers."""
+
+    def __init__(self, name: str, epochs: int) -> None:
+        super().__init__()
+        self._what = {"head": "training the head", "all": "training"}[name]
+        self._epochs, self._epoch, self._note, self._last = epochs, 0, "", 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if time.monotonic() - self._last > 0.1:  # noqa: PLR2004  seconds; a step may take a millisecond
+            self._last = time.monotonic()
+            steps = self.params.get("steps") or batch + 1
+            progress.report(
+                self._what, self._epoch + min(1.0, (batch + 1) / steps), self._epochs, f"step {batch + 1}{self._note}"
+            )
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        numbers = logs or {}
+        self._note = f", eval loss {numbers['val_loss']:.3f}, accuracy {numbers['val_accuracy']:.3f}"
+        progress.report(self._what, epoch + 1, self._epochs, f"epoch {epoch + 1}{self._note}")
+
+
+def _configured_weights(label_weights: str | Mapping[str, float], labels: list[str]) -> tf.Tensor | None:
+    """[K] where the configuration states weights, or None: those of the transform graph. Unnamed labels weigh 1."""
+    if label_weights == "median_frequency":
+        return None
+    given: Mapping[str, float] = {} if isinstance(label_weights, str) else label_weights
+    return tf.constant([given.get(label, 1.0) for label in labels], tf.float32)
+
+
+def _job_name(folder: str, settings: Settings) -> str:
+    """Same data, settings and code -> same name: only then may a training go on from another's backup."""
+    manifest = shards.read_manifest(folder)
+    told = {k: v for k, v in vars(settings).items() if k != "checkpoints"}
+    text = json.dumps([manifest["content"], manifest["labels"], told], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _prepare_gpus() -> int:
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    return len(gpus)
+
+
+def _policy(mixed_precision: str | bool, gpus: int) -> str:
+    """bfloat16 needs no loss scaling; GPUs without it (before compute capability 8) get float16."""
+    if not gpus or mixed_precision is False:
+        return "float32"
+    details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+    major = details.get("compute_capability", (0, 0))[0]
+    if major >= 8:  # noqa: PLR2004
+        return "mixed_bfloat16"
+    return "mixed_float16" if major >= 7 or mixed_precision is True else "float32"  # noqa: PLR2004

@@ -1,0 +1,179 @@
+"""build(config) -> the TFX pipeline. Only wiring; one graph for every runner."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from components import fingerprint
+from components.balance import Limits
+
+if TYPE_CHECKING:
+    from tfx.orchestration.pipeline import Pipeline
+
+    from pipeline.config import Config
+
+# In process, named: Beam's own default first tries another runner, and to download it.
+_IN_PROCESS = "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
+# Or else TFX packs itself into an archive for workers elsewhere, once per stage.
+_NO_PACKING = "--sdk_container_image=none"
+
+
+def limits(config: Config) -> Limits:
+    """The data gate's limits; the same for `imagegate check` and the run."""
+    return Limits(
+        min_examples=config.balance.min_examples,
+        min_eval_examples=config.balance.min_eval_examples,
+        max_ratio=config.balance.max_ratio,
+        allow_duplicates_across_splits=config.balance.allow_duplicates_across_splits,
+        max_bad_fraction=config.data.max_bad_fraction,
+    )
+
+
+def build(config: Config, *, data_fingerprint: str, served_version: str) -> Pipeline:
+    """The graph of one run.
+
+    Args:
+        config: the settings.
+        data_fingerprint: of the data set's listing; see `layouts.Dataset.fingerprint`.
+        served_version: newest version in the push destination, "" for none.
+    """
+    from tfx.components import ExampleValidator, StatisticsGen, Trainer
+    from tfx.orchestration import metadata, pipeline
+    from tfx.proto import trainer_pb2
+
+    from components.stages.balance import ClassBalance
+    from components.stages.baseline import Baseline
+    from components.stages.evaluator import Evaluator
+    from components.stages.ingest import ImageExampleGen
+    from components.stages.pusher import Pusher
+    from components.stages.schema import CuratedSchema
+    from components.stages.transform import Transform
+
+    gate = json.dumps(asdict(limits(config)))
+    ingest = ImageExampleGen(
+        root=config.data_root,
+        split=json.dumps(dict(config.data.split)),
+        labels=json.dumps(config.labels.names),
+        max_pixels=config.data.max_pixels,
+        limits=gate,
+        data_fingerprint=data_fingerprint,
+        code_fingerprint=fingerprint.code("components.stages.ingest"),
+    )
+    examples = ingest.outputs["examples"]
+    curated = CuratedSchema(
+        examples=examples, task=config.task, code_fingerprint=fingerprint.code("components.stages.schema")
+    )
+    schema = curated.outputs["schema_out"]
+    # The schema leaves the image's bytes out, and features that are not in it are not read.
+    statistics = StatisticsGen(
+        examples=examples, schema=schema, stats_options=_stats_options()
+    )
+    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema)
+    balance = ClassBalance(
+        examples=examples,
+        statistics=statistics.outputs["statistics"],
+        anomalies=validator.outputs["anomalies"],
+        limits=gate,
+        code_fingerprint=fingerprint.code("components.stages.balance"),
+    )
+    transform = Transform(
+        examples=examples,
+        schema=schema,
+        preprocessing_fn="components.preprocessing.preprocessing_fn",
+        materialize=False,
+        disable_statistics=True,
+        disable_analyzer_cache=True,
+        custom_config={"code_fingerprint": fingerprint.code("components.preprocessing")},
+    )
+    transform.add_upstream_node(balance)
+    trainer = Trainer(
+        run_fn="components.training.run_fn",
+        examples=examples,
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema,
+        train_args=trainer_pb2.TrainArgs(splits=["train"]),
+        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
+        custom_config=_training(config),
+    )
+    baseline = Baseline(
+        schema_in=schema,
+        destination=config.destination,
+        served_version=served_version,
+        code_fingerprint=fingerprint.code("components.stages.baseline"),
+    )
+    evaluator = Evaluator(
+        examples=examples,
+        model=trainer.outputs["model"],
+        baseline_model=baseline.outputs["baseline_model"],
+        schema=schema,
+        slices=json.dumps([[s] if isinstance(s, str) else list(s) for s in config.evaluation.slices]),
+        thresholds=json.dumps([t.model_dump() for t in config.evaluation.thresholds]),
+        code_fingerprint=fingerprint.code("components.stages.evaluator"),
+    )
+    pusher = Pusher(
+        model=trainer.outputs["model"],
+        model_evaluation=evaluator.outputs["evaluation"],
+        blessing=evaluator.outputs["blessing"],
+        class_balance=balance.outputs["class_balance"],
+        destination=config.destination,
+        served_version=served_version,
+        facts=json.dumps(
+            {
+                "name": config.name,
+                "task": config.task,
+                "image_size": config.training.image_size,
+                "code_fingerprint": fingerprint.code("components.training"),
+            }
+        ),
+        code_fingerprint=fingerprint.code("components.stages.pusher"),
+    )
+    return pipeline.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=os.path.join(config.output_folder, "pipeline"),
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(
+            os.path.join(config.output_folder, "metadata.sqlite")
+        ),
+        components=[
+            ingest,
+            curated,
+            statistics,
+            validator,
+            balance,
+            transform,
+            trainer,
+            baseline,
+            evaluator,
+            pusher,
+        ],
+        enable_cache=True,
+        beam_pipeline_args=[*(config.beam or [_IN_PROCESS]), _NO_PACKING],
+    )
+
+
+def _stats_options() -> Any:
+    import tensorflow_data_validation as tfdv
+
+    return tfdv.StatsOptions(experimental_filter_read_paths=True)
+
+
+def _training(config: Config) -> dict[str, Any]:
+    """The Trainer's `custom_config`; see `components.training.Settings`."""
+    training = config.training
+    settings = training.model_dump(mode="json")
+    return {
+        **settings,
+        "backbone": config.backbone,
+        "checkpoints": os.path.join(config.output_folder, "checkpoints"),
+        "code_fingerprint": fingerprint.code("components.training") + _file_version(config.backbone),
+    }
+
+
+def _file_version(backbone: str) -> str:
+    """Changes when a backbone's file does."""
+    if not backbone.endswith(".keras"):
+        return ""
+    status = os.stat(backbone)
+    return f":{status.st_size}:{status.st_mtime_ns}"

@@ -1,0 +1,218 @@
+"""One run on this machine, or from it on any Beam runner: preflight, the graph stage by stage, what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from components import fingerprint, push
+from components.balance import check as judge_data
+from components.errors import ConfigError, DataRejected, ImagegateError
+from components.layouts import Dataset, LayoutError, folders
+from pipeline import graph
+from pipeline.summary import Summary
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
+_STATE = "state.json"
+_LOG = "log.txt"
+
+StageListener = Callable[[str, str, float, bool], None]
+
+
+def read_dataset(config: Config) -> Dataset:
+    """Lists the data set as the configuration says, and checks what it says about labels."""
+    dataset = folders.read(config.data_root, dict(config.data.split), config.labels.names)
+    given = config.training.label_weights
+    named = [("training.label_weights", label) for label in (given if isinstance(given, dict) else {})]
+    named += [("evaluation.thresholds", t.label) for t in config.evaluation.thresholds if t.label not in (None, "*")]
+    named += [
+        ("evaluation.thresholds", t.slice["label"]) for t in config.evaluation.thresholds if "label" in (t.slice or {})
+    ]
+    for where, label in named:
+        if label not in dataset.labels:
+            raise ConfigError(
+                f"{where}: {label!r} is no label; the data has {', '.join(map(repr, dataset.labels))}"
+            )
+    return dataset
+
+
+class Runner:
+    """Runs one configuration.
+
+    Args:
+        config: the settings.
+        stage: called as (name, "started" | "finished" | "failed", seconds, cached).
+    """
+
+    def __init__(self, config: Config, stage: StageListener) -> None:
+        self._config, self._stage = config, stage
+        self.summary = Summary(config)
+        self.folder = os.path.join(config.output_folder, "history", self.summary.run_id)
+
+    @property
+    def log(self) -> str:
+        """Where this run's logs go."""
+        return os.path.join(self.folder, _LOG)
+
+    def run(self, *, force: bool = False) -> Summary:
+        """Does the run and writes its `summary.json`; errors that are answers end in the summary, not in a raise.
+
+        Args:
+            force: also where nothing is new.
+
+        Raises:
+            ConfigError: the configuration does not fit the data; nothing was written.
+        """
+        config = self._config
+        try:
+            dataset = read_dataset(config)
+        except LayoutError as error:
+            self._open()
+            self.summary.fail(error)
+            return self._close()
+        if config.backbone.endswith(".keras") and not os.path.isfile(config.backbone):
+            raise ConfigError(f"training.backbone: {config.backbone} does not exist")
+        served = push.current(config.destination)
+        inputs = {
+            "config": config.fingerprint(),
+            "code": fingerprint.everything(),
+            "data": dataset.fingerprint(),
+        }
+        if not force and served is not None and self._state() == inputs | {"served": served.version}:
+            self.summary.up_to_date(served, self._latest())
+            return self.summary
+        self._open()
+        try:
+            if not dataset.records:
+                raise DataRejected(judge_data(_empty_manifest(dataset), graph.limits(config)))
+            with _output_to(self.log):
+                self._run_graph(dataset, served.version if served else "")
+        except ImagegateError as error:
+            self.summary.fail(error)
+        except KeyboardInterrupt:
+            self.summary.fail(ImagegateError("interrupted"))
+        except OSError as error:
+            self.summary.fail(ImagegateError(f"{error.filename or 'a file'}: {error.strerror or error}"))
+        except Exception as error:  # noqa: BLE001  a bug: its trace is in the log, its gist on the screen
+            self.summary.fail(ImagegateError(f"{type(error).__name__}: {_first_line(error)}; see {self.log}"))
+        result = self._close()
+        if result.pushed is not None:
+            self._remember(inputs | {"served": result.pushed["version"]})
+        return result
+
+    def _run_graph(self, dataset: Dataset, served_version: str) -> None:
+        from tfx.dsl.compiler import compiler
+        from tfx.dsl.compiler import constants
+        from tfx.orchestration import metadata
+        from tfx.orchestration.local import runner_utils
+        from tfx.orchestration.portable import launcher, runtime_parameter_utils
+
+        pipeline = graph.build(
+            self._config, data_fingerprint=dataset.fingerprint(), served_version=served_version
+        )
+        ir = compiler.Compiler().compile(pipeline)
+        runtime_parameter_utils.substitute_runtime_parameter(
+            ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self.summary.run_id}
+        )
+        deployment = runner_utils.extract_local_deployment_config(ir)
+        connection = pipeline.metadata_connection_config
+        # As TFX's LocalDagRunner does, which has no place to hear of a stage's begin, end and cache hit.
+        for node in (n.pipeline_node for n in ir.nodes):
+            name = node.node_info.id
+            started = time.monotonic()
+            self._stage(name, "started", 0.0, False)
+            try:
+                execution = launcher.Launcher(
+                    pipeline_node=node,
+                    mlmd_connection=metadata.Metadata(connection),
+                    pipeline_info=ir.pipeline_info,
+                    pipeline_runtime_spec=ir.runtime_spec,
+                    executor_spec=runner_utils.extract_executor_spec(deployment, name),
+                    custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, name),
+                ).launch()
+            except BaseException:
+                self._stage(name, "failed", time.monotonic() - started, False)
+                raise
+            seconds = time.monotonic() - started
+            with metadata.Metadata(connection) as store:
+                outputs = self.summary.add_stage(store.store, name, execution, seconds)
+            self._stage(name, "finished", seconds, outputs)
+
+    def _open(self) -> None:
+        try:
+            os.makedirs(self.folder, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"output: {self.folder} cannot be made: {error.strerror}") from None
+
+    def _close(self) -> Summary:
+        self.summary.write(self.folder)
+        latest = os.path.join(self._config.output_folder, "latest")
+        temporary = f"{latest}.{os.getpid()}"
+        os.symlink(os.path.join("history", self.summary.run_id), temporary)
+        os.replace(temporary, latest)
+        return self.summary
+
+    def _latest(self) -> dict[str, Any]:
+        try:
+            with open(os.path.join(self._config.output_folder, "latest", "summary.json"), encoding="utf-8") as f:
+                found: dict[str, Any] = json.load(f)
+                return found
+        except (OSError, ValueError):
+            return {}
+
+    def _state(self) -> dict[str, str]:
+        try:
+            with open(os.path.join(self._config.output_folder, _STATE), encoding="utf-8") as f:
+                state: dict[str, str] = json.load(f)
+                return state
+        except (OSError, ValueError):
+            return {}
+
+    def _remember(self, state: dict[str, str]) -> None:
+        path = os.path.join(self._config.output_folder, _STATE)
+        with open(path + ".tmp", "w", encoding="utf-8") as f:
+            json.dump(state, f)
+        os.replace(path + ".tmp", path)
+
+
+def _empty_manifest(dataset: Dataset) -> dict[str, Any]:
+    from components import shards
+
+    return shards.merge(dataset, [])
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")[:500]
+
+
+@contextlib.contextmanager
+def _output_to(path: str) -> Iterator[None]:
+    """Sends everything that this process and its native libraries print to a file; what we show goes elsewhere."""
+    import sys
+
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        yield
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        raise
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(saved[0], 1)
+        os.dup2(saved[1], 2)
+        for descriptor in (*saved, log):
+            os.close(descriptor)

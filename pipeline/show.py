@@ -1,0 +1,113 @@
+"""The terminal: a live line of progress where there is one, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from components import progress
+
+
+class Terminal:
+    """Shows stages and their progress, on a copy of the real output: a run sends the process's own to its log.
+
+    Args:
+        stderr: use the error stream, where the output stream carries data.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        stream = sys.stderr if stderr else sys.stdout
+        try:
+            # Line-buffered text on a duplicate of the descriptor, which a later redirection does not touch.
+            self._file = os.fdopen(os.dup(stream.fileno()), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+        except (OSError, ValueError):  # no descriptor behind it: a test's capture
+            self._file = stream  # type: ignore[assignment]
+        # Without a terminal nothing wraps: a log file has no width.
+        width = None if self._file.isatty() else 200
+        self.console = Console(file=self._file, width=width)
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._name = ""
+        self._added = 0.0
+        self._total: float | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Terminal:
+        progress.listen(self.progress)
+        if self.console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[note]}"),
+                TimeElapsedColumn(),
+                console=self.console,
+                transient=True,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops the live line; the console stays usable."""
+        progress.listen(None)
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def stage(self, name: str, event: str, seconds: float, cached: bool) -> None:
+        """A stage began, finished or failed."""
+        with self._lock:
+            if event == "started":
+                self._name = name
+                self._restart(name)
+                return
+            how = "cached" if cached else f"{seconds:.1f} s"
+            mark = {"finished": "[green]ok[/]", "failed": "[red]stopped[/]"}[event]
+            self.console.print(f"{name:<18} {mark}  {how}", highlight=False)
+
+    def progress(self, task: str, done: float, total: float | None, note: str = "") -> None:
+        """A listener for `components.progress`. A note of "add" adds `done` to what was done before."""
+        if self._bar is None:
+            return
+        with self._lock:
+            if note == "add":
+                self._added += done
+                done, total, note = self._added, self._total, ""
+            else:
+                self._added, self._total = done, total
+            description = f"{self._name}: {task}" if self._name else task
+            if self._task is None or self._bar.tasks[0].description != description:
+                self._restart(description)
+            if not note and total:
+                note = f"{done:,.0f} of {total:,.0f}"
+            self._bar.update(self._task or TaskID(0), completed=done, total=total, note=note)
+
+    def _restart(self, description: str) -> None:
+        if self._bar is None:
+            return
+        for task in list(self._bar.task_ids):
+            self._bar.remove_task(task)
+        self._task = self._bar.add_task(description, total=None, note="")
+
+    def __del__(self) -> None:
+        if getattr(self, "_file", None) not in (None, sys.stdout, sys.stderr):
+            self._file.close()
+
+
+def seconds_since(start: float) -> float:
+    """Seconds since a reading of time.monotonic()."""
+    return time.monotonic() - start
+
+
+_: Any = None

@@ -1,0 +1,258 @@
+"""What a run did: collected stage by stage, written as summary.json, drawn as tables in the terminal."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from components import metrics
+from components.errors import DataRejected, ImagegateError
+from components.layouts import LayoutError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from components.push import Served
+    from pipeline.config import Config
+
+FILE = "summary.json"
+
+
+@dataclass
+class Summary:
+    """One run, in the fields of summary.json."""
+
+    config: Config
+    run_id: str = ""
+    status: str = "failed"
+    exit_code: int = 1
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+    label_weights: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    per_label: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    slices: list[dict[str, Any]] = field(default_factory=list)
+    baseline: dict[str, Any] | None = None
+    gates: list[dict[str, Any]] = field(default_factory=list)
+    pushed: dict[str, str] | None = None
+    error: str | None = None
+    notes: list[str] = field(default_factory=list)
+    _folders: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._started = datetime.datetime.now().astimezone()
+        self._clock = time.monotonic()
+        self.run_id = self.run_id or f"{self._started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+    def add_stage(self, store: Any, name: str, execution: Any, seconds: float) -> bool:
+        """Records a finished stage and reads what it put out; returns whether it came from the cache.
+
+        Args:
+            store: the open MetadataStore.
+            name: the stage's.
+            execution: what the launcher returned.
+            seconds: how long it took.
+        """
+        from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+        [record] = store.get_executions_by_id([execution.execution_id])
+        cached: bool = record.last_known_state == mlmd.Execution.CACHED
+        self.stages.append({"name": name, "seconds": round(seconds, 3), "cached": cached})
+        events = store.get_events_by_execution_ids([execution.execution_id])
+        outputs = {e.artifact_id: e.path.steps[0].key for e in events if e.type == mlmd.Event.OUTPUT}
+        for artifact in store.get_artifacts_by_id(list(outputs)):
+            key = outputs[artifact.id]
+            properties = {k: getattr(v, v.WhichOneof("value")) for k, v in artifact.custom_properties.items()}
+            reader = getattr(self, f"_read_{key}", None)
+            if reader is not None:
+                reader(artifact.uri, properties)
+        return cached
+
+    def _read_class_balance(self, uri: str, _: dict[str, Any]) -> None:
+        with open(os.path.join(uri, "class_balance.json"), encoding="utf-8") as f:
+            found = json.load(f)
+        self._read_manifest(found["manifest"])
+        self.label_weights = found["weights"]
+        self.gates += found["verdicts"]
+
+    def _read_manifest(self, manifest: dict[str, Any]) -> None:
+        if manifest:
+            self.data = {
+                "counts": manifest["counts"],
+                "labels": manifest["label_counts"],
+                "quarantined": manifest["quarantined"],
+                "ignored": manifest["ignored"],
+                "reencoded": manifest["changed"],
+                "fingerprint": manifest["content"],
+            }
+
+    def _read_baseline_model(self, _: str, properties: dict[str, Any]) -> None:
+        if properties.get("version"):
+            self.baseline = {"version": properties["version"], "metrics": {}}
+        elif properties.get("note"):
+            self.notes.append(f"no comparison: {properties['note']}")
+
+    def _read_evaluation(self, uri: str, _: dict[str, Any]) -> None:
+        from components import evaluation
+
+        with open(os.path.join(uri, "verdicts.json"), encoding="utf-8") as f:
+            self.gates += json.load(f)
+        for where, numbers in evaluation.results(uri, evaluation.CANDIDATE):
+            overall, per_label = _split(numbers, list(self.data["labels"]))
+            if where:
+                self.slices.append({"slice": where, "metrics": overall, "per_label": per_label})
+            else:
+                self.metrics, self.per_label = overall, per_label
+        if self.baseline is not None:
+            served = next(n for where, n in evaluation.results(uri, evaluation.BASELINE) if not where)
+            self.baseline["metrics"], self.baseline["per_label"] = _split(served, list(self.data["labels"]))
+
+    def _read_pushed_model(self, _: str, properties: dict[str, Any]) -> None:
+        if properties.get("pushed"):
+            self.status, self.exit_code = "pushed", 0
+            self.pushed = {"path": properties["pushed_destination"], "version": properties["pushed_version"]}
+        elif properties.get("pushed_version"):
+            self.status, self.exit_code = "up_to_date", 0
+            self.pushed = {
+                "path": os.path.join(self.config.destination, properties["pushed_version"]),
+                "version": properties["pushed_version"],
+            }
+        else:
+            self.status, self.exit_code = "not_blessed", 4
+            failed = [g["reason"] for g in self.gates if not g["passed"]]
+            self.error = "\n".join(failed) or (
+                "no threshold is configured, so nothing says that this model is good enough; "
+                "add evaluation.thresholds"
+            )
+
+    def up_to_date(self, served: Served, latest: dict[str, Any]) -> None:
+        """Nothing is new; the numbers are those of the last run."""
+        self.status, self.exit_code = "up_to_date", 0
+        for key in ("data", "label_weights", "metrics", "per_label", "slices", "baseline", "gates"):
+            if key in latest:
+                setattr(self, key, latest[key])
+        self.pushed = {"path": served.path, "version": served.version}
+
+    def fail(self, error: ImagegateError) -> None:
+        """Ends the run with an answer."""
+        self.exit_code, self.error = error.exit_code, str(error)
+        if isinstance(error, DataRejected):
+            self.gates += [v.to_json() for v in error.verdicts]
+            self._read_manifest(error.data)
+        rejected = isinstance(error, DataRejected | LayoutError)
+        self.status = "data_rejected" if rejected else "failed"
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of summary.json."""
+        return {
+            "run_id": self.run_id,
+            "name": self.config.name,
+            "task": self.config.task,
+            "status": self.status,
+            "exit_code": self.exit_code,
+            "started": self._started.isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self._clock, 3),
+            "stages": self.stages,
+            "data": self.data,
+            "label_weights": self.label_weights,
+            "metrics": self.metrics,
+            "per_label": self.per_label,
+            "slices": self.slices,
+            "baseline": self.baseline,
+            "gates": self.gates,
+            "pushed": self.pushed,
+            "report": None,
+            "error": self.error,
+        }
+
+    def write(self, folder: str) -> None:
+        """Writes `folder/summary.json` in one step."""
+        path = os.path.join(folder, FILE)
+        with open(path + ".tmp", "w", encoding="utf-8") as f:
+            json.dump(self.to_json(), f, ensure_ascii=True, indent=1, allow_nan=False)
+        os.replace(path + ".tmp", path)
+
+    def show(self, console: Console) -> None:
+        """Draws the verdict and, where there are any, the labels and overall metrics."""
+        from rich.markup import escape
+        from rich.table import Table
+
+        if self.data.get("labels"):
+            console.print(label_table(self.data["labels"], self.label_weights, self.per_label))
+            if self.data["quarantined"]:
+                console.print(f"quarantined: {len(self.data['quarantined'])} files; see {FILE}", highlight=False)
+            if self.data["ignored"]:
+                names = ", ".join(map(escape, self.data["ignored"][:5]))
+                console.print(f"ignored: {len(self.data['ignored'])} files in no label's folder: {names}", highlight=False)
+        if self.metrics:
+            table = Table("metric", "test", *(["served model"] if self.baseline else []), box=None, pad_edge=False)
+            for name in metrics.OVERALL:
+                row = [name, _number(self.metrics.get(name))]
+                table.add_row(*row, *([_number(self.baseline["metrics"].get(name))] if self.baseline else []))
+            console.print(table)
+        for note in self.notes:
+            console.print(escape(note), highlight=False)
+        self._show_verdict(console)
+
+    def _show_verdict(self, console: Console) -> None:
+        from rich.markup import escape
+
+        judged = [g for g in self.gates if g["gate"] == "evaluation"]
+        text = {
+            "pushed": f"[bold green]pushed[/] version {self.pushed and self.pushed['version']}: "
+            f"{len(judged)} threshold{'s' if len(judged) != 1 else ''} held -> {escape((self.pushed or {}).get('path', ''))}",
+            "up_to_date": f"[bold green]up to date[/]: nothing new since version "
+            f"{self.pushed and self.pushed['version']} was pushed",
+            "not_blessed": "[bold red]refused by the model gate[/]; the served model is untouched:",
+            "data_rejected": "[bold red]refused by the data gate[/]; nothing was trained, the served model is untouched:",
+            "failed": "[bold red]failed[/]; the served model is untouched:",
+        }[self.status]
+        console.print(text, highlight=False, soft_wrap=True)
+        for line in (self.error or "").splitlines():
+            console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
+
+
+def label_table(
+    counts: dict[str, dict[str, int]],
+    weights: dict[str, float],
+    per_label: dict[str, dict[str, float | None]] | None = None,
+) -> Any:
+    """A rich table of labels: examples by split, weight and, if there are any, the metrics on test."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = ("precision", "recall", "f1") if per_label else ()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("label")
+    for name in ("train", "eval", "test", *(["weight"] if weights else []), *shown):
+        table.add_column(name, justify="right")
+    for label, by_split in counts.items():
+        cells = [f"{by_split[s]:,}" for s in ("train", "eval", "test")]
+        cells += [f"{weights[label]:.3f}"] if weights else []
+        cells += [_number((per_label or {}).get(label, {}).get(m)) for m in shown]
+        table.add_row(escape(label), *cells)
+    return table
+
+
+def _split(
+    numbers: dict[str, Any], labels: list[str]
+) -> tuple[dict[str, float | None], dict[str, dict[str, float | None]]]:
+    """TFMA's flat keys -> (overall, per label); NaN becomes None, which JSON has."""
+
+    def plain(value: float) -> float | None:
+        return None if value != value else value
+
+    overall = {m: plain(numbers[m]) for m in (*metrics.OVERALL, *metrics.COUNTS)}
+    per_label = {
+        label: {m: plain(numbers[metrics.key(m, label)]) for m in metrics.PER_LABEL} for label in labels
+    }
+    return overall, per_label
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,124 @@
+#!/bin/sh
+# Makes .venv hold this project and exactly the packages of the lock file; does nothing where it already does.
+#   PYTHON=/path/to/python3.11   the Python to build it from (otherwise the first on PATH that will do)
+#   LOCK=requirements-gpu.lock   another lock file (kept until told otherwise)
+set -eu
+cd "$(dirname "$0")/.."
+place=$(pwd -P)
+stamp=.venv/setup.stamp
+log=.venv/setup.log
+# Company proxies sign with certificates of their own, which only the system knows.
+export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"
+
+say() { printf 'setup: %s\n' "$*"; }
+die() {
+  printf 'setup: %s\n' "$*" >&2
+  exit 1
+}
+
+done_sum=''
+done_lock=''
+done_place=''
+if [ -f "$stamp" ]; then
+  read -r done_sum done_lock done_place <"$stamp" || :
+fi
+lock=${LOCK:-${done_lock:-requirements.lock}}
+[ -f "$lock" ] || die "There is no lock file $lock."
+sum=$(cat "$lock" pyproject.toml scripts/setup.sh scripts/glibc_compat.py | cksum | tr ' ' -)
+if [ "$done_sum $done_lock $done_place" = "$sum $lock $place" ] && [ -x .venv/bin/python ]; then
+  exit 0
+fi
+
+# Prints for example "3.11 Linux x86_64 2.36"; the last word is "none" where there is no glibc.
+probe='
+import os, platform, sys
+try:
+    libc = os.confstr("CS_GNU_LIBC_VERSION").split()[1]
+except (AttributeError, IndexError, OSError, ValueError):
+    libc = "none"
+print("%d.%d" % sys.version_info[:2], platform.system(), platform.machine(), libc)'
+
+if [ -n "${PYTHON:-}" ]; then
+  set -- "$PYTHON"
+else
+  set -- python3.11 python3 python
+fi
+python=''
+host=''
+seen=''
+for candidate; do
+  # A name on PATH proves nothing (pyenv has one for each version that exists): only running it does.
+  answer=$("$candidate" -c "$probe" 2>/dev/null) || continue
+  seen="$seen; $candidate is ${answer%% *}"
+  case $answer in
+    3.11\ *)
+      python=$candidate
+      host=${answer#* }
+      break
+      ;;
+  esac
+done
+[ -n "$python" ] || die "Python 3.11 is needed, since TFX stops there and Pillow 13 starts there (looked for: $*$seen);" \
+  "install it, or name it with PYTHON=/path/to/python3.11."
+
+glibc=${host##* }
+why='ml-metadata and tensorflow-data-validation are published for Linux x86_64 with glibc and macOS arm64 only.'
+case $host in
+  Darwin\ arm64\ *) ;;
+  Linux\ x86_64\ none) die "This Linux has no glibc, but $why" ;;
+  Linux\ x86_64\ 2.*)
+    [ "${glibc#2.}" -ge 34 ] || die "glibc $glibc is too old: the packages need 2.34 or later, as in Debian 12."
+    ;;
+  *) die "${host% *} is not supported: $why" ;;
+esac
+old_glibc=''
+if [ "$glibc" != none ] && [ "${glibc#2.}" -lt 39 ]; then
+  old_glibc=yes
+fi
+
+# run "what failed" command...
+run() {
+  what=$1
+  shift
+  "$@" >"$log" 2>&1 ||
+    die "$what failed: $(grep -v -e '^hint:' -e '^ *$' "$log" | tail -n 1 | cut -c 1-300) (all of it is in $log)"
+}
+
+# The commands in .venv/bin name the place, so a moved environment is made anew; so is one without
+# uv.txt, which was cut short before it was a whole environment.
+if ! grep -qsF "$place/.venv" .venv/pyvenv.cfg || ! [ -f .venv/uv.txt ] || ! .venv/bin/python -c '' 2>/dev/null; then
+  "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    die "$python lacks its venv module; on Debian: sudo apt install python3-venv"
+  say "making .venv with $("$python" --version)"
+  rm -rf .venv
+  mkdir .venv
+  run "Making .venv" "$python" -m venv "$place/.venv"
+  done_sum=''
+fi
+sed -n '/^uv==/,/^    # via/p' "$lock" >.venv/uv.txt
+
+# Without a stamp the last set-up was cut short, and a package may be there in part: install all again.
+again=''
+[ -n "$done_sum" ] || again=yes
+say "installing $(grep -c == "$lock") packages from $lock (0.9 GB to download the first time)"
+run "Installing uv, which needs the network," .venv/bin/python -m pip install --quiet --require-hashes --no-deps \
+  ${again:+--ignore-installed} -r .venv/uv.txt
+
+# The platform lets in what glibc_compat.py then makes fit.
+sync() {
+  .venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes --build-constraints "$lock" \
+    --compile-bytecode ${again:+--reinstall} ${old_glibc:+--python-platform x86_64-manylinux_2_39} "$@" "$lock"
+}
+
+rm -f "$stamp"
+# Whoever has all the packages from before needs no network.
+sync --offline >/dev/null 2>&1 || run "Installing the packages, which needs the network," sync
+# Offline, so that nothing can come from outside the lock.
+run "Installing this project" \
+  .venv/bin/uv pip install --quiet --python .venv/bin/python --offline --no-deps --no-build-isolation --editable .
+if [ -n "$old_glibc" ]; then
+  .venv/bin/python scripts/glibc_compat.py || exit 1
+fi
+
+printf '%s\n' "$sum $lock $place" >"$stamp"
+say "done"
