@@ -4,7 +4,7 @@ PYTEST_ARGS ?=
 .PHONY: help setup demo test lint bench docs lock clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-7s%s\n", $$1, $$2 }' Makefile
 
 setup:  ## make .venv from requirements.lock (the targets below do it by themselves)
 	@sh scripts/setup.sh

@@ -52,7 +52,7 @@ def check(manifest: Mapping[str, Any], limits: Limits, anomalies: Sequence[tuple
                 advice="A classifier needs two; add the folder of another label",
             ),
             len(manifest["labels"]),
-            detail=_some(map(repr, manifest["labels"])) if len(manifest["labels"]) < 2 else "",  # noqa: PLR2004
+            detail=_some(map(repr, manifest["labels"])) if len(manifest["labels"]) < 2 else "",
         )
     )
     verdicts += _counts(manifest, limits)
@@ -76,7 +76,9 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
             maximum=limits.max_bad_fraction,
             advice="Repair or remove them, or raise data.max_bad_fraction",
         )
-        named = f"{len(bad)} of {total} files, {_some(q['path'] + ' (' + q['reason'] + ')' for q in bad)}" if bad else ""
+        named = (
+            f"{len(bad)} of {total} files, {_some(q['path'] + ' (' + q['reason'] + ')' for q in bad)}" if bad else ""
+        )
         yield judge(rule, len(bad) / total, detail=named)
     conflicts = manifest["conflicts"]
     rule = Rule(
@@ -110,7 +112,11 @@ def _counts(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
             continue
         for label, by_split in counts.items():
             rule = Rule(
-                gate="balance", metric=f"examples in {split}", label=label, minimum=minimum, advice=advice[split]
+                gate="balance",
+                metric=f"examples in {split}",
+                label=label,
+                minimum=minimum,
+                advice=advice[split],
             )
             yield judge(rule, by_split[split])
     train = {label: by_split["train"] for label, by_split in counts.items()}
@@ -142,6 +148,14 @@ def _some(items: Iterable[str]) -> str:
 def empty_splits(manifest: Mapping[str, Any]) -> list[Verdict]:
     """A verdict per split: none may be without any image, whatever the limits are."""
     return [
-        judge(Rule(gate="balance", metric=f"images in {split}", minimum=1, advice=f"Add images or raise data.split.{split}"), n)
+        judge(
+            Rule(
+                gate="balance",
+                metric=f"images in {split}",
+                minimum=1,
+                advice=f"Add images or raise data.split.{split}",
+            ),
+            n,
+        )
         for split, n in manifest["counts"].items()
     ]

@@ -5,6 +5,7 @@ This module is the Evaluator's user module: TFMA imports it by name, in workers 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -23,11 +24,18 @@ from components import features, metrics, progress, serving
 CANDIDATE, BASELINE = "candidate", "baseline"
 # TFMA's batches grow to hundreds; decoded at once, that many photos would set the peak of memory.
 _BATCH = 32
+TASK = "images"
+_total = 0  # of this process's evaluation, for the progress bar
 
 
-def eval_config(
-    labels: Sequence[str], slices: Iterable[Sequence[str]], *, has_baseline: bool
-) -> config_pb2.EvalConfig:
+def expect(examples: int) -> None:
+    """Tells the progress bar how many examples will be evaluated."""
+    global _total  # noqa: PLW0603  a number for the screen, not for the result
+    _total = examples
+    progress.start(TASK)
+
+
+def eval_config(labels: Sequence[str], slices: Iterable[Sequence[str]], *, has_baseline: bool) -> config_pb2.EvalConfig:
     """What TFMA computes: every metric of `components.metrics`, overall and by slice, for one or two models.
 
     Args:
@@ -48,7 +56,7 @@ def eval_config(
     for columns in slices:
         config.slicing_specs.add(feature_keys=[features.SLICES[c] for c in columns])
     metric = config_pb2.MetricConfig(class_name=SingleLabelMetrics.__name__, module=__name__)
-    metric.config = _to_json({"labels": list(labels)})
+    metric.config = json.dumps({"labels": list(labels)})
     config.metrics_specs.add().metrics.append(metric)
     return config
 
@@ -65,8 +73,11 @@ def results(folder: str, model_name: str) -> list[tuple[dict[str, str], dict[str
         for part in record.slice_key.single_slice_keys:
             value = getattr(part, part.WhichOneof("kind"))
             where[column_of[part.column]] = value.decode() if isinstance(value, bytes) else str(value)
+        # A single model has no name in the keys; with two, TFMA adds the differences under the candidate's name.
         numbers = {
-            m.key.name: _value(m.value) for m in record.metric_keys_and_values if m.key.model_name in (model_name, "")
+            m.key.name: _value(m.value)
+            for m in record.metric_keys_and_values
+            if m.key.model_name in (model_name, "") and not m.key.is_diff
         }
         read.append((where, numbers))
     return sorted(read, key=lambda r: (len(r[0]), sorted(r[0].items())))
@@ -96,11 +107,11 @@ class SingleLabelMetrics(metric_types.Metric):
 
 def _computations(
     labels: list[str],
-    name: str | None = None,  # noqa: ARG001  TFMA passes its config on
-    eval_config: config_pb2.EvalConfig | None = None,  # noqa: ARG001
+    name: str | None = None,
+    eval_config: config_pb2.EvalConfig | None = None,
     model_name: str = "",
     output_name: str = "",
-    example_weighted: bool = False,  # noqa: ARG001
+    example_weighted: bool = False,
 ) -> list[metric_types.MetricComputation]:
     # `example_weighted=None` is how TFMA's own tools look metrics up.
     keys = [metric_types.MetricKey(n, model_name, output_name, example_weighted=None) for n in metrics.names(labels)]
@@ -122,7 +133,7 @@ class _Rows(metric_types.Preprocessor):
         probabilities = np.asarray(_of_model(extracts[tfma.PREDICTIONS_KEY], self._model_name), np.float32).ravel()
         if len(probabilities) != len(self._index):
             raise ValueError(
-                f"model {self._model_name!r} gives {len(probabilities)} probabilities, there are {len(self._index)} labels"
+                f"model {self._model_name!r} gives {len(probabilities)} probabilities for {len(self._index)} labels"
             )
         yield metrics.row(self._index[name], probabilities)
 
@@ -178,10 +189,14 @@ def custom_eval_shared_model(
     )
 
 
-def custom_extractors(eval_shared_model: Any, eval_config: config_pb2.EvalConfig, tensor_adapter_config: Any) -> list:
+def custom_extractors(
+    eval_shared_model: Any, eval_config: config_pb2.EvalConfig, tensor_adapter_config: Any
+) -> list[tfma_extractor.Extractor]:
     """TFMA's own extractors behind one that bounds the batches."""
     stock = tfma.default_extractors(
-        eval_shared_model=eval_shared_model, eval_config=eval_config, tensor_adapter_config=tensor_adapter_config
+        eval_shared_model=eval_shared_model,
+        eval_config=eval_config,
+        tensor_adapter_config=tensor_adapter_config,
     )
     return [tfma_extractor.Extractor("BoundBatches", beam.FlatMap(_bounded)), *stock]
 
@@ -191,7 +206,8 @@ def _bounded(extracts: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for start in range(0, batch.num_rows, _BATCH):
         part = batch.slice(start, _BATCH)
         yield {**extracts, tfma.ARROW_RECORD_BATCH_KEY: part}
-        progress.report("evaluated", part.num_rows, None, "add")
+        # Comes back here once the models have answered for this part.
+        progress.advance(TASK, part.num_rows, _total)
 
 
 class _Model:
@@ -201,7 +217,7 @@ class _Model:
 
 
 class _by_keyword:  # noqa: N801  stands for a function
-    """TFMA calls signatures positionally; TensorFlow then formats the whole batch into an error before it falls back."""
+    """TFMA calls signatures positionally; TensorFlow formats the whole batch into an error before it falls back."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         self._fn = fn
@@ -210,9 +226,3 @@ class _by_keyword:  # noqa: N801  stands for a function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._fn(**kwargs, **dict(zip(self._names, args, strict=False)))
-
-
-def _to_json(value: Any) -> str:
-    import json
-
-    return json.dumps(value)

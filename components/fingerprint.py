@@ -1,4 +1,4 @@
-"""What a stage's result depends on besides its inputs: its code. Part of the cache keys, so that a change runs again."""
+"""What a stage's result depends on besides its inputs: its code. Part of the cache keys: a change runs again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from importlib import metadata
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _PACKAGES = ("components", "schemas")
 # Their behaviour ends up in the results as much as our own code's.
-_LIBRARIES = ("tfx", "tensorflow", "keras", "pillow", "numpy", "tensorflow-transform", "tensorflow-model-analysis")
+_LIBRARIES = (
+    "tfx",
+    "tensorflow",
+    "keras",
+    "pillow",
+    "numpy",
+    "tensorflow-transform",
+    "tensorflow-model-analysis",
+)
 
 
 def code(module: str) -> str:

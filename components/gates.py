@@ -1,4 +1,4 @@
-"""The judge of both gates: rules and numbers in, verdicts in words out. A pure function, so the words are the same everywhere."""
+"""The judge of both gates: rules and numbers in, verdicts in words out, the same words everywhere."""
 
 from __future__ import annotations
 
@@ -72,7 +72,12 @@ class Verdict:
 
 
 def judge(
-    rule: Rule, value: float | None, *, examples: float | None = None, baseline: float | None = None, detail: str = ""
+    rule: Rule,
+    value: float | None,
+    *,
+    examples: float | None = None,
+    baseline: float | None = None,
+    detail: str = "",
 ) -> Verdict:
     """Compares one number with its rule.
 

@@ -7,6 +7,7 @@ re-encoded here once, the rest is kept byte for byte.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL import ImageOps
+from PIL import ImageOps, UnidentifiedImageError
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "MPO")
+# A multi-picture JPEG (MPO) is opened as JPEG first and recognised then.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 
 # The limit is ours, read from the header and given per call; Pillow's is one global number for the process.
 Pillow.MAX_IMAGE_PIXELS = None
@@ -27,6 +29,15 @@ Pillow.MAX_IMAGE_PIXELS = None
 # Odd metadata is not the user's problem; whether the pixels decode is. (catch_warnings is not safe in threads.)
 warnings.filterwarnings("ignore", module=r"PIL\..*")
 
+_MAGIC = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG": "PNG",
+    b"GIF8": "GIF",
+    b"RIFF": "WebP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"BM": "BMP",
+}
 _ORIENTATION = 0x0112  # EXIF tag
 _WHITE = (255, 255, 255, 255)
 # A JPEG decoder that runs out of bytes guesses the rest; TensorFlow's refuses. Real files may have a few bytes behind.
@@ -78,11 +89,14 @@ def check(data: bytes, max_pixels: int) -> Checked:
         return _check(data, max_pixels)
     except BadImage:
         raise
-    except Pillow.UnidentifiedImageError:
+    except UnidentifiedImageError:
+        kind = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
+        if kind:
+            raise BadImage(f"starts like a {kind} file, but its header is broken") from None
         raise BadImage(f"no image of a known format ({', '.join(FORMATS)})") from None
     except MemoryError:
         raise BadImage("decoding it needs more memory than there is") from None
-    except Exception as error:  # noqa: BLE001  hostile bytes make decoders raise anything
+    except Exception as error:
         raise BadImage(f"cannot be decoded: {error or type(error).__name__}") from error
 
 
@@ -138,10 +152,8 @@ def _why_reencode(image: Pillow.Image, data: bytes) -> str:
 def _to_rgb(image: Pillow.Image) -> Pillow.Image:
     """The first frame, upright, 8-bit RGB, alpha laid over white."""
     image.load()
-    try:
+    with contextlib.suppress(Exception):  # unreadable EXIF states no orientation
         image = ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001, S110  unreadable EXIF states no orientation
-        pass
     if image.mode.startswith("I;16"):
         # The high byte, as PNG decoders strip 16 bit; Pillow's own conversion clips at 255 instead.
         image = Pillow.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
@@ -199,7 +211,7 @@ def decode(encoded: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     def other() -> tf.Tensor:
         pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
         # An animated or WebP image comes with a leading dimension of frames.
-        return tf.cond(tf.rank(pixels) > 3, lambda: pixels[0], lambda: pixels)  # noqa: PLR2004
+        return tf.cond(tf.rank(pixels) > 3, lambda: pixels[0], lambda: pixels)
 
     is_png = tf.strings.substr(encoded, 0, 4) == b"\x89PNG"
     pixels = tf.cond(tf.io.is_jpeg(encoded), jpeg, lambda: tf.cond(is_png, png, other))

@@ -121,8 +121,7 @@ _EDGES = _edges()
 
 
 def _valid(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
-    valid: NDArray[np.bool_] = np.isfinite(rows[:, 2:]).all(axis=1)
-    return valid
+    return np.asarray(np.isfinite(rows[:, 2:]).all(axis=1))
 
 
 def _sums(rows: NDArray[np.float32], k: int) -> dict[str, NDArray[np.float64]]:
@@ -130,7 +129,11 @@ def _sums(rows: NDArray[np.float32], k: int) -> dict[str, NDArray[np.float64]]:
     valid = _valid(rows)
     invalid = len(rows) - int(valid.sum())
     rows = rows[valid]
-    truth, weight, p = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.float64), rows[:, 2:].astype(np.float64)
+    truth, weight, p = (
+        rows[:, 0].astype(np.int64),
+        rows[:, 1].astype(np.float64),
+        rows[:, 2:].astype(np.float64),
+    )
     n = len(rows)
     predicted = p.argmax(axis=1) if n else np.zeros(0, np.int64)
     top, true_p = p[np.arange(n), predicted], p[np.arange(n), truth]
@@ -147,9 +150,7 @@ def _sums(rows: NDArray[np.float32], k: int) -> dict[str, NDArray[np.float64]]:
         "confusion": np.bincount(truth * k + predicted, weight, minlength=k * k).reshape(k, k),
         "loss": np.array([-(weight * np.log(np.maximum(true_p, _TINY))).sum()]),
         "top": calibration(top, predicted == truth, weight, 0, 1),
-        "labels": calibration(
-            p, each_label == truth[:, None], np.broadcast_to(weight[:, None], (n, k)), each_label, k
-        ),
+        "labels": calibration(p, each_label == truth[:, None], np.broadcast_to(weight[:, None], (n, k)), each_label, k),
     }
 
 
@@ -161,12 +162,11 @@ def _histogram(rows: NDArray[np.float32], k: int) -> NDArray[np.float64]:
     positive = label == rows[:, :1].astype(np.int64)
     cell = (label * 2 + positive) * bins + np.searchsorted(_EDGES, rows[:, 2:], side="right")
     weight = np.broadcast_to(rows[:, 1:2].astype(np.float64), (len(rows), k))
-    return np.bincount(cell.ravel(), weight.ravel(), minlength=2 * k * bins).reshape(k, 2, bins)
+    counts = np.bincount(cell.ravel(), weight.ravel(), minlength=2 * k * bins)
+    return counts.astype(np.float64).reshape(k, 2, bins)
 
 
-def _exact_curves(
-    rows: NDArray[np.float32], k: int
-) -> Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def _exact_curves(rows: NDArray[np.float32], k: int) -> Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Weight of positives and negatives per distinct score, ascending; one pair per label."""
     rows = rows[_valid(rows)]
     weight = rows[:, 1].astype(np.float64)

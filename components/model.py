@@ -67,11 +67,11 @@ def _small(images: keras.KerasTensor) -> keras.KerasTensor:
     """Two 3x3 convolutions and a halving per block, up to four blocks or until the maps are 4 pixels wide."""
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
     height, width = images.shape[1:3]
-    if min(height, width) >= 96:  # noqa: PLR2004  full-resolution convolutions of a photo cost most and see least
+    if min(height, width) >= 96:
         x = keras.layers.Conv2D(32, 5, strides=2, padding="same", use_bias=False)(x)
         x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
     for filters in (32, 64, 128, 256):
-        if filters > 32 and min(x.shape[1:3]) < 8:  # noqa: PLR2004
+        if filters > 32 and min(x.shape[1:3]) < 8:
             break
         for _ in range(2):
             x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
@@ -94,7 +94,7 @@ def _pretrained(backbone: str, weights: str | None, images: keras.KerasTensor, *
 def _from_file(path: str) -> keras.Model:
     try:
         network = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # noqa: BLE001  the loader raises anything, and the file is the user's
+    except Exception as error:
         raise ConfigError(f"training.backbone: {path} cannot be loaded: {error}") from error
     shape_in, shape_out = network.input_shape, network.output_shape
     if not isinstance(shape_out, tuple) or len(shape_out) != _MAP_RANK or shape_in[-1] != _CHANNELS:
@@ -117,7 +117,7 @@ def _from_applications(
         )
     try:
         network = factory(include_top=False, weights=weights, input_shape=tuple(images.shape[1:]))
-    except Exception as error:  # noqa: BLE001  no network, no such size: the reason is in its text
+    except Exception as error:
         raise ConfigError(f"training.backbone: {name} with weights {weights} cannot be built: {error}") from error
     # Each family brings its own normalisation, in the module that defines it.
     return network, sys.modules[factory.__module__].preprocess_input(images)

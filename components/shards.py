@@ -130,7 +130,8 @@ def examine(records: Iterable[Record], job: Job) -> Iterator[Examined]:
     if job.threads == 1:
         yield from map(one, records)
         return
-    chunks = iter(lambda it=iter(records): list(itertools.islice(it, _CHUNK)), [])  # type: ignore[misc]
+    iterator = iter(records)
+    chunks = iter(lambda: list(itertools.islice(iterator, _CHUNK)), [])
     with ThreadPoolExecutor(job.threads) as pool:
         # A bounded look-ahead: memory holds 2 chunks a thread, and results come in order.
         ahead = collections.deque(
@@ -200,7 +201,13 @@ class _ShardFile:
             sha256 = hashlib.file_digest(f, "sha256").hexdigest()
             size = f.tell()
         os.rename(self._temporary, self._path)
-        return {"name": self.name, "split": self.split, "records": self.records, "bytes": size, "sha256": sha256}
+        return {
+            "name": self.name,
+            "split": self.split,
+            "records": self.records,
+            "bytes": size,
+            "sha256": sha256,
+        }
 
     def discard(self) -> None:
         """Removes what an interrupted write left; after `commit` there is nothing."""

@@ -34,7 +34,7 @@ def by_hash(sha256: str, fractions: Mapping[str, float]) -> str:
         edge += share
         if at < edge:
             return split
-    return next(split for split in reversed(fractions) if fractions[split] > 0)  # the sum fell short of 1 by rounding
+    return [split for split, share in fractions.items() if share > 0][-1]  # the sum fell short of 1 by rounding
 
 
 def rare_label_splits(dataset: Dataset, read: Callable[[Record], bytes | None]) -> dict[str, str]:
@@ -49,7 +49,7 @@ def rare_label_splits(dataset: Dataset, read: Callable[[Record], bytes | None]) 
         read: the content of a record's file, or None where it cannot be read.
     """
     fractions = {s: f for s, f in dataset.fractions.items() if f > 0}
-    if len(fractions) < 2:  # noqa: PLR2004
+    if len(fractions) < 2:
         return {}
     by_label: dict[str, list[Record]] = defaultdict(list)
     for record in dataset.records:

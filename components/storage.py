@@ -107,7 +107,7 @@ def _remote(root: str) -> Iterator[File]:
     fs, base = _filesystem(root)
     try:
         found = fs.find(base, detail=True)
-    except Exception as error:  # noqa: BLE001  each store has its own errors; the user needs the sentence
+    except Exception as error:
         raise ConfigError(f"data.root: {root} cannot be listed: {error}") from error
     if not found and not fs.exists(base):
         raise ConfigError(f"data.root: {root} does not exist")
@@ -115,7 +115,9 @@ def _remote(root: str) -> Iterator[File]:
     for name, info in found.items():
         path = name[len(prefix) :]
         if not any(is_litter(part) for part in path.split("/")):
-            version = next((info[k] for k in ("etag", "ETag", "generation", "md5", "mtime", "created") if k in info), "")
+            version = next(
+                (info[k] for k in ("etag", "ETag", "generation", "md5", "mtime", "created") if k in info), ""
+            )
             yield File(path, int(info.get("size") or 0), str(version))
 
 

@@ -177,7 +177,9 @@ class Batches:
         """Applies the transform graph to a batch; features that it does not use are filled, not read."""
         count = tf.shape(names)[0]
         inputs = {
-            name: names if name == features.LABEL else tf.zeros([count, *spec.shape], spec.dtype)
+            name: names
+            if name == features.LABEL
+            else tf.zeros([count, *spec.shape], spec.dtype)
             if spec.dtype != tf.string
             else tf.fill([count, *spec.shape], "")
             for name, spec in self._spec.items()
@@ -314,11 +316,14 @@ class _Progress(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if time.monotonic() - self._last > 0.1:  # noqa: PLR2004  seconds; a step may take a millisecond
+        if time.monotonic() - self._last > 0.1:
             self._last = time.monotonic()
             steps = self.params.get("steps") or batch + 1
             progress.report(
-                self._what, self._epoch + min(1.0, (batch + 1) / steps), self._epochs, f"step {batch + 1}{self._note}"
+                self._what,
+                self._epoch + min(1.0, (batch + 1) / steps),
+                self._epochs,
+                f"step {batch + 1}{self._note}",
             )
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -356,6 +361,6 @@ def _policy(mixed_precision: str | bool, gpus: int) -> str:
         return "float32"
     details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
     major = details.get("compute_capability", (0, 0))[0]
-    if major >= 8:  # noqa: PLR2004
+    if major >= 8:
         return "mixed_bfloat16"
-    return "mixed_float16" if major >= 7 or mixed_precision is True else "float32"  # noqa: PLR2004
+    return "mixed_float16" if major >= 7 or mixed_precision is True else "float32"

@@ -35,7 +35,7 @@ class Split(_Section):
     @model_validator(mode="after")
     def _sums_to_one(self) -> Split:
         total = self.train + self.eval + self.test
-        if abs(total - 1) > 1e-6:  # noqa: PLR2004
+        if abs(total - 1) > 1e-6:
             raise ValueError(f"train + eval + test must be 1, got {total:g}")
         for name, share in self:
             if share <= 0:
@@ -55,10 +55,12 @@ class Data(_Section):
         "from train",
     )
     max_bad_fraction: Fraction | None = Field(
-        0.01, description="broken files go to quarantine with a reason; above this share the data gate refuses"
+        0.01,
+        description="broken files go to quarantine with a reason; above this share the data gate refuses",
     )
     max_pixels: Positive = Field(
-        100_000_000, description="larger images go to quarantine, judged by their header before any pixel is decoded"
+        100_000_000,
+        description="larger images go to quarantine, judged by their header before any pixel is decoded",
     )
 
 
@@ -66,14 +68,15 @@ class Labels(_Section):
     """The labels and their order."""
 
     names: tuple[str, ...] | None = Field(
-        None, description="every label, in the order of the model's outputs; default: found in the data, sorted"
+        None,
+        description="every label, in the order of the model's outputs; default: found in the data, sorted",
     )
 
     @field_validator("names")
     @classmethod
     def _distinct(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if names is not None:
-            if len(names) < 2:  # noqa: PLR2004
+            if len(names) < 2:
                 raise ValueError(f"a classifier needs two labels or more, got {len(names)}")
             twice = sorted({n for n in names if names.count(n) > 1})
             if twice:
@@ -213,26 +216,23 @@ class Config(_Section):
     output: str | None = Field(None, description="folder of the runs; default: `runs/NAME`")
     data: Data
     labels: Labels = Labels.model_construct(names=None)
-    balance: Balance = Field(default_factory=Balance)  # type: ignore[arg-type]
-    training: Training = Field(default_factory=Training)  # type: ignore[arg-type]
-    evaluation: Evaluation = Field(default_factory=Evaluation)  # type: ignore[arg-type]
+    balance: Balance = Field(default_factory=Balance)
+    training: Training = Field(default_factory=Training)
+    evaluation: Evaluation = Field(default_factory=Evaluation)
     push: Push
     beam: tuple[str, ...] = Field(
-        (), description="empty: in process on this machine; or any Beam runner's options, such as `--runner=FlinkRunner`"
+        (),
+        description="empty: in process on this machine; or any Beam runner's options, such as `--runner=FlinkRunner`",
     )
     folder: str = Field(exclude=True)
 
     @model_validator(mode="after")
     def _apart(self) -> Config:
-        names = self.labels.names
-        if names is not None:
-            given = self.training.label_weights
-            for where, label in [
-                *(("training.label_weights", label) for label in (given if isinstance(given, dict) else ())),
-                *(("evaluation.thresholds", t.label) for t in self.evaluation.thresholds if t.label not in (None, "*")),
-            ]:
-                if label not in names:
-                    raise ValueError(f"{where}: {label!r} is not one of labels.names: {', '.join(map(repr, names))}")
+        if self.labels.names is not None:
+            self.check_labels(self.labels.names)
+        for key, path in (("output", self.output_folder), ("push.destination", self.destination)):
+            if storage.is_url(path):
+                raise ValueError(f"{key}: {path} is a URL; this version writes to folders only")
         if not storage.is_url(self.data_root):
             for key, path in (("output", self.output_folder), ("push.destination", self.destination)):
                 if _inside(path, self.data_root) or _inside(self.data_root, path):
@@ -261,6 +261,17 @@ class Config(_Section):
         """`training.backbone`, a path made absolute."""
         name = self.training.backbone
         return self._absolute(name) if name.endswith(".keras") else name
+
+    def check_labels(self, labels: Sequence[str]) -> None:
+        """Raises ConfigError where a label that the settings name is not in `labels`."""
+        given = self.training.label_weights
+        named = [("training.label_weights", label) for label in (given if isinstance(given, dict) else ())]
+        for threshold in self.evaluation.thresholds:
+            of_slice = (threshold.slice or {}).get("label")
+            named += [("evaluation.thresholds", n) for n in (threshold.label, of_slice) if n not in (None, "*")]
+        for where, label in named:
+            if label not in labels:
+                raise ConfigError(f"{where}: {label!r} is no label; there are {', '.join(map(repr, labels))}")
 
     def fingerprint(self) -> str:
         """SHA-256 over every setting."""
@@ -297,6 +308,8 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: folder: unknown key")
     try:
         return Config(**raw, folder=os.path.dirname(os.path.abspath(path)))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     except ValidationError as error:
         raise ConfigError("\n".join(f"{path}: {_sentence(e)}" for e in error.errors())) from None
     except TypeError as error:  # a key that is no string

@@ -68,9 +68,7 @@ def build(config: Config, *, data_fingerprint: str, served_version: str) -> Pipe
     )
     schema = curated.outputs["schema_out"]
     # The schema leaves the image's bytes out, and features that are not in it are not read.
-    statistics = StatisticsGen(
-        examples=examples, schema=schema, stats_options=_stats_options()
-    )
+    statistics = StatisticsGen(examples=examples, schema=schema, stats_options=_stats_options())
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema)
     balance = ClassBalance(
         examples=examples,
@@ -109,7 +107,7 @@ def build(config: Config, *, data_fingerprint: str, served_version: str) -> Pipe
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["baseline_model"],
         schema=schema,
-        slices=json.dumps([[s] if isinstance(s, str) else list(s) for s in config.evaluation.slices]),
+        slices=json.dumps(_slices(config)),
         thresholds=json.dumps([t.model_dump() for t in config.evaluation.thresholds]),
         code_fingerprint=fingerprint.code("components.stages.evaluator"),
     )
@@ -151,6 +149,13 @@ def build(config: Config, *, data_fingerprint: str, served_version: str) -> Pipe
         enable_cache=True,
         beam_pipeline_args=[*(config.beam or [_IN_PROCESS]), _NO_PACKING],
     )
+
+
+def _slices(config: Config) -> list[list[str]]:
+    """The configured crosses of columns, and those that only a threshold names."""
+    configured = [[s] if isinstance(s, str) else list(s) for s in config.evaluation.slices]
+    judged = [list(t.slice) for t in config.evaluation.thresholds if t.slice]
+    return [list(columns) for columns in sorted({tuple(sorted(c)) for c in configured + judged})]
 
 
 def _stats_options() -> Any:

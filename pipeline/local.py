@@ -26,19 +26,14 @@ StageListener = Callable[[str, str, float, bool], None]
 
 
 def read_dataset(config: Config) -> Dataset:
-    """Lists the data set as the configuration says, and checks what it says about labels."""
+    """Lists the data set as the configuration says.
+
+    Raises:
+        ConfigError: there is no such folder, or a label in the configuration is not in the data.
+        LayoutError: the folder is not laid out as the configuration says.
+    """
     dataset = folders.read(config.data_root, dict(config.data.split), config.labels.names)
-    given = config.training.label_weights
-    named = [("training.label_weights", label) for label in (given if isinstance(given, dict) else {})]
-    named += [("evaluation.thresholds", t.label) for t in config.evaluation.thresholds if t.label not in (None, "*")]
-    named += [
-        ("evaluation.thresholds", t.slice["label"]) for t in config.evaluation.thresholds if "label" in (t.slice or {})
-    ]
-    for where, label in named:
-        if label not in dataset.labels:
-            raise ConfigError(
-                f"{where}: {label!r} is no label; the data has {', '.join(map(repr, dataset.labels))}"
-            )
+    config.check_labels(dataset.labels)
     return dataset
 
 
@@ -107,15 +102,12 @@ class Runner:
         return result
 
     def _run_graph(self, dataset: Dataset, served_version: str) -> None:
-        from tfx.dsl.compiler import compiler
-        from tfx.dsl.compiler import constants
+        from tfx.dsl.compiler import compiler, constants
         from tfx.orchestration import metadata
         from tfx.orchestration.local import runner_utils
         from tfx.orchestration.portable import launcher, runtime_parameter_utils
 
-        pipeline = graph.build(
-            self._config, data_fingerprint=dataset.fingerprint(), served_version=served_version
-        )
+        pipeline = graph.build(self._config, data_fingerprint=dataset.fingerprint(), served_version=served_version)
         ir = compiler.Compiler().compile(pipeline)
         runtime_parameter_utils.substitute_runtime_parameter(
             ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self.summary.run_id}

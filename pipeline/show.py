@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -26,7 +24,9 @@ class Terminal:
         stream = sys.stderr if stderr else sys.stdout
         try:
             # Line-buffered text on a duplicate of the descriptor, which a later redirection does not touch.
-            self._file = os.fdopen(os.dup(stream.fileno()), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+            self._file = os.fdopen(
+                os.dup(stream.fileno()), "w", buffering=1, encoding="utf-8", errors="backslashreplace"
+            )
         except (OSError, ValueError):  # no descriptor behind it: a test's capture
             self._file = stream  # type: ignore[assignment]
         # Without a terminal nothing wraps: a log file has no width.
@@ -35,8 +35,6 @@ class Terminal:
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._name = ""
-        self._added = 0.0
-        self._total: float | None = None
         self._lock = threading.Lock()
 
     def __enter__(self) -> Terminal:
@@ -77,15 +75,10 @@ class Terminal:
             self.console.print(f"{name:<18} {mark}  {how}", highlight=False)
 
     def progress(self, task: str, done: float, total: float | None, note: str = "") -> None:
-        """A listener for `components.progress`. A note of "add" adds `done` to what was done before."""
+        """A listener for `components.progress`."""
         if self._bar is None:
             return
         with self._lock:
-            if note == "add":
-                self._added += done
-                done, total, note = self._added, self._total, ""
-            else:
-                self._added, self._total = done, total
             description = f"{self._name}: {task}" if self._name else task
             if self._task is None or self._bar.tasks[0].description != description:
                 self._restart(description)
@@ -103,11 +96,3 @@ class Terminal:
     def __del__(self) -> None:
         if getattr(self, "_file", None) not in (None, sys.stdout, sys.stderr):
             self._file.close()
-
-
-def seconds_since(start: float) -> float:
-    """Seconds since a reading of time.monotonic()."""
-    return time.monotonic() - start
-
-
-_: Any = None

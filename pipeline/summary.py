@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
 import secrets
 import time
@@ -126,8 +127,7 @@ class Summary:
             self.status, self.exit_code = "not_blessed", 4
             failed = [g["reason"] for g in self.gates if not g["passed"]]
             self.error = "\n".join(failed) or (
-                "no threshold is configured, so nothing says that this model is good enough; "
-                "add evaluation.thresholds"
+                "no threshold is configured, so nothing says that this model is good enough; add evaluation.thresholds"
             )
 
     def up_to_date(self, served: Served, latest: dict[str, Any]) -> None:
@@ -188,7 +188,10 @@ class Summary:
                 console.print(f"quarantined: {len(self.data['quarantined'])} files; see {FILE}", highlight=False)
             if self.data["ignored"]:
                 names = ", ".join(map(escape, self.data["ignored"][:5]))
-                console.print(f"ignored: {len(self.data['ignored'])} files in no label's folder: {names}", highlight=False)
+                console.print(
+                    f"ignored: {len(self.data['ignored'])} files in no label's folder: {names}",
+                    highlight=False,
+                )
         if self.metrics:
             table = Table("metric", "test", *(["served model"] if self.baseline else []), box=None, pad_edge=False)
             for name in metrics.OVERALL:
@@ -202,15 +205,16 @@ class Summary:
     def _show_verdict(self, console: Console) -> None:
         from rich.markup import escape
 
-        judged = [g for g in self.gates if g["gate"] == "evaluation"]
+        held = sum(g["gate"] == "evaluation" for g in self.gates)
+        pushed = self.pushed or {}
+        untouched = "the served model is untouched"
         text = {
-            "pushed": f"[bold green]pushed[/] version {self.pushed and self.pushed['version']}: "
-            f"{len(judged)} threshold{'s' if len(judged) != 1 else ''} held -> {escape((self.pushed or {}).get('path', ''))}",
-            "up_to_date": f"[bold green]up to date[/]: nothing new since version "
-            f"{self.pushed and self.pushed['version']} was pushed",
-            "not_blessed": "[bold red]refused by the model gate[/]; the served model is untouched:",
-            "data_rejected": "[bold red]refused by the data gate[/]; nothing was trained, the served model is untouched:",
-            "failed": "[bold red]failed[/]; the served model is untouched:",
+            "pushed": f"[bold green]pushed[/] version {pushed.get('version')}: {held} threshold"
+            f"{'s' if held != 1 else ''} held -> {escape(pushed.get('path', ''))}",
+            "up_to_date": f"[bold green]up to date[/]: nothing new since version {pushed.get('version')} was pushed",
+            "not_blessed": f"[bold red]refused by the model gate[/]; {untouched}:",
+            "data_rejected": f"[bold red]refused by the data gate[/]; nothing was trained, {untouched}:",
+            "failed": f"[bold red]failed[/]; {untouched}:",
         }[self.status]
         console.print(text, highlight=False, soft_wrap=True)
         for line in (self.error or "").splitlines():
@@ -245,12 +249,10 @@ def _split(
     """TFMA's flat keys -> (overall, per label); NaN becomes None, which JSON has."""
 
     def plain(value: float) -> float | None:
-        return None if value != value else value
+        return None if math.isnan(value) else value
 
     overall = {m: plain(numbers[m]) for m in (*metrics.OVERALL, *metrics.COUNTS)}
-    per_label = {
-        label: {m: plain(numbers[metrics.key(m, label)]) for m in metrics.PER_LABEL} for label in labels
-    }
+    per_label = {label: {m: plain(numbers[metrics.key(m, label)]) for m in metrics.PER_LABEL} for label in labels}
     return overall, per_label
 
 

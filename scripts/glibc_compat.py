@@ -45,9 +45,7 @@ REPLACEMENTS = {
     ),
     # Never called: it is imported to insist on a libstdc++ that sets up std::cout by itself, and neither
     # module uses such a stream. Any function that every libstdc++ has can stand here.
-    "GLIBCXX_3.4.32": Replacement(
-        "GLIBCXX_3.4", {"_ZSt21ios_base_library_initv": "_ZSt18uncaught_exceptionv"}
-    ),
+    "GLIBCXX_3.4.32": Replacement("GLIBCXX_3.4", {"_ZSt21ios_base_library_initv": "_ZSt18uncaught_exceptionv"}),
     # Both end the process when an exception leaves a function that promised to throw none.
     "CXXABI_1.3.15": Replacement("CXXABI_1.3", {"__cxa_call_terminate": "__cxa_call_unexpected"}),
 }
@@ -87,9 +85,7 @@ def provided_versions(library: str) -> frozenset[str]:
         raise CompatError(f"The system library {library} is missing.")
     binary = read(paths[0])  # keep it: what LIEF hands out does not outlive the file it is from
     return frozenset(
-        str(symbol.name)
-        for definition in binary.symbols_version_definition
-        for symbol in definition.auxiliary_symbols
+        str(symbol.name) for definition in binary.symbols_version_definition for symbol in definition.auxiliary_symbols
     )
 
 

@@ -62,17 +62,19 @@ done
   "install it, or name it with PYTHON=/path/to/python3.11."
 
 glibc=${host##* }
+minor=${glibc#2.}
+minor=${minor%%.*}
 why='ml-metadata and tensorflow-data-validation are published for Linux x86_64 with glibc and macOS arm64 only.'
 case $host in
   Darwin\ arm64\ *) ;;
   Linux\ x86_64\ none) die "This Linux has no glibc, but $why" ;;
   Linux\ x86_64\ 2.*)
-    [ "${glibc#2.}" -ge 34 ] || die "glibc $glibc is too old: the packages need 2.34 or later, as in Debian 12."
+    [ "$minor" -ge 34 ] || die "glibc $glibc is too old: the packages need 2.34 or later, as in Debian 12."
     ;;
   *) die "${host% *} is not supported: $why" ;;
 esac
 old_glibc=''
-if [ "$glibc" != none ] && [ "${glibc#2.}" -lt 39 ]; then
+if [ "$glibc" != none ] && [ "$minor" -lt 39 ]; then
   old_glibc=yes
 fi
 
@@ -100,7 +102,9 @@ sed -n '/^uv==/,/^    # via/p' "$lock" >.venv/uv.txt
 # Without a stamp the last set-up was cut short, and a package may be there in part: install all again.
 again=''
 [ -n "$done_sum" ] || again=yes
-say "installing $(grep -c == "$lock") packages from $lock (0.9 GB to download the first time)"
+size='about 1 GB'
+[ "$lock" = requirements.lock ] || size='several GB'
+say "installing $(grep -c == "$lock") packages from $lock ($size to download the first time)"
 run "Installing uv, which needs the network," .venv/bin/python -m pip install --quiet --require-hashes --no-deps \
   ${again:+--ignore-installed} -r .venv/uv.txt
 

@@ -26,10 +26,10 @@ def median_frequency(pixels: ArrayLike, image_pixels: ArrayLike, xp: Any = np) -
     Returns:
         float64 [K]; 0 for a class without pixels, which takes no part in the median.
     """
-    pixels = xp.asarray(pixels, dtype=xp.float64)
-    image_pixels = xp.asarray(image_pixels, dtype=xp.float64)
-    present = pixels > 0
-    frequency = xp.where(present, pixels, 1.0) / xp.where(present, image_pixels, 1.0)
+    own: Any = xp.asarray(pixels, dtype=xp.float64)
+    total: Any = xp.asarray(image_pixels, dtype=xp.float64)
+    present = own > 0
+    frequency = xp.where(present, own, 1.0) / xp.where(present, total, 1.0)
     ordered = xp.sort(xp.where(present, frequency, float("inf")))  # absent classes last
     count = xp.sum(xp.where(present, 1, 0))
     last = xp.maximum(count - 1, 0)

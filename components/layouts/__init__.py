@@ -1,4 +1,4 @@
-"""A data set as people have it on disk -> `Dataset`: its records, its labels, and what was left out. One module a layout."""
+"""A data set as people have it on disk -> `Dataset`: records, labels, and what was left out. One module a layout."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ class Dataset:
         """SHA-256 over what the listing says: any file added, removed, changed, moved or re-labelled changes it."""
         digest = hashlib.sha256(repr((self.labels, sorted(self.fractions.items()), self.rejected)).encode())
         for r in self.records:
-            digest.update(f"{r.path}\0{r.size}\0{r.version}\0{r.labels}\0{r.split}\n".encode("utf-8", "surrogateescape"))
+            digest.update(
+                f"{r.path}\0{r.size}\0{r.version}\0{r.labels}\0{r.split}\n".encode("utf-8", "surrogateescape")
+            )
         return digest.hexdigest()
 
 

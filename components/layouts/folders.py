@@ -53,7 +53,9 @@ def read(root: str, split: Mapping[str, float], names: Sequence[str] | None = No
 
     given = set(split_of.values())
     missing = [s for s in ("eval", "test") if s not in given]
-    records, rejected, ignored = [], [], []
+    records: list[Record] = []
+    rejected: list[tuple[str, str]] = []
+    ignored: list[tuple[str, str]] = []
     for file in found:
         parts = file.path.split("/")
         label = label_of.get("/".join(parts[: depth + 1])) if len(parts) > depth + 1 else None

@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import Any
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -48,7 +49,7 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
         json.dump(data, f, ensure_ascii=False, indent=1)
 
 
-def _compare_counts(manifest: dict, statistics: standard_artifacts.ExampleStatistics) -> None:
+def _compare_counts(manifest: dict[str, Any], statistics: standard_artifacts.ExampleStatistics) -> None:
     """TFDV counted the shards by itself; ingest counted while writing. They must agree."""
     from tfx.components.statistics_gen import stats_artifact_utils
 

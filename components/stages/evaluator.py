@@ -11,7 +11,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as keys
 from tfx.utils import io_utils, json_utils, proto_utils
 
-from components import evaluation, progress, schema, shards, verdicts
+from components import evaluation, schema, shards, verdicts
 from components.gates import failed
 
 VERDICTS = "verdicts.json"
@@ -27,7 +27,7 @@ class Executor(executor.Executor):
         config = evaluation.eval_config(labels, json.loads(exec_properties["slices"]), has_baseline=has_baseline)
         examples = artifact_utils.get_single_uri(input_dict[keys.EXAMPLES_KEY])
         shards.verify(examples, "test")
-        progress.report("evaluated", 0, shards.read_manifest(examples)["counts"]["test"] * (1 + has_baseline))
+        evaluation.expect(shards.read_manifest(examples)["counts"]["test"])
         super().Do(
             input_dict,
             output_dict,
@@ -41,7 +41,6 @@ class Executor(executor.Executor):
 
     def _judge(self, labels: list[str], output_dict: Any, exec_properties: dict[str, Any], has_baseline: bool) -> None:
         folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
-        # With a single model TFMA leaves its name out of the keys.
         candidate = evaluation.results(folder, evaluation.CANDIDATE)
         baseline = evaluation.results(folder, evaluation.BASELINE) if has_baseline else None
         result = verdicts.thresholds(json.loads(exec_properties["thresholds"]), labels, candidate, baseline)

@@ -3,7 +3,6 @@
 import glob
 import json
 import os
-import threading
 from typing import Any
 
 import apache_beam as beam
@@ -16,6 +15,8 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from components import balance, layouts, progress, shards
 from components.errors import DataRejected
 from components.layouts import folders
+
+_TASK = "images"
 
 
 class _WriteShard(beam.DoFn):
@@ -30,25 +31,7 @@ class _WriteShard(beam.DoFn):
         yield shards.write(self._folder, index, self._count, records, self._job, self._tick)
 
     def _tick(self, count: int) -> None:
-        _done.add(count, self._total)
-
-
-class _Done:
-    """Counts images across this process's threads, for the progress bar."""
-
-    def __init__(self) -> None:
-        self._lock, self._count = threading.Lock(), 0
-
-    def reset(self) -> None:
-        self._count = 0
-
-    def add(self, count: int, total: int) -> None:
-        with self._lock:
-            self._count += count
-            progress.report("images", self._count, total)
-
-
-_done = _Done()
+        progress.advance(_TASK, count, self._total)
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -71,7 +54,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         ]
         os.makedirs(examples.uri, exist_ok=True)
         reports = os.path.join(examples.uri, ".reports")
-        _done.reset()
+        progress.start(_TASK)
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline

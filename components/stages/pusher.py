@@ -9,7 +9,7 @@ from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
 from components import evaluation, metrics, push
-from components.stages import balance, evaluator
+from components.stages import artifacts, balance, evaluator
 
 
 @component
@@ -17,7 +17,7 @@ def Pusher(  # noqa: N802  TFX names components like classes
     model: InputArtifact[standard_artifacts.Model],
     model_evaluation: InputArtifact[standard_artifacts.ModelEvaluation],
     blessing: InputArtifact[standard_artifacts.ModelBlessing],
-    class_balance: InputArtifact[balance.artifacts.ClassBalance],
+    class_balance: InputArtifact[artifacts.ClassBalance],
     pushed_model: OutputArtifact[standard_artifacts.PushedModel],
     destination: Parameter[str],
     served_version: Parameter[str],
