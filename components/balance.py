@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.errors import shown
 from components.gates import Rule, Verdict, judge, number
 from components.labels.weights import class_weights
 
@@ -140,7 +141,7 @@ def weights(manifest: Mapping[str, Any]) -> dict[str, float]:
 
 def _some(items: Iterable[str]) -> str:
     """The first few, and how many more."""
-    listed = list(items)
+    listed = list(map(shown, items))
     more = len(listed) - _NAMED
     return ", ".join(listed[:_NAMED]) + (f", and {more} more" if more > 0 else "")
 

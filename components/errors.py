@@ -21,6 +21,11 @@ class ConfigError(ImagegateError):
     exit_code = 2
 
 
+def shown(text: str) -> str:
+    """`text` without anything that a terminal would obey: file names are other people's, and may hold escapes."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
 class DataRejected(ImagegateError):
     """The data gate refuses. `verdicts` says why, `data` holds what was counted (see `balance.Data.to_json`)."""
 

@@ -297,7 +297,7 @@ def verify(folder: str, split: str) -> list[str]:
     """
     wanted = {f["name"]: f for f in read_manifest(folder)["files"] if f["split"] == split}
     there = {f"Split-{split}/{name}" for name in os.listdir(os.path.join(folder, f"Split-{split}"))}
-    again = "delete the run's `pipeline` folder and run again"
+    again = "run again with --force"
     for name in sorted(there ^ set(wanted)):
         what = "is missing" if name in wanted else "is not in the manifest"
         raise ImagegateError(f"{folder}: shard {name} {what}; {again}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from components import balance, shards
+from components.errors import shown
 from components.gates import failed
 from pipeline import graph, local
 from pipeline.summary import label_table
@@ -27,15 +28,13 @@ def run(config: Config, terminal: Terminal) -> int:
     verdicts = balance.check(manifest, graph.limits(config))
     console = terminal.console
     console.print(label_table(manifest["label_counts"], balance.weights(manifest)))
-    for item in manifest["quarantined"]:
-        console.print(f"quarantined: {item['path']}: {item['reason']}", markup=False, highlight=False, soft_wrap=True)
-    for reason, count in manifest["changed"].items():
-        console.print(f"will be re-encoded: {count} ({reason})", markup=False, highlight=False)
-    for path in manifest["ignored"]:
-        console.print(f"ignored: {path}: in no label's folder", markup=False, highlight=False, soft_wrap=True)
+    lines = [f"quarantined: {item['path']}: {item['reason']}" for item in manifest["quarantined"]]
+    lines += [f"will be re-encoded: {count} ({reason})" for reason, count in manifest["changed"].items()]
+    lines += [f"ignored: {path}: in no label's folder" for path in manifest["ignored"]]
     problems = failed(verdicts)
-    for verdict in problems:
-        console.print(f"refused: {verdict.reason}", markup=False, highlight=False, soft_wrap=True)
+    lines += [f"refused: {verdict.reason}" for verdict in problems]
+    for line in lines:
+        console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
     total = sum(manifest["counts"].values())
     if problems:
         return 3

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 1 broke, 2 configuration, 3 data gate, 4 model gate."""
     options = _parser().parse_args(arguments)
-    from components.errors import ImagegateError
+    from components.errors import ImagegateError, shown
 
     try:
         code: int = options.command(options)
     except ImagegateError as error:
-        print(f"imagegate: {error}", file=sys.stderr)
+        print(f"imagegate: {shown(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("imagegate: interrupted", file=sys.stderr)
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="the whole pipeline")
     _add_config(run)
-    run.add_argument("--force", action="store_true", help="run even where nothing is new")
+    run.add_argument("--force", action="store_true", help="run every stage again, even where nothing is new")
     run.add_argument("--json", action="store_true", help="print summary.json instead of tables")
     run.set_defaults(command=_run)
 
@@ -113,6 +113,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    from components.errors import shown
     from pipeline import predict
 
     failures = 0
@@ -121,10 +122,10 @@ def _predict(options: argparse.Namespace) -> int:
         if options.json:
             _print_json(result)
         elif "error" in result:
-            print(f"{result['image']}: {result['error']}", file=sys.stderr)
+            print(shown(f"{result['image']}: {result['error']}"), file=sys.stderr)
         else:
             best = sorted(result["probabilities"].items(), key=lambda item: -item[1])[:3]
-            print(f"{result['image']}: " + ", ".join(f"{label} {p:.3f}" for label, p in best))
+            print(shown(f"{result['image']}: " + ", ".join(f"{label} {p:.3f}" for label, p in best)))
     return 1 if failures else 0
 
 

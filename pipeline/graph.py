@@ -32,13 +32,14 @@ def limits(config: Config) -> Limits:
     )
 
 
-def build(config: Config, *, data_fingerprint: str, served_version: str) -> Pipeline:
+def build(config: Config, *, data_fingerprint: str, served_version: str, cache: bool = True) -> Pipeline:
     """The graph of one run.
 
     Args:
         config: the settings.
         data_fingerprint: of the data set's listing; see `layouts.Dataset.fingerprint`.
         served_version: newest version in the push destination, "" for none.
+        cache: whether a stage whose inputs, settings and code are those of an earlier run takes its results.
     """
     from tfx.components import ExampleValidator, StatisticsGen, Trainer
     from tfx.orchestration import metadata, pipeline
@@ -146,7 +147,7 @@ def build(config: Config, *, data_fingerprint: str, served_version: str) -> Pipe
             evaluator,
             pusher,
         ],
-        enable_cache=True,
+        enable_cache=cache,
         beam_pipeline_args=[*(config.beam or [_IN_PROCESS]), _NO_PACKING],
     )
 

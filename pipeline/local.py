@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from components import fingerprint, push
+from components import fingerprint, push, shards
 from components.balance import check as judge_data
 from components.errors import ConfigError, DataRejected, ImagegateError
 from components.layouts import Dataset, LayoutError, folders
-from pipeline import graph
+from pipeline import graph, summary
 from pipeline.summary import Summary
 
 if TYPE_CHECKING:
@@ -59,35 +60,42 @@ class Runner:
         """Does the run and writes its `summary.json`; errors that are answers end in the summary, not in a raise.
 
         Args:
-            force: also where nothing is new.
+            force: every stage again, even where nothing is new.
 
         Raises:
             ConfigError: the configuration does not fit the data; nothing was written.
         """
         config = self._config
         try:
-            dataset = read_dataset(config)
+            dataset: Dataset | LayoutError = read_dataset(config)
         except LayoutError as error:
-            self._open()
-            self.summary.fail(error)
-            return self._close()
+            dataset = error
         if config.backbone.endswith(".keras") and not os.path.isfile(config.backbone):
             raise ConfigError(f"training.backbone: {config.backbone} does not exist")
-        served = push.current(config.destination)
+        self._make_folder()
+        with self._locked():
+            if isinstance(dataset, LayoutError):
+                self.summary.fail(dataset)
+            else:
+                self._run(dataset, force=force)
+            self._write_summary()
+        return self.summary
+
+    def _run(self, dataset: Dataset, *, force: bool) -> None:
+        served = push.current(self._config.destination)
         inputs = {
-            "config": config.fingerprint(),
+            "config": self._config.fingerprint(),
             "code": fingerprint.everything(),
             "data": dataset.fingerprint(),
         }
         if not force and served is not None and self._state() == inputs | {"served": served.version}:
             self.summary.up_to_date(served, self._latest())
-            return self.summary
-        self._open()
+            return
         try:
             if not dataset.records:
-                raise DataRejected(judge_data(_empty_manifest(dataset), graph.limits(config)))
+                raise DataRejected(judge_data(shards.merge(dataset, []), graph.limits(self._config)))
             with _output_to(self.log):
-                self._run_graph(dataset, served.version if served else "")
+                self._run_graph(dataset, served.version if served else "", cache=not force)
         except ImagegateError as error:
             self.summary.fail(error)
         except KeyboardInterrupt:
@@ -96,18 +104,19 @@ class Runner:
             self.summary.fail(ImagegateError(f"{error.filename or 'a file'}: {error.strerror or error}"))
         except Exception as error:  # noqa: BLE001  a bug: its trace is in the log, its gist on the screen
             self.summary.fail(ImagegateError(f"{type(error).__name__}: {_first_line(error)}; see {self.log}"))
-        result = self._close()
-        if result.pushed is not None:
-            self._remember(inputs | {"served": result.pushed["version"]})
-        return result
+        if self.summary.pushed is not None:
+            self._remember(inputs | {"served": self.summary.pushed["version"]})
 
-    def _run_graph(self, dataset: Dataset, served_version: str) -> None:
+    def _run_graph(self, dataset: Dataset, served_version: str, *, cache: bool) -> None:
+        self._stage("loading TFX", "started", 0.0, False)
         from tfx.dsl.compiler import compiler, constants
         from tfx.orchestration import metadata
         from tfx.orchestration.local import runner_utils
         from tfx.orchestration.portable import launcher, runtime_parameter_utils
 
-        pipeline = graph.build(self._config, data_fingerprint=dataset.fingerprint(), served_version=served_version)
+        pipeline = graph.build(
+            self._config, data_fingerprint=dataset.fingerprint(), served_version=served_version, cache=cache
+        )
         ir = compiler.Compiler().compile(pipeline)
         runtime_parameter_utils.substitute_runtime_parameter(
             ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self.summary.run_id}
@@ -136,23 +145,35 @@ class Runner:
                 outputs = self.summary.add_stage(store.store, name, execution, seconds)
             self._stage(name, "finished", seconds, outputs)
 
-    def _open(self) -> None:
+    def _make_folder(self) -> None:
         try:
             os.makedirs(self.folder, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"output: {self.folder} cannot be made: {error.strerror}") from None
 
-    def _close(self) -> Summary:
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Two runs must not share the output; the kernel lets go of the lock when a process dies."""
+        descriptor = os.open(self._config.output_folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            os.rmdir(self.folder)
+            raise ImagegateError(f"another run is writing to {self._config.output_folder}; wait for it") from None
+        finally:
+            os.close(descriptor)
+
+    def _write_summary(self) -> None:
         self.summary.write(self.folder)
         latest = os.path.join(self._config.output_folder, "latest")
         temporary = f"{latest}.{os.getpid()}"
         os.symlink(os.path.join("history", self.summary.run_id), temporary)
         os.replace(temporary, latest)
-        return self.summary
 
     def _latest(self) -> dict[str, Any]:
         try:
-            with open(os.path.join(self._config.output_folder, "latest", "summary.json"), encoding="utf-8") as f:
+            with open(os.path.join(self._config.output_folder, "latest", summary.FILE), encoding="utf-8") as f:
                 found: dict[str, Any] = json.load(f)
                 return found
         except (OSError, ValueError):
@@ -171,12 +192,6 @@ class Runner:
         with open(path + ".tmp", "w", encoding="utf-8") as f:
             json.dump(state, f)
         os.replace(path + ".tmp", path)
-
-
-def _empty_manifest(dataset: Dataset) -> dict[str, Any]:
-    from components import shards
-
-    return shards.merge(dataset, [])
 
 
 def _first_line(error: Exception) -> str:

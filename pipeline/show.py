@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from components import progress
+
+_PLAIN_SECONDS = 10
 
 
 class Terminal:
@@ -35,6 +38,7 @@ class Terminal:
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._name = ""
+        self._told = time.monotonic()
         self._lock = threading.Lock()
 
     def __enter__(self) -> Terminal:
@@ -47,6 +51,9 @@ class Terminal:
                 TimeElapsedColumn(),
                 console=self.console,
                 transient=True,
+                # Output of others belongs in the log, not above the line.
+                redirect_stdout=False,
+                redirect_stderr=False,
             )
             self._bar.start()
         return self
@@ -76,15 +83,23 @@ class Terminal:
 
     def progress(self, task: str, done: float, total: float | None, note: str = "") -> None:
         """A listener for `components.progress`."""
-        if self._bar is None:
-            return
         with self._lock:
             description = f"{self._name}: {task}" if self._name else task
+            if self._bar is None:
+                self._plain(description, done, total, note)
+                return
             if self._task is None or self._bar.tasks[0].description != description:
                 self._restart(description)
             if not note and total:
                 note = f"{done:,.0f} of {total:,.0f}"
             self._bar.update(self._task or TaskID(0), completed=done, total=total, note=note)
+
+    def _plain(self, description: str, done: float, total: float | None, note: str) -> None:
+        """Where nothing can be redrawn: a line now and then, so that a log shows that it goes on."""
+        if time.monotonic() - self._told >= _PLAIN_SECONDS:
+            self._told = time.monotonic()
+            of = f" {done:,.4g} of {total:,.0f}" if total else ""
+            self.console.print(f"{description}{of}{', ' + note if note else ''}", markup=False, highlight=False)
 
     def _restart(self, description: str) -> None:
         if self._bar is None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from components import metrics
-from components.errors import DataRejected, ImagegateError
+from components.errors import DataRejected, ImagegateError, shown
 from components.layouts import LayoutError
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class Summary:
             if self.data["quarantined"]:
                 console.print(f"quarantined: {len(self.data['quarantined'])} files; see {FILE}", highlight=False)
             if self.data["ignored"]:
-                names = ", ".join(map(escape, self.data["ignored"][:5]))
+                names = escape(shown(", ".join(self.data["ignored"][:5])))
                 console.print(
                     f"ignored: {len(self.data['ignored'])} files in no label's folder: {names}",
                     highlight=False,
@@ -218,7 +218,7 @@ class Summary:
         }[self.status]
         console.print(text, highlight=False, soft_wrap=True)
         for line in (self.error or "").splitlines():
-            console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
+            console.print(f"  {escape(shown(line))}", highlight=False, soft_wrap=True)
 
 
 def label_table(

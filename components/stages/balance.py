@@ -46,7 +46,7 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
         "verdicts": [v.to_json() for v in verdicts],
     }
     with open(os.path.join(class_balance.uri, FILE), "w", encoding="utf-8") as f:
-        json.dump(data, f, ensure_ascii=False, indent=1)
+        json.dump(data, f, indent=1)  # ASCII: a file name may be no valid UTF-8
 
 
 def _compare_counts(manifest: dict[str, Any], statistics: standard_artifacts.ExampleStatistics) -> None:
@@ -58,7 +58,7 @@ def _compare_counts(manifest: dict[str, Any], statistics: standard_artifacts.Exa
         if counted != manifest["counts"][split]:
             raise ImagegateError(
                 f"{split}: the statistics counted {counted} examples in the shards, ingest wrote "
-                f"{manifest['counts'][split]}; delete the run's `pipeline` folder and run again"
+                f"{manifest['counts'][split]}; run again with --force"
             )
 
 

@@ -1,0 +1,119 @@
+"""Writes docs/configuration.md from the settings' own definitions. Run by `make docs`; a test holds it current."""
+
+from __future__ import annotations
+
+import sys
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from components import features, metrics
+from pipeline import config
+
+PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
+
+_HEAD = """\
+<!-- Made by `make docs` from pipeline/config.py; edit there. -->
+# Configuration
+
+One YAML file tells a run everything. An unknown key, a key that stands twice, a wrong type or a contradiction is an
+error that names the key, and ends with exit code 2 before anything runs. `imagegate init DIR` writes a commented
+start; `--set KEY=VALUE` overrides a key for one call (`--set training.epochs=3`).
+
+Relative paths count from the configuration file's folder. A limit that can be `null` is turned off by it.
+"""
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    parts = [_HEAD, _section("Top level", config.Config)]
+    sections = ("data", "labels", "balance", "training", "evaluation", "push")
+    parts += [_section(f"`{name}`", _model(config.Config.model_fields[name])) for name in sections]
+    parts.append(_section("An entry of `evaluation.thresholds`", config.Threshold))
+    parts.append(_metrics())
+    return "\n".join(parts)
+
+
+def _section(title: str, model: type[BaseModel]) -> str:
+    lines = [f"## {title}\n", f"{(model.__doc__ or '').strip().splitlines()[0]}\n"]
+    lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
+    for name, field in model.model_fields.items():
+        if not field.exclude:
+            meaning = field.description or f"see [`{name}`](#{name})"
+            cells = (f"`{name}`", _type(field), _default(field), meaning)
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _metrics() -> str:
+    slices = ", ".join(f"`{name}`" for name in features.SLICES)
+    return (
+        "## Metrics\n\n"
+        f"Of the whole: {', '.join(f'`{m}`' for m in metrics.OVERALL)}.\n\n"
+        f"Per label (a threshold with `label`): {', '.join(f'`{m}`' for m in metrics.PER_LABEL)}.\n\n"
+        f"Columns for `slice` and `slices`: {slices}.\n\n"
+        "A threshold on a metric that is not a number, or on a slice without examples, refuses the model.\n"
+    )
+
+
+def _model(field: FieldInfo) -> type[BaseModel]:
+    assert isinstance(field.annotation, type)
+    assert issubclass(field.annotation, BaseModel)
+    return field.annotation
+
+
+def _type(field: FieldInfo) -> str:
+    return _name(field.annotation)
+
+
+def _name(annotation: Any) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return " or ".join(f"`{a}`" for a in arguments)
+    if origin is typing.Annotated:
+        return _name(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_name(a) for a in arguments)
+    if origin is tuple:
+        if arguments[-1] is Ellipsis:
+            return f"list of {_name(arguments[0])}"
+        return f"[{', '.join(map(_name, arguments))}]"
+    if origin is dict:
+        return f"{_name(arguments[0])}: {_name(arguments[1])}"
+    if annotation is type(None):
+        return "null"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "keys" if annotation is not config.Threshold else "entry"
+    return {str: "text", int: "whole number", float: "number", bool: "true or false"}[annotation]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return "see below"
+    if field.default is PydanticUndefined:
+        return "required"
+    if isinstance(field.default, BaseModel):
+        inner = ", ".join(f"{k}: {_yaml(v)}" for k, v in field.default)
+        return f"`{{{inner}}}`" if any(v is not None for _, v in field.default) else "see below"
+    return f"`{_yaml(field.default)}`"
+
+
+def _yaml(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_yaml, value))}]"
+    return str(value)
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page(), encoding="utf-8")
+    sys.stdout.write(f"wrote {PAGE.relative_to(PAGE.parent.parent)}\n")
