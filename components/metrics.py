@@ -147,7 +147,8 @@ def _sums(rows: NDArray[np.float32], k: int) -> dict[str, NDArray[np.float64]]:
     each_label = np.broadcast_to(np.arange(k), (n, k))
     return {
         "examples": np.array([n, weight.sum(), invalid], np.float64),
-        "confusion": np.bincount(truth * k + predicted, weight, minlength=k * k).reshape(k, k),
+        # Of no rows at all, bincount makes integers.
+        "confusion": np.bincount(truth * k + predicted, weight, minlength=k * k).reshape(k, k).astype(np.float64),
         "loss": np.array([-(weight * np.log(np.maximum(true_p, _TINY))).sum()]),
         "top": calibration(top, predicted == truth, weight, 0, 1),
         "labels": calibration(p, each_label == truth[:, None], np.broadcast_to(weight[:, None], (n, k)), each_label, k),

@@ -289,6 +289,7 @@ def test_without_examples_nothing_is_a_number_but_the_counts() -> None:
     for name in metrics.names(LABELS):
         if name == metrics.CONFUSION:
             assert found[name].tolist() == [[0] * K] * K
+            assert found[name].dtype == np.float64  # TFMA writes integers elsewhere
         elif name in metrics.COUNTS or name.startswith("support/"):
             assert found[name] == 0, name
         else:
