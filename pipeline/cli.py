@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.config import Config
 
+# TensorFlow's native code prints what it finds on this machine, unless told not to before it is loaded.
+_QUIET = "3"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 1 broke, 2 configuration, 3 data gate, 4 model gate."""
     options = _parser().parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", options.tensorflow_log)
     from components.errors import ImagegateError, shown
 
     try:
@@ -45,23 +49,23 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("folder", metavar="DIR")
     init.add_argument("--task", choices=["single_label"], default="single_label", help="default: %(default)s")
     init.add_argument("--demo", action="store_true", help="also a small real data set: handwritten digits")
-    init.set_defaults(command=_init)
+    init.set_defaults(command=_init, tensorflow_log=_QUIET)
 
     check = commands.add_parser("check", help="read data and configuration, apply the data gate, train nothing")
     _add_config(check)
-    check.set_defaults(command=_check)
+    check.set_defaults(command=_check, tensorflow_log=_QUIET)
 
     run = commands.add_parser("run", help="the whole pipeline")
     _add_config(run)
     run.add_argument("--force", action="store_true", help="run every stage again, even where nothing is new")
     run.add_argument("--json", action="store_true", help="print summary.json instead of tables")
-    run.set_defaults(command=_run)
+    run.set_defaults(command=_run, tensorflow_log="0")  # it goes to the run's log
 
     predict = commands.add_parser("predict", help="labels and probabilities from a pushed model")
     predict.add_argument("model", metavar="MODEL", help="a version's folder, or the push destination: its newest")
     predict.add_argument("images", metavar="IMAGE", nargs="+")
     predict.add_argument("--json", action="store_true", help="one JSON object per image and line")
-    predict.set_defaults(command=_predict)
+    predict.set_defaults(command=_predict, tensorflow_log=_QUIET)
     return parser
 
 

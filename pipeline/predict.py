@@ -27,7 +27,6 @@ def predict(model: str, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
     """
     served = _find(model)
     push.verify(served)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the screen is for the answers
     import tensorflow as tf
 
     loaded = tf.saved_model.load(served.path)
