@@ -60,29 +60,36 @@ def push(model: str, destination: str, manifest: Mapping[str, Any]) -> Served:
     Raises:
         ImagegateError: the copy differs from the model, or the disk is full.
     """
-    os.makedirs(destination, exist_ok=True)
-    with _locked(destination):
-        for name in os.listdir(destination):
-            if name.startswith(_STAGING):  # of a push that was killed; nobody else is pushing now
-                shutil.rmtree(os.path.join(destination, name))
-        version = str(max(int(time.time()), max(_versions(destination), default=0) + 1))
-        staging = os.path.join(destination, _STAGING + version)
-        try:
-            shutil.copytree(model, staging)
-            files = digests(staging)
-            if files != digests(model):
-                raise ImagegateError(f"push: the copy in {staging} differs from {model}; the disk may be failing")
-            full = {**manifest, "version": version, "files": files}
-            with open(os.path.join(staging, MANIFEST), "w", encoding="utf-8") as f:
-                json.dump(full, f, ensure_ascii=False, indent=1)
-            _sync(staging)
-            path = os.path.join(destination, version)
-            os.rename(staging, path)
-            _sync_folder(destination)
-        except OSError as error:
-            raise ImagegateError(f"push: cannot write to {destination}: {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+    try:
+        os.makedirs(destination, exist_ok=True)
+        with _locked(destination):
+            return _push(model, destination, manifest)
+    except OSError as error:
+        reason = error.strerror or error
+        if isinstance(error, shutil.Error):  # copytree's list of (from, to, reason)
+            reason = error.args[0][0][2]
+        raise ImagegateError(f"push: cannot write to {destination}: {reason}") from error
+
+
+def _push(model: str, destination: str, manifest: Mapping[str, Any]) -> Served:
+    for name in os.listdir(destination):
+        if name.startswith(_STAGING):  # of a push that was killed; nobody else is pushing now
+            shutil.rmtree(os.path.join(destination, name))
+    version = str(max(int(time.time()), max(_versions(destination), default=0) + 1))
+    staging, path = os.path.join(destination, _STAGING + version), os.path.join(destination, version)
+    try:
+        shutil.copytree(model, staging)
+        files = digests(staging)
+        if files != digests(model):
+            raise ImagegateError(f"push: the copy in {staging} differs from {model}; the disk may be failing")
+        full = {**manifest, "version": version, "files": files}
+        with open(os.path.join(staging, MANIFEST), "w", encoding="utf-8") as f:
+            json.dump(full, f, ensure_ascii=False, indent=1)
+        _sync(staging)
+        os.rename(staging, path)
+        _sync_folder(destination)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
     return Served(version, path, full)
 
 
