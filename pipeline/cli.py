@@ -7,19 +7,15 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.config import Config
-
-# TensorFlow's native code prints what it finds on this machine, unless told not to before it is loaded.
-_QUIET = "3"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 1 broke, 2 configuration, 3 data gate, 4 model gate."""
     options = _parser().parse_args(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", options.tensorflow_log)
     from components.errors import ImagegateError, shown
 
     try:
@@ -49,23 +45,23 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("folder", metavar="DIR")
     init.add_argument("--task", choices=["single_label"], default="single_label", help="default: %(default)s")
     init.add_argument("--demo", action="store_true", help="also a small real data set: handwritten digits")
-    init.set_defaults(command=_init, tensorflow_log=_QUIET)
+    init.set_defaults(command=_init)
 
     check = commands.add_parser("check", help="read data and configuration, apply the data gate, train nothing")
     _add_config(check)
-    check.set_defaults(command=_check, tensorflow_log=_QUIET)
+    check.set_defaults(command=_check)
 
     run = commands.add_parser("run", help="the whole pipeline")
     _add_config(run)
     run.add_argument("--force", action="store_true", help="run every stage again, even where nothing is new")
     run.add_argument("--json", action="store_true", help="print summary.json instead of tables")
-    run.set_defaults(command=_run, tensorflow_log="0")  # it goes to the run's log
+    run.set_defaults(command=_run)
 
     predict = commands.add_parser("predict", help="labels and probabilities from a pushed model")
     predict.add_argument("model", metavar="MODEL", help="a version's folder, or the push destination: its newest")
     predict.add_argument("images", metavar="IMAGE", nargs="+")
     predict.add_argument("--json", action="store_true", help="one JSON object per image and line")
-    predict.set_defaults(command=_predict, tensorflow_log=_QUIET)
+    predict.set_defaults(command=_predict)
     return parser
 
 
@@ -98,19 +94,21 @@ def _init(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from pipeline import check, show
 
-    return check.run(_load(options), show.Terminal())
+    with show.Terminal() as terminal:
+        return check.run(_load(options), terminal)
 
 
 def _run(options: argparse.Namespace) -> int:
     from pipeline import local, show
 
     config = _load(options)
+    out = show.Terminal()
     with show.Terminal(stderr=options.json) as terminal:
         runner = local.Runner(config, terminal.stage)
         summary = runner.run(force=options.force)
         terminal.close()
         if options.json:
-            _print_json(summary.to_json(), indent=1)
+            out.line(json.dumps(summary.to_json(), ensure_ascii=True, indent=1, allow_nan=False))
         else:
             summary.show(terminal.console)
     return summary.exit_code
@@ -118,23 +116,20 @@ def _run(options: argparse.Namespace) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     from components.errors import shown
-    from pipeline import predict
+    from pipeline import predict, show
 
-    failures = 0
-    for result in predict.predict(options.model, options.images):
-        failures += "error" in result
-        if options.json:
-            _print_json(result)
-        elif "error" in result:
-            print(shown(f"{result['image']}: {result['error']}"), file=sys.stderr)
-        else:
-            best = sorted(result["probabilities"].items(), key=lambda item: -item[1])[:3]
-            print(shown(f"{result['image']}: " + ", ".join(f"{label} {p:.3f}" for label, p in best)))
+    out, problems, failures = show.Terminal(), show.Terminal(stderr=True), 0
+    with show.output_to(os.devnull):
+        for result in predict.predict(options.model, options.images):
+            failures += "error" in result
+            if options.json:
+                out.line(json.dumps(result, ensure_ascii=True, allow_nan=False))
+            elif "error" in result:
+                problems.line(shown(f"{result['image']}: {result['error']}"))
+            else:
+                best = sorted(result["probabilities"].items(), key=lambda item: -item[1])[:3]
+                out.line(shown(f"{result['image']}: " + ", ".join(f"{label} {p:.3f}" for label, p in best)))
     return 1 if failures else 0
-
-
-def _print_json(value: Any, indent: int | None = None) -> None:
-    print(json.dumps(value, ensure_ascii=True, indent=indent, allow_nan=False))
 
 
 if __name__ == "__main__":
