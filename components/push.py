@@ -36,14 +36,21 @@ class Served:
 
 def current(destination: str) -> Served | None:
     """The newest version that imagegate pushed to `destination`, or None. Its files are not checked; see `verify`."""
-    for version in sorted(_versions(destination), reverse=True):
-        path = os.path.join(destination, str(version))
-        try:
-            with open(os.path.join(path, MANIFEST), encoding="utf-8") as f:
-                return Served(str(version), path, json.load(f))
-        except (OSError, ValueError):
-            continue
-    return None
+    versions = sorted(_versions(destination), reverse=True)
+    found = (read(os.path.join(destination, str(version))) for version in versions)
+    return next((served for served in found if served is not None), None)
+
+
+def read(path: str) -> Served | None:
+    """The version in the folder `path`, or None where there is no manifest, or a broken one."""
+    try:
+        with open(os.path.join(path, MANIFEST), encoding="utf-8") as f:
+            manifest = json.load(f)
+    except (OSError, ValueError):
+        return None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        return None
+    return Served(os.path.basename(path), path, manifest)
 
 
 def push(model: str, destination: str, manifest: Mapping[str, Any]) -> Served:
@@ -111,7 +118,7 @@ def verify(served: Served) -> None:
     Raises:
         ImagegateError: a file is missing, changed or one too many.
     """
-    wanted, there = served.manifest.get("files", {}), digests(served.path)
+    wanted, there = served.manifest["files"], digests(served.path)
     for name in sorted(wanted.keys() | there.keys()):
         if wanted.get(name) != there.get(name):
             what = "is missing" if name not in there else "is not in" if name not in wanted else "does not match"

@@ -106,7 +106,7 @@ class Terminal:
         """Where nothing can be redrawn: a line now and then, so that a log shows that it goes on."""
         if time.monotonic() - self._told >= _PLAIN_SECONDS:
             self._told = time.monotonic()
-            of = f" {done:,.4g} of {total:,.0f}" if total else ""
+            of = f" {int(done):,} of {total:,.0f}" if total else ""
             self.console.print(f"{description}{of}{', ' + note if note else ''}", markup=False, highlight=False)
 
     def _restart(self, description: str) -> None:
