@@ -53,13 +53,11 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
     from components.stages.schema import CuratedSchema
     from components.stages.transform import Transform
 
-    gate = json.dumps(asdict(limits(config)))
     ingest = ImageExampleGen(
         root=config.data_root,
         split=json.dumps(dict(config.data.split)),
         labels=json.dumps(config.labels.names),
         max_pixels=config.data.max_pixels,
-        limits=gate,
         data_fingerprint=data_fingerprint,
         code_fingerprint=fingerprint.code("components.stages.ingest"),
     )
@@ -75,7 +73,7 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
         examples=examples,
         statistics=statistics.outputs["statistics"],
         anomalies=validator.outputs["anomalies"],
-        limits=gate,
+        limits=json.dumps(asdict(limits(config))),
         code_fingerprint=fingerprint.code("components.stages.balance"),
     )
     transform = Transform(
