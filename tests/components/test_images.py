@@ -274,6 +274,18 @@ def test_bitmaps_that_only_pillow_reads_become_png(data: bytes, pixels: Pixels) 
     np.testing.assert_array_equal(decode(checked), pixels)
 
 
+def test_a_webp_animation_of_one_frame_becomes_a_png() -> None:
+    animated = encode(PICTURE, "WEBP", lossless=True, **FRAMES)
+    start = animated.index(b"ANMF")
+    second = animated.index(b"ANMF", start + 4)
+    one = b"RIFF" + struct.pack("<I", second - 8) + animated[8:second]
+    assert getattr(Image.open(io.BytesIO(one)), "n_frames", 1) == 1
+
+    checked = check(one)
+    assert (checked.format, checked.changed) == ("png", "animated WEBP")
+    np.testing.assert_array_equal(decode(checked), PICTURE)
+
+
 def lossless_jpeg(levels: Pixels) -> bytes:
     """ITU T.81, process 14: each pixel is the difference to its left (in the first column, upper) neighbour.
 
