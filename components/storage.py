@@ -109,7 +109,7 @@ def _scan(folder: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
     try:
         return os.scandir(folder)
     except OSError as error:
-        raise ConfigError(f"data.root: {folder} cannot be read: {error.strerror}") from None
+        raise ConfigError(f"data.root: {os.path.normpath(folder)} cannot be read: {error.strerror}") from None
 
 
 def _remote(root: str) -> Iterator[File]:
