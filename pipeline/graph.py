@@ -83,7 +83,10 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
         materialize=False,
         disable_statistics=True,
         disable_analyzer_cache=True,
-        custom_config={"code_fingerprint": fingerprint.code("components.preprocessing")},
+        custom_config={
+            "code_fingerprint": fingerprint.code("components.stages.transform")
+            + fingerprint.code("components.preprocessing")
+        },
     )
     transform.add_upstream_node(balance)
     trainer = Trainer(
