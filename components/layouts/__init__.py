@@ -24,10 +24,16 @@ class Record:
 
     Attributes:
         path: relative to the data set's root, separated by "/".
-        labels: its label names (single-label: exactly one).
+        labels: names that are known to apply to it.
         split: "train", "eval" or "test" where the data set says so, else None: the content's hash decides.
         size: bytes.
-        version: changes when the file does; see `storage.File`.
+        version: changes when the file, or its mask, does; see `storage.File`.
+        unknown: names of which nobody said whether they apply; they take part in no loss, weight or metric.
+        weight: how much it counts in loss and metrics.
+        group: records of one group land in one split; "" for a group of its own.
+        slices: (column, value), sorted; what the evaluation can be sliced by.
+        mask: path of its mask, relative to the root, or "".
+        regions: its regions as JSON, where there is no mask file; see `masks.draw`.
     """
 
     path: str
@@ -35,6 +41,12 @@ class Record:
     split: str | None
     size: int
     version: str
+    unknown: tuple[str, ...] = ()
+    weight: float = 1.0
+    group: str = ""
+    slices: tuple[tuple[str, str], ...] = ()
+    mask: str = ""
+    regions: str = ""
 
 
 @dataclass(frozen=True)
