@@ -48,7 +48,7 @@ def check(manifest: Mapping[str, Any], limits: Limits, anomalies: Sequence[tuple
         judge(
             Rule(
                 gate="balance",
-                metric="labels",
+                metric="number of labels",
                 minimum=2,
                 advice="A classifier needs two; add the folder of another label",
             ),
@@ -58,7 +58,7 @@ def check(manifest: Mapping[str, Any], limits: Limits, anomalies: Sequence[tuple
     )
     verdicts += _counts(manifest, limits)
     for feature, text in anomalies:
-        schema = Rule(gate="balance", metric=f"schema anomalies of feature {feature!r}", maximum=0)
+        schema = Rule(gate="balance", metric=f"number of schema anomalies of feature {feature!r}", maximum=0)
         verdicts.append(judge(schema, 1, detail=text))
     return verdicts
 
@@ -67,7 +67,7 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
     bad = manifest["quarantined"]
     total = sum(manifest["counts"].values()) + len(bad)
     if total == 0:
-        rule = Rule(gate="balance", metric="images", minimum=1, advice="Check data.root and that the export has run")
+        rule = Rule(gate="balance", metric="number of images", minimum=1, advice="Check data.root and that the export has run")
         yield judge(rule, 0)
         return
     if limits.max_bad_fraction is not None:
@@ -84,7 +84,7 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
     conflicts = manifest["conflicts"]
     rule = Rule(
         gate="balance",
-        metric="equal files under different labels",
+        metric="number of equal files under different labels",
         maximum=0,
         advice="Keep the file under the label that is right",
     )
@@ -93,7 +93,7 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
         leaks = manifest["leaks"]
         rule = Rule(
             gate="balance",
-            metric="equal files in different splits",
+            metric="number of equal files in different splits",
             maximum=0,
             advice="Keep one of them, or set balance.allow_duplicates_across_splits",
         )
@@ -114,7 +114,7 @@ def _counts(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
         for label, by_split in counts.items():
             rule = Rule(
                 gate="balance",
-                metric=f"examples in {split}",
+                metric=f"number of examples in {split}",
                 label=label,
                 minimum=minimum,
                 advice=advice[split],
@@ -152,7 +152,7 @@ def empty_splits(manifest: Mapping[str, Any]) -> list[Verdict]:
         judge(
             Rule(
                 gate="balance",
-                metric=f"images in {split}",
+                metric=f"number of images in {split}",
                 minimum=1,
                 advice=f"Add images or raise data.split.{split}",
             ),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,11 @@ _ORIENTATION = 0x0112  # EXIF tag
 _WHITE = (255, 255, 255, 255)
 # A JPEG decoder that runs out of bytes guesses the rest; TensorFlow's refuses. Real files may have a few bytes behind.
 _JPEG_END, _JPEG_TAIL = b"\xff\xd9", 64
+# Baseline, extended and progressive, with Huffman codes; TensorFlow's decoder is built without the lossless ones.
+_JPEG_FRAMES = (0xC0, 0xC1, 0xC2)
+_JPEG_NO_FRAMES = (0xC4, 0xC8, 0xCC)  # tables and extensions, numbered among the frames
+_PNG_CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}  # of the chunks in capitals, which no decoder may skip
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 
 
 class BadImage(ValueError):
@@ -107,13 +113,14 @@ def _check(data: bytes, max_pixels: int) -> Checked:
             raise BadImage(f"{width} x {height} pixels")
         if width * height > max_pixels:
             raise BadImage(f"{width:,} x {height:,} pixels are more than data.max_pixels ({max_pixels:,})")
-        reason = _why_reencode(image, data)
+        oddity = _png_oddity(image, data) if image.format == "PNG" else ""
+        reason = _why_reencode(image, data) or oddity
         if not reason:
             if image.format == "JPEG":  # reads every byte but skips most of the inverse transform: half the cost
                 image.draft("L", (max(1, width // 8), max(1, height // 8)))
             image.load()
             return Checked(data, (image.format or "").lower(), width, height)
-        rgb = _to_rgb(image)
+        rgb = _to_rgb(image, data)
         out = io.BytesIO()
         rgb.save(out, "PNG", compress_level=1)
         return Checked(out.getvalue(), "png", rgb.width, rgb.height, reason)
@@ -136,8 +143,12 @@ def _why_reencode(image: Pillow.Image, data: bytes) -> str:
         return f"{data[24]} bit"
     if image.mode not in ("RGB", "L") or (kind in ("BMP", "WEBP") and image.mode != "RGB"):
         return f"mode {image.mode}"
-    if kind == "BMP" and int.from_bytes(data[28:30], "little") != 24:
-        return "BMP of other than 24 bit"
+    if kind == "BMP" and not _is_plain_bmp(data):
+        return "BMP of another kind than 24 bit"
+    if kind == "WEBP" and data[12:16] == b"VP8X" and data[20] & 2:  # of one frame
+        return "animated WEBP"
+    if kind == "JPEG" and _jpeg_frame(data) not in _JPEG_FRAMES:
+        return "JPEG of a rare kind"
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # noqa: BLE001  unreadable EXIF states no orientation
@@ -149,20 +160,102 @@ def _why_reencode(image: Pillow.Image, data: bytes) -> str:
     return ""
 
 
-def _to_rgb(image: Pillow.Image) -> Pillow.Image:
+def _png_oddity(image: Pillow.Image, data: bytes) -> str:
+    """Decodes a PNG, and looks at what Pillow does not. Returns why TensorFlow would refuse it, or "".
+
+    Raises:
+        BadImage: the pixels are cut or damaged.
+    """
+    view, at = memoryview(data), 8
+    kinds, pixels = [], bytearray()
+    while at + 12 <= len(data) and b"IEND" not in kinds:
+        kind, end = data[at + 4 : at + 8], at + 8 + int.from_bytes(view[at : at + 4], "big")
+        sound = zlib.crc32(view[at + 4 : end]) == int.from_bytes(view[end : end + 4], "big")
+        if kind == b"IDAT":
+            if not sound:
+                raise BadImage("damaged: the checksum of its pixels does not match them")
+            pixels += view[at + 8 : end]
+        kinds.append(kind if sound else b"")
+        at = end + 4
+    image.load()
+    width, height = image.size
+    compression, filters, interlaced = data[26:29]
+    if not interlaced and not np.asarray(image.crop((0, height - 1, width, height))).any():
+        # Pillow leaves black what is missing; only then is a second look at the pixels worth its time.
+        row = 1 + (width * data[24] * _PNG_CHANNELS[data[25]] + 7) // 8
+        if _inflated_size(pixels) < height * row:
+            raise BadImage("truncated: its last rows are missing")
+    if b"IEND" not in kinds:
+        raise BadImage("truncated: it has no end")
+    if interlaced:
+        return "interlaced PNG"
+    critical = [kind for kind in kinds if kind[:1].isupper()]
+    plain = critical.count(b"IHDR") == 1 and b"IDAT" in critical and set(critical) <= _PNG_CRITICAL
+    return "" if plain and compression == filters == 0 else "PNG of a rare kind"
+
+
+def _inflated_size(stream: bytearray, piece: int = 1 << 16) -> int:
+    """How many bytes `stream` holds compressed, without ever holding them all."""
+    inflate, size = zlib.decompressobj(), 0
+    for at in range(0, len(stream), piece):
+        size += len(inflate.decompress(stream[at : at + piece]))
+        if inflate.eof:
+            break
+    return size
+
+
+def _is_plain_bmp(data: bytes) -> bool:
+    """24 bit, and nothing missing or left over behind the pixels, where TensorFlow is strict."""
+    pixels, header, width, height = (int.from_bytes(data[i : i + 4], "little", signed=True) for i in (10, 14, 18, 22))
+    row = (3 * width + 3) // 4 * 4
+    return header >= 40 and data[28:30] == b"\x18\0" and len(data) == pixels + row * abs(height)
+
+
+def _jpeg_frame(data: bytes) -> int:
+    """The marker of the frame header, which says how the pixels are coded; 0 where there is none."""
+    at = 2
+    while (at := data.find(b"\xff", at)) >= 0 and at + 4 <= len(data):  # decoders skip what lies between segments
+        marker = data[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in _JPEG_NO_FRAMES:
+            return marker
+        if marker == 0xFF:
+            at += 1
+        elif marker <= 0x01 or 0xD0 <= marker <= 0xD8:
+            at += 2
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return 0
+
+
+def _to_rgb(image: Pillow.Image, data: bytes) -> Pillow.Image:
     """The first frame, upright, 8-bit RGB, alpha laid over white."""
     image.load()
+    if image.format == "PNG" and isinstance(image.info.get("transparency"), (int, tuple)):
+        _scale_transparent(image, data[24])
     with contextlib.suppress(Exception):  # unreadable EXIF states no orientation
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
         # The high byte, as PNG decoders strip 16 bit; Pillow's own conversion clips at 255 instead.
-        image = Pillow.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+        wide = np.asarray(image).astype(np.uint16)
+        grey = (wide >> 8).astype(np.uint8)
+        if "transparency" in image.info:
+            grey[wide == image.info["transparency"]] = 255
+        image = Pillow.fromarray(grey)
     elif image.mode in ("I", "F"):
         image = _from_wide(image)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         front = image.convert("RGBA")
         image = Pillow.alpha_composite(Pillow.new("RGBA", front.size, _WHITE), front)
     return image.convert("RGB")
+
+
+def _scale_transparent(image: Pillow.Image, depth: int) -> None:
+    """Brings the one colour that a PNG calls transparent to 8 bit, as Pillow did with the pixels alone."""
+    colour = image.info["transparency"]
+    if depth == 16 and image.mode == "RGB":
+        image.info["transparency"] = tuple(level >> 8 for level in colour)
+    elif depth < 8 and image.mode == "L":
+        image.info["transparency"] = colour * 255 // (2**depth - 1)
 
 
 def _from_wide(image: Pillow.Image) -> Pillow.Image:

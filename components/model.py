@@ -86,9 +86,27 @@ def _pretrained(backbone: str, weights: str | None, images: keras.KerasTensor, *
         network, x = _from_file(backbone), images
     else:
         network, x = _from_applications(backbone, weights, images)
-    # Batch statistics of small batches would wreck those of ImageNet; `training=False` keeps them, the weights
-    # stay trainable.
-    return network(x, training=False) if frozen else network(x)
+    try:
+        return _Inference(network)(x) if frozen else network(x)
+    except ValueError as error:
+        raise ConfigError(
+            f"training.image_size: {backbone} cannot take images of {list(images.shape[1:3])}; its input is "
+            f"{network.input_shape}, and its layers may need more pixels"
+        ) from error
+
+
+class _Inference(keras.layers.Layer):
+    """Calls a network as at inference in training, too: batch statistics of small batches would wreck ImageNet's.
+
+    Its weights stay trainable. (`network(x, training=False)` would hold only until the whole is called with True.)
+    """
+
+    def __init__(self, network: keras.Model) -> None:
+        super().__init__()
+        self.network = network
+
+    def call(self, images: keras.KerasTensor) -> keras.KerasTensor:
+        return self.network(images, training=False)
 
 
 def _from_file(path: str) -> keras.Model:

@@ -90,9 +90,16 @@ def job(dataset: Dataset, max_pixels: int) -> Job:
         except OSError:
             return None
 
+    def usable(record: Record) -> bool:
+        try:
+            images.check(content(record) or b"", max_pixels)
+        except images.BadImage:
+            return False
+        return True
+
     mean = sum(r.size for r in dataset.records) / max(1, len(dataset.records))
     threads = (os.cpu_count() or 1) if mean >= _THREADED_FILE_BYTES or storage.is_url(dataset.root) else 1
-    moved = splits.rare_label_splits(dataset, content)
+    moved = splits.rare_label_splits(dataset, content, usable)
     return Job(dataset.root, dict(dataset.fractions), moved, max_pixels, max(1, threads))
 
 

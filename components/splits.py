@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import cache
+from itertools import islice
 
 from components.layouts import Dataset, Record
 
@@ -37,7 +39,9 @@ def by_hash(sha256: str, fractions: Mapping[str, float]) -> str:
     return [split for split, share in fractions.items() if share > 0][-1]  # the sum fell short of 1 by rounding
 
 
-def rare_label_splits(dataset: Dataset, read: Callable[[Record], bytes | None]) -> dict[str, str]:
+def rare_label_splits(
+    dataset: Dataset, read: Callable[[Record], bytes | None], usable: Callable[[Record], bool]
+) -> dict[str, str]:
     """Digest -> split for the few images that must leave `train` so that a rare label is in every split.
 
     A label with 16 images and a test share of 0.1 has none in test every fifth time, and a gate could not judge it.
@@ -47,6 +51,7 @@ def rare_label_splits(dataset: Dataset, read: Callable[[Record], bytes | None]) 
     Args:
         dataset: the listing; only records without a split of their own take part.
         read: the content of a record's file, or None where it cannot be read.
+        usable: whether it is an image that will be kept; asked of a few only.
     """
     fractions = {s: f for s, f in dataset.fractions.items() if f > 0}
     if len(fractions) < 2:
@@ -61,11 +66,14 @@ def rare_label_splits(dataset: Dataset, read: Callable[[Record], bytes | None]) 
         records = by_label[label]
         if len(records) * min(fractions.values()) >= _RARE:
             continue
-        digests = sorted({digest(data) for r in records if (data := read(r))})
-        split_of = {d: moved.get(d) or by_hash(d, fractions) for d in digests}
+        record_of = {digest(data): r for r in records if (data := read(r))}
+        good = cache(lambda d, record_of=record_of: usable(record_of[d]))
+        split_of = {d: moved.get(d) or by_hash(d, fractions) for d in sorted(record_of)}
         for split in fractions:
-            train = [d for d in digests if split_of[d] == "train"]
-            if split != "train" and split not in split_of.values() and len(train) > 1:
-                # Intervals are in hash order with train first, so its last images are the nearest.
-                split_of[train[-1]] = moved[train[-1]] = split
+            if split == "train" or any(s == split and good(d) for d, s in split_of.items()):
+                continue
+            # Intervals are in hash order with train first, so its last images are the nearest.
+            spare = list(islice((d for d in reversed(split_of) if split_of[d] == "train" and good(d)), 2))
+            if len(spare) == 2:
+                split_of[spare[0]] = moved[spare[0]] = split
     return moved

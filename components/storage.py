@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from components.errors import ConfigError
@@ -63,7 +64,8 @@ def folders(root: str) -> list[str]:
         fs, path = _filesystem(root)
         names = [e["name"].rstrip("/").rpartition("/")[2] for e in fs.ls(path, detail=True) if e["type"] == "directory"]
     else:
-        names = [e.name for e in os.scandir(root) if e.is_dir()]
+        with _scan(root) as entries:
+            names = [e.name for e in entries if os.path.isdir(e.path)]  # False, not an error, for a link to itself
     return sorted(n for n in names if not is_litter(n))
 
 
@@ -78,7 +80,7 @@ def read(root: str, path: str) -> bytes:
 
 
 def _local(root: str, below: str, real_root: str) -> Iterator[File]:
-    with os.scandir(os.path.join(root, below)) as entries:
+    with _scan(os.path.join(root, below)) as entries:
         for entry in entries:
             path = below + entry.name
             if is_litter(entry.name):
@@ -91,16 +93,23 @@ def _local(root: str, below: str, real_root: str) -> Iterator[File]:
                 if os.path.isdir(target):  # a link to a folder above itself would never end
                     yield File(path, 0, target, "a link to a folder; copy the folder instead")
                     continue
-            if entry.is_dir():
-                yield from _local(root, path + "/", real_root)
-                continue
             try:
                 status = entry.stat()
             except OSError as error:
                 yield File(path, 0, "", f"cannot be read: {error.strerror}")
                 continue
+            if stat.S_ISDIR(status.st_mode):
+                yield from _local(root, path + "/", real_root)
+                continue
             problem = "" if stat.S_ISREG(status.st_mode) else "not a regular file"
             yield File(path, status.st_size, str(status.st_mtime_ns), problem)
+
+
+def _scan(folder: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+    try:
+        return os.scandir(folder)
+    except OSError as error:
+        raise ConfigError(f"data.root: {folder} cannot be read: {error.strerror}") from None
 
 
 def _remote(root: str) -> Iterator[File]:
@@ -118,7 +127,9 @@ def _remote(root: str) -> Iterator[File]:
             version = next(
                 (info[k] for k in ("etag", "ETag", "generation", "md5", "mtime", "created") if k in info), ""
             )
-            yield File(path, int(info.get("size") or 0), str(version))
+            # Stores know files only; a file:// URL may name links, which lead anywhere, and pipes, which never end.
+            problem = "" if info.get("type", "file") == "file" else "not a regular file"
+            yield File(path, int(info.get("size") or 0), str(version), problem)
 
 
 def _filesystem(root: str):  # type: ignore[no-untyped-def]

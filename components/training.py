@@ -96,7 +96,9 @@ def _train(fn_args: FnArgs, settings: Settings, gpus: int) -> None:
     checkpoints = os.path.join(settings.checkpoints, _job_name(folder, settings))
     history: dict[str, list[dict[str, float]]] = {"head": [], "all": []}
     phases = _Phases(checkpoints, fn_args.model_run_dir, settings, jit=gpus > 0)
-    if settings.freeze_epochs and not phases.reached("all"):
+    if phases.seen("all"):  # whose backup holds what the head had learnt
+        history["head"] = phases.seen("head")
+    elif settings.freeze_epochs:
         history["head"] = phases.run("head", parts.head, *data.pooled(parts.extractor), settings.freeze_epochs, 1.0)
     if settings.epochs:
         rate = _FINE_TUNING if parts.pretrained else 1.0
@@ -196,9 +198,9 @@ class _Phases:
     def __init__(self, checkpoints: str, logs: str, settings: Settings, *, jit: bool) -> None:
         self._checkpoints, self._logs, self._settings, self._jit = checkpoints, logs, settings, jit
 
-    def reached(self, name: str) -> bool:
-        """Whether an earlier, killed run already got to the end of an epoch of this phase."""
-        return os.path.isfile(os.path.join(self._checkpoints, name, _Stopping.STATE))
+    def seen(self, name: str) -> list[dict[str, float]]:
+        """The epochs of this phase that an earlier, killed run got through."""
+        return _Stopping(os.path.join(self._checkpoints, name)).history
 
     def run(
         self,
@@ -222,13 +224,14 @@ class _Phases:
                 jit_compile=self._jit,
             )
         stopping = _Stopping(folder)
+        done = len(stopping.history)
         network.fit(
             train,
             validation_data=evaluation,
-            epochs=epochs,
+            initial_epoch=done,
+            epochs=done if stopping.enough() else epochs,
             verbose=0,
             callbacks=[
-                keras.callbacks.BackupAndRestore(os.path.join(folder, "backup"), delete_checkpoint=False),
                 stopping,
                 keras.callbacks.TensorBoard(os.path.join(self._logs, name)),
                 _Progress(name, epochs),
@@ -239,29 +242,31 @@ class _Phases:
 
 
 class _Stopping(keras.callbacks.Callback):
-    """Early stopping, learning-rate drop on a plateau, best weights and stop on NaN, in one that survives a kill.
+    """Early stopping, learning-rate drop on a plateau, best weights, stop on NaN and backup; survives a kill.
 
     Keras has a callback for each, but they forget what they had seen when a backup is restored, and after a restart
-    would take a worse epoch for the best.
+    would take a worse epoch for the best; and a backup that the kill cut short stops every later run.
     """
 
-    STATE = "state.json"
+    _BEST, _LATEST = "best.weights.h5", "latest.weights.h5"
 
     def __init__(self, folder: str) -> None:
         super().__init__()
-        self._state_path = os.path.join(folder, self.STATE)
-        self._best_path = os.path.join(folder, "best.weights.h5")
-        self._best = math.inf
-        self._waited = 0
+        self._folder = folder
         self.history: list[dict[str, float]] = []
+        if os.path.isfile(self._path(HISTORY)):  # of a killed run
+            with open(self._path(HISTORY), encoding="utf-8") as f:
+                self.history = json.load(f)
+
+    def enough(self) -> bool:
+        """Whether further epochs are hopeless."""
+        return self._waited() >= _PATIENCE
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Goes on where a killed run stopped."""
-        if os.path.isfile(self._state_path):
-            with open(self._state_path, encoding="utf-8") as f:
-                state = json.load(f)
-            self._best, self._waited, self.history = state["best"], state["waited"], state["history"]
-            self._stop_if_waited()
+        if self.history:
+            self.model.optimizer.build(self.model.trainable_variables)  # its state is loaded, too
+            self.model.load_weights(self._path(self._LATEST))
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Stops at once on a loss that is no number: nothing after it can be one."""
@@ -282,26 +287,32 @@ class _Stopping(keras.callbacks.Callback):
             )
         rate = self.model.optimizer.learning_rate
         self.history.append(numbers | {"learning_rate": float(rate)})
-        if numbers["val_loss"] < self._best:
-            self._best, self._waited = numbers["val_loss"], 0
-            self.model.save_weights(self._best_path)
-        else:
-            self._waited += 1
-            if self._waited % _PLATEAU == 0:
-                self.model.optimizer.learning_rate = float(rate) * 0.3
-        self._stop_if_waited()
-        temporary = self._state_path + ".tmp"
-        with open(temporary, "w", encoding="utf-8") as f:
-            json.dump({"best": self._best, "waited": self._waited, "history": self.history}, f)
-        os.replace(temporary, self._state_path)
+        waited = self._waited()
+        if waited == 0:
+            self._save(self._BEST)
+        elif waited % _PLATEAU == 0:
+            self.model.optimizer.learning_rate = float(rate) * 0.3
+        self.model.stop_training = self.enough()
+        self._save(self._LATEST)
+        with open(self._path("new.json"), "w", encoding="utf-8") as f:
+            json.dump(self.history, f)
+        os.replace(self._path("new.json"), self._path(HISTORY))
 
     def restore_best(self) -> None:
         """Puts the weights of the best epoch back."""
-        self.model.load_weights(self._best_path)
+        self.model.load_weights(self._path(self._BEST))
 
-    def _stop_if_waited(self) -> None:
-        if self._waited >= _PATIENCE:
-            self.model.stop_training = True
+    def _waited(self) -> int:
+        """Epochs since the best one; of equal ones, the first is it."""
+        losses = [epoch["val_loss"] for epoch in self.history]
+        return len(losses) - 1 - losses.index(min(losses)) if losses else 0
+
+    def _save(self, name: str) -> None:
+        self.model.save_weights(self._path("new.weights.h5"))
+        os.replace(self._path("new.weights.h5"), self._path(name))
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self._folder, name)
 
 
 class _Progress(keras.callbacks.Callback):

@@ -26,6 +26,8 @@ def run(config: Config, terminal: Terminal) -> int:
             terminal.progress("images", number, len(dataset.records))
     manifest = shards.merge(dataset, [report])
     verdicts = balance.check(manifest, graph.limits(config))
+    if not all(manifest["counts"].values()):
+        verdicts += balance.empty_splits(manifest)
     console = terminal.console
     console.print(label_table(manifest["label_counts"], balance.weights(manifest)))
     lines = [f"quarantined: {item['path']}: {item['reason']}" for item in manifest["quarantined"]]

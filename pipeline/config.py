@@ -8,17 +8,20 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from components import features, metrics, storage
 from components.errors import ConfigError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
+# As labels come out of the data, whatever the editor or file system that their names were copied from.
+LabelName = Annotated[str, AfterValidator(lambda name: unicodedata.normalize("NFC", name))]
 
 
 class _Section(BaseModel):
@@ -67,7 +70,7 @@ class Data(_Section):
 class Labels(_Section):
     """The labels and their order."""
 
-    names: tuple[str, ...] | None = Field(
+    names: tuple[LabelName, ...] | None = Field(
         None,
         description="every label, in the order of the model's outputs; default: found in the data, sorted",
     )
@@ -121,7 +124,7 @@ class Training(_Section):
     learning_rate: Annotated[float, Field(gt=0)] = Field(
         1e-3, description="of Adam; a pretrained backbone is trained at a tenth of it"
     )
-    label_weights: Literal["median_frequency", "none"] | dict[str, Annotated[float, Field(ge=0)]] = Field(
+    label_weights: Literal["median_frequency", "none"] | dict[LabelName, Annotated[float, Field(ge=0)]] = Field(
         "median_frequency",
         description="weight of each label in the loss: `median_frequency`, `none`, or a number per label",
     )
@@ -153,8 +156,8 @@ class Threshold(_Section):
     """One rule of the model gate."""
 
     metric: str = Field(description="a metric's name")
-    label: str | None = Field(None, description='a label\'s name, or "*": each label by itself')
-    slice: dict[str, str] | None = Field(None, description="column: value, for the examples it is about")
+    label: LabelName | None = Field(None, description='a label\'s name, or "*": each label by itself')
+    slice: dict[str, LabelName] | None = Field(None, description="column: value, for the examples it is about")
     min: float | None = Field(None, description="smallest value that passes")
     max: float | None = Field(None, description="largest value that passes")
     max_drop: Annotated[float, Field(ge=0)] | None = Field(
@@ -298,10 +301,13 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: {error.strerror}; expected a configuration file") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text: {error}") from None
-    except yaml.YAMLError as error:
+    except _YAML_ERRORS as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected keys and values, found {type(raw).__name__}")
+    for key in raw:
+        if not isinstance(key, str):
+            raise ConfigError(f"{path}: {key!r}: unknown key; keys are names")
     for override in overrides:
         _override(raw, override)
     if "folder" in raw:
@@ -312,8 +318,10 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: {error}") from None
     except ValidationError as error:
         raise ConfigError("\n".join(f"{path}: {_sentence(e)}" for e in error.errors())) from None
-    except TypeError as error:  # a key that is no string
-        raise ConfigError(f"{path}: {error}") from None
+
+
+# A date such as 2020-13-45 raises ValueError; thousands of nested brackets, RecursionError.
+_YAML_ERRORS = (yaml.YAMLError, ValueError, RecursionError)
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -322,6 +330,8 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *base` may be overridden, and stand more than once
+                continue
             key = self.construct_object(key_node, deep=True)
             if str(key) in seen:
                 raise yaml.constructor.ConstructorError(
@@ -349,14 +359,15 @@ def _override(raw: dict[str, Any], override: str) -> None:
             raise ConfigError(f"--set {override}: {parent} has no keys below it")
     try:
         section[last] = yaml.load(text, Loader=_StrictLoader)  # noqa: S506
-    except yaml.YAMLError as error:
+    except _YAML_ERRORS as error:
         raise ConfigError(f"--set {override}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
     """One pydantic error as "key: expected …, got …"."""
     # The last parts of a union's location are pydantic's names of its branches, not keys.
-    location = ".".join(str(part) for part in error["loc"] if not re.search(r"[\[(]|^(literal|tuple|str)$", str(part)))
+    branch = re.compile(r"[\[(]|^(literal|tuple|str|bool)$")
+    location = ".".join(str(part) for part in error["loc"] if not branch.search(str(part)))
     message = str(error["msg"]).removeprefix("Value error, ")
     prefix = f"{location}: " if location else ""
     if error["type"] == "extra_forbidden":

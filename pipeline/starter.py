@@ -9,7 +9,7 @@ from components.errors import ConfigError
 
 _TEMPLATE = """\
 # Every key with its meaning: docs/configuration.md. Relative paths count from this file's folder.
-name: {name}
+name: "{name}"
 task: single_label              # each image has exactly one label
 
 data:

@@ -198,7 +198,7 @@ class Summary:
                 row = [name, _number(self.metrics.get(name))]
                 table.add_row(*row, *([_number(self.baseline["metrics"].get(name))] if self.baseline else []))
             console.print(table)
-        for note in self.notes:
+        for note in self.notes if self.metrics else ():
             console.print(escape(note), highlight=False)
         self._show_verdict(console)
 

@@ -101,6 +101,7 @@ def ordered_labels(found: set[str], names: Sequence[str] | None, where: str) -> 
     """
     if names is None:
         return tuple(sorted(found))
+    names = [unicodedata.normalize("NFC", name) for name in names]
     strange = sorted(found - set(names))
     if strange:
         raise LayoutError(
