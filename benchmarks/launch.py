@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tfx.orchestration.pipeline import Pipeline
+from tfx.dsl.compiler import compiler, constants
+from tfx.orchestration import metadata
+from tfx.orchestration.local import runner_utils
+from tfx.orchestration.pipeline import Pipeline
+from tfx.orchestration.portable import launcher, runtime_parameter_utils
 
 
 def launch(pipeline: Pipeline, until: str) -> dict[str, float]:
@@ -14,29 +17,18 @@ def launch(pipeline: Pipeline, until: str) -> dict[str, float]:
 
     Returns:
         the seconds of each, in order.
-
-    Raises:
-        ValueError: there is no such node.
     """
-    import time
-
-    from tfx.dsl.compiler import compiler, constants
-    from tfx.orchestration import metadata
-    from tfx.orchestration.local import runner_utils
-    from tfx.orchestration.portable import launcher, runtime_parameter_utils
-
     ir = compiler.Compiler().compile(pipeline)
     runtime_parameter_utils.substitute_runtime_parameter(
         ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: uuid.uuid4().hex}
     )
     deployment = runner_utils.extract_local_deployment_config(ir)
+    nodes = {n.pipeline_node.node_info.id: n.pipeline_node for n in ir.nodes}
     seconds: dict[str, float] = {}
-    names = [n.pipeline_node.node_info.id for n in ir.nodes]
-    for node in (n.pipeline_node for n in ir.nodes[: names.index(until) + 1]):
-        name = node.node_info.id
+    for name in list(nodes)[: list(nodes).index(until) + 1]:
         started = time.perf_counter()
         launcher.Launcher(
-            pipeline_node=node,
+            pipeline_node=nodes[name],
             mlmd_connection=metadata.Metadata(pipeline.metadata_connection_config),
             pipeline_info=ir.pipeline_info,
             pipeline_runtime_spec=ir.runtime_spec,

@@ -67,7 +67,7 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
     bad = manifest["quarantined"]
     total = sum(manifest["counts"].values()) + len(bad)
     if total == 0:
-        rule = Rule(gate="balance", metric="number of images", minimum=1, advice="Check data.root and that the export has run")
+        rule = Rule(gate="balance", metric="number of images", minimum=1, advice="Check data.root")
         yield judge(rule, 0)
         return
     if limits.max_bad_fraction is not None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import warnings
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,13 +41,8 @@ _MAGIC = {
 }
 _ORIENTATION = 0x0112  # EXIF tag
 _WHITE = (255, 255, 255, 255)
-# A JPEG decoder that runs out of bytes guesses the rest; TensorFlow's refuses. Real files may have a few bytes behind.
-_JPEG_END, _JPEG_TAIL = b"\xff\xd9", 64
-# Baseline, extended and progressive, with Huffman codes; TensorFlow's decoder is built without the lossless ones.
-_JPEG_FRAMES = (0xC0, 0xC1, 0xC2)
-_JPEG_NO_FRAMES = (0xC4, 0xC8, 0xCC)  # tables and extensions, numbered among the frames
-_PNG_CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}  # of the chunks in capitals, which no decoder may skip
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+# TensorFlow puts the op's name around what it has to say.
+_TENSORFLOW_NOISE = re.compile(r"\{\{.*?\}\} *|\[Op:.*?\].*", re.DOTALL)
 
 
 class BadImage(ValueError):
@@ -113,13 +108,16 @@ def _check(data: bytes, max_pixels: int) -> Checked:
             raise BadImage(f"{width} x {height} pixels")
         if width * height > max_pixels:
             raise BadImage(f"{width:,} x {height:,} pixels are more than data.max_pixels ({max_pixels:,})")
-        oddity = _png_oddity(image, data) if image.format == "PNG" else ""
-        reason = _why_reencode(image, data) or oddity
-        if not reason:
-            if image.format == "JPEG":  # reads every byte but skips most of the inverse transform: half the cost
-                image.draft("L", (max(1, width // 8), max(1, height // 8)))
-            image.load()
-            return Checked(data, (image.format or "").lower(), width, height)
+        kind = image.format or ""
+        reason = _why_reencode(image, data)
+        # Pillow fills what a PNG lacks with black and compares no checksum of its pixels, so TensorFlow looks at all.
+        if not reason or kind == "PNG":
+            refused = _refused(data, kind)
+            if refused and kind == "PNG":
+                raise BadImage(f"cannot be decoded: {refused}")
+            if not refused and not reason:
+                return Checked(data, kind.lower(), width, height)
+            reason = reason or f"{kind} of a rare kind"
         rgb = _to_rgb(image, data)
         out = io.BytesIO()
         rgb.save(out, "PNG", compress_level=1)
@@ -143,88 +141,36 @@ def _why_reencode(image: Pillow.Image, data: bytes) -> str:
         return f"{data[24]} bit"
     if image.mode not in ("RGB", "L") or (kind in ("BMP", "WEBP") and image.mode != "RGB"):
         return f"mode {image.mode}"
-    if kind == "BMP" and not _is_plain_bmp(data):
-        return "BMP of another kind than 24 bit"
+    if kind == "BMP" and data[28:30] != b"\x18\0":
+        return "BMP of other than 24 bit"
     if kind == "WEBP" and data[12:16] == b"VP8X" and data[20] & 2:  # of one frame
         return "animated WEBP"
-    if kind == "JPEG" and _jpeg_frame(data) not in _JPEG_FRAMES:
-        return "JPEG of a rare kind"
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # noqa: BLE001  unreadable EXIF states no orientation
         orientation = 1
     if orientation in range(2, 9):
         return f"EXIF orientation {orientation}"
-    if kind == "JPEG" and _JPEG_END not in data[-_JPEG_TAIL:]:
-        return "no end marker"
     return ""
 
 
-def _png_oddity(image: Pillow.Image, data: bytes) -> str:
-    """Decodes a PNG, and looks at what Pillow does not. Returns why TensorFlow would refuse it, or "".
+def _refused(data: bytes, kind: str) -> str:
+    """What TensorFlow's decoder says against the file, or "". It is the one that will read it.
 
-    Raises:
-        BadImage: the pixels are cut or damaged.
+    A JPEG is decoded at an eighth of its size: every byte is read, most of the arithmetic is spared.
     """
-    view, at = memoryview(data), 8
-    kinds, pixels = [], bytearray()
-    while at + 12 <= len(data) and b"IEND" not in kinds:
-        kind, end = data[at + 4 : at + 8], at + 8 + int.from_bytes(view[at : at + 4], "big")
-        sound = zlib.crc32(view[at + 4 : end]) == int.from_bytes(view[end : end + 4], "big")
-        if kind == b"IDAT":
-            if not sound:
-                raise BadImage("damaged: the checksum of its pixels does not match them")
-            pixels += view[at + 8 : end]
-        kinds.append(kind if sound else b"")
-        at = end + 4
-    image.load()
-    width, height = image.size
-    compression, filters, interlaced = data[26:29]
-    if not interlaced and not np.asarray(image.crop((0, height - 1, width, height))).any():
-        # Pillow leaves black what is missing; only then is a second look at the pixels worth its time.
-        row = 1 + (width * data[24] * _PNG_CHANNELS[data[25]] + 7) // 8
-        if _inflated_size(pixels) < height * row:
-            raise BadImage("truncated: its last rows are missing")
-    if b"IEND" not in kinds:
-        raise BadImage("truncated: it has no end")
-    if interlaced:
-        return "interlaced PNG"
-    critical = [kind for kind in kinds if kind[:1].isupper()]
-    plain = critical.count(b"IHDR") == 1 and b"IDAT" in critical and set(critical) <= _PNG_CRITICAL
-    return "" if plain and compression == filters == 0 else "PNG of a rare kind"
+    import tensorflow as tf
 
-
-def _inflated_size(stream: bytearray, piece: int = 1 << 16) -> int:
-    """How many bytes `stream` holds compressed, without ever holding them all."""
-    inflate, size = zlib.decompressobj(), 0
-    for at in range(0, len(stream), piece):
-        size += len(inflate.decompress(stream[at : at + piece]))
-        if inflate.eof:
-            break
-    return size
-
-
-def _is_plain_bmp(data: bytes) -> bool:
-    """24 bit, and nothing missing or left over behind the pixels, where TensorFlow is strict."""
-    pixels, header, width, height = (int.from_bytes(data[i : i + 4], "little", signed=True) for i in (10, 14, 18, 22))
-    row = (3 * width + 3) // 4 * 4
-    return header >= 40 and data[28:30] == b"\x18\0" and len(data) == pixels + row * abs(height)
-
-
-def _jpeg_frame(data: bytes) -> int:
-    """The marker of the frame header, which says how the pixels are coded; 0 where there is none."""
-    at = 2
-    while (at := data.find(b"\xff", at)) >= 0 and at + 4 <= len(data):  # decoders skip what lies between segments
-        marker = data[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in _JPEG_NO_FRAMES:
-            return marker
-        if marker == 0xFF:
-            at += 1
-        elif marker <= 0x01 or 0xD0 <= marker <= 0xD8:
-            at += 2
+    try:
+        if kind == "JPEG":
+            tf.io.decode_jpeg(data, channels=3, ratio=8)
+        elif kind == "PNG":
+            tf.io.decode_png(data, channels=4)
         else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return 0
+            tf.io.decode_image(data, channels=3, expand_animations=False)
+    except tf.errors.InvalidArgumentError as error:
+        return _TENSORFLOW_NOISE.sub("", error.message).strip()
+    return ""
 
 
 def _to_rgb(image: Pillow.Image, data: bytes) -> Pillow.Image:

@@ -36,14 +36,21 @@ class Served:
 
 def current(destination: str) -> Served | None:
     """The newest version that imagegate pushed to `destination`, or None. Its files are not checked; see `verify`."""
-    for version in sorted(_versions(destination), reverse=True):
-        path = os.path.join(destination, str(version))
-        try:
-            with open(os.path.join(path, MANIFEST), encoding="utf-8") as f:
-                return Served(str(version), path, json.load(f))
-        except (OSError, ValueError):
-            continue
-    return None
+    versions = sorted(_versions(destination), reverse=True)
+    found = (read(os.path.join(destination, str(version))) for version in versions)
+    return next((served for served in found if served is not None), None)
+
+
+def read(path: str) -> Served | None:
+    """The version in the folder `path`, or None where there is no manifest, or a broken one."""
+    try:
+        with open(os.path.join(path, MANIFEST), encoding="utf-8") as f:
+            manifest = json.load(f)
+    except (OSError, ValueError):
+        return None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        return None
+    return Served(os.path.basename(path), path, manifest)
 
 
 def push(model: str, destination: str, manifest: Mapping[str, Any]) -> Served:
@@ -60,29 +67,36 @@ def push(model: str, destination: str, manifest: Mapping[str, Any]) -> Served:
     Raises:
         ImagegateError: the copy differs from the model, or the disk is full.
     """
-    os.makedirs(destination, exist_ok=True)
-    with _locked(destination):
-        for name in os.listdir(destination):
-            if name.startswith(_STAGING):  # of a push that was killed; nobody else is pushing now
-                shutil.rmtree(os.path.join(destination, name))
-        version = str(max(int(time.time()), max(_versions(destination), default=0) + 1))
-        staging = os.path.join(destination, _STAGING + version)
-        try:
-            shutil.copytree(model, staging)
-            files = digests(staging)
-            if files != digests(model):
-                raise ImagegateError(f"push: the copy in {staging} differs from {model}; the disk may be failing")
-            full = {**manifest, "version": version, "files": files}
-            with open(os.path.join(staging, MANIFEST), "w", encoding="utf-8") as f:
-                json.dump(full, f, ensure_ascii=False, indent=1)
-            _sync(staging)
-            path = os.path.join(destination, version)
-            os.rename(staging, path)
-            _sync_folder(destination)
-        except OSError as error:
-            raise ImagegateError(f"push: cannot write to {destination}: {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+    try:
+        os.makedirs(destination, exist_ok=True)
+        with _locked(destination):
+            return _push(model, destination, manifest)
+    except OSError as error:
+        reason = error.strerror or error
+        if isinstance(error, shutil.Error):  # copytree's list of (from, to, reason)
+            reason = error.args[0][0][2]
+        raise ImagegateError(f"push: cannot write to {destination}: {reason}") from error
+
+
+def _push(model: str, destination: str, manifest: Mapping[str, Any]) -> Served:
+    for name in os.listdir(destination):
+        if name.startswith(_STAGING):  # of a push that was killed; nobody else is pushing now
+            shutil.rmtree(os.path.join(destination, name))
+    version = str(max(int(time.time()), max(_versions(destination), default=0) + 1))
+    staging, path = os.path.join(destination, _STAGING + version), os.path.join(destination, version)
+    try:
+        shutil.copytree(model, staging)
+        files = digests(staging)
+        if files != digests(model):
+            raise ImagegateError(f"push: the copy in {staging} differs from {model}; the disk may be failing")
+        full = {**manifest, "version": version, "files": files}
+        with open(os.path.join(staging, MANIFEST), "w", encoding="utf-8") as f:
+            json.dump(full, f, ensure_ascii=False, indent=1)
+        _sync(staging)
+        os.rename(staging, path)
+        _sync_folder(destination)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
     return Served(version, path, full)
 
 
@@ -104,7 +118,7 @@ def verify(served: Served) -> None:
     Raises:
         ImagegateError: a file is missing, changed or one too many.
     """
-    wanted, there = served.manifest.get("files", {}), digests(served.path)
+    wanted, there = served.manifest["files"], digests(served.path)
     for name in sorted(wanted.keys() | there.keys()):
         if wanted.get(name) != there.get(name):
             what = "is missing" if name not in there else "is not in" if name not in wanted else "does not match"

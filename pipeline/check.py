@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from components import balance, shards
 from components.errors import shown
 from components.gates import failed
-from pipeline import graph, local
+from pipeline import graph, local, show
 from pipeline.summary import label_table
 
 if TYPE_CHECKING:
@@ -19,11 +20,12 @@ def run(config: Config, terminal: Terminal) -> int:
     """Prints the labels with their weights, what is in quarantine and what the gate says. Returns the exit code."""
     dataset = local.read_dataset(config)
     report = shards.Report()
-    job = shards.job(dataset, config.data.max_pixels)
-    with terminal:
+    with show.output_to(os.devnull):  # decoders complain there; what matters comes back as a problem
+        job = shards.job(dataset, config.data.max_pixels)
         for number, item in enumerate(shards.examine(dataset.records, job), 1):
             report.add(item)
             terminal.progress("images", number, len(dataset.records))
+    terminal.close()
     manifest = shards.merge(dataset, [report])
     verdicts = balance.check(manifest, graph.limits(config))
     if not all(manifest["counts"].values()):

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -94,19 +94,21 @@ def _init(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from pipeline import check, show
 
-    return check.run(_load(options), show.Terminal())
+    with show.Terminal() as terminal:
+        return check.run(_load(options), terminal)
 
 
 def _run(options: argparse.Namespace) -> int:
     from pipeline import local, show
 
     config = _load(options)
+    out = show.Terminal()
     with show.Terminal(stderr=options.json) as terminal:
         runner = local.Runner(config, terminal.stage)
         summary = runner.run(force=options.force)
         terminal.close()
         if options.json:
-            _print_json(summary.to_json(), indent=1)
+            out.line(json.dumps(summary.to_json(), ensure_ascii=True, indent=1, allow_nan=False))
         else:
             summary.show(terminal.console)
     return summary.exit_code
@@ -114,23 +116,20 @@ def _run(options: argparse.Namespace) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     from components.errors import shown
-    from pipeline import predict
+    from pipeline import predict, show
 
-    failures = 0
-    for result in predict.predict(options.model, options.images):
-        failures += "error" in result
-        if options.json:
-            _print_json(result)
-        elif "error" in result:
-            print(shown(f"{result['image']}: {result['error']}"), file=sys.stderr)
-        else:
-            best = sorted(result["probabilities"].items(), key=lambda item: -item[1])[:3]
-            print(shown(f"{result['image']}: " + ", ".join(f"{label} {p:.3f}" for label, p in best)))
+    out, problems, failures = show.Terminal(), show.Terminal(stderr=True), 0
+    with show.output_to(os.devnull):
+        for result in predict.predict(options.model, options.images):
+            failures += "error" in result
+            if options.json:
+                out.line(json.dumps(result, ensure_ascii=True, allow_nan=False))
+            elif "error" in result:
+                problems.line(shown(f"{result['image']}: {result['error']}"))
+            else:
+                best = sorted(result["probabilities"].items(), key=lambda item: -item[1])[:3]
+                out.line(shown(f"{result['image']}: " + ", ".join(f"{label} {p:.3f}" for label, p in best)))
     return 1 if failures else 0
-
-
-def _print_json(value: Any, indent: int | None = None) -> None:
-    print(json.dumps(value, ensure_ascii=True, indent=indent, allow_nan=False))
 
 
 if __name__ == "__main__":

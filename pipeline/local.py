@@ -14,7 +14,7 @@ from components import fingerprint, push, shards
 from components.balance import check as judge_data
 from components.errors import ConfigError, DataRejected, ImagegateError
 from components.layouts import Dataset, LayoutError, folders
-from pipeline import graph, summary
+from pipeline import graph, show, summary
 from pipeline.summary import Summary
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Runner:
         try:
             if not dataset.records:
                 raise DataRejected(judge_data(shards.merge(dataset, []), graph.limits(self._config)))
-            with _output_to(self.log):
+            with show.output_to(self.log):
                 self._run_graph(dataset, served.version if served else "", cache=not force)
         except ImagegateError as error:
             self.summary.fail(error)
@@ -196,30 +196,3 @@ class Runner:
 
 def _first_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")[:500]
-
-
-@contextlib.contextmanager
-def _output_to(path: str) -> Iterator[None]:
-    """Sends everything that this process and its native libraries print to a file; what we show goes elsewhere."""
-    import sys
-
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = os.dup(1), os.dup(2)
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        yield
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-        raise
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.dup2(saved[0], 1)
-        os.dup2(saved[1], 2)
-        for descriptor in (*saved, log):
-            os.close(descriptor)

@@ -27,7 +27,6 @@ def predict(model: str, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
     """
     served = _find(model)
     push.verify(served)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the screen is for the answers
     import tensorflow as tf
 
     loaded = tf.saved_model.load(served.path)
@@ -46,13 +45,7 @@ def predict(model: str, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 
 def _find(model: str) -> push.Served:
-    folder, name = os.path.split(os.path.abspath(model))
-    served = push.current(model)
-    if served is None and os.path.isfile(os.path.join(model, push.MANIFEST)):
-        import json
-
-        with open(os.path.join(model, push.MANIFEST), encoding="utf-8") as f:
-            served = push.Served(name, os.path.join(folder, name), json.load(f))
+    served = push.current(model) or push.read(os.path.abspath(model))
     if served is None:
         raise ImagegateError(
             f"{model}: no model here; expected a folder with {push.MANIFEST}, or one of numbered versions with it"

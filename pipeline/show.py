@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 import time
+import traceback
+from collections.abc import Iterator
 from types import TracebackType
 
 from rich.console import Console
@@ -70,6 +73,11 @@ class Terminal:
             self._bar.stop()
             self._bar = None
 
+    def line(self, text: str) -> None:
+        """Prints a line as it is, however long."""
+        self._file.write(text + "\n")
+        self._file.flush()
+
     def stage(self, name: str, event: str, seconds: float, cached: bool) -> None:
         """A stage began, finished or failed."""
         with self._lock:
@@ -98,7 +106,7 @@ class Terminal:
         """Where nothing can be redrawn: a line now and then, so that a log shows that it goes on."""
         if time.monotonic() - self._told >= _PLAIN_SECONDS:
             self._told = time.monotonic()
-            of = f" {done:,.4g} of {total:,.0f}" if total else ""
+            of = f" {int(done):,} of {total:,.0f}" if total else ""
             self.console.print(f"{description}{of}{', ' + note if note else ''}", markup=False, highlight=False)
 
     def _restart(self, description: str) -> None:
@@ -111,3 +119,26 @@ class Terminal:
     def __del__(self) -> None:
         if getattr(self, "_file", None) not in (None, sys.stdout, sys.stderr):
             self._file.close()
+
+
+@contextlib.contextmanager
+def output_to(path: str) -> Iterator[None]:
+    """Sends everything that this process and its native libraries print to a file; a Terminal still shows."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        yield
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(saved[0], 1)
+        os.dup2(saved[1], 2)
+        for descriptor in (*saved, log):
+            os.close(descriptor)

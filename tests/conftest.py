@@ -1,0 +1,55 @@
+"""What the tests share: the real images beside the project, small images, and projects on disk."""
+
+import io
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+from PIL import Image
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported anywhere
+
+ROOT = Path(__file__).parent.parent
+
+# The same examples every time: what passes here passes there. No deadline, since other jobs share the processors.
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, max_examples=60, database=None)
+hypothesis.settings.load_profile("tests")
+
+
+@pytest.fixture(scope="session")
+def real_images() -> Path:
+    """The folder of real images, which no checkout contains: their licences do not allow it."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the folder of real images is not here: ../shared/data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def png() -> Callable[..., bytes]:
+    """`png(7)` is a PNG of 6 x 4 random pixels that no other number gives."""
+
+    def make(seed: int, width: int = 6, height: int = 4) -> bytes:
+        pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, "PNG")
+        return out.getvalue()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_files() -> Callable[[Path, Mapping[str, bytes]], Path]:
+    """`write_files(root, {"cat/1.png": b"…"})` writes files and the folders they need; returns the root."""
+
+    def write(root: Path, files: Mapping[str, bytes]) -> Path:
+        for name, content in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return root
+
+    return write

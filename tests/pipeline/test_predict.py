@@ -1,0 +1,180 @@
+"""`imagegate predict`: a pushed model's own signature, on files as people have them."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from components import images, model, push, serving
+from components.errors import ImagegateError
+from pipeline import cli, predict
+
+ROOT = Path(__file__).parents[2]
+LABELS = ["zebra", "ant", "[red] fox"]
+SIZE = (10, 14)
+
+
+@pytest.fixture(scope="module")
+def parts() -> model.Parts:
+    return model.build("small", weights=None, image_size=SIZE, classes=3, augment=False, seed=1)
+
+
+@pytest.fixture(scope="module")
+def exported(parts: model.Parts, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = str(tmp_path_factory.mktemp("model"))
+    serving.export(parts, LABELS, SIZE, folder)
+    return folder
+
+
+@pytest.fixture
+def destination(exported: str, tmp_path: Path) -> str:
+    push.push(exported, str(tmp_path / "served"), {"labels": LABELS})
+    return str(tmp_path / "served")
+
+
+@pytest.fixture
+def photo(tmp_path: Path):
+    """Writes an image of random pixels and returns its path."""
+
+    def write(name: str, seed: int = 0, **told: object) -> str:
+        pixels = np.random.default_rng(seed).integers(0, 256, (20, 28, 3), np.uint8)
+        path = tmp_path / name
+        Image.fromarray(pixels).save(path, **told)
+        return str(path)
+
+    return write
+
+
+def by_hand(parts: model.Parts, data: bytes) -> list[float]:
+    logits = np.asarray(parts.model(images.decode(tf.constant(data), SIZE)[tf.newaxis], training=False), np.float64)[0]
+    return (np.exp(logits) / np.exp(logits).sum()).tolist()
+
+
+def test_each_image_gets_its_label_and_every_label_s_probability(destination: str, photo, parts: model.Parts) -> None:
+    paths = [photo("a.png", 1), photo("b.jpg", 2, quality=90), photo("c.webp", 3, lossless=True)]
+    found = list(predict.predict(destination, paths))
+    assert [r["image"] for r in found] == paths
+    for path, result in zip(paths, found, strict=True):
+        expected = by_hand(parts, Path(path).read_bytes())
+        assert list(result["probabilities"]) == LABELS
+        assert list(result["probabilities"].values()) == pytest.approx(expected, rel=1e-4)
+        assert result["label"] == LABELS[int(np.argmax(expected))]
+        assert set(result) == {"image", "label", "probabilities"}
+
+
+def test_a_photo_taken_sideways_means_what_it_means_in_training(destination: str, photo, parts: model.Parts) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    sideways = photo("sideways.png", exif=exif.tobytes())
+    upright = io.BytesIO()
+    Image.fromarray(np.rot90(np.asarray(Image.open(sideways)), -1)).save(upright, "PNG")
+    [result] = predict.predict(destination, [sideways])
+    assert list(result["probabilities"].values()) == pytest.approx(by_hand(parts, upright.getvalue()), rel=1e-4)
+
+
+def test_what_is_no_image_says_why_and_the_others_are_answered(destination: str, photo, tmp_path: Path) -> None:
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "text.jpg").write_text("hello")
+    (tmp_path / "cut.png").write_bytes(Path(photo("whole.png")).read_bytes()[:300])
+    names = ["empty.png", "good.png", "text.jpg", "missing.png", "served", "cut.png", "good.png"]
+    photo("good.png")
+    found = list(predict.predict(destination, [str(tmp_path / name) for name in names]))
+    assert [os.path.basename(r["image"]) for r in found] == names
+    errors = {os.path.basename(r["image"]): r["error"] for r in found if "error" in r}
+    assert errors["empty.png"] == "empty file"
+    assert "no image of a known format" in errors["text.jpg"]
+    assert errors["missing.png"] == "cannot be read: No such file or directory"
+    assert errors["served"] == "cannot be read: Is a directory"
+    assert set(errors) == {*names} - {"good.png"}
+    assert found[1]["probabilities"] == pytest.approx(found[6]["probabilities"])
+
+
+def test_more_images_than_a_batch_keep_their_order(destination: str, photo) -> None:
+    paths = [photo(f"{i}.png", i) for i in range(40)]
+    found = list(predict.predict(destination, paths))
+    assert [r["image"] for r in found] == paths
+    for i in (0, 31, 32, 39):
+        [alone] = predict.predict(destination, [paths[i]])
+        assert found[i]["probabilities"] == pytest.approx(alone["probabilities"], rel=1e-4)
+
+
+def test_a_destination_means_its_newest_version_and_a_version_itself(
+    destination: str, photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = model.build("small", weights=None, image_size=SIZE, classes=2, augment=False, seed=2)
+    serving.export(other, ["yes", "no"], SIZE, str(tmp_path / "other"))
+    old = push.current(destination)
+    push.push(str(tmp_path / "other"), destination, {})
+    path = photo("a.png")
+    monkeypatch.chdir(old.path)
+    for named in (old.path, old.path + "/", "."):
+        assert list(next(predict.predict(named, [path]))["probabilities"]) == LABELS
+    assert list(next(predict.predict(destination, [path]))["probabilities"]) == ["yes", "no"]
+
+
+@pytest.mark.parametrize("where", ["", "missing", "a.png"])
+def test_where_there_is_no_model_the_error_says_what_is_expected(tmp_path: Path, photo, where: str) -> None:
+    path = photo("a.png")
+    with pytest.raises(ImagegateError, match=r"no model here; expected a folder with imagegate\.json"):
+        next(predict.predict(str(tmp_path / where), [path]))
+
+
+def test_a_changed_model_is_not_loaded(destination: str, photo) -> None:
+    served = push.current(destination)
+    with open(os.path.join(served.path, "saved_model.pb"), "ab") as f:
+        f.write(b"\0")
+    with pytest.raises(ImagegateError, match=r"saved_model\.pb does not match .* is not loaded"):
+        next(predict.predict(served.path, [photo("a.png")]))
+
+
+@pytest.mark.parametrize("manifest", ["{", "[]", "null", '{"files": 3}', "\udcff"])
+@pytest.mark.parametrize("below", [False, True], ids=["the destination", "the version"])
+def test_a_broken_manifest_is_an_answer(destination: str, photo, manifest: str, below: bool) -> None:
+    served = push.current(destination)
+    Path(served.path, push.MANIFEST).write_bytes(manifest.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ImagegateError, match="no model here"):
+        next(predict.predict(served.path if below else destination, [photo("a.png")]))
+
+
+def test_the_command_prints_the_three_best(destination: str, photo, capsys: pytest.CaptureFixture[str]) -> None:
+    path = photo("a.png")
+    assert cli.main(["predict", destination, path]) == 0
+    [result] = predict.predict(destination, [path])
+    best = sorted(result["probabilities"].items(), key=lambda item: -item[1])
+    output = capsys.readouterr()
+    assert output.out == f"{path}: " + ", ".join(f"{label} {p:.3f}" for label, p in best) + "\n"
+    assert output.err == ""
+
+
+def test_the_command_prints_json_lines(destination: str, photo, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [photo("a.png"), photo("ü.png", 2), "missing.png"]
+    assert cli.main(["predict", destination, *paths, "--json"]) == 1
+    output = capsys.readouterr()
+    lines = [json.loads(line) for line in output.out.splitlines()]
+    assert lines[:2] == list(predict.predict(destination, paths[:2]))
+    assert lines[2] == {"image": "missing.png", "error": "cannot be read: No such file or directory"}
+    assert output.err == ""
+
+
+def test_the_command_ends_in_1_where_an_image_is_bad(
+    destination: str, photo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["predict", destination, "missing.png", photo("a.png")]) == 1
+    output = capsys.readouterr()
+    assert output.err == "missing.png: cannot be read: No such file or directory\n"
+    assert len(output.out.splitlines()) == 1
+
+
+def test_the_command_ends_in_1_with_a_sentence_where_there_is_no_model(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipeline", "predict", str(tmp_path / "nowhere"), "a.png"]
+    run = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (1, "")
+    [line] = run.stderr.splitlines()
+    assert line.startswith(f"imagegate: {tmp_path / 'nowhere'}: no model here; expected")
