@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from components.model import Parts
 
 LABELS, PROBABILITIES, LOGITS = "labels", "probabilities", "logits"
+CONFUSION = "confusion"  # pixels by truth and prediction [batch, K, K], of segmentation
 EVALUATE = "evaluate"
 
 

@@ -165,14 +165,7 @@ class Threshold(_Section):
     )
 
     @model_validator(mode="after")
-    def _known(self) -> Threshold:
-        known = metrics.PER_LABEL if self.label is not None else metrics.OVERALL
-        other = metrics.OVERALL if self.label is not None else metrics.PER_LABEL
-        if self.metric not in known:
-            hint = ""
-            if self.metric in other:
-                hint = "; it is a metric of the whole" if self.label is not None else "; it needs a `label`"
-            raise ValueError(f"metric: {self.metric!r} is not one of {', '.join(known)}{hint}")
+    def _consistent(self) -> Threshold:
         if self.min is None and self.max is None and self.max_drop is None:
             raise ValueError(f"{self.metric}: give min, max or max_drop")
         if self.min is not None and self.max is not None and self.min > self.max:
@@ -231,6 +224,8 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _apart(self) -> Config:
+        for i, threshold in enumerate(self.evaluation.thresholds):
+            _known_metric(f"evaluation.thresholds.{i}", self.task, threshold)
         if self.labels.names is not None:
             self.check_labels(self.labels.names)
         for key, path in (("output", self.output_folder), ("push.destination", self.destination)):
@@ -390,6 +385,17 @@ def _keys_beside(location: Sequence[str | int]) -> set[str]:
             if isinstance(found, type) and issubclass(found, BaseModel):
                 section = found
     return set(section.model_fields) - {"folder"}
+
+
+def _known_metric(where: str, task: str, threshold: Threshold) -> None:
+    whole = threshold.label is None
+    known, other = (metrics.OVERALL, metrics.PER_LABEL) if whole else (metrics.PER_LABEL, metrics.OVERALL)
+    if threshold.metric not in known[task]:
+        hint = "; it needs a `label`" if whole else "; it is a metric of the whole"
+        raise ValueError(
+            f"{where}: metric: {threshold.metric!r} is not one of {', '.join(known[task])}"
+            + (hint if threshold.metric in other[task] else "")
+        )
 
 
 def _known_column(column: str) -> None:

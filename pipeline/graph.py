@@ -108,6 +108,7 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["baseline_model"],
         schema=schema,
+        task=config.task,
         slices=json.dumps(_slices(config)),
         thresholds=json.dumps([t.model_dump() for t in config.evaluation.thresholds]),
         code_fingerprint=fingerprint.code("components.stages.evaluator"),

@@ -104,14 +104,15 @@ class Summary:
         with open(os.path.join(uri, "verdicts.json"), encoding="utf-8") as f:
             self.gates += json.load(f)
         for where, numbers in evaluation.results(uri, evaluation.CANDIDATE):
-            overall, per_label = _split(numbers, list(self.data["labels"]))
+            overall, per_label = _split(self.config.task, numbers, list(self.data["labels"]))
             if where:
                 self.slices.append({"slice": where, "metrics": overall, "per_label": per_label})
             else:
                 self.metrics, self.per_label = overall, per_label
         if self.baseline is not None:
             served = next(n for where, n in evaluation.results(uri, evaluation.BASELINE) if not where)
-            self.baseline["metrics"], self.baseline["per_label"] = _split(served, list(self.data["labels"]))
+            overall, per_label = _split(self.config.task, served, list(self.data["labels"]))
+            self.baseline |= {"metrics": overall, "per_label": per_label}
 
     def _read_pushed_model(self, _: str, properties: dict[str, Any]) -> None:
         if properties.get("pushed"):
@@ -194,7 +195,7 @@ class Summary:
                 )
         if self.metrics:
             table = Table("metric", "test", *(["served model"] if self.baseline else []), box=None, pad_edge=False)
-            for name in metrics.OVERALL:
+            for name in metrics.OVERALL[self.config.task]:
                 row = [name, _number(self.metrics.get(name))]
                 table.add_row(*row, *([_number(self.baseline["metrics"].get(name))] if self.baseline else []))
             console.print(table)
@@ -230,7 +231,8 @@ def label_table(
     from rich.markup import escape
     from rich.table import Table
 
-    shown = ("precision", "recall", "f1") if per_label else ()
+    found = {m for numbers in (per_label or {}).values() for m in numbers}
+    shown = [m for m in ("iou", "precision", "recall", "f1") if m in found]
     table = Table(box=None, pad_edge=False)
     table.add_column("label")
     for name in ("train", "eval", "test", *(["weight"] if weights else []), *shown):
@@ -244,15 +246,15 @@ def label_table(
 
 
 def _split(
-    numbers: dict[str, Any], labels: list[str]
+    task: str, numbers: dict[str, Any], labels: list[str]
 ) -> tuple[dict[str, float | None], dict[str, dict[str, float | None]]]:
     """TFMA's flat keys -> (overall, per label); NaN becomes None, which JSON has."""
 
     def plain(value: float) -> float | None:
         return None if math.isnan(value) else value
 
-    overall = {m: plain(numbers[m]) for m in (*metrics.OVERALL, *metrics.COUNTS)}
-    per_label = {label: {m: plain(numbers[metrics.key(m, label)]) for m in metrics.PER_LABEL} for label in labels}
+    overall = {m: plain(numbers[m]) for m in (*metrics.OVERALL[task], *metrics.COUNTS)}
+    per_label = {label: {m: plain(numbers[metrics.key(m, label)]) for m in metrics.PER_LABEL[task]} for label in labels}
     return overall, per_label
 
 
