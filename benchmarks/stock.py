@@ -1,14 +1,13 @@
-"""The other side: TFX's own components, put together as its guides and examples do. It checks nothing of the images.
+"""The other side: TFX's own components, put together as its guides and examples do. Checks nothing of the images.
 
-Where there is a choice it is the quicker one that a user who knows TFX would take, and nothing is measured that is a
-mere matter of set-up:
+Where there is a choice it is the quicker one that a user who knows TFX would take, and mere set-up costs it nothing:
 - Beam's in-process runner is named and needs no packing of TFX, as in our graph.
 - Code is given as dotted names, as TFX's project template does: a `module_file` would be built into a wheel, twice.
 - Transform hands the encoded image through, and the Trainer decodes it in parallel. TFX's CIFAR-10 example decodes in
   Transform, which writes and reads every image as float32.
 - The image is in the statistics, as in TFX's MNIST and CIFAR-10 examples: SchemaGen makes the schema from the
-  statistics, and Transform does not see, so cannot hand to the Trainer, what is not in the schema. `lean` leaves it
-  out, which is the least that the components up to Transform can do, but of no use to a Trainer of transformed examples.
+  statistics, and Transform does not see, so cannot hand to the Trainer, what is not in the schema. The side `lean`
+  leaves it out, the least that these components can do; its transformed examples are of no use to a Trainer.
 """
 
 from __future__ import annotations
@@ -19,25 +18,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
-import setuptools  # noqa: F401  imported by a run on its way, and not to be measured; so are those below
 import tensorflow as tf
 import tensorflow_data_validation as tfdv
-import tensorflow_model_analysis as tfma  # noqa: F401
-import tfx.components.evaluator.executor
-import tfx.components.example_validator.executor
-import tfx.components.pusher.executor
-import tfx.components.schema_gen.executor
-import tfx.components.statistics_gen.executor
-import tfx.components.trainer.executor
-import tfx.components.transform.executor  # noqa: F401
-from apache_beam.runners.portability.fn_api_runner import fn_runner  # noqa: F401
 from tensorflow_model_analysis.proto import config_pb2
 from tfx.components import Evaluator, ExampleValidator, Pusher, SchemaGen, StatisticsGen, Trainer, Transform
 from tfx.components.example_gen import base_example_gen_executor
 from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base import executor_spec
 from tfx.dsl.io import fileio
-from tfx.orchestration import metadata, pipeline
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2
 
 from benchmarks import photos, stock_model
@@ -89,7 +79,7 @@ def run(job: Job) -> dict[str, float]:
     return launch(_build(job, lean=job.side == "lean"), UNTIL[job.stage])
 
 
-def _build(job: Job, *, lean: bool) -> pipeline.Pipeline:
+def _build(job: Job, *, lean: bool) -> Pipeline:
     split = example_gen_pb2.SplitConfig.Split
     shares = [
         split(name="train", hash_buckets=8),
@@ -132,7 +122,7 @@ def _build(job: Job, *, lean: bool) -> pipeline.Pipeline:
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=os.path.join(job.work, "served"))
         ),
     )
-    return pipeline.Pipeline(
+    return Pipeline(
         pipeline_name="stock",
         pipeline_root=os.path.join(job.work, "pipeline"),
         metadata_connection_config=metadata.sqlite_metadata_connection_config(

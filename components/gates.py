@@ -97,18 +97,20 @@ def judge(
         missing = f"there is no {unit} to compute it from" if not examples else "it is not a number"
         problems.append(f"{subject} cannot be judged: {missing}; expected {rule.text()}")
     else:
-        told = f"{subject} is {number(value)}{resting}"
         if rule.minimum is not None and not value >= rule.minimum:
-            problems.append(f"{told}, below the minimum {number(rule.minimum)}")
+            found, bound = _apart(value, rule.minimum)
+            problems.append(f"{subject} is {found}{resting}, below the minimum {bound}")
         if rule.maximum is not None and not value <= rule.maximum:
-            problems.append(f"{told}, above the maximum {number(rule.maximum)}")
+            found, bound = _apart(value, rule.maximum)
+            problems.append(f"{subject} is {found}{resting}, above the maximum {bound}")
         if rule.max_drop is not None and baseline is not None:
             drop = value - baseline if rule.smaller_is_better else baseline - value
             # Both sides are rounded sums of few terms: a drop of exactly the bound must not fail by 1e-17.
             if not drop <= rule.max_drop + 1e-12:
+                found, bound = _apart(drop, rule.max_drop)
                 problems.append(
-                    f"{told}, worse than the served model's {number(baseline)} by {number(drop)}; "
-                    f"allowed are {number(rule.max_drop)}"
+                    f"{subject} is {number(value)}{resting}, worse than the served model's {number(baseline)} by "
+                    f"{found}; allowed are {bound}"
                 )
     passed = not problems
     reason = "; ".join(problems) if problems else f"{subject} is {number(value)}{resting}: {rule.text()}"
@@ -121,19 +123,25 @@ def judge(
         rule=rule.text(),
         label=rule.label,
         slice=dict(rule.slice) if rule.slice else None,
-        value=None if value is None or math.isnan(value) else float(value),
+        value=float(value) if value is not None and math.isfinite(value) else None,  # JSON has no infinity
         passed=passed,
         reason=reason,
     )
 
 
-def number(value: float | None) -> str:
+def _apart(value: float, bound: float) -> tuple[str, str]:
+    """Both for people, with as many digits as it takes to tell them apart: nothing is 0.8 and below 0.8."""
+    pairs = ((number(value, digits), number(bound, digits)) for digits in range(4, 18))
+    return next((pair for pair in pairs if pair[0] != pair[1]), (number(value), number(bound)))
+
+
+def number(value: float | None, digits: int = 4) -> str:
     """A number for people: 12, 0.31, 1,234; four significant digits."""
     if value is None:
         return "nothing"
     if value == int(value) if math.isfinite(value) else False:
         return f"{int(value):,}"
-    return f"{value:.4g}"
+    return "infinite" if math.isinf(value) else f"{value:.{digits}g}"
 
 
 def failed(verdicts: Iterable[Verdict]) -> list[Verdict]:

@@ -152,11 +152,14 @@ def job(dataset: Dataset, max_pixels: int, rule: masks.Rule | None = None) -> Jo
 
 
 def plan(records: Sequence[Record]) -> list[list[Record]]:
-    """Deals records to shards by hash of their path, about 64 MiB each; at least four, so that readers interleave."""
+    """Deals records to shards by hash of their path, about 64 MiB each; at least four, so that readers interleave.
+
+    The order of `records` does not matter.
+    """
     total = sum(r.size for r in records)
     count = max(_MIN_SHARDS, -(-total // _SHARD_BYTES))
     shards: list[list[Record]] = [[] for _ in range(count)]
-    for record in records:
+    for record in sorted(records, key=lambda r: r.path):
         path = record.path.encode("utf-8", "surrogateescape")
         shards[int.from_bytes(hashlib.blake2b(path, digest_size=8).digest(), "big") % count].append(record)
     return shards
@@ -393,7 +396,8 @@ def verify(folder: str, split: str) -> list[str]:
         ImagegateError: a file is missing, changed, or one too many.
     """
     wanted = {f["name"]: f for f in read_manifest(folder)["files"] if f["split"] == split}
-    there = {f"Split-{split}/{name}" for name in os.listdir(os.path.join(folder, f"Split-{split}"))}
+    split_folder = os.path.join(folder, f"Split-{split}")
+    there = {f"Split-{split}/{name}" for name in (os.listdir(split_folder) if os.path.isdir(split_folder) else ())}
     again = "run again with --force"
     for name in sorted(there ^ set(wanted)):
         what = "is missing" if name in wanted else "is not in the manifest"

@@ -8,6 +8,7 @@ import math
 import os
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -186,11 +187,11 @@ class Summary:
         if self.data.get("labels"):
             console.print(label_table(self.data["labels"], self.label_weights, self.per_label))
             if self.data["quarantined"]:
-                console.print(f"quarantined: {len(self.data['quarantined'])} files; see {FILE}", highlight=False)
+                console.print(f"quarantined: {_files(self.data['quarantined'])}; see {FILE}", highlight=False)
             if self.data["ignored"]:
                 names = escape(shown(", ".join(self.data["ignored"][:5])))
                 console.print(
-                    f"ignored: {len(self.data['ignored'])} files in no label's folder: {names}",
+                    f"ignored: {_files(self.data['ignored'])} in no label's folder: {names}",
                     highlight=False,
                 )
         if self.metrics:
@@ -256,6 +257,10 @@ def _split(
     overall = {m: plain(numbers[m]) for m in (*metrics.OVERALL[task], *metrics.COUNTS)}
     per_label = {label: {m: plain(numbers[metrics.key(m, label)]) for m in metrics.PER_LABEL[task]} for label in labels}
     return overall, per_label
+
+
+def _files(found: Sequence[Any]) -> str:
+    return f"{len(found):,} file{'' if len(found) == 1 else 's'}"
 
 
 def _number(value: float | None) -> str:

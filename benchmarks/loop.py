@@ -1,0 +1,49 @@
+"""What the work itself costs: ingest as a plain Python loop, one thread, without Beam and TFX."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from components import features, images, splits
+from components.layouts import SPLITS
+from pipeline.config import Data, Split
+
+if TYPE_CHECKING:
+    from benchmarks.worker import Job
+
+
+def run(job: Job) -> dict[str, float]:
+    """Reads, digests, fully decodes and writes every photo, into the same records as our ingest."""
+    started = time.perf_counter()
+    fractions = dict(Split())
+    max_pixels = Data.model_fields["max_pixels"].default
+    writers = {split: tf.io.TFRecordWriter(_path(job.work, split)) for split in SPLITS}
+    for label in sorted(os.listdir(job.photos)):
+        for name in sorted(os.listdir(os.path.join(job.photos, label))):
+            with open(os.path.join(job.photos, label, name), "rb") as f:
+                data = f.read()
+            sha256 = splits.digest(data)
+            image = images.check(data, max_pixels)
+            example = features.to_example(f"{label}/{name}", sha256, image, (label,))
+            writers[splits.by_hash(sha256, fractions)].write(example)
+    for writer in writers.values():
+        writer.close()
+    return {"loop": time.perf_counter() - started}
+
+
+def examples(work: str) -> int:
+    """How many it wrote, over all splits."""
+    return sum(1 for _ in tf.data.TFRecordDataset([_path(work, split) for split in SPLITS]))
+
+
+def pushed(work: str) -> bool:
+    """Never: it only ingests."""
+    return False
+
+
+def _path(work: str, split: str) -> str:
+    return os.path.join(work, f"{split}.tfrecord")

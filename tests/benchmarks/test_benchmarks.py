@@ -1,0 +1,26 @@
+"""That the benchmark runs, and compares like with like."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+PHOTOS = 40  # four of each label: the splits of our ingest and of TFX's all get some
+
+
+def test_both_sides_ingest_every_photo(tmp_path: Path) -> None:
+    out = tmp_path / "numbers.json"
+    options = f"--photos {PHOTOS} --more 0 --rounds 1 --only ingest".split()
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks", *options, "--folder", tmp_path, "--json", out], cwd=ROOT, check=True
+    )
+    numbers = json.loads(out.read_text())
+    measured = {r["side"]: r for r in numbers["runs"] if r["stage"] == "ingest"}
+    assert {side: r["examples"] for side, r in measured.items()} == {"ours": PHOTOS, "stock": PHOTOS}
+    assert all(r["seconds"] > 0 and r["peak_mib"] > 0 for r in measured.values())
+    (row,) = numbers["rows"]
+    assert row["ratio"] == measured["stock"]["seconds"] / measured["ours"]["seconds"]  # medians of one are the ones
+    photos = list((tmp_path / f"photos-{PHOTOS}").glob("class_*/*.jpg"))
+    assert len({p.read_bytes() for p in photos}) == PHOTOS
+    assert all(25_000 < p.stat().st_size < 55_000 for p in photos)

@@ -1,0 +1,159 @@
+"""The data gate: each rule by itself, with the sentence that names what is wrong."""
+
+import copy
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.balance import Limits, check, empty_splits, weights
+from components.gates import failed
+
+OFF = {
+    "min_examples": None,
+    "min_eval_examples": None,
+    "max_ratio": None,
+    "allow_duplicates_across_splits": True,
+    "max_bad_fraction": None,
+}
+
+FINE: dict[str, Any] = {
+    "labels": ["cat", "dog"],
+    "counts": {"train": 30, "eval": 4, "test": 6},
+    "label_counts": {"cat": {"train": 20, "eval": 3, "test": 3}, "dog": {"train": 10, "eval": 1, "test": 3}},
+    "quarantined": [],
+    "conflicts": [],
+    "leaks": [],
+}
+
+
+def manifest(**changes: Any) -> dict[str, Any]:
+    return copy.deepcopy(FINE) | changes
+
+
+def reasons(data: dict[str, Any], **limits: Any) -> list[str]:
+    return [verdict.reason for verdict in failed(check(data, Limits(**(OFF | limits))))]
+
+
+def refusal(data: dict[str, Any], **limits: Any) -> str:
+    [reason] = reasons(data, **limits)
+    return reason
+
+
+def test_each_label_needs_its_examples_in_train() -> None:
+    assert reasons(FINE, min_examples=10) == []
+    reason = refusal(FINE, min_examples=11)
+    assert "examples in train of label 'dog' is 10, below the minimum 11" in reason
+    assert "balance.min_examples" in reason
+
+
+def test_each_label_needs_its_examples_in_eval_and_in_test() -> None:
+    assert reasons(FINE, min_eval_examples=1) == []
+    reason = refusal(FINE, min_eval_examples=3)
+    assert "examples in eval of label 'dog' is 1, below the minimum 3" in reason
+    assert "data.split.eval" in reason
+    assert len(reasons(FINE, min_eval_examples=4)) == 4
+
+
+def test_the_ratio_is_of_the_most_to_the_least_frequent_label() -> None:
+    assert reasons(FINE, max_ratio=2) == []  # 20 / 10
+    reason = refusal(FINE, max_ratio=1.9)
+    assert "is 2, above the maximum 1.9" in reason
+    assert "'cat' has 20, 'dog' has 10" in reason
+    assert "balance.max_ratio" in reason
+
+
+def test_a_label_without_images_has_no_finite_ratio() -> None:
+    data = manifest()
+    data["label_counts"]["dog"]["train"] = 0
+    [verdict] = failed(check(data, Limits(**(OFF | {"max_ratio": 1e9}))))
+    assert "'dog' has 0" in verdict.reason
+    json.dumps(verdict.to_json(), allow_nan=False)
+
+
+def test_the_share_of_quarantined_files_is_of_all_files() -> None:
+    data = manifest(quarantined=[{"path": f"{i}.png", "reason": "empty file"} for i in range(10)])
+    assert reasons(data, max_bad_fraction=0.2) == []  # 10 / (40 + 10)
+    reason = refusal(data, max_bad_fraction=0.19)
+    assert "is 0.2, above the maximum 0.19" in reason
+    assert "10 of 50 files, 0.png (empty file), 1.png (empty file)" in reason
+    assert "4.png (empty file), and 5 more" in reason
+
+
+def test_one_bad_file_is_too_many_where_none_is_allowed() -> None:
+    data = manifest(quarantined=[{"path": "1.png", "reason": "empty file"}])
+    assert "1 of 41 files, 1.png (empty file)" in refusal(data, max_bad_fraction=0)
+
+
+def test_equal_files_under_different_labels_are_named_whatever_the_limits() -> None:
+    data = manifest(conflicts=[{"paths": ["cat/1.png", "dog/7.png"], "labels": ["cat", "dog"]}])
+    assert "equal files under different labels is 1" in refusal(data)
+    assert "cat/1.png = dog/7.png" in refusal(data)
+
+
+def test_equal_files_in_different_splits_are_named_unless_allowed() -> None:
+    data = manifest(leaks=[{"paths": ["test/cat/1.png", "train/cat/7.png"], "splits": ["test", "train"]}])
+    assert reasons(data, allow_duplicates_across_splits=True) == []
+    reason = refusal(data, allow_duplicates_across_splits=False)
+    assert "test/cat/1.png = train/cat/7.png" in reason
+    assert "balance.allow_duplicates_across_splits" in reason
+
+
+def test_one_label_is_no_classification() -> None:
+    data = manifest(labels=["cat"], label_counts={"cat": FINE["label_counts"]["cat"]})
+    assert "labels is 1, below the minimum 2: 'cat'" in refusal(data)
+
+
+def test_no_image_at_all_is_one_sentence_about_images() -> None:
+    nothing = dict.fromkeys(("train", "eval", "test"), 0)
+    data = manifest(counts=nothing, label_counts={"cat": nothing, "dog": nothing})
+    reason = refusal(data, max_bad_fraction=0.01)
+    assert "images is 0, below the minimum 1" in reason
+    assert "data.root" in reason
+
+
+def test_file_names_cannot_write_to_the_terminal() -> None:
+    data = manifest(quarantined=[{"path": "\x1b[2J\u202e.png", "reason": "empty file"}])
+    assert refusal(data, max_bad_fraction=0).isprintable()
+
+
+def test_anomalies_of_the_validator_refuse() -> None:
+    [verdict] = failed(check(FINE, Limits(**OFF), [("label", "Unexpected string values: emu")]))
+    assert "'label'" in verdict.reason
+    assert "Unexpected string values: emu" in verdict.reason
+
+
+@given(st.permutations(["cat", "dog", "emu"]), st.integers(1, 30))
+def test_the_verdicts_do_not_depend_on_the_order_of_labels(order: list[str], minimum: int) -> None:
+    counts = {"cat": 5, "dog": 15, "emu": 25}
+    by_label = {name: dict.fromkeys(("train", "eval", "test"), counts[name]) for name in order}
+    found = reasons(manifest(labels=order, label_counts=by_label), min_examples=minimum)
+    assert len(found) == sum(n < minimum for n in counts.values())
+
+
+def test_every_rule_speaks_also_where_it_holds() -> None:
+    limits = Limits(
+        min_examples=1, min_eval_examples=1, max_ratio=9, allow_duplicates_across_splits=False, max_bad_fraction=0.5
+    )
+    verdicts = check(FINE, limits)
+    assert not failed(verdicts)
+    # 2 labels x 3 splits, and quarantine, conflicts, leaks, labels, ratio.
+    assert len(verdicts) == 2 * 3 + 5
+    assert all(verdict.gate == "balance" for verdict in verdicts)
+
+
+@pytest.mark.parametrize("empty", [["test"], ["eval", "test"]])
+def test_a_split_without_images_is_refused_by_name(empty: list[str]) -> None:
+    data = manifest(counts=FINE["counts"] | dict.fromkeys(empty, 0))
+    found = failed(empty_splits(data))
+    for split, verdict in itertools.zip_longest(empty, found):
+        assert f"images in {split} is 0, below the minimum 1" in verdict.reason
+        assert f"data.split.{split}" in verdict.reason
+
+
+def test_weights_are_of_train_and_by_name() -> None:
+    # 20 and 10 images: the median is 15.
+    assert weights(FINE) == {"cat": 0.75, "dog": 1.5}

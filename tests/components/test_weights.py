@@ -1,0 +1,85 @@
+"""Median-frequency weights: worked by hand, compared with scikit-learn, and the same inside a TensorFlow graph."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.utils.class_weight import compute_class_weight
+
+from components.labels.weights import class_weights, median_frequency
+
+COUNTS = st.lists(st.integers(0, 10**9), min_size=1, max_size=12)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "image_pixels", "expected"),
+    [
+        # Frequencies 0.3, 0.1, 0.6: the median is 0.3.
+        ([30, 10, 60], [100, 100, 100], [1, 3, 0.5]),
+        # Frequencies 0.1, 0.2, 0.4, 0.8: the median is (0.2 + 0.4) / 2 = 0.3.
+        ([10, 20, 40, 80], [100, 100, 100, 100], [3, 1.5, 0.75, 0.375]),
+        # The third class is in one of two images of 50 pixels: 20 / 50 = 0.4, not 20 / 100. Median 0.4.
+        ([30, 50, 20, 0], [100, 100, 50, 0], [4 / 3, 0.8, 1, 0]),
+        # Two of the classes are nowhere: the median of 0.2 and 0.6 is 0.4, as if they were not asked for.
+        ([0, 20, 0, 60], [0, 100, 100, 100], [0, 2, 0, 2 / 3]),
+        ([7], [100], [1]),
+        ([0, 0], [0, 0], [0, 0]),
+    ],
+)
+def test_weight_is_the_median_frequency_over_the_frequency(
+    pixels: list[int], image_pixels: list[int], expected: list[float]
+) -> None:
+    np.testing.assert_allclose(median_frequency(pixels, image_pixels), expected, rtol=1e-14)
+
+
+def test_labels_of_images_count_as_a_pixel_of_each() -> None:
+    # 2, 4 and 10 images: the median is 4.
+    np.testing.assert_allclose(class_weights([2, 4, 10]), [2, 1, 0.4], rtol=1e-14)
+
+
+@given(COUNTS.filter(any))
+def test_weight_times_frequency_is_the_same_median_for_every_label(counts: list[int]) -> None:
+    weights = class_weights(counts)
+    present = np.array(counts)[np.array(counts) > 0]
+    np.testing.assert_allclose((weights * counts)[np.array(counts) > 0], np.median(present), rtol=1e-12)
+
+
+@given(COUNTS)
+def test_a_label_weighs_nothing_exactly_where_it_is_absent(counts: list[int]) -> None:
+    weights = class_weights(counts)
+    assert np.all(np.isfinite(weights))
+    assert ((weights == 0) == (np.array(counts) == 0)).all()
+
+
+@given(COUNTS, st.integers(1, 10**6))
+def test_twice_the_data_weigh_the_same(counts: list[int], factor: int) -> None:
+    np.testing.assert_allclose(class_weights([factor * n for n in counts]), class_weights(counts), rtol=1e-12)
+
+
+@given(st.permutations(range(6)), st.lists(st.integers(0, 1000), min_size=6, max_size=6))
+def test_the_order_of_labels_does_not_matter(order: list[int], counts: list[int]) -> None:
+    np.testing.assert_allclose(class_weights(counts)[order], class_weights([counts[i] for i in order]), rtol=1e-12)
+
+
+@given(st.lists(st.integers(1, 1000), min_size=2, max_size=6))
+def test_weights_are_in_the_proportions_of_scikit_learns(counts: list[int]) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    balanced = compute_class_weight("balanced", classes=np.arange(len(counts)), y=labels)
+    ours = class_weights(counts)
+    np.testing.assert_allclose(ours / ours[0], balanced / balanced[0], rtol=1e-12)
+
+
+def test_a_graph_computes_the_same_as_numpy() -> None:
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.int64)])
+    def graph(pixels: tf.Tensor, image_pixels: tf.Tensor) -> tf.Tensor:
+        return median_frequency(pixels, image_pixels, xp=tf.experimental.numpy)
+
+    rng = np.random.default_rng(0)
+    for classes in [*range(1, 9), 100]:
+        image_pixels = rng.integers(0, 10**12, classes) * rng.integers(0, 2, classes)  # half of them absent
+        pixels = image_pixels // rng.integers(1, 50, classes)
+        result = graph(pixels, image_pixels)
+        assert result.dtype == tf.float64
+        np.testing.assert_allclose(result, median_frequency(pixels, image_pixels), rtol=1e-14)
