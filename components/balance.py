@@ -8,7 +8,7 @@ from typing import Any
 
 from components.errors import shown
 from components.gates import Rule, Verdict, judge, number
-from components.labels.weights import class_weights
+from components.labels.weights import label_weights
 
 _NAMED = 5  # how many files or pairs a sentence names
 
@@ -23,6 +23,7 @@ class Limits:
         max_ratio: examples of the most frequent label per example of the least frequent one, in train.
         allow_duplicates_across_splits: whether equal files may be in two splits of a predefined split.
         max_bad_fraction: quarantined files / all files.
+        min_labels: how many the task needs.
     """
 
     min_examples: int | None
@@ -30,6 +31,7 @@ class Limits:
     max_ratio: float | None
     allow_duplicates_across_splits: bool
     max_bad_fraction: float | None
+    min_labels: int = 2
 
 
 def check(manifest: Mapping[str, Any], limits: Limits, anomalies: Sequence[tuple[str, str]] = ()) -> list[Verdict]:
@@ -49,11 +51,11 @@ def check(manifest: Mapping[str, Any], limits: Limits, anomalies: Sequence[tuple
             Rule(
                 gate="balance",
                 metric="number of labels",
-                minimum=2,
-                advice="A classifier needs two; add the folder of another label",
+                minimum=limits.min_labels,
+                advice="A choice needs two; add images of another label",
             ),
             len(manifest["labels"]),
-            detail=_some(map(repr, manifest["labels"])) if len(manifest["labels"]) < 2 else "",
+            detail=_some(map(repr, manifest["labels"])) if len(manifest["labels"]) < limits.min_labels else "",
         )
     )
     verdicts += _counts(manifest, limits)
@@ -133,10 +135,23 @@ def _counts(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
         yield judge(rule, ratio, detail=f"{most!r} has {number(train[most])}, {fewest!r} has {number(train[fewest])}")
 
 
-def weights(manifest: Mapping[str, Any]) -> dict[str, float]:
-    """Median-frequency weight of every label over the train split; see `labels.weights`."""
-    train = [by_split["train"] for by_split in manifest["label_counts"].values()]
-    return dict(zip(manifest["labels"], class_weights(train).tolist(), strict=True))
+def weights(manifest: Mapping[str, Any], *, count_ignored: bool = False) -> dict[str, float]:
+    """Median-frequency weight of every label over the train split; see `labels.weights`.
+
+    Args:
+        manifest: see `shards.merge`.
+        count_ignored: masks only, see `labels.weights.pixel_counts`.
+    """
+    labels = manifest["labels"]
+    if manifest["pixels"]:
+        cells = manifest["pixels"].get("train", [[0, 0, 0]] * (len(labels) + 1))
+        own, total = zip(*((c[0], c[2] if count_ignored else c[1]) for c in cells), strict=True)
+        if not count_ignored:
+            own, total = own[:-1], total[:-1]
+    else:
+        own = [manifest["label_counts"][label]["train"] for label in labels]
+        total = [manifest["counts"]["train"] - manifest["unknown"][label]["train"] for label in labels]
+    return dict(zip(labels, label_weights(own, total, len(labels)).tolist(), strict=True))
 
 
 def _some(items: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from components import features, images, masks, splits, storage
 from components.errors import ImagegateError
 from components.layouts import SPLITS, Dataset, Record
+from components.mask_rules import Rule
 
 MANIFEST = "manifest.json"
 _SHARD_BYTES = 64 << 20
@@ -36,7 +37,7 @@ class Examined:
     sha256: str = ""
     image: images.Checked | None = None
     mask: masks.Mask | None = None
-    rule: masks.Rule | None = None
+    rule: Rule | None = None
     problem: str = ""
 
 
@@ -49,7 +50,7 @@ class Job:
     moved: dict[str, str]
     max_pixels: int
     threads: int
-    rule: masks.Rule | None = None
+    rule: Rule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +124,11 @@ class Report:
     def from_json(line: str) -> Report:
         """What `to_json` wrote."""
         report = Report(**json.loads(line))
-        report.seen = [Seen(**{k: _tuple(v) for k, v in seen.items()}) for seen in report.seen]  # type: ignore[attr-defined]
+        report.seen = [Seen(**{k: tupled(v) for k, v in seen.items()}) for seen in report.seen]  # type: ignore[attr-defined]
         return report
 
 
-def job(dataset: Dataset, max_pixels: int, rule: masks.Rule | None = None) -> Job:
+def job(dataset: Dataset, max_pixels: int, rule: Rule | None = None) -> Job:
     """The common part of a data set's ingest. Reads the images of rare labels; see `splits.rare_label_splits`."""
 
     def content(record: Record) -> bytes | None:
@@ -362,9 +363,9 @@ def _equal_files(seen: Iterable[Seen]) -> tuple[list[dict[str, Any]], list[dict[
     return sorted(conflicts, key=lambda c: c["paths"]), sorted(leaks, key=lambda c: c["paths"])
 
 
-def _tuple(value: Any) -> Any:
+def tupled(value: Any) -> Any:
     """JSON turns tuples into lists; back again, at any depth."""
-    return tuple(map(_tuple, value)) if isinstance(value, list) else value
+    return tuple(map(tupled, value)) if isinstance(value, list) else value
 
 
 def write_manifest(folder: str, manifest: dict[str, Any]) -> None:

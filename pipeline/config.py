@@ -83,6 +83,9 @@ class Data(_Section):
     masks: str | dict[str, str] | None = Field(None, description="masks: folder of the masks, or one per split")
     image_suffix: str = Field("", description="masks: what image names end in before the extension, such as `_image`")
     mask_suffix: str = Field("", description="masks: what mask names end in before the extension, such as `_mask`")
+    lists: str | dict[str, str] | None = Field(
+        None, description="masks: a text file that names the images to use, or one per split, as Pascal VOC has"
+    )
     annotations: str | dict[str, str] | None = Field(None, description="coco: the JSON file, or one per split")
     split: Split = Field(
         Split.model_construct(train=0.8, eval=0.1, test=0.1),
@@ -124,6 +127,7 @@ _LAYOUTS_OF = {
     "masks": ("masks",),
     "image_suffix": ("masks",),
     "mask_suffix": ("masks",),
+    "lists": ("masks",),
     "annotations": ("coco",),
 }
 _REQUIRED = {"manifest": ("manifest",), "masks": ("images", "masks"), "coco": ("annotations",)}
@@ -153,8 +157,8 @@ class Labels(_Section):
         None, description="masks: a name or an id that takes no part in loss, weights and metrics"
     )
     background: LabelName | None = Field(None, description="coco masks: label of pixels in no region; default: ignored")
-    colors: dict[LabelName, tuple[Byte, Byte, Byte]] | None = Field(
-        None, description="masks drawn in colours: name: [red, green, blue]"
+    colors: dict[LabelName, tuple[Byte, Byte, Byte] | Annotated[int, Field(ge=0, le=65535)]] | None = Field(
+        None, description="masks drawn in colours: `name: [red, green, blue]`; or ids that are not in the order of names: `name: id`"
     )
     count_ignored: bool = Field(
         False, description="masks: count ignored pixels in the weights' frequencies, as SegNet did"

@@ -29,6 +29,7 @@ def limits(config: Config) -> Limits:
         max_ratio=config.balance.max_ratio,
         allow_duplicates_across_splits=config.balance.allow_duplicates_across_splits,
         max_bad_fraction=config.data.max_bad_fraction,
+        min_labels=1 if config.task == "multi_label" else 2,
     )
 
 
@@ -55,9 +56,7 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
 
     gate = json.dumps(asdict(limits(config)))
     ingest = ImageExampleGen(
-        root=config.data_root,
-        split=json.dumps(dict(config.data.split)),
-        labels=json.dumps(config.labels.names),
+        layout=json.dumps(config.layout),
         max_pixels=config.data.max_pixels,
         limits=gate,
         data_fingerprint=data_fingerprint,
@@ -109,7 +108,7 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
         baseline_model=baseline.outputs["baseline_model"],
         schema=schema,
         task=config.task,
-        slices=json.dumps(_slices(config)),
+        slices=json.dumps(config.slices),
         thresholds=json.dumps([t.model_dump() for t in config.evaluation.thresholds]),
         code_fingerprint=fingerprint.code("components.stages.evaluator"),
     )
@@ -151,13 +150,6 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
         enable_cache=cache,
         beam_pipeline_args=[*(config.beam or [_IN_PROCESS]), _NO_PACKING],
     )
-
-
-def _slices(config: Config) -> list[list[str]]:
-    """The configured crosses of columns, and those that only a threshold names."""
-    configured = [[s] if isinstance(s, str) else list(s) for s in config.evaluation.slices]
-    judged = [list(t.slice) for t in config.evaluation.thresholds if t.slice]
-    return [list(columns) for columns in sorted({tuple(sorted(c)) for c in configured + judged})]
 
 
 def _stats_options() -> Any:
