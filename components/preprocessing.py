@@ -19,13 +19,15 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
         custom_config: `labels`, the label names in the order of the model's outputs.
 
     Returns:
-        `features.ONE_HOT`, float32 [batch, K]; `features.LABEL_WEIGHTS`, float32 [batch, K], the same row throughout.
+        `features.TARGET`, float32 [batch, K]; `features.LABEL_WEIGHTS`, float32 [batch, K], the same row throughout.
     """
     names = custom_config["labels"]
-    one_hot = single.encode(inputs[features.LABEL], names)
-    counts = tft.sum(tf.cast(one_hot, tf.int64), reduce_instance_dims=False)
-    row = tf.cast(weights.class_weights(counts, xp=tf.experimental.numpy), tf.float32)
+    present = tf.sparse.from_dense(tf.reshape(inputs[features.LABEL], [-1, 1]))
+    one_hot = single.encode(present, None, names)
+    xp = tf.experimental.numpy
+    own, total = (tft.sum(x, reduce_instance_dims=False) for x in single.count(one_hot, xp))
+    row = tf.cast(weights.label_weights(own, total, len(names), xp), tf.float32)
     return {
-        features.ONE_HOT: one_hot,
+        features.TARGET: one_hot,
         features.LABEL_WEIGHTS: tf.broadcast_to(row, tf.shape(one_hot)),
     }

@@ -187,9 +187,9 @@ class Batches:
             for name, spec in self._spec.items()
         }
         encoded = self._transform(inputs)
-        one_hot = encoded[features.ONE_HOT]
+        one_hot = encoded[features.TARGET]
         row = encoded[features.LABEL_WEIGHTS] if self._label_weights is None else self._label_weights
-        return pixels, one_hot, tf.reduce_sum(one_hot * row, axis=1)
+        return pixels, one_hot, tf.reduce_sum(tf.nn.relu(one_hot) * row, axis=1)
 
 
 class _Phases:
@@ -219,7 +219,7 @@ class _Phases:
             network.compile(
                 optimizer=keras.optimizers.Adam(self._settings.learning_rate * rate),
                 loss=single.loss(),
-                metrics=single.metrics(),
+                metrics=single.metrics(network.output_shape[-1]),
                 # Compiling with XLA pays on a GPU; on a CPU a step takes many times longer.
                 jit_compile=self._jit,
             )
