@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         code: int = options.command(options)
+        sys.stdout.flush()  # here, where a reader that has left is expected
     except ImagegateError as error:
         print(f"imagegate: {shown(str(error))}", file=sys.stderr)
         return error.exit_code
@@ -84,9 +85,10 @@ def _load(options: argparse.Namespace) -> Config:
 
 
 def _init(options: argparse.Namespace) -> int:
+    from components.errors import shown
     from pipeline import starter
 
-    path = starter.write(options.folder, demo=options.demo)
+    path = shown(starter.write(options.folder, demo=options.demo))
     print(f"wrote {path}\nnext: imagegate run {path}")
     return 0
 

@@ -37,7 +37,7 @@ class Terminal:
             self._file = stream  # type: ignore[assignment]
         # Without a terminal nothing wraps: a log file has no width.
         width = None if self._file.isatty() else 200
-        self.console = Console(file=self._file, width=width)
+        self.console = Console(file=self._file, width=width, emoji=False)  # a label may be called :smile:
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._name = ""

@@ -61,7 +61,7 @@ def write(folder: str, *, demo: bool) -> str:
         root=f"data/{name}",
         root_pad=" " * max(1, 19 - len(name)),
         name_pad=" " * max(1, 11 - len(name)),
-        image_size="[16, 16]      " if demo else "[224, 224]    ",
+        image_size="[16, 16]" if demo else "[224, 224]",
         epochs=30 if demo else 20,
         augment="false" if demo else "true ",
         accuracy=0.97 if demo else 0.80,

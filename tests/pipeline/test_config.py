@@ -1,0 +1,340 @@
+"""The configuration: what is right becomes settings, what is wrong a sentence that names the key."""
+
+import os
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from components.errors import ConfigError
+from pipeline.config import Config, load
+
+LEAST: dict[str, Any] = {
+    "name": "pets",
+    "task": "single_label",
+    "data": {"root": "images"},
+    "push": {"destination": "served"},
+}
+
+
+def write(folder: Path, content: str | dict[str, Any]) -> str:
+    path = folder / "imagegate.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8")
+    return str(path)
+
+
+def config(folder: Path, *overrides: str, **sections: Any) -> Config:
+    return load(write(folder, LEAST | sections), overrides)
+
+
+def error(folder: Path, content: str | dict[str, Any], *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(write(folder, content), overrides)
+    assert caught.value.exit_code == 2
+    return str(caught.value).replace(str(folder), "DIR")
+
+
+def test_the_least_configuration_has_sensible_defaults(tmp_path: Path) -> None:
+    defaults = config(tmp_path)
+    assert defaults.data_root == f"{tmp_path}/images"
+    assert defaults.output_folder == f"{tmp_path}/runs/pets"
+    assert defaults.destination == f"{tmp_path}/served"
+    assert dict(defaults.data.split) == {"train": 0.8, "eval": 0.1, "test": 0.1}
+    assert (defaults.balance.min_examples, defaults.training.backbone) == (10, "small")
+
+
+@pytest.mark.parametrize(
+    ("root", "absolute"),
+    [
+        ("images", "DIR/images"),
+        ("./a/../images", "DIR/images"),
+        ("../elsewhere", "PARENT/elsewhere"),
+        ("/data/images", "/data/images"),
+        ("~/images", "HOME/images"),
+        ("gs://bucket/images", "gs://bucket/images"),
+    ],
+)
+def test_paths_count_from_the_files_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str, absolute: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.chdir("/")
+    expected = (
+        absolute.replace("DIR", str(tmp_path)).replace("PARENT", str(tmp_path.parent)).replace("HOME", "/home/me")
+    )
+    assert config(tmp_path, data={"root": root}).data_root == expected
+
+
+def test_a_relative_path_to_the_file_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, LEAST)
+    monkeypatch.chdir(tmp_path)
+    assert load("imagegate.yaml").data_root == f"{tmp_path}/images"
+
+
+def least(**sections: Any) -> dict[str, Any]:
+    return LEAST | sections
+
+
+def threshold(**fields: Any) -> dict[str, Any]:
+    return least(evaluation={"thresholds": [fields]})
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "missing key": ({"name": "pets"}, "task: this key is missing"),
+    "missing inner key": (least(data={}), "data.root: this key is missing"),
+    "unknown key": (least(trainig={}), "trainig: unknown key; known here: balance, beam, data, evaluation, labels"),
+    "unknown inner key": (least(training={"epoch": 3}), "training.epoch: unknown key; known here: augment, backbone"),
+    "unknown key in a list": (
+        threshold(metric="accuracy", mn=1),
+        "evaluation.thresholds.0.mn: unknown key; known here: l",
+    ),
+    "folder is ours": (least(folder="/"), "folder: unknown key"),
+    "no name": (least(name="a b"), "name: string should match pattern .*, got 'a b'"),
+    "a path as name": (least(name="../x"), "name: string should match"),
+    "other task": (least(task="regression"), "task: input should be 'single_label', got 'regression'"),
+    "text for a number": (least(training={"epochs": "many"}), "training.epochs: .*integer.*, got 'many'"),
+    "half an epoch": (least(training={"epochs": 1.5}), "training.epochs: .*integer.*, got 1.5"),
+    "number for text": (least(data={"root": 7}), "data.root: input should be a valid string, got 7"),
+    "nothing for a section": (least(training=None), "training: .*got None"),
+    "list for a section": (least(balance=[]), r"balance: .*got \[\]"),
+    "negative": (least(training={"learning_rate": -1}), "training.learning_rate: .*greater than 0, got -1"),
+    "not a number": (
+        least(training={"learning_rate": float("nan")}),
+        "training.learning_rate: .*finite number, got nan",
+    ),
+    "above one": (least(data={"root": "x", "max_bad_fraction": 2}), "data.max_bad_fraction: .*less than or equal to 1"),
+    "one side": (least(training={"image_size": [3]}), "training.image_size.1: this key is missing"),
+    "no side": (least(training={"image_size": [3, 0]}), "training.image_size.1: .*greater than 0, got 0"),
+    "split short": (least(data={"root": "x", "split": {"train": 0.5}}), "data.split: train .* must be 1, got 0.7"),
+    "split empty": (
+        least(data={"root": "x", "split": {"train": 0.9, "test": 0}}),
+        "data.split: test must be above 0",
+    ),
+    "one label": (least(labels={"names": ["cat"]}), "labels.names: a classifier needs two labels or more, got 1"),
+    "label twice": (least(labels={"names": ["a", "b", "a"]}), "labels.names: 'a' is listed twice"),
+    "label twice in two spellings": (
+        least(labels={"names": ["\u00e9", "e\u0301"]}),
+        "labels.names: 'é' is listed twice",
+    ),
+    "yes and no": (least(labels={"names": [True, False]}), "labels.names.0: .*valid string, got True"),
+    "mixed precision": (least(training={"mixed_precision": "x"}), "training.mixed_precision: .*got 'x'"),
+    "weights": (least(training={"label_weights": {"cat": -1}}), "training.label_weights.cat: .*got -1"),
+    "pickle": (least(training={"backbone": "x.h5"}), "training: backbone: x.h5 may run code when loaded"),
+    "nothing to freeze": (least(training={"freeze_epochs": 3}), "training: freeze_epochs: backbone 'small'"),
+    "nothing to train": (least(training={"epochs": 0}), "training: epochs: 0"),
+    "no metric": (threshold(metric="accurracy", min=1), "thresholds.0: metric: 'accurracy' is not one of accuracy, "),
+    "metric of a label": (threshold(metric="recall", min=1), "thresholds.0: metric: 'recall' .* it needs a `label`"),
+    "metric of the whole": (
+        threshold(metric="accuracy", label="*", min=1),
+        "'accuracy' .* it is a metric of the whole",
+    ),
+    "no bound": (threshold(metric="accuracy"), "thresholds.0: accuracy: give min, max or max_drop"),
+    "bounds crossed": (threshold(metric="accuracy", min=0.9, max=0.1), "accuracy: min 0.9 is above max 0.1"),
+    "slice column": (threshold(metric="accuracy", min=0, slice={"hue": "x"}), "'hue' is no column to slice by"),
+    "slices": (least(evaluation={"slices": [["label", "hue"]]}), "evaluation: 'hue' is no column .*: label, format"),
+    "label of a threshold": (
+        threshold(metric="recall", label="emu", min=1) | {"labels": {"names": ["cat", "dog"]}},
+        "evaluation.thresholds: 'emu' is no label; there are 'cat', 'dog'",
+    ),
+    "label of a weight": (
+        least(labels={"names": ["cat", "dog"]}, training={"label_weights": {"emu": 2}}),
+        "training.label_weights: 'emu' is no label; there are 'cat', 'dog'",
+    ),
+    "output in data": (least(output="images/runs"), "output: DIR/images/runs and data.root DIR/images must not lie in"),
+    "data in output": (least(output="."), "output: DIR and data.root DIR/images must not lie in"),
+    "pushed into data": (least(push={"destination": "images"}), "push.destination: DIR/images and data.root"),
+    "pushed into output": (least(push={"destination": "runs/pets/x"}), "push.destination: .* must lie apart"),
+    "output in pushed": (least(output="served/runs"), "push.destination: .* must lie apart"),
+    "output elsewhere": (least(output="gs://bucket/x"), "output: gs://bucket/x is a URL"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_named(tmp_path: Path, content: dict[str, Any], message: str) -> None:
+    lines = error(tmp_path, content).splitlines()
+    assert all(line.startswith("DIR/imagegate.yaml: ") for line in lines)
+    assert re.search(message, "\n".join(lines))
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    text = error(tmp_path, least(name="a b", training={"epochs": "x"}, balance={"min_examples": 0}))
+    assert [line.split(": ")[1] for line in text.splitlines()] == ["name", "balance.min_examples", "training.epochs"]
+
+
+YAML = {
+    "duplicate": ("name: a\nname: b\n", "the key 'name' stands twice .*line 2"),
+    "inner duplicate": ("training: {seed: 1, seed: 2}\n", "the key 'seed' stands twice"),
+    "not closed": ("data: {root: x\n", "not valid YAML"),
+    "tab": ("data:\n\troot: x\n", "not valid YAML"),
+    "list": ("- a\n", "expected keys and values, found list"),
+    "text": ("hello\n", "expected keys and values, found str"),
+    "empty": ("", "expected keys and values, found NoneType"),
+    "number as key": ("1: 2\n", "1: unknown key"),
+    "number as inner key": ("training: {1: 2}\n", "training.1: "),
+    "no date": ("name: 2020-13-45\n", "not valid YAML: month must be in 1..12"),
+    "endless number": (f"name: {'9' * 5000}\n", "not valid YAML"),
+    "deep": ("[" * 5000, "not valid YAML"),
+    "code": ("!!python/object/apply:os.system [ls]\n", "could not determine a constructor"),
+    "list as key": ("? [a]\n: 1\n", "unhashable"),
+    "control characters": ("name: \x07\n", "not valid YAML"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), YAML.values(), ids=YAML)
+def test_what_is_no_yaml_or_means_too_much_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    assert re.match(f"DIR/imagegate.yaml: .*{message}", error(tmp_path, text), re.DOTALL)
+
+
+def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "imagegate.yaml"
+    path.write_bytes(b"name: \xff\n")
+    with pytest.raises(ConfigError, match=r"imagegate\.yaml: not UTF-8 text"):
+        load(str(path))
+
+
+@pytest.mark.parametrize(("name", "reason"), [("none.yaml", "No such file or directory"), (".", "Is a directory")])
+def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: {reason}; expected a configuration file"):
+        load(f"{tmp_path}/{name}")
+
+
+def test_yaml_merges_do_not_count_as_duplicates(tmp_path: Path) -> None:
+    text = yaml.safe_dump(LEAST) + (
+        "evaluation:\n  thresholds:\n  - &first {metric: accuracy, min: 0.5}\n  - {<<: *first, metric: macro_f1}\n"
+    )
+    first, second = load(write(tmp_path, text)).evaluation.thresholds
+    assert (first.metric, second.metric, second.min) == ("accuracy", "macro_f1", 0.5)
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1.0e-3", "1E-3", ".1e-2", "0.001"])
+def test_every_way_to_write_a_small_number(tmp_path: Path, text: str) -> None:
+    assert (
+        load(write(tmp_path, yaml.safe_dump(LEAST) + f"training: {{learning_rate: {text}}}\n")).training.learning_rate
+        == 0.001
+    )
+
+
+OVERRIDES = {
+    "inner": ("training.epochs=3", lambda c: c.training.epochs, 3),
+    "top": ("name=dogs", lambda c: c.name, "dogs"),
+    "list": ("training.image_size=[8, 9]", lambda c: c.training.image_size, (8, 9)),
+    "nothing": ("balance.max_ratio=null", lambda c: c.balance.max_ratio, None),
+    "small number": ("training.learning_rate=1e-4", lambda c: c.training.learning_rate, 1e-4),
+    "equals sign": ("data.root=a=b", lambda c: c.data.root, "a=b"),
+    "section": ("data.split={train: 0.6, eval: 0.2, test: 0.2}", lambda c: c.data.split.train, 0.6),
+}
+
+
+@pytest.mark.parametrize(("override", "get", "value"), OVERRIDES.values(), ids=OVERRIDES)
+def test_overrides_win(tmp_path: Path, override: str, get: Any, value: Any) -> None:
+    assert get(config(tmp_path, override)) == value
+
+
+def test_the_last_override_wins(tmp_path: Path) -> None:
+    assert config(tmp_path, "training.seed=2", "training.seed=3").training.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epochs", "--set training.epochs: expected KEY=VALUE, such as training.epochs=3"),
+        ("=3", "--set =3: expected KEY=VALUE"),
+        ("name.first=x", "--set name.first=x: name has no keys below it"),
+        ("training.epochs=[", r"--set training.epochs=\[: not valid YAML"),
+        ("name=2020-13-45", "--set name=2020-13-45: not valid YAML"),
+        ("training.epoch=3", "training.epoch: unknown key"),
+        ("training.epochs=three", "training.epochs: .*got 'three'"),
+        ("training={seed: 1, seed: 2}", "--set .*: the key 'seed' stands twice"),
+    ],
+)
+def test_wrong_overrides_are_named(tmp_path: Path, override: str, message: str) -> None:
+    assert re.search(message, error(tmp_path, LEAST, override))
+
+
+def test_settings_cannot_be_changed(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        config(tmp_path).training.epochs = 3
+
+
+def test_label_names_are_composed_as_those_of_the_data(tmp_path: Path) -> None:
+    nfd = unicodedata.normalize("NFD", "café")
+    composed = config(
+        tmp_path,
+        training={"label_weights": {nfd: 2}},
+        evaluation={"thresholds": [{"metric": "recall", "label": nfd, "min": 0, "slice": {"label": nfd}}]},
+    )
+    composed.check_labels(["café", "tea"])
+    with pytest.raises(ConfigError, match="'café' is no label; there are 'tea'"):
+        composed.check_labels(["tea"])
+
+
+def test_every_label_and_no_label_are_always_known(tmp_path: Path) -> None:
+    rules = [{"metric": "recall", "label": "*", "min": 0}, {"metric": "accuracy", "min": 0}]
+    config(tmp_path, evaluation={"thresholds": rules}).check_labels([])
+
+
+@pytest.mark.parametrize(
+    ("training", "freeze_epochs"),
+    [
+        ({}, 0),
+        ({"backbone": "MobileNetV3Small"}, 20),
+        ({"backbone": "MobileNetV3Small", "weights": None}, 0),
+        ({"backbone": "x.keras", "weights": None}, 20),
+        ({"backbone": "x.keras", "freeze_epochs": 0}, 0),
+    ],
+)
+def test_what_is_pretrained_is_frozen_first(tmp_path: Path, training: dict[str, Any], freeze_epochs: int) -> None:
+    assert config(tmp_path, training=training).training.freeze_epochs == freeze_epochs
+
+
+def test_the_fingerprint_changes_with_every_setting(tmp_path: Path) -> None:
+    variants = [
+        "training.seed=2",
+        "balance.min_examples=9",
+        "name=dogs",
+        "data.split={train: 0.6, eval: 0.3}",
+        "beam=[a]",
+    ]
+    prints = {config(tmp_path, override).fingerprint() for override in variants}
+    assert len(prints | {config(tmp_path).fingerprint()}) == len(variants) + 1
+    assert config(tmp_path).fingerprint() == config(tmp_path, "training.seed=1").fingerprint()
+
+
+def test_a_link_does_not_hide_that_folders_lie_in_one_another(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "link").symlink_to("images")
+    assert "must not lie in one another" in error(tmp_path, least(output="link/runs"))
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates()
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(SCALARS, inner, max_size=3))
+KEYS = st.sampled_from([*Config.model_fields, "root", "split", "epochs", "names", "thresholds"])
+
+
+@settings(max_examples=150)
+@given(st.dictionaries(KEYS, VALUES | st.dictionaries(KEYS, VALUES, max_size=3), max_size=3))
+def test_any_values_are_settings_or_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, sections: dict[str, Any]
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    try:
+        assert load(write(folder, yaml.safe_dump(LEAST | sections, allow_unicode=True))).name
+    except ConfigError as wrong:
+        message = str(wrong)
+    else:
+        return
+    assert message.startswith(os.path.join(folder, "imagegate.yaml: "))
+
+
+@settings(max_examples=150)
+@given(st.text(alphabet=st.characters(codec="utf-8"), max_size=60))
+def test_any_text_is_refused_with_a_sentence(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    with pytest.raises(ConfigError, match=r"imagegate\.yaml: "):
+        load(write(folder, text))
