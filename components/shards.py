@@ -100,9 +100,7 @@ class Report:
             mask = splits.digest(item.mask.encoded)
             self._add_pixels(item.split, [*item.mask.pixels, item.mask.ignored])
         self.seen.append(
-            Seen(
-                item.sha256, item.split, record.path, labels, record.unknown, record.weight, record.slices, mask
-            )
+            Seen(item.sha256, item.split, record.path, labels, record.unknown, record.weight, record.slices, mask)
         )
         if item.image.changed:
             self.changed[item.image.changed] = self.changed.get(item.image.changed, 0) + 1

@@ -64,7 +64,10 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
     )
     examples = ingest.outputs["examples"]
     curated = CuratedSchema(
-        examples=examples, task=config.task, code_fingerprint=fingerprint.code("components.stages.schema")
+        examples=examples,
+        task=config.task,
+        columns=json.dumps(config.data.columns.slices),
+        code_fingerprint=fingerprint.code("components.stages.schema"),
     )
     schema = curated.outputs["schema_out"]
     # The schema leaves the image's bytes out, and features that are not in it are not read.
@@ -74,6 +77,7 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
         examples=examples,
         statistics=statistics.outputs["statistics"],
         anomalies=validator.outputs["anomalies"],
+        count_ignored=int(config.labels.count_ignored),
         limits=gate,
         code_fingerprint=fingerprint.code("components.stages.balance"),
     )
@@ -84,7 +88,11 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
         materialize=False,
         disable_statistics=True,
         disable_analyzer_cache=True,
-        custom_config={"code_fingerprint": fingerprint.code("components.preprocessing")},
+        custom_config={
+            "task": config.task,
+            "count_ignored": config.labels.count_ignored,
+            "code_fingerprint": fingerprint.code("components.preprocessing"),
+        },
     )
     transform.add_upstream_node(balance)
     trainer = Trainer(
@@ -165,6 +173,8 @@ def _training(config: Config) -> dict[str, Any]:
     return {
         **settings,
         "backbone": config.backbone,
+        "task": config.task,
+        "positive": config.labels.positive,
         "checkpoints": os.path.join(config.output_folder, "checkpoints"),
         "code_fingerprint": fingerprint.code("components.training") + _file_version(config.backbone),
     }

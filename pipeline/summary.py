@@ -90,6 +90,7 @@ class Summary:
                 "quarantined": manifest["quarantined"],
                 "ignored": manifest["ignored"],
                 "reencoded": manifest["changed"],
+                "unlabelled": manifest["unlabelled"],
                 "fingerprint": manifest["content"],
             }
 

@@ -57,9 +57,7 @@ def _manifest(settings: Mapping[str, Any]) -> tuple[Dataset, None]:
 def _masks(settings: Mapping[str, Any]) -> tuple[Dataset, Rule]:
     meaning = rule(settings["names"], ignore=settings["ignore"], colors=settings["colors"])
     keys = ("images", "masks", "image_suffix", "mask_suffix", "lists")
-    dataset = masks.read(
-        settings["root"], settings["split"], meaning.labels, **{key: settings[key] for key in keys}
-    )
+    dataset = masks.read(settings["root"], settings["split"], meaning.labels, **{key: settings[key] for key in keys})
     return dataset, meaning
 
 
