@@ -145,9 +145,8 @@ def weights(manifest: Mapping[str, Any], *, count_ignored: bool = False) -> dict
     labels = manifest["labels"]
     if manifest["pixels"]:
         cells = manifest["pixels"].get("train", [[0, 0, 0]] * (len(labels) + 1))
-        own, total = zip(*((c[0], c[2] if count_ignored else c[1]) for c in cells), strict=True)
-        if not count_ignored:
-            own, total = own[:-1], total[:-1]
+        cells = cells if count_ignored else cells[:-1]
+        own, total = [c[0] for c in cells], [c[2 if count_ignored else 1] for c in cells]
     else:
         own = [manifest["label_counts"][label]["train"] for label in labels]
         total = [manifest["counts"]["train"] - manifest["unknown"][label]["train"] for label in labels]

@@ -97,12 +97,10 @@ class Data(_Section):
         0.01,
         description="broken files go to quarantine with a reason; above this share the data gate refuses",
     )
-    max_pixels: Byte = Annotated[int, Field(ge=0, le=255)]
-Positive = Field(
+    max_pixels: Positive = Field(
         100_000_000,
         description="larger images go to quarantine, judged by their header before any pixel is decoded",
     )
-
 
     @model_validator(mode="after")
     def _of_layout(self) -> Data:
@@ -158,7 +156,9 @@ class Labels(_Section):
     )
     background: LabelName | None = Field(None, description="coco masks: label of pixels in no region; default: ignored")
     colors: dict[LabelName, tuple[Byte, Byte, Byte] | Annotated[int, Field(ge=0, le=65535)]] | None = Field(
-        None, description="masks drawn in colours: `name: [red, green, blue]`; or ids that are not in the order of names: `name: id`"
+        None,
+        description="masks drawn in colours: `name: [red, green, blue]`; or ids that are not in the order of names: "
+        "`name: id`",
     )
     count_ignored: bool = Field(
         False, description="masks: count ignored pixels in the weights' frequencies, as SegNet did"
@@ -207,8 +207,7 @@ class Training(_Section):
     epochs: Annotated[int, Field(ge=0)] = Field(
         20, description="then train everything, at most this many; stops early on the eval split's loss"
     )
-    batch_size: Byte = Annotated[int, Field(ge=0, le=255)]
-Positive = Field(32, description="images per step")
+    batch_size: Positive = Field(32, description="images per step")
     loss: Literal["cross_entropy", "focal"] = Field(
         "cross_entropy", description="`focal` turns to what is still hard (Lin et al. 2017, gamma 2)"
     )
@@ -269,8 +268,8 @@ class Evaluation(_Section):
 
     slices: tuple[str | tuple[str, ...], ...] | None = Field(
         None,
-        description="default: [label], for masks []. Columns to evaluate by, a list for a cross of several: `label` (not for masks), `format` (the "
-        "image's), and those of data.columns.slices",
+        description="default: [label], for masks []. Columns to evaluate by, a list for a cross of several: `label` "
+        "(not for masks), `format` (the image's), and those of data.columns.slices",
     )
     thresholds: tuple[Threshold, ...] = Field(
         (),
@@ -314,7 +313,8 @@ class Config(_Section):
             _known_metric(f"evaluation.thresholds.{i}", self.task, threshold)
         for column in {c for columns in self.slices for c in columns}:
             if column not in self.columns:
-                raise ValueError(f"evaluation: {column!r} is no column to slice by; there are {', '.join(self.columns)}")
+                known = ", ".join(self.columns)
+                raise ValueError(f"evaluation: {column!r} is no column to slice by; there are {known}")
         _labels_of_task(self)
         if self.labels.names is not None:
             self.check_labels(self.labels.names)
