@@ -55,7 +55,7 @@ def check(manifest: Mapping[str, Any], limits: Limits, anomalies: Sequence[tuple
                 advice="A choice needs two; add images of another label",
             ),
             len(manifest["labels"]),
-            detail=_some(map(repr, manifest["labels"])) if len(manifest["labels"]) < limits.min_labels else "",
+            detail=some(map(repr, manifest["labels"])) if len(manifest["labels"]) < limits.min_labels else "",
         )
     )
     verdicts += _counts(manifest, limits)
@@ -80,7 +80,7 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
             advice="Repair or remove them, or raise data.max_bad_fraction",
         )
         named = (
-            f"{len(bad)} of {total} files, {_some(q['path'] + ' (' + q['reason'] + ')' for q in bad)}" if bad else ""
+            f"{len(bad)} of {total} files, {some(q['path'] + ' (' + q['reason'] + ')' for q in bad)}" if bad else ""
         )
         yield judge(rule, len(bad) / total, detail=named)
     conflicts = manifest["conflicts"]
@@ -90,7 +90,7 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
         maximum=0,
         advice="Keep the file under the label that is right",
     )
-    yield judge(rule, len(conflicts), detail=_some(f"{' = '.join(c['paths'])}" for c in conflicts))
+    yield judge(rule, len(conflicts), detail=some(f"{' = '.join(c['paths'])}" for c in conflicts))
     if not limits.allow_duplicates_across_splits:
         leaks = manifest["leaks"]
         rule = Rule(
@@ -99,7 +99,7 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
             maximum=0,
             advice="Keep one of them, or set balance.allow_duplicates_across_splits",
         )
-        yield judge(rule, len(leaks), detail=_some(f"{' = '.join(c['paths'])}" for c in leaks))
+        yield judge(rule, len(leaks), detail=some(f"{' = '.join(c['paths'])}" for c in leaks))
 
 
 def _counts(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
@@ -153,8 +153,8 @@ def weights(manifest: Mapping[str, Any], *, count_ignored: bool = False) -> dict
     return dict(zip(labels, label_weights(own, total, len(labels)).tolist(), strict=True))
 
 
-def _some(items: Iterable[str]) -> str:
-    """The first few, and how many more."""
+def some(items: Iterable[str]) -> str:
+    """The first few of a list of names, made safe for a terminal, and how many more there are."""
     listed = list(map(shown, items))
     more = len(listed) - _NAMED
     return ", ".join(listed[:_NAMED]) + (f", and {more} more" if more > 0 else "")

@@ -36,7 +36,8 @@ def run(config: Config, terminal: Terminal) -> int:
     )
     lines = [f"quarantined: {item['path']}: {item['reason']}" for item in manifest["quarantined"]]
     lines += [f"will be re-encoded: {count} ({reason})" for reason, count in manifest["changed"].items()]
-    lines += [f"ignored: {path}: means nothing here" for path in manifest["ignored"]]
+    if manifest["ignored"]:  # often hundreds, and nothing is wrong with them
+        lines.append(f"ignored, they mean nothing here: {balance.some(manifest['ignored'])}")
     problems = failed(verdicts)
     lines += [f"refused: {verdict.reason}" for verdict in problems]
     for line in lines:
