@@ -41,6 +41,10 @@ class Accumulator(abc.ABC):
         self._waiting = 0
         self._sums: Sums | None = None
 
+    def __getstate__(self) -> dict[str, object]:
+        # Between workers kept rows travel as one array: thousands of small ones take far longer to pickle.
+        return vars(self) | {"_rows": [self._kept()]}
+
     @abc.abstractmethod
     def labelled(self, rows: Rows) -> Bools:
         """[n]: whether anything is known of the example; the others take part in nothing but their count."""

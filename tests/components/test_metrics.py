@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -104,6 +105,17 @@ def test_merge_leaves_the_merged_alone_and_result_can_be_asked_twice(task: str) 
     np.testing.assert_equal(other.result(LABELS), other.result(LABELS))
     found = other.result(LABELS)
     assert found["example_count"] + found["unlabelled_count"] == 9300
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("n", [0, 30, 9000])
+def test_an_accumulator_travels_to_another_worker_as_few_arrays(task: str, n: int) -> None:
+    accumulator = metrics.accumulator(task, K)
+    for row in rows(task, n):
+        accumulator.add([row])
+    travelled = pickle.loads(pickle.dumps(accumulator))
+    assert len(travelled._rows) == 1
+    assert_same(travelled.result(LABELS), accumulator.result(LABELS))
 
 
 @pytest.mark.parametrize("task", TASKS)
