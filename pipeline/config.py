@@ -311,6 +311,9 @@ class Config(_Section):
     def _apart(self) -> Config:
         for i, threshold in enumerate(self.evaluation.thresholds):
             _known_metric(f"evaluation.thresholds.{i}", self.task, threshold)
+        taken = sorted(set(self.data.columns.slices) & set(features.SLICES))
+        if taken:
+            raise ValueError(f"data.columns.slices: {taken[0]!r} is already the name of a slice; rename the column")
         for column in {c for columns in self.slices for c in columns}:
             if column not in self.columns:
                 known = ", ".join(self.columns)

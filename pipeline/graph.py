@@ -106,6 +106,7 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
     )
     baseline = Baseline(
         schema_in=schema,
+        task=config.task,
         destination=config.destination,
         served_version=served_version,
         code_fingerprint=fingerprint.code("components.stages.baseline"),
