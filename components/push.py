@@ -91,7 +91,7 @@ def _push(model: str, destination: str, manifest: Mapping[str, Any]) -> Served:
             raise ImagegateError(f"push: the copy in {staging} differs from {model}; the disk may be failing")
         full = {**manifest, "version": version, "files": files}
         with open(os.path.join(staging, MANIFEST), "w", encoding="utf-8") as f:
-            json.dump(full, f, ensure_ascii=False, indent=1)
+            json.dump(full, f, ensure_ascii=False, indent=1, allow_nan=False)
         _sync(staging)
         os.rename(staging, path)
         _sync_folder(destination)

@@ -54,11 +54,9 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
     from components.stages.schema import CuratedSchema
     from components.stages.transform import Transform
 
-    gate = json.dumps(asdict(limits(config)))
     ingest = ImageExampleGen(
         layout=json.dumps(config.layout),
         max_pixels=config.data.max_pixels,
-        limits=gate,
         data_fingerprint=data_fingerprint,
         code_fingerprint=fingerprint.code("components.stages.ingest"),
     )
@@ -78,7 +76,7 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
         statistics=statistics.outputs["statistics"],
         anomalies=validator.outputs["anomalies"],
         count_ignored=int(config.labels.count_ignored),
-        limits=gate,
+        limits=json.dumps(asdict(limits(config))),
         code_fingerprint=fingerprint.code("components.stages.balance"),
     )
     transform = Transform(

@@ -89,14 +89,18 @@ class Runner:
             "code": fingerprint.everything(),
             "data": dataset.fingerprint(),
         }
-        if not force and served is not None and self._state() == inputs | {"served": served.version}:
-            self.summary.up_to_date(served, self._latest())
+        state = self._state()
+        run = state.pop("run", "")
+        if not force and served is not None and state == inputs | {"served": served.version}:
+            self.summary.up_to_date(served, self._summary_of(run))
             return
         try:
             if not dataset.records:
                 raise DataRejected(judge_data(shards.merge(dataset, []), graph.limits(self._config)))
             with show.output_to(self.log):
                 self._run_graph(dataset, served.version if served else "", cache=not force)
+        except DataRejected as error:
+            self.summary.fail(self._with_all_reasons(error))
         except ImagegateError as error:
             self.summary.fail(error)
         except KeyboardInterrupt:
@@ -106,7 +110,13 @@ class Runner:
         except Exception as error:  # noqa: BLE001  a bug: its trace is in the log, its gist on the screen
             self.summary.fail(ImagegateError(f"{type(error).__name__}: {_first_line(error)}; see {self.log}"))
         if self.summary.pushed is not None:
-            self._remember(inputs | {"served": self.summary.pushed["version"]})
+            self._remember(inputs | {"served": self.summary.pushed["version"], "run": self.summary.run_id})
+
+    def _with_all_reasons(self, error: DataRejected) -> DataRejected:
+        """Ingest refuses an empty split without a look at the limits, which would be part of its cache key."""
+        if not error.data or all(error.data["counts"].values()):
+            return error
+        return DataRejected(judge_data(error.data, graph.limits(self._config)) + error.verdicts, error.data)
 
     def _run_graph(self, dataset: Dataset, served_version: str, *, cache: bool) -> None:
         self._stage("loading TFX", "started", 0.0, False)
@@ -122,6 +132,10 @@ class Runner:
         runtime_parameter_utils.substitute_runtime_parameter(
             ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self.summary.run_id}
         )
+        for node in ir.nodes:
+            if node.pipeline_node.node_info.id == "Pusher":
+                # Its result is in the destination, where others push, roll back and delete; it looks for itself.
+                node.pipeline_node.execution_options.caching_options.enable_cache = False
         deployment = runner_utils.extract_local_deployment_config(ir)
         connection = pipeline.metadata_connection_config
         # As TFX's LocalDagRunner does, which has no place to hear of a stage's begin, end and cache hit.
@@ -172,9 +186,9 @@ class Runner:
         os.symlink(os.path.join("history", self.summary.run_id), temporary)
         os.replace(temporary, latest)
 
-    def _latest(self) -> dict[str, Any]:
+    def _summary_of(self, run_id: str) -> dict[str, Any]:
         try:
-            with open(os.path.join(self._config.output_folder, "latest", summary.FILE), encoding="utf-8") as f:
+            with open(os.path.join(os.path.dirname(self.folder), run_id, summary.FILE), encoding="utf-8") as f:
                 found: dict[str, Any] = json.load(f)
                 return found
         except (OSError, ValueError):

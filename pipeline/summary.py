@@ -133,12 +133,12 @@ class Summary:
                 "no threshold is configured, so nothing says that this model is good enough; add evaluation.thresholds"
             )
 
-    def up_to_date(self, served: Served, latest: dict[str, Any]) -> None:
-        """Nothing is new; the numbers are those of the last run."""
+    def up_to_date(self, served: Served, earlier: dict[str, Any]) -> None:
+        """Nothing is new since `earlier`, a summary.json: the numbers are its numbers."""
         self.status, self.exit_code = "up_to_date", 0
         for key in ("data", "label_weights", "metrics", "per_label", "slices", "baseline", "gates"):
-            if key in latest:
-                setattr(self, key, latest[key])
+            if key in earlier:
+                setattr(self, key, earlier[key])
         self.pushed = {"path": served.path, "version": served.version}
 
     def fail(self, error: ImagegateError) -> None:

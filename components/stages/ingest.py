@@ -68,8 +68,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
         if not all(manifest["counts"].values()):
             # TFDV and Transform cannot work on an empty split, so the data gate speaks here already.
-            limits = balance.Limits(**json.loads(exec_properties["limits"]))
-            raise DataRejected(balance.check(manifest, limits) + balance.empty_splits(manifest), manifest)
+            raise DataRejected(balance.empty_splits(manifest), manifest)
 
 
 def _read_and_remove(prefix: str) -> list[shards.Report]:
@@ -85,7 +84,6 @@ class _Spec(component_spec.ComponentSpec):
     PARAMETERS = {  # noqa: RUF012  TFX's way
         "layout": component_spec.ExecutionParameter(type=str),
         "max_pixels": component_spec.ExecutionParameter(type=int),
-        "limits": component_spec.ExecutionParameter(type=str),
         "data_fingerprint": component_spec.ExecutionParameter(type=str),
         "code_fingerprint": component_spec.ExecutionParameter(type=str),
     }
@@ -99,7 +97,6 @@ class ImageExampleGen(base_beam_component.BaseBeamComponent):
     Args:
         layout: JSON of the settings that `layouts.reading.read` takes.
         max_pixels: larger images are quarantined.
-        limits: JSON of `balance.Limits`, applied here only where a split stays empty.
         data_fingerprint: changes when the data does; part of the cache key.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
     """

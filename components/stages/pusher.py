@@ -1,6 +1,7 @@
 """Pusher: what the model gate blessed goes to the destination, with its manifest."""
 
 import json
+import math
 import os
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -50,7 +51,8 @@ def Pusher(  # noqa: N802  TFX names components like classes
         "label_counts": data["manifest"]["label_counts"],
         "label_weights": data["weights"],
         "data_fingerprint": data["manifest"]["content"],
-        "metrics": {k: v for k, v in numbers.items() if k != metrics.CONFUSION},
+        # JSON has no NaN.
+        "metrics": {k: None if math.isnan(v) else v for k, v in numbers.items() if k != metrics.CONFUSION},
         "thresholds": verdicts,
     }
     pushed = push.push(folder, destination, manifest)

@@ -1,0 +1,140 @@
+"""What runs again after what changed; what is pushed, what is not, and what is said of it."""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Project, Run, copy_source, ran
+
+from components.errors import ImagegateError
+
+pytestmark = pytest.mark.end_to_end
+
+ALL = {
+    *("ImageExampleGen", "CuratedSchema", "StatisticsGen", "ExampleValidator", "ClassBalance", "Transform"),
+    *("Trainer", "Baseline", "Evaluator", "Pusher"),
+}
+# Pusher is never cached: it looks at the destination.
+GATE = {"Evaluator", "Pusher"}
+SETTLED = "evaluation.slices=[label]"  # as in the latest of the runs that `tiny` has behind it
+
+
+@pytest.mark.parametrize("override", ["balance.max_ratio=50", "data.max_bad_fraction=0.5"])
+def test_another_limit_asks_the_data_gate_again_and_no_other_stage(tiny: Project, override: str) -> None:
+    found = tiny.run(SETTLED, override)
+    assert ran(found) == {"ClassBalance", "Pusher"}
+    assert {stage["name"] for stage in found["stages"]} == ALL
+    assert (found["status"], found["exit_code"]) == ("up_to_date", 0)
+
+
+def test_other_thresholds_ask_the_model_gate_again_and_none_let_nothing_pass(tiny: Project) -> None:
+    before = tiny.served()
+    found = tiny.run(SETTLED, "evaluation.thresholds=[]")
+    assert ran(found) == GATE
+    assert (found["status"], found["exit_code"]) == ("not_blessed", 4)
+    assert "no threshold is configured" in found["error"]
+    assert tiny.served() == before
+
+
+def test_another_model_is_pushed_beside_the_old_one_which_was_the_baseline(tiny: Project) -> None:
+    before = tiny.served()
+    [old] = os.listdir(tiny.destination)
+    found = tiny.run(SETTLED, "training.seed=2")
+    assert ran(found) == {"Trainer"} | GATE
+    assert found["status"] == "pushed"
+    assert sorted(os.listdir(tiny.destination)) == [old, found["pushed"]["version"]]
+    assert int(found["pushed"]["version"]) > int(old)
+    assert found["baseline"]["version"] == old
+    assert found["baseline"]["metrics"] != found["metrics"]
+    after = tiny.served()
+    assert {path: after[path] for path in before if path != str(tiny.destination)} == {
+        path: content for path, content in before.items() if path != str(tiny.destination)
+    }
+
+
+def test_the_manifest_is_strict_json(tiny: Project) -> None:
+    """A label that is never predicted has no precision; JSON has no NaN."""
+    [version] = tiny.destination.iterdir()
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    manifest = json.loads((version / "imagegate.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    assert None in manifest["metrics"].values()  # or this test says nothing
+
+
+def test_one_image_more_runs_everything_again(tiny: Project) -> None:
+    shutil.copy(tiny.folder / "data" / "0" / "0.png", tiny.folder / "data" / "0" / "copy.png")
+    found = tiny.run(SETTLED)
+    assert ran(found) == ALL
+    assert sum(found["data"]["counts"].values()) == 91
+    assert found["exit_code"] == 0
+
+
+def test_one_line_more_runs_the_stages_again_that_can_see_it(
+    tiny: Project, imagegate: Callable[..., Run], tmp_path: Path
+) -> None:
+    source = copy_source(tmp_path)
+    with (source / "components" / "evaluation.py").open("a") as f:
+        f.write("\n# another line\n")
+    run = imagegate("run", tiny.config, "--set", SETTLED, "--json", source=source)
+    assert run.code == 0, run.err
+    assert ran(json.loads(run.out)) == GATE
+
+
+def test_force_runs_everything_and_mends_what_was_damaged(tiny: Project) -> None:
+    examples = tiny.artifact("ImageExampleGen", "examples")
+    shard = next(p for p in sorted(examples.glob("Split-train/*")) if p.stat().st_size)
+    shard.write_bytes(shard.read_bytes()[:-1])
+    found = tiny.run("training.epochs=2")
+    assert (found["status"], found["exit_code"]) == ("failed", 1)
+    assert "changed after it was written" in found["error"]
+    assert found["error"].endswith("run again with --force")
+    found = tiny.run("training.epochs=2", force=True)
+    assert found["exit_code"] == 0
+    assert ran(found) == ALL
+
+
+def test_a_version_that_was_deleted_is_pushed_again(tiny: Project) -> None:
+    [old] = tiny.destination.iterdir()
+    shutil.rmtree(old)
+    found = tiny.run()  # for all stages the same as the first
+    assert ran(found) == {"Pusher"}
+    assert found["status"] == "pushed"
+    assert os.listdir(tiny.destination) == [found["pushed"]["version"]]
+    assert (tiny.destination / found["pushed"]["version"] / "saved_model.pb").is_file()
+
+
+def test_after_a_refused_run_nothing_new_still_means_what_was_pushed(tiny: Project) -> None:
+    settled = tiny.run(SETTLED)
+    assert (settled["status"], settled["stages"]) == ("up_to_date", [])
+    assert tiny.run(SETTLED, "balance.min_examples=1000")["exit_code"] == 3
+    found = tiny.run(SETTLED)
+    assert (found["status"], found["stages"]) == ("up_to_date", [])
+    assert all(gate["passed"] for gate in found["gates"])
+    assert found["metrics"] == settled["metrics"] != {}
+
+
+def test_a_changed_version_is_not_compared_with(tiny: Project) -> None:
+    [old] = tiny.destination.iterdir()
+    (old / "saved_model.pb").write_bytes(b"not the model")
+    os.remove(tiny.output / "metadata.sqlite")  # or Baseline has its copy
+    found = tiny.run("data.max_bad_fraction=0.5")
+    assert found["exit_code"] == 1
+    assert "saved_model.pb does not match the model's imagegate.json" in found["error"]
+
+
+def test_two_runs_do_not_share_an_output(tiny: Project) -> None:
+    before = sorted(os.listdir(tiny.output / "history"))
+    descriptor = os.open(tiny.output, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with pytest.raises(ImagegateError, match=r"another run is writing to .*tiny; wait for it"):
+            tiny.run()
+    finally:
+        os.close(descriptor)
+    assert sorted(os.listdir(tiny.output / "history")) == before
