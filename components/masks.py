@@ -74,7 +74,8 @@ def check(data: bytes, width: int, height: int, rule: Rule, max_pixels: int) -> 
     except BadImage:
         raise
     except UnidentifiedImageError:
-        raise BadImage(f"no mask of a known format ({', '.join(_FORMATS)})") from None
+        what = f"no mask of a known format ({', '.join(_FORMATS)}), or its header is broken" if data else "empty file"
+        raise BadImage(what) from None
     except Exception as error:
         raise BadImage(f"cannot be decoded: {error or type(error).__name__}") from error
 

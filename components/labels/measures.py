@@ -100,7 +100,7 @@ class MeanIou(keras.metrics.Metric):
 
     def result(self) -> Any:
         """Scalar float32; 0 where nothing is known."""
-        right, truth, answer = ops.unstack(self._pixels, 3)
+        right, truth, answer = ops.unstack(ops.convert_to_tensor(self._pixels), 3)
         iou = ops.divide_no_nan(right, truth + answer - right)
         seen = ops.cast(truth > 0, "float32")
         return ops.divide_no_nan(ops.sum(iou * seen), ops.sum(seen))

@@ -165,14 +165,17 @@ class Reader:
         """0/1 columns -> labels that apply, and those of which nobody said."""
         labels, unknown = [], []
         for column, label in self.columns.label_of.items():
-            text = _text(cells.get(column))
-            flag = _FLAGS.get(text.lower())
-            if not text:
+            value = cells.get(column)
+            cell = value if type(value) is str else _text(value)
+            flag = _FLAGS.get(cell)  # nearly always enough, and there may be millions of cells
+            if flag is None and (text := cell.strip().lower()):
+                flag = _FLAGS.get(text)
+                if flag is None:
+                    raise LayoutError(
+                        f"{self._where(number, column)}: expected 1, 0, true, false or nothing (unknown), got {cell!r}"
+                    )
+            if flag is None:
                 unknown.append(label)
-            elif flag is None:
-                raise LayoutError(
-                    f"{self._where(number, column)}: expected 1, 0, true, false or nothing (unknown), got {text!r}"
-                )
             elif flag:
                 labels.append(label)
         return frozenset(labels), frozenset(unknown)
@@ -190,7 +193,7 @@ class Reader:
             parts = [name for part in _text(value).split(self.separator) if (name := part.strip())]
         else:
             parts = [text] if (text := _text(value)) else []
-        nobody_said = not parts and (value is None or not self.empty_is_none)
+        nobody_said = not parts and (value is None or self.single or not self.empty_is_none)
         return frozenset(label_name(part, where) for part in parts), None if nobody_said else frozenset()
 
     def _weight(self, number: int, cells: Mapping[str, Any]) -> float:
