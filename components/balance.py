@@ -153,6 +153,21 @@ def weights(manifest: Mapping[str, Any], *, count_ignored: bool = False) -> dict
     return dict(zip(labels, label_weights(own, total, len(labels)).tolist(), strict=True))
 
 
+def unknown(manifest: Mapping[str, Any]) -> dict[str, float]:
+    """Shares that take part in nothing: of the `images`, and of the `labels` of all images or of the `pixels`."""
+    images = sum(manifest["counts"].values())
+    shares = {"images": _share(sum(manifest["unlabelled"].values()), images)}
+    if manifest["pixels"]:
+        cells = [[cell[0] for cell in by_label] for by_label in manifest["pixels"].values()]
+        return shares | {"pixels": _share(sum(own[-1] for own in cells), sum(map(sum, cells)))}
+    said = sum(sum(by_split.values()) for by_split in manifest["unknown"].values())
+    return shares | {"labels": _share(said, images * len(manifest["labels"]))}
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
 def some(items: Iterable[str]) -> str:
     """The first few of a list of names, made safe for a terminal, and how many more there are."""
     listed = list(map(shown, items))

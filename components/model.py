@@ -11,6 +11,7 @@ import keras
 
 from components import augmentation, labels, pyramid
 from components.errors import ConfigError
+from components.labels import kinds
 
 _CHANNELS = 3
 _MAP_RANK = 4  # feature maps: [batch, height, width, channels]
@@ -64,7 +65,7 @@ def build(
         ConfigError: no such backbone, or one that does not map RGB images to feature maps; or a head that the task
             cannot have.
     """
-    kind, masks = labels.kind(task), task == "segmentation"
+    kind, masks = kinds.kind(task), task == "segmentation"
     pretrained = backbone != "small" and (backbone.endswith(".keras") or weights is not None)
     images = keras.Input((*image_size, _CHANNELS), name="pixels")
     network, x = _network(backbone, weights, images)

@@ -7,8 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components import features, labels
-from components.labels import weights
+from components import features
+from components.labels import kinds, weights
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
@@ -24,7 +24,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
         `features.LABEL_WEIGHTS`, float32 [batch, K], the same row throughout.
     """
     names, task = custom_config["labels"], custom_config["task"]
-    kind, xp = labels.kind(task), tf.experimental.numpy
+    kind, xp = kinds.kind(task), tf.experimental.numpy
     outputs = {}
     if task == "segmentation":
         like = tf.cast(inputs[features.PIXELS], tf.float32)

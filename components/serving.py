@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from components import features, images
-from components import labels as label_kinds
+from components.labels import kinds
 from components.labels.mask import decode_mask
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class _Served(tf.Module):
         self.extractor, self.head = parts.extractor, parts.head
         self.names = tf.constant(list(labels))
         self._size, self._classes = image_size, len(labels)
-        self._probabilities = label_kinds.kind(task).probabilities
+        self._probabilities = kinds.kind(task).probabilities
 
     def _parsed(self, examples: tf.Tensor, *wanted: str) -> list[tf.Tensor]:
         spec = {name: tf.io.FixedLenFeature([], tf.string) for name in wanted}

@@ -66,6 +66,10 @@ class Seen:
     slices: tuple[tuple[str, str], ...]
     mask: str
 
+    def unlabelled(self, labels: Sequence[str]) -> bool:
+        """Whether nothing is known of it: neither of any label, nor of any pixel."""
+        return not self.labels if self.mask else len(self.unknown) == len(labels)
+
     def text(self) -> str:
         """Everything but the path: what a training can see of it."""
         return repr((self.sha256, self.split, self.labels, self.unknown, self.weight, self.slices, self.mask))
@@ -316,9 +320,7 @@ def merge(dataset: Dataset, reports: Iterable[Report]) -> dict[str, Any]:
         "counts": {split: sum(s.split == split for s in seen) for split in SPLITS},
         "label_counts": _count(dataset.labels, ((s.split, s.labels) for s in seen)),
         "unknown": _count(dataset.labels, ((s.split, s.unknown) for s in seen)),
-        "unlabelled": {
-            split: sum(s.split == split and len(s.unknown) == len(dataset.labels) for s in seen) for split in SPLITS
-        },
+        "unlabelled": {split: sum(s.split == split and s.unlabelled(dataset.labels) for s in seen) for split in SPLITS},
         "pixels": _sum_pixels(reports),
         "quarantined": [{"path": p, "reason": r} for p, r in sorted(quarantined)],
         "ignored": list(dataset.ignored),

@@ -16,9 +16,10 @@ import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components import labels, model, progress, schema, serving, shards
+from components import model, progress, schema, serving, shards
 from components.batches import Batches
 from components.errors import ImagegateError
+from components.labels import kinds
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
@@ -103,7 +104,7 @@ def _train(fn_args: FnArgs, settings: Settings, gpus: int) -> None:
             positive=positive,
         )
     weights = _label_weights(settings.label_weights, names, data)
-    kind = labels.kind(settings.task)
+    kind = kinds.kind(settings.task)
     phases = _Phases(
         os.path.join(settings.checkpoints, _job_name(folder, settings)),
         fn_args.model_run_dir,

@@ -9,7 +9,7 @@ from components import balance, shards
 from components.errors import shown
 from components.gates import failed
 from pipeline import graph, local, show
-from pipeline.summary import label_table
+from pipeline.summary import label_table, unknown_lines
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -34,7 +34,8 @@ def run(config: Config, terminal: Terminal) -> int:
     console.print(
         label_table(manifest["label_counts"], balance.weights(manifest, count_ignored=config.labels.count_ignored))
     )
-    lines = [f"quarantined: {item['path']}: {item['reason']}" for item in manifest["quarantined"]]
+    lines = unknown_lines(balance.unknown(manifest))
+    lines += [f"quarantined: {item['path']}: {item['reason']}" for item in manifest["quarantined"]]
     lines += [f"will be re-encoded: {count} ({reason})" for reason, count in manifest["changed"].items()]
     if manifest["ignored"]:  # often hundreds, and nothing is wrong with them
         lines.append(f"ignored, they mean nothing here: {balance.some(manifest['ignored'])}")

@@ -8,11 +8,11 @@ import math
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from components import metrics
+from components import balance, metrics
 from components.errors import DataRejected, ImagegateError, shown
 from components.layouts import LayoutError
 
@@ -91,6 +91,7 @@ class Summary:
                 "ignored": manifest["ignored"],
                 "reencoded": manifest["changed"],
                 "unlabelled": manifest["unlabelled"],
+                "unknown": balance.unknown(manifest),
                 "fingerprint": manifest["content"],
             }
 
@@ -187,12 +188,14 @@ class Summary:
 
         if self.data.get("labels"):
             console.print(label_table(self.data["labels"], self.label_weights, self.per_label))
+            for line in unknown_lines(self.data.get("unknown", {})):
+                console.print(line, highlight=False)
             if self.data["quarantined"]:
                 console.print(f"quarantined: {_files(self.data['quarantined'])}; see {FILE}", highlight=False)
             if self.data["ignored"]:
                 names = escape(shown(", ".join(self.data["ignored"][:5])))
                 console.print(
-                    f"ignored: {_files(self.data['ignored'])} in no label's folder: {names}",
+                    f"ignored: {_files(self.data['ignored'])}, meaning nothing here: {names}",
                     highlight=False,
                 )
         if self.metrics:
@@ -245,6 +248,12 @@ def label_table(
         cells += [_number((per_label or {}).get(label, {}).get(m)) for m in shown]
         table.add_row(escape(label), *cells)
     return table
+
+
+def unknown_lines(shares: Mapping[str, float]) -> list[str]:
+    """`balance.unknown` in words; nothing where everything is known."""
+    what = {"images": "images have no label", "labels": "labels of images are unknown", "pixels": "pixels are ignored"}
+    return [f"{share:.1%} of all {what[name]}: they take part in nothing" for name, share in shares.items() if share]
 
 
 def _split(

@@ -6,26 +6,7 @@ only, and `encode` (`mask`: `decode_mask`) and `count`, which run in TensorFlow 
 
 from __future__ import annotations
 
-import importlib
-from types import ModuleType
-
 from components.errors import ConfigError
-
-_KINDS = {"single_label": "single", "multi_label": "multi", "segmentation": "mask"}
-
-
-def kind(task: str) -> ModuleType:
-    """The module of a task, imported when it is asked for.
-
-    Args:
-        task: "single_label", "multi_label" or "segmentation".
-
-    Raises:
-        ConfigError: there is no such task.
-    """
-    if task not in _KINDS:
-        raise ConfigError(f"task: {task!r} is none of {', '.join(_KINDS)}")
-    return importlib.import_module(f"{__name__}.{_KINDS[task]}")
 
 
 def need_two(classes: int) -> None:

@@ -25,7 +25,8 @@ RUNNER = ["--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnAp
 # As in `schemas/`: what need not be there has any number of values from 0 on.
 SCHEMA = """
 feature { name: "image/format" type: BYTES presence { min_fraction: 1.0 min_count: 1 } shape {} }
-feature { name: "label" type: BYTES value_count { min: 0 } string_domain { value: "cat" value: "dog" value: "eel" } }
+string_domain { name: "label" value: "cat" value: "dog" value: "eel" }
+feature { name: "label" type: BYTES value_count { min: 0 } domain: "label" }
 feature { name: "label/unknown" type: BYTES value_count { min: 0 } }
 feature { name: "image/weight" type: FLOAT value_count { min: 0 } }
 feature { name: "slice/camera" type: BYTES value_count { min: 0 } }

@@ -6,9 +6,9 @@ import pytest
 import reference
 import tensorflow as tf
 
-from components import labels
+
 from components.errors import ConfigError
-from components.labels import single
+from components.labels import kinds, single
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(scale=3, size=(8, 4)).astype(np.float32)
@@ -232,10 +232,10 @@ def test_counts() -> None:
 
 
 def test_the_kinds_by_task() -> None:
-    assert labels.kind("single_label") is single
-    assert [labels.kind(t).__name__ for t in ("multi_label", "segmentation")] == [
+    assert kinds.kind("single_label") is single
+    assert [kinds.kind(t).__name__ for t in ("multi_label", "segmentation")] == [
         "components.labels.multi",
         "components.labels.mask",
     ]
     with pytest.raises(ConfigError, match="task: 'detection' is none of single_label, multi_label, segmentation"):
-        labels.kind("detection")
+        kinds.kind("detection")
