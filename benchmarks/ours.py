@@ -21,7 +21,7 @@ UNTIL = {"ingest": "ImageExampleGen", "transform": "Transform", "push": "Pusher"
 def run(job: Job) -> dict[str, float]:
     """Our graph up to and with the job's stage; returns the seconds of each node."""
     settings = config.load(_configuration(job))
-    dataset = local.read_dataset(settings)
+    dataset, _ = local.read_dataset(settings)
     pipeline = graph.build(settings, data_fingerprint=dataset.fingerprint(), served_version="")
     return launch(pipeline, UNTIL[job.stage])
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from components.errors import shown
 from components.gates import Rule, Verdict, judge, number
-from components.labels.weights import class_weights
+from components.labels.weights import label_weights
 
 _NAMED = 5  # how many files or pairs a sentence names
 
@@ -23,6 +23,7 @@ class Limits:
         max_ratio: examples of the most frequent label per example of the least frequent one, in train.
         allow_duplicates_across_splits: whether equal files may be in two splits of a predefined split.
         max_bad_fraction: quarantined files / all files.
+        min_labels: how many the task needs.
     """
 
     min_examples: int | None
@@ -30,6 +31,7 @@ class Limits:
     max_ratio: float | None
     allow_duplicates_across_splits: bool
     max_bad_fraction: float | None
+    min_labels: int = 2
 
 
 def check(manifest: Mapping[str, Any], limits: Limits, anomalies: Sequence[tuple[str, str]] = ()) -> list[Verdict]:
@@ -49,11 +51,11 @@ def check(manifest: Mapping[str, Any], limits: Limits, anomalies: Sequence[tuple
             Rule(
                 gate="balance",
                 metric="number of labels",
-                minimum=2,
-                advice="A classifier needs two; add the folder of another label",
+                minimum=limits.min_labels,
+                advice="A choice needs two; add images of another label",
             ),
             len(manifest["labels"]),
-            detail=_some(map(repr, manifest["labels"])) if len(manifest["labels"]) < 2 else "",
+            detail=some(map(repr, manifest["labels"])) if len(manifest["labels"]) < limits.min_labels else "",
         )
     )
     verdicts += _counts(manifest, limits)
@@ -77,9 +79,7 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
             maximum=limits.max_bad_fraction,
             advice="Repair or remove them, or raise data.max_bad_fraction",
         )
-        named = (
-            f"{len(bad)} of {total} files, {_some(q['path'] + ' (' + q['reason'] + ')' for q in bad)}" if bad else ""
-        )
+        named = f"{len(bad)} of {total} files, {some(q['path'] + ' (' + q['reason'] + ')' for q in bad)}" if bad else ""
         yield judge(rule, len(bad) / total, detail=named)
     conflicts = manifest["conflicts"]
     rule = Rule(
@@ -88,7 +88,7 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
         maximum=0,
         advice="Keep the file under the label that is right",
     )
-    yield judge(rule, len(conflicts), detail=_some(f"{' = '.join(c['paths'])}" for c in conflicts))
+    yield judge(rule, len(conflicts), detail=some(f"{' = '.join(c['paths'])}" for c in conflicts))
     if not limits.allow_duplicates_across_splits:
         leaks = manifest["leaks"]
         rule = Rule(
@@ -97,7 +97,7 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
             maximum=0,
             advice="Keep one of them, or set balance.allow_duplicates_across_splits",
         )
-        yield judge(rule, len(leaks), detail=_some(f"{' = '.join(c['paths'])}" for c in leaks))
+        yield judge(rule, len(leaks), detail=some(f"{' = '.join(c['paths'])}" for c in leaks))
 
 
 def _counts(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
@@ -133,14 +133,41 @@ def _counts(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
         yield judge(rule, ratio, detail=f"{most!r} has {number(train[most])}, {fewest!r} has {number(train[fewest])}")
 
 
-def weights(manifest: Mapping[str, Any]) -> dict[str, float]:
-    """Median-frequency weight of every label over the train split; see `labels.weights`."""
-    train = [by_split["train"] for by_split in manifest["label_counts"].values()]
-    return dict(zip(manifest["labels"], class_weights(train).tolist(), strict=True))
+def weights(manifest: Mapping[str, Any], *, count_ignored: bool = False) -> dict[str, float]:
+    """Median-frequency weight of every label over the train split; see `labels.weights`.
+
+    Args:
+        manifest: see `shards.merge`.
+        count_ignored: masks only, see `labels.weights.pixel_counts`.
+    """
+    labels = manifest["labels"]
+    if manifest["pixels"]:
+        cells = manifest["pixels"].get("train", [[0, 0, 0]] * (len(labels) + 1))
+        cells = cells if count_ignored else cells[:-1]
+        own, total = [c[0] for c in cells], [c[2 if count_ignored else 1] for c in cells]
+    else:
+        own = [manifest["label_counts"][label]["train"] for label in labels]
+        total = [manifest["counts"]["train"] - manifest["unknown"][label]["train"] for label in labels]
+    return dict(zip(labels, label_weights(own, total, len(labels)).tolist(), strict=True))
 
 
-def _some(items: Iterable[str]) -> str:
-    """The first few, and how many more."""
+def unknown(manifest: Mapping[str, Any]) -> dict[str, float]:
+    """Shares that take part in nothing: of the `images`, and of the `labels` of all images or of the `pixels`."""
+    images = sum(manifest["counts"].values())
+    shares = {"images": _share(sum(manifest["unlabelled"].values()), images)}
+    if manifest["pixels"]:
+        cells = [[cell[0] for cell in by_label] for by_label in manifest["pixels"].values()]
+        return shares | {"pixels": _share(sum(own[-1] for own in cells), sum(map(sum, cells)))}
+    said = sum(sum(by_split.values()) for by_split in manifest["unknown"].values())
+    return shares | {"labels": _share(said, images * len(manifest["labels"]))}
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def some(items: Iterable[str]) -> str:
+    """The first few of a list of names, made safe for a terminal, and how many more there are."""
     listed = list(map(shown, items))
     more = len(listed) - _NAMED
     return ", ".join(listed[:_NAMED]) + (f", and {more} more" if more > 0 else "")

@@ -1,13 +1,12 @@
-"""The model gate's numbers through TFMA: one metric that yields them all, and how TFMA calls our models.
+"""The model gate's numbers through TFMA: what it computes, how its results are read, how it calls our models.
 
 This module is the Evaluator's user module: TFMA imports it by name, in workers too.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -16,10 +15,10 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.api import types as tfma_types
 from tensorflow_model_analysis.extractors import extractor as tfma_extractor
-from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
-from components import features, metrics, progress, serving
+from components import features, progress, serving
+from components.metrics import tfma as tfma_metrics
 
 CANDIDATE, BASELINE = "candidate", "baseline"
 # TFMA's batches grow to hundreds; decoded at once, that many photos would set the peak of memory.
@@ -35,12 +34,15 @@ def expect(examples: int) -> None:
     progress.start(TASK)
 
 
-def eval_config(labels: Sequence[str], slices: Iterable[Sequence[str]], *, has_baseline: bool) -> config_pb2.EvalConfig:
+def eval_config(
+    task: str, labels: Sequence[str], slices: Iterable[Sequence[str]], *, has_baseline: bool
+) -> config_pb2.EvalConfig:
     """What TFMA computes: every metric of `components.metrics`, overall and by slice, for one or two models.
 
     Args:
+        task: as in the configuration.
         labels: the K label names in the order of the model's outputs.
-        slices: each the columns of one cross; names as in `features.SLICES`.
+        slices: each the columns of one cross: names in `features.SLICES`, or columns of the manifest.
         has_baseline: whether a served model is evaluated beside the candidate.
     """
     config = config_pb2.EvalConfig()
@@ -49,30 +51,26 @@ def eval_config(labels: Sequence[str], slices: Iterable[Sequence[str]], *, has_b
             name=name,
             is_baseline=name == BASELINE,
             signature_name=serving.EVALUATE,
-            label_key=features.LABEL,
-            prediction_key=serving.PROBABILITIES,
+            prediction_key=tfma_metrics.OUTPUT[task],
         )
     config.slicing_specs.add()  # all examples
     for columns in slices:
-        config.slicing_specs.add(feature_keys=[features.SLICES[c] for c in columns])
-    metric = config_pb2.MetricConfig(class_name=SingleLabelMetrics.__name__, module=__name__)
-    metric.config = json.dumps({"labels": list(labels)})
-    config.metrics_specs.add().metrics.append(metric)
+        config.slicing_specs.add(feature_keys=[features.SLICES.get(c, features.SLICE + c) for c in columns])
+    config.metrics_specs.add().metrics.append(tfma_metrics.config(task, labels))
     return config
 
 
 def results(folder: str, model_name: str) -> list[tuple[dict[str, str], dict[str, Any]]]:
     """TFMA's numbers for one model: (slice column -> value, metric key -> value) for each slice; {} is all examples.
 
-    `metrics.CONFUSION` is a list of K lists.
+    The keys are those of `metrics.names`. `metrics.CONFUSION`, where the task has it, is a list of K lists.
     """
-    column_of = {feature: column for column, feature in features.SLICES.items()}
     read = []
     for record in tfma.load_metrics(folder):
         where = {}
         for part in record.slice_key.single_slice_keys:
             value = getattr(part, part.WhichOneof("kind"))
-            where[column_of[part.column]] = value.decode() if isinstance(value, bytes) else str(value)
+            where[_column(part.column)] = value.decode() if isinstance(value, bytes) else str(value)
         # A single model has no name in the keys; with two, TFMA adds the differences under the candidate's name.
         numbers = {
             m.key.name: _value(m.value)
@@ -83,6 +81,11 @@ def results(folder: str, model_name: str) -> list[tuple[dict[str, str], dict[str
     return sorted(read, key=lambda r: (len(r[0]), sorted(r[0].items())))
 
 
+def _column(feature: str) -> str:
+    own = {f: column for column, f in features.SLICES.items()}
+    return own.get(feature, feature.removeprefix(features.SLICE))
+
+
 def _value(value: Any) -> Any:
     kind = value.WhichOneof("type")
     if kind == "double_value":
@@ -91,83 +94,6 @@ def _value(value: Any) -> Any:
         cells = np.array(value.array_value.float64_values or value.array_value.float32_values)
         return cells.reshape(list(value.array_value.shape)).tolist()
     return math.nan
-
-
-class SingleLabelMetrics(metric_types.Metric):
-    """Every metric of `components.metrics` from one accumulator per slice.
-
-    Args:
-        labels: the K label names in the order of the model's outputs.
-        name: TFMA's name for the whole; the metrics keep their own.
-    """
-
-    def __init__(self, labels: list[str], name: str = "single_label") -> None:
-        super().__init__(metric_util.merge_per_key_computations(_computations), labels=labels, name=name)
-
-
-def _computations(
-    labels: list[str],
-    name: str | None = None,
-    eval_config: config_pb2.EvalConfig | None = None,
-    model_name: str = "",
-    output_name: str = "",
-    example_weighted: bool = False,
-) -> list[metric_types.MetricComputation]:
-    # `example_weighted=None` is how TFMA's own tools look metrics up.
-    keys = [metric_types.MetricKey(n, model_name, output_name, example_weighted=None) for n in metrics.names(labels)]
-    rows = _Rows(labels, model_name)
-    return [metric_types.MetricComputation(keys=keys, preprocessors=[rows], combiner=_Combine(labels, keys))]
-
-
-class _Rows(metric_types.Preprocessor):
-    """Makes each example one small float32 row, once for all slices; nothing else of it is kept."""
-
-    def __init__(self, labels: Sequence[str], model_name: str) -> None:
-        super().__init__(name=f"imagegate_rows_{model_name}")
-        self._index = {label: i for i, label in enumerate(labels)}
-        self._model_name = model_name
-
-    def process(self, extracts: Mapping[str, Any]) -> Iterator[metrics.Row]:
-        truth = np.asarray(_of_model(extracts[tfma.LABELS_KEY], self._model_name)).ravel()[0]
-        name = truth.decode() if isinstance(truth, bytes) else str(truth)
-        probabilities = np.asarray(_of_model(extracts[tfma.PREDICTIONS_KEY], self._model_name), np.float32).ravel()
-        if len(probabilities) != len(self._index):
-            raise ValueError(
-                f"model {self._model_name!r} gives {len(probabilities)} probabilities for {len(self._index)} labels"
-            )
-        yield metrics.row(self._index[name], probabilities)
-
-
-def _of_model(value: Any, model_name: str) -> Any:
-    """TFMA nests by model name, and predictions by output, where there are several."""
-    for part in (model_name, serving.PROBABILITIES):
-        if isinstance(value, Mapping) and part in value:
-            value = value[part]
-    return value
-
-
-class _Combine(beam.CombineFn):
-    def __init__(self, labels: Sequence[str], keys: Sequence[metric_types.MetricKey]) -> None:
-        self._labels, self._keys = list(labels), list(keys)
-
-    def create_accumulator(self) -> metrics.Accumulator:
-        return metrics.Accumulator(len(self._labels))
-
-    def add_inputs(self, accumulator: metrics.Accumulator, rows: Iterable[metrics.Row]) -> metrics.Accumulator:
-        accumulator.add(list(rows))
-        return accumulator
-
-    def add_input(self, accumulator: metrics.Accumulator, row: metrics.Row) -> metrics.Accumulator:
-        return self.add_inputs(accumulator, [row])
-
-    def merge_accumulators(self, accumulators: Iterable[metrics.Accumulator]) -> metrics.Accumulator:
-        total = self.create_accumulator()
-        total.merge(accumulators)
-        return total
-
-    def extract_output(self, accumulator: metrics.Accumulator) -> dict[metric_types.MetricKey, Any]:
-        numbers = accumulator.result(self._labels)
-        return {key: numbers[key.name] for key in self._keys}
 
 
 # What TFX's Evaluator looks up in its user module, by name.

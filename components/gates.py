@@ -76,6 +76,7 @@ def judge(
     value: float | None,
     *,
     examples: float | None = None,
+    unit: str = "example",
     baseline: float | None = None,
     detail: str = "",
 ) -> Verdict:
@@ -85,14 +86,15 @@ def judge(
         rule: what must hold.
         value: the number, or None where there is none (a slice or label without examples). None and NaN fail.
         examples: how many examples it rests on, if known; told to the reader.
+        unit: what `examples` counts, in the singular.
         baseline: the served model's number; None where no model is served, and then `max_drop` holds. NaN fails it.
         detail: more words for the reason, e.g. the files it is about.
     """
     subject = rule.subject()
-    resting = f" ({number(examples)} example{'' if examples == 1 else 's'})" if examples is not None else ""
+    resting = f" ({number(examples)} {unit}{'' if examples == 1 else 's'})" if examples is not None else ""
     problems = []
     if value is None or math.isnan(value):
-        missing = "there is no example to compute it from" if not examples else "it is not a number"
+        missing = f"there is no {unit} to compute it from" if not examples else "it is not a number"
         problems.append(f"{subject} cannot be judged: {missing}; expected {rule.text()}")
     else:
         if rule.minimum is not None and not value >= rule.minimum:

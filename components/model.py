@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
+from components import augmentation, labels, pyramid
 from components.errors import ConfigError
-from components.labels import single
+from components.labels import kinds
 
 _CHANNELS = 3
 _MAP_RANK = 4  # feature maps: [batch, height, width, channels]
@@ -19,20 +22,32 @@ class Parts:
     """One network in the three forms that training and serving use; the layers are shared.
 
     Attributes:
-        extractor: images float32 [batch, H, W, 3] in 0-255 -> pooled features [batch, F].
-        head: pooled features [batch, F] -> logits float32 [batch, K].
-        model: images uint8 [batch, H, W, 3] -> logits; augments while training only.
+        extractor: images float32 [batch, H, W, 3] in 0-255 -> features: pooled [batch, F]; for segmentation a list of
+            maps [batch, h, w, channels], finest first, together larger than the images.
+        head: features -> logits float32 [batch, K]; for segmentation [batch, H, W, K].
+        model: images uint8 [batch, H, W, 3] -> logits; augments while training only, except for segmentation.
         pretrained: the backbone knows something.
+        augment: for segmentation, what `tf.data` is to do to images and masks while training, see
+            `augmentation.pairs`; None for nothing.
     """
 
     extractor: keras.Model
     head: keras.Model
     model: keras.Model
     pretrained: bool
+    augment: Callable[..., Any] | None = None
 
 
 def build(
-    backbone: str, *, weights: str | None, image_size: tuple[int, int], classes: int, augment: bool, seed: int
+    backbone: str,
+    *,
+    weights: str | None,
+    image_size: tuple[int, int],
+    classes: int,
+    augment: bool,
+    seed: int,
+    task: str = "single_label",
+    positive: int | None = None,
 ) -> Parts:
     """Builds the network.
 
@@ -42,28 +57,61 @@ def build(
         image_size: height and width in pixels.
         classes: number of labels, K.
         augment: whether training sees randomly changed images.
-        seed: of the augmentation.
+        seed: of the augmentation; that of segmentation takes one with every call.
+        task: "single_label", "multi_label" or "segmentation".
+        positive: index of the label that one sigmoid unit decides on, see `labels.single.head`.
 
     Raises:
-        ConfigError: no such backbone, or one that does not map RGB images to feature maps.
+        ConfigError: no such backbone, or one that does not map RGB images to feature maps; or a head that the task
+            cannot have.
     """
+    kind, masks = kinds.kind(task), task == "segmentation"
     pretrained = backbone != "small" and (backbone.endswith(".keras") or weights is not None)
     images = keras.Input((*image_size, _CHANNELS), name="pixels")
-    maps = _small(images) if backbone == "small" else _pretrained(backbone, weights, images, frozen=pretrained)
-    pooled = keras.layers.GlobalAveragePooling2D(dtype="float32")(maps)
+    network, x = _network(backbone, weights, images)
+    maps = _maps(network, x, backbone, frozen=pretrained, every=masks)
+    pooled = maps if masks else keras.layers.GlobalAveragePooling2D(dtype="float32")(maps)
     extractor = keras.Model(images, pooled, name="extractor")
 
-    features = keras.Input(extractor.output_shape[1:], name="features")
-    head = keras.Model(features, single.head(features, classes), name="head")
+    features = keras.tree.map_structure(lambda t: keras.Input(t.shape[1:], dtype=t.dtype), pooled)
+    if masks:
+        labels.refuse_positive(positive, task)
+        logits = kind.decoder(features, image_size, classes)
+    else:
+        logits = kind.head(features, classes, positive=positive)
+    head = keras.Model(features, logits, name="head")
 
     encoded = keras.Input((*image_size, _CHANNELS), dtype="uint8", name="images")
     x = keras.ops.cast(encoded, "float32")
-    if augment:
+    if augment and not masks:
         x = _augmentation(seed)(x)
-    return Parts(extractor, head, keras.Model(encoded, head(extractor(x)), name="imagegate"), pretrained)
+    whole = keras.Model(encoded, head(extractor(x)), name="imagegate")
+    return Parts(extractor, head, whole, pretrained, augmentation.pairs if augment and masks else None)
 
 
-def _small(images: keras.KerasTensor) -> keras.KerasTensor:
+def _network(backbone: str, weights: str | None, images: keras.KerasTensor) -> tuple[keras.Model, keras.KerasTensor]:
+    """The backbone, and the images as it takes them."""
+    if backbone == "small":
+        return _small(images), images
+    if backbone.endswith(".keras"):
+        return _from_file(backbone), images
+    return _from_applications(backbone, weights, images)
+
+
+def _maps(network: keras.Model, x: keras.KerasTensor, backbone: str, *, frozen: bool, every: bool) -> Any:
+    """The network's feature maps of x, with `every` a list of those at each stride."""
+    size = tuple(x.shape[1:3])
+    try:
+        used = pyramid.build(network, size) if every else network
+        return _Inference(used)(x) if frozen else used(x)
+    except ValueError as error:
+        raise ConfigError(
+            f"training.image_size: {backbone} cannot take images of {list(size)}; its input is "
+            f"{network.input_shape}, and its layers may need more pixels"
+        ) from error
+
+
+def _small(images: keras.KerasTensor) -> keras.Model:
     """Two 3x3 convolutions and a halving per block, up to four blocks or until the maps are 4 pixels wide."""
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
     height, width = images.shape[1:3]
@@ -78,21 +126,7 @@ def _small(images: keras.KerasTensor) -> keras.KerasTensor:
             # The default momentum of 0.99 takes hundreds of steps to forget the start; small data sets have fewer.
             x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
         x = keras.layers.MaxPooling2D(padding="same")(x)
-    return x
-
-
-def _pretrained(backbone: str, weights: str | None, images: keras.KerasTensor, *, frozen: bool) -> keras.KerasTensor:
-    if backbone.endswith(".keras"):
-        network, x = _from_file(backbone), images
-    else:
-        network, x = _from_applications(backbone, weights, images)
-    try:
-        return _Inference(network)(x) if frozen else network(x)
-    except ValueError as error:
-        raise ConfigError(
-            f"training.image_size: {backbone} cannot take images of {list(images.shape[1:3])}; its input is "
-            f"{network.input_shape}, and its layers may need more pixels"
-        ) from error
+    return keras.Model(images, x, name="small")
 
 
 class _Inference(keras.layers.Layer):

@@ -15,14 +15,27 @@ if TYPE_CHECKING:
 FILE = "schema.pbtxt"  # the name that TFX's own schema components use
 
 
-def curated(task: str, labels: Sequence[str]) -> schema_pb2.Schema:
-    """`schemas/TASK.pbtxt` with `labels` as the domain of the label feature, in the order of the model's outputs."""
+def curated(task: str, labels: Sequence[str], columns: Sequence[str] = ()) -> schema_pb2.Schema:
+    """`schemas/TASK.pbtxt`, made this data set's.
+
+    Args:
+        task: of the configuration.
+        labels: become the domain "label", in the order of the model's outputs.
+        columns: of the manifest, to slice by; a feature each.
+    """
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     text = resources.files("schemas").joinpath(f"{task}.pbtxt").read_text(encoding="utf-8")
     schema = text_format.Parse(text, schema_pb2.Schema())
-    _label_feature(schema).string_domain.value[:] = labels
+    _label_domain(schema).value[:] = labels
+    for feature in schema.feature:
+        if feature.name == features.PIXELS:
+            feature.shape.dim.add(size=len(labels))
+    for column in columns:
+        feature = schema.feature.add(name=features.SLICE + column, type=schema_pb2.BYTES)
+        feature.presence.min_fraction = 1.0
+        feature.shape.SetInParent()
     return schema
 
 
@@ -46,8 +59,8 @@ def read(folder: str) -> schema_pb2.Schema:
 
 def labels(folder: str) -> list[str]:
     """The label names of a Schema artifact, in the order of the model's outputs."""
-    return list(_label_feature(read(folder)).string_domain.value)
+    return list(_label_domain(read(folder)).value)
 
 
-def _label_feature(schema: schema_pb2.Schema) -> schema_pb2.Feature:
-    return next(f for f in schema.feature if f.name == features.LABEL)
+def _label_domain(schema: schema_pb2.Schema) -> schema_pb2.StringDomain:
+    return next(d for d in schema.string_domain if d.name == features.LABEL)

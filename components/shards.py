@@ -15,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from components import features, images, splits, storage
+from components import features, images, masks, splits, storage
 from components.errors import ImagegateError
 from components.layouts import SPLITS, Dataset, Record
+from components.mask_rules import Rule
 
 MANIFEST = "manifest.json"
 _SHARD_BYTES = 64 << 20
@@ -35,6 +36,8 @@ class Examined:
     split: str = ""
     sha256: str = ""
     image: images.Checked | None = None
+    mask: masks.Mask | None = None
+    rule: Rule | None = None
     problem: str = ""
 
 
@@ -47,6 +50,29 @@ class Job:
     moved: dict[str, str]
     max_pixels: int
     threads: int
+    rule: Rule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the manifest needs to know of one image that was kept; `mask` is the digest of its mask, or ""."""
+
+    sha256: str
+    split: str
+    path: str
+    labels: tuple[str, ...]
+    unknown: tuple[str, ...]
+    weight: float
+    slices: tuple[tuple[str, str], ...]
+    mask: str
+
+    def unlabelled(self, labels: Sequence[str]) -> bool:
+        """Whether nothing is known of it: neither of any label, nor of any pixel."""
+        return not self.labels if self.mask else len(self.unknown) == len(labels)
+
+    def text(self) -> str:
+        """Everything but the path: what a training can see of it."""
+        return repr((self.sha256, self.split, self.labels, self.unknown, self.weight, self.slices, self.mask))
 
 
 @dataclass
@@ -54,15 +80,17 @@ class Report:
     """What became of a shard's records.
 
     Attributes:
-        seen: (sha256, split, path, labels) of each image kept.
+        seen: the images kept.
         quarantined: (path, reason).
         changed: reason -> images re-encoded for it.
+        pixels: split -> [label's pixels, pixels of the images it is in] for each label, then of the ignored.
         files: one entry per file written: name, split, records, bytes, sha256.
     """
 
-    seen: list[tuple[str, str, str, tuple[str, ...]]] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
     quarantined: list[tuple[str, str]] = field(default_factory=list)
     changed: dict[str, int] = field(default_factory=dict)
+    pixels: dict[str, list[list[int]]] = field(default_factory=dict)
     files: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, item: Examined) -> None:
@@ -70,16 +98,39 @@ class Report:
         if item.image is None:
             self.quarantined.append((item.record.path, item.problem))
             return
-        self.seen.append((item.sha256, item.split, item.record.path, item.record.labels))
+        record, labels, mask = item.record, item.record.labels, ""
+        if item.mask is not None and item.rule is not None:
+            labels = tuple(name for name, n in zip(item.rule.labels, item.mask.pixels, strict=True) if n)
+            mask = splits.digest(item.mask.encoded)
+            self._add_pixels(item.split, [*item.mask.pixels, item.mask.ignored])
+        self.seen.append(
+            Seen(item.sha256, item.split, record.path, labels, record.unknown, record.weight, record.slices, mask)
+        )
         if item.image.changed:
             self.changed[item.image.changed] = self.changed.get(item.image.changed, 0) + 1
 
+    def _add_pixels(self, split: str, pixels: list[int]) -> None:
+        known, total = sum(pixels[:-1]), sum(pixels)
+        sums = self.pixels.setdefault(split, [[0, 0, 0] for _ in pixels])
+        for cell, own in zip(sums, pixels, strict=True):
+            if own:
+                cell[0] += own
+                cell[1] += known
+                cell[2] += total
+
     def to_json(self) -> str:
-        """One line; `Report(**json.loads(line))` reads it back."""
+        """One line; see `from_json`."""
         return json.dumps(asdict(self))
 
+    @staticmethod
+    def from_json(line: str) -> Report:
+        """What `to_json` wrote."""
+        report = Report(**json.loads(line))
+        report.seen = [Seen(**{k: tupled(v) for k, v in seen.items()}) for seen in report.seen]  # type: ignore[attr-defined]
+        return report
 
-def job(dataset: Dataset, max_pixels: int) -> Job:
+
+def job(dataset: Dataset, max_pixels: int, rule: Rule | None = None) -> Job:
     """The common part of a data set's ingest. Reads the images of rare labels; see `splits.rare_label_splits`."""
 
     def content(record: Record) -> bytes | None:
@@ -100,7 +151,7 @@ def job(dataset: Dataset, max_pixels: int) -> Job:
     mean = sum(r.size for r in dataset.records) / max(1, len(dataset.records))
     threads = (os.cpu_count() or 1) if mean >= _THREADED_FILE_BYTES or storage.is_url(dataset.root) else 1
     moved = splits.rare_label_splits(dataset, content, usable)
-    return Job(dataset.root, dict(dataset.fractions), moved, max_pixels, max(1, threads))
+    return Job(dataset.root, dict(dataset.fractions), moved, max_pixels, max(1, threads), rule)
 
 
 def plan(records: Sequence[Record]) -> list[list[Record]]:
@@ -129,13 +180,15 @@ def examine(records: Iterable[Record], job: Job) -> Iterator[Examined]:
         try:
             data = storage.read(job.root, record.path)
             image = images.check(data, job.max_pixels)
+            mask = _mask(record, image, job)
         except images.BadImage as error:
             return Examined(record, problem=str(error))
         except OSError as error:
             return Examined(record, problem=f"cannot be read: {error.strerror or error}")
         sha256 = splits.digest(data)
-        split = record.split or job.moved.get(sha256) or splits.by_hash(sha256, job.fractions)
-        return Examined(record, split, sha256, image)
+        unit = splits.unit(record, sha256)
+        split = record.split or job.moved.get(unit) or splits.by_hash(unit, job.fractions)
+        return Examined(record, split, sha256, image, mask, job.rule)
 
     if job.threads == 1:
         yield from map(one, records)
@@ -152,6 +205,23 @@ def examine(records: Iterable[Record], job: Job) -> Iterator[Examined]:
             for chunk in itertools.islice(chunks, 1):
                 ahead.append(pool.submit(lambda c: [one(r) for r in c], chunk))
             yield from done
+
+
+def _mask(record: Record, image: images.Checked, job: Job) -> masks.Mask | None:
+    """The record's mask, from its file or its regions.
+
+    Raises:
+        images.BadImage: it is not what the rule says.
+    """
+    if job.rule is None:
+        return None
+    if record.regions:
+        return masks.draw(record.regions, image.width, image.height, job.rule)
+    try:
+        data = storage.read(job.root, record.mask)
+        return masks.check(data, image.width, image.height, job.rule, job.max_pixels)
+    except (images.BadImage, OSError) as error:
+        raise images.BadImage(f"mask {record.mask}: {error}") from None
 
 
 def write(
@@ -175,7 +245,7 @@ def write(
         for number, item in enumerate(examine(records, job), 1):
             report.add(item)
             if item.image:
-                example = features.to_example(item.record.path, item.sha256, item.image, item.record.labels)
+                example = features.to_example(item.record, item.sha256, item.image, item.mask)
                 files[item.split].write(example)
             if number % _CHUNK == 0:
                 tick(_CHUNK)
@@ -229,52 +299,73 @@ class _ShardFile:
 def merge(dataset: Dataset, reports: Iterable[Report]) -> dict[str, Any]:
     """The manifest: what the shards of a data set hold, as one JSON object, the same for any order of `reports`.
 
-    Keys: `labels` [K]; `counts` {split: records}; `label_counts` {label: {split: records}}; `quarantined`
-    [{path, reason}]; `ignored` [path]; `changed` {reason: images}; `conflicts` [{paths, labels}] equal files under
-    different labels; `leaks` [{paths, splits}] equal files in different splits; `files` [{name, split, records, bytes,
-    sha256}]; `content` SHA-256 over every image's digest, split and labels.
+    Keys: `labels` [K]; `counts` {split: records}; `label_counts` {label: {split: images it applies to}}; `unknown`
+    {label: {split: images of which nobody said}}; `unlabelled` {split: images of which nothing at all is known};
+    `pixels` {split: [K + 1][3]}, masks only, see `Report.pixels`; `quarantined` [{path, reason}]; `ignored` [path];
+    `changed` {reason: images}; `conflicts` [{paths, labels}] equal files under different labels or masks; `leaks`
+    [{paths, splits}] equal files in different splits; `files` [{name, split, records, bytes, sha256}]; `content`
+    SHA-256 over all that a training can see of the images.
     """
-    label_counts = {label: dict.fromkeys(SPLITS, 0) for label in dataset.labels}
-    counts = dict.fromkeys(SPLITS, 0)
-    changed: collections.Counter[str] = collections.Counter()
-    first: dict[bytes, tuple[str, str, tuple[str, ...]]] = {}
-    conflicts, leaks, quarantined, files = [], [], list(dataset.rejected), []
-    content = []
     # In shard order, so that of several equal files always the same one is named first.
-    for report in sorted(reports, key=lambda r: [f["name"] for f in r.files]):
+    reports = sorted(reports, key=lambda r: [f["name"] for f in r.files])
+    seen = [s for report in reports for s in report.seen]
+    changed: collections.Counter[str] = collections.Counter()
+    for report in reports:
         changed.update(report.changed)
-        quarantined += [(path, reason) for path, reason in report.quarantined]
-        files += report.files
-        content += [f"{sha256} {split} {labels}" for sha256, split, _, labels in map(_tupled, report.seen)]
-        for sha256, split, path, labels in map(_tupled, report.seen):
-            counts[split] += 1
-            for label in labels:
-                label_counts[label][split] += 1
-            key = bytes.fromhex(sha256)
-            other_split, other_path, other_labels = first.setdefault(key, (split, path, labels))
-            paths = sorted((other_path, path))
-            if other_labels != labels:
-                conflicts.append({"paths": paths, "labels": sorted({*other_labels, *labels})})
-            if other_split != split:
-                leaks.append({"paths": paths, "splits": sorted({other_split, split})})
+    quarantined = [*dataset.rejected, *(tuple(q) for report in reports for q in report.quarantined)]
+    conflicts, leaks = _equal_files(seen)
     return {
         "version": 1,
         "labels": list(dataset.labels),
-        "counts": counts,
-        "label_counts": label_counts,
-        "quarantined": [{"path": p, "reason": r} for p, r in sorted(map(tuple, quarantined))],
+        "counts": {split: sum(s.split == split for s in seen) for split in SPLITS},
+        "label_counts": _count(dataset.labels, ((s.split, s.labels) for s in seen)),
+        "unknown": _count(dataset.labels, ((s.split, s.unknown) for s in seen)),
+        "unlabelled": {split: sum(s.split == split and s.unlabelled(dataset.labels) for s in seen) for split in SPLITS},
+        "pixels": _sum_pixels(reports),
+        "quarantined": [{"path": p, "reason": r} for p, r in sorted(quarantined)],
         "ignored": list(dataset.ignored),
         "changed": dict(sorted(changed.items())),
-        "conflicts": sorted(conflicts, key=lambda c: c["paths"]),
-        "leaks": sorted(leaks, key=lambda c: c["paths"]),
-        "files": sorted(files, key=lambda f: f["name"]),
-        "content": hashlib.sha256("\n".join(sorted(content)).encode()).hexdigest(),
+        "conflicts": conflicts,
+        "leaks": leaks,
+        "files": sorted((f for report in reports for f in report.files), key=lambda f: f["name"]),
+        "content": hashlib.sha256("\n".join(sorted(s.text() for s in seen)).encode()).hexdigest(),
     }
 
 
-def _tupled(seen: Sequence[Any]) -> tuple[str, str, str, tuple[str, ...]]:
-    sha256, split, path, labels = seen  # JSON turned the inner tuple into a list
-    return sha256, split, path, tuple(labels)
+def _count(labels: Sequence[str], seen: Iterable[tuple[str, Sequence[str]]]) -> dict[str, dict[str, int]]:
+    counts = {label: dict.fromkeys(SPLITS, 0) for label in labels}
+    for split, names in seen:
+        for name in names:
+            counts[name][split] += 1
+    return counts
+
+
+def _sum_pixels(reports: Sequence[Report]) -> dict[str, list[list[int]]]:
+    sums: dict[str, list[list[int]]] = {}
+    for report in reports:
+        for split, cells in report.pixels.items():
+            before = sums.get(split, [[0, 0, 0] for _ in cells])
+            sums[split] = [[a + b for a, b in zip(*pair, strict=True)] for pair in zip(before, cells, strict=True)]
+    return sums
+
+
+def _equal_files(seen: Iterable[Seen]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(conflicts, leaks) of the manifest."""
+    first: dict[bytes, Seen] = {}
+    conflicts, leaks = [], []
+    for one in seen:
+        other = first.setdefault(bytes.fromhex(one.sha256), one)
+        paths = sorted((other.path, one.path))
+        if (other.labels, other.unknown, other.mask) != (one.labels, one.unknown, one.mask):
+            conflicts.append({"paths": paths, "labels": sorted({*other.labels, *one.labels})})
+        if other.split != one.split:
+            leaks.append({"paths": paths, "splits": sorted({other.split, one.split})})
+    return sorted(conflicts, key=lambda c: c["paths"]), sorted(leaks, key=lambda c: c["paths"])
+
+
+def tupled(value: Any) -> Any:
+    """JSON turns tuples into lists; back again, at any depth."""
+    return tuple(map(tupled, value)) if isinstance(value, list) else value
 
 
 def write_manifest(folder: str, manifest: dict[str, Any]) -> None:

@@ -39,10 +39,15 @@ def by_hash(sha256: str, fractions: Mapping[str, float]) -> str:
     return [split for split, share in fractions.items() if share > 0][-1]  # the sum fell short of 1 by rounding
 
 
+def unit(record: Record, sha256: str) -> str:
+    """The digest that decides a record's split: its group's, so that a group stays together, or its content's."""
+    return digest(b"group\0" + record.group.encode("utf-8", "surrogateescape")) if record.group else sha256
+
+
 def rare_label_splits(
     dataset: Dataset, read: Callable[[Record], bytes | None], usable: Callable[[Record], bool]
 ) -> dict[str, str]:
-    """Digest -> split for the few images that must leave `train` so that a rare label is in every split.
+    """Unit -> split for the few images that must leave `train` so that a rare label is in every split.
 
     A label with 16 images and a test share of 0.1 has none in test every fifth time, and a gate could not judge it.
     For each label that chance may leave out, the images of `train` that lie nearest to the missing split's
@@ -66,7 +71,7 @@ def rare_label_splits(
         records = by_label[label]
         if len(records) * min(fractions.values()) >= _RARE:
             continue
-        record_of = {digest(data): r for r in records if (data := read(r))}
+        record_of = {unit(r, digest(data)): r for r in records if (data := read(r))}
         good = cache(lambda d, record_of=record_of: usable(record_of[d]))
         split_of = {d: moved.get(d) or by_hash(d, fractions) for d in sorted(record_of)}
         for split in fractions:

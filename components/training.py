@@ -8,27 +8,23 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components import features, images, model, progress, schema, serving, shards
+from components import model, progress, schema, serving, shards
+from components.batches import Batches
 from components.errors import ImagegateError
-from components.labels import single
+from components.labels import kinds
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
 
 HISTORY = "history.json"
-_AUTOTUNE = tf.data.AUTOTUNE
-# Decoded images are kept in memory between epochs up to this many bytes; beyond, every epoch decodes again.
-_CACHE_BYTES = 512 << 20
-_SHUFFLE = 2048
 _PATIENCE = 5  # epochs without a better loss on the eval split before training stops
 _PLATEAU = 2  # epochs without one before the learning rate drops
 _FINE_TUNING = 0.1  # of the learning rate, once a pretrained backbone learns too
@@ -52,6 +48,9 @@ class Settings:
     augment: bool
     mixed_precision: str | bool
     seed: int
+    loss: str
+    task: str
+    positive: str | None
     checkpoints: str
     code_fingerprint: str
 
@@ -80,130 +79,91 @@ def run_fn(fn_args: FnArgs) -> None:
 
 
 def _train(fn_args: FnArgs, settings: Settings, gpus: int) -> None:
-    labels = schema.labels(os.path.dirname(fn_args.schema_path))
+    names = schema.labels(os.path.dirname(fn_args.schema_path))
     folder = os.path.dirname(os.path.dirname(fn_args.train_files[0]))
-    data = Batches(folder, tft.TFTransformOutput(fn_args.transform_output), labels, settings)
+    data = Batches(
+        folder,
+        tft.TFTransformOutput(fn_args.transform_output),
+        task=settings.task,
+        image_size=settings.image_size,
+        batch_size=settings.batch_size,
+        epochs=settings.epochs,
+        seed=settings.seed,
+    )
     strategy = tf.distribute.MirroredStrategy() if gpus > 1 else tf.distribute.get_strategy()
+    positive = None if settings.positive is None else names.index(settings.positive)
     with strategy.scope():
         parts = model.build(
             settings.backbone,
             weights=settings.weights,
             image_size=settings.image_size,
-            classes=len(labels),
+            classes=len(names),
             augment=settings.augment,
             seed=settings.seed,
+            task=settings.task,
+            positive=positive,
         )
-    checkpoints = os.path.join(settings.checkpoints, _job_name(folder, settings))
+    weights = _label_weights(settings.label_weights, names, data)
+    kind = kinds.kind(settings.task)
+    phases = _Phases(
+        os.path.join(settings.checkpoints, _job_name(folder, settings)),
+        fn_args.model_run_dir,
+        learning_rate=settings.learning_rate,
+        loss=lambda: kind.loss(settings.loss, weights=weights, positive=positive),
+        metrics=lambda: kind.metrics(len(names)),
+        strategy=strategy,
+        jit=gpus > 0,
+    )
+    history = _learn(parts, data, phases, settings)
+    with open(os.path.join(fn_args.model_run_dir, HISTORY), "w", encoding="utf-8") as f:
+        json.dump(history, f)
+    progress.report("export", 0, None, "writing the SavedModel")
+    serving.export(parts, names, settings.image_size, settings.task, fn_args.serving_model_dir)
+    shutil.rmtree(phases.checkpoints, ignore_errors=True)
+
+
+def _learn(parts: model.Parts, data: Batches, phases: _Phases, settings: Settings) -> dict[str, list[dict[str, float]]]:
+    """Head first, then everything. Returns the metrics of every epoch of both."""
     history: dict[str, list[dict[str, float]]] = {"head": [], "all": []}
-    phases = _Phases(checkpoints, fn_args.model_run_dir, settings, jit=gpus > 0)
     if phases.seen("all"):  # whose backup holds what the head had learnt
         history["head"] = phases.seen("head")
+    elif settings.freeze_epochs and settings.task == "segmentation":
+        # Feature maps of every stride take more room than the images; they are computed again each epoch.
+        parts.extractor.trainable = False
+        history["head"] = phases.run(
+            "head", parts.model, data.train(parts.augment), data.eval(), settings.freeze_epochs, 1.0
+        )
+        parts.extractor.trainable = True
     elif settings.freeze_epochs:
         history["head"] = phases.run("head", parts.head, *data.pooled(parts.extractor), settings.freeze_epochs, 1.0)
     if settings.epochs:
         rate = _FINE_TUNING if parts.pretrained else 1.0
         learnt = bool(history["head"])
-        history["all"] = phases.run(
-            "all", parts.model, data.train(), data.eval(), settings.epochs, rate, strategy, learnt=learnt
-        )
-    with open(os.path.join(fn_args.model_run_dir, HISTORY), "w", encoding="utf-8") as f:
-        json.dump(history, f)
-    progress.report("export", 0, None, "writing the SavedModel")
-    serving.export(parts, labels, settings.image_size, fn_args.serving_model_dir)
-    shutil.rmtree(checkpoints, ignore_errors=True)
-
-
-class Batches:
-    """The shards of one ingest as datasets of (images, one-hot labels, example weights).
-
-    images uint8 [batch, H, W, 3]; labels float32 [batch, K]; weights float32 [batch].
-    """
-
-    def __init__(self, folder: str, transform: tft.TFTransformOutput, labels: list[str], settings: Settings) -> None:
-        self._folder, self._settings = folder, settings
-        self._counts = shards.read_manifest(folder)["counts"]
-        self._spec = transform.raw_feature_spec()
-        self._transform = transform.transform_features_layer()
-        self._label_weights = _configured_weights(settings.label_weights, labels)
-
-    def train(self) -> tf.data.Dataset:
-        """Shuffled anew each epoch; the order depends on the seed alone."""
-        return self._batches("train", shuffle=True)
-
-    def eval(self) -> tf.data.Dataset:
-        """In the order of the shards."""
-        return self._batches("eval", shuffle=False)
-
-    def pooled(self, extractor: keras.Model) -> tuple[tf.data.Dataset, tf.data.Dataset]:
-        """(train, eval) with the extractor's features [batch, F] in place of the images, computed once."""
-        return self._pooled("train", extractor), self._pooled("eval", extractor)
-
-    def _pooled(self, split: str, extractor: keras.Model) -> tf.data.Dataset:
-        rows, done = [], 0
-        extract = tf.function(lambda x: extractor(tf.cast(x, tf.float32), training=False), reduce_retracing=True)
-        for pixels, one_hot, weight in self._batches(split, shuffle=False, keep=False):
-            rows.append((extract(pixels).numpy(), one_hot.numpy(), weight.numpy()))
-            done += len(one_hot)
-            progress.report(f"features of {split}", done, self._counts[split])
-        data = tf.data.Dataset.from_tensor_slices(tuple(np.concatenate(column) for column in zip(*rows, strict=True)))
-        if split == "train":
-            data = data.shuffle(self._counts[split], seed=self._settings.seed)
-        return data.batch(self._settings.batch_size).prefetch(_AUTOTUNE)
-
-    def _batches(self, split: str, *, shuffle: bool, keep: bool = True) -> tf.data.Dataset:
-        """`keep`: hold the decoded images for the next epoch, if there is one and they fit."""
-        settings = self._settings
-        paths = shards.verify(self._folder, split)
-        count = self._counts[split]
-        data = tf.data.TFRecordDataset(paths, num_parallel_reads=min(4, len(paths)) if shuffle else None)
-        decoded = count * settings.image_size[0] * settings.image_size[1] * 3
-        if keep and settings.epochs > 1 and decoded <= _CACHE_BYTES:
-            data = data.map(self._parse, _AUTOTUNE).cache()
-            if shuffle:
-                data = data.shuffle(count, seed=settings.seed, reshuffle_each_iteration=True)
-        else:
-            if shuffle:  # encoded bytes are smaller than pixels
-                data = data.shuffle(min(count, _SHUFFLE), seed=settings.seed, reshuffle_each_iteration=True)
-            data = data.map(self._parse, _AUTOTUNE)
-        batches = data.batch(settings.batch_size).map(self._encode, _AUTOTUNE)
-        # A file's length in records is unknown to tf.data; the manifest knows it.
-        known = tf.data.experimental.assert_cardinality(-(-count // settings.batch_size))
-        return batches.apply(known).prefetch(_AUTOTUNE)
-
-    def _parse(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        wanted = {
-            features.IMAGE: tf.io.FixedLenFeature([], tf.string),
-            features.LABEL: tf.io.FixedLenFeature([], tf.string),
-        }
-        parsed = tf.io.parse_single_example(record, wanted)
-        return images.decode(parsed[features.IMAGE], self._settings.image_size), parsed[features.LABEL]
-
-    def _encode(self, pixels: tf.Tensor, names: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Applies the transform graph to a batch; features that it does not use are filled, not read."""
-        count = tf.shape(names)[0]
-        inputs = {
-            name: names
-            if name == features.LABEL
-            else tf.zeros([count, *spec.shape], spec.dtype)
-            if spec.dtype != tf.string
-            else tf.fill([count, *spec.shape], "")
-            for name, spec in self._spec.items()
-        }
-        encoded = self._transform(inputs)
-        one_hot = encoded[features.ONE_HOT]
-        row = encoded[features.LABEL_WEIGHTS] if self._label_weights is None else self._label_weights
-        return pixels, one_hot, tf.reduce_sum(one_hot * row, axis=1)
+        train = data.train(parts.augment)
+        history["all"] = phases.run("all", parts.model, train, data.eval(), settings.epochs, rate, learnt=learnt)
+    return history
 
 
 class _Phases:
     """Runs `fit` with everything a long training needs: stopping, backup, logs, progress."""
 
-    def __init__(self, checkpoints: str, logs: str, settings: Settings, *, jit: bool) -> None:
-        self._checkpoints, self._logs, self._settings, self._jit = checkpoints, logs, settings, jit
+    def __init__(
+        self,
+        checkpoints: str,
+        logs: str,
+        *,
+        learning_rate: float,
+        loss: Callable[[], keras.losses.Loss],
+        metrics: Callable[[], list[keras.metrics.Metric]],
+        strategy: tf.distribute.Strategy,
+        jit: bool,
+    ) -> None:
+        self.checkpoints, self._logs, self._rate, self._jit = checkpoints, logs, learning_rate, jit
+        self._loss, self._metrics, self._strategy = loss, metrics, strategy
 
     def seen(self, name: str) -> list[dict[str, float]]:
         """The epochs of this phase that an earlier, killed run got through."""
-        return _Stopping(os.path.join(self._checkpoints, name)).history
+        return _Stopping(os.path.join(self.checkpoints, name)).history
 
     def run(
         self,
@@ -213,7 +173,6 @@ class _Phases:
         evaluation: tf.data.Dataset,
         epochs: int,
         rate: float,
-        strategy: tf.distribute.Strategy | None = None,
         *,
         learnt: bool = False,
     ) -> list[dict[str, float]]:
@@ -221,13 +180,13 @@ class _Phases:
 
         `learnt`: the network knows the labels already, so that the weights it starts with may be its best.
         """
-        folder = os.path.join(self._checkpoints, name)
+        folder = os.path.join(self.checkpoints, name)
         os.makedirs(folder, exist_ok=True)
-        with (strategy or tf.distribute.get_strategy()).scope():
+        with self._strategy.scope():
             network.compile(
-                optimizer=keras.optimizers.Adam(self._settings.learning_rate * rate),
-                loss=single.loss(),
-                metrics=single.metrics(),
+                optimizer=keras.optimizers.Adam(self._rate * rate),
+                loss=self._loss(),
+                metrics=self._metrics(),
                 # Compiling with XLA pays on a GPU; on a CPU a step takes many times longer.
                 jit_compile=self._jit,
             )
@@ -363,16 +322,17 @@ class _Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         numbers = logs or {}
-        self._note = f", eval loss {numbers['val_loss']:.3f}, accuracy {numbers['val_accuracy']:.3f}"
+        told = {k[4:].replace("_", " "): v for k, v in numbers.items() if k.startswith("val_")}
+        self._note = ", eval " + ", ".join(f"{name} {value:.3f}" for name, value in told.items())
         progress.report(self._what, epoch + 1, self._epochs, f"epoch {epoch + 1}{self._note}")
 
 
-def _configured_weights(label_weights: str | Mapping[str, float], labels: list[str]) -> tf.Tensor | None:
-    """[K] where the configuration states weights, or None: those of the transform graph. Unnamed labels weigh 1."""
-    if label_weights == "median_frequency":
-        return None
-    given: Mapping[str, float] = {} if isinstance(label_weights, str) else label_weights
-    return tf.constant([given.get(label, 1.0) for label in labels], tf.float32)
+def _label_weights(configured: str | Mapping[str, float], names: Sequence[str], data: Batches) -> list[float]:
+    """[K]: those of the transform graph, or what the configuration states; a label that it does not name weighs 1."""
+    if configured == "median_frequency":
+        return data.label_weights()
+    given: Mapping[str, float] = {} if isinstance(configured, str) else configured
+    return [float(given.get(name, 1.0)) for name in names]
 
 
 def _job_name(folder: str, settings: Settings) -> str:

@@ -14,7 +14,11 @@ Results = Sequence[tuple[Mapping[str, str], Mapping[str, Any]]]
 
 
 def thresholds(
-    rules: Sequence[Mapping[str, Any]], labels: Sequence[str], candidate: Results, baseline: Results | None
+    rules: Sequence[Mapping[str, Any]],
+    labels: Sequence[str],
+    candidate: Results,
+    baseline: Results | None,
+    unit: str = "example",
 ) -> list[Verdict]:
     """Judges the candidate.
 
@@ -23,15 +27,18 @@ def thresholds(
         labels: every label's name.
         candidate: (slice, metric key -> value) as `evaluation.results` reads them.
         baseline: the same of the served model on the same examples, or None where none is served.
+        unit: what a label's `support` counts; see `metrics.UNIT`.
     """
     return [
-        _judge(rule, label, candidate, baseline)
+        _judge(rule, label, candidate, baseline, unit)
         for rule in rules
         for label in (labels if rule["label"] == EVERY_LABEL else [rule["label"]])
     ]
 
 
-def _judge(rule: Mapping[str, Any], label: str | None, candidate: Results, baseline: Results | None) -> Verdict:
+def _judge(
+    rule: Mapping[str, Any], label: str | None, candidate: Results, baseline: Results | None, unit: str
+) -> Verdict:
     metric, where = rule["metric"], rule["slice"] or {}
     key = metric if label is None else metrics.key(metric, label)
     numbers = _numbers(candidate, where)
@@ -49,6 +56,7 @@ def _judge(rule: Mapping[str, Any], label: str | None, candidate: Results, basel
         ),
         numbers.get(key),
         examples=numbers.get("example_count" if label is None else metrics.key("support", label), 0.0),
+        unit="example" if label is None else unit,
         baseline=served,
     )
 

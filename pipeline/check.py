@@ -9,7 +9,7 @@ from components import balance, shards
 from components.errors import shown
 from components.gates import failed
 from pipeline import graph, local, show
-from pipeline.summary import label_table
+from pipeline.summary import label_table, unknown_lines
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 def run(config: Config, terminal: Terminal) -> int:
     """Prints the labels with their weights, what is in quarantine and what the gate says. Returns the exit code."""
-    dataset = local.read_dataset(config)
+    dataset, rule = local.read_dataset(config)
     report = shards.Report()
     with show.output_to(os.devnull):  # decoders complain there; what matters comes back as a problem
-        job = shards.job(dataset, config.data.max_pixels)
+        job = shards.job(dataset, config.data.max_pixels, rule)
         for number, item in enumerate(shards.examine(dataset.records, job), 1):
             report.add(item)
             terminal.progress("images", number, len(dataset.records))
@@ -31,10 +31,14 @@ def run(config: Config, terminal: Terminal) -> int:
     if not all(manifest["counts"].values()):
         verdicts += balance.empty_splits(manifest)
     console = terminal.console
-    console.print(label_table(manifest["label_counts"], balance.weights(manifest)))
-    lines = [f"quarantined: {item['path']}: {item['reason']}" for item in manifest["quarantined"]]
+    console.print(
+        label_table(manifest["label_counts"], balance.weights(manifest, count_ignored=config.labels.count_ignored))
+    )
+    lines = unknown_lines(balance.unknown(manifest))
+    lines += [f"quarantined: {item['path']}: {item['reason']}" for item in manifest["quarantined"]]
     lines += [f"will be re-encoded: {count} ({reason})" for reason, count in manifest["changed"].items()]
-    lines += [f"ignored: {path}: in no label's folder" for path in manifest["ignored"]]
+    if manifest["ignored"]:  # often hundreds, and nothing is wrong with them
+        lines.append(f"ignored, they mean nothing here: {balance.some(manifest['ignored'])}")
     problems = failed(verdicts)
     lines += [f"refused: {verdict.reason}" for verdict in problems]
     for line in lines:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipeline.config import Config
 
+_TASKS = ("single_label", "multi_label", "segmentation")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 1 broke, 2 configuration, 3 data gate, 4 model gate."""
@@ -44,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
 
     init = commands.add_parser("init", help="write a commented imagegate.yaml")
     init.add_argument("folder", metavar="DIR")
-    init.add_argument("--task", choices=["single_label"], default="single_label", help="default: %(default)s")
-    init.add_argument("--demo", action="store_true", help="also a small real data set: handwritten digits")
+    init.add_argument("--task", choices=_TASKS, default=_TASKS[0], help="default: %(default)s")
+    init.add_argument("--demo", action="store_true", help="also a small data set: handwritten digits, or drawn shapes")
     init.set_defaults(command=_init)
 
     check = commands.add_parser("check", help="read data and configuration, apply the data gate, train nothing")
@@ -88,7 +90,7 @@ def _init(options: argparse.Namespace) -> int:
     from components.errors import shown
     from pipeline import starter
 
-    path = shown(starter.write(options.folder, demo=options.demo))
+    path = shown(starter.write(options.folder, task=options.task, demo=options.demo))
     print(f"wrote {path}\nnext: imagegate run {path}")
     return 0
 
@@ -129,8 +131,7 @@ def _predict(options: argparse.Namespace) -> int:
             elif "error" in result:
                 problems.line(shown(f"{result['image']}: {result['error']}"))
             else:
-                best = sorted(result["probabilities"].items(), key=lambda item: -item[1])[:3]
-                out.line(shown(f"{result['image']}: " + ", ".join(f"{label} {p:.3f}" for label, p in best)))
+                out.line(shown(predict.line(result)))
     return 1 if failures else 0
 
 

@@ -19,6 +19,7 @@ from components import features, metrics, storage
 from components.errors import ConfigError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Byte = Annotated[int, Field(ge=0, le=255)]
 Positive = Annotated[int, Field(gt=0)]
 # As labels come out of the data, whatever the editor or file system that their names were copied from.
 LabelName = Annotated[str, AfterValidator(lambda name: unicodedata.normalize("NFC", name))]
@@ -46,16 +47,51 @@ class Split(_Section):
         return self
 
 
+class Columns(_Section):
+    """Which column of a manifest means what."""
+
+    image: str = Field("file_name", description="file names")
+    labels: str | tuple[str, ...] | None = Field(
+        None,
+        description="a list of 0/1 columns, each named like its label (an empty cell: nobody said), or one column of "
+        "names; default: `label` or `labels`, whichever there is",
+    )
+    weight: str | None = Field(None, description="how much an image counts in loss and metrics; a number above 0")
+    split: str | None = Field(None, description="`train`, `eval` (or `val`, `dev` …), `test`, or empty: by hash")
+    group: str | None = Field(None, description="all rows of a group (say, one patient) land in one split")
+    slices: tuple[str, ...] = Field((), description="columns that the evaluation can be sliced by")
+
+
 class Data(_Section):
     """Where the images are."""
 
-    root: str = Field(description="folder or fsspec URL; a relative path counts from the configuration file's folder")
-    layout: Literal["folders"] = Field("folders", description="`folders`: one folder per label")
+    root: str = Field(
+        description="folder or fsspec URL; a relative path counts from the configuration file's folder, and everything "
+        "below counts from root"
+    )
+    layout: Literal["folders", "manifest", "masks", "coco"] = Field(
+        "folders",
+        description="`folders`: one folder per label; `manifest`: a table with one row per image; `masks`: images and "
+        "masks, paired by file name; `coco`: annotations in COCO's JSON. See [layouts](layouts.md)",
+    )
+    manifest: str | None = Field(None, description="manifest: a `.csv` or `.jsonl` file with one row per image")
+    images: str | dict[str, str] | None = Field(
+        None, description="folder that file names are relative to; masks and coco also take one per split"
+    )
+    columns: Columns = Field(Columns.model_construct(), description="manifest: see [`data.columns`](#datacolumns)")
+    separator: str = Field("|", description="manifest: between the names in one cell")
+    masks: str | dict[str, str] | None = Field(None, description="masks: folder of the masks, or one per split")
+    image_suffix: str = Field("", description="masks: what image names end in before the extension, such as `_image`")
+    mask_suffix: str = Field("", description="masks: what mask names end in before the extension, such as `_mask`")
+    lists: str | dict[str, str] | None = Field(
+        None, description="masks: a text file that names the images to use, or one per split, as Pascal VOC has"
+    )
+    annotations: str | dict[str, str] | None = Field(None, description="coco: the JSON file, or one per split")
     split: Split = Field(
         Split.model_construct(train=0.8, eval=0.1, test=0.1),
         description="by hash of each image's content, so equal images are never in two splits. Not used where folders "
-        "`train/`, `eval|val|valid|validation|dev/`, `test/` stand above the labels; of these, a missing one is cut "
-        "from train",
+        "`train/`, `eval|val|valid|validation|dev/`, `test/` stand above the labels, or the data names splits "
+        "otherwise; of these, a missing one is cut from train",
     )
     max_bad_fraction: Fraction | None = Field(
         0.01,
@@ -66,21 +102,72 @@ class Data(_Section):
         description="larger images go to quarantine, judged by their header before any pixel is decoded",
     )
 
+    @model_validator(mode="after")
+    def _of_layout(self) -> Data:
+        """Each key belongs to some layouts; beside another it would be silently without effect."""
+        for key, layouts in _LAYOUTS_OF.items():
+            if key in self.model_fields_set and self.layout not in layouts:
+                raise ValueError(f"{key} belongs to layout {' and '.join(layouts)}, not to {self.layout}")
+        for key in _REQUIRED.get(self.layout, ()):
+            if getattr(self, key) is None:
+                raise ValueError(f"layout {self.layout} needs the key {key}")
+        if self.layout == "manifest" and isinstance(self.images, dict):
+            raise ValueError("images: a manifest has one folder, and a column for splits")
+        return self
+
+
+# Key -> layouts that know it.
+_LAYOUTS_OF = {
+    "manifest": ("manifest",),
+    "images": ("manifest", "masks", "coco"),
+    "columns": ("manifest",),
+    "separator": ("manifest",),
+    "masks": ("masks",),
+    "image_suffix": ("masks",),
+    "mask_suffix": ("masks",),
+    "lists": ("masks",),
+    "annotations": ("coco",),
+}
+_REQUIRED = {"manifest": ("manifest",), "masks": ("images", "masks"), "coco": ("annotations",)}
+# Task -> layouts that say enough for it.
+_LAYOUTS_FOR = {
+    "single_label": ("folders", "manifest"),
+    "multi_label": ("manifest", "coco"),
+    "segmentation": ("masks", "coco"),
+}
+
 
 class Labels(_Section):
     """The labels and their order."""
 
     names: tuple[LabelName, ...] | None = Field(
         None,
-        description="every label, in the order of the model's outputs; default: found in the data, sorted",
+        description="every label, in the order of the model's outputs; default: found in the data, sorted. For id "
+        "masks needed: pixel value i is names[i]",
+    )
+    positive: LabelName | None = Field(
+        None, description="single_label with two names: one sigmoid unit, for this one, instead of two softmax units"
+    )
+    empty: Literal["unknown", "none"] = Field(
+        "unknown", description="multi_label: whether an empty list of names means that nobody said, or none of them"
+    )
+    ignore: LabelName | Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        None, description="masks: a name or an id that takes no part in loss, weights and metrics"
+    )
+    background: LabelName | None = Field(None, description="coco masks: label of pixels in no region; default: ignored")
+    colors: dict[LabelName, tuple[Byte, Byte, Byte] | Annotated[int, Field(ge=0, le=65535)]] | None = Field(
+        None,
+        description="masks drawn in colours: `name: [red, green, blue]`; or ids that are not in the order of names: "
+        "`name: id`",
+    )
+    count_ignored: bool = Field(
+        False, description="masks: count ignored pixels in the weights' frequencies, as SegNet did"
     )
 
     @field_validator("names")
     @classmethod
     def _distinct(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if names is not None:
-            if len(names) < 2:
-                raise ValueError(f"a classifier needs two labels or more, got {len(names)}")
             twice = sorted({n for n in names if names.count(n) > 1})
             if twice:
                 raise ValueError(f"{twice[0]!r} is listed twice")
@@ -121,6 +208,9 @@ class Training(_Section):
         20, description="then train everything, at most this many; stops early on the eval split's loss"
     )
     batch_size: Positive = Field(32, description="images per step")
+    loss: Literal["cross_entropy", "focal"] = Field(
+        "cross_entropy", description="`focal` turns to what is still hard (Lin et al. 2017, gamma 2)"
+    )
     learning_rate: Annotated[float, Field(gt=0)] = Field(
         1e-3, description="of Adam; a pretrained backbone is trained at a tenth of it"
     )
@@ -165,41 +255,26 @@ class Threshold(_Section):
     )
 
     @model_validator(mode="after")
-    def _known(self) -> Threshold:
-        known = metrics.PER_LABEL if self.label is not None else metrics.OVERALL
-        other = metrics.OVERALL if self.label is not None else metrics.PER_LABEL
-        if self.metric not in known:
-            hint = ""
-            if self.metric in other:
-                hint = "; it is a metric of the whole" if self.label is not None else "; it needs a `label`"
-            raise ValueError(f"metric: {self.metric!r} is not one of {', '.join(known)}{hint}")
+    def _consistent(self) -> Threshold:
         if self.min is None and self.max is None and self.max_drop is None:
             raise ValueError(f"{self.metric}: give min, max or max_drop")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"{self.metric}: min {self.min:g} is above max {self.max:g}")
-        for column in self.slice or {}:
-            _known_column(column)
         return self
 
 
 class Evaluation(_Section):
     """The model gate."""
 
-    slices: tuple[str | tuple[str, ...], ...] = Field(
-        ("label",),
-        description="columns to evaluate by, a list for a cross of several: `label`, `format` (the image's)",
+    slices: tuple[str | tuple[str, ...], ...] | None = Field(
+        None,
+        description="default: [label], for masks []. Columns to evaluate by, a list for a cross of several: `label` "
+        "(not for masks), `format` (the image's), and those of data.columns.slices",
     )
     thresholds: tuple[Threshold, ...] = Field(
         (),
         description="all must hold on the test split, or nothing is pushed",
     )
-
-    @model_validator(mode="after")
-    def _known(self) -> Evaluation:
-        for entry in self.slices:
-            for column in (entry,) if isinstance(entry, str) else entry:
-                _known_column(column)
-        return self
 
 
 class Push(_Section):
@@ -215,10 +290,13 @@ class Config(_Section):
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="letters, digits, `.`, `_`, `-`")
-    task: Literal["single_label"] = Field(description="`single_label`: each image has exactly one label")
+    task: Literal["single_label", "multi_label", "segmentation"] = Field(
+        description="`single_label`: each image has exactly one label; `multi_label`: any number; `segmentation`: each "
+        "pixel has one"
+    )
     output: str | None = Field(None, description="folder of the runs; default: `runs/NAME`")
     data: Data
-    labels: Labels = Labels.model_construct(names=None)
+    labels: Labels = Field(default_factory=Labels)
     balance: Balance = Field(default_factory=Balance)
     training: Training = Field(default_factory=Training)
     evaluation: Evaluation = Field(default_factory=Evaluation)
@@ -231,6 +309,16 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _apart(self) -> Config:
+        for i, threshold in enumerate(self.evaluation.thresholds):
+            _known_metric(f"evaluation.thresholds.{i}", self.task, threshold)
+        taken = sorted(set(self.data.columns.slices) & set(features.SLICES))
+        if taken:
+            raise ValueError(f"data.columns.slices: {taken[0]!r} is already the name of a slice; rename the column")
+        for column in {c for columns in self.slices for c in columns}:
+            if column not in self.columns:
+                known = ", ".join(self.columns)
+                raise ValueError(f"evaluation: {column!r} is no column to slice by; there are {known}")
+        _labels_of_task(self)
         if self.labels.names is not None:
             self.check_labels(self.labels.names)
         for key, path in (("output", self.output_folder), ("push.destination", self.destination)):
@@ -264,6 +352,34 @@ class Config(_Section):
         """`training.backbone`, a path made absolute."""
         name = self.training.backbone
         return self._absolute(name) if name.endswith(".keras") else name
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Columns that the evaluation can be sliced by, and the feature behind each."""
+        own = {c: features.SLICE + c for c in self.data.columns.slices}
+        return {c: f for c, f in features.SLICES.items() if c != "label" or self.task != "segmentation"} | own
+
+    @property
+    def slices(self) -> list[list[str]]:
+        """The configured crosses of columns, and those that only a threshold names."""
+        default = () if self.task == "segmentation" else ("label",)
+        configured = default if self.evaluation.slices is None else self.evaluation.slices
+        crosses = [(s,) if isinstance(s, str) else s for s in configured]
+        crosses += [tuple(t.slice) for t in self.evaluation.thresholds if t.slice]
+        return [list(columns) for columns in sorted({tuple(sorted(c)) for c in crosses})]
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """What `components.layouts.reading` needs to list the data set and read its masks; plain values."""
+        names = self.labels.names
+        return {
+            "task": self.task,
+            "root": self.data_root,
+            "names": None if names is None else list(names),
+            "split": dict(self.data.split),
+            **self.data.model_dump(mode="json", include={"layout", *_LAYOUTS_OF}),
+            **self.labels.model_dump(mode="json", exclude={"names", "positive", "count_ignored"}),
+        }
 
     def check_labels(self, labels: Sequence[str]) -> None:
         """Raises ConfigError where a label that the settings name is not in `labels`."""
@@ -392,9 +508,44 @@ def _keys_beside(location: Sequence[str | int]) -> set[str]:
     return set(section.model_fields) - {"folder"}
 
 
-def _known_column(column: str) -> None:
-    if column not in features.SLICES:
-        raise ValueError(f"{column!r} is no column to slice by; there are: {', '.join(features.SLICES)}")
+def _known_metric(where: str, task: str, threshold: Threshold) -> None:
+    whole = threshold.label is None
+    known, other = (metrics.OVERALL, metrics.PER_LABEL) if whole else (metrics.PER_LABEL, metrics.OVERALL)
+    if threshold.metric not in known[task]:
+        hint = "; it needs a `label`" if whole else "; it is a metric of the whole"
+        raise ValueError(
+            f"{where}: metric: {threshold.metric!r} is not one of {', '.join(known[task])}"
+            + (hint if threshold.metric in other[task] else "")
+        )
+
+
+def _labels_of_task(config: Config) -> None:
+    """Raises ValueError where task, layout and labels contradict one another."""
+    task, labels, layout = config.task, config.labels, config.data.layout
+    if layout not in _LAYOUTS_FOR[task]:
+        raise ValueError(f"data.layout: {layout} does not fit task {task}; fit: {', '.join(_LAYOUTS_FOR[task])}")
+    if labels.names is not None and len(labels.names) < 2 and task != "multi_label":
+        raise ValueError(
+            f"labels.names: task {task} needs two labels or more, got {len(labels.names)}: "
+            "a softmax over one unit is always 1"
+        )
+    only = {
+        "positive": task == "single_label",
+        "empty": task == "multi_label",
+        "ignore": task == "segmentation",
+        "background": task == "segmentation" and layout == "coco",
+        "colors": layout == "masks",
+        "count_ignored": task == "segmentation",
+    }
+    for key, fits in only.items():
+        if key in labels.model_fields_set and not fits:
+            raise ValueError(f"labels.{key} has no meaning for task {task} with layout {layout}")
+    if labels.positive is not None and (labels.names is None or len(labels.names) != 2):
+        raise ValueError("labels.positive needs labels.names with exactly two names: the other one is the negative")
+    if labels.positive is not None and labels.positive not in (labels.names or ()):
+        raise ValueError(f"labels.positive: {labels.positive!r} is not in labels.names")
+    if layout == "masks" and labels.names is None:
+        raise ValueError("labels.names: masks hold numbers or colours; list the names they stand for")
 
 
 def _inside(path: str, folder: str) -> bool:

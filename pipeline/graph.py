@@ -29,6 +29,7 @@ def limits(config: Config) -> Limits:
         max_ratio=config.balance.max_ratio,
         allow_duplicates_across_splits=config.balance.allow_duplicates_across_splits,
         max_bad_fraction=config.data.max_bad_fraction,
+        min_labels=1 if config.task == "multi_label" else 2,
     )
 
 
@@ -54,16 +55,17 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
     from components.stages.transform import Transform
 
     ingest = ImageExampleGen(
-        root=config.data_root,
-        split=json.dumps(dict(config.data.split)),
-        labels=json.dumps(config.labels.names),
+        layout=json.dumps(config.layout),
         max_pixels=config.data.max_pixels,
         data_fingerprint=data_fingerprint,
         code_fingerprint=fingerprint.code("components.stages.ingest"),
     )
     examples = ingest.outputs["examples"]
     curated = CuratedSchema(
-        examples=examples, task=config.task, code_fingerprint=fingerprint.code("components.stages.schema")
+        examples=examples,
+        task=config.task,
+        columns=json.dumps(config.data.columns.slices),
+        code_fingerprint=fingerprint.code("components.stages.schema"),
     )
     schema = curated.outputs["schema_out"]
     # The schema leaves the image's bytes out, and features that are not in it are not read.
@@ -73,6 +75,7 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
         examples=examples,
         statistics=statistics.outputs["statistics"],
         anomalies=validator.outputs["anomalies"],
+        count_ignored=int(config.labels.count_ignored),
         limits=json.dumps(asdict(limits(config))),
         code_fingerprint=fingerprint.code("components.stages.balance"),
     )
@@ -84,8 +87,10 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
         disable_statistics=True,
         disable_analyzer_cache=True,
         custom_config={
+            "task": config.task,
+            "count_ignored": config.labels.count_ignored,
             "code_fingerprint": fingerprint.code("components.stages.transform")
-            + fingerprint.code("components.preprocessing")
+            + fingerprint.code("components.preprocessing"),
         },
     )
     transform.add_upstream_node(balance)
@@ -100,6 +105,7 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
     )
     baseline = Baseline(
         schema_in=schema,
+        task=config.task,
         destination=config.destination,
         served_version=served_version,
         code_fingerprint=fingerprint.code("components.stages.baseline"),
@@ -109,7 +115,8 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["baseline_model"],
         schema=schema,
-        slices=json.dumps(_slices(config)),
+        task=config.task,
+        slices=json.dumps(config.slices),
         thresholds=json.dumps([t.model_dump() for t in config.evaluation.thresholds]),
         code_fingerprint=fingerprint.code("components.stages.evaluator"),
     )
@@ -153,13 +160,6 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
     )
 
 
-def _slices(config: Config) -> list[list[str]]:
-    """The configured crosses of columns, and those that only a threshold names."""
-    configured = [[s] if isinstance(s, str) else list(s) for s in config.evaluation.slices]
-    judged = [list(t.slice) for t in config.evaluation.thresholds if t.slice]
-    return [list(columns) for columns in sorted({tuple(sorted(c)) for c in configured + judged})]
-
-
 def _stats_options() -> Any:
     import tensorflow_data_validation as tfdv
 
@@ -175,6 +175,8 @@ def _training(config: Config) -> dict[str, Any]:
     return {
         **settings,
         "backbone": config.backbone,
+        "task": config.task,
+        "positive": config.labels.positive,
         "checkpoints": os.path.join(config.output_folder, "checkpoints"),
         "code_fingerprint": fingerprint.code("components.training") + _file_version(config.backbone),
     }

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from components import fingerprint, push, shards
 from components.balance import check as judge_data
 from components.errors import ConfigError, DataRejected, ImagegateError
-from components.layouts import Dataset, LayoutError, folders
+from components.layouts import Dataset, LayoutError, reading
+from components.mask_rules import Rule
 from pipeline import graph, show, summary
 from pipeline.summary import Summary
 
@@ -26,16 +27,16 @@ _LOG = "log.txt"
 StageListener = Callable[[str, str, float, bool], None]
 
 
-def read_dataset(config: Config) -> Dataset:
-    """Lists the data set as the configuration says.
+def read_dataset(config: Config) -> tuple[Dataset, Rule | None]:
+    """Lists the data set as the configuration says; for segmentation also what mask values mean.
 
     Raises:
         ConfigError: there is no such folder, or a label in the configuration is not in the data.
         LayoutError: the folder is not laid out as the configuration says.
     """
-    dataset = folders.read(config.data_root, dict(config.data.split), config.labels.names)
+    dataset, rule = reading.read(config.layout)
     config.check_labels(dataset.labels)
-    return dataset
+    return dataset, rule
 
 
 class Runner:
@@ -67,7 +68,7 @@ class Runner:
         """
         config = self._config
         try:
-            dataset: Dataset | LayoutError = read_dataset(config)
+            dataset: Dataset | LayoutError = read_dataset(config)[0]
         except LayoutError as error:
             dataset = error
         if config.backbone.endswith(".keras") and not os.path.isfile(config.backbone):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components import images, push
@@ -11,12 +11,15 @@ from components.errors import ImagegateError
 
 _BATCH = 32
 _MAX_PIXELS = 100_000_000
+_APPLIES = 0.5  # probability from which on a label of several applies
 
 
 def predict(model: str, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yields, for each path in order, {image, label, probabilities} or {image, error}.
+    """Yields, for each path in order, {image, error}, or what the model's task gives.
 
-    The images go through the same check as at ingest, so that a rotated photo or a palette means the same here.
+    single_label: {image, label, probabilities}; multi_label: {image, labels, probabilities}, labels those with a
+    probability of 0.5 or more; segmentation: {image, shares}, each label's share of the pixels. Probabilities and
+    shares are by label, in the model's order. The images go through the same check as at ingest, so that a rotated photo or a palette means the same here.
 
     Args:
         model: a version's folder, or the push destination: its newest version.
@@ -27,6 +30,9 @@ def predict(model: str, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
     """
     served = _find(model)
     push.verify(served)
+    task = served.manifest.get("task")
+    if task not in _ANSWERS:
+        raise ImagegateError(f"{served.path}: the model's task is {task!r}; expected one of {', '.join(_ANSWERS)}")
     import tensorflow as tf
 
     loaded = tf.saved_model.load(served.path)
@@ -36,12 +42,52 @@ def predict(model: str, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
         good = [r for r in results if "encoded" in r]
         if good:
             answer = signature(image_bytes=tf.constant([r.pop("encoded") for r in good]))
-            names, probabilities = answer["labels"].numpy(), answer["probabilities"].numpy()
-            for result, row_names, row in zip(good, names, probabilities, strict=True):
-                labels = [name.decode() for name in row_names]
-                result["label"] = labels[int(row.argmax())]
-                result["probabilities"] = {label: float(p) for label, p in zip(labels, row, strict=True)}
+            arrays = {name: tensor.numpy() for name, tensor in answer.items()}
+            for result, said in zip(good, _ANSWERS[task](arrays), strict=True):
+                result |= said
         yield from results
+
+
+def line(result: Mapping[str, Any]) -> str:
+    """A result of `predict` that is no error, for people: what applies, the likeliest or largest first."""
+    if "shares" in result:
+        said = [f"{label} {share:.1%}" for label, share in _descending(result["shares"]) if share > 0]
+    else:
+        best = _descending(result["probabilities"])
+        said = [f"{label} {p:.3f}" for label, p in best if label in result.get("labels", (label,))]
+        if "label" in result:
+            said = said[:3]
+        elif not said:
+            said = [f"none of the labels; the likeliest is {best[0][0]} {best[0][1]:.3f}"]
+    return f"{result['image']}: {', '.join(said)}"
+
+
+def _descending(numbers: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(numbers.items(), key=lambda item: -item[1])
+
+
+def _single(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for by_label in _probabilities(answer):
+        yield {"label": max(by_label, key=by_label.__getitem__), "probabilities": by_label}
+
+
+def _multi(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for by_label in _probabilities(answer):
+        yield {"labels": [label for label, p in by_label.items() if p >= _APPLIES], "probabilities": by_label}
+
+
+def _probabilities(answer: Mapping[str, Any]) -> Iterator[dict[str, float]]:
+    for names, row in zip(answer["labels"], answer["probabilities"], strict=True):
+        yield {name.decode(): float(p) for name, p in zip(names, row, strict=True)}
+
+
+def _masks(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    names = [name.decode() for name in answer["labels"]]
+    for mask in answer["mask"]:
+        yield {"shares": {name: float((mask == i).mean()) for i, name in enumerate(names)}}
+
+
+_ANSWERS = {"single_label": _single, "multi_label": _multi, "segmentation": _masks}
 
 
 def _find(model: str) -> push.Served:

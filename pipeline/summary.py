@@ -8,11 +8,11 @@ import math
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from components import metrics
+from components import balance, metrics
 from components.errors import DataRejected, ImagegateError, shown
 from components.layouts import LayoutError
 
@@ -89,6 +89,8 @@ class Summary:
                 "quarantined": manifest["quarantined"],
                 "ignored": manifest["ignored"],
                 "reencoded": manifest["changed"],
+                "unlabelled": manifest["unlabelled"],
+                "unknown": balance.unknown(manifest),
                 "fingerprint": manifest["content"],
             }
 
@@ -104,14 +106,15 @@ class Summary:
         with open(os.path.join(uri, "verdicts.json"), encoding="utf-8") as f:
             self.gates += json.load(f)
         for where, numbers in evaluation.results(uri, evaluation.CANDIDATE):
-            overall, per_label = _split(numbers, list(self.data["labels"]))
+            overall, per_label = _split(self.config.task, numbers, list(self.data["labels"]))
             if where:
                 self.slices.append({"slice": where, "metrics": overall, "per_label": per_label})
             else:
                 self.metrics, self.per_label = overall, per_label
         if self.baseline is not None:
             served = next(n for where, n in evaluation.results(uri, evaluation.BASELINE) if not where)
-            self.baseline["metrics"], self.baseline["per_label"] = _split(served, list(self.data["labels"]))
+            overall, per_label = _split(self.config.task, served, list(self.data["labels"]))
+            self.baseline |= {"metrics": overall, "per_label": per_label}
 
     def _read_pushed_model(self, _: str, properties: dict[str, Any]) -> None:
         if properties.get("pushed"):
@@ -184,17 +187,19 @@ class Summary:
 
         if self.data.get("labels"):
             console.print(label_table(self.data["labels"], self.label_weights, self.per_label))
+            for line in unknown_lines(self.data.get("unknown", {})):
+                console.print(line, highlight=False)
             if self.data["quarantined"]:
                 console.print(f"quarantined: {_files(self.data['quarantined'])}; see {FILE}", highlight=False)
             if self.data["ignored"]:
                 names = escape(shown(", ".join(self.data["ignored"][:5])))
                 console.print(
-                    f"ignored: {_files(self.data['ignored'])} in no label's folder: {names}",
+                    f"ignored: {_files(self.data['ignored'])}, meaning nothing here: {names}",
                     highlight=False,
                 )
         if self.metrics:
             table = Table("metric", "test", *(["served model"] if self.baseline else []), box=None, pad_edge=False)
-            for name in metrics.OVERALL:
+            for name in metrics.OVERALL[self.config.task]:
                 row = [name, _number(self.metrics.get(name))]
                 table.add_row(*row, *([_number(self.baseline["metrics"].get(name))] if self.baseline else []))
             console.print(table)
@@ -230,7 +235,8 @@ def label_table(
     from rich.markup import escape
     from rich.table import Table
 
-    shown = ("precision", "recall", "f1") if per_label else ()
+    found = {m for numbers in (per_label or {}).values() for m in numbers}
+    shown = [m for m in ("iou", "precision", "recall", "f1") if m in found]
     table = Table(box=None, pad_edge=False)
     table.add_column("label")
     for name in ("train", "eval", "test", *(["weight"] if weights else []), *shown):
@@ -243,16 +249,22 @@ def label_table(
     return table
 
 
+def unknown_lines(shares: Mapping[str, float]) -> list[str]:
+    """`balance.unknown` in words; nothing where everything is known."""
+    what = {"images": "images have no label", "labels": "labels of images are unknown", "pixels": "pixels are ignored"}
+    return [f"{share:.1%} of all {what[name]}: they take part in nothing" for name, share in shares.items() if share]
+
+
 def _split(
-    numbers: dict[str, Any], labels: list[str]
+    task: str, numbers: dict[str, Any], labels: list[str]
 ) -> tuple[dict[str, float | None], dict[str, dict[str, float | None]]]:
     """TFMA's flat keys -> (overall, per label); NaN becomes None, which JSON has."""
 
     def plain(value: float) -> float | None:
         return None if math.isnan(value) else value
 
-    overall = {m: plain(numbers[m]) for m in (*metrics.OVERALL, *metrics.COUNTS)}
-    per_label = {label: {m: plain(numbers[metrics.key(m, label)]) for m in metrics.PER_LABEL} for label in labels}
+    overall = {m: plain(numbers[m]) for m in (*metrics.OVERALL[task], *metrics.COUNTS)}
+    per_label = {label: {m: plain(numbers[metrics.key(m, label)]) for m in metrics.PER_LABEL[task]} for label in labels}
     return overall, per_label
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,15 @@ def _section(title: str, model: type[BaseModel]) -> str:
 
 def _metrics() -> str:
     slices = ", ".join(f"`{name}`" for name in features.SLICES)
+
+    def named(listed: Sequence[str]) -> str:
+        return ", ".join(f"`{m}`" for m in listed)
+
+    rows = [f"| `{t}` | {named(of)} | {named(metrics.PER_LABEL[t])} |\n" for t, of in metrics.OVERALL.items()]
     return (
         "## Metrics\n\n"
-        f"Of the whole: {', '.join(f'`{m}`' for m in metrics.OVERALL)}.\n\n"
-        f"Per label (a threshold with `label`): {', '.join(f'`{m}`' for m in metrics.PER_LABEL)}.\n\n"
+        "| task | of the whole | per label (a threshold with `label`) |\n|---|---|---|\n"
+        f"{''.join(rows)}\n"
         f"Columns for `slice` and `slices`: {slices}.\n\n"
         "A threshold on a metric that is not a number, or on a slice without examples, refuses the model.\n"
     )

@@ -1,1 +1,32 @@
-"""Label kinds: one module each says how a label is encoded, counted, learnt and judged."""
+"""Label kinds: one module each says how a label is encoded, counted, learnt and judged.
+
+Every module has `head` (`mask`: `decoder`), `loss`, `metrics` and `probabilities`, which are `keras` and `keras.ops`
+only, and `encode` (`mask`: `decode_mask`) and `count`, which run in TensorFlow graphs.
+"""
+
+from __future__ import annotations
+
+from components.errors import ConfigError
+
+
+def need_two(classes: int) -> None:
+    """Refuses a softmax over fewer than two units.
+
+    Raises:
+        ConfigError: `classes` is below 2.
+    """
+    if classes < 2:
+        raise ConfigError(
+            f"labels.names: {classes} leaves nothing to learn, for a softmax over one unit is always 1; name two or "
+            "more (for yes or no: both, and labels.positive for a single sigmoid unit), or use task: multi_label"
+        )
+
+
+def refuse_positive(positive: int | None, task: str) -> None:
+    """Refuses `labels.positive` where there is no one of two to decide on.
+
+    Raises:
+        ConfigError: `positive` is not None.
+    """
+    if positive is not None:
+        raise ConfigError(f"labels.positive: is for task: single_label with two names, not for {task}; leave it out")

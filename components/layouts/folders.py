@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from components import storage
-from components.layouts import Dataset, LayoutError, Record, label_name, ordered_labels
-
-SPLIT_FOLDERS = {
-    "train": "train",
-    "eval": "eval",
-    "val": "eval",
-    "valid": "eval",
-    "validation": "eval",
-    "dev": "eval",
-    "test": "test",
-}
+from components.layouts import (
+    SPLIT_NAMES,
+    Dataset,
+    LayoutError,
+    Record,
+    label_name,
+    ordered_labels,
+    settled,
+    shares,
+)
 
 
 def read(root: str, split: Mapping[str, float], names: Sequence[str] | None = None) -> Dataset:
@@ -51,8 +50,7 @@ def read(root: str, split: Mapping[str, float], names: Sequence[str] | None = No
             + "; expected one folder per label with its images inside"
         )
 
-    given = set(split_of.values())
-    missing = [s for s in ("eval", "test") if s not in given]
+    fractions = shares(split, set(split_of.values()))
     records: list[Record] = []
     rejected: list[tuple[str, str]] = []
     ignored: list[tuple[str, str]] = []
@@ -64,18 +62,14 @@ def read(root: str, split: Mapping[str, float], names: Sequence[str] | None = No
         elif file.problem:
             rejected.append((file.path, file.problem))
         else:
-            fixed = split_of.get(parts[0]) if depth else None
-            if fixed == "train" and missing:
-                fixed = None
+            fixed = settled(split_of.get(parts[0]), fractions) if depth else None
             records.append(Record(file.path, (label,), fixed, file.size, file.version))
 
-    kept = {s: split[s] for s in ("train", *missing)} if split_of else dict(split)
-    total = sum(kept.values())
     return Dataset(
         root=root,
         labels=ordered_labels(set(label_of.values()), names, f"data.root: {root}"),
         records=tuple(sorted(records, key=lambda r: r.path)),
-        fractions={s: f / total for s, f in kept.items()},
+        fractions=fractions,
         rejected=tuple(sorted(rejected)),
         ignored=tuple(sorted(path for path, _ in ignored)),
     )
@@ -83,7 +77,7 @@ def read(root: str, split: Mapping[str, float], names: Sequence[str] | None = No
 
 def _split_folders(root: str, top: Sequence[str]) -> dict[str, str]:
     """Folder name -> split, or {} where the folders are labels."""
-    splits = {name: SPLIT_FOLDERS[name.lower()] for name in top if name.lower() in SPLIT_FOLDERS}
+    splits = {name: SPLIT_NAMES[name.lower()] for name in top if name.lower() in SPLIT_NAMES}
     if "train" not in splits.values():
         return {}
     labels = [name for name in top if name not in splits]

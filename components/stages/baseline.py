@@ -15,14 +15,15 @@ from components import push, schema
 def Baseline(  # noqa: N802  TFX names components like classes
     schema_in: InputArtifact[standard_artifacts.Schema],
     baseline_model: OutputArtifact[standard_artifacts.Model],
+    task: Parameter[str],
     destination: Parameter[str],
     served_version: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
     """Copies the newest version below `destination`, or leaves the artifact empty.
 
-    Empty means no comparison: nothing is served yet, or what is served knows other labels, so that its metrics
-    would be about something else. `version` and `note` say which.
+    Empty means no comparison: nothing is served yet, or what is served knows other labels or another task, so that
+    its metrics would be about something else. `version` and `note` say which.
 
     Args:
         served_version: the version when the graph was built, "" for none; part of the cache key.
@@ -33,7 +34,9 @@ def Baseline(  # noqa: N802  TFX names components like classes
     if served is not None:
         push.verify(served)
         labels = schema.labels(schema_in.uri)
-        if served.manifest["labels"] == labels:
+        if served.manifest["task"] != task:
+            note = f"version {served.version} was trained for task {served.manifest['task']}, this run is for {task}"
+        elif served.manifest["labels"] == labels:
             note = ""
             shutil.copytree(served.path, path_utils.serving_model_dir(baseline_model.uri))
         else:

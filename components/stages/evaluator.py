@@ -11,7 +11,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as keys
 from tfx.utils import io_utils, json_utils, proto_utils
 
-from components import evaluation, schema, shards, verdicts
+from components import evaluation, metrics, schema, shards, verdicts
 from components.gates import failed
 
 VERDICTS = "verdicts.json"
@@ -24,7 +24,9 @@ class Executor(executor.Executor):
         input_dict = {k: v for k, v in input_dict.items() if k != keys.BASELINE_MODEL_KEY or _holds_model(v)}
         has_baseline = keys.BASELINE_MODEL_KEY in input_dict
         labels = schema.labels(artifact_utils.get_single_uri(input_dict[keys.SCHEMA_KEY]))
-        config = evaluation.eval_config(labels, json.loads(exec_properties["slices"]), has_baseline=has_baseline)
+        config = evaluation.eval_config(
+            exec_properties["task"], labels, json.loads(exec_properties["slices"]), has_baseline=has_baseline
+        )
         examples = artifact_utils.get_single_uri(input_dict[keys.EXAMPLES_KEY])
         shards.verify(examples, "test")
         evaluation.expect(shards.read_manifest(examples)["counts"]["test"])
@@ -43,7 +45,8 @@ class Executor(executor.Executor):
         folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
         candidate = evaluation.results(folder, evaluation.CANDIDATE)
         baseline = evaluation.results(folder, evaluation.BASELINE) if has_baseline else None
-        result = verdicts.thresholds(json.loads(exec_properties["thresholds"]), labels, candidate, baseline)
+        rules, unit = json.loads(exec_properties["thresholds"]), metrics.UNIT[exec_properties["task"]]
+        result = verdicts.thresholds(rules, labels, candidate, baseline, unit)
         with open(os.path.join(folder, VERDICTS), "w", encoding="utf-8") as f:
             json.dump([v.to_json() for v in result], f, ensure_ascii=False, indent=1)
         blessed = bool(result) and not failed(result)
@@ -62,6 +65,7 @@ def _holds_model(artifacts: list[types.Artifact]) -> bool:
 
 class _Spec(component_spec.ComponentSpec):
     PARAMETERS = {  # noqa: RUF012  TFX's way
+        "task": component_spec.ExecutionParameter(type=str),
         "slices": component_spec.ExecutionParameter(type=str),
         "thresholds": component_spec.ExecutionParameter(type=str),
         "code_fingerprint": component_spec.ExecutionParameter(type=str),
@@ -83,6 +87,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
 
     Args:
         examples, model, baseline_model, schema: channels.
+        task: as in the configuration.
         slices: JSON list of lists of columns.
         thresholds: JSON list of rules; see `verdicts.thresholds`.
         code_fingerprint: changes when the code of this stage does.

@@ -1,5 +1,6 @@
 """ImageExampleGen: a data set on disk -> checked images in TFRecord shards, with a manifest beside them."""
 
+import dataclasses
 import glob
 import json
 import os
@@ -14,7 +15,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from components import balance, layouts, progress, shards
 from components.errors import DataRejected
-from components.layouts import folders
+from components.layouts import reading
 
 _TASK = "images"
 
@@ -27,7 +28,7 @@ class _WriteShard(beam.DoFn):
 
     def process(self, element: bytes) -> Any:
         index, rows = json.loads(element)
-        records = [layouts.Record(path, tuple(labels), *rest) for path, labels, *rest in rows]
+        records = [layouts.Record(*map(shards.tupled, row)) for row in rows]
         yield shards.write(self._folder, index, self._count, records, self._job, self._tick)
 
     def _tick(self, count: int) -> None:
@@ -44,13 +45,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         examples = artifact_utils.get_single_instance(output_dict["examples"])
-        names = json.loads(exec_properties["labels"])
-        dataset = folders.read(exec_properties["root"], json.loads(exec_properties["split"]), names)
-        job = shards.job(dataset, exec_properties["max_pixels"])
+        dataset, rule = reading.read(json.loads(exec_properties["layout"]))
+        job = shards.job(dataset, exec_properties["max_pixels"], rule)
         plan = shards.plan(dataset.records)
         elements = [
-            json.dumps([i, [(r.path, r.labels, r.split, r.size, r.version) for r in records]]).encode()
-            for i, records in enumerate(plan)
+            json.dumps([i, [dataclasses.astuple(r) for r in records]]).encode() for i, records in enumerate(plan)
         ]
         os.makedirs(examples.uri, exist_ok=True)
         reports = os.path.join(examples.uri, ".reports")
@@ -76,16 +75,14 @@ def _read_and_remove(prefix: str) -> list[shards.Report]:
     reports = []
     for path in sorted(glob.glob(glob.escape(prefix) + "*")):
         with open(path, encoding="utf-8") as f:
-            reports += [shards.Report(**json.loads(line)) for line in f]
+            reports += [shards.Report.from_json(line) for line in f]
         os.unlink(path)
     return reports
 
 
 class _Spec(component_spec.ComponentSpec):
     PARAMETERS = {  # noqa: RUF012  TFX's way
-        "root": component_spec.ExecutionParameter(type=str),
-        "split": component_spec.ExecutionParameter(type=str),
-        "labels": component_spec.ExecutionParameter(type=str),
+        "layout": component_spec.ExecutionParameter(type=str),
         "max_pixels": component_spec.ExecutionParameter(type=int),
         "data_fingerprint": component_spec.ExecutionParameter(type=str),
         "code_fingerprint": component_spec.ExecutionParameter(type=str),
@@ -98,9 +95,7 @@ class ImageExampleGen(base_beam_component.BaseBeamComponent):
     """Turns a data set into `Examples` with the splits train, eval and test.
 
     Args:
-        root: folder or fsspec URL of the data set.
-        split: JSON of {split: share}.
-        labels: JSON of the label names in order, or "null": found in the data.
+        layout: JSON of the settings that `layouts.reading.read` takes.
         max_pixels: larger images are quarantined.
         data_fingerprint: changes when the data does; part of the cache key.
         code_fingerprint: changes when the code of this stage does; part of the cache key.

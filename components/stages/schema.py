@@ -1,5 +1,7 @@
 """CuratedSchema: the schema from `schemas/`, its label domain filled with this data set's labels."""
 
+import json
+
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
@@ -12,7 +14,10 @@ def CuratedSchema(  # noqa: N802  TFX names components like classes
     examples: InputArtifact[standard_artifacts.Examples],
     schema_out: OutputArtifact[standard_artifacts.Schema],
     task: Parameter[str],
+    columns: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
-    """Writes the `Schema` that everything after it reads the labels and features from."""
-    schema.write(schema_out.uri, schema.curated(task, shards.read_manifest(examples.uri)["labels"]))
+    """Writes the `Schema` that everything after it reads the labels and features from; `columns` is a JSON list."""
+    schema.write(
+        schema_out.uri, schema.curated(task, shards.read_manifest(examples.uri)["labels"], json.loads(columns))
+    )

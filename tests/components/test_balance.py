@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.balance import Limits, check, empty_splits, weights
+from components.balance import Limits, check, empty_splits, unknown, weights
 from components.gates import failed
 
 OFF = {
@@ -24,6 +24,9 @@ FINE: dict[str, Any] = {
     "labels": ["cat", "dog"],
     "counts": {"train": 30, "eval": 4, "test": 6},
     "label_counts": {"cat": {"train": 20, "eval": 3, "test": 3}, "dog": {"train": 10, "eval": 1, "test": 3}},
+    "unknown": {"cat": {"train": 0, "eval": 0, "test": 0}, "dog": {"train": 0, "eval": 0, "test": 0}},
+    "unlabelled": {"train": 0, "eval": 0, "test": 0},
+    "pixels": {},
     "quarantined": [],
     "conflicts": [],
     "leaks": [],
@@ -105,6 +108,7 @@ def test_equal_files_in_different_splits_are_named_unless_allowed() -> None:
 def test_one_label_is_no_classification() -> None:
     data = manifest(labels=["cat"], label_counts={"cat": FINE["label_counts"]["cat"]})
     assert "labels is 1, below the minimum 2: 'cat'" in refusal(data)
+    assert reasons(data, min_labels=1) == []  # but a question that has an answer each, for multi-label
 
 
 def test_no_image_at_all_is_one_sentence_about_images() -> None:
@@ -155,5 +159,54 @@ def test_a_split_without_images_is_refused_by_name(empty: list[str]) -> None:
 
 
 def test_weights_are_of_train_and_by_name() -> None:
-    # 20 and 10 images: the median is 15.
-    assert weights(FINE) == {"cat": 0.75, "dog": 1.5}
+    # 20 and 10 of 30 images: frequencies 2/3 and 1/3, median 1/2.
+    assert weights(FINE) == pytest.approx({"cat": 0.75, "dog": 1.5})
+
+
+def test_weights_count_the_images_of_which_a_label_is_known() -> None:
+    data = manifest(unknown={"cat": {"train": 5, "eval": 0, "test": 0}, "dog": {"train": 10, "eval": 4, "test": 0}})
+    # 20 of 25 and 10 of 20 images: frequencies 0.8 and 0.5, median 0.65.
+    assert weights(data) == pytest.approx({"cat": 0.65 / 0.8, "dog": 0.65 / 0.5})
+
+
+def test_a_label_that_never_applies_weighs_nothing() -> None:
+    nowhere = dict.fromkeys(("train", "eval", "test"), 0)
+    data = manifest(label_counts=FINE["label_counts"] | {"dog": nowhere})
+    assert weights(data) == {"cat": 1, "dog": 0}
+
+
+# Two masks of 100 pixels in train: 60 of cat, 20 of dog, 20 ignored; and 90 of cat, 10 ignored. And one in test.
+MASKS: dict[str, Any] = {
+    "counts": {"train": 2, "eval": 0, "test": 1},
+    "pixels": {
+        "train": [[150, 170, 200], [20, 80, 100], [30, 170, 200]],
+        "test": [[0, 0, 0], [0, 0, 0], [100, 0, 100]],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("count_ignored", "frequencies", "median"),
+    [
+        # Of the pixels that are known: 80 + 90, and 80.
+        (False, (150 / 170, 20 / 80), (150 / 170 + 20 / 80) / 2),
+        # Of all pixels, the ignored ones a class like any other: 0.75, 0.2 and 30 / 200.
+        (True, (0.75, 0.2), 0.2),
+    ],
+)
+def test_weights_of_masks_are_of_the_pixels(
+    count_ignored: bool, frequencies: tuple[float, float], median: float
+) -> None:
+    expected = {"cat": median / frequencies[0], "dog": median / frequencies[1]}
+    assert weights(manifest(**MASKS), count_ignored=count_ignored) == pytest.approx(expected)
+
+
+def test_the_share_of_the_unknown_is_told() -> None:
+    assert unknown(FINE) == {"images": 0, "labels": 0}
+    missing = {"cat": {"train": 3, "eval": 1, "test": 0}, "dog": {"train": 2, "eval": 0, "test": 0}}
+    data = manifest(unknown=missing, unlabelled={"train": 1, "eval": 1, "test": 0})
+    # Of 40 images 2, and of their 80 labels 6.
+    assert unknown(data) == {"images": 0.05, "labels": 0.075}
+    masks = unknown(manifest(**MASKS, unlabelled={"train": 0, "eval": 0, "test": 1}))
+    assert masks == pytest.approx({"images": 1 / 3, "pixels": 130 / 300})
+    assert unknown(manifest(counts=dict.fromkeys(("train", "eval", "test"), 0)))["images"] == 0

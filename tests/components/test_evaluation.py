@@ -12,6 +12,7 @@ import tensorflow_model_analysis as tfma
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from components import evaluation, features, metrics, progress, serving
+from components.metrics import single
 
 LABELS = ["cat", "dog", "eel"]
 RUNNER = PipelineOptions(["--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"])
@@ -55,7 +56,8 @@ def analyse(folder: Path, rows: list[tuple], *, has_baseline: bool, labels: list
     with tf.io.TFRecordWriter(str(folder / "data")) as writer:
         for row in rows:
             writer.write(example(*row))
-    config = evaluation.eval_config(labels, [["label"], ["format"], ["format", "label"]], has_baseline=has_baseline)
+    slices = [["label"], ["format"], ["format", "label"]]
+    config = evaluation.eval_config("single_label", labels, slices, has_baseline=has_baseline)
     models = []
     for name in names:
         echo = _Echo(backwards=name == evaluation.BASELINE)
@@ -73,9 +75,9 @@ def analyse(folder: Path, rows: list[tuple], *, has_baseline: bool, labels: list
 
 
 def direct(rows: list[tuple], *, backwards: bool = False) -> dict[str, float]:
-    accumulator = metrics.Accumulator(len(LABELS))
+    accumulator = single.SingleLabel(len(LABELS))
     step = -1 if backwards else 1
-    accumulator.add([metrics.row(LABELS.index(t), np.array(p[::step], np.float32)) for t, _, p in rows])
+    accumulator.add([single.row(LABELS.index(t), np.array(p[::step], np.float32)) for t, _, p in rows])
     return accumulator.result(LABELS)
 
 
@@ -90,7 +92,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def assert_same(numbers: dict, expected: dict) -> None:
-    assert set(numbers) == set(metrics.names(LABELS))
+    assert set(numbers) == set(metrics.names("single_label", LABELS))
     for name, value in expected.items():
         np.testing.assert_allclose(numbers[name], value, rtol=1e-9, err_msg=name)
 
@@ -140,7 +142,7 @@ def test_tfma_s_own_loader_reads_the_same(compared: str) -> None:
     expected = direct(ROWS, backwards=True)
     assert numbers["accuracy"]["doubleValue"] == pytest.approx(expected["accuracy"])
     assert numbers["recall/dog"]["doubleValue"] == pytest.approx(1 / 2)  # row 3 is symmetric, row 4 becomes eel 0.6
-    assert set(metrics.names(LABELS)) <= set(numbers)
+    assert set(metrics.names("single_label", LABELS)) <= set(numbers)
     assert (("label", "cat"),) in [tuple(name) for name in loaded.get_slice_names()]
 
 
@@ -158,7 +160,7 @@ def test_a_prediction_that_is_no_number_voids_the_metrics(tmp_path: Path) -> Non
 
 
 def test_a_model_of_other_labels_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="gives 3 probabilities for 2 labels"):
+    with pytest.raises(Exception, match="gives 3 numbers as probabilities, expected 2 for 2 labels"):
         analyse(tmp_path, ROWS, has_baseline=False, labels=["cat", "dog"])
 
 

@@ -94,7 +94,9 @@ def test_stages_that_share_code_and_stages_that_do_not() -> None:
     assert "components.images" in ingest & model
     assert "components.model" in model - ingest
     assert "components.layouts.folders" in ingest - model
-    assert "components.labels.weights" in fingerprint._closure("components.preprocessing")
+    for kind in ("single", "multi", "mask", "weights"):
+        assert f"components.labels.{kind}" in fingerprint._closure("components.preprocessing")
+    assert "components.labels.losses" in model - ingest
 
 
 def test_no_module_imports_in_a_way_that_the_fingerprint_cannot_follow() -> None:

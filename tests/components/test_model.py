@@ -1,15 +1,13 @@
-"""The network's shapes and errors, and the loss, its weights and its gradient against float64 NumPy."""
+"""The network's shapes, forms and errors."""
 
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from components import model
 from components.errors import ConfigError
-from components.labels import single
 
 
 def parts(backbone: str = "small", size: tuple[int, int] = (12, 8), classes: int = 3, **changed: object) -> model.Parts:
@@ -150,57 +148,6 @@ def test_an_unknown_name_is_a_configuration_error_that_lists_the_known(name: str
 def test_a_size_that_a_network_cannot_take_is_a_configuration_error() -> None:
     with pytest.raises(ConfigError, match=r"training\.backbone: ResNet50 with weights None cannot be built"):
         parts("ResNet50", (8, 8))
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-
-
-LOGITS = np.random.default_rng(0).normal(scale=3, size=(6, 4)).astype(np.float32)
-ONE_HOT = np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 0, 1]]
-WEIGHTS = np.array([1, 0.5, 2, 0, 3, 0.25], np.float32)
-
-
-@pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["unweighted", "weighted"])
-def test_the_loss_is_the_mean_of_weighted_cross_entropies(weight: np.ndarray | None) -> None:
-    w = 1 if weight is None else weight.astype(np.float64)
-    expected = -(w * (ONE_HOT * log_softmax(LOGITS)).sum(axis=1)).sum() / 6
-    assert float(single.loss()(ONE_HOT, LOGITS, sample_weight=weight)) == pytest.approx(expected, rel=1e-6)
-
-
-def test_the_gradient_of_the_loss() -> None:
-    logits = tf.Variable(LOGITS)
-    with tf.GradientTape() as tape:
-        loss = single.loss()(tf.constant(ONE_HOT), logits, sample_weight=tf.constant(WEIGHTS))
-    # d/dz of w · (log Σ e^z - z_true) / n = (softmax - one-hot) · w / n
-    expected = (np.exp(log_softmax(LOGITS)) - ONE_HOT) * WEIGHTS[:, None] / 6
-    np.testing.assert_allclose(tape.gradient(loss, logits), expected, atol=1e-7)
-
-
-@pytest.mark.parametrize("huge", [1e4, -1e4, 3e37])
-def test_huge_logits_give_finite_numbers(huge: float) -> None:
-    logits = tf.Variable([[huge, 0.0, -huge], [0.0, huge, 0.0]])
-    with tf.GradientTape() as tape:
-        loss = single.loss()(tf.constant([[0.0, 0, 1], [0, 1, 0]]), logits)
-    probabilities = single.probabilities(logits)
-    assert np.isfinite(loss)
-    assert np.isfinite(tape.gradient(loss, logits)).all()
-    assert np.isfinite(probabilities).all()
-    np.testing.assert_allclose(np.sum(probabilities, axis=1), 1, rtol=1e-6)
-
-
-def test_probabilities_are_the_softmax_in_float32() -> None:
-    found = single.probabilities(keras.ops.cast(LOGITS, "bfloat16"))
-    assert found.dtype == "float32"
-    np.testing.assert_allclose(single.probabilities(LOGITS), np.exp(log_softmax(LOGITS)), rtol=1e-5)
-
-
-def test_labels_become_one_hot_rows_in_the_given_order() -> None:
-    found = single.encode(tf.constant([["owl"], ["cat"], ["bat"]]), ["owl", "dog", "cat"])
-    assert found.numpy().tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
-    in_graph = tf.data.Dataset.from_tensors(["dog"]).map(lambda x: single.encode(x, ["owl", "dog", "cat"]))
-    assert next(iter(in_graph)).numpy().tolist() == [[0, 1, 0]]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import dataclasses
 import hashlib
+import io
 import itertools
-import json
 import os
 import random
 import sys
@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from components import features, images, shards, splits
 from components.errors import ImagegateError
-from components.layouts import SPLITS, Dataset, Record, folders
+from components.layouts import SPLITS, Dataset, Record, folders, masks
+from components.mask_rules import Rule, rule
 
 Png = Callable[..., bytes]
 WriteFiles = Callable[..., Path]
@@ -30,10 +33,14 @@ MAX_PIXELS = 10_000
 
 
 def ingest(
-    dataset: Dataset, folder: Path, threads: int = 1, order: random.Random | None = None, count: int | None = None
+    dataset: Dataset,
+    folder: Path,
+    threads: int = 1,
+    order: random.Random | None = None,
+    rule: Rule | None = None,
 ) -> dict[str, Any]:
     """What the stage ImageExampleGen does, with a loop in the place of Beam."""
-    job = dataclasses.replace(shards.job(dataset, MAX_PIXELS), threads=threads)
+    job = dataclasses.replace(shards.job(dataset, MAX_PIXELS, rule), threads=threads)
     records = list(dataset.records)
     plan = list(enumerate(shards.plan(records)))
     if order:
@@ -79,7 +86,9 @@ def test_an_image_becomes_an_example(tmp_path: Path, write_files: WriteFiles, pn
             features.FORMAT: [b"png"],
             features.WIDTH: [6],
             features.HEIGHT: [4],
+            features.WEIGHT: [1.0],
             features.LABEL: [path.split("/")[0].encode()],
+            features.UNKNOWN: [],
         }
 
 
@@ -188,16 +197,178 @@ def test_the_rare_image_that_is_broken_is_replaced(tmp_path: Path, write_files: 
     assert manifest["label_counts"]["cat"]["test"] == 1
 
 
-def test_the_content_digest_knows_images_splits_and_labels_only(tmp_path: Path, png: Png) -> None:
-    def digest(*seen: tuple[bytes, str, str, str]) -> str:
-        rows = [(splits.digest(data), split, path, (label,)) for data, split, path, label in seen]
-        dataset = Dataset("", ("cat", "dog"), (), SHARES)
-        return str(shards.merge(dataset, [shards.Report(seen=[row]) for row in rows])["content"])
+def seen(data: bytes, split: str, path: str, labels: Sequence[str] = (), **others: Any) -> shards.Seen:
+    told = {"unknown": (), "weight": 1.0, "slices": (), "mask": ""} | others
+    return shards.Seen(splits.digest(data), split, path, tuple(labels), **told)
 
-    one, two = (png(1), "train", "1.png", "cat"), (png(2), "train", "2.png", "dog")
-    assert digest(one, two) == digest(two, one) == digest((png(1), "train", "other.png", "cat"), two)
-    changed = [(png(3), "train", "1.png", "cat"), (png(1), "test", "1.png", "cat"), (png(1), "train", "1.png", "dog")]
-    assert len({digest(one, two), digest(one), *(digest(c, two) for c in changed)}) == 5
+
+def merged(*rows: shards.Seen) -> dict[str, Any]:
+    """The manifest of images that lie in a shard each."""
+    dataset = Dataset("", ("cat", "dog"), (), SHARES)
+    return shards.merge(dataset, [shards.Report(seen=[row]) for row in rows])
+
+
+def test_the_content_digest_knows_all_that_a_training_can_see_and_nothing_else(png: Png) -> None:
+    def digest(*rows: shards.Seen) -> str:
+        return str(merged(*rows)["content"])
+
+    one, two = seen(png(1), "train", "1.png", ["cat"]), seen(png(2), "train", "2.png", ["dog"])
+    assert digest(one, two) == digest(two, one) == digest(dataclasses.replace(one, path="other.png"), two)
+    changed = [
+        dataclasses.replace(one, **change)
+        for change in (
+            {"sha256": splits.digest(png(3))},
+            {"split": "test"},
+            {"labels": ("dog",)},
+            {"labels": ()},
+            {"unknown": ("dog",)},
+            {"weight": 2.0},
+            {"slices": (("camera", "day"),)},
+            {"mask": "00"},
+        )
+    ]
+    assert len({digest(one, two), digest(one), *(digest(c, two) for c in changed)}) == 10
+
+
+def test_the_unknown_is_counted_by_label_and_split(png: Png) -> None:
+    manifest = merged(
+        seen(png(1), "train", "1.png", ["cat"], unknown=("dog",)),
+        seen(png(2), "train", "2.png", [], unknown=("cat", "dog")),  # nothing is known of it
+        seen(png(3), "train", "3.png"),  # neither cat nor dog: that is knowledge
+        seen(png(4), "eval", "4.png", ["dog"], unknown=("cat",)),
+    )
+    assert manifest["unknown"] == {"cat": {"train": 1, "eval": 1, "test": 0}, "dog": {"train": 2, "eval": 0, "test": 0}}
+    assert manifest["unlabelled"] == {"train": 1, "eval": 0, "test": 0}
+    assert manifest["label_counts"]["cat"] == {"train": 1, "eval": 0, "test": 0}
+    assert manifest["counts"] == {"train": 3, "eval": 1, "test": 0}
+    assert manifest["pixels"] == {}
+
+
+@pytest.mark.parametrize(
+    ("other", "is_conflict"),
+    [
+        ({}, False),
+        ({"labels": ()}, True),
+        ({"unknown": ("dog",)}, True),
+        ({"mask": "01"}, True),
+        ({"weight": 3.0}, False),
+        ({"slices": (("camera", "day"),)}, False),
+    ],
+    ids=lambda x: str(x),
+)
+def test_equal_images_must_have_equal_labels_and_masks(png: Png, other: dict[str, Any], is_conflict: bool) -> None:
+    one = seen(png(1), "train", "1.png", ["cat"], mask="00")
+    manifest = merged(one, dataclasses.replace(one, path="2.png", **other))
+    assert manifest["conflicts"] == [{"paths": ["1.png", "2.png"], "labels": ["cat"]}] * is_conflict
+    assert manifest["leaks"] == []
+
+
+# Masks.
+
+
+def grey(rows: Sequence[Sequence[int]]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.array(rows, np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
+SKY = grey([[0, 0, 0], [0, 0, 0]])
+
+
+def masked(root: Path, write_files: WriteFiles, png: Png, given: Mapping[str, bytes]) -> tuple[Dataset, Rule]:
+    """Images of 3 x 2 pixels in the folders of `given`, which says their masks' files."""
+    files = {f"images/{name}.png": png(i, 3, 2) for i, name in enumerate(given)}
+    write_files(root, files | {f"masks/{name}.png": data for name, data in given.items()})
+    meaning = rule(["sky", "road", "car"], ignore=9)
+    in_splits = {split: f"images/{split}" for split in SPLITS}
+    of_masks = {split: f"masks/{split}" for split in SPLITS}
+    return masks.read(str(root), SHARES, meaning.labels, images=in_splits, masks=of_masks), meaning
+
+
+def test_a_mask_becomes_indices_and_counts(tmp_path: Path, write_files: WriteFiles, png: Png) -> None:
+    given = {"train/1": grey([[0, 0, 2], [2, 2, 9]]), "eval/1": SKY, "test/1": SKY}
+    dataset, meaning = masked(tmp_path / "data", write_files, png, given)
+    ingest(dataset, tmp_path / "out", rule=meaning)
+    [example] = examples(tmp_path / "out", "train")
+    assert example[features.PATH] == [b"images/train/1.png"]
+    [encoded] = example[features.MASK]
+    np.testing.assert_array_equal(Image.open(io.BytesIO(encoded)), [[0, 0, 2], [2, 2, features.IGNORED_ID]])
+    assert (example[features.PIXELS], example[features.IGNORED]) == ([2, 0, 3], [1])
+    assert features.LABEL not in example
+    assert features.UNKNOWN not in example
+
+
+def test_the_manifest_sums_pixels_of_labels_and_of_their_images(
+    tmp_path: Path, write_files: WriteFiles, png: Png
+) -> None:
+    given = {
+        "train/1": grey([[0, 0, 2], [2, 2, 9]]),  # sky 2, car 3, ignored 1
+        "train/2": grey([[0, 0, 0], [0, 1, 1]]),  # sky 4, road 2
+        "train/3": grey([[9, 9, 9], [9, 9, 9]]),  # nothing
+        "eval/1": grey([[1, 1, 1], [1, 1, 1]]),
+        "test/1": grey([[3, 0, 0], [0, 0, 0]]),  # an id without a name
+        "test/2": grey([[0, 0, 0], [0, 0, 2]]),
+    }
+    dataset, meaning = masked(tmp_path / "data", write_files, png, given)
+    manifest = ingest(dataset, tmp_path / "out", rule=meaning)
+    # Of each label, then of the ignored: own pixels, and those of the images it is in, known ones and all.
+    assert manifest["pixels"] == {
+        "train": [[6, 5 + 6, 6 + 6], [2, 6, 6], [3, 5, 6], [7, 5 + 0, 6 + 6]],
+        "eval": [[0, 0, 0], [6, 6, 6], [0, 0, 0], [0, 0, 0]],
+        "test": [[5, 6, 6], [0, 0, 0], [1, 6, 6], [0, 0, 0]],
+    }
+    assert manifest["label_counts"] == {
+        "sky": {"train": 2, "eval": 0, "test": 1},
+        "road": {"train": 1, "eval": 1, "test": 0},
+        "car": {"train": 1, "eval": 0, "test": 1},
+    }
+    assert manifest["unlabelled"] == {"train": 1, "eval": 0, "test": 0}
+    [quarantined] = manifest["quarantined"]
+    assert quarantined["path"] == "images/test/1.png"
+    assert "mask masks/test/1.png: the id 3 at x=0, y=0 means nothing; expected 0 to 2, 9" in quarantined["reason"]
+
+
+def test_equal_images_with_unlike_masks_are_a_conflict(tmp_path: Path, write_files: WriteFiles, png: Png) -> None:
+    given = {"train/1": SKY, "train/2": grey([[0, 0, 0], [0, 0, 1]]), "eval/1": SKY, "test/1": SKY}
+    dataset, meaning = masked(tmp_path / "data", write_files, png, given)
+    write_files(tmp_path / "data", {"images/train/2.png": png(0, 3, 2)})  # the same as train/1
+    manifest = ingest(dataset, tmp_path / "out", rule=meaning)
+    assert manifest["conflicts"] == [{"paths": ["images/train/1.png", "images/train/2.png"], "labels": ["road", "sky"]}]
+
+
+# Groups.
+
+
+def grouped(root: Path, png: Png, groups: Mapping[str, str]) -> Dataset:
+    """An image each, named like its content's number; of all it is a cat."""
+    root.mkdir()
+    records = []
+    for name, group in groups.items():
+        (root / name).write_bytes(png(int(name.split(".")[0])))
+        records.append(Record(name, ("cat",), None, 1, "", group=group))
+    return Dataset(str(root), ("cat",), tuple(records), SHARES)
+
+
+@settings(max_examples=10)
+@given(st.lists(st.sampled_from(["", "a", "b", "ü"]), min_size=1, max_size=25))
+def test_a_group_stays_together(png: Png, groups: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        dataset = grouped(Path(name) / "data", png, {f"{i}.png": group for i, group in enumerate(groups)})
+        ingest(dataset, Path(name) / "out")
+        split_of = {e[features.PATH][0].decode(): s for s in SPLITS for e in examples(Path(name) / "out", s)}
+    assert len(split_of) == len(groups)
+    for group in {*groups} - {""}:
+        assert len({split_of[f"{i}.png"] for i, g in enumerate(groups) if g == group}) == 1
+
+
+def test_a_group_s_name_decides_its_split_as_an_image_s_content_does(tmp_path: Path, png: Png) -> None:
+    dataset = grouped(tmp_path / "data", png, {f"{i}.png": f"patient {i % 30}" for i in range(240)})
+    ingest(dataset, tmp_path / "out")
+    for split in SPLITS:
+        for example in examples(tmp_path / "out", split):
+            number = int(example[features.PATH][0].split(b".")[0]) % 30
+            at = int(hashlib.sha256(f"group\0patient {number}".encode()).hexdigest()[:16], 16) / 2**64
+            assert split == ("train" if at < 0.8 else "eval" if at < 0.9 else "test")
 
 
 def record(path: str, size: int) -> Record:
@@ -283,13 +454,13 @@ def test_a_report_survives_json_whatever_the_names(tmp_path: Path, png: Png) -> 
     name = os.fsdecode(b"\xff\n\x1b.png")
     for path, data in ((name, png(1)), ("2" + name, b"broken")):
         (tmp_path / "data" / "cat" / path).write_bytes(data)
-    dataset = folders.read(str(tmp_path / "data"), {"train": 1.0})
+    dataset = folders.read(str(tmp_path / "data"), SHARES)
     report = shards.write(str(tmp_path), 0, 1, dataset.records, shards.job(dataset, MAX_PIXELS), lambda _: None)
     line = report.to_json()
 
     assert line.isascii()
     assert "\n" not in line
-    assert shards.merge(dataset, [shards.Report(**json.loads(line))]) == shards.merge(dataset, [report])
+    assert shards.merge(dataset, [shards.Report.from_json(line)]) == shards.merge(dataset, [report])
 
 
 @pytest.fixture

@@ -67,7 +67,8 @@ def test_a_sound_data_set_passes_with_a_table_of_its_labels(check: Check, png: P
 
 def test_check_and_run_read_the_same_data(check: Check, png: Png, tmp_path: Path) -> None:
     check(label(png, "cat", 12) | label(png, "dog", 12, 100))
-    dataset = local.read_dataset(config.load(str(tmp_path / "imagegate.yaml")))
+    dataset, rule = local.read_dataset(config.load(str(tmp_path / "imagegate.yaml")))
+    assert rule is None
     assert (len(dataset.records), dataset.labels) == (24, ("cat", "dog"))
 
 
@@ -141,7 +142,7 @@ def test_every_bad_file_is_listed_with_its_reason(check: Check, png: Png, tmp_pa
     assert "quarantined: cat/empty.png: empty file\n" in out
     assert "quarantined: cat/link.png: a link that leads out of data.root; copy the file instead\n" in out
     assert "quarantined: cat/pipe.png: not a regular file\n" in out
-    assert "ignored: LICENSE: in no label's folder\n" in out
+    assert "ignored, they mean nothing here: LICENSE\n" in out
 
 
 def test_what_will_be_re_encoded_is_counted(check: Check, png: Png) -> None:

@@ -26,6 +26,10 @@ MANIFEST = {
         "[red] fox": {"train": 1200, "eval": 1, "test": 1},
         "owl": {"train": 2, "eval": 1, "test": 1},
     },
+    "unknown": dict.fromkeys(["[red] fox", "owl"], {"train": 0, "eval": 1, "test": 0}),
+    "unlabelled": {"train": 0, "eval": 1, "test": 0},
+    "pixels": {},
+    "labels": ["[red] fox", "owl"],
     "quarantined": [{"path": "owl/\x1b[2J.png", "reason": "empty file"}],
     "ignored": ["notes.txt"],
     "changed": {"palette": 1},
@@ -50,8 +54,8 @@ def full(one: summary.Summary) -> summary.Summary:
     """A run that pushed."""
     one._read_manifest(MANIFEST)
     one.label_weights = {"[red] fox": 0.5, "owl": 300.0}
-    numbers = dict.fromkeys(metrics.names(["[red] fox", "owl"]), 0.25) | {"precision/owl": math.nan}
-    one.metrics, one.per_label = summary._split(numbers, ["[red] fox", "owl"])
+    numbers = dict.fromkeys(metrics.names("single_label", ["[red] fox", "owl"]), 0.25) | {"precision/owl": math.nan}
+    one.metrics, one.per_label = summary._split("single_label", numbers, ["[red] fox", "owl"])
     one.gates = [judge(Rule(gate="evaluation", metric="accuracy", minimum=0.2), 0.25).to_json()]
     one._read_pushed_model("", {"pushed": 1, "pushed_version": "17", "pushed_destination": "/models/17"})
     return one
@@ -82,8 +86,8 @@ def test_what_is_no_number_is_null(full: summary.Summary, tmp_path: Path) -> Non
     found = strict(tmp_path / "summary.json")
     assert found["per_label"]["owl"]["precision"] is None
     assert found["per_label"]["owl"]["recall"] == 0.25
-    assert sorted(found["per_label"]["owl"]) == sorted(metrics.PER_LABEL)
-    assert sorted(found["metrics"]) == sorted([*metrics.OVERALL, *metrics.COUNTS])
+    assert sorted(found["per_label"]["owl"]) == sorted(metrics.PER_LABEL["single_label"])
+    assert sorted(found["metrics"]) == sorted([*metrics.OVERALL["single_label"], *metrics.COUNTS])
 
 
 def test_run_ids_sort_by_time_and_differ_within_a_second(settings: config.Config) -> None:
@@ -154,8 +158,11 @@ def test_the_tables_of_a_pushed_run(full: summary.Summary) -> None:
         "[red] fox 1,200 1 1 0.500 0.250 0.250 0.250",
         "owl 2 1 1 300.000 - 0.250 0.250",
     ]
+    # 1 of 16 images, and with it 2 of their 32 labels.
+    assert "6.2% of all images have no label: they take part in nothing" in lines
+    assert "6.2% of all labels of images are unknown: they take part in nothing" in lines
     assert "quarantined: 1 file; see summary.json" in lines
-    assert "ignored: 1 file in no label's folder: notes.txt" in lines
+    assert "ignored: 1 file, meaning nothing here: notes.txt" in lines
     assert "accuracy 0.250" in lines
     assert lines[-1] == "pushed version 17: 1 threshold held -> /models/17"
 

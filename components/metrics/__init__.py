@@ -1,0 +1,56 @@
+"""Every metric by name, from counts: for each task one NumPy accumulator per slice of the evaluation.
+
+An accumulator holds what all the metrics of its task need; `add` takes examples as the task's `row` makes them,
+`merge` other accumulators, `result` gives every number. Label names are part of the keys: "recall/cat".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from components.metrics import mask, multi, single
+from components.metrics.base import CONFUSION, COUNTS, Accumulator, key
+
+__all__ = [
+    "CONFUSED",
+    "CONFUSION",
+    "COUNTS",
+    "OVERALL",
+    "PER_LABEL",
+    "SMALLER_IS_BETTER",
+    "UNIT",
+    "Accumulator",
+    "accumulator",
+    "key",
+    "names",
+]
+
+_KINDS: Mapping[str, type[Accumulator]] = MappingProxyType(
+    {"single_label": single.SingleLabel, "multi_label": multi.MultiLabel, "segmentation": mask.Mask}
+)
+# Names of the metrics by task; besides them each has `COUNTS`.
+OVERALL: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"single_label": single.OVERALL, "multi_label": multi.OVERALL, "segmentation": mask.OVERALL}
+)
+PER_LABEL: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"single_label": single.PER_LABEL, "multi_label": multi.PER_LABEL, "segmentation": mask.PER_LABEL}
+)
+# Tasks that have a confusion matrix, `CONFUSION`: [K, K], rows truth, columns prediction.
+CONFUSED = frozenset({"single_label", "segmentation"})
+# What a label's `support` counts.
+UNIT: Mapping[str, str] = MappingProxyType(
+    {"single_label": "example", "multi_label": "example", "segmentation": "pixel"}
+)
+SMALLER_IS_BETTER = frozenset({"loss", "ece", "hamming_loss"})
+
+
+def names(task: str, labels: Sequence[str]) -> list[str]:
+    """Every key of `Accumulator.result`."""
+    confusion = [CONFUSION] if task in CONFUSED else []
+    return [*OVERALL[task], *COUNTS, *confusion, *(key(m, label) for m in PER_LABEL[task] for label in labels)]
+
+
+def accumulator(task: str, classes: int) -> Accumulator:
+    """An empty one for K = `classes` labels."""
+    return _KINDS[task](classes)

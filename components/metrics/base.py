@@ -1,0 +1,148 @@
+"""What the accumulators of all tasks have in common: rows are added up, and parts merge to the whole."""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.float32]  # [n, width], or one example's [width]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Sums = dict[str, Floats]
+Result = dict[str, float | Floats]
+
+COUNTS = ("example_count", "weighted_count", "unlabelled_count", "invalid_predictions")
+CONFUSION = "confusion_matrix"
+
+
+def key(metric: str, label: str) -> str:
+    """Name of a per-label metric: "recall/cat"."""
+    return f"{metric}/{label}"
+
+
+class Accumulator(abc.ABC):
+    """Adds up examples, each a float32 row [width] whose first number is the example's weight.
+
+    Attributes:
+        kept_rows: up to so many rows are kept as they came, for `exact`; of more there are only sums.
+        width: numbers in a row.
+    """
+
+    kept_rows = 0
+    width: int
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self._rows: list[Rows] = []
+        self._waiting = 0
+        self._sums: Sums | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        # Between workers kept rows travel as one array: thousands of small ones take far longer to pickle.
+        return vars(self) | {"_rows": [self._kept()]}
+
+    @abc.abstractmethod
+    def labelled(self, rows: Rows) -> Bools:
+        """[n]: whether anything is known of the example; the others take part in nothing but their count."""
+
+    @abc.abstractmethod
+    def sums(self, rows: Rows) -> Sums:
+        """Sums over labelled, finite rows [n, width]; those of two parts add up to those of the whole.
+
+        `CONFUSION`, where it is among them: float64 [K, K], rows truth, columns prediction.
+        """
+
+    @abc.abstractmethod
+    def metrics(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
+        """(overall metrics, metrics per label [K]) from `sums`; NaN where one is undefined."""
+
+    def exact(self, rows: Rows) -> Sums:
+        """What the rows [n, width] tell better than their sums do."""
+        return {}
+
+    def add(self, rows: Rows | Sequence[Rows]) -> None:
+        """Adds examples: [n, width], or n rows."""
+        if len(rows):
+            self._take(rows if isinstance(rows, np.ndarray) else np.stack(rows))
+
+    def merge(self, others: Iterable[Accumulator]) -> None:
+        """Adds what other accumulators of the same task counted, and leaves them as they are."""
+        for other in others:
+            for rows in other._rows:
+                self._take(rows)
+            if other._sums is not None:
+                self._flush()
+                self._sums = _added(self._sums, other._sums)
+
+    def result(self, labels: Sequence[str]) -> Result:
+        """Every metric by its key; NaN where it is undefined (no example, no positive, an invalid prediction).
+
+        One invalid prediction makes every metric NaN: a model that answers NaN is not judged by its other answers.
+
+        Args:
+            labels: K names, in the order of the model's outputs.
+        """
+        sums = self._whole()
+        overall, per_label = self.metrics(sums)
+        result: Result = dict(overall)
+        for metric, values in per_label.items():
+            result |= {key(metric, label): float(v) for label, v in zip(labels, values, strict=True)}
+        counts = dict(zip(COUNTS, map(float, sums["counts"]), strict=True))
+        if counts["invalid_predictions"]:
+            result = dict.fromkeys(result, math.nan)
+        return result | counts | ({CONFUSION: sums[CONFUSION]} if CONFUSION in sums else {})
+
+    def _take(self, rows: Rows) -> None:
+        self._rows.append(rows)
+        self._waiting += len(rows)
+        if self._waiting > self.kept_rows:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._sums = _added(self._sums, self._add_up(self._kept()))
+        self._rows, self._waiting = [], 0
+
+    def _kept(self) -> Rows:
+        return np.concatenate([np.zeros((0, self.width), np.float32), *self._rows])
+
+    def _whole(self) -> Sums:
+        if self._sums is not None:
+            self._flush()
+            return self._sums
+        rows = self._kept()
+        return self._add_up(rows) | self.exact(rows[self.labelled(rows) & _finite(rows)])
+
+    def _add_up(self, rows: Rows) -> Sums:
+        labelled, finite = self.labelled(rows), _finite(rows)
+        used = rows[labelled & finite]
+        weight = used[:, 0].sum(dtype=np.float64)
+        counts = np.array([len(used), weight, (~labelled).sum(), (labelled & ~finite).sum()], np.float64)
+        return {"counts": counts} | self.sums(used)
+
+
+def _added(a: Sums | None, b: Sums) -> Sums:
+    return b if a is None else {name: value + b[name] for name, value in a.items()}
+
+
+def _finite(rows: Rows) -> Bools:
+    return np.asarray(np.isfinite(rows).all(axis=1))
+
+
+def ratio(a: Floats, b: Floats) -> Floats:
+    """a / b, NaN where b is 0."""
+    return np.divide(a, b, out=np.full(np.shape(a), math.nan), where=b != 0)
+
+
+def fraction(a: float | Floats, b: float | Floats) -> float:
+    """a / b of two numbers, NaN where b is 0."""
+    return float(a / b) if b else math.nan
+
+
+def mean(values: Floats) -> float:
+    """Mean of those values that are defined; NaN of none."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else math.nan

@@ -1,0 +1,106 @@
+"""multi_label: any number of labels per example, each of which applies, does not, or nobody said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from components.metrics.base import Bools, Floats, Rows, Sums, fraction, mean
+from components.metrics.scored import PER_LABEL, TINY, Entries, ScoredAccumulator
+
+__all__ = ["OVERALL", "PER_LABEL", "MultiLabel", "row"]
+
+OVERALL = (
+    "binary_accuracy",
+    "exact_match",
+    "hamming_loss",
+    "cosine_similarity",
+    "micro_f1",
+    "macro_f1",
+    "mean_average_precision",
+    "loss",
+    "ece",
+)
+
+
+def row(target: ArrayLike, probabilities: Rows, weight: float = 1.0) -> Rows:
+    """One example: float32 [1 + 2K] = weight, target [K] (1 applies, 0 does not, -1 nobody said), probabilities [K]."""
+    return np.concatenate([[weight], np.asarray(target), probabilities], dtype=np.float32)
+
+
+class MultiLabel(ScoredAccumulator):
+    """Counts of rows as `row` makes them.
+
+    Args:
+        classes: K.
+        thresholds: [K]; a label is decided on at this probability or above. 0.5 is logit 0.
+    """
+
+    def __init__(self, classes: int, thresholds: Sequence[float] | float = 0.5) -> None:
+        super().__init__(classes)
+        self.width = 1 + 2 * classes
+        self.thresholds = np.broadcast_to(np.asarray(thresholds, np.float32), (classes,))
+
+    def labelled(self, rows: Rows) -> Bools:
+        """Those with an entry that is known."""
+        return np.asarray((self._target(rows) >= 0).any(axis=1))
+
+    def entries(self, rows: Rows) -> Entries:
+        """Each label by itself, decided by its threshold; unknown entries weigh nothing."""
+        target, p = self._target(rows), rows[:, 1 + self.classes :]
+        weight = rows[:, :1].astype(np.float64) * (target >= 0)
+        return Entries(target > 0, p >= self.thresholds, p, weight)
+
+    def sums(self, rows: Rows) -> Sums:
+        """Besides those per label: `examples` [3] = weight of exact matches, of cosines, of examples with a cosine."""
+        e = self.entries(rows)
+        weight, known = rows[:, 0].astype(np.float64), self._target(rows) >= 0
+        right = ((e.decided == e.positive) | ~known).all(axis=1)
+        some = e.positive.any(axis=1)
+        cosine = _cosine(e.positive, e.score * known)
+        p = e.score.astype(np.float64)
+        of_truth = np.maximum(np.where(e.positive, p, 1 - p), TINY)
+        return super().sums(rows) | {
+            "loss": np.array([-(e.weight * np.log(of_truth)).sum()]),
+            "examples": np.stack([weight * right, weight * cosine, weight * some]).sum(axis=1),
+        }
+
+    def metrics(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
+        """Each of `OVERALL` and of `PER_LABEL`, from known entries (a label of an example) only, weighted.
+
+        binary_accuracy: share of entries decided rightly; hamming_loss: of those decided wrongly; exact_match: share
+        of examples all of whose known entries are decided rightly; cosine_similarity: mean over examples of
+        t·p / (|t| |p|), t and p the target and the probabilities of the example's known entries, over those examples
+        where any label applies (without one t has no direction; Keras counts 0 there); micro_f1: of all entries
+        together; macro_f1: mean F1 of the labels that apply or are decided on somewhere; mean_average_precision: mean
+        over the labels that apply somewhere; loss: mean binary cross-entropy per entry, probabilities at least 1e-7;
+        ece: mean of the labels' (classwise ECE, Kull et al. 2019).
+        """
+        per_label = self.per_label(sums)
+        tp, fp, fn, tn = sums["decisions"].sum(axis=1)
+        entries = tp + fp + fn + tn
+        exact, cosine, with_cosine = sums["examples"]
+        overall = {
+            "binary_accuracy": fraction(tp + tn, entries),
+            "exact_match": fraction(exact, sums["counts"][1]),
+            "hamming_loss": fraction(fp + fn, entries),
+            "cosine_similarity": fraction(cosine, with_cosine),
+            "micro_f1": fraction(2 * tp, 2 * tp + fp + fn),
+            "macro_f1": mean(per_label["f1"]),
+            "mean_average_precision": mean(per_label["average_precision"]),
+            "loss": fraction(sums["loss"][0], entries),
+            "ece": mean(per_label["ece"]),
+        }
+        return overall, per_label
+
+    def _target(self, rows: Rows) -> Rows:
+        return rows[:, 1 : 1 + self.classes]
+
+
+def _cosine(positive: Bools, score: Rows) -> Floats:
+    """[n] from [n, K]: cosine of the angle between the two vectors, 0 where one of them is 0."""
+    p = score.astype(np.float64)
+    norm = np.sqrt(positive.sum(axis=1) * (p * p).sum(axis=1))
+    return np.divide((positive * p).sum(axis=1), norm, out=np.zeros(len(p)), where=norm > 0)
