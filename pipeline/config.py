@@ -74,7 +74,9 @@ class Data(_Section):
         description="`folders`: one folder per label; `manifest`: a table with one row per image; `masks`: images and "
         "masks, paired by file name; `coco`: annotations in COCO's JSON. See [layouts](layouts.md)",
     )
-    manifest: str | None = Field(None, description="manifest: a `.csv` or `.jsonl` file with one row per image")
+    manifest: str | dict[str, str] | None = Field(
+        None, description="manifest: a `.csv` or `.jsonl` file with one row per image, or one per split"
+    )
     images: str | dict[str, str] | None = Field(
         None, description="folder that file names are relative to; masks and coco also take one per split"
     )

@@ -35,6 +35,7 @@ def page() -> str:
     parts = [_HEAD, _section("Top level", config.Config)]
     sections = ("data", "labels", "balance", "training", "evaluation", "push")
     parts += [_section(f"`{name}`", _model(config.Config.model_fields[name])) for name in sections]
+    parts.insert(3, _section("`data.columns`", _model(config.Data.model_fields["columns"])))
     parts.append(_section("An entry of `evaluation.thresholds`", config.Threshold))
     parts.append(_metrics())
     return "\n".join(parts)
@@ -52,7 +53,7 @@ def _section(title: str, model: type[BaseModel]) -> str:
 
 
 def _metrics() -> str:
-    slices = ", ".join(f"`{name}`" for name in features.SLICES)
+    slices = ", ".join(f"`{name}`" for name in features.SLICES) + ", and those of `data.columns.slices`"
 
     def named(listed: Sequence[str]) -> str:
         return ", ".join(f"`{m}`" for m in listed)
