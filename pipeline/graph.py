@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _IN_PROCESS = "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
 # Or else TFX packs itself into an archive for workers elsewhere, once per stage.
 _NO_PACKING = "--sdk_container_image=none"
+# Beam's type checks while it builds a stage's graph cost more than the stage's own work on a few thousand labels.
+_NO_TYPE_CHECK = "--no_pipeline_type_check"
 
 
 def limits(config: Config) -> Limits:
@@ -156,7 +158,7 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
             pusher,
         ],
         enable_cache=cache,
-        beam_pipeline_args=[*(config.beam or [_IN_PROCESS]), _NO_PACKING],
+        beam_pipeline_args=[*(config.beam or [_IN_PROCESS, _NO_TYPE_CHECK]), _NO_PACKING],
     )
 
 
