@@ -166,6 +166,12 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
+def warnings(weights: Mapping[str, float]) -> list[str]:
+    """A sentence on the labels that nothing can be learnt of, if there are any."""
+    absent = [repr(label) for label, weight in weights.items() if weight == 0]
+    return [f"without any example in train, weight 0, not learnt: {some(absent)}"] if absent else []
+
+
 def some(items: Iterable[str]) -> str:
     """The first few of a list of names, made safe for a terminal, and how many more there are."""
     listed = list(map(shown, items))

@@ -79,6 +79,7 @@ class Summary:
             found = json.load(f)
         self._read_manifest(found["manifest"])
         self.label_weights = found["weights"]
+        self.notes += [f"warning: labels {text}" for text in balance.warnings(self.label_weights)]
         self.gates += found["verdicts"]
 
     def _read_manifest(self, manifest: dict[str, Any]) -> None:

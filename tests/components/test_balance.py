@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.balance import Limits, check, empty_splits, unknown, weights
+from components.balance import Limits, check, empty_splits, unknown, warnings, weights
 from components.gates import failed
 
 OFF = {
@@ -210,3 +210,8 @@ def test_the_share_of_the_unknown_is_told() -> None:
     masks = unknown(manifest(**MASKS, unlabelled={"train": 0, "eval": 0, "test": 1}))
     assert masks == pytest.approx({"images": 1 / 3, "pixels": 130 / 300})
     assert unknown(manifest(counts=dict.fromkeys(("train", "eval", "test"), 0)))["images"] == 0
+
+
+def test_labels_without_examples_are_warned_of() -> None:
+    assert warnings({"cat": 1.0, "dog": 0.0}) == ["without any example in train, weight 0, not learnt: 'dog'"]
+    assert warnings({"cat": 1.0}) == []
