@@ -146,7 +146,10 @@ def test_the_graph_gives_what_the_trainer_expects(request: pytest.FixtureRequest
 def test_weights_of_masks_are_of_pixels(tmp_path, count_ignored: bool, expected: list[float]) -> None:
     rows = [{features.PIXELS: np.array(own), features.IGNORED: ignored} for own, ignored in PIXELS]
     transform = learn(tmp_path, "segmentation", rows, count_ignored=count_ignored)
-    inputs = {features.PIXELS: tf.constant([PIXELS[0][0]] * 2, tf.int64), features.IGNORED: tf.constant([7, 8], tf.int64)}
+    inputs = {
+        features.PIXELS: tf.constant([PIXELS[0][0]] * 2, tf.int64),
+        features.IGNORED: tf.constant([7, 8], tf.int64),
+    }
     for name, value in COMMON.items():
         inputs[name] = tf.constant([value] * 2, tf.int64 if isinstance(value, int) else None)
     found = transform.transform_features_layer()(inputs)

@@ -333,9 +333,7 @@ def test_equal_images_with_unlike_masks_are_a_conflict(tmp_path: Path, write_fil
     dataset, meaning = masked(tmp_path / "data", write_files, png, given)
     write_files(tmp_path / "data", {"images/train/2.png": png(0, 3, 2)})  # the same as train/1
     manifest = ingest(dataset, tmp_path / "out", rule=meaning)
-    assert manifest["conflicts"] == [
-        {"paths": ["images/train/1.png", "images/train/2.png"], "labels": ["road", "sky"]}
-    ]
+    assert manifest["conflicts"] == [{"paths": ["images/train/1.png", "images/train/2.png"], "labels": ["road", "sky"]}]
 
 
 # Groups.
