@@ -27,8 +27,8 @@ def pairs(images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tens
         seed: int [2]; the same seed gives the same changes, whatever runs beside it.
 
     Returns:
-        (images, masks), as they came. Outside of the picture images are black and masks `features.IGNORED_ID`; ids are
-        taken from the nearest pixel and never mixed.
+        (images, masks), as they came. Outside of the picture images are black, before their contrast changes, and masks
+        `features.IGNORED_ID`; ids are taken from the nearest pixel and never mixed.
     """
     import tensorflow as tf
 

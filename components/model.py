@@ -103,12 +103,13 @@ def _maps(network: keras.Model, x: keras.KerasTensor, backbone: str, *, frozen: 
     size = tuple(x.shape[1:3])
     try:
         used = pyramid.build(network, size) if every else network
-        return _Inference(used)(x) if frozen else used(x)
+        maps = _Inference(used)(x) if frozen else used(x)
     except ValueError as error:
         raise ConfigError(
             f"training.image_size: {backbone} cannot take images of {list(size)}; its input is "
             f"{network.input_shape}, and its layers may need more pixels"
         ) from error
+    return [maps] if every and not isinstance(maps, list) else maps  # Keras unpacks a list of one
 
 
 def _small(images: keras.KerasTensor) -> keras.Model:

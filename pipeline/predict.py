@@ -31,7 +31,7 @@ def predict(model: str, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
     served = _find(model)
     push.verify(served)
     task = served.manifest.get("task")
-    if task not in _ANSWERS:
+    if not isinstance(task, str) or task not in _ANSWERS:
         raise ImagegateError(f"{served.path}: the model's task is {task!r}; expected one of {', '.join(_ANSWERS)}")
     import tensorflow as tf
 

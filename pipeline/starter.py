@@ -103,7 +103,8 @@ def _text(kind: _Kind, name: str, *, demo: bool) -> str:
 def _aligned(line: str) -> str:
     """Comments behind something stand below one another, long lines' further right."""
     code, mark, comment = line.partition("  # ")
-    return f"{code:<{31 if len(code) < 32 else 55}} # {comment}" if mark and code else line
+    width = 31 if len(code) < 32 else 56
+    return f"{code:<{width}} # {comment}" if mark and code.strip() else line
 
 
 def _name(folder: str) -> str:

@@ -214,3 +214,11 @@ def test_the_other_tasks_pool(task: str) -> None:
     built = parts(task=task)
     assert built.model(np.zeros((2, 33, 47, 3), np.uint8)).shape == (2, 5)
     assert built.extractor.output_shape == (None, 128)
+
+
+def test_a_backbone_that_never_halves_its_maps_has_a_single_one(tmp_path: Path) -> None:
+    pixels = keras.Input((None, None, 3))
+    keras.Model(pixels, keras.layers.Conv2D(4, 3, padding="same")(pixels)).save(tmp_path / "flat.keras")
+    built = parts(str(tmp_path / "flat.keras"), (8, 10))
+    assert [m.shape for m in built.extractor.outputs] == [(None, 8, 10, 4)]
+    assert built.model.output_shape == (None, 8, 10, 5)

@@ -5,64 +5,25 @@ import math
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
-import apache_beam as beam
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_transform as tft
-import tensorflow_transform.beam as tft_beam
 from PIL import Image
-from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+from prepared import Prepared, prepare
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components import features, preprocessing, progress, schema, shards, training
+from components import features, model, progress, training
 from components.errors import ImagegateError
-from components.labels import weights
-from components.layouts import folders
+from components.labels.mask import decode_mask
+from components.layouts import Dataset, Record, folders
+from components.mask_rules import rule
 
 ROOT = Path(__file__).parents[2]
-RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
 LABELS = ["dark", "light"]
 COUNTS = {"train": (12, 6), "eval": (4, 4), "test": (2, 2)}  # images of dark, of light
-SETTINGS = {
-    "backbone": "small",
-    "weights": None,
-    "image_size": [8, 8],
-    "freeze_epochs": 0,
-    "epochs": 3,
-    "batch_size": 5,
-    "learning_rate": 1e-3,
-    "label_weights": "median_frequency",
-    "augment": False,
-    "mixed_precision": "auto",
-    "seed": 1,
-    "code_fingerprint": "",
-}
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The folders that the stages before the Trainer leave."""
-
-    examples: Path
-    schema: Path
-    transform: Path
-
-    def arguments(self, folder: Path, **changed: object) -> FnArgs:
-        config = SETTINGS | {"checkpoints": str(folder / "checkpoints")} | changed
-        (folder / "run").mkdir(parents=True, exist_ok=True)
-        return FnArgs(
-            train_files=[str(self.examples / "Split-train" / "*")],
-            transform_output=str(self.transform),
-            schema_path=str(self.schema / schema.FILE),
-            model_run_dir=str(folder / "run"),
-            serving_model_dir=str(folder / "serving"),
-            custom_config=config,
-        )
 
 
 def write_images(root: Path) -> None:
@@ -78,30 +39,9 @@ def write_images(root: Path) -> None:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     base = tmp_path_factory.mktemp("prepared")
-    found = Prepared(base / "examples", base / "schema", base / "transform")
     write_images(base / "images")
     dataset = folders.read(str(base / "images"), {"train": 0.8, "eval": 0.1, "test": 0.1})
-    plan, job = shards.plan(dataset.records), shards.job(dataset, 10_000)
-    reports = [shards.write(str(found.examples), i, len(plan), r, job, lambda _: None) for i, r in enumerate(plan)]
-    shards.write_manifest(str(found.examples), shards.merge(dataset, reports))
-    schema.write(str(found.schema), schema.curated("single_label", LABELS))
-    write_transform(found)
-    return found
-
-
-def write_transform(prepared: Prepared) -> None:
-    """What TFX's Transform does with `preprocessing_fn`."""
-    metadata = dataset_metadata.DatasetMetadata(schema.read(str(prepared.schema)))
-    records = tf.data.TFRecordDataset([str(p) for p in prepared.examples.glob("Split-train/*")])
-    spec = schema_utils.schema_as_feature_spec(metadata.schema).feature_spec
-    parsed = [tf.io.parse_single_example(r, spec) for r in records]
-    rows = [{name: value.numpy() for name, value in row.items()} for row in parsed]
-    with beam.Pipeline(RUNNER) as pipeline, tft_beam.Context(temp_dir=str(prepared.transform / "temporary")):
-        told = {"labels": LABELS}
-        analyse = tft_beam.AnalyzeDataset(lambda inputs: preprocessing.preprocessing_fn(inputs, told))
-        transform = (pipeline | beam.Create(rows), metadata) | analyse
-        _ = transform | tft_beam.WriteTransformFn(str(prepared.transform))
-        _ = metadata | tft_beam.WriteMetadata(str(prepared.transform / "metadata"), pipeline)
+    return prepare(base, "single_label", dataset)
 
 
 def history(folder: Path) -> dict[str, list[dict[str, float]]]:
@@ -111,53 +51,18 @@ def history(folder: Path) -> dict[str, list[dict[str, float]]]:
 # What it learns from.
 
 
-def batches(prepared: Prepared, **changed: object) -> training.Batches:
-    settings = training.Settings.from_config(SETTINGS | {"checkpoints": ""} | changed)
-    output = tft.TFTransformOutput(str(prepared.transform))
-    return training.Batches(str(prepared.examples), output, LABELS, settings)
-
-
-def test_an_epoch_has_every_image_once_with_its_label_and_weight(prepared: Prepared) -> None:
-    data = list(batches(prepared).train())
-    assert [len(x) for x, _, _ in data] == [5, 5, 5, 3]  # 18 images
-    pixels, one_hot, weight = (np.concatenate(column) for column in zip(*data, strict=True))
-    assert pixels.dtype == np.uint8
-    assert pixels.shape == (18, 8, 8, 3)
-    light = pixels.mean(axis=(1, 2, 3)) > 125
-    np.testing.assert_array_equal(one_hot, np.stack([~light, light], axis=1))
-    # Frequencies 12/18 and 6/18, median 9/18: weights 9/12 and 9/6.
-    np.testing.assert_allclose(weight, np.where(light, 9 / 6, 9 / 12))
-    np.testing.assert_allclose(weights.class_weights([12, 6]), [9 / 12, 9 / 6])
-    assert len(np.unique(pixels.reshape(18, -1), axis=0)) == 18
-
-
 @pytest.mark.parametrize(
-    ("told", "expected"), [("none", [1, 1]), ({"light": 3.0}, [1, 3]), ({"dark": 0.0, "light": 2.5}, [0, 2.5])]
+    ("told", "expected"),
+    [
+        # 12 and 6 images of 18: frequencies 2/3 and 1/3, median 1/2.
+        ("median_frequency", [3 / 4, 3 / 2]),
+        ("none", [1, 1]),
+        ({"light": 3.0}, [1, 3]),
+        ({"dark": 0.0, "light": 2.5}, [0, 2.5]),
+    ],
 )
 def test_configured_label_weights(prepared: Prepared, told: object, expected: list[float]) -> None:
-    for _, one_hot, weight in batches(prepared, label_weights=told).eval():
-        np.testing.assert_allclose(weight, one_hot.numpy() @ expected)
-
-
-def test_train_is_shuffled_anew_each_epoch_and_the_same_for_the_same_seed(prepared: Prepared) -> None:
-    def epochs(seed: int) -> list[np.ndarray]:
-        train = batches(prepared, seed=seed).train()
-        return [np.concatenate([x for x, _, _ in train]) for _ in range(2)]
-
-    first, again, other = epochs(1), epochs(1), epochs(2)
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first[0], first[1])
-    assert not np.array_equal(first[0], other[0])
-
-
-def test_pooled_features_are_those_of_the_images(prepared: Prepared) -> None:
-    data = batches(prepared)
-    extractor = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
-    _, evaluation = data.pooled(extractor)
-    for (pooled, one_hot, weight), (pixels, *rest) in zip(evaluation, data.eval(), strict=True):
-        np.testing.assert_allclose(pooled, pixels.numpy().mean(axis=(1, 2)), rtol=1e-5)
-        np.testing.assert_array_equal(one_hot, rest[0])
-        np.testing.assert_array_equal(weight, rest[1])
+    assert training._label_weights(told, LABELS, prepared.batches()) == pytest.approx(expected)
 
 
 def test_a_changed_shard_is_not_trained_on(prepared: Prepared, tmp_path: Path) -> None:
@@ -276,18 +181,13 @@ def test_a_learning_rate_far_too_high_ends_in_that_sentence(prepared: Prepared, 
 # The whole of it.
 
 
-def eval_records(prepared: Prepared) -> list[bytes]:
-    paths = [str(p) for p in sorted(prepared.examples.glob("Split-eval/*"))]
-    return [record.numpy() for record in tf.data.TFRecordDataset(paths)]
-
-
 def test_it_learns_and_exports_the_best_epoch(prepared: Prepared, tmp_path: Path) -> None:
     training.run_fn(prepared.arguments(tmp_path, epochs=30, learning_rate=1e-2))
     losses = [epoch["val_loss"] for epoch in history(tmp_path)["all"]]
     assert min(losses) < 0.05
     assert losses.index(min(losses)) == len(losses) - 6 or len(losses) == 30  # five more, then enough
     signature = tf.saved_model.load(str(tmp_path / "serving")).signatures["examples"]
-    records = eval_records(prepared)
+    records = prepared.records("eval")
     answer = signature(examples=tf.constant(records))
     found = [tf.train.Example.FromString(r).features.feature[features.LABEL].bytes_list.value[0] for r in records]
     truth = [LABELS.index(name.decode()) for name in found]
@@ -346,6 +246,157 @@ def test_with_no_epochs_of_everything_the_backbone_stays_as_it_was(
     assert [len(history(tmp_path)[phase]) for phase in ("head", "all")] == [2, 0]
     kernel = keras.saving.load_model(backbone).layers[2].kernel.numpy()
     assert any(np.array_equal(value, kernel) for value in exported(tmp_path).values())
+
+
+# What each task has of its own.
+
+
+def last_loss(folder: Path) -> float:
+    """The best epoch's on the eval split, whose weights are exported."""
+    return min(epoch["val_loss"] for epoch in history(folder)["all"])
+
+
+def test_one_sigmoid_unit_decides_between_two_names(prepared: Prepared, tmp_path: Path) -> None:
+    training.run_fn(prepared.arguments(tmp_path, positive="dark", epochs=30, learning_rate=1e-2, batch_size=8))
+    # A single unit, not two of which one is thrown away.
+    assert [value.shape for name, value in exported(tmp_path).items() if value.shape[-1:] in ((1,), (2,))] == [
+        (1,),
+        (32, 1),
+    ]
+    records = prepared.records("eval")
+    answer = tf.saved_model.load(str(tmp_path / "serving")).signatures["examples"](examples=tf.constant(records))
+    z = answer["logits"].numpy()[:, 0].astype(np.float64)
+    np.testing.assert_array_equal(answer["logits"].numpy()[:, 1], 0)
+    np.testing.assert_allclose(
+        answer["probabilities"], np.stack([1 / (1 + np.exp(-z)), 1 / (1 + np.exp(z))], 1), rtol=1e-5
+    )
+    assert answer["labels"].numpy()[0].tolist() == [b"dark", b"light"]
+    found = [tf.train.Example.FromString(r).features.feature[features.LABEL].bytes_list.value[0] for r in records]
+    is_dark = np.array(found) == b"dark"
+    np.testing.assert_array_equal(z > 0, is_dark)
+    # Binary cross-entropy with the weights 3/4 for dark and 3/2 for light.
+    entropy = np.log1p(np.exp(np.where(is_dark, -z, z)))
+    assert np.average(entropy, weights=np.where(is_dark, 3 / 4, 3 / 2)) == pytest.approx(
+        last_loss(tmp_path), rel=1e-3, abs=1e-6
+    )
+
+
+def test_focal_loss_is_the_configured_one(prepared: Prepared, tmp_path: Path) -> None:
+    training.run_fn(prepared.arguments(tmp_path, loss="focal", label_weights="none", batch_size=8))
+    records = prepared.records("eval")
+    answer = tf.saved_model.load(str(tmp_path / "serving")).signatures["examples"](examples=tf.constant(records))
+    found = [tf.train.Example.FromString(r).features.feature[features.LABEL].bytes_list.value[0] for r in records]
+    p = answer["probabilities"].numpy().astype(np.float64)[range(8), [LABELS.index(name.decode()) for name in found]]
+    assert last_loss(tmp_path) == pytest.approx(np.mean((1 - p) ** 2 * -np.log(p)), rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def multi(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """Red, green and blue: what of them is bright; blue is unknown of every third, and the weights are 1, 2, 3."""
+    base, names = tmp_path_factory.mktemp("multi"), ("red", "green", "blue")
+    random, records = np.random.default_rng(0), []
+    for split, count in (("train", 24), ("eval", 8), ("test", 2)):
+        (base / split).mkdir()
+        for i in range(count):
+            bright = [bool(i & 1), bool(i & 2), bool(i & 4)]
+            Image.fromarray((random.integers(0, 60, (8, 8, 3)) + 150 * np.array(bright)).astype(np.uint8)).save(
+                base / split / f"{i}.png"
+            )
+            unknown = ("blue",) if i % 3 == 0 else ()
+            applies = tuple(n for n, b in zip(names, bright, strict=True) if b and n not in unknown)
+            told = {"unknown": unknown, "weight": 1.0 + i % 3}
+            records.append(Record(f"{split}/{i}.png", applies, split, 1, "", **told))
+    return prepare(base, "multi_label", Dataset(str(base), names, tuple(records), {}))
+
+
+def test_several_labels_are_learnt_from_what_is_known_of_them(multi: Prepared, tmp_path: Path) -> None:
+    told = {"red": 2.0, "blue": 0.5}
+    training.run_fn(multi.arguments(tmp_path, epochs=30, learning_rate=1e-2, batch_size=8, label_weights=told))
+    loaded = tf.saved_model.load(str(tmp_path / "serving"))
+    answer = loaded.signatures["examples"](examples=tf.constant(multi.records("eval")))
+    z = answer["logits"].numpy().astype(np.float64)
+    total = weights = 0.0
+    for logits, record in zip(z, multi.records("eval"), strict=True):
+        feature = tf.train.Example.FromString(record).features.feature
+        for i, name in enumerate([b"red", b"green", b"blue"]):
+            if name in feature[features.UNKNOWN].bytes_list.value:
+                continue
+            applies = name in feature[features.LABEL].bytes_list.value
+            assert (logits[i] > 0) == applies
+            weight = feature[features.WEIGHT].float_list.value[0] * ([2.0, 1.0, 0.5][i] if applies else 1)
+            total += weight * np.log1p(np.exp(-logits[i] if applies else logits[i]))
+            weights += weight
+    # 1, 2 and 3 take turns: of eight images 1+2+3+1+2+3+1+2 = 15, three times; without blue of images 0, 3, 6.
+    # Applies: red of 1, 3, 5, 7 twice, blue of 4, 5, 7 half: + (2+1+3+2) - (2+3+2) / 2.
+    assert weights == 15 * 3 - 3 + 8 - 3.5
+    assert total / weights == pytest.approx(last_loss(tmp_path), rel=1e-3, abs=1e-6)
+    told_of_it = history(tmp_path)["all"][-1]
+    assert {"val_binary_accuracy", "val_cosine_similarity"} <= told_of_it.keys()
+
+
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """A bright half on dark ground, in one of four places; a row between them is ignored."""
+    base, records = tmp_path_factory.mktemp("masks"), []
+    random, meaning = np.random.default_rng(0), rule(["ground", "thing"], ignore=7)
+    for split, count in (("train", 16), ("eval", 4), ("test", 4)):
+        (base / split).mkdir()
+        for i in range(count):
+            ids = np.zeros((8, 8), np.uint8)
+            ids[:3], ids[3] = 1, 7
+            ids = np.rot90(ids, i % 4)
+            pixels = random.integers(0, 60, (8, 8, 3)) + 150 * (ids == 1)[..., np.newaxis]
+            Image.fromarray(pixels.astype(np.uint8)).save(base / split / f"{i}.png")
+            Image.fromarray(np.ascontiguousarray(ids)).save(base / split / f"{i}-mask.png")
+            told = {"mask": f"{split}/{i}-mask.png", "weight": 1.0 + i}
+            records.append(Record(f"{split}/{i}.png", (), split, 1, "", **told))
+    return prepare(base, "segmentation", Dataset(str(base), meaning.labels, tuple(records), {}), meaning)
+
+
+def test_masks_are_learnt_and_the_ignored_takes_no_part(masks: Prepared, tmp_path: Path) -> None:
+    training.run_fn(masks.arguments(tmp_path, epochs=30, learning_rate=1e-2, batch_size=4))
+    loaded = tf.saved_model.load(str(tmp_path / "serving"))
+    records = masks.records("eval")
+    found = loaded.signatures["evaluate"](examples=tf.constant(records))["confusion"].numpy()
+    # Of 8 x 8 pixels 3 x 8 are thing, 8 ignored, 32 ground.
+    assert found.sum(axis=2).tolist() == [[32, 24]] * 4
+    assert np.trace(found.sum(axis=0)) / found.sum() > 0.9
+    parts = model.build("small", weights=None, image_size=(8, 8), classes=2, augment=False, seed=1, task=masks.task)
+    saved = str(tmp_path / "serving" / "variables" / "variables")
+    tf.train.Checkpoint(extractor=parts.extractor, head=parts.head).restore(saved).expect_partial()
+    # Frequencies 32/56 and 24/56, median 28/56; and the images' weights 1 to 4.
+    weights, total, divisor = [28 / 32, 28 / 24], 0.0, 0.0
+    for record, confusion in zip(records, found, strict=True):
+        feature = tf.train.Example.FromString(record).features.feature
+        ids = decode_mask(tf.constant(feature[features.MASK].bytes_list.value[0]), (8, 8)).numpy()
+        pixels = tf.io.decode_png(feature[features.IMAGE].bytes_list.value[0])[tf.newaxis]
+        logits = parts.model(pixels, training=False).numpy()[0].astype(np.float64)
+        said = logits.argmax(axis=-1)[ids == 1]
+        np.testing.assert_array_equal(np.bincount(said, minlength=2), confusion[1])  # or it is another network
+        entropy = np.log(np.exp(logits).sum(axis=-1)) - np.where(ids == 1, logits[..., 1], logits[..., 0])
+        own = feature[features.WEIGHT].float_list.value[0] * np.where(ids == 1, weights[1], weights[0])
+        total += (own * entropy)[ids != features.IGNORED_ID].sum()
+        divisor += own[ids != features.IGNORED_ID].sum()
+    assert divisor == pytest.approx((1 + 2 + 3 + 4) * 56)
+    assert total / divisor == pytest.approx(last_loss(tmp_path), rel=1e-3, abs=1e-6)
+    assert history(tmp_path)["all"][-1]["val_mean_iou"] > 0.8
+
+
+def test_a_decoder_learns_first_while_the_backbone_stays_as_it_was(
+    masks: Prepared, tmp_path: Path, backbone: str
+) -> None:
+    training.run_fn(masks.arguments(tmp_path, backbone=backbone, freeze_epochs=2, epochs=0, augment=True))
+    assert [len(history(tmp_path)[phase]) for phase in ("head", "all")] == [2, 0]
+    kernel = keras.saving.load_model(backbone).layers[2].kernel.numpy()
+    assert any(np.array_equal(value, kernel) for value in exported(tmp_path).values())
+    training.run_fn(masks.arguments(tmp_path / "b", backbone=backbone, freeze_epochs=1, epochs=1, augment=True))
+    assert not any(np.array_equal(value, kernel) for value in exported(tmp_path / "b").values())
+
+
+def test_masks_repeat_themselves_with_the_same_seed(masks: Prepared, tmp_path: Path) -> None:
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        training.run_fn(masks.arguments(tmp_path / name, seed=seed, augment=True, epochs=2))
+    assert history(tmp_path / "a") == history(tmp_path / "b") != history(tmp_path / "c")
 
 
 # After a kill.
@@ -426,9 +477,15 @@ def test_other_settings_do_not_go_on_from_there(prepared: Prepared, tmp_path: Pa
     arguments = prepared.arguments(tmp_path, epochs=2)
     settings = training.Settings.from_config(arguments.custom_config)
     names = {training._job_name(str(prepared.examples), settings)}
-    for changed in ({"seed": 2}, {"image_size": [8, 9]}, {"code_fingerprint": "x"}, {"label_weights": {"dark": 2.0}}):
+    for changed in (
+        {"seed": 2},
+        {"image_size": [8, 9]},
+        {"code_fingerprint": "x"},
+        {"label_weights": {"dark": 2.0}},
+        {"loss": "focal"},
+    ):
         told = training.Settings.from_config(arguments.custom_config | changed)
         names.add(training._job_name(str(prepared.examples), told))
-    assert len(names) == 5
+    assert len(names) == 6
     moved = training.Settings.from_config(arguments.custom_config | {"checkpoints": "elsewhere"})
     assert training._job_name(str(prepared.examples), moved) in names

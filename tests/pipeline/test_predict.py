@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -23,20 +24,55 @@ SIZE = (10, 14)
 
 @pytest.fixture(scope="module")
 def parts() -> model.Parts:
-    return model.build("small", weights=None, image_size=SIZE, classes=3, augment=False, seed=1)
+    return build("single_label")
+
+
+@pytest.fixture(scope="module")
+def multi() -> model.Parts:
+    return build("multi_label")
+
+
+@pytest.fixture(scope="module")
+def masks() -> model.Parts:
+    return build("segmentation")
+
+
+def build(task: str) -> model.Parts:
+    keras.utils.set_random_seed(3)
+    parts = model.build("small", weights=None, image_size=SIZE, classes=3, augment=False, seed=1, task=task)
+    for weight in parts.head.trainable_weights:  # an untrained head would say the same of every pixel
+        if weight.path.endswith("logits/kernel"):
+            weight.assign(weight * 20)
+    return parts
 
 
 @pytest.fixture(scope="module")
 def exported(parts: model.Parts, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = str(tmp_path_factory.mktemp("model"))
-    serving.export(parts, LABELS, SIZE, folder)
+    serving.export(parts, LABELS, SIZE, "single_label", folder)
     return folder
 
 
 @pytest.fixture
 def destination(exported: str, tmp_path: Path) -> str:
-    push.push(exported, str(tmp_path / "served"), {"labels": LABELS})
-    return str(tmp_path / "served")
+    return pushed(exported, tmp_path)
+
+
+def pushed(exported: str, folder: Path, task: str = "single_label") -> str:
+    push.push(exported, str(folder / "served"), {"labels": LABELS, "task": task})
+    return str(folder / "served")
+
+
+@pytest.fixture
+def multi_destination(multi: model.Parts, tmp_path: Path) -> str:
+    serving.export(multi, LABELS, SIZE, "multi_label", str(tmp_path / "exported"))
+    return pushed(str(tmp_path / "exported"), tmp_path, "multi_label")
+
+
+@pytest.fixture
+def mask_destination(masks: model.Parts, tmp_path: Path) -> str:
+    serving.export(masks, LABELS, SIZE, "segmentation", str(tmp_path / "exported"))
+    return pushed(str(tmp_path / "exported"), tmp_path, "segmentation")
 
 
 @pytest.fixture
@@ -52,8 +88,12 @@ def photo(tmp_path: Path):
     return write
 
 
+def logits_by_hand(parts: model.Parts, data: bytes) -> np.ndarray:
+    return np.asarray(parts.model(images.decode(tf.constant(data), SIZE)[tf.newaxis], training=False), np.float64)[0]
+
+
 def by_hand(parts: model.Parts, data: bytes) -> list[float]:
-    logits = np.asarray(parts.model(images.decode(tf.constant(data), SIZE)[tf.newaxis], training=False), np.float64)[0]
+    logits = logits_by_hand(parts, data)
     return (np.exp(logits) / np.exp(logits).sum()).tolist()
 
 
@@ -67,6 +107,67 @@ def test_each_image_gets_its_label_and_every_label_s_probability(destination: st
         assert list(result["probabilities"].values()) == pytest.approx(expected, rel=1e-4)
         assert result["label"] == LABELS[int(np.argmax(expected))]
         assert set(result) == {"image", "label", "probabilities"}
+
+
+def test_of_several_labels_those_apply_whose_probability_is_a_half_or_more(
+    multi_destination: str, photo, multi: model.Parts
+) -> None:
+    paths = [photo(f"{i}.png", i) for i in range(8)]
+    found = list(predict.predict(multi_destination, paths))
+    chosen = []
+    for path, result in zip(paths, found, strict=True):
+        expected = 1 / (1 + np.exp(-logits_by_hand(multi, Path(path).read_bytes())))
+        assert set(result) == {"image", "labels", "probabilities"}
+        assert result["image"] == path
+        assert list(result["probabilities"]) == LABELS
+        assert list(result["probabilities"].values()) == pytest.approx(expected, rel=1e-4)
+        assert result["labels"] == [label for label, p in zip(LABELS, expected, strict=True) if p >= 0.5]
+        chosen.append(len(result["labels"]))
+    assert 0 < sum(chosen) < 3 * len(paths)  # or this test says nothing
+
+
+def test_of_a_mask_the_share_of_each_label_is_told(mask_destination: str, photo, masks: model.Parts) -> None:
+    path = photo("a.png", 3)
+    [result] = predict.predict(mask_destination, [path])
+    answer = logits_by_hand(masks, Path(path).read_bytes()).argmax(axis=-1)
+    assert answer.shape == SIZE
+    # 10 x 14 pixels.
+    expected = {label: np.count_nonzero(answer == i) / 140 for i, label in enumerate(LABELS)}
+    assert result == {"image": path, "shares": pytest.approx(expected)}
+    assert list(result["shares"]) == LABELS
+    assert len([share for share in expected.values() if share]) > 1
+
+
+LINES = {
+    "the three best": (
+        {"label": "b", "probabilities": {"a": 0.1, "b": 0.5, "c": 0.15, "d": 0.25}},
+        "b 0.500, d 0.250, c 0.150",
+    ),
+    "what applies": (
+        {"labels": ["a", "c", "d", "e"], "probabilities": {"a": 0.5, "b": 0.4, "c": 0.99, "d": 0.7, "e": 0.6}},
+        "c 0.990, d 0.700, e 0.600, a 0.500",
+    ),
+    "nothing applies": (
+        {"labels": [], "probabilities": {"a": 0.1, "b": 0.3}},
+        "none of the labels; the likeliest is b 0.300",
+    ),
+    "shares": (
+        {"shares": {"sky": 0.25, "car": 0.0, "road": 0.6994, "sign": 0.0506}},
+        "road 69.9%, sky 25.0%, sign 5.1%",
+    ),
+}
+
+
+@pytest.mark.parametrize(("result", "said"), LINES.values(), ids=LINES)
+def test_a_line_says_what_applies_the_likeliest_or_largest_first(result: dict, said: str) -> None:
+    assert predict.line({"image": "x/1.png", **result}) == f"x/1.png: {said}"
+
+
+@pytest.mark.parametrize("manifest", [{}, {"task": "detection"}, {"task": ["single_label"]}])
+def test_a_model_of_another_task_is_an_answer(exported: str, photo, tmp_path: Path, manifest: dict) -> None:
+    push.push(exported, str(tmp_path / "served"), manifest)
+    with pytest.raises(ImagegateError, match="the model's task is .*; expected one of single_label, multi_label, seg"):
+        next(predict.predict(str(tmp_path / "served"), [photo("a.png")]))
 
 
 def test_a_photo_taken_sideways_means_what_it_means_in_training(destination: str, photo, parts: model.Parts) -> None:
@@ -109,9 +210,9 @@ def test_a_destination_means_its_newest_version_and_a_version_itself(
     destination: str, photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = model.build("small", weights=None, image_size=SIZE, classes=2, augment=False, seed=2)
-    serving.export(other, ["yes", "no"], SIZE, str(tmp_path / "other"))
+    serving.export(other, ["yes", "no"], SIZE, "single_label", str(tmp_path / "other"))
     old = push.current(destination)
-    push.push(str(tmp_path / "other"), destination, {})
+    push.push(str(tmp_path / "other"), destination, {"task": "single_label"})
     path = photo("a.png")
     monkeypatch.chdir(old.path)
     for named in (old.path, old.path + "/", "."):
