@@ -79,9 +79,7 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
             maximum=limits.max_bad_fraction,
             advice="Repair or remove them, or raise data.max_bad_fraction",
         )
-        named = (
-            f"{len(bad)} of {total} files, {some(q['path'] + ' (' + q['reason'] + ')' for q in bad)}" if bad else ""
-        )
+        named = f"{len(bad)} of {total} files, {some(q['path'] + ' (' + q['reason'] + ')' for q in bad)}" if bad else ""
         yield judge(rule, len(bad) / total, detail=named)
     conflicts = manifest["conflicts"]
     rule = Rule(

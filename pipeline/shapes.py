@@ -66,7 +66,9 @@ def _draw(shown: Sequence[str], size: int, random: np.random.Generator) -> tuple
     import numpy as np
     from PIL import Image, ImageDraw
 
-    coarse = Image.fromarray(random.integers(0, 256, (5, 5, 3), np.uint8)).resize((size, size), Image.Resampling.BICUBIC)
+    coarse = Image.fromarray(random.integers(0, 256, (5, 5, 3), np.uint8)).resize(
+        (size, size), Image.Resampling.BICUBIC
+    )
     texture = 0.25 * (np.asarray(coarse) - 128.0) + random.normal(0, 8, (size, size, 3))
     ground = random.integers(*_DARK, 3) + texture
     image = Image.fromarray(np.clip(ground, 0, 255).astype(np.uint8))
