@@ -242,10 +242,14 @@ def decode(encoded: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
         return tf.switch_case(index, [at(1), at(2), at(4), at(8)])
 
     def png() -> tf.Tensor:
-        rgba = tf.cast(tf.io.decode_png(encoded, channels=4), tf.int32)
-        alpha = rgba[..., 3:]
-        over_white = rgba[..., :3] * alpha + 255 * (255 - alpha)
-        return tf.cast((over_white + 127) // 255, tf.uint8)
+        rgba = tf.io.decode_png(encoded, channels=4)
+
+        def over_white() -> tf.Tensor:
+            colour, alpha = tf.cast(rgba[..., :3], tf.int32), tf.cast(rgba[..., 3:], tf.int32)
+            return tf.cast((colour * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
+
+        # Ingest stores opaque images; whole numbers of four bytes would take gigabytes of a large one.
+        return tf.cond(tf.reduce_all(rgba[..., 3] == 255), lambda: rgba[..., :3], over_white)
 
     def other() -> tf.Tensor:
         pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)

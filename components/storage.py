@@ -70,10 +70,19 @@ def folders(root: str) -> list[str]:
 
 
 def read(root: str, path: str) -> bytes:
-    """The bytes of one file that `files(root)` named."""
+    """The bytes of one file that `files(root)` named.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     if is_url(root):
         fs, base = _filesystem(root)
-        data: bytes = fs.cat_file(f"{base}/{path}")
+        try:
+            data: bytes = fs.cat_file(f"{base}/{path}")
+        except OSError:
+            raise
+        except Exception as error:  # each store has errors of its own
+            raise OSError(f"{type(error).__name__}: {error}") from error
         return data
     with open(os.path.join(root, path), "rb") as f:
         return f.read()
@@ -109,7 +118,7 @@ def _scan(folder: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
     try:
         return os.scandir(folder)
     except OSError as error:
-        raise ConfigError(f"data.root: {folder} cannot be read: {error.strerror}") from None
+        raise ConfigError(f"data.root: {os.path.normpath(folder)} cannot be read: {error.strerror}") from None
 
 
 def _remote(root: str) -> Iterator[File]:

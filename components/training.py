@@ -138,7 +138,8 @@ def _learn(parts: model.Parts, data: Batches, phases: _Phases, settings: Setting
         history["head"] = phases.run("head", parts.head, *data.pooled(parts.extractor), settings.freeze_epochs, 1.0)
     if settings.epochs:
         rate = _FINE_TUNING if parts.pretrained else 1.0
-        history["all"] = phases.run("all", parts.model, data.train(parts.augment), data.eval(), settings.epochs, rate)
+        train, evaluation, learnt = data.train(parts.augment), data.eval(), bool(history["head"])
+        history["all"] = phases.run("all", parts.model, train, evaluation, settings.epochs, rate, learnt=learnt)
     return history
 
 
@@ -171,8 +172,13 @@ class _Phases:
         evaluation: tf.data.Dataset,
         epochs: int,
         rate: float,
+        *,
+        learnt: bool = False,
     ) -> list[dict[str, float]]:
-        """Trains `network`, puts its best weights back, and returns the metrics of every epoch."""
+        """Trains `network`, puts its best weights back, and returns the metrics of every epoch.
+
+        `learnt`: the network knows the labels already, so that the weights it starts with may be its best.
+        """
         folder = os.path.join(self.checkpoints, name)
         os.makedirs(folder, exist_ok=True)
         with self._strategy.scope():
@@ -184,6 +190,9 @@ class _Phases:
                 jit_compile=self._jit,
             )
         stopping = _Stopping(folder)
+        stopping.set_model(network)
+        if learnt and stopping.start is None:
+            stopping.begin(network.evaluate(evaluation, verbose=0, return_dict=True)["loss"])
         done = len(stopping.history)
         network.fit(
             train,
@@ -208,15 +217,25 @@ class _Stopping(keras.callbacks.Callback):
     would take a worse epoch for the best; and a backup that the kill cut short stops every later run.
     """
 
-    _BEST, _LATEST = "best.weights.h5", "latest.weights.h5"
+    _BEST, _LATEST, _START = "best.weights.h5", "latest.weights.h5", "start.json"
 
     def __init__(self, folder: str) -> None:
         super().__init__()
         self._folder = folder
+        self.start: float | None = None
+        if os.path.isfile(self._path(self._START)):
+            with open(self._path(self._START), encoding="utf-8") as f:
+                self.start = json.load(f)
         self.history: list[dict[str, float]] = []
         if os.path.isfile(self._path(HISTORY)):  # of a killed run
             with open(self._path(HISTORY), encoding="utf-8") as f:
                 self.history = json.load(f)
+
+    def begin(self, loss: float) -> None:
+        """Takes the weights before the first epoch, with this loss on the eval split, for the best so far."""
+        self._save(self._BEST)
+        self.start = loss
+        self._write(self._START, loss)
 
     def enough(self) -> bool:
         """Whether further epochs are hopeless."""
@@ -254,9 +273,7 @@ class _Stopping(keras.callbacks.Callback):
             self.model.optimizer.learning_rate = float(rate) * 0.3
         self.model.stop_training = self.enough()
         self._save(self._LATEST)
-        with open(self._path("new.json"), "w", encoding="utf-8") as f:
-            json.dump(self.history, f)
-        os.replace(self._path("new.json"), self._path(HISTORY))
+        self._write(HISTORY, self.history)
 
     def restore_best(self) -> None:
         """Puts the weights of the best epoch back."""
@@ -264,12 +281,17 @@ class _Stopping(keras.callbacks.Callback):
 
     def _waited(self) -> int:
         """Epochs since the best one; of equal ones, the first is it."""
-        losses = [epoch["val_loss"] for epoch in self.history]
+        losses = ([] if self.start is None else [self.start]) + [epoch["val_loss"] for epoch in self.history]
         return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
     def _save(self, name: str) -> None:
         self.model.save_weights(self._path("new.weights.h5"))
         os.replace(self._path("new.weights.h5"), self._path(name))
+
+    def _write(self, name: str, value: Any) -> None:
+        with open(self._path("new.json"), "w", encoding="utf-8") as f:
+            json.dump(value, f)
+        os.replace(self._path("new.json"), self._path(name))
 
     def _path(self, name: str) -> str:
         return os.path.join(self._folder, name)

@@ -44,7 +44,6 @@ class Summary:
     pushed: dict[str, str] | None = None
     error: str | None = None
     notes: list[str] = field(default_factory=list)
-    _folders: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._started = datetime.datetime.now().astimezone()

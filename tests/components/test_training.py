@@ -100,6 +100,24 @@ def feed(callback: training._Stopping, losses: list[float], start: int = 0) -> l
     return seen
 
 
+def test_the_weights_it_began_with_stay_when_no_epoch_is_better(tmp_path: Path) -> None:
+    callback = stopping(tmp_path)
+    callback.model.set_weights([np.full((1, 1), 77, np.float32)])
+    callback.begin(1.0)
+    assert feed(callback, [1.1, 1.0, 1.2, 1.3, 1.4])[-1][1]  # five epochs, none below 1.0: enough
+    callback.restore_best()
+    assert callback.model.get_weights()[0] == 77
+    assert training._Stopping(str(tmp_path)).start == 1.0  # after a kill, too
+
+
+def test_an_epoch_better_than_the_beginning_is_the_best(tmp_path: Path) -> None:
+    callback = stopping(tmp_path)
+    callback.begin(1.0)
+    feed(callback, [1.1, 0.9, 1.2])
+    callback.restore_best()
+    assert callback.model.get_weights()[0] == 1  # the number of the second epoch
+
+
 def test_five_epochs_without_a_better_loss_stop_and_every_second_one_lowers_the_rate(tmp_path: Path) -> None:
     seen = feed(stopping(tmp_path), [3, 2, 2, 2.5, 2.1, 9, 2])
     assert seen == [(1, False), (1, False), (1, False), (0.3, False), (0.3, False), (0.09, False), (0.09, True)]

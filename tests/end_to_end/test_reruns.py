@@ -56,15 +56,25 @@ def test_another_model_is_pushed_beside_the_old_one_which_was_the_baseline(tiny:
     }
 
 
-def test_the_manifest_is_strict_json(tiny: Project) -> None:
-    """A label that is never predicted has no precision; JSON has no NaN."""
-    [version] = tiny.destination.iterdir()
-
+def strict(path: Path) -> dict:
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
 
-    manifest = json.loads((version / "imagegate.json").read_text(encoding="utf-8"), parse_constant=refuse)
-    assert None in manifest["metrics"].values()  # or this test says nothing
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+def test_a_label_without_images_has_no_numbers_and_json_has_no_nan(tiny: Project) -> None:
+    limits = ("balance.min_examples=null", "balance.min_eval_examples=null", "balance.max_ratio=null")
+    found = tiny.run('labels.names=["9", "0", "1", "2"]', *limits)
+    assert found["status"] == "pushed"
+    assert found["baseline"] is None  # what was served has other labels
+    version = Path(found["pushed"]["path"])
+    for numbers in (strict(tiny.output / "latest" / "summary.json")["per_label"]["9"], found["per_label"]["9"]):
+        assert (numbers["recall"], numbers["auc"], numbers["support"]) == (None, None, 0)
+    manifest = strict(version / "imagegate.json")
+    assert manifest["labels"] == ["9", "0", "1", "2"]
+    assert manifest["metrics"]["recall/9"] is None
+    assert (found["label_weights"]["9"], manifest["label_weights"]["9"]) == (0, 0)
 
 
 def test_one_image_more_runs_everything_again(tiny: Project) -> None:

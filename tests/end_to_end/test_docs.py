@@ -1,0 +1,66 @@
+"""What README and docs say, done: their commands run, their reference is current, their links lead somewhere."""
+
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Demo, Run
+
+from scripts import document
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands(page: Path) -> list[str]:
+    """The lines after "$ " in a page's console blocks."""
+    blocks = re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL)
+    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+def test_configuration_reference_is_current() -> None:
+    assert document.PAGE.read_text() == document.page(), "run `make docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
+    local = [t for t in targets if "://" not in t]
+    assert [t for t in local if not (page.parent / t).exists()] == []
+
+
+@pytest.mark.end_to_end
+def test_readme_commands_run(demo: Demo, imagegate: Callable[..., Run], tmp_path: Path) -> None:
+    shown = [shlex.split(line) for line in commands(ROOT / "README.md") if line.startswith("imagegate")]
+    assert len(shown) >= 4
+    for _, *arguments in shown:
+        moved = [
+            re.sub(r"^demo/", f"{demo.folder}/", a).replace("clothes", str(tmp_path / "clothes")) for a in arguments
+        ]
+        done = imagegate(*moved)
+        assert done.code == 0, (moved, done)
+
+
+def test_readme_make_targets_exist() -> None:
+    targets = [shlex.split(line)[1] for line in commands(ROOT / "README.md") if line.startswith("make ")]
+    assert targets == ["demo", "test"]
+    for target in targets:
+        done = subprocess.run(["make", "-n", target], cwd=ROOT, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_make_demo_is_what_the_end_to_end_tests_run() -> None:
+    done = subprocess.run(["make", "-n", "demo"], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert ".venv/bin/imagegate init demo --demo" in done.stdout
+    assert ".venv/bin/imagegate run demo/imagegate.yaml" in done.stdout
+
+
+def test_every_command_is_in_the_readme() -> None:
+    from pipeline.cli import _parser
+
+    [actions] = [a for a in _parser()._actions if a.choices and a.metavar == "COMMAND"]
+    text = (ROOT / "README.md").read_text()
+    assert [name for name in actions.choices if f"`imagegate {name} " not in text] == []
