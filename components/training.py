@@ -138,9 +138,8 @@ def _learn(parts: model.Parts, data: Batches, phases: _Phases, settings: Setting
         history["head"] = phases.run("head", parts.head, *data.pooled(parts.extractor), settings.freeze_epochs, 1.0)
     if settings.epochs:
         rate = _FINE_TUNING if parts.pretrained else 1.0
-        learnt = bool(history["head"])
-        train = data.train(parts.augment)
-        history["all"] = phases.run("all", parts.model, train, data.eval(), settings.epochs, rate, learnt=learnt)
+        train, evaluation, learnt = data.train(parts.augment), data.eval(), bool(history["head"])
+        history["all"] = phases.run("all", parts.model, train, evaluation, settings.epochs, rate, learnt=learnt)
     return history
 
 

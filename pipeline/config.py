@@ -17,9 +17,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from components import features, metrics, storage
 from components.errors import ConfigError
+from components.layouts import LayoutError
+from components.layouts.columns import Columns as Meanings
+from components.mask_rules import rule
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Byte = Annotated[int, Field(ge=0, le=255)]
+Id = Annotated[int, Field(ge=0, le=65535, strict=True)]  # strict: YAML's `yes` is no 1
 Positive = Annotated[int, Field(gt=0)]
 # As labels come out of the data, whatever the editor or file system that their names were copied from.
 LabelName = Annotated[str, AfterValidator(lambda name: unicodedata.normalize("NFC", name))]
@@ -81,7 +85,7 @@ class Data(_Section):
         None, description="folder that file names are relative to; masks and coco also take one per split"
     )
     columns: Columns = Field(Columns.model_construct(), description="manifest: see [`data.columns`](#datacolumns)")
-    separator: str = Field("|", description="manifest: between the names in one cell")
+    separator: str = Field("|", description="manifest: multi_label: between the names in one cell")
     masks: str | dict[str, str] | None = Field(None, description="masks: folder of the masks, or one per split")
     image_suffix: str = Field("", description="masks: what image names end in before the extension, such as `_image`")
     mask_suffix: str = Field("", description="masks: what mask names end in before the extension, such as `_mask`")
@@ -153,11 +157,11 @@ class Labels(_Section):
     empty: Literal["unknown", "none"] = Field(
         "unknown", description="multi_label: whether an empty list of names means that nobody said, or none of them"
     )
-    ignore: LabelName | Annotated[int, Field(ge=0, le=65535)] | None = Field(
+    ignore: LabelName | Id | None = Field(
         None, description="masks: a name or an id that takes no part in loss, weights and metrics"
     )
     background: LabelName | None = Field(None, description="coco masks: label of pixels in no region; default: ignored")
-    colors: dict[LabelName, tuple[Byte, Byte, Byte] | Annotated[int, Field(ge=0, le=65535)]] | None = Field(
+    colors: dict[LabelName, tuple[Byte, Byte, Byte] | Id] | None = Field(
         None,
         description="masks drawn in colours: `name: [red, green, blue]`; or ids that are not in the order of names: "
         "`name: id`",
@@ -169,6 +173,8 @@ class Labels(_Section):
     @field_validator("names")
     @classmethod
     def _distinct(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names == ():
+            raise ValueError("an empty list; name the labels, or leave the key out to take those in the data")
         if names is not None:
             twice = sorted({n for n in names if names.count(n) > 1})
             if twice:
@@ -321,7 +327,12 @@ class Config(_Section):
                 known = ", ".join(self.columns)
                 raise ValueError(f"evaluation: {column!r} is no column to slice by; there are {known}")
         _labels_of_task(self)
-        if self.labels.names is not None:
+        if self.data.layout == "manifest":
+            _columns(self)
+        if self.data.layout == "masks":
+            names = self.labels.names or ()
+            self.check_labels(rule(names, ignore=self.labels.ignore, colors=self.labels.colors).labels)
+        elif self.labels.names is not None:
             self.check_labels(self.labels.names)
         for key, path in (("output", self.output_folder), ("push.destination", self.destination)):
             if storage.is_url(path):
@@ -484,7 +495,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
 def _sentence(error: Mapping[str, Any]) -> str:
     """One pydantic error as "key: expected …, got …"."""
     # The last parts of a union's location are pydantic's names of its branches, not keys.
-    branch = re.compile(r"[\[(]|^(literal|tuple|str|bool)$")
+    branch = re.compile(r"[\[(]|^(literal|tuple|str|bool|int|constrained-int)$")
     location = ".".join(str(part) for part in error["loc"] if not branch.search(str(part)))
     message = str(error["msg"]).removeprefix("Value error, ")
     prefix = f"{location}: " if location else ""
@@ -533,7 +544,7 @@ def _labels_of_task(config: Config) -> None:
         )
     only = {
         "positive": task == "single_label",
-        "empty": task == "multi_label",
+        "empty": task == "multi_label" and layout == "manifest",
         "ignore": task == "segmentation",
         "background": task == "segmentation" and layout == "coco",
         "colors": layout == "masks",
@@ -548,6 +559,22 @@ def _labels_of_task(config: Config) -> None:
         raise ValueError(f"labels.positive: {labels.positive!r} is not in labels.names")
     if layout == "masks" and labels.names is None:
         raise ValueError("labels.names: masks hold numbers or colours; list the names they stand for")
+    if layout == "masks" and labels.count_ignored and labels.ignore is None:
+        raise ValueError("labels.count_ignored: nothing is ignored; set labels.ignore, too")
+
+
+def _columns(config: Config) -> None:
+    """Raises ValueError or ConfigError where a column is to mean two things, or a key beside it means nothing."""
+    try:
+        columns = Meanings(**config.data.columns.model_dump())
+    except LayoutError as error:  # the name of a label column; here it is the configuration that says it
+        raise ConfigError(str(error)) from None
+    if columns.label_of and "empty" in config.labels.model_fields_set:
+        raise ValueError(
+            "labels.empty: is for a column of names; in 0/1 columns an empty cell is unknown, and only zeros mean none"
+        )
+    if (columns.label_of or config.task == "single_label") and "separator" in config.data.model_fields_set:
+        raise ValueError("data.separator: is for several names in one cell, which here there are not; leave it out")
 
 
 def _inside(path: str, folder: str) -> bool:

@@ -19,7 +19,9 @@ def predict(model: str, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
 
     single_label: {image, label, probabilities}; multi_label: {image, labels, probabilities}, labels those with a
     probability of 0.5 or more; segmentation: {image, shares}, each label's share of the pixels. Probabilities and
-    shares are by label, in the model's order. The images go through the same check as at ingest, so that a rotated photo or a palette means the same here.
+    shares are by label, in the model's order.
+
+    The images go through the same check as at ingest, so that a rotated photo or a palette means the same here.
 
     Args:
         model: a version's folder, or the push destination: its newest version.
@@ -44,7 +46,7 @@ def predict(model: str, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
             answer = signature(image_bytes=tf.constant([r.pop("encoded") for r in good]))
             arrays = {name: tensor.numpy() for name, tensor in answer.items()}
             for result, said in zip(good, _ANSWERS[task](arrays), strict=True):
-                result |= said
+                result.update(said)
         yield from results
 
 

@@ -6,7 +6,6 @@ import pytest
 import reference
 import tensorflow as tf
 
-
 from components.errors import ConfigError
 from components.labels import kinds, single
 

@@ -254,7 +254,7 @@ def test_the_unknown_is_counted_by_label_and_split(png: Png) -> None:
         ({"weight": 3.0}, False),
         ({"slices": (("camera", "day"),)}, False),
     ],
-    ids=lambda x: str(x),
+    ids=str,
 )
 def test_equal_images_must_have_equal_labels_and_masks(png: Png, other: dict[str, Any], is_conflict: bool) -> None:
     one = seen(png(1), "train", "1.png", ["cat"], mask="00")

@@ -1,5 +1,6 @@
 """The configuration: what is right becomes settings, what is wrong a sentence that names the key."""
 
+import json
 import os
 import re
 import unicodedata
@@ -97,7 +98,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "folder is ours": (least(folder="/"), "folder: unknown key"),
     "no name": (least(name="a b"), "name: string should match pattern .*, got 'a b'"),
     "a path as name": (least(name="../x"), "name: string should match"),
-    "other task": (least(task="regression"), "task: input should be 'single_label', got 'regression'"),
+    "other task": (
+        least(task="regression"),
+        "task: input should be 'single_label', 'multi_label' or 'segmentation', got 'regression'",
+    ),
     "text for a number": (least(training={"epochs": "many"}), "training.epochs: .*integer.*, got 'many'"),
     "half an epoch": (least(training={"epochs": 1.5}), "training.epochs: .*integer.*, got 1.5"),
     "number for text": (least(data={"root": 7}), "data.root: input should be a valid string, got 7"),
@@ -116,7 +120,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         least(data={"root": "x", "split": {"train": 0.9, "test": 0}}),
         "data.split: test must be above 0",
     ),
-    "one label": (least(labels={"names": ["cat"]}), "labels.names: a classifier needs two labels or more, got 1"),
+    "one label": (
+        least(labels={"names": ["cat"]}),
+        "labels.names: task single_label needs two labels or more, got 1: a softmax",
+    ),
     "label twice": (least(labels={"names": ["a", "b", "a"]}), "labels.names: 'a' is listed twice"),
     "label twice in two spellings": (
         least(labels={"names": ["\u00e9", "e\u0301"]}),
@@ -137,7 +144,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no bound": (threshold(metric="accuracy"), "thresholds.0: accuracy: give min, max or max_drop"),
     "bounds crossed": (threshold(metric="accuracy", min=0.9, max=0.1), "accuracy: min 0.9 is above max 0.1"),
     "slice column": (threshold(metric="accuracy", min=0, slice={"hue": "x"}), "'hue' is no column to slice by"),
-    "slices": (least(evaluation={"slices": [["label", "hue"]]}), "evaluation: 'hue' is no column .*: label, format"),
+    "slices": (least(evaluation={"slices": [["label", "hue"]]}), "evaluation: 'hue' is no column .* are label, format"),
     "label of a threshold": (
         threshold(metric="recall", label="emu", min=1) | {"labels": {"names": ["cat", "dog"]}},
         "evaluation.thresholds: 'emu' is no label; there are 'cat', 'dog'",
@@ -153,6 +160,257 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "output in pushed": (least(output="served/runs"), "push.destination: .* must lie apart"),
     "output elsewhere": (least(output="gs://bucket/x"), "output: gs://bucket/x is a URL"),
 }
+
+
+def manifest(columns: object = None, labels: object = None, task: str = "multi_label", **data: Any) -> dict[str, Any]:
+    told = {"root": "images", "layout": "manifest", "manifest": "labels.csv"} | data
+    return least(task=task, data=told | ({} if columns is None else {"columns": columns}), labels=labels or {})
+
+
+def masks(labels: object = None, evaluation: object = None, **data: Any) -> dict[str, Any]:
+    told = {"root": "images", "layout": "masks", "images": "pictures", "masks": "masks"} | data
+    names = {"names": ["sky", "road", "void"]}
+    return least(task="segmentation", data=told, labels=names | (labels or {}), evaluation=evaluation or {})
+
+
+def coco(task: str, labels: object = None, **data: Any) -> dict[str, Any]:
+    told = {"root": "images", "layout": "coco", "annotations": "instances.json"} | data
+    return least(task=task, data=told, labels=labels or {})
+
+
+def rules(**fields: Any) -> dict[str, Any]:
+    return {"thresholds": [{"min": 0.5, **fields}]}
+
+
+# Each layout and task with something that belongs to another one.
+CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "manifest in folders": (
+        least(data={"root": "x", "manifest": "a.csv"}),
+        "data: manifest belongs to layout manifest, ",
+    ),
+    "images in folders": (
+        least(data={"root": "x", "images": "a"}),
+        "data: images belongs to layout manifest and masks",
+    ),
+    "columns in folders": (
+        least(data={"root": "x", "columns": {}}),
+        "data: columns belongs to layout manifest, not to f",
+    ),
+    "separator in folders": (least(data={"root": "x", "separator": ","}), "data: separator belongs to layout manifest"),
+    "masks in folders": (
+        least(data={"root": "x", "masks": "a"}),
+        "data: masks belongs to layout masks, not to folders",
+    ),
+    "suffix in folders": (least(data={"root": "x", "mask_suffix": "a"}), "data: mask_suffix belongs to layout masks"),
+    "suffix in a manifest": (
+        manifest(image_suffix="_x"),
+        "data: image_suffix belongs to layout masks, not to manifest",
+    ),
+    "lists in coco": (coco("multi_label", lists="a.txt"), "data: lists belongs to layout masks, not to coco"),
+    "annotations in masks": (masks(annotations="a.json"), "data: annotations belongs to layout coco, not to masks"),
+    "a manifest without a manifest": (manifest(manifest=None), "data: layout manifest needs the key manifest"),
+    "masks without masks": (masks(masks=None), "data: layout masks needs the key masks"),
+    "masks without images": (masks(images=None), "data: layout masks needs the key images"),
+    "coco without annotations": (coco("multi_label", annotations=None), "data: layout coco needs the key annotations"),
+    "splits of a manifest": (
+        manifest(images={"train": "a"}),
+        "data: images: a manifest has one folder, and a column for",
+    ),
+    "other layout": (
+        least(data={"root": "x", "layout": "voc"}),
+        "data.layout: input should be 'folders', 'manifest', 'm",
+    ),
+    "folders of several labels": (
+        least(task="multi_label"),
+        "data.layout: folders does not fit task multi_label; fit: manifest, coco",
+    ),
+    "folders of masks": (least(task="segmentation"), "data.layout: folders .* segmentation; fit: masks, coco"),
+    "a manifest of masks": (manifest(task="segmentation"), "data.layout: manifest does not fit task segmentation"),
+    "masks of a single label": (masks() | {"task": "single_label"}, "data.layout: masks .* fit: folders, manifest"),
+    "coco of a single label": (coco("single_label"), "data.layout: coco does not fit task single_label"),
+    "no names": (manifest(labels={"names": []}), "labels.names: an empty list; name the labels, or leave the key out"),
+    "positive of several labels": (
+        manifest(labels={"names": ["a", "b"], "positive": "a"}),
+        "labels.positive has no meaning for task multi_label with layout manifest",
+    ),
+    "positive of masks": (masks({"positive": "sky"}), "labels.positive has no meaning for task segmentation"),
+    "positive of three": (
+        least(labels={"names": ["a", "b", "c"], "positive": "a"}),
+        "labels.positive needs labels.names with exactly two names",
+    ),
+    "positive of nobody knows": (
+        least(labels={"positive": "a"}),
+        "labels.positive needs labels.names with exactly two",
+    ),
+    "positive elsewhere": (
+        least(labels={"names": ["a", "b"], "positive": "c"}),
+        "labels.positive: 'c' is not in labels.names",
+    ),
+    "empty of a single label": (least(labels={"empty": "none"}), "labels.empty has no meaning for task single_label"),
+    "empty of masks": (masks({"empty": "none"}), "labels.empty has no meaning for task segmentation"),
+    "empty of coco": (coco("multi_label", {"empty": "none"}), "labels.empty has no meaning .* with layout coco"),
+    "empty of 0/1 columns": (
+        manifest({"labels": ["a", "b"]}, {"empty": "none"}),
+        "labels.empty: is for a column of names; in 0/1 columns an empty cell is unknown",
+    ),
+    "ignore of images": (least(labels={"ignore": "a"}), "labels.ignore has no meaning for task single_label"),
+    "ignore of several labels": (manifest(labels={"ignore": 1}), "labels.ignore has no meaning for task multi_label"),
+    "background of files": (masks({"background": "sky"}), "labels.background has no meaning .* with layout masks"),
+    "background of tags": (
+        coco("multi_label", {"background": "sky"}),
+        "labels.background has no meaning for task multi",
+    ),
+    "colours of regions": (coco("segmentation", {"colors": {"a": 1}}), "labels.colors has no meaning .* layout coco"),
+    "count_ignored of images": (least(labels={"count_ignored": True}), "labels.count_ignored has no meaning for task"),
+    "count_ignored of nothing": (
+        masks({"count_ignored": True}),
+        "labels.count_ignored: nothing is ignored; set labels.i",
+    ),
+    "masks without names": (masks({"names": None}), "labels.names: masks hold numbers or colours; list the names"),
+    "one name and the ignored": (
+        masks({"names": ["sky", "void"], "ignore": "void"}),
+        "labels.names: expected 2 to 253 different labels to learn, got 1",
+    ),
+    "ignored elsewhere": (masks({"ignore": "dog"}), "labels.ignore: 'dog' is none of labels.names"),
+    "ignored below zero": (masks({"ignore": -1}), "labels.ignore: input should be greater than or equal to 0, got -1"),
+    "ignored yes": (masks({"ignore": True}), "labels.ignore: input should be a valid integer, got True"),
+    "colours of other names": (masks({"colors": {"sky": [0, 0, 9]}}), "labels.colors: 'road' has no colour"),
+    "one colour twice": (
+        masks({"colors": {"sky": [1, 2, 3], "road": [1, 2, 3], "void": [0, 0, 0]}}),
+        "labels.colors: two names have the same colour or id",
+    ),
+    "colours and ids": (masks({"colors": {"sky": [0, 0, 0], "road": 1, "void": 2}}), "labels.colors: road: expected"),
+    "no colour": (masks({"colors": {"sky": [0, 0, 256]}}), "labels.colors.sky.2: .*less than or equal to 255, got 256"),
+    "half a colour": (masks({"colors": {"sky": [0, 0]}}), "labels.colors.sky.2: this key is missing"),
+    "no label columns": (manifest({"labels": []}), "data.columns.labels: an empty list; name the label columns"),
+    "unknown column": (
+        manifest({"label": "x"}),
+        "data.columns.label: unknown key; known here: group, image, labels, s",
+    ),
+    "one column twice": (
+        manifest({"image": "file", "labels": "file"}),
+        "data.columns: 'file' cannot be both image and labels; each needs its own",
+    ),
+    "one label twice": (manifest({"labels": ["a", "b", "a"]}), "data.columns: 'a' cannot be both labels and labels"),
+    "a blank column": (manifest({"group": " "}), "data.columns.group: a column's name is blank"),
+    "a label that rings": (manifest({"labels": ["a", "\x07"]}), "data.columns.labels: .* cannot be a label name"),
+    "a slice of ours": (
+        manifest({"slices": ["format"]}),
+        "data.columns.slices: 'format' is already the name of a slice",
+    ),
+    "separator of 0/1 columns": (
+        manifest({"labels": ["a", "b"]}, separator=","),
+        "data.separator: is for several names in one cell",
+    ),
+    "separator of a single label": (
+        manifest({"labels": "kind"}, task="single_label", separator=","),
+        "data.separator: is for several names in one cell",
+    ),
+    "slices of masks": (
+        masks(evaluation={"slices": ["label"]}),
+        "evaluation: 'label' is no column to slice by; .* format",
+    ),
+    "metric of images for masks": (
+        masks(evaluation=rules(metric="accuracy")),
+        "evaluation.thresholds.0: metric: 'accuracy' is not one of pixel_accuracy, mean_class_accuracy, mean_iou",
+    ),
+    "metric of a label for masks": (
+        masks(evaluation=rules(metric="iou")),
+        "'iou' is not one of .*; it needs a `label`",
+    ),
+    "metric of several labels for one": (
+        least(evaluation=rules(metric="exact_match")),
+        "'exact_match' is not one of accuracy, balanced_accuracy, macro_f1, loss, ece$",
+    ),
+    "threshold for the ignored": (
+        masks({"ignore": "void"}, rules(metric="iou", label="void")),
+        "evaluation.thresholds: 'void' is no label; there are 'sky', 'road'",
+    ),
+    "weight of the ignored": (
+        masks({"ignore": 2}) | {"training": {"label_weights": {"void": 2}}},
+        "training.label_weights: 'void' is no label; there are 'sky', 'road'",
+    ),
+    "other loss": (least(training={"loss": "hinge"}), "training.loss: input should be 'cross_entropy' or 'focal', got"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_what_contradicts_the_task_or_the_layout_is_named(
+    tmp_path: Path, content: dict[str, Any], message: str
+) -> None:
+    lines = error(tmp_path, content).splitlines()
+    assert all(line.startswith("DIR/imagegate.yaml: ") for line in lines)
+    assert any(re.match(f"DIR/imagegate.yaml: .*{message}", line) for line in lines), lines
+
+
+# The same sections, without what contradicts them.
+FINE: dict[str, dict[str, Any]] = {
+    "manifest": manifest({"image": "f", "labels": ["a", "b"], "slices": ["camera"], "group": "patient", "weight": "w"}),
+    "a column of names": manifest({"labels": "tags"}, {"empty": "none"}, separator=","),
+    "a manifest of a single label": manifest({"labels": "kind", "split": "part"}, task="single_label"),
+    "a single question": manifest({"labels": ["a"]}, {"names": ["a"]}),
+    "positive": least(labels={"names": ["a", "b"], "positive": "b"}),
+    "masks": masks({"ignore": "void", "count_ignored": True}, rules(metric="iou", label="sky")),
+    "masks of each split": masks({"ignore": 255}, images={"train": "a", "val": "b"}, masks={"train": "c", "val": "d"}),
+    "Pascal VOC": masks({"ignore": 255}, lists={"train": "train.txt", "val": "val.txt"}),
+    "colours": masks({"ignore": "void", "colors": {"sky": [0, 0, 9], "road": [1, 2, 3], "void": [0, 0, 0]}}),
+    "coco of several labels": coco("multi_label"),
+    "coco of masks": coco("segmentation", {"background": "ground", "ignore": "crowd"}, images={"train": "a"}),
+}
+
+
+@pytest.mark.parametrize("content", FINE.values(), ids=FINE)
+def test_what_fits_is_taken(tmp_path: Path, content: dict[str, Any]) -> None:
+    found = load(write(tmp_path, content))
+    assert found.task == content["task"]
+    assert found.layout["layout"] == content["data"].get("layout", "folders")
+
+
+def test_columns_can_be_sliced_by(tmp_path: Path) -> None:
+    told = {"evaluation": {"slices": [["label", "camera"]], **rules(metric="loss", max=1, slice={"camera": "night"})}}
+    found = load(write(tmp_path, manifest({"slices": ["camera"]}) | told))
+    assert found.columns == {"label": "label", "format": "image/format", "camera": "slice/camera"}
+    assert found.slices == [["camera"], ["camera", "label"]]
+
+
+@pytest.mark.parametrize(("task", "expected"), [("single_label", [["label"]]), ("segmentation", [])])
+def test_evaluation_is_by_label_unless_told_otherwise(tmp_path: Path, task: str, expected: list[list[str]]) -> None:
+    assert load(write(tmp_path, masks() if task == "segmentation" else LEAST)).slices == expected
+    nothing = {"evaluation": {"slices": []}}
+    assert load(write(tmp_path, (masks() if task == "segmentation" else LEAST) | nothing)).slices == []
+
+
+def test_the_layout_is_plain_values_with_all_that_the_reading_needs(tmp_path: Path) -> None:
+    content = masks({"names": ["sky", "caf\u0065\u0301"], "colors": {"sky": 0, "café": 255}}, mask_suffix="_m")
+    told = load(write(tmp_path, content)).layout
+    assert json.loads(json.dumps(told)) == told
+    assert told == {
+        "task": "segmentation",
+        "root": f"{tmp_path}/images",
+        "names": ["sky", "café"],
+        "split": {"train": 0.8, "eval": 0.1, "test": 0.1},
+        "layout": "masks",
+        "manifest": None,
+        "images": "pictures",
+        "columns": {
+            "image": "file_name",
+            "labels": None,
+            "weight": None,
+            "split": None,
+            "group": None,
+            "slices": [],
+        },
+        "separator": "|",
+        "masks": "masks",
+        "image_suffix": "",
+        "mask_suffix": "_m",
+        "lists": None,
+        "annotations": None,
+        "empty": "unknown",
+        "ignore": None,
+        "background": None,
+        "colors": {"sky": 0, "café": 255},
+    }
 
 
 @pytest.mark.parametrize(("content", "message"), WRONG.values(), ids=WRONG)

@@ -166,7 +166,7 @@ def test_a_line_says_what_applies_the_likeliest_or_largest_first(result: dict, s
 @pytest.mark.parametrize("manifest", [{}, {"task": "detection"}, {"task": ["single_label"]}])
 def test_a_model_of_another_task_is_an_answer(exported: str, photo, tmp_path: Path, manifest: dict) -> None:
     push.push(exported, str(tmp_path / "served"), manifest)
-    with pytest.raises(ImagegateError, match="the model's task is .*; expected one of single_label, multi_label, seg"):
+    with pytest.raises(ImagegateError, match=r"the model's task is .*; expected one of single_label, multi_label, seg"):
         next(predict.predict(str(tmp_path / "served"), [photo("a.png")]))
 
 

@@ -26,7 +26,7 @@ MANIFEST = {
         "[red] fox": {"train": 1200, "eval": 1, "test": 1},
         "owl": {"train": 2, "eval": 1, "test": 1},
     },
-    "unknown": dict.fromkeys(["[red] fox", "owl"], {"train": 0, "eval": 1, "test": 0}),
+    "unknown": {name: {"train": 0, "eval": 1, "test": 0} for name in ("[red] fox", "owl")},
     "unlabelled": {"train": 0, "eval": 1, "test": 0},
     "pixels": {},
     "labels": ["[red] fox", "owl"],
