@@ -21,7 +21,7 @@ BORDER = 255  # in masks: the outline of a shape, which is neither the shape nor
 
 _SIDES = {"circle": 40, "square": 4, "triangle": 3}
 _UPRIGHT = {"circle": 0.0, "square": math.pi / 4, "triangle": -math.pi / 2}  # direction of the first corner
-_TURN = 0.5  # radians, to either side
+_TURN = 0.3  # radians, to either side
 _CHANCE = {"circle": 0.5, "square": 0.45, "triangle": 0.3}  # of being in an image; rare ones make weights matter
 _DARK, _BRIGHT = (0, 112), (144, 256)
 _UNKNOWN = 0.04  # of the cells in labels.csv: nobody said

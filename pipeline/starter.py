@@ -168,7 +168,7 @@ _MULTI = _Kind(
     values={
         "columns": ("[cat, dog]", "[circle, square, triangle]"),
         "image_size": ("[224, 224]", "[48, 48]"),
-        "epochs": (20, 16),
+        "epochs": (20, 12),
         "batch_size": (32, 16),
         "augment": ("true", "true"),
         "binary_accuracy": (0.80, 0.90),
@@ -196,8 +196,8 @@ labels:
     values={
         "names": ("[background, cat, dog]", f"[{', '.join((shapes.GROUND, *shapes.SHAPES))}]"),
         "image_size": ("[224, 224]", "[64, 64]"),
-        "epochs": (20, 12),
-        "batch_size": (32, 8),
+        "epochs": (20, 10),
+        "batch_size": (32, 4),
         "augment": ("true", "true"),
         "mean_iou": (0.50, 0.70),
         "iou": (0.20, 0.50),

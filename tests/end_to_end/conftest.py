@@ -1,4 +1,4 @@
-"""Two projects: the demo, run once as a user would, and a tiny one that tests may change, with its first runs done."""
+"""Projects: the demos, each run once, and a tiny one that tests may change, with its first runs done."""
 
 import json
 import os
@@ -27,8 +27,55 @@ evaluation:
   thresholds:
     - {metric: accuracy, min: 0.0}
     - {metric: loss, max: 100}
-push: {destination: models}
+push: {destination: models/tiny}
 """
+
+
+NUMBER = float | int
+# The contract of summary.json; for a list, of each element.
+CONTRACT = {
+    "run_id": str,
+    "name": str,
+    "task": str,
+    "status": str,
+    "exit_code": int,
+    "started": str,
+    "seconds": NUMBER,
+    "stages": [{"name": str, "seconds": NUMBER, "cached": bool}],
+    "data": {"counts": dict, "labels": dict, "quarantined": list, "fingerprint": str},
+    "label_weights": dict,
+    "metrics": dict,
+    "per_label": dict,
+    "slices": [{"slice": dict, "metrics": dict, "per_label": dict}],
+    "baseline": dict | None,
+    "gates": [
+        {
+            "gate": str,
+            "rule": str,
+            "label": str | None,
+            "slice": dict | None,
+            "value": NUMBER | None,
+            "passed": bool,
+            "reason": str,
+        }
+    ],
+    "pushed": {"path": str, "version": str},
+    "report": str | None,
+    "error": str | None,
+}
+
+
+def assert_like(value: object, contract: object, where: str = "summary") -> None:
+    if isinstance(contract, dict):
+        assert set(contract) <= set(value), where
+        for key, inner in contract.items():
+            assert_like(value[key], inner, f"{where}.{key}")
+    elif isinstance(contract, list):
+        assert value, where
+        for i, element in enumerate(value):
+            assert_like(element, contract[0], f"{where}[{i}]")
+    else:
+        assert isinstance(value, contract), (where, value)
 
 
 @dataclass(frozen=True)
@@ -58,7 +105,7 @@ class Project:
 
     @property
     def destination(self) -> Path:
-        return self.folder / "models" / (self.name if self.name == "digits" else "")
+        return self.folder / "models" / self.name
 
     def summary(self) -> dict[str, Any]:
         """Of the latest run."""
@@ -68,6 +115,13 @@ class Project:
         """The newest output of a stage."""
         folders = (self.output / "pipeline" / stage / key).iterdir()
         return max(folders, key=lambda folder: int(folder.name))
+
+    def records(self, split: str) -> list[Any]:
+        """The tf.Examples that ingest wrote."""
+        import tensorflow as tf
+
+        paths = sorted(map(str, self.artifact("ImageExampleGen", "examples").glob(f"Split-{split}/*")))
+        return [tf.train.Example.FromString(r.numpy()) for r in tf.data.TFRecordDataset(paths)]
 
     def run(self, *overrides: str, force: bool = False) -> dict[str, Any]:
         """Runs in this process, which has the libraries loaded, and returns summary.json's object."""
@@ -138,6 +192,35 @@ def demo(imagegate: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory
     assert first.code == 0, first
     project = Project(folder, "digits")
     return Demo(folder, "digits", made, first, project.summary())
+
+
+@dataclass(frozen=True)
+class Trained(Project):
+    """A demo of another task and what its first run said; tests leave its data and destination alone."""
+
+    told: dict[str, Any]
+
+
+def trained(folder: Path, task: str, name: str) -> Trained:
+    """A demo, run in this process."""
+    from pipeline import starter
+
+    starter.write(str(folder), task=task, demo=True)
+    told = Project(folder, name).run()
+    assert told["status"] == "pushed", told["error"]
+    return Trained(folder, name, told)
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Several labels to an image, some of them unknown."""
+    return trained(tmp_path_factory.mktemp("multi") / "demo", "multi_label", "shapes")
+
+
+@pytest.fixture(scope="session")
+def regions(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Masks."""
+    return trained(tmp_path_factory.mktemp("masks") / "demo", "segmentation", "regions")
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 import tensorflow_model_analysis as tfma
 import tensorflow_transform as tft
-from conftest import Demo, Run
+from conftest import CONTRACT, Demo, Run, assert_like
 from sklearn import metrics as sk
 
 from components import features, metrics
@@ -26,56 +26,6 @@ STAGES = {
     *("ImageExampleGen", "CuratedSchema", "StatisticsGen", "ExampleValidator", "ClassBalance", "Transform"),
     *("Trainer", "Baseline", "Evaluator", "Pusher"),
 }
-NUMBER = float | int
-# The contract of summary.json; for a list, of each element.
-CONTRACT = {
-    "run_id": str,
-    "name": str,
-    "task": str,
-    "status": str,
-    "exit_code": int,
-    "started": str,
-    "seconds": NUMBER,
-    "stages": [{"name": str, "seconds": NUMBER, "cached": bool}],
-    "data": {"counts": dict, "labels": dict, "quarantined": list, "fingerprint": str},
-    "label_weights": dict,
-    "metrics": dict,
-    "per_label": dict,
-    "slices": [{"slice": dict, "metrics": dict, "per_label": dict}],
-    "baseline": dict | None,
-    "gates": [
-        {
-            "gate": str,
-            "rule": str,
-            "label": str | None,
-            "slice": dict | None,
-            "value": NUMBER | None,
-            "passed": bool,
-            "reason": str,
-        }
-    ],
-    "pushed": {"path": str, "version": str},
-    "report": str | None,
-    "error": str | None,
-}
-
-
-def assert_like(value: object, contract: object, where: str = "summary") -> None:
-    if isinstance(contract, dict):
-        assert set(contract) <= set(value), where
-        for key, inner in contract.items():
-            assert_like(value[key], inner, f"{where}.{key}")
-    elif isinstance(contract, list):
-        assert value, where
-        for i, element in enumerate(value):
-            assert_like(element, contract[0], f"{where}[{i}]")
-    else:
-        assert isinstance(value, contract), (where, value)
-
-
-def records(demo: Demo, split: str) -> list[tf.train.Example]:
-    paths = sorted(map(str, demo.artifact("ImageExampleGen", "examples").glob(f"Split-{split}/*")))
-    return [tf.train.Example.FromString(r.numpy()) for r in tf.data.TFRecordDataset(paths)]
 
 
 def test_init_says_what_to_do_next(demo: Demo) -> None:
@@ -104,8 +54,10 @@ def test_the_summary_has_exactly_the_contract_s_keys_and_types(demo: Demo) -> No
     assert not any(stage["cached"] for stage in demo.told["stages"])
     assert 0 < sum(stage["seconds"] for stage in demo.told["stages"]) < demo.told["seconds"]
     for metrics_of in [demo.told, *demo.told["slices"]]:
-        assert set(metrics.OVERALL) <= set(metrics_of["metrics"])
-        assert all(set(numbers) == set(metrics.PER_LABEL) for numbers in metrics_of["per_label"].values())
+        assert set(metrics.OVERALL["single_label"]) <= set(metrics_of["metrics"])
+        assert all(
+            set(numbers) == set(metrics.PER_LABEL["single_label"]) for numbers in metrics_of["per_label"].values()
+        )
 
 
 def test_the_counts_are_those_of_the_folders(demo: Demo) -> None:
@@ -114,7 +66,7 @@ def test_the_counts_are_those_of_the_folders(demo: Demo) -> None:
     assert {label: sum(by_split.values()) for label, by_split in data["labels"].items()} == folders
     assert sum(data["counts"].values()) == sum(folders.values()) == 1797
     for split, count in data["counts"].items():
-        labels = Counter(e.features.feature[features.LABEL].bytes_list.value[0].decode() for e in records(demo, split))
+        labels = Counter(e.features.feature[features.LABEL].bytes_list.value[0].decode() for e in demo.records(split))
         assert labels == {label: by_split[split] for label, by_split in data["labels"].items()}
         assert sum(labels.values()) == count
 
@@ -126,7 +78,7 @@ def test_the_label_weights_are_median_over_frequency(demo: Demo) -> None:
 
 
 def test_the_numbers_are_those_of_the_pushed_model_on_the_test_images(demo: Demo) -> None:
-    examples = records(demo, "test")
+    examples = demo.records("test")
     truth = [int(e.features.feature[features.LABEL].bytes_list.value[0]) for e in examples]
     image_bytes = [e.features.feature[features.IMAGE].bytes_list.value[0] for e in examples]
     signature = tf.saved_model.load(demo.told["pushed"]["path"]).signatures["serving_default"]
@@ -165,7 +117,7 @@ def test_the_screen_shows_stages_labels_metrics_and_the_verdict_and_nothing_else
     assert f"accuracy {demo.told['metrics']['accuracy']:.3f}" in lines
     pushed = demo.told["pushed"]
     assert lines[-1] == f"pushed version {pushed['version']}: 12 thresholds held -> {pushed['path']}"
-    known = STAGES | set(DIGITS) | set(metrics.OVERALL) | {"label", "metric", "no", "pushed"}
+    known = STAGES | set(DIGITS) | set(metrics.OVERALL["single_label"]) | {"label", "metric", "no", "pushed"}
     assert {line.split()[0].removesuffix(":") for line in lines} <= known  # "Trainer: training 3 of 30"
 
 
@@ -186,13 +138,13 @@ def test_tfx_s_own_tools_read_the_artifacts(demo: Demo) -> None:
     assert tfdv.get_domain(schema, features.LABEL).value == DIGITS
     assert not tfdv.validate_statistics(statistics, schema).anomaly_info
     transform = tft.TFTransformOutput(str(demo.artifact("Transform", "transform_graph")))
-    assert transform.transformed_feature_spec()[features.ONE_HOT].shape == [10]
+    assert transform.transformed_feature_spec()[features.TARGET].shape == [10]
 
 
 def test_tfma_s_own_loader_reads_the_evaluation(demo: Demo) -> None:
     loaded = tfma.load_eval_result(str(demo.artifact("Evaluator", "evaluation")))
     numbers = loaded.get_metrics_for_slice(())
-    for metric in metrics.OVERALL:
+    for metric in metrics.OVERALL["single_label"]:
         assert numbers[metric]["doubleValue"] == pytest.approx(demo.told["metrics"][metric]), metric
     slices = {dict(name)["label"] for name in loaded.get_slice_names() if name}
     assert slices == set(DIGITS)
