@@ -1,0 +1,222 @@
+"""The demos of several labels and of masks: pushed, with the contract's numbers, which are the pushed model's."""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import CONTRACT, Project, Run, Trained, assert_like, ran
+from PIL import Image
+from sklearn import metrics as sk
+
+from components import features, metrics
+from pipeline import cli, predict
+
+pytestmark = pytest.mark.end_to_end
+
+SHAPES = ["circle", "square", "triangle"]
+REGIONS = ["ground", *SHAPES]
+
+
+@pytest.fixture(params=["shapes", "regions"])
+def demo(request: pytest.FixtureRequest) -> Trained:
+    return request.getfixturevalue(request.param)
+
+
+def labels_of(demo: Trained) -> list[str]:
+    return REGIONS if demo.told["task"] == "segmentation" else SHAPES
+
+
+def served(demo: Trained, split: str) -> dict[str, np.ndarray]:
+    """What the pushed model's own signature says to the images of a split."""
+    encoded = [e.features.feature[features.IMAGE].bytes_list.value[0] for e in demo.records(split)]
+    signature = tf.saved_model.load(demo.told["pushed"]["path"]).signatures["serving_default"]
+    return {name: value.numpy() for name, value in signature(image_bytes=tf.constant(encoded)).items()}
+
+
+def names(demo: Trained, split: str) -> list[str]:
+    """File names of a split's images, in the order of the records."""
+    return [e.features.feature[features.PATH].bytes_list.value[0].decode() for e in demo.records(split)]
+
+
+def cells(demo: Trained, split: str) -> np.ndarray:
+    """[n, 3] from labels.csv: 1, 0, or NaN where the cell is empty."""
+    with open(demo.folder / "data" / "shapes" / "labels.csv", encoding="utf-8") as f:
+        rows = {
+            f"images/{row['file_name']}": [float(row[shape] or "nan") for shape in SHAPES] for row in csv.DictReader(f)
+        }
+    return np.array([rows[name] for name in names(demo, split)])
+
+
+def ids(demo: Trained, split: str) -> np.ndarray:
+    """[n, 64, 64] from the mask files; 255 is ignored."""
+    paths = [demo.folder / "data" / "regions" / name.replace("images", "masks") for name in names(demo, split)]
+    return np.array([np.asarray(Image.open(path)) for path in paths])
+
+
+def test_the_model_is_pushed_and_good(demo: Trained) -> None:
+    assert (demo.told["status"], demo.told["exit_code"], demo.told["error"]) == ("pushed", 0, None)
+    assert all(gate["passed"] for gate in demo.told["gates"])
+    thresholds = [gate for gate in demo.told["gates"] if gate["gate"] == "evaluation"]
+    assert [gate["label"] for gate in thresholds] == [None, *labels_of(demo), None]
+    at_least = [gate["value"] for gate in thresholds[:-1]]
+    assert min(at_least) >= 0.5
+    assert at_least[0] == demo.told["metrics"]["binary_accuracy" if labels_of(demo) == SHAPES else "mean_iou"]
+
+
+def test_the_summary_has_the_contract_s_keys_and_the_task_s_metrics(demo: Trained) -> None:
+    assert list(demo.told) == list(CONTRACT)
+    task = demo.told["task"]
+    assert_like(demo.told, {k: v for k, v in CONTRACT.items() if k != "slices"})
+    assert [s["slice"] for s in demo.told["slices"]] == (
+        [] if task == "segmentation" else [{"label": s} for s in SHAPES]
+    )
+    for numbers in [demo.told, *demo.told["slices"]]:
+        assert set(numbers["metrics"]) == {*metrics.OVERALL[task], *metrics.COUNTS}
+        assert list(numbers["per_label"]) == labels_of(demo)
+        assert all(set(found) == set(metrics.PER_LABEL[task]) for found in numbers["per_label"].values())
+    assert demo.told["metrics"]["example_count"] == demo.told["data"]["counts"]["test"]
+
+
+def test_the_counts_are_those_of_the_table(shapes: Trained) -> None:
+    data = shapes.told["data"]
+    assert sum(data["counts"].values()) == 400
+    empty = 0
+    for split, count in data["counts"].items():
+        found = cells(shapes, split)
+        assert len(found) == count
+        assert [data["labels"][shape][split] for shape in SHAPES] == (found == 1).sum(axis=0).tolist()
+        assert data["unlabelled"][split] == np.isnan(found).all(axis=1).sum()
+        empty += np.isnan(found).sum()
+    assert empty > 20
+    assert data["unknown"]["labels"] == pytest.approx(empty / 1200)
+
+
+def test_the_counts_are_those_of_the_masks(regions: Trained) -> None:
+    data = regions.told["data"]
+    assert sum(data["counts"].values()) == 150
+    for split, count in data["counts"].items():
+        found = ids(regions, split)
+        assert len(found) == count
+        shown = [sum((mask == i).any() for mask in found) for i in range(4)]
+        assert [data["labels"][label][split] for label in REGIONS] == shown
+    borders = sum((ids(regions, split) == 255).sum() for split in data["counts"])
+    assert data["unknown"] == {"images": 0, "pixels": pytest.approx(borders / (150 * 64 * 64))}
+
+
+def weights_by_hand(demo: Trained) -> np.ndarray:
+    """Median frequency of the train split, straight from the files."""
+    if demo.name == "shapes":
+        found = cells(demo, "train")
+        frequency = (found == 1).sum(axis=0) / (~np.isnan(found)).sum(axis=0)
+    else:
+        masks = ids(demo, "train")
+        own = np.array([[(mask == i).sum() for i in range(4)] for mask in masks])
+        known = (masks != 255).sum(axis=(1, 2))
+        frequency = own.sum(axis=0) / ((own > 0) * known[:, np.newaxis]).sum(axis=0)
+    return np.median(frequency) / frequency
+
+
+def test_the_weights_are_the_same_everywhere(demo: Trained, imagegate: Callable[..., Run]) -> None:
+    labels, told = labels_of(demo), demo.told["label_weights"]
+    assert list(told) == labels
+    np.testing.assert_allclose(list(told.values()), weights_by_hand(demo), rtol=1e-12)
+    manifest = json.loads(Path(demo.told["pushed"]["path"], "imagegate.json").read_text(encoding="utf-8"))
+    assert manifest["label_weights"] == told
+    assert (manifest["task"], manifest["labels"]) == (demo.told["task"], labels)
+    run = imagegate("check", demo.config)
+    assert (run.code, run.err) == (0, "")
+    rows = [line.split() for line in run.out.splitlines()]
+    assert {row[0]: row[-1] for row in rows if row[0] in labels} == {k: f"{v:.3f}" for k, v in told.items()}
+    share = demo.told["data"]["unknown"]["labels" if demo.name == "shapes" else "pixels"]
+    assert re.search(
+        rf"^{share:.1%} of all (labels of images are unknown|pixels are ignored): they take", run.out, re.M
+    )
+
+
+def test_the_numbers_of_several_labels_are_the_pushed_model_s(shapes: Trained) -> None:
+    truth, p = cells(shapes, "test"), served(shapes, "test")["probabilities"].astype(np.float64)
+    known, told = ~np.isnan(truth), shapes.told
+    assert told["metrics"]["binary_accuracy"] == pytest.approx(((p >= 0.5) == (truth == 1))[known].mean())
+    # Of the labels that are known, where one applies.
+    t, q = np.where(known, truth, 0), np.where(known, p, 0)
+    some = t.any(axis=1)
+    cosine = ((t * q).sum(axis=1) / np.linalg.norm(q, axis=1) / np.linalg.norm(t, axis=1).clip(1))[some]
+    assert told["metrics"]["cosine_similarity"] == pytest.approx(cosine.mean(), rel=1e-5)
+    for i, label in enumerate(SHAPES):
+        of = known[:, i]
+        precision = sk.average_precision_score(truth[of, i], p[of, i])
+        assert told["per_label"][label]["average_precision"] == pytest.approx(precision, abs=1e-6)
+    assert not np.allclose(p.sum(axis=1), 1, atol=0.01)
+
+
+def test_the_numbers_of_masks_are_the_pushed_model_s(regions: Trained) -> None:
+    truth, answer = ids(regions, "test"), served(regions, "test")["mask"]
+    known = truth != 255
+    confusion = sk.confusion_matrix(truth[known], answer[known], labels=range(4)).astype(float)
+    iou = np.diag(confusion) / (confusion.sum(axis=0) + confusion.sum(axis=1) - np.diag(confusion))
+    told = regions.told
+    assert [told["per_label"][label]["iou"] for label in REGIONS] == pytest.approx(iou)
+    assert told["metrics"]["mean_iou"] == pytest.approx(iou.mean())
+    assert told["metrics"]["pixel_accuracy"] == pytest.approx(np.trace(confusion) / known.sum())
+    assert told["per_label"]["ground"]["support"] == (truth == 0).sum()
+
+
+def test_predict_names_what_is_drawn(shapes: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [str(shapes.folder / "data" / "shapes" / name) for name in names(shapes, "test")]
+    found = list(predict.predict(str(shapes.destination), paths))
+    truth = cells(shapes, "test")
+    right = total = 0
+    for result, row in zip(found, truth, strict=True):
+        assert set(result) == {"image", "labels", "probabilities"}
+        for shape, applies in zip(SHAPES, row, strict=True):
+            right, total = right + ((shape in result["labels"]) == (applies == 1)), total + 1
+    assert right / total > 0.85  # the empty cells count as wrong where they apply
+    assert cli.main(["predict", str(shapes.destination), paths[0]]) == 0
+    assert capsys.readouterr().out == predict.line(found[0]) + "\n"
+
+
+def test_predict_tells_the_shares_of_the_regions(regions: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [str(regions.folder / "data" / "regions" / name) for name in names(regions, "test")]
+    found = list(predict.predict(str(regions.destination), paths))
+    for result, mask in zip(found, ids(regions, "test"), strict=True):
+        assert set(result) == {"image", "shares"}
+        assert list(result["shares"]) == REGIONS
+        assert sum(result["shares"].values()) == pytest.approx(1)
+        truth = {label: (mask == i).mean() for i, label in enumerate(REGIONS)}
+        assert result["shares"] == pytest.approx(truth, abs=0.1)
+    assert cli.main(["predict", str(regions.destination), paths[0], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found[0]
+
+
+def test_a_second_run_is_up_to_date(demo: Trained) -> None:
+    before = demo.served()
+    found = demo.run()
+    assert (found["status"], found["exit_code"], found["stages"]) == ("up_to_date", 0, [])
+    same = ("metrics", "per_label", "label_weights", "data", "pushed")
+    assert {k: found[k] for k in same} == {k: demo.told[k] for k in same}
+    assert demo.served() == before
+
+
+def test_one_sigmoid_unit_decides_between_two_labels(tiny: Project) -> None:
+    (tiny.folder / "data" / "2").rename(tiny.folder / "others")
+    found = tiny.run('labels={names: ["0", "1"], positive: "1"}', "training.epochs=5")
+    assert found["status"] == "pushed", found["error"]
+    assert found["metrics"]["accuracy"] > 0.9
+    signature = tf.saved_model.load(found["pushed"]["path"]).signatures["serving_default"]
+    images = sorted((tiny.folder / "data").glob("*/*.png"))
+    answer = signature(image_bytes=tf.constant([path.read_bytes() for path in images]))
+    z = answer["logits"].numpy()[:, 1]
+    np.testing.assert_array_equal(answer["logits"].numpy()[:, 0], 0)
+    np.testing.assert_allclose(answer["probabilities"].numpy()[:, 1], 1 / (1 + np.exp(-z)), rtol=1e-5)
+    assert np.mean((z > 0) == [path.parent.name == "1" for path in images]) > 0.9
+
+
+def test_other_weights_train_again_and_nothing_before(tiny: Project) -> None:
+    told: Mapping[str, Any] = tiny.run("evaluation.slices=[label]", "training.label_weights={'0': 2.0}")
+    assert ran(dict(told)) == {"Trainer", "Evaluator", "Pusher"}
