@@ -8,7 +8,7 @@ from typing import Any
 
 from components.errors import shown
 from components.gates import Rule, Verdict, judge, number
-from components.labels.weights import label_weights
+from components.labels.weights import label_weights, stated
 
 _NAMED = 5  # how many files or pairs a sentence names
 
@@ -133,14 +133,23 @@ def _counts(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
         yield judge(rule, ratio, detail=f"{most!r} has {number(train[most])}, {fewest!r} has {number(train[fewest])}")
 
 
-def weights(manifest: Mapping[str, Any], *, count_ignored: bool = False) -> dict[str, float]:
-    """Median-frequency weight of every label over the train split; see `labels.weights`.
+def weights(
+    manifest: Mapping[str, Any],
+    configured: str | Mapping[str, float] = "median_frequency",
+    *,
+    count_ignored: bool = False,
+) -> dict[str, float]:
+    """Weight of every label in the loss; by median frequency, it is that over the train split.
 
     Args:
         manifest: see `shards.merge`.
+        configured: see `labels.weights.stated`.
         count_ignored: masks only, see `labels.weights.pixel_counts`.
     """
     labels = manifest["labels"]
+    told = stated(configured, labels)
+    if told is not None:
+        return dict(zip(labels, told, strict=True))
     if manifest["pixels"]:
         cells = manifest["pixels"].get("train", [[0, 0, 0]] * (len(labels) + 1))
         cells = cells if count_ignored else cells[:-1]
@@ -166,10 +175,10 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
-def warnings(weights: Mapping[str, float]) -> list[str]:
-    """A sentence on the labels that nothing can be learnt of, if there are any."""
-    absent = [repr(label) for label, weight in weights.items() if weight == 0]
-    return [f"without any example in train, weight 0, not learnt: {some(absent)}"] if absent else []
+def warnings(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """A sentence on the labels that nothing can be learnt of, if there are any; see `label_counts` of the manifest."""
+    absent = [repr(label) for label, by_split in counts.items() if not by_split["train"]]
+    return [f"without any example in train, not learnt: {some(absent)}"] if absent else []
 
 
 def some(items: Iterable[str]) -> str:

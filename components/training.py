@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from components import model, progress, schema, serving, shards
 from components.batches import Batches
 from components.errors import ImagegateError
 from components.labels import kinds
+from components.labels.weights import stated as stated_weights
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
@@ -103,7 +104,8 @@ def _train(fn_args: FnArgs, settings: Settings, gpus: int) -> None:
             task=settings.task,
             positive=positive,
         )
-    weights = _label_weights(settings.label_weights, names, data)
+    stated = stated_weights(settings.label_weights, names)
+    weights = data.label_weights() if stated is None else stated
     kind = kinds.kind(settings.task)
     phases = _Phases(
         os.path.join(settings.checkpoints, _job_name(folder, settings)),
@@ -324,14 +326,6 @@ class _Progress(keras.callbacks.Callback):
         told = {k[4:].replace("_", " "): v for k, v in numbers.items() if k.startswith("val_")}
         self._note = ", eval " + ", ".join(f"{name} {value:.3f}" for name, value in told.items())
         progress.report(self._what, epoch + 1, self._epochs, f"epoch {epoch + 1}{self._note}")
-
-
-def _label_weights(configured: str | Mapping[str, float], names: Sequence[str], data: Batches) -> list[float]:
-    """[K]: those of the transform graph, or what the configuration states; a label that it does not name weighs 1."""
-    if configured == "median_frequency":
-        return data.label_weights()
-    given: Mapping[str, float] = {} if isinstance(configured, str) else configured
-    return [float(given.get(name, 1.0)) for name in names]
 
 
 def _job_name(folder: str, settings: Settings) -> str:

@@ -31,14 +31,14 @@ def run(config: Config, terminal: Terminal) -> int:
     if not all(manifest["counts"].values()):
         verdicts += balance.empty_splits(manifest)
     console = terminal.console
-    weights = balance.weights(manifest, count_ignored=config.labels.count_ignored)
+    weights = balance.weights(manifest, config.training.label_weights, count_ignored=config.labels.count_ignored)
     console.print(label_table(manifest["label_counts"], weights))
     lines = unknown_lines(balance.unknown(manifest))
     lines += [f"quarantined: {item['path']}: {item['reason']}" for item in manifest["quarantined"]]
     lines += [f"will be re-encoded: {count} ({reason})" for reason, count in manifest["changed"].items()]
     if manifest["ignored"]:  # often hundreds, and nothing is wrong with them
         lines.append(f"ignored, they mean nothing here: {balance.some(manifest['ignored'])}")
-    lines += [f"warning: labels {text}" for text in balance.warnings(weights)]
+    lines += [f"warning: labels {text}" for text in balance.warnings(manifest["label_counts"])]
     problems = failed(verdicts)
     lines += [f"refused: {verdict.reason}" for verdict in problems]
     for line in lines:

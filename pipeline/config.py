@@ -118,7 +118,7 @@ class Data(_Section):
             if getattr(self, key) is None:
                 raise ValueError(f"layout {self.layout} needs the key {key}")
         if self.layout == "manifest" and isinstance(self.images, dict):
-            raise ValueError("images: a manifest has one folder, and a column for splits")
+            raise ValueError("images: a manifest has one folder of images, or none: each table's own")
         return self
 
 
@@ -569,6 +569,8 @@ def _columns(config: Config) -> None:
         columns = Meanings(**config.data.columns.model_dump())
     except LayoutError as error:  # the name of a label column; here it is the configuration that says it
         raise ConfigError(str(error)) from None
+    if columns.split is not None and isinstance(config.data.manifest, dict):
+        raise ValueError("data.columns.split: data.manifest already has one table per split; remove one of the two")
     if columns.label_of and "empty" in config.labels.model_fields_set:
         raise ValueError(
             "labels.empty: is for a column of names; in 0/1 columns an empty cell is unknown, and only zeros mean none"

@@ -77,6 +77,7 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
         examples=examples,
         statistics=statistics.outputs["statistics"],
         anomalies=validator.outputs["anomalies"],
+        label_weights=json.dumps(config.training.label_weights),
         count_ignored=int(config.labels.count_ignored),
         limits=json.dumps(asdict(limits(config))),
         code_fingerprint=fingerprint.code("components.stages.balance"),

@@ -79,7 +79,7 @@ class Summary:
             found = json.load(f)
         self._read_manifest(found["manifest"])
         self.label_weights = found["weights"]
-        self.notes += [f"warning: labels {text}" for text in balance.warnings(self.label_weights)]
+        self.notes += [f"warning: labels {text}" for text in balance.warnings(self.data["labels"])]
         self.gates += found["verdicts"]
 
     def _read_manifest(self, manifest: dict[str, Any]) -> None:
@@ -189,7 +189,7 @@ class Summary:
         if self.data.get("labels"):
             console.print(label_table(self.data["labels"], self.label_weights, self.per_label))
             for line in unknown_lines(self.data.get("unknown", {})):
-                console.print(line, highlight=False)
+                console.print(escape(shown(line)), highlight=False)
             if self.data["quarantined"]:
                 console.print(f"quarantined: {_files(self.data['quarantined'])}; see {FILE}", highlight=False)
             if self.data["ignored"]:

@@ -88,7 +88,8 @@ def _name(annotation: Any) -> str:
         return " or ".join(_name(a) for a in arguments)
     if origin is tuple:
         if arguments[-1] is Ellipsis:
-            return f"list of {_name(arguments[0])}"
+            inner = _name(arguments[0])
+            return f"list of ({inner})" if " or " in inner else f"list of {inner}"
         return f"[{', '.join(map(_name, arguments))}]"
     if origin is dict:
         return f"{_name(arguments[0])}: {_name(arguments[1])}"
@@ -117,7 +118,7 @@ def _yaml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return f"[{', '.join(map(_yaml, value))}]"
-    return str(value)
+    return str(value) if value != "" else '""'
 
 
 if __name__ == "__main__":

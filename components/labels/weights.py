@@ -19,6 +19,7 @@ are tensors. So the same code serves Transform and `imagegate check`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,22 @@ def label_weights(own: ArrayLike, total: ArrayLike, classes: int, xp: Any = np) 
         float64 [K].
     """
     return median_frequency(own, total, xp)[:classes]
+
+
+def stated(configured: str | Mapping[str, float], names: Sequence[str]) -> list[float] | None:
+    """Weights that the configuration states itself; a label that it does not name weighs 1.
+
+    Args:
+        configured: "median_frequency", "none", or weights by name.
+        names: the K labels.
+
+    Returns:
+        [K], or None where the data decides: "median_frequency".
+    """
+    if configured == "median_frequency":
+        return None
+    given: Mapping[str, float] = {} if isinstance(configured, str) else configured
+    return [float(given.get(name, 1.0)) for name in names]
 
 
 def image_counts(target: ArrayLike, xp: Any = np) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

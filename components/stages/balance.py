@@ -25,13 +25,15 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
     anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
     class_balance: OutputArtifact[artifacts.ClassBalance],
     limits: Parameter[str],
+    label_weights: Parameter[str],
     count_ignored: Parameter[int],
     code_fingerprint: Parameter[str],
 ) -> None:
     """Judges the data set by `limits` (JSON of `balance.Limits`) and the validator's anomalies.
 
     Args:
-        count_ignored: 0 or 1; see `balance.weights`.
+        label_weights: JSON of what the configuration says; see `balance.weights`.
+        count_ignored: 0 or 1; likewise.
 
     Raises:
         DataRejected: a rule failed.
@@ -46,7 +48,7 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
         raise DataRejected(verdicts, manifest)
     data = {
         "manifest": {k: v for k, v in manifest.items() if k != "files"},
-        "weights": balance.weights(manifest, count_ignored=bool(count_ignored)),
+        "weights": balance.weights(manifest, json.loads(label_weights), count_ignored=bool(count_ignored)),
         "verdicts": [v.to_json() for v in verdicts],
     }
     with open(os.path.join(class_balance.uri, FILE), "w", encoding="utf-8") as f:

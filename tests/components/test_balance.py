@@ -169,6 +169,11 @@ def test_weights_count_the_images_of_which_a_label_is_known() -> None:
     assert weights(data) == pytest.approx({"cat": 0.65 / 0.8, "dog": 0.65 / 0.5})
 
 
+def test_stated_weights_are_taken_as_they_are() -> None:
+    assert weights(FINE, "none") == {"cat": 1, "dog": 1}
+    assert weights(FINE, {"dog": 2.5}) == {"cat": 1, "dog": 2.5}
+
+
 def test_a_label_that_never_applies_weighs_nothing() -> None:
     nowhere = dict.fromkeys(("train", "eval", "test"), 0)
     data = manifest(label_counts=FINE["label_counts"] | {"dog": nowhere})
@@ -213,5 +218,7 @@ def test_the_share_of_the_unknown_is_told() -> None:
 
 
 def test_labels_without_examples_are_warned_of() -> None:
-    assert warnings({"cat": 1.0, "dog": 0.0}) == ["without any example in train, weight 0, not learnt: 'dog'"]
-    assert warnings({"cat": 1.0}) == []
+    assert warnings(FINE["label_counts"]) == []
+    nowhere = {"train": 0, "eval": 3, "test": 0}
+    told = warnings(FINE["label_counts"] | {"dog": nowhere})
+    assert told == ["without any example in train, not learnt: 'dog'"]

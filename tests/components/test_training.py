@@ -51,20 +51,6 @@ def history(folder: Path) -> dict[str, list[dict[str, float]]]:
 # What it learns from.
 
 
-@pytest.mark.parametrize(
-    ("told", "expected"),
-    [
-        # 12 and 6 images of 18: frequencies 2/3 and 1/3, median 1/2.
-        ("median_frequency", [3 / 4, 3 / 2]),
-        ("none", [1, 1]),
-        ({"light": 3.0}, [1, 3]),
-        ({"dark": 0.0, "light": 2.5}, [0, 2.5]),
-    ],
-)
-def test_configured_label_weights(prepared: Prepared, told: object, expected: list[float]) -> None:
-    assert training._label_weights(told, LABELS, prepared.batches()) == pytest.approx(expected)
-
-
 def test_a_changed_shard_is_not_trained_on(prepared: Prepared, tmp_path: Path) -> None:
     path = next(p for p in sorted(prepared.examples.glob("Split-train/*")) if p.stat().st_size)
     before = path.read_bytes()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from components.labels.weights import class_weights, median_frequency
+from components.labels.weights import class_weights, median_frequency, stated
 
 COUNTS = st.lists(st.integers(0, 10**9), min_size=1, max_size=12)
 
@@ -83,3 +83,16 @@ def test_a_graph_computes_the_same_as_numpy() -> None:
         result = graph(pixels, image_pixels)
         assert result.dtype == tf.float64
         np.testing.assert_allclose(result, median_frequency(pixels, image_pixels), rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("median_frequency", None),
+        ("none", [1, 1]),
+        ({"light": 3.0}, [1, 3]),
+        ({"dark": 0.0, "light": 2.5}, [0, 2.5]),
+    ],
+)
+def test_what_the_configuration_states(told: str | dict[str, float], expected: list[float] | None) -> None:
+    assert stated(told, ["dark", "light"]) == expected

@@ -3,9 +3,8 @@
 import csv
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -217,6 +216,7 @@ def test_one_sigmoid_unit_decides_between_two_labels(tiny: Project) -> None:
     assert np.mean((z > 0) == [path.parent.name == "1" for path in images]) > 0.9
 
 
-def test_other_weights_train_again_and_nothing_before(tiny: Project) -> None:
-    told: Mapping[str, Any] = tiny.run("evaluation.slices=[label]", "training.label_weights={'0': 2.0}")
-    assert ran(dict(told)) == {"Trainer", "Evaluator", "Pusher"}
+def test_other_weights_train_again_and_are_told(tiny: Project) -> None:
+    told = tiny.run("evaluation.slices=[label]", "training.label_weights={'0': 2.0}")
+    assert ran(told) == {"ClassBalance", "Trainer", "Evaluator", "Pusher"}
+    assert told["label_weights"] == {"0": 2.0, "1": 1.0, "2": 1.0}

@@ -65,6 +65,16 @@ def test_a_sound_data_set_passes_with_a_table_of_its_labels(check: Check, png: P
     assert "8 images pass" in out
 
 
+def test_a_label_that_train_lacks_is_told_and_weighs_nothing(check: Check, png: Png) -> None:
+    files = {
+        f"{split}/cat/{i}.png": png(10 * i + n) for i in range(4) for n, split in enumerate(("train", "val", "test"))
+    }
+    code, out = check(files | {"test/dög/1.png": png(99)})
+    assert code == 0
+    assert table(out) == {"cat": ["4", "4", "4", "1.000"], "dög": ["0", "0", "1", "0.000"]}
+    assert "warning: labels without any example in train, not learnt: 'dög'\n" in out
+
+
 def test_check_and_run_read_the_same_data(check: Check, png: Png, tmp_path: Path) -> None:
     check(label(png, "cat", 12) | label(png, "dog", 12, 100))
     dataset, rule = local.read_dataset(config.load(str(tmp_path / "imagegate.yaml")))

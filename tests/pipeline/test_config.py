@@ -214,7 +214,11 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "coco without annotations": (coco("multi_label", annotations=None), "data: layout coco needs the key annotations"),
     "splits of a manifest": (
         manifest(images={"train": "a"}),
-        "data: images: a manifest has one folder, and a column for",
+        "data: images: a manifest has one folder of images, or",
+    ),
+    "splits twice": (
+        manifest({"split": "part"}, manifest={"train": "a.csv", "test": "b.csv"}),
+        "data.columns.split: data.manifest already has one table per split",
     ),
     "other layout": (
         least(data={"root": "x", "layout": "voc"}),
@@ -348,6 +352,7 @@ FINE: dict[str, dict[str, Any]] = {
     "manifest": manifest({"image": "f", "labels": ["a", "b"], "slices": ["camera"], "group": "patient", "weight": "w"}),
     "a column of names": manifest({"labels": "tags"}, {"empty": "none"}, separator=","),
     "a manifest of a single label": manifest({"labels": "kind", "split": "part"}, task="single_label"),
+    "a table for each split": manifest(manifest={"train": "train/metadata.csv", "validation": "val/metadata.csv"}),
     "a single question": manifest({"labels": ["a"]}, {"names": ["a"]}),
     "positive": least(labels={"names": ["a", "b"], "positive": "b"}),
     "masks": masks({"ignore": "void", "count_ignored": True}, rules(metric="iou", label="sky")),
