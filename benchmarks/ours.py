@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import network
 from benchmarks.launch import launch
-from components import shards
+from components import manifest
 from pipeline import config, graph, local
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def _configuration(job: Job) -> str:
 
 def examples(work: str) -> int:
     """How many it ingested, over all splits."""
-    (manifest,) = glob.glob(os.path.join(work, "output", "pipeline", UNTIL["ingest"], "examples", "*", shards.MANIFEST))
-    return sum(shards.read_manifest(os.path.dirname(manifest))["counts"].values())
+    (path,) = glob.glob(os.path.join(work, "output", "pipeline", UNTIL["ingest"], "examples", "*", manifest.FILE))
+    return sum(manifest.read(os.path.dirname(path))["counts"].values())
 
 
 def pushed(work: str) -> bool:

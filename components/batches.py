@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components import features, images, progress, shards
+from components import features, images, manifest, progress
 from components.labels.mask import decode_mask
 
 _AUTOTUNE = tf.data.AUTOTUNE
@@ -49,7 +49,7 @@ class Batches:
     ) -> None:
         self._folder, self._size, self._batch_size = folder, image_size, batch_size
         self._masks, self._epochs, self._seed = task == "segmentation", epochs, seed
-        self._counts = shards.read_manifest(folder)["counts"]
+        self._counts = manifest.read(folder)["counts"]
         self._spec = transform.raw_feature_spec()
         self._transform = transform.transform_features_layer()
 
@@ -72,7 +72,7 @@ class Batches:
 
     def label_weights(self) -> list[float]:
         """[K] as Transform computed them over the train split."""
-        path = shards.verify(self._folder, "train")
+        path = manifest.verify(self._folder, "train")
         record = next(iter(tf.data.TFRecordDataset(path).batch(1)))
         row = self._transform(tf.io.parse_example(record, self._spec))[features.LABEL_WEIGHTS]
         return [float(weight) for weight in row[0]]
@@ -95,7 +95,7 @@ class Batches:
 
     def _batches(self, split: str, *, shuffle: bool, keep: bool = True) -> tf.data.Dataset:
         """`keep`: hold the decoded images for the next epoch, if there is one and they fit."""
-        paths = shards.verify(self._folder, split)
+        paths = manifest.verify(self._folder, split)
         count = self._counts[split]
         data = tf.data.TFRecordDataset(paths, num_parallel_reads=min(4, len(paths)) if shuffle else None)
         decoded = count * self._size[0] * self._size[1] * (4 if self._masks else 3)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from components.census import Images
     from components.gates import Verdict
 
 
@@ -26,12 +27,24 @@ def shown(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
+_NAMED = 5  # how many files or labels a sentence names
+
+
+def some(items: Iterable[str]) -> str:
+    """The first few of a list of names, made safe for a terminal, and how many more there are."""
+    listed = list(map(shown, items))
+    more = len(listed) - _NAMED
+    return ", ".join(listed[:_NAMED]) + (f", and {more} more" if more > 0 else "")
+
+
 class DataRejected(ImagegateError):
-    """The data gate refuses. `verdicts` says why, `data` holds what was counted (see `balance.Data.to_json`)."""
+    """The data gate refuses. `verdicts` says why; `manifest` and `images` hold what was counted, see `census.merge`."""
 
     exit_code = 3
 
-    def __init__(self, verdicts: Sequence[Verdict], data: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, verdicts: Sequence[Verdict], manifest: dict[str, Any] | None = None, images: Images | None = None
+    ) -> None:
         super().__init__("\n".join(v.reason for v in verdicts if not v.passed))
         self.verdicts = list(verdicts)
-        self.data = data or {}
+        self.manifest, self.images = manifest or {}, images

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+CHANCE = 0.001  # a difference that chance alone makes more often than this proves nothing
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
@@ -78,6 +80,7 @@ def judge(
     examples: float | None = None,
     unit: str = "example",
     baseline: float | None = None,
+    chance: float = 0.0,
     detail: str = "",
 ) -> Verdict:
     """Compares one number with its rule.
@@ -88,6 +91,8 @@ def judge(
         examples: how many examples it rests on, if known; told to the reader.
         unit: what `examples` counts, in the singular.
         baseline: the served model's number; None where no model is served, and then `max_drop` holds. NaN fails it.
+        chance: probability that chance alone gives a value as far out; from `CHANCE` on, a bound that is crossed
+            does not refuse. (Bonferroni: of several tests, each times their number.)
         detail: more words for the reason, e.g. the files it is about.
     """
     subject = rule.subject()
@@ -112,11 +117,13 @@ def judge(
                     f"{subject} is {number(value)}{resting}, worse than the served model's {number(baseline)} by "
                     f"{found}; allowed are {bound}"
                 )
-    passed = not problems
+    passed = not problems or chance >= CHANCE
     reason = "; ".join(problems) if problems else f"{subject} is {number(value)}{resting}: {rule.text()}"
     if detail:
         reason += f": {detail}"
-    if problems and rule.advice:
+    if problems and passed:
+        reason += f". So few examples differ that much by chance (p = {min(1.0, chance):.2g}), so this is let pass"
+    elif problems and rule.advice:
         reason += f". {rule.advice}"
     return Verdict(
         gate=rule.gate,

@@ -11,12 +11,15 @@ import contextlib
 import io
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps, UnidentifiedImageError
+
+from components import perceptual, properties
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -41,6 +44,10 @@ _MAGIC = {
 }
 _ORIENTATION = 0x0112  # EXIF tag
 _WHITE = (255, 255, 255, 255)
+# Properties and perceptual hash are those of the image reduced by a whole number to no less than this many pixels on
+# its shorter side: what is finer, a network does not see either, and a JPEG is decoded at 1/2, 1/4 or 1/8 for less.
+_REDUCED = 128
+_LONGEST = 4096  # on the longer one, whatever becomes of the other
 # TensorFlow puts the op's name around what it has to say.
 _TENSORFLOW_NOISE = re.compile(r"\{\{.*?\}\} *|\[Op:.*?\].*", re.DOTALL)
 
@@ -58,6 +65,8 @@ class Checked:
         format: of `encoded`: "jpeg", "png", "bmp" or "webp".
         width, height: pixels, upright.
         changed: why the bytes were re-encoded ("EXIF orientation 6", "palette", …), or "".
+        properties: [P] in the order of `properties.NAMES`.
+        perceptual: uint64 [4], see `perceptual.perceptual_hash`; None where the image is too small to have one.
     """
 
     encoded: bytes
@@ -65,6 +74,8 @@ class Checked:
     width: int
     height: int
     changed: str = ""
+    properties: tuple[float, ...] = field(default=(), compare=False)
+    perceptual: NDArray[np.uint64] | None = field(default=None, compare=False)
 
 
 def max_file_bytes(max_pixels: int) -> int:
@@ -112,16 +123,31 @@ def _check(data: bytes, max_pixels: int) -> Checked:
         reason = _why_reencode(image, data)
         # Pillow fills what a PNG lacks with black and compares no checksum of its pixels, so TensorFlow looks at all.
         if not reason or kind == "PNG":
-            refused = _refused(data, kind)
-            if refused and kind == "PNG":
-                raise BadImage(f"cannot be decoded: {refused}")
-            if not refused and not reason:
-                return Checked(data, kind.lower(), width, height)
-            reason = reason or f"{kind} of a rare kind"
+            try:
+                pixels = _proven(data, kind, width, height)
+            except BadImage:
+                if kind == "PNG":
+                    raise
+                reason = f"{kind} of a rare kind"
+            else:
+                if not reason:
+                    return _described(Checked(data, kind.lower(), width, height), Pillow.fromarray(pixels))
         rgb = _to_rgb(image, data)
         out = io.BytesIO()
         rgb.save(out, "PNG", compress_level=1)
-        return Checked(out.getvalue(), "png", rgb.width, rgb.height, reason)
+        return _described(Checked(out.getvalue(), "png", rgb.width, rgb.height, reason), rgb)
+
+
+def _described(checked: Checked, rgb: Pillow.Image) -> Checked:
+    """With properties and perceptual hash; `rgb` is the image, whole or reduced to no less than `_REDUCED`."""
+    factor = max(min(rgb.size) // _REDUCED, max(rgb.size) // _LONGEST)
+    small = np.asarray(rgb.reduce(factor) if factor > 1 else rgb)
+    comparable = min(checked.width, checked.height) >= perceptual.SMALLEST
+    return replace(
+        checked,
+        properties=properties.measure(small, checked.width, checked.height),
+        perceptual=perceptual.perceptual_hash(small) if comparable else None,
+    )
 
 
 def _why_reencode(image: Pillow.Image, data: bytes) -> str:
@@ -154,23 +180,29 @@ def _why_reencode(image: Pillow.Image, data: bytes) -> str:
     return ""
 
 
-def _refused(data: bytes, kind: str) -> str:
-    """What TensorFlow's decoder says against the file, or "". It is the one that will read it.
+def _proven(data: bytes, kind: str, width: int, height: int) -> NDArray[np.uint8]:
+    """The pixels [h, w, 3] as TensorFlow's decoder sees them: it is the one that will read them.
 
-    A JPEG is decoded at an eighth of its size: every byte is read, most of the arithmetic is spared.
+    A JPEG is decoded at a fraction of its size: every byte is read, most of the arithmetic is spared.
+
+    Raises:
+        BadImage: it refuses the file.
     """
     import tensorflow as tf
 
     try:
         if kind == "JPEG":
-            tf.io.decode_jpeg(data, channels=3, ratio=8)
+            ratio = next((r for r in (8, 4, 2) if min(width, height) >= r * _REDUCED), 1)
+            pixels = tf.io.decode_jpeg(data, channels=3, ratio=ratio)
         elif kind == "PNG":
-            tf.io.decode_png(data, channels=4)
+            pixels = tf.io.decode_png(data, channels=4)
         else:
-            tf.io.decode_image(data, channels=3, expand_animations=False)
+            pixels = tf.io.decode_image(data, channels=3, expand_animations=False)
     except tf.errors.InvalidArgumentError as error:
-        return _TENSORFLOW_NOISE.sub("", error.message).strip()
-    return ""
+        refused = _TENSORFLOW_NOISE.sub("", error.message).strip()
+        raise BadImage(f"cannot be decoded: {refused}") from None
+    array: NDArray[np.uint8] = pixels.numpy()
+    return (array if array.ndim == 3 else array[0])[..., :3]  # WebP comes with a leading dimension of frames
 
 
 def _to_rgb(image: Pillow.Image, data: bytes) -> Pillow.Image:

@@ -11,11 +11,13 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from components.errors import ImagegateError
 
 MANIFEST = "imagegate.json"
+_NOTHING: Mapping[str, bytes] = MappingProxyType({})
 _STAGING = ".staging-"  # TensorFlow Serving looks at numbers only
 
 
@@ -53,7 +55,7 @@ def read(path: str) -> Served | None:
     return Served(os.path.basename(path), path, manifest)
 
 
-def push(model: str, destination: str, manifest: Mapping[str, Any]) -> Served:
+def push(model: str, destination: str, manifest: Mapping[str, Any], beside: Mapping[str, bytes] = _NOTHING) -> Served:
     """Copies a SavedModel to a new version below `destination`.
 
     The copy is made under another name, digested, synced to disk and renamed: a reader sees the whole version or
@@ -63,6 +65,7 @@ def push(model: str, destination: str, manifest: Mapping[str, Any]) -> Served:
         model: folder of the SavedModel.
         destination: folder of versions; made if missing.
         manifest: what to write beside the model; `files` {path: SHA-256} and `version` are added.
+        beside: name -> content of further files to put there.
 
     Raises:
         ImagegateError: the copy differs from the model, or the disk is full.
@@ -70,7 +73,7 @@ def push(model: str, destination: str, manifest: Mapping[str, Any]) -> Served:
     try:
         os.makedirs(destination, exist_ok=True)
         with _locked(destination):
-            return _push(model, destination, manifest)
+            return _push(model, destination, manifest, beside)
     except OSError as error:
         reason = error.strerror or error
         if isinstance(error, shutil.Error):  # copytree's list of (from, to, reason)
@@ -78,7 +81,7 @@ def push(model: str, destination: str, manifest: Mapping[str, Any]) -> Served:
         raise ImagegateError(f"push: cannot write to {destination}: {reason}") from error
 
 
-def _push(model: str, destination: str, manifest: Mapping[str, Any]) -> Served:
+def _push(model: str, destination: str, manifest: Mapping[str, Any], beside: Mapping[str, bytes]) -> Served:
     for name in os.listdir(destination):
         if name.startswith(_STAGING):  # of a push that was killed; nobody else is pushing now
             shutil.rmtree(os.path.join(destination, name))
@@ -89,7 +92,10 @@ def _push(model: str, destination: str, manifest: Mapping[str, Any]) -> Served:
         files = digests(staging)
         if files != digests(model):
             raise ImagegateError(f"push: the copy in {staging} differs from {model}; the disk may be failing")
-        full = {**manifest, "version": version, "files": files}
+        for name, content in beside.items():
+            with open(os.path.join(staging, name), "wb") as f:
+                f.write(content)
+        full = {**manifest, "version": version, "files": digests(staging)}
         with open(os.path.join(staging, MANIFEST), "w", encoding="utf-8") as f:
             json.dump(full, f, ensure_ascii=False, indent=1, allow_nan=False)
         _sync(staging)
@@ -106,10 +112,15 @@ def digests(folder: str) -> dict[str, str]:
     for parent, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(parent, name)
-            with open(path, "rb") as f:
-                found[os.path.relpath(path, folder)] = hashlib.file_digest(f, "sha256").hexdigest()
+            found[os.path.relpath(path, folder)] = digest(path)
     found.pop(MANIFEST, None)
     return dict(sorted(found.items()))
+
+
+def digest(path: str) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def verify(served: Served) -> None:

@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components import model, progress, schema, serving, shards
+from components import manifest, model, progress, schema, serving
 from components.batches import Batches
 from components.errors import ImagegateError
 from components.labels import kinds
@@ -330,9 +330,9 @@ class _Progress(keras.callbacks.Callback):
 
 def _job_name(folder: str, settings: Settings) -> str:
     """Same data, settings and code -> same name: only then may a training go on from another's backup."""
-    manifest = shards.read_manifest(folder)
+    data = manifest.read(folder)
     told = {k: v for k, v in vars(settings).items() if k != "checkpoints"}
-    text = json.dumps([manifest["content"], manifest["labels"], told], sort_keys=True)
+    text = json.dumps([data["content"], data["labels"], told], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

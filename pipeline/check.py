@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from components import balance, shards
-from components.errors import shown
+from components import balance, census, shards
+from components.errors import shown, some
 from components.gates import failed
-from pipeline import graph, local, show
+from pipeline import local, show
 from pipeline.summary import label_table, unknown_lines
 
 if TYPE_CHECKING:
@@ -19,17 +19,15 @@ if TYPE_CHECKING:
 def run(config: Config, terminal: Terminal) -> int:
     """Prints the labels with their weights, what is in quarantine and what the gate says. Returns the exit code."""
     dataset, rule = local.read_dataset(config)
-    report = shards.Report()
+    report = census.Report()
     with show.output_to(os.devnull):  # decoders complain there; what matters comes back as a problem
         job = shards.job(dataset, config.data.max_pixels, rule)
         for number, item in enumerate(shards.examine(dataset.records, job), 1):
-            report.add(item)
+            shards.enter(item, report)
             terminal.progress("images", number, len(dataset.records))
     terminal.close()
-    manifest = shards.merge(dataset, [report])
-    verdicts = balance.check(manifest, graph.limits(config))
-    if not all(manifest["counts"].values()):
-        verdicts += balance.empty_splits(manifest)
+    manifest, images = census.merge(dataset, [report])
+    verdicts = local.judge_data(config, manifest, images)
     console = terminal.console
     weights = balance.weights(manifest, config.training.label_weights, count_ignored=config.labels.count_ignored)
     console.print(label_table(manifest["label_counts"], weights))
@@ -37,7 +35,7 @@ def run(config: Config, terminal: Terminal) -> int:
     lines += [f"quarantined: {item['path']}: {item['reason']}" for item in manifest["quarantined"]]
     lines += [f"will be re-encoded: {count} ({reason})" for reason, count in manifest["changed"].items()]
     if manifest["ignored"]:  # often hundreds, and nothing is wrong with them
-        lines.append(f"ignored, they mean nothing here: {balance.some(manifest['ignored'])}")
+        lines.append(f"ignored, they mean nothing here: {some(manifest['ignored'])}")
     lines += [f"warning: labels {text}" for text in balance.warnings(manifest["label_counts"])]
     problems = failed(verdicts)
     lines += [f"refused: {verdict.reason}" for verdict in problems]

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from components import features, metrics, storage
+from components import features, metrics, perceptual, storage
 from components.errors import ConfigError
 from components.layouts import LayoutError
 from components.layouts.columns import Columns as Meanings
@@ -190,9 +190,46 @@ class Balance(_Section):
     max_ratio: Annotated[float, Field(ge=1)] | None = Field(
         100, description="examples of the most frequent label per example of the least frequent one"
     )
-    allow_duplicates_across_splits: bool = Field(
-        False, description="whether equal files may lie in two of the folders train, eval, test"
+    min_pixel_share: Fraction | None = Field(1e-5, description="masks: pixels of each label / known pixels of train")
+    min_image_share: Fraction | None = Field(0.001, description="masks: images that each label is in / images of train")
+    max_cooccurrence: Fraction | None = Field(
+        0.98,
+        description="multi_label: phi coefficient, of either sign: two labels that (almost) always come together, or "
+        "of which always just one applies, cannot be told apart",
     )
+    max_drift: Fraction | None = Field(
+        0.2,
+        description="Jensen-Shannon distance of the label shares in train, all together and each label's, from those "
+        "of the served model's data. 0: the same, 1: nothing in common",
+    )
+    max_property_drift: Fraction | None = Field(
+        0.5,
+        description="Kolmogorov-Smirnov distance of image properties (width, height, aspect ratio, brightness, "
+        "contrast, sharpness, mean red, green and blue) in train, of all images and of each label's, from those of "
+        "the served model's data",
+    )
+    max_split_drift: Fraction | None = Field(0.5, description="the same of eval and of test from train, of all images")
+    max_relabelled: Fraction | None = Field(
+        0.05,
+        description="images whose label (or mask) has changed since the served model was trained on them, as a share "
+        "of the label's; a single image is let pass",
+    )
+    max_unlabelled: Fraction | None = Field(0.2, description="images of which nothing is known / all images")
+    allow_duplicates_across_splits: bool = Field(
+        False, description="whether equal or nearly equal images may lie in two splits"
+    )
+    near_duplicate_distance: Annotated[int, Field(ge=0, le=perceptual.DEFAULT_DISTANCE)] | None = Field(
+        perceptual.DEFAULT_DISTANCE,
+        description="images are nearly equal where no more of the 256 bits of their perceptual hashes differ; null: "
+        "only equal files count",
+    )
+    max_near_duplicates: Fraction | None = Field(
+        0.01,
+        description="of eval and test, the images that are nearly equal to one of another split; where the data set "
+        "itself says which split an image is in, there must be none",
+    )
+    allow_vanished_labels: bool = Field(False, description="whether labels that the served model knows may be missing")
+    allow_new_labels: bool = Field(False, description="whether there may be labels that the served model does not know")
 
 
 class Training(_Section):

@@ -25,13 +25,12 @@ _NO_TYPE_CHECK = "--no_pipeline_type_check"
 
 def limits(config: Config) -> Limits:
     """The data gate's limits; the same for `imagegate check` and the run."""
+    several = config.task == "multi_label"
     return Limits(
-        min_examples=config.balance.min_examples,
-        min_eval_examples=config.balance.min_eval_examples,
-        max_ratio=config.balance.max_ratio,
-        allow_duplicates_across_splits=config.balance.allow_duplicates_across_splits,
+        **config.balance.model_dump() | ({} if several else {"max_cooccurrence": None}),
         max_bad_fraction=config.data.max_bad_fraction,
-        min_labels=1 if config.task == "multi_label" else 2,
+        contradictions=config.task == "single_label",
+        min_labels=1 if several else 2,
     )
 
 
@@ -80,6 +79,9 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
         label_weights=json.dumps(config.training.label_weights),
         count_ignored=int(config.labels.count_ignored),
         limits=json.dumps(asdict(limits(config))),
+        task=config.task,
+        destination=config.destination,
+        served_version=served_version,
         code_fingerprint=fingerprint.code("components.stages.balance"),
     )
     transform = Transform(

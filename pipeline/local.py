@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from components import fingerprint, push, shards
-from components.balance import check as judge_data
+from components import balance, census, changes, fingerprint, push
 from components.errors import ConfigError, DataRejected, ImagegateError
+from components.gates import Verdict
 from components.layouts import Dataset, LayoutError, reading
 from components.mask_rules import Rule
 from pipeline import graph, show, summary
@@ -37,6 +37,18 @@ def read_dataset(config: Config) -> tuple[Dataset, Rule | None]:
     dataset, rule = reading.read(config.layout)
     config.check_labels(dataset.labels)
     return dataset, rule
+
+
+def judge_data(config: Config, manifest: dict[str, Any], images: census.Images) -> list[Verdict]:
+    """What the data gate says, outside of the graph; see `balance.check`.
+
+    Raises:
+        ImagegateError: what the served model keeps of its data is broken.
+    """
+    reference = changes.recall(push.current(config.destination), config.task)
+    known = reference if isinstance(reference, changes.Reference) else None
+    verdicts = balance.check(manifest, images, graph.limits(config), known)
+    return verdicts + ([] if all(manifest["counts"].values()) else balance.empty_splits(manifest))
 
 
 class Runner:
@@ -96,7 +108,7 @@ class Runner:
             return
         try:
             if not dataset.records:
-                raise DataRejected(judge_data(shards.merge(dataset, []), graph.limits(self._config)))
+                raise DataRejected(judge_data(self._config, *census.merge(dataset, [])))
             with show.output_to(self.log):
                 self._run_graph(dataset, served.version if served else "", cache=not force)
         except DataRejected as error:
@@ -114,9 +126,9 @@ class Runner:
 
     def _with_all_reasons(self, error: DataRejected) -> DataRejected:
         """Ingest refuses an empty split without a look at the limits, which would be part of its cache key."""
-        if not error.data or all(error.data["counts"].values()):
+        if error.images is None:
             return error
-        return DataRejected(judge_data(error.data, graph.limits(self._config)) + error.verdicts, error.data)
+        return DataRejected(judge_data(self._config, error.manifest, error.images), error.manifest)
 
     def _run_graph(self, dataset: Dataset, served_version: str, *, cache: bool) -> None:
         self._stage("loading TFX", "started", 0.0, False)

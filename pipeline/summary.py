@@ -80,6 +80,8 @@ class Summary:
         self._read_manifest(found["manifest"])
         self.label_weights = found["weights"]
         self.notes += [f"warning: labels {text}" for text in balance.warnings(self.data["labels"])]
+        if found["note"]:
+            self.notes.append(f"the data are compared with none before: {found['note']}")
         self.gates += found["verdicts"]
 
     def _read_manifest(self, manifest: dict[str, Any]) -> None:
@@ -147,7 +149,7 @@ class Summary:
         self.exit_code, self.error = error.exit_code, str(error)
         if isinstance(error, DataRejected):
             self.gates += [v.to_json() for v in error.verdicts]
-            self._read_manifest(error.data)
+            self._read_manifest(error.manifest)
         rejected = isinstance(error, DataRejected | LayoutError)
         self.status = "data_rejected" if rejected else "failed"
 

@@ -4,6 +4,9 @@ from tfx.types import artifact
 
 
 class ClassBalance(artifact.Artifact):
-    """`class_balance.json`: the manifest's counts, the label weights and the data gate's verdicts."""
+    """`class_balance.json`: what ingest counted, the label weights, the data gate's verdicts.
+
+    And, with `images.npy`, what a model that is pushed keeps of its data; see `changes.remember`.
+    """
 
     TYPE_NAME = "ClassBalance"

@@ -9,7 +9,8 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
-from components import balance, shards
+from components import balance, changes, manifest, push
+from components.census import Images
 from components.errors import DataRejected, ImagegateError
 from components.gates import failed
 from components.layouts import SPLITS
@@ -25,13 +26,18 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
     anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
     class_balance: OutputArtifact[artifacts.ClassBalance],
     limits: Parameter[str],
+    task: Parameter[str],
+    destination: Parameter[str],
+    served_version: Parameter[str],
     label_weights: Parameter[str],
     count_ignored: Parameter[int],
     code_fingerprint: Parameter[str],
 ) -> None:
-    """Judges the data set by `limits` (JSON of `balance.Limits`) and the validator's anomalies.
+    """Judges the data set by `limits` (JSON of `balance.Limits`), the data served now and the validator's anomalies.
 
     Args:
+        destination: where the served model is.
+        served_version: the version when the graph was built, "" for none; part of the cache key.
         label_weights: JSON of what the configuration says; see `balance.weights`.
         count_ignored: 0 or 1; likewise.
 
@@ -39,32 +45,40 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
         DataRejected: a rule failed.
         ImagegateError: the shards do not hold what the manifest says.
     """
-    manifest = shards.read_manifest(examples.uri)
+    counted, images = manifest.read(examples.uri), Images.read(examples.uri)
     for split in SPLITS:
-        shards.verify(examples.uri, split)
-    _compare_counts(manifest, statistics)
-    verdicts = balance.check(manifest, balance.Limits(**json.loads(limits)), _anomalies(anomalies))
+        manifest.verify(examples.uri, split)
+    _compare_counts(counted, statistics)
+    reference = changes.recall(push.current(destination), task)
+    known = reference if isinstance(reference, changes.Reference) else None
+    verdicts = balance.check(counted, images, balance.Limits(**json.loads(limits)), known, _anomalies(anomalies))
     if failed(verdicts):
-        raise DataRejected(verdicts, manifest)
+        raise DataRejected(verdicts, counted)
+    kept, content = changes.remember(counted, images)
     data = {
-        "manifest": {k: v for k, v in manifest.items() if k != "files"},
-        "weights": balance.weights(manifest, json.loads(label_weights), count_ignored=bool(count_ignored)),
+        "manifest": {k: v for k, v in counted.items() if k not in ("files", "label_sets")},
+        "weights": balance.weights(counted, json.loads(label_weights), count_ignored=bool(count_ignored)),
+        "compared_with": known.version if known else None,
+        "note": "" if known else reference,
         "verdicts": [v.to_json() for v in verdicts],
+        "pushed": kept,
     }
+    with open(os.path.join(class_balance.uri, changes.FILE), "wb") as f:
+        f.write(content)
     with open(os.path.join(class_balance.uri, FILE), "w", encoding="utf-8") as f:
         json.dump(data, f, indent=1)  # ASCII: a file name may be no valid UTF-8
 
 
-def _compare_counts(manifest: dict[str, Any], statistics: standard_artifacts.ExampleStatistics) -> None:
+def _compare_counts(counted: dict[str, Any], statistics: standard_artifacts.ExampleStatistics) -> None:
     """TFDV counted the shards by itself; ingest counted while writing. They must agree."""
     from tfx.components.statistics_gen import stats_artifact_utils
 
     for split in artifact_utils.decode_split_names(statistics.split_names):
-        counted = stats_artifact_utils.load_statistics(statistics, split).proto().datasets[0].num_examples
-        if counted != manifest["counts"][split]:
+        examples = stats_artifact_utils.load_statistics(statistics, split).proto().datasets[0].num_examples
+        if examples != counted["counts"][split]:
             raise ImagegateError(
-                f"{split}: the statistics counted {counted} examples in the shards, ingest wrote "
-                f"{manifest['counts'][split]}; run again with --force"
+                f"{split}: the statistics counted {examples} examples in the shards, ingest wrote "
+                f"{counted['counts'][split]}; run again with --force"
             )
 
 

@@ -11,7 +11,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as keys
 from tfx.utils import io_utils, json_utils, proto_utils
 
-from components import evaluation, metrics, schema, shards, verdicts
+from components import evaluation, manifest, metrics, schema, verdicts
 from components.gates import failed
 
 VERDICTS = "verdicts.json"
@@ -28,8 +28,8 @@ class Executor(executor.Executor):
             exec_properties["task"], labels, json.loads(exec_properties["slices"]), has_baseline=has_baseline
         )
         examples = artifact_utils.get_single_uri(input_dict[keys.EXAMPLES_KEY])
-        shards.verify(examples, "test")
-        evaluation.expect(shards.read_manifest(examples)["counts"]["test"])
+        manifest.verify(examples, "test")
+        evaluation.expect(manifest.read(examples)["counts"]["test"])
         super().Do(
             input_dict,
             output_dict,

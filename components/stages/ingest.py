@@ -13,7 +13,7 @@ from tfx.dsl.components.base import base_beam_component, base_beam_executor, exe
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
-from components import balance, layouts, progress, shards
+from components import balance, census, layouts, manifest, progress, shards
 from components.errors import DataRejected
 from components.layouts import reading
 
@@ -28,7 +28,7 @@ class _WriteShard(beam.DoFn):
 
     def process(self, element: bytes) -> Any:
         index, rows = json.loads(element)
-        records = [layouts.Record(*map(shards.tupled, row)) for row in rows]
+        records = [layouts.Record(*map(census.tupled, row)) for row in rows]
         yield shards.write(self._folder, index, self._count, records, self._job, self._tick)
 
     def _tick(self, count: int) -> None:
@@ -59,23 +59,24 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 pipeline
                 | "Plan" >> beam.Create(elements, reshuffle=False)
                 | "WriteShard" >> beam.ParDo(_WriteShard(examples.uri, len(plan), job, len(dataset.records)))
-                | "ToJson" >> beam.Map(shards.Report.to_json)
+                | "ToJson" >> beam.Map(census.Report.to_json)
                 | "WriteReports" >> beam.io.WriteToText(reports)
             )
-        manifest = shards.merge(dataset, _read_and_remove(reports))
-        shards.write_manifest(examples.uri, manifest)
+        counted, seen = census.merge(dataset, _read_and_remove(reports))
+        seen.write(examples.uri)
+        manifest.write(examples.uri, counted)
         examples.split_names = artifact_utils.encode_split_names(list(layouts.SPLITS))
         examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
-        if not all(manifest["counts"].values()):
+        if not all(counted["counts"].values()):
             # TFDV and Transform cannot work on an empty split, so the data gate speaks here already.
-            raise DataRejected(balance.empty_splits(manifest), manifest)
+            raise DataRejected(balance.empty_splits(counted), counted, seen)
 
 
-def _read_and_remove(prefix: str) -> list[shards.Report]:
+def _read_and_remove(prefix: str) -> list[census.Report]:
     reports = []
     for path in sorted(glob.glob(glob.escape(prefix) + "*")):
         with open(path, encoding="utf-8") as f:
-            reports += [shards.Report.from_json(line) for line in f]
+            reports += [census.Report.from_json(line) for line in f]
         os.unlink(path)
     return reports
 

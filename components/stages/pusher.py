@@ -9,7 +9,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
-from components import evaluation, metrics, push
+from components import changes, evaluation, metrics, push
 from components.stages import artifacts, balance, evaluator
 
 
@@ -37,11 +37,15 @@ def Pusher(  # noqa: N802  TFX names components like classes
         return
     folder = path_utils.serving_model_dir(model.uri)
     served = push.current(destination)
-    if served is not None and served.manifest.get("files") == push.digests(folder):
+    if served is not None and push.digests(folder) == {
+        name: digest for name, digest in served.manifest["files"].items() if name != changes.FILE
+    }:
         pushed_model.set_string_custom_property("pushed_version", served.version)
         return
     with open(os.path.join(class_balance.uri, balance.FILE), encoding="utf-8") as f:
         data = json.load(f)
+    with open(os.path.join(class_balance.uri, changes.FILE), "rb") as f:
+        images = f.read()
     with open(os.path.join(model_evaluation.uri, evaluator.VERDICTS), encoding="utf-8") as f:
         verdicts = json.load(f)
     numbers = next(n for where, n in evaluation.results(model_evaluation.uri, evaluation.CANDIDATE) if not where)
@@ -51,11 +55,12 @@ def Pusher(  # noqa: N802  TFX names components like classes
         "label_counts": data["manifest"]["label_counts"],
         "label_weights": data["weights"],
         "data_fingerprint": data["manifest"]["content"],
+        "data": data["pushed"],
         # JSON has no NaN.
         "metrics": {k: None if math.isnan(v) else v for k, v in numbers.items() if k != metrics.CONFUSION},
         "thresholds": verdicts,
     }
-    pushed = push.push(folder, destination, manifest)
+    pushed = push.push(folder, destination, manifest, {changes.FILE: images})
     pushed_model.set_int_custom_property("pushed", 1)
     pushed_model.set_string_custom_property("pushed_version", pushed.version)
     pushed_model.set_string_custom_property("pushed_destination", pushed.path)

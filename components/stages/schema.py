@@ -6,7 +6,7 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 
-from components import schema, shards
+from components import manifest, schema
 
 
 @component
@@ -18,6 +18,4 @@ def CuratedSchema(  # noqa: N802  TFX names components like classes
     code_fingerprint: Parameter[str],
 ) -> None:
     """Writes the `Schema` that everything after it reads the labels and features from; `columns` is a JSON list."""
-    schema.write(
-        schema_out.uri, schema.curated(task, shards.read_manifest(examples.uri)["labels"], json.loads(columns))
-    )
+    schema.write(schema_out.uri, schema.curated(task, manifest.read(examples.uri)["labels"], json.loads(columns)))

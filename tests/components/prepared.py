@@ -1,6 +1,7 @@
 """What the stages before the Trainer leave behind, made without them: shards, a schema and a transform graph."""
 
 import dataclasses
+import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components import preprocessing, schema, shards
+from components import census, manifest, preprocessing, schema, shards
 from components.batches import Batches
 from components.layouts import Dataset
 from components.mask_rules import Rule
@@ -71,13 +72,32 @@ class Prepared:
         return [record.numpy() for record in tf.data.TFRecordDataset(paths)]
 
 
+def ingest(
+    dataset: Dataset,
+    folder: Path,
+    threads: int = 1,
+    order: random.Random | None = None,
+    rule: Rule | None = None,
+) -> dict[str, Any]:
+    """What the stage ImageExampleGen does, with a loop in the place of Beam. Returns the manifest."""
+    job = dataclasses.replace(shards.job(dataset, 10_000, rule), threads=threads)
+    records = list(dataset.records)
+    plan = list(enumerate(shards.plan(records)))
+    if order:
+        order.shuffle(records)
+        plan = list(enumerate(shards.plan(records)))
+        order.shuffle(plan)
+    reports = [shards.write(str(folder), i, len(plan), part, job, lambda _: None) for i, part in plan]
+    counted, images = census.merge(dataset, reports)
+    images.write(str(folder))
+    manifest.write(str(folder), counted)
+    return counted
+
+
 def prepare(base: Path, task: str, dataset: Dataset, rule: Rule | None = None) -> Prepared:
     """Ingests a data set into `base` and learns what Transform would."""
     found = Prepared(task, base / "examples", base / "schema", base / "transform")
-    plan = shards.plan(dataset.records)
-    job = dataclasses.replace(shards.job(dataset, 10_000, rule), threads=1)
-    reports = [shards.write(str(found.examples), i, len(plan), r, job, lambda _: None) for i, r in enumerate(plan)]
-    shards.write_manifest(str(found.examples), shards.merge(dataset, reports))
+    ingest(dataset, found.examples, rule=rule)
     schema.write(str(found.schema), schema.curated(task, dataset.labels))
     _write_transform(found, dataset.labels)
     return found

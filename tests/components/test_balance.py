@@ -1,24 +1,43 @@
 """The data gate: each rule by itself, with the sentence that names what is wrong."""
 
 import copy
+import dataclasses
 import itertools
 import json
 from typing import Any
 
+import numpy as np
 import pytest
+from counting import Seen, merged
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import matthews_corrcoef
 
 from components.balance import Limits, check, empty_splits, unknown, warnings, weights
+from components.census import ROW, Images
 from components.gates import failed
+from components.perceptual import DEFAULT_DISTANCE
 
-OFF = {
+OFF: dict[str, Any] = {
     "min_examples": None,
     "min_eval_examples": None,
+    "min_pixel_share": None,
+    "min_image_share": None,
     "max_ratio": None,
-    "allow_duplicates_across_splits": True,
+    "max_cooccurrence": None,
+    "max_drift": None,
+    "max_property_drift": None,
+    "max_split_drift": None,
+    "max_relabelled": None,
     "max_bad_fraction": None,
+    "max_unlabelled": None,
+    "allow_duplicates_across_splits": True,
+    "near_duplicate_distance": None,
+    "max_near_duplicates": None,
+    "allow_vanished_labels": True,
+    "allow_new_labels": True,
 }
+NO_IMAGES = Images(np.empty(0, ROW))
 
 FINE: dict[str, Any] = {
     "labels": ["cat", "dog"],
@@ -28,8 +47,7 @@ FINE: dict[str, Any] = {
     "unlabelled": {"train": 0, "eval": 0, "test": 0},
     "pixels": {},
     "quarantined": [],
-    "conflicts": [],
-    "leaks": [],
+    "label_sets": [],
 }
 
 
@@ -38,7 +56,12 @@ def manifest(**changes: Any) -> dict[str, Any]:
 
 
 def reasons(data: dict[str, Any], **limits: Any) -> list[str]:
-    return [verdict.reason for verdict in failed(check(data, Limits(**(OFF | limits))))]
+    return [verdict.reason for verdict in failed(check(data, NO_IMAGES, Limits(**(OFF | limits))))]
+
+
+def of_seen(seen: list[Seen], labels: tuple[str, ...] = ("cat", "dog"), **limits: Any) -> list[str]:
+    """Why these images are refused."""
+    return [verdict.reason for verdict in failed(check(*merged(seen, labels), Limits(**(OFF | limits))))]
 
 
 def refusal(data: dict[str, Any], **limits: Any) -> str:
@@ -72,7 +95,7 @@ def test_the_ratio_is_of_the_most_to_the_least_frequent_label() -> None:
 def test_a_label_without_images_has_no_finite_ratio() -> None:
     data = manifest()
     data["label_counts"]["dog"]["train"] = 0
-    [verdict] = failed(check(data, Limits(**(OFF | {"max_ratio": 1e9}))))
+    [verdict] = failed(check(data, NO_IMAGES, Limits(**(OFF | {"max_ratio": 1e9}))))
     assert "'dog' has 0" in verdict.reason
     json.dumps(verdict.to_json(), allow_nan=False)
 
@@ -92,17 +115,120 @@ def test_one_bad_file_is_too_many_where_none_is_allowed() -> None:
 
 
 def test_equal_files_under_different_labels_are_named_whatever_the_limits() -> None:
-    data = manifest(conflicts=[{"paths": ["cat/1.png", "dog/7.png"], "labels": ["cat", "dog"]}])
-    assert "equal files under different labels is 1" in refusal(data)
-    assert "cat/1.png = dog/7.png" in refusal(data)
+    seen = [Seen("1", labels=("cat",), path="cat/1.png"), Seen("1", labels=("dog",), path="dog/7.png")]
+    [reason] = of_seen(seen)
+    assert "equal files under different labels is 1" in reason
+    assert "cat/1.png = dog/7.png" in reason
 
 
 def test_equal_files_in_different_splits_are_named_unless_allowed() -> None:
-    data = manifest(leaks=[{"paths": ["test/cat/1.png", "train/cat/7.png"], "splits": ["test", "train"]}])
-    assert reasons(data, allow_duplicates_across_splits=True) == []
-    reason = refusal(data, allow_duplicates_across_splits=False)
-    assert "test/cat/1.png = train/cat/7.png" in reason
+    seen = [Seen("1", "train", path="train/7.png"), Seen("1", "test", path="test/1.png")]
+    assert of_seen(seen, allow_duplicates_across_splits=True) == []
+    [reason] = of_seen(seen, allow_duplicates_across_splits=False)
+    assert "test/1.png = train/7.png" in reason
     assert "balance.allow_duplicates_across_splits" in reason
+
+
+def test_nearly_equal_images_are_named_with_how_near_they_are() -> None:
+    # Apart by 2 bits, of another split; by 1 bit, of another label.
+    seen = [
+        Seen("1", labels=("cat",), path="1.png", perceptual=0),
+        Seen("2", "test", ("cat",), path="2.png", perceptual=0b11),
+        Seen("3", labels=("dog",), path="3.png", perceptual=0b111 << 200),
+        Seen("4", labels=("cat",), path="4.png", perceptual=0b110 << 200),
+    ]
+    near = {"near_duplicate_distance": 2, "max_near_duplicates": 0.5}
+    leak, contradiction = "1.png ~ 2.png (2 of 256 bits differ)", "3.png ~ 4.png (1 of 256 bits differ)"
+    # Of the one image in test, one is too many.
+    share, pair = of_seen(seen, allow_duplicates_across_splits=False, **near)[::-1]
+    assert "is nearly equal to an image of another split is 1, above the maximum 0.5" in share
+    assert leak in share
+    assert "balance.near_duplicate_distance" in share
+    [reason] = of_seen(seen, **near)
+    assert reason == pair
+    assert contradiction in reason
+    # By hash of the content, that much is let pass; by decision of people, nothing.
+    near["max_near_duplicates"] = 1.0
+    assert len(of_seen(seen, allow_duplicates_across_splits=False, **near)) == 1
+    by_name = [dataclasses.replace(one, named=True) for one in seen]
+    named, _ = of_seen(by_name, allow_duplicates_across_splits=False, **near)[::-1]
+    assert "nearly equal images in different splits, as the data set names them is 1, above" in named
+    assert leak in named
+    # Where an image has several labels, or a mask, the next picture of a series may well have others.
+    assert of_seen(seen, contradictions=False, **near) == []
+    assert of_seen(seen, allow_duplicates_across_splits=False) == []
+
+
+def test_too_many_images_of_which_nothing_is_known() -> None:
+    seen = [Seen(str(i), labels=("cat",)) for i in range(3)] + [Seen("4", unknown=("cat", "dog"))]
+    assert of_seen(seen, max_unlabelled=0.25) == []  # 1 of 4
+    [reason] = of_seen(seen, max_unlabelled=0.24)
+    assert "is 0.25, above the maximum 0.24: 1 of 4 images" in reason
+    assert "balance.max_unlabelled" in reason
+
+
+def test_masks_need_their_share_of_pixels_and_of_images() -> None:
+    # In train, cat has 95 of 100 known pixels and is in both images; dog has 5 and is in one of two.
+    seen = [
+        Seen("1", pixels=(45, 5), ignored=50, mask=b"1"),
+        Seen("2", pixels=(50, 0), mask=b"2"),
+        Seen("3", "eval", pixels=(0, 50), mask=b"3"),
+    ]
+    assert of_seen(seen, min_pixel_share=0.05, min_image_share=0.5) == []
+    [reason] = of_seen(seen, min_pixel_share=0.051)
+    assert "share of the known pixels of train of label 'dog' is 0.05, below the minimum 0.051: 5 of 100" in reason
+    [reason] = of_seen(seen, min_image_share=0.6)
+    assert "share of the images of train of label 'dog' is 0.5, below the minimum 0.6: 1 of 2" in reason
+    assert "balance.min_image_share" in reason
+
+
+# Of 40 images, 20 have both labels and 20 none: they say the same thing.
+SAME = [Seen(f"a{i}", labels=("cat", "dog")) for i in range(20)] + [Seen(f"b{i}") for i in range(20)]
+
+
+def test_labels_that_always_come_together_are_named_with_their_counts() -> None:
+    [reason] = of_seen(SAME, max_cooccurrence=0.98)
+    assert "co-occurrence (phi) of labels 'cat' and 'dog' in train is 1, above the maximum 0.98" in reason
+    assert "20 of 40 images have both, 20 have 'cat', 20 have 'dog'" in reason
+    assert "of those with 'dog' 100 % have 'cat'" in reason
+    assert "balance.max_cooccurrence" in reason
+    assert of_seen(SAME) == []
+
+
+def test_labels_of_which_always_one_applies_are_named() -> None:
+    seen = [Seen(f"a{i}", labels=("cat",)) for i in range(20)] + [Seen(f"b{i}", labels=("dog",)) for i in range(20)]
+    [reason] = of_seen(seen, max_cooccurrence=0.98)
+    assert "mutual exclusion (phi) of labels 'cat' and 'dog' in train is 1, above" in reason
+    assert "0 of 40 images have both" in reason
+
+
+def test_co_occurrence_does_not_cry_wolf() -> None:
+    # A part of the other: 5 dogs, all among 20 cats, of 40 images; a model can tell them apart.
+    part = [Seen(f"a{i}", labels=("cat", "dog") if i < 5 else ("cat",) if i < 20 else ()) for i in range(40)]
+    assert of_seen(part, max_cooccurrence=0.98) == []
+    # Two labels on one image of 40 coincide with probability 1/40.
+    rare = [Seen(f"a{i}", labels=() if i else ("cat", "dog")) for i in range(40)]
+    assert of_seen(rare, max_cooccurrence=0.98) == []
+    # Where one is unknown, nothing can be said of the two.
+    unknown_one = [Seen(f"a{i}", labels=("cat",), unknown=("dog",)) for i in range(20)]
+    assert of_seen(unknown_one + SAME[20:], max_cooccurrence=0.5) == []
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 1, None]), st.sampled_from([0, 1, None])), min_size=1, max_size=40))
+def test_co_occurrence_is_the_correlation_over_what_is_known(rows: list[tuple[int | None, int | None]]) -> None:
+    names = ("cat", "dog")
+    seen = [
+        Seen(
+            str(i),
+            labels=tuple(n for n, state in zip(names, row, strict=True) if state),
+            unknown=tuple(n for n, state in zip(names, row, strict=True) if state is None),
+        )
+        for i, row in enumerate(rows)
+    ]
+    [verdict] = [v for v in check(*merged(seen), Limits(**(OFF | {"max_cooccurrence": 1.0}))) if "phi" in v.rule]
+    both = [row for row in rows if None not in row]
+    expected = matthews_corrcoef(*zip(*both, strict=True)) if both else 0.0
+    assert verdict.value == pytest.approx(abs(expected), abs=1e-9)
 
 
 def test_one_label_is_no_classification() -> None:
@@ -125,7 +251,7 @@ def test_file_names_cannot_write_to_the_terminal() -> None:
 
 
 def test_anomalies_of_the_validator_refuse() -> None:
-    [verdict] = failed(check(FINE, Limits(**OFF), [("label", "Unexpected string values: emu")]))
+    [verdict] = failed(check(FINE, NO_IMAGES, Limits(**OFF), anomalies=[("label", "Unexpected string values: emu")]))
     assert "'label'" in verdict.reason
     assert "Unexpected string values: emu" in verdict.reason
 
@@ -139,13 +265,24 @@ def test_the_verdicts_do_not_depend_on_the_order_of_labels(order: list[str], min
 
 
 def test_every_rule_speaks_also_where_it_holds() -> None:
-    limits = Limits(
-        min_examples=1, min_eval_examples=1, max_ratio=9, allow_duplicates_across_splits=False, max_bad_fraction=0.5
-    )
-    verdicts = check(FINE, limits)
+    seen = [Seen(f"{s}{i}", s, ("dog",) if i % 2 else ("cat",)) for s in ("train", "eval", "test") for i in range(8)]
+    limits = {
+        "min_examples": 1,
+        "min_eval_examples": 1,
+        "max_ratio": 9,
+        "max_cooccurrence": 1.0,
+        "max_split_drift": 0.5,
+        "max_bad_fraction": 0.5,
+        "max_unlabelled": 0.5,
+        "allow_duplicates_across_splits": False,
+        "near_duplicate_distance": DEFAULT_DISTANCE,
+        "max_near_duplicates": 0.0,
+    }
+    verdicts = check(*merged(seen), Limits(**(OFF | limits)))
     assert not failed(verdicts)
-    # 2 labels x 3 splits, and quarantine, conflicts, leaks, labels, ratio.
-    assert len(verdicts) == 2 * 3 + 5
+    # 2 labels x 3 splits; 9 properties x 2 splits; quarantine, unlabelled, two of labels and three of splits for
+    # equal and nearly equal images, number of labels, ratio, co-occurrence.
+    assert len(verdicts) == 2 * 3 + 9 * 2 + 2 + 5 + 3
     assert all(verdict.gate == "balance" for verdict in verdicts)
 
 

@@ -6,7 +6,6 @@ import io
 import itertools
 import os
 import random
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +19,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from prepared import ingest
 
-from components import features, images, shards, splits
-from components.errors import ImagegateError
+from components import features, images, manifest, shards, splits
 from components.layouts import SPLITS, Dataset, Record, folders, masks
 from components.mask_rules import Rule, rule
 
@@ -32,27 +31,6 @@ SHARES = {"train": 0.8, "eval": 0.1, "test": 0.1}
 MAX_PIXELS = 10_000
 
 
-def ingest(
-    dataset: Dataset,
-    folder: Path,
-    threads: int = 1,
-    order: random.Random | None = None,
-    rule: Rule | None = None,
-) -> dict[str, Any]:
-    """What the stage ImageExampleGen does, with a loop in the place of Beam."""
-    job = dataclasses.replace(shards.job(dataset, MAX_PIXELS, rule), threads=threads)
-    records = list(dataset.records)
-    plan = list(enumerate(shards.plan(records)))
-    if order:
-        order.shuffle(records)
-        plan = list(enumerate(shards.plan(records)))
-        order.shuffle(plan)
-    reports = [shards.write(str(folder), i, len(plan), part, job, lambda _: None) for i, part in plan]
-    manifest = shards.merge(dataset, reports)
-    shards.write_manifest(str(folder), manifest)
-    return manifest
-
-
 def content_of(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
@@ -60,7 +38,7 @@ def content_of(folder: Path) -> dict[str, bytes]:
 def examples(folder: Path, split: str) -> list[dict[str, Any]]:
     """The records of a split as plain values."""
     found = []
-    for raw in tf.data.TFRecordDataset(shards.verify(str(folder), split)).as_numpy_iterator():
+    for raw in tf.data.TFRecordDataset(manifest.verify(str(folder), split)).as_numpy_iterator():
         feature = tf.train.Example.FromString(raw).features.feature
         found.append({name: list(getattr(f, f.WhichOneof("kind")).value) for name, f in feature.items()})
     return found
@@ -96,44 +74,18 @@ def test_the_manifest_counts_what_is_there(tmp_path: Path, write_files: WriteFil
     files = {"train/cat/1.png": png(1), "train/cat/2.png": png(2), "train/dog/1.png": png(3), "val/cat/1.png": png(4)}
     odd = {"test/dog/1.png": b"no image", "test/cat/1.png": png(6)[:-20], "LICENSE": b"x", "train/notes.txt": b""}
     root = write_files(tmp_path / "data", files | odd | {"test/dog/2.png": png(5)})
-    manifest = ingest(folders.read(str(root), SHARES), tmp_path / "out")
+    counted = ingest(folders.read(str(root), SHARES), tmp_path / "out")
 
-    assert manifest["labels"] == ["cat", "dog"]
-    assert manifest["counts"] == {"train": 3, "eval": 1, "test": 1}
-    assert manifest["label_counts"] == {
+    assert counted["labels"] == ["cat", "dog"]
+    assert counted["counts"] == {"train": 3, "eval": 1, "test": 1}
+    assert counted["label_counts"] == {
         "cat": {"train": 2, "eval": 1, "test": 0},
         "dog": {"train": 1, "eval": 0, "test": 1},
     }
-    assert [q["path"] for q in manifest["quarantined"]] == ["test/cat/1.png", "test/dog/1.png"]
-    assert all(q["reason"] for q in manifest["quarantined"])
-    assert manifest["ignored"] == ["LICENSE", "train/notes.txt"]
-    assert manifest == shards.read_manifest(str(tmp_path / "out"))
-
-
-def test_equal_files_are_named_where_they_contradict(tmp_path: Path, write_files: WriteFiles, png: Png) -> None:
-    files = {
-        "train/cat/1.png": png(1),
-        "train/dog/1.png": png(1),  # another label
-        "test/cat/1.png": png(1),  # another split
-        "train/cat/2.png": png(2),
-        "train/cat/3.png": png(2),  # a mere copy
-        "val/dog/1.png": png(3),
-    }
-    manifest = ingest(folders.read(str(write_files(tmp_path / "data", files)), SHARES), tmp_path / "out")
-
-    def told(pairs: Sequence[Mapping[str, Any]]) -> set[str]:
-        return {path for pair in pairs for path in pair["paths"]}
-
-    assert (
-        {"train/dog/1.png"}
-        < told(manifest["conflicts"])
-        <= {p for p in files if p.endswith("/1.png")} - {"val/dog/1.png"}
-    )
-    assert all(c["labels"] == ["cat", "dog"] for c in manifest["conflicts"])
-    assert (
-        {"test/cat/1.png"} < told(manifest["leaks"]) <= {p for p in files if p.endswith("/1.png")} - {"val/dog/1.png"}
-    )
-    assert all(leak["splits"] == ["test", "train"] for leak in manifest["leaks"])
+    assert [q["path"] for q in counted["quarantined"]] == ["test/cat/1.png", "test/dog/1.png"]
+    assert all(q["reason"] for q in counted["quarantined"])
+    assert counted["ignored"] == ["LICENSE", "train/notes.txt"]
+    assert counted == manifest.read(str(tmp_path / "out"))
 
 
 # Each file: its label, its content (some equal, some no image) and whether it is there when it is read.
@@ -160,18 +112,18 @@ def test_nothing_is_lost_and_no_order_and_no_thread_shows(
     with tempfile.TemporaryDirectory() as name:
         temporary = Path(name)
         dataset = laid_out(temporary / "data", files, pictures)
-        manifest = ingest(dataset, temporary / "one")
+        counted = ingest(dataset, temporary / "one")
         again = ingest(dataset, temporary / "two", threads, order)
 
-        assert again == manifest
+        assert again == counted
         assert content_of(temporary / "two") == content_of(temporary / "one")
-        assert sum(manifest["counts"].values()) + len(manifest["quarantined"]) == len(files)
+        assert sum(counted["counts"].values()) + len(counted["quarantined"]) == len(files)
         stored = [
             (s, e[features.PATH][0].decode(), e[features.SHA256][0])
             for s in SPLITS
             for e in examples(temporary / "one", s)
         ]
-    quarantined = [q["path"] for q in manifest["quarantined"]]
+    quarantined = [q["path"] for q in counted["quarantined"]]
     assert sorted([path for _, path, _ in stored] + quarantined) == sorted(
         f"{label}/{i}.png" for i, (label, _) in enumerate(files)
     )
@@ -192,75 +144,9 @@ def test_the_rare_image_that_is_broken_is_replaced(tmp_path: Path, write_files: 
         if broken and len(good) == 12:
             break
     root = write_files(tmp_path / "data", {f"cat/{i}.png": data for i, data in enumerate([*good, broken])})
-    manifest = ingest(folders.read(str(root), SHARES), tmp_path / "out")
-    assert len(manifest["quarantined"]) == 1
-    assert manifest["label_counts"]["cat"]["test"] == 1
-
-
-def seen(data: bytes, split: str, path: str, labels: Sequence[str] = (), **others: Any) -> shards.Seen:
-    told = {"unknown": (), "weight": 1.0, "slices": (), "mask": ""} | others
-    return shards.Seen(splits.digest(data), split, path, tuple(labels), **told)
-
-
-def merged(*rows: shards.Seen) -> dict[str, Any]:
-    """The manifest of images that lie in a shard each."""
-    dataset = Dataset("", ("cat", "dog"), (), SHARES)
-    return shards.merge(dataset, [shards.Report(seen=[row]) for row in rows])
-
-
-def test_the_content_digest_knows_all_that_a_training_can_see_and_nothing_else(png: Png) -> None:
-    def digest(*rows: shards.Seen) -> str:
-        return str(merged(*rows)["content"])
-
-    one, two = seen(png(1), "train", "1.png", ["cat"]), seen(png(2), "train", "2.png", ["dog"])
-    assert digest(one, two) == digest(two, one) == digest(dataclasses.replace(one, path="other.png"), two)
-    changed = [
-        dataclasses.replace(one, **change)
-        for change in (
-            {"sha256": splits.digest(png(3))},
-            {"split": "test"},
-            {"labels": ("dog",)},
-            {"labels": ()},
-            {"unknown": ("dog",)},
-            {"weight": 2.0},
-            {"slices": (("camera", "day"),)},
-            {"mask": "00"},
-        )
-    ]
-    assert len({digest(one, two), digest(one), *(digest(c, two) for c in changed)}) == 10
-
-
-def test_the_unknown_is_counted_by_label_and_split(png: Png) -> None:
-    manifest = merged(
-        seen(png(1), "train", "1.png", ["cat"], unknown=("dog",)),
-        seen(png(2), "train", "2.png", [], unknown=("cat", "dog")),  # nothing is known of it
-        seen(png(3), "train", "3.png"),  # neither cat nor dog: that is knowledge
-        seen(png(4), "eval", "4.png", ["dog"], unknown=("cat",)),
-    )
-    assert manifest["unknown"] == {"cat": {"train": 1, "eval": 1, "test": 0}, "dog": {"train": 2, "eval": 0, "test": 0}}
-    assert manifest["unlabelled"] == {"train": 1, "eval": 0, "test": 0}
-    assert manifest["label_counts"]["cat"] == {"train": 1, "eval": 0, "test": 0}
-    assert manifest["counts"] == {"train": 3, "eval": 1, "test": 0}
-    assert manifest["pixels"] == {}
-
-
-@pytest.mark.parametrize(
-    ("other", "is_conflict"),
-    [
-        ({}, False),
-        ({"labels": ()}, True),
-        ({"unknown": ("dog",)}, True),
-        ({"mask": "01"}, True),
-        ({"weight": 3.0}, False),
-        ({"slices": (("camera", "day"),)}, False),
-    ],
-    ids=str,
-)
-def test_equal_images_must_have_equal_labels_and_masks(png: Png, other: dict[str, Any], is_conflict: bool) -> None:
-    one = seen(png(1), "train", "1.png", ["cat"], mask="00")
-    manifest = merged(one, dataclasses.replace(one, path="2.png", **other))
-    assert manifest["conflicts"] == [{"paths": ["1.png", "2.png"], "labels": ["cat"]}] * is_conflict
-    assert manifest["leaks"] == []
+    counted = ingest(folders.read(str(root), SHARES), tmp_path / "out")
+    assert len(counted["quarantined"]) == 1
+    assert counted["label_counts"]["cat"]["test"] == 1
 
 
 # Masks.
@@ -310,30 +196,22 @@ def test_the_manifest_sums_pixels_of_labels_and_of_their_images(
         "test/2": grey([[0, 0, 0], [0, 0, 2]]),
     }
     dataset, meaning = masked(tmp_path / "data", write_files, png, given)
-    manifest = ingest(dataset, tmp_path / "out", rule=meaning)
+    counted = ingest(dataset, tmp_path / "out", rule=meaning)
     # Of each label, then of the ignored: own pixels, and those of the images it is in, known ones and all.
-    assert manifest["pixels"] == {
+    assert counted["pixels"] == {
         "train": [[6, 5 + 6, 6 + 6], [2, 6, 6], [3, 5, 6], [7, 5 + 0, 6 + 6]],
         "eval": [[0, 0, 0], [6, 6, 6], [0, 0, 0], [0, 0, 0]],
         "test": [[5, 6, 6], [0, 0, 0], [1, 6, 6], [0, 0, 0]],
     }
-    assert manifest["label_counts"] == {
+    assert counted["label_counts"] == {
         "sky": {"train": 2, "eval": 0, "test": 1},
         "road": {"train": 1, "eval": 1, "test": 0},
         "car": {"train": 1, "eval": 0, "test": 1},
     }
-    assert manifest["unlabelled"] == {"train": 1, "eval": 0, "test": 0}
-    [quarantined] = manifest["quarantined"]
+    assert counted["unlabelled"] == {"train": 1, "eval": 0, "test": 0}
+    [quarantined] = counted["quarantined"]
     assert quarantined["path"] == "images/test/1.png"
     assert "mask masks/test/1.png: the id 3 at x=0, y=0 means nothing; expected 0 to 2, 9" in quarantined["reason"]
-
-
-def test_equal_images_with_unlike_masks_are_a_conflict(tmp_path: Path, write_files: WriteFiles, png: Png) -> None:
-    given = {"train/1": SKY, "train/2": grey([[0, 0, 0], [0, 0, 1]]), "eval/1": SKY, "test/1": SKY}
-    dataset, meaning = masked(tmp_path / "data", write_files, png, given)
-    write_files(tmp_path / "data", {"images/train/2.png": png(0, 3, 2)})  # the same as train/1
-    manifest = ingest(dataset, tmp_path / "out", rule=meaning)
-    assert manifest["conflicts"] == [{"paths": ["images/train/1.png", "images/train/2.png"], "labels": ["road", "sky"]}]
 
 
 # Groups.
@@ -446,74 +324,3 @@ def test_an_interrupted_shard_leaves_nothing(tmp_path: Path, pictures: list[byte
     with pytest.raises(KeyboardInterrupt):
         shards.write(str(tmp_path / "out"), 0, 1, dataset.records, shards.job(dataset, MAX_PIXELS), stop)
     assert content_of(tmp_path / "out") == {}
-
-
-@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no such names")
-def test_a_report_survives_json_whatever_the_names(tmp_path: Path, png: Png) -> None:
-    (tmp_path / "data" / "cat").mkdir(parents=True)
-    name = os.fsdecode(b"\xff\n\x1b.png")
-    for path, data in ((name, png(1)), ("2" + name, b"broken")):
-        (tmp_path / "data" / "cat" / path).write_bytes(data)
-    dataset = folders.read(str(tmp_path / "data"), SHARES)
-    report = shards.write(str(tmp_path), 0, 1, dataset.records, shards.job(dataset, MAX_PIXELS), lambda _: None)
-    line = report.to_json()
-
-    assert line.isascii()
-    assert "\n" not in line
-    assert shards.merge(dataset, [shards.Report.from_json(line)]) == shards.merge(dataset, [report])
-
-
-@pytest.fixture
-def written(tmp_path: Path, pictures: list[bytes]) -> Path:
-    """A folder with shards, of which `train` holds several records."""
-    ingest(laid_out(tmp_path / "data", [("a", i % 8) for i in range(40)], pictures), tmp_path / "out")
-    return tmp_path / "out"
-
-
-def largest(folder: Path) -> Path:
-    return max((folder / "Split-train").iterdir(), key=lambda p: p.stat().st_size)
-
-
-def cut_last_record(path: Path) -> None:
-    """At a record's boundary, where every reader takes it for the end."""
-    data = path.read_bytes()
-    ends = [0]
-    while ends[-1] < len(data):
-        ends.append(ends[-1] + int.from_bytes(data[ends[-1] : ends[-1] + 8], "little") + 16)
-    path.write_bytes(data[: ends[-2]])
-    assert len(list(tf.data.TFRecordDataset(str(path)))) == len(ends) - 2 > 0
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "cut": (cut_last_record, "changed after it was written: expected SHA-256 [0-9a-f]{64}, found [0-9a-f]{64}"),
-    "flipped": (flip, "changed after it was written"),
-    "emptied": (lambda p: p.write_bytes(b""), "changed after it was written"),
-    "gone": (lambda p: p.unlink(), "is missing"),
-    "one too many": (lambda p: p.with_name("data-9.tfrecord").write_bytes(p.read_bytes()), "is not in the manifest"),
-}
-
-
-@pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=DAMAGES)
-def test_verify_finds_every_change(written: Path, damage: Callable[[Path], object], message: str) -> None:
-    assert [os.path.basename(p) for p in shards.verify(str(written), "train")] == sorted(
-        os.listdir(written / "Split-train")
-    )
-    damage(largest(written))
-    with pytest.raises(ImagegateError, match=rf"shard Split-train/data-\S+ {message}") as error:
-        shards.verify(str(written), "train")
-    assert error.value.exit_code == 1
-    assert len(shards.verify(str(written), "test")) == 4
-
-
-def test_verify_finds_a_missing_split(written: Path) -> None:
-    for path in (written / "Split-eval").iterdir():
-        path.unlink()
-    (written / "Split-eval").rmdir()
-    with pytest.raises(ImagegateError, match=r"shard Split-eval/data-00000-of-00004\.tfrecord is missing"):
-        shards.verify(str(written), "eval")

@@ -1,0 +1,127 @@
+"""What an image looks like, in a few numbers, measured once at ingest and kept as histograms over fixed bins.
+
+The bins never change with the data, so that the histograms of any two data sets can be compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+NAMES = ("width", "height", "aspect_ratio", "brightness", "contrast", "sharpness", "red", "green", "blue")
+# In a sentence: "the ... of the images".
+WORDS = {
+    "width": "the width",
+    "height": "the height",
+    "aspect_ratio": "the aspect ratio",
+    "brightness": "the brightness",
+    "contrast": "the contrast",
+    "sharpness": "the sharpness",
+    "red": "the mean red",
+    "green": "the mean green",
+    "blue": "the mean blue",
+}
+BINS = 64
+# Name -> (smallest, largest value, whether bins are of equal ratio); what lies beyond goes to the outermost bins.
+_RANGES = {
+    "width": (4.0, 65536.0, True),
+    "height": (4.0, 65536.0, True),
+    "aspect_ratio": (1 / 16, 16.0, True),
+    "brightness": (0.0, 1.0, False),
+    "contrast": (0.0, 0.5, False),
+    "sharpness": (1e-6, 1.0, True),
+    "red": (0.0, 1.0, False),
+    "green": (0.0, 1.0, False),
+    "blue": (0.0, 1.0, False),
+}
+_LEVELS = np.arange(256) / 255
+_SHARP = 128  # pixels of the shorter side at which sharpness is measured
+
+
+def measure(rgb: NDArray[np.uint8], width: int, height: int) -> tuple[float, ...]:
+    """The properties of an image, in the order of `NAMES`.
+
+    Width and height are in pixels, the aspect ratio is width / height. Brightness is the mean of luma (ITU-R BT.601,
+    as Pillow's mode L) in [0, 1], contrast its standard deviation (RMS contrast; Peli, J. Opt. Soc. Am. A, 1990),
+    sharpness the variance of its Laplacian (Pech-Pacheco et al., ICPR 2000), taken where the shorter side is brought
+    down to between 128 and 255 pixels, so that images of different size compare. Red, green and blue are channel means
+    in [0, 1].
+
+    Args:
+        rgb: uint8 [h, w, 3], the image or a reduction of it.
+        width, height: of the image itself.
+    """
+    picture = Image.fromarray(rgb)
+    grey = picture.convert("L")
+    # From histograms: exact, and in C.
+    counts = np.array([*grey.histogram(), *picture.histogram()]).reshape(4, 256) / (grey.width * grey.height)
+    luma, *means = (counts @ _LEVELS).tolist()
+    variance = counts[0] @ (_LEVELS - luma) ** 2
+    factor = min(grey.size) // _SHARP
+    pixels = np.asarray(grey.reduce(factor) if factor > 1 else grey)
+    return (
+        float(width),
+        float(height),
+        width / height,
+        luma,
+        math.sqrt(variance),
+        _laplacian_variance(pixels),
+        *means,
+    )
+
+
+def _laplacian_variance(grey: NDArray[np.uint8]) -> float:
+    """Of the 4-neighbour Laplacian inside the image, where luma is in [0, 1]; 0 where there is no inside."""
+    if min(grey.shape) < 3:
+        return 0.0
+    # Whole numbers of at most 4 * 255: exact, and quick in 16 bit.
+    p = grey.astype(np.int16)
+    laplacian = p[:-2, 1:-1] + p[2:, 1:-1] + p[1:-1, :-2] + p[1:-1, 2:] - 4 * p[1:-1, 1:-1]
+    return float(laplacian.var(dtype=np.float32)) / 255**2
+
+
+def bins(values: Sequence[float]) -> tuple[int, ...]:
+    """The bin of each property.
+
+    Args:
+        values: [P], in the order of `NAMES`.
+    """
+    return tuple(_bin(name, value) for name, value in zip(NAMES, values, strict=True))
+
+
+def _bin(name: str, value: float) -> int:
+    low, high, ratio = _RANGES[name]
+    if ratio:
+        at = math.log(value / low) / math.log(high / low) if value > low else 0.0
+    else:
+        at = (value - low) / (high - low)
+    return min(BINS - 1, max(0, int(at * BINS)))
+
+
+def edge(name: str, at: float) -> float:
+    """The value where bin `at` begins; parts of bins are allowed."""
+    low, high, ratio = _RANGES[name]
+    return low * (high / low) ** (at / BINS) if ratio else low + (high - low) * at / BINS
+
+
+def median(name: str, histogram: Sequence[int] | NDArray[np.int64]) -> float:
+    """The median, with the values of a bin spread over it evenly.
+
+    Args:
+        name: of the property.
+        histogram: [BINS] counts, not all 0.
+    """
+    counts = np.asarray(histogram, np.float64)
+    cumulative = np.cumsum(counts)
+    half = cumulative[-1] / 2
+    i = int(np.searchsorted(cumulative, half))
+    return edge(name, i + (half - (cumulative[i] - counts[i])) / counts[i])
+
+
+def text(name: str, value: float) -> str:
+    """For people: "640 pixels", "0.31"."""
+    return f"{value:,.0f} pixels" if name in ("width", "height") else f"{value:.2g}"
