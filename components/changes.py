@@ -67,21 +67,19 @@ def remember(manifest: Mapping[str, Any], images: Images) -> tuple[dict[str, Any
     return kept, out.getvalue()
 
 
-def recall(served: Served | None, task: str) -> Reference | str:
-    """What the served model's data were, or a sentence on why there is nothing to compare with.
+def recall(served: Served | None, task: str) -> Reference | None:
+    """What the served model's data were, or None where there are none to compare with: no model, or one of another task.
 
     Raises:
         ImagegateError: the file beside the model is not the one that was pushed.
     """
-    if served is None:
-        return "no model is served yet"
-    if served.manifest.get("task") != task:
-        return f"version {served.version} was trained for task {served.manifest.get('task')}, this run is for {task}"
+    if served is None or served.manifest.get("task") != task:
+        return None
     path = os.path.join(served.path, FILE)
-    if "data" not in served.manifest or FILE not in served.manifest["files"]:
-        return f"version {served.version} does not say what data it was trained on"
-    if not os.path.isfile(path) or digest(path) != served.manifest["files"][FILE]:
-        raise ImagegateError(f"{path} is missing or does not match the model's manifest; push the model anew")
+    if not os.path.isfile(path) or digest(path) != served.manifest["files"].get(FILE):
+        raise ImagegateError(
+            f"{path} is missing or does not match the model's manifest; remove this version of the model"
+        )
     kept = served.manifest["data"] | {"labels": served.manifest["labels"]}
     return Reference(served.version, kept, np.load(path, allow_pickle=False))
 

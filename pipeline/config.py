@@ -203,7 +203,7 @@ class Balance(_Section):
         "of the served model's data. 0: the same, 1: nothing in common",
     )
     max_property_drift: Fraction | None = Field(
-        0.5,
+        0.4,
         description="Kolmogorov-Smirnov distance of image properties (width, height, aspect ratio, brightness, "
         "contrast, sharpness, mean red, green and blue) in train, of all images and of each label's, from those of "
         "the served model's data",

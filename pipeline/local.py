@@ -46,8 +46,7 @@ def judge_data(config: Config, manifest: dict[str, Any], images: census.Images) 
         ImagegateError: what the served model keeps of its data is broken.
     """
     reference = changes.recall(push.current(config.destination), config.task)
-    known = reference if isinstance(reference, changes.Reference) else None
-    verdicts = balance.check(manifest, images, graph.limits(config), known)
+    verdicts = balance.check(manifest, images, graph.limits(config), reference)
     return verdicts + ([] if all(manifest["counts"].values()) else balance.empty_splits(manifest))
 
 

@@ -80,8 +80,6 @@ class Summary:
         self._read_manifest(found["manifest"])
         self.label_weights = found["weights"]
         self.notes += [f"warning: labels {text}" for text in balance.warnings(self.data["labels"])]
-        if found["note"]:
-            self.notes.append(f"the data are compared with none before: {found['note']}")
         self.gates += found["verdicts"]
 
     def _read_manifest(self, manifest: dict[str, Any]) -> None:

@@ -50,16 +50,14 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
         manifest.verify(examples.uri, split)
     _compare_counts(counted, statistics)
     reference = changes.recall(push.current(destination), task)
-    known = reference if isinstance(reference, changes.Reference) else None
-    verdicts = balance.check(counted, images, balance.Limits(**json.loads(limits)), known, _anomalies(anomalies))
+    verdicts = balance.check(counted, images, balance.Limits(**json.loads(limits)), reference, _anomalies(anomalies))
     if failed(verdicts):
         raise DataRejected(verdicts, counted)
     kept, content = changes.remember(counted, images)
     data = {
         "manifest": {k: v for k, v in counted.items() if k not in ("files", "label_sets")},
         "weights": balance.weights(counted, json.loads(label_weights), count_ignored=bool(count_ignored)),
-        "compared_with": known.version if known else None,
-        "note": "" if known else reference,
+        "compared_with": reference.version if reference else None,
         "verdicts": [v.to_json() for v in verdicts],
         "pushed": kept,
     }

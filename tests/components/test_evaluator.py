@@ -15,7 +15,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_artifacts
 
-from components import evaluation, features, metrics, schema, serving, shards
+from components import evaluation, features, metrics, schema, serving
 from components.metrics import mask, multi, single
 from components.stages import evaluator
 
@@ -122,7 +122,7 @@ class Stage:
             for row in rows:
                 writer.write(row.serialised())
         file = {"name": name, "split": "test", "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        shards.write_manifest(artifact.uri, {"files": [file], "counts": {"test": len(rows)}})
+        manifest.write(artifact.uri, {"files": [file], "counts": {"test": len(rows)}})
         return artifact
 
     def _schema(self):
