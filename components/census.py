@@ -271,11 +271,12 @@ def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[dict[str, Any], 
     """
     total = Report()
     files = []
-    # In shard order, so that of several equal files always the same one is named first.
-    for report in sorted(reports, key=lambda r: [f["name"] for f in r.files]):
+    for report in reports:
         total.include(report)
         files += report.files
-    rows = np.frombuffer(bytes(total.rows), ROW)
+    # However they were dealt to shards, of several equal files always the same one is named first.
+    order = sorted(range(len(total.paths)), key=total.paths.__getitem__)
+    rows, paths = np.frombuffer(bytes(total.rows), ROW)[order], [total.paths[i] for i in order]
     counts, unknown = _empty(dataset.labels), _empty(dataset.labels)
     unlabelled = dict.fromkeys(SPLITS, 0)
     for (split, labels, unsaid), n in total.label_sets.items():
@@ -307,7 +308,7 @@ def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[dict[str, Any], 
         "files": sorted(files, key=lambda f: f["name"]),
         "content": f"{total.content:064x}",
     }
-    return manifest, Images(rows, listed=total.paths)
+    return manifest, Images(rows, listed=paths)
 
 
 def _empty(labels: Sequence[str]) -> dict[str, dict[str, int]]:

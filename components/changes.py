@@ -68,7 +68,7 @@ def remember(manifest: Mapping[str, Any], images: Images) -> tuple[dict[str, Any
 
 
 def recall(served: Served | None, task: str) -> Reference | None:
-    """What the served model's data were, or None where there are none to compare with: no model, or one of another task.
+    """What the served model's data were, or None where there is nothing to compare: no model, or one of another task.
 
     Raises:
         ImagegateError: the file beside the model is not the one that was pushed.

@@ -12,12 +12,12 @@ from components.perceptual import DEFAULT_DISTANCE
 def test_each_copy_is_paired_with_the_first() -> None:
     _, images = merged(
         [
-            Seen("1", labels=("cat",)),
-            Seen("1", labels=("dog",)),  # another label
-            Seen("2", labels=("cat",)),
-            Seen("1", "test", ("cat",)),  # another split
-            Seen("2", labels=("cat",)),  # a mere copy
-            Seen("1", "eval", ("dog",)),  # both
+            Seen("1", labels=("cat",), path="0"),
+            Seen("1", labels=("dog",), path="1"),  # another label
+            Seen("2", labels=("cat",), path="2"),
+            Seen("1", "test", ("cat",), path="3"),  # another split
+            Seen("2", labels=("cat",), path="4"),  # a mere copy
+            Seen("1", "eval", ("dog",), path="5"),  # both
         ]
     )
     assert equal(images.rows) == ([Pair(0, 1), Pair(0, 5)], [Pair(0, 3), Pair(0, 5)])

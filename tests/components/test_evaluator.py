@@ -15,7 +15,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_artifacts
 
-from components import evaluation, features, metrics, schema, serving
+from components import evaluation, features, manifest, metrics, schema, serving
 from components.metrics import mask, multi, single
 from components.stages import evaluator
 

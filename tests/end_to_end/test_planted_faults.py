@@ -1,0 +1,129 @@
+"""Faults planted in real photos are caught by name; chance is not taken for a fault."""
+
+import copy
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import Project
+from faults import FAULTS, SETS
+
+from components import census, changes, push, shards
+from components.gates import failed
+from pipeline import cli, config, graph, local
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.real_images]
+
+Served = Callable[[str, Path], tuple[Path, Any]]
+
+
+def counted(settings: config.Config) -> tuple[dict[str, Any], census.Images]:
+    """As `imagegate check` counts."""
+    dataset, rule = local.read_dataset(settings)
+    report = census.Report()
+    for item in shards.examine(dataset.records, shards.job(dataset, settings.data.max_pixels, rule)):
+        shards.enter(item, report)
+    return census.merge(dataset, [report])
+
+
+def write(folder: Path, told: dict[str, Any]) -> config.Config:
+    told = copy.deepcopy(told) | {"push": {"destination": "served"}}
+    (folder / "imagegate.yaml").write_text(yaml.safe_dump(told))
+    return config.load(str(folder / "imagegate.yaml"))
+
+
+@pytest.fixture(scope="module", params=SETS, ids=lambda kind: kind.__name__)
+def kind(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def pushed(kind: Any, real_images: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], bytes]:
+    """What a model that was trained on the sound data keeps of them."""
+    folder = tmp_path_factory.mktemp(kind.__name__)
+    kind(real_images, folder)
+    kept, content = changes.remember(*counted(write(folder, kind.config)))
+    return {"task": kind.config["task"], "labels": list(kept["label_counts"]), "data": kept}, content
+
+
+def serve(folder: Path, pushed: tuple[dict[str, Any], bytes]) -> None:
+    """Puts a version with that memory where the configuration looks for the served model."""
+    (folder / "model").mkdir()
+    (folder / "model" / "saved_model.pb").write_bytes(b"the data gate does not load it")
+    push.push(str(folder / "model"), str(folder / "served"), pushed[0], {changes.FILE: pushed[1]})
+
+
+def test_sound_data_pass(kind: Any, pushed: Any, real_images: Path, tmp_path: Path) -> None:
+    kind(real_images, tmp_path)
+    write(tmp_path, kind.config)
+    serve(tmp_path, pushed)
+    assert cli.main(["check", str(tmp_path / "imagegate.yaml")]) == 0
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_caught_by_name(
+    kind: Any, fault: str, pushed: Any, real_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = kind(real_images, tmp_path)
+    data.config = copy.deepcopy(kind.config)
+    getattr(data, fault)()
+    write(tmp_path, data.config)
+    serve(tmp_path, pushed)
+    assert cli.main(["check", str(tmp_path / "imagegate.yaml")]) == 3
+    out = capsys.readouterr().out
+    assert re.search(f"refused: .*{FAULTS[fault][SETS.index(kind)]}", out), out
+
+
+def test_a_run_says_the_same_as_check_and_pushes_nothing(
+    kind: Any, pushed: Any, real_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = kind(real_images, tmp_path)
+    data.relabel()
+    data.darken()
+    write(tmp_path, kind.config)
+    serve(tmp_path, pushed)
+    project = Project(tmp_path, kind.config["name"])
+    served = {p: p.read_bytes() for p in (tmp_path / "served").rglob("*") if p.is_file()}
+    found = project.run()
+    assert (found["status"], found["exit_code"]) == ("data_rejected", 3)
+    assert {p: p.read_bytes() for p in (tmp_path / "served").rglob("*") if p.is_file()} == served
+
+    assert cli.main(["check", project.config]) == 3
+    said = [line.removeprefix("refused: ") for line in capsys.readouterr().out.splitlines() if "refused: " in line]
+    assert said == found["error"].splitlines()
+    assert len(said) >= 3
+
+
+def test_ten_random_samples_of_four_fifths_pass(kind: Any, real_images: Path, tmp_path: Path) -> None:
+    """Each against the one before. With few photos of a label, a sample may fall short of `min_examples` in truth."""
+    kind(real_images, tmp_path)
+    settings = write(tmp_path, kind.config)
+    dataset, rule = local.read_dataset(settings)
+    job = shards.job(dataset, settings.data.max_pixels, rule)
+    examined = list(shards.examine(dataset.records, job))
+    limits = graph.limits(settings)
+    before = None
+    for seed in range(11):
+        report = census.Report()
+        for item in random.Random(seed).sample(examined, len(examined) * 4 // 5):
+            shards.enter(item, report)
+        manifest, images = census.merge(dataset, [report])
+        refused = failed(local.balance.check(manifest, images, limits, before))
+        short = [label for label, n in manifest["label_counts"].items() if n["train"] < settings.balance.min_examples]
+        gone = [label for label, n in manifest["label_counts"].items() if not n["eval"] or not n["test"]]
+        assert {v.label for v in refused} <= {*short, *gone}, [v.reason for v in refused]
+        assert all("number of examples in" in v.rule for v in refused)
+        kept, content = changes.remember(manifest, images)
+        before = reference(kept | {"labels": manifest["labels"]}, content)
+
+
+def reference(kept: dict[str, Any], content: bytes) -> changes.Reference:
+    import io
+
+    import numpy as np
+
+    return changes.Reference("1", kept, np.load(io.BytesIO(content), allow_pickle=False))
