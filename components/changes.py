@@ -131,11 +131,13 @@ def _named(labels: Sequence[str], what: str) -> str:
 def _shares(
     manifest: Mapping[str, Any], reference: Reference, common: Sequence[str], limit: float
 ) -> Iterable[Verdict]:
-    """Label shares in train: of all labels together, and of each among the images of which it is known."""
-    names = list(dict.fromkeys([*manifest["labels"], *reference.manifest["labels"]]))
-    now, then = _amounts(manifest, names), _amounts(reference.manifest, names)
+    """Label shares in train: of all labels together, and of each among the images of which it is known.
+
+    What has vanished or is new has rules of its own, and its absence would be told as a drift of all others.
+    """
+    now, then = _amounts(manifest, common), _amounts(reference.manifest, common)
     advice = "If the change is meant, raise balance.max_drift"
-    most = sorted(names, key=lambda n: -abs(now[n] / (sum(now.values()) or 1) - then[n] / (sum(then.values()) or 1)))
+    most = sorted(common, key=lambda n: -abs(now[n] / (sum(now.values()) or 1) - then[n] / (sum(then.values()) or 1)))
     rule = Rule(
         gate="balance",
         metric=f"Jensen-Shannon distance of label shares in train from those of version {reference.version}",
@@ -173,14 +175,14 @@ def _chance(manifest: Mapping[str, Any], reference: Reference, p: Sequence[float
     return drift.homogeneity(*scaled)
 
 
-def _amounts(data: Mapping[str, Any], names: Sequence[str]) -> dict[str, int]:
+def _amounts(data: Mapping[str, Any], labels: Sequence[str]) -> dict[str, int]:
     """Pixels of each label in train, or images it applies to."""
     if data["pixels"]:
         cells = data["pixels"].get("train", [[0]] * (len(data["labels"]) + 1))
         own = {label: cell[0] for label, cell in zip(data["labels"], cells, strict=False)}
     else:
         own = {label: by_split["train"] for label, by_split in data["label_counts"].items()}
-    return {name: own.get(name, 0) for name in names}
+    return {label: own[label] for label in labels}
 
 
 def _known(data: Mapping[str, Any], label: str) -> tuple[int, int]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def run(config: Config, terminal: Terminal) -> int:
     """Prints the labels with their weights, what is in quarantine and what the gate says. Returns the exit code."""
+    frozen = local.frozen_schema(config)
     dataset, rule = local.read_dataset(config)
     report = census.Report()
     with show.output_to(os.devnull):  # decoders complain there; what matters comes back as a problem
@@ -27,7 +28,7 @@ def run(config: Config, terminal: Terminal) -> int:
             terminal.progress("images", number, len(dataset.records))
     terminal.close()
     manifest, images = census.merge(dataset, [report])
-    verdicts = local.judge_data(config, manifest, images)
+    verdicts = local.judge_data(config, manifest, images, frozen)
     console = terminal.console
     weights = balance.weights(manifest, config.training.label_weights, count_ignored=config.labels.count_ignored)
     console.print(label_table(manifest["label_counts"], weights))

@@ -60,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--json", action="store_true", help="print summary.json instead of tables")
     run.set_defaults(command=_run)
 
+    schema = commands.add_parser("schema", help="freeze what the latest run's data are like; later data must be so")
+    _add_config(schema)
+    schema.add_argument("-o", dest="output", metavar="FILE", help="default: data.schema_file, or schema.pbtxt")
+    schema.set_defaults(command=_schema)
+
     predict = commands.add_parser("predict", help="labels and probabilities from a pushed model")
     predict.add_argument("model", metavar="MODEL", help="a version's folder, or the push destination: its newest")
     predict.add_argument("images", metavar="IMAGE", nargs="+")
@@ -116,6 +121,18 @@ def _run(options: argparse.Namespace) -> int:
         else:
             summary.show(terminal.console)
     return summary.exit_code
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from components.errors import shown
+    from pipeline import freeze
+
+    config = _load(options)
+    path = freeze.run(config, options.output)
+    print(shown(f"wrote {path}"))
+    if config.schema_path is None or os.path.abspath(path) != config.schema_path:
+        print(shown(f"next: in {options.config}, below data:, schema_file: {os.path.relpath(path, config.folder)}"))
+    return 0
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -103,6 +103,11 @@ class Data(_Section):
         0.01,
         description="broken files go to quarantine with a reason; above this share the data gate refuses",
     )
+    schema_file: str | None = Field(
+        None,
+        description="a schema frozen from a run with `imagegate schema`: labels, formats, columns and slice values "
+        "that differ from it stop the run; a relative path counts from the configuration file's folder",
+    )
     max_pixels: Positive = Field(
         100_000_000,
         description="larger images go to quarantine, judged by their header before any pixel is decoded",
@@ -396,6 +401,11 @@ class Config(_Section):
     def destination(self) -> str:
         """`push.destination`, absolute."""
         return self._absolute(self.push.destination)
+
+    @property
+    def schema_path(self) -> str | None:
+        """`data.schema_file`, absolute."""
+        return None if self.data.schema_file is None else self._absolute(self.data.schema_file)
 
     @property
     def backbone(self) -> str:

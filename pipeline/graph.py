@@ -34,13 +34,16 @@ def limits(config: Config) -> Limits:
     )
 
 
-def build(config: Config, *, data_fingerprint: str, served_version: str, cache: bool = True) -> Pipeline:
+def build(
+    config: Config, *, data_fingerprint: str, served_version: str, frozen: str = "", cache: bool = True
+) -> Pipeline:
     """The graph of one run.
 
     Args:
         config: the settings.
         data_fingerprint: of the data set's listing; see `layouts.Dataset.fingerprint`.
         served_version: newest version in the push destination, "" for none.
+        frozen: text of the user's schema, "" for none.
         cache: whether a stage whose inputs, settings and code are those of an earlier run takes its results.
     """
     from tfx.components import ExampleValidator, StatisticsGen, Trainer
@@ -66,6 +69,7 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
         examples=examples,
         task=config.task,
         columns=json.dumps(config.data.columns.slices),
+        frozen=frozen,
         code_fingerprint=fingerprint.code("components.stages.schema"),
     )
     schema = curated.outputs["schema_out"]
@@ -78,6 +82,8 @@ def build(config: Config, *, data_fingerprint: str, served_version: str, cache: 
         anomalies=validator.outputs["anomalies"],
         label_weights=json.dumps(config.training.label_weights),
         count_ignored=int(config.labels.count_ignored),
+        frozen=frozen,
+        frozen_file=config.data.schema_file or "",
         limits=json.dumps(asdict(limits(config))),
         task=config.task,
         destination=config.destination,

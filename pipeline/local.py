@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from components import balance, census, changes, fingerprint, push
+from components import balance, census, changes, fingerprint, push, schema, splits
 from components.errors import ConfigError, DataRejected, ImagegateError
 from components.gates import Verdict
 from components.layouts import Dataset, LayoutError, reading
@@ -39,14 +39,38 @@ def read_dataset(config: Config) -> tuple[Dataset, Rule | None]:
     return dataset, rule
 
 
-def judge_data(config: Config, manifest: dict[str, Any], images: census.Images) -> list[Verdict]:
+def frozen_schema(config: Config) -> str:
+    """The text of the user's schema, "" for none.
+
+    Raises:
+        ConfigError: the file does not exist or is no schema for this task.
+    """
+    path = config.schema_path
+    if path is None:
+        return ""
+    try:
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"data.schema_file: {path}: {reason}; `imagegate schema` writes one from a run") from None
+    schema.parse(text, config.task, path)
+    return text
+
+
+def judge_data(config: Config, manifest: dict[str, Any], images: census.Images, frozen: str) -> list[Verdict]:
     """What the data gate says, outside of the graph; see `balance.check`.
+
+    Args:
+        frozen: see `frozen_schema`.
 
     Raises:
         ImagegateError: what the served model keeps of its data is broken.
     """
     reference = changes.recall(push.current(config.destination), config.task)
-    verdicts = balance.check(manifest, images, graph.limits(config), reference)
+    file = config.data.schema_file or ""
+    found = schema.compare(schema.parse(frozen, config.task, file), manifest, file) if frozen else []
+    verdicts = balance.check(manifest, images, graph.limits(config), reference, found)
     return verdicts + ([] if all(manifest["counts"].values()) else balance.empty_splits(manifest))
 
 
@@ -59,7 +83,7 @@ class Runner:
     """
 
     def __init__(self, config: Config, stage: StageListener) -> None:
-        self._config, self._stage = config, stage
+        self._config, self._stage, self._frozen = config, stage, ""
         self.summary = Summary(config)
         self.folder = os.path.join(config.output_folder, "history", self.summary.run_id)
 
@@ -82,6 +106,7 @@ class Runner:
             dataset: Dataset | LayoutError = read_dataset(config)[0]
         except LayoutError as error:
             dataset = error
+        self._frozen = frozen_schema(config)
         if config.backbone.endswith(".keras") and not os.path.isfile(config.backbone):
             raise ConfigError(f"training.backbone: {config.backbone} does not exist")
         self._make_folder()
@@ -97,6 +122,7 @@ class Runner:
         served = push.current(self._config.destination)
         inputs = {
             "config": self._config.fingerprint(),
+            "schema": splits.digest(self._frozen.encode()),
             "code": fingerprint.everything(),
             "data": dataset.fingerprint(),
         }
@@ -107,7 +133,7 @@ class Runner:
             return
         try:
             if not dataset.records:
-                raise DataRejected(judge_data(self._config, *census.merge(dataset, [])))
+                raise DataRejected(judge_data(self._config, *census.merge(dataset, []), self._frozen))
             with show.output_to(self.log):
                 self._run_graph(dataset, served.version if served else "", cache=not force)
         except DataRejected as error:
@@ -127,7 +153,7 @@ class Runner:
         """Ingest refuses an empty split without a look at the limits, which would be part of its cache key."""
         if error.images is None:
             return error
-        return DataRejected(judge_data(self._config, error.manifest, error.images), error.manifest)
+        return DataRejected(judge_data(self._config, error.manifest, error.images, self._frozen), error.manifest)
 
     def _run_graph(self, dataset: Dataset, served_version: str, *, cache: bool) -> None:
         self._stage("loading TFX", "started", 0.0, False)
@@ -137,7 +163,11 @@ class Runner:
         from tfx.orchestration.portable import launcher, runtime_parameter_utils
 
         pipeline = graph.build(
-            self._config, data_fingerprint=dataset.fingerprint(), served_version=served_version, cache=cache
+            self._config,
+            data_fingerprint=dataset.fingerprint(),
+            served_version=served_version,
+            frozen=self._frozen,
+            cache=cache,
         )
         ir = compiler.Compiler().compile(pipeline)
         runtime_parameter_utils.substitute_runtime_parameter(

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from components import balance, metrics
+from components import balance, manifest, metrics, schema
 from components.errors import DataRejected, ImagegateError, shown
 from components.layouts import LayoutError
 
@@ -44,6 +44,7 @@ class Summary:
     pushed: dict[str, str] | None = None
     error: str | None = None
     notes: list[str] = field(default_factory=list)
+    schema: str = ""
 
     def __post_init__(self) -> None:
         self._started = datetime.datetime.now().astimezone()
@@ -73,6 +74,9 @@ class Summary:
             if reader is not None:
                 reader(artifact.uri, properties)
         return cached
+
+    def _read_examples(self, uri: str, _: dict[str, Any]) -> None:
+        self.schema = schema.frozen(self.config.task, manifest.read(uri))
 
     def _read_class_balance(self, uri: str, _: dict[str, Any]) -> None:
         with open(os.path.join(uri, "class_balance.json"), encoding="utf-8") as f:
@@ -175,7 +179,10 @@ class Summary:
         }
 
     def write(self, folder: str) -> None:
-        """Writes `folder/summary.json` in one step."""
+        """Writes `folder/summary.json` in one step, and the schema of the data if they were read."""
+        if self.schema:
+            with open(os.path.join(folder, schema.FILE), "w", encoding="utf-8") as f:
+                f.write(self.schema)
         path = os.path.join(folder, FILE)
         with open(path + ".tmp", "w", encoding="utf-8") as f:
             json.dump(self.to_json(), f, ensure_ascii=True, indent=1, allow_nan=False)

@@ -9,7 +9,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
-from components import balance, changes, manifest, push
+from components import balance, changes, manifest, push, schema
 from components.census import Images
 from components.errors import DataRejected, ImagegateError
 from components.gates import failed
@@ -25,6 +25,8 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
     statistics: InputArtifact[standard_artifacts.ExampleStatistics],
     anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
     class_balance: OutputArtifact[artifacts.ClassBalance],
+    frozen: Parameter[str],
+    frozen_file: Parameter[str],
     limits: Parameter[str],
     task: Parameter[str],
     destination: Parameter[str],
@@ -36,6 +38,8 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
     """Judges the data set by `limits` (JSON of `balance.Limits`), the data served now and the validator's anomalies.
 
     Args:
+        frozen: text of the user's schema, "" for none.
+        frozen_file: its file, for messages.
         destination: where the served model is.
         served_version: the version when the graph was built, "" for none; part of the cache key.
         label_weights: JSON of what the configuration says; see `balance.weights`.
@@ -50,7 +54,10 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
         manifest.verify(examples.uri, split)
     _compare_counts(counted, statistics)
     reference = changes.recall(push.current(destination), task)
-    verdicts = balance.check(counted, images, balance.Limits(**json.loads(limits)), reference, _anomalies(anomalies))
+    found = schema.compare(schema.parse(frozen, task, frozen_file), counted, frozen_file) if frozen else []
+    # What is said already, TensorFlow Data Validation need not say again.
+    found += [(feature, text) for feature, text in _anomalies(anomalies) if feature not in dict(found)]
+    verdicts = balance.check(counted, images, balance.Limits(**json.loads(limits)), reference, found)
     if failed(verdicts):
         raise DataRejected(verdicts, counted)
     kept, content = changes.remember(counted, images)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components import features, images, masks, schema
+from components.errors import ConfigError
 from components.layouts import LayoutError, Record, label_name
 from components.mask_rules import rule
 
@@ -93,3 +95,97 @@ def test_the_schema_knows_every_stored_format(task: str) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_an_example_is_the_same_bytes_every_time(png: Callable[..., bytes], task: str) -> None:
     assert len({written(task, png) for _ in range(20)}) == 1
+
+
+# A frozen one.
+
+NOWHERE = {"train": 0, "eval": 0, "test": 0}
+DATA: dict[str, Any] = {
+    "labels": ["dog", "cat"],
+    "label_counts": {"dog": NOWHERE | {"train": 5}, "cat": NOWHERE | {"train": 4, "test": 1}},
+    "formats": {"jpeg": NOWHERE | {"train": 9, "test": 1}},
+    "slices": {"camera": {"day": NOWHERE | {"train": 9}, "night": NOWHERE | {"test": 1}}},
+    "sizes": {"width": [100, 200], "height": [50, 60]},
+}
+
+
+def differences(task: str = "single_label", **changes: Any) -> list[tuple[str, str]]:
+    frozen = schema.parse(schema.frozen(task, DATA), task, "schema.pbtxt")
+    return schema.compare(frozen, DATA | changes, "schema.pbtxt")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_data_that_a_schema_was_frozen_from_fit_it(task: str) -> None:
+    assert differences(task) == []
+
+
+DIFFERENT: dict[str, tuple[dict[str, Any], str, str]] = {
+    "a new label": (
+        {
+            "labels": ["dog", "cat", "emu"],
+            "label_counts": DATA["label_counts"] | {"emu": NOWHERE | {"train": 2, "eval": 1}},
+        },
+        features.LABEL,
+        "the label 'emu' is new (2 images in train, 1 image in eval)",
+    ),
+    "a vanished label": ({"labels": ["cat"]}, features.LABEL, "the label 'dog' is not in the data"),
+    "another order": (
+        {"labels": ["cat", "dog"]},
+        features.LABEL,
+        "the order of the labels is cat, dog, expected dog, cat",
+    ),
+    "a new slice value": (
+        {"slices": {"camera": DATA["slices"]["camera"] | {"dusk": NOWHERE | {"train": 3}}}},
+        "slice/camera",
+        "the value 'dusk' is new (3 images in train), expected one of 'day', 'night'",
+    ),
+    "a vanished column": ({"slices": {}}, "slice/camera", "the column 'camera' is not in the data"),
+    "a new column": ({"slices": DATA["slices"] | {"site": {}}}, "slice/site", "the column 'site' is new"),
+    "a new format": (
+        {"formats": DATA["formats"] | {"png": NOWHERE | {"eval": 1}}},
+        features.FORMAT,
+        "the value 'png' is new (1 image in eval), expected one of 'jpeg'",
+    ),
+    "no pixels wide": (
+        {"sizes": {"width": [0, 200], "height": [50, 60]}},
+        features.WIDTH,
+        "the smallest is 0 pixels, expected 1 or more",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "feature", "told"), DIFFERENT.values(), ids=DIFFERENT)
+def test_what_differs_is_named_with_how_to_accept_it(changes: dict[str, Any], feature: str, told: str) -> None:
+    [(name, text)] = differences(**changes)
+    assert name == feature
+    assert text == f"{told}; if that is meant, edit schema.pbtxt or freeze the schema again: imagegate schema"
+
+
+def test_a_value_that_no_longer_occurs_is_no_difference() -> None:
+    assert differences(slices={"camera": {"day": NOWHERE | {"train": 9}}}, formats={}) == []
+
+
+def test_bounds_that_were_written_by_hand_hold() -> None:
+    text = schema.frozen("single_label", DATA)
+    before, after = text.split('name: "image/height"')
+    assert before.count("min: 1\n") == 1
+    edited = before.replace("min: 1\n", "min: 1\n    max: 150\n") + 'name: "image/height"' + after
+    found = schema.compare(schema.parse(edited, "single_label", "s"), DATA, "s")
+    assert [(name, text.split(";")[0]) for name, text in found] == [
+        (features.WIDTH, "the largest is 200 pixels, expected 150 or less")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (("feature {", "feature ["), r"schema\.pbtxt: not a schema in text format: \d+:\d+"),
+        (('"image/weight"', '"image/heavy"'), r"schema\.pbtxt: has no feature 'image/weight'"),
+        (('string_domain {\n  name: "label"', 'string_domain {\n  name: "tags"'), "has no string_domain 'label'"),
+    ],
+)
+def test_an_edited_schema_must_be_one(edit: tuple[str, str], message: str) -> None:
+    text = schema.frozen("single_label", DATA)
+    assert edit[0] in text
+    with pytest.raises(ConfigError, match=message):
+        schema.parse(text.replace(*edit), "single_label", "schema.pbtxt")

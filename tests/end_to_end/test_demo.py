@@ -217,8 +217,8 @@ def test_with_json_nothing_else_is_on_the_output_and_only_stages_on_the_other(
 
 def test_only_what_depends_on_thresholds_ran_again(refused: tuple[Run, dict, dict]) -> None:
     stages = json.loads(refused[0].out)["stages"]
-    # Baseline: there is one now.
-    assert {s["name"] for s in stages if not s["cached"]} == {"Baseline", "Evaluator", "Pusher"}
+    # ClassBalance and Baseline: there is a served model now.
+    assert {s["name"] for s in stages if not s["cached"]} == {"ClassBalance", "Baseline", "Evaluator", "Pusher"}
 
 
 # Predictions of the pushed model.
