@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from components import features, images, splits
-from components.layouts import SPLITS
+from components.layouts import SPLITS, Record
 from pipeline.config import Data, Split
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def run(job: Job) -> dict[str, float]:
                 data = f.read()
             sha256 = splits.digest(data)
             image = images.check(data, max_pixels)
-            example = features.to_example(f"{label}/{name}", sha256, image, (label,))
+            record = Record(f"{label}/{name}", (label,), None, len(data), "")
+            example = features.to_example(record, sha256, image, None)
             writers[splits.by_hash(sha256, fractions)].write(example)
     for writer in writers.values():
         writer.close()

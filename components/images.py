@@ -46,7 +46,7 @@ _ORIENTATION = 0x0112  # EXIF tag
 _WHITE = (255, 255, 255, 255)
 # Properties and perceptual hash are those of the image reduced by a whole number to no less than this many pixels on
 # its shorter side: what is finer, a network does not see either, and a JPEG is decoded at 1/2, 1/4 or 1/8 for less.
-_REDUCED = 128
+_REDUCED = 80
 _LONGEST = 4096  # on the longer one, whatever becomes of the other
 # TensorFlow puts the op's name around what it has to say.
 _TENSORFLOW_NOISE = re.compile(r"\{\{.*?\}\} *|\[Op:.*?\].*", re.DOTALL)
@@ -141,12 +141,13 @@ def _check(data: bytes, max_pixels: int) -> Checked:
 def _described(checked: Checked, rgb: Pillow.Image) -> Checked:
     """With properties and perceptual hash; `rgb` is the image, whole or reduced to no less than `_REDUCED`."""
     factor = max(min(rgb.size) // _REDUCED, max(rgb.size) // _LONGEST)
-    small = np.asarray(rgb.reduce(factor) if factor > 1 else rgb)
+    small = rgb.reduce(factor) if factor > 1 else rgb
+    luma = small.convert("L")
     comparable = min(checked.width, checked.height) >= perceptual.SMALLEST
     return replace(
         checked,
-        properties=properties.measure(small, checked.width, checked.height),
-        perceptual=perceptual.perceptual_hash(small) if comparable else None,
+        properties=properties.measure(small, luma, checked.width, checked.height),
+        perceptual=perceptual.perceptual_hash(luma) if comparable else None,
     )
 
 

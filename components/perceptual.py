@@ -32,23 +32,25 @@ def _cosines() -> NDArray[np.float64]:
 _DCT = _cosines()
 
 
-def perceptual_hash(rgb: NDArray[np.uint8]) -> NDArray[np.uint64]:
+def perceptual_hash(luma: Image.Image) -> NDArray[np.uint64]:
     """256 bits that hardly change when a picture is scaled or compressed anew (pHash; Zauner 2010).
 
     Luma is averaged down to 32 x 32 pixels; each bit says whether one of the 16 x 16 lowest frequencies of its discrete
     cosine transform is above their median.
 
     Args:
-        rgb: uint8 [h, w, 3], the image or a reduction of it.
+        luma: the image or a reduction of it, in mode L.
 
     Returns:
         uint64 [4]: one word for each quarter of the frequencies, the lowest 8 x 8 first.
     """
-    small = Image.fromarray(rgb).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
-    table = _DCT @ np.asarray(small, np.float64) @ _DCT.T
-    bits = table > np.median(table.ravel()[1:])  # the first is the mean, larger than all
-    quarters = [bits[y : y + 8, x : x + 8] for y in (0, 8) for x in (0, 8)]
-    return np.packbits(np.stack(quarters).reshape(4, 64), axis=1, bitorder="little").view("<u8").ravel()
+    small = luma.resize((_SIDE, _SIDE), Image.Resampling.BOX)
+    # What is zero by arithmetic shall be so by machine, too: a blank picture has no frequencies but the first.
+    table = np.round(_DCT @ np.asarray(small, np.float64) @ _DCT.T, 6)
+    # Of 255: the first is the mean of the picture, larger than all.
+    median = np.partition(table.ravel()[1:], 127)[127]
+    quarters = (table > median).reshape(2, 8, 2, 8).swapaxes(1, 2).reshape(4, 64)
+    return np.packbits(quarters, axis=1, bitorder="little").view("<u8").ravel()
 
 
 def near_pairs(hashes: NDArray[np.uint64], groups: NDArray[np.int64], distance: int) -> NDArray[np.int64]:

@@ -39,38 +39,37 @@ _RANGES = {
     "blue": (0.0, 1.0, False),
 }
 _LEVELS = np.arange(256) / 255
-_SHARP = 128  # pixels of the shorter side at which sharpness is measured
+_SHARP = 80  # pixels of the shorter side at which sharpness is measured
 
 
-def measure(rgb: NDArray[np.uint8], width: int, height: int) -> tuple[float, ...]:
+def measure(rgb: Image.Image, luma: Image.Image, width: int, height: int) -> tuple[float, ...]:
     """The properties of an image, in the order of `NAMES`.
 
     Width and height are in pixels, the aspect ratio is width / height. Brightness is the mean of luma (ITU-R BT.601,
     as Pillow's mode L) in [0, 1], contrast its standard deviation (RMS contrast; Peli, J. Opt. Soc. Am. A, 1990),
     sharpness the variance of its Laplacian (Pech-Pacheco et al., ICPR 2000), taken where the shorter side is brought
-    down to between 128 and 255 pixels, so that images of different size compare. Red, green and blue are channel means
-    in [0, 1].
+    down to between 80 and 159 pixels, so that images of different size compare. Red, green and blue are channel means
+    in [0, 1], to 1/255.
 
     Args:
-        rgb: uint8 [h, w, 3], the image or a reduction of it.
+        rgb, luma: the image or a reduction of it, in modes RGB and L.
         width, height: of the image itself.
     """
-    picture = Image.fromarray(rgb)
-    grey = picture.convert("L")
-    # From histograms: exact, and in C.
-    counts = np.array([*grey.histogram(), *picture.histogram()]).reshape(4, 256) / (grey.width * grey.height)
-    luma, *means = (counts @ _LEVELS).tolist()
-    variance = counts[0] @ (_LEVELS - luma) ** 2
-    factor = min(grey.size) // _SHARP
-    pixels = np.asarray(grey.reduce(factor) if factor > 1 else grey)
+    # From the histogram: exact, and in C.
+    counts = np.array(luma.histogram()) / (luma.width * luma.height)
+    mean = counts @ _LEVELS
+    variance = counts @ (_LEVELS - mean) ** 2
+    colours = rgb.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
+    factor = min(luma.size) // _SHARP
+    pixels = np.asarray(luma.reduce(factor) if factor > 1 else luma)
     return (
         float(width),
         float(height),
         width / height,
-        luma,
+        float(mean),
         math.sqrt(variance),
         _laplacian_variance(pixels),
-        *means,
+        *(level / 255 for level in colours),  # type: ignore[union-attr]  # three of them, in mode RGB
     )
 
 
@@ -80,8 +79,13 @@ def _laplacian_variance(grey: NDArray[np.uint8]) -> float:
         return 0.0
     # Whole numbers of at most 4 * 255: exact, and quick in 16 bit.
     p = grey.astype(np.int16)
-    laplacian = p[:-2, 1:-1] + p[2:, 1:-1] + p[1:-1, :-2] + p[1:-1, 2:] - 4 * p[1:-1, 1:-1]
-    return float(laplacian.var(dtype=np.float32)) / 255**2
+    laplacian = p[:-2, 1:-1] + p[2:, 1:-1]
+    laplacian += p[1:-1, :-2]
+    laplacian += p[1:-1, 2:]
+    laplacian -= p[1:-1, 1:-1] << 2
+    flat = laplacian.ravel().astype(np.float32)
+    mean = float(flat.mean())
+    return max(0.0, float(np.dot(flat, flat)) / flat.size - mean * mean) / 255**2
 
 
 def bins(values: Sequence[float]) -> tuple[int, ...]:

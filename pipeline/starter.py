@@ -27,6 +27,9 @@ balance:  # the data gate; null turns a limit off
   min_examples: 10  # images of each label in train
   min_eval_examples: 1  # of each label in eval and in test
   max_ratio: 100  # most frequent / least frequent label
+  max_drift: 0.2  # of label shares from those of the served model's data
+  max_property_drift: 0.4  # of how images look from those of the served model's data
+  allow_new_labels: false  # that the served model does not know
 
 training:
   backbone: small  # small | a keras.applications name | a path to a .keras file

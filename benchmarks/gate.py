@@ -1,0 +1,209 @@
+"""Measures the data gate: `imagegate check` beside a plain loop, and how the search for near-duplicates grows.
+
+python -m benchmarks.gate --folder DIR --json FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from benchmarks import photos
+from components import perceptual
+
+_PHOTOS = 20_000
+_HASHES = (10_000, 100_000, 1_000_000)
+_PLANTED = 100  # one in so many hashes has a near-duplicate in the other group
+_CERTAIN = 23  # bits within which each is found
+
+
+def _files(folder: str) -> Iterator[str]:
+    for label in sorted(os.listdir(folder)):
+        for name in sorted(os.listdir(os.path.join(folder, label))):
+            yield os.path.join(folder, label, name)
+
+
+def _loop(folder: str, library: str) -> None:
+    """Reads and decodes each file once, in one thread."""
+    if library == "tensorflow":
+        import tensorflow as tf
+
+        def decode(data: bytes) -> None:
+            tf.io.decode_jpeg(data, channels=3)
+    else:
+        from PIL import Image
+
+        def decode(data: bytes) -> None:
+            with Image.open(io.BytesIO(data)) as image:
+                image.load()
+
+    count, started, cpu = 0, time.perf_counter(), 0.0
+    for path in _files(folder):
+        with open(path, "rb") as f:
+            decode(f.read())
+        count += 1
+        if count == 1:  # what the library sets up is not the loop
+            started, cpu = time.perf_counter(), time.process_time()
+    _tell(seconds=time.perf_counter() - started, cpu_seconds=time.process_time() - cpu, images=count)
+
+
+def _check(folder: str, work: str) -> None:
+    """`imagegate check` in this process, from the listing to the last line; and of that, the rules alone."""
+    import tensorflow as tf
+
+    from components import balance
+    from pipeline import check, config, show
+
+    told = {"name": "photos", "task": "single_label", "data": {"root": folder}, "push": {"destination": "models"}}
+    path = os.path.join(work, "imagegate.yaml")
+    with open(path, "w", encoding="utf-8") as f:
+        yaml.safe_dump(told, f)
+    tf.io.decode_jpeg(_first(folder), channels=3)  # what the library sets up is not the check
+    rules, seconds = balance.check, 0.0
+
+    def timed(*arguments: Any) -> Any:
+        nonlocal seconds
+        began = time.perf_counter()
+        found = rules(*arguments)
+        seconds = time.perf_counter() - began
+        return found
+
+    balance.check = timed
+    started, cpu = time.perf_counter(), time.process_time()
+    with show.Terminal() as terminal:
+        code = check.run(config.load(path), terminal)
+    _tell(
+        seconds=time.perf_counter() - started,
+        cpu_seconds=time.process_time() - cpu,
+        rules_seconds=seconds,
+        images=sum(1 for _ in _files(folder)),
+        code=code,
+    )
+
+
+def _first(folder: str) -> bytes:
+    with open(next(_files(folder)), "rb") as f:
+        return f.read()
+
+
+def _near(count: int, skewed: bool) -> None:
+    hashes, groups, planted = _hashes(count, skewed)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    pairs = perceptual.near_pairs(hashes, groups, perceptual.DEFAULT_DISTANCE)
+    seconds = time.perf_counter() - started
+    found = {tuple(pair) for pair in pairs.tolist()}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    _tell(seconds=seconds, peak_bytes_per_hash=1024 * peak / count, recall=len(found & planted) / len(planted))
+
+
+def _hashes(count: int, skewed: bool) -> tuple[NDArray[np.uint64], NDArray[np.int64], set[tuple[int, int]]]:
+    """Random hashes, and the pairs that were planted within `_CERTAIN` bits in two groups.
+
+    Skewed: as of photos that are much alike, each is one of 1,000 common hashes with a quarter of its bits thrown anew.
+    """
+    random = np.random.default_rng(count)
+    hashes = random.integers(0, 2**64, (count, 4), dtype=np.uint64)
+    if skewed:
+        kept = random.integers(0, 2**64, (count, 4), dtype=np.uint64) | random.integers(
+            0, 2**64, (count, 4), dtype=np.uint64
+        )
+        common = random.integers(0, 2**64, (1000, 4), dtype=np.uint64)[random.integers(0, 1000, count)]
+        hashes = (common & kept) | (hashes & ~kept)
+    chosen = random.choice(count, 2 * (count // _PLANTED), replace=False).reshape(2, -1)
+    for one, other in chosen.T:
+        copy = hashes[one].copy()
+        for bit in random.choice(256, _CERTAIN, replace=False).tolist():
+            copy[bit // 64] ^= np.uint64(1 << bit % 64)
+        hashes[other] = copy
+    groups = np.zeros(count, np.int64)
+    groups[chosen[1]] = 1
+    return hashes, groups, {(min(pair), max(pair)) for pair in chosen.T.tolist()}
+
+
+def _tell(**numbers: float) -> None:
+    print(json.dumps(numbers))
+
+
+_JOBS: dict[str, Callable[..., None]] = {"loop": _loop, "check": _check, "near": _near}
+
+
+def _measure(job: str, *arguments: Any) -> dict[str, Any]:
+    """In a process of its own."""
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-m", "benchmarks.gate", "--job", json.dumps([job, *arguments])]
+    out = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
+    numbers: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return numbers
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gate", description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=int, default=_PHOTOS, help="0: do not check any (default: %(default)s)")
+    parser.add_argument("--hashes", type=int, nargs="*", default=_HASHES, help="default: 10k, 100k, 1M")
+    parser.add_argument("--rounds", type=int, default=2, help="of the check (default: %(default)s)")
+    parser.add_argument("--folder", help="where the photos are kept (default: a temporary folder)")
+    parser.add_argument("--json", help="also write every number to this file")
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.job:
+        job, *arguments = json.loads(options.job)
+        _JOBS[job](*arguments)
+        return
+    numbers: dict[str, Any] = {"check": [], "near": []}
+    with tempfile.TemporaryDirectory(prefix="imagegate-bench-") as work:
+        if options.photos:
+            numbers["check"] = _measure_check(
+                photos.folder(options.folder or work, options.photos), work, options.rounds
+            )
+    for skewed in (False, True):
+        last: tuple[int, float] | None = None
+        for count in options.hashes:
+            found = {"hashes": count, "skewed": skewed} | _measure("near", count, skewed)
+            growth = math.log(found["seconds"] / last[1]) / math.log(count / last[0]) if last else math.nan
+            last = count, found["seconds"]
+            numbers["near"].append(found)
+            print(
+                f"near-duplicates{', skewed' if skewed else ''}, {count:,} hashes: {found['seconds']:.2f} s"
+                + ("" if math.isnan(growth) else f", grows with exponent {growth:.2f}")
+                + f", found {found['recall']:.1%}, peak {found['peak_bytes_per_hash']:,.0f} bytes a hash",
+                flush=True,
+            )
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as f:
+            json.dump(numbers, f, indent=1)
+
+
+def _measure_check(folder: str, work: str, rounds: int) -> list[dict[str, Any]]:
+    found = []
+    for _ in range(rounds):
+        one = {"check": _measure("check", folder, work)}
+        one |= {library: _measure("loop", folder, library) for library in ("tensorflow", "pillow")}
+        found.append(one)
+        for library in ("tensorflow", "pillow"):
+            ratios = [one["check"][clock] / one[library][clock] for clock in ("seconds", "cpu_seconds")]
+            print(
+                f"check / plain loop with {library}: {ratios[0]:.2f} by the clock, {ratios[1]:.2f} of CPU", flush=True
+            )
+        share = one["check"]["rules_seconds"] / one["check"]["seconds"]
+        print(f"  of the check, the rules take {share:.1%} ({one['check']['images']:,} images)", flush=True)
+    return found
+
+
+if __name__ == "__main__":
+    main()
