@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 def test_the_check_reads_every_photo_and_the_search_finds_what_was_planted(tmp_path: Path) -> None:
     out = tmp_path / "numbers.json"
-    options = "--photos 200 --hashes 1000 2000 --rounds 1".split()
+    options = ["--photos", "200", "--hashes", "1000", "2000", "--rounds", "1"]
     command = [sys.executable, "-m", "benchmarks.gate", *options, "--folder", tmp_path, "--json", out]
     subprocess.run(command, cwd=ROOT, check=True)
     numbers = json.loads(out.read_text())
