@@ -118,6 +118,14 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
         )
         named = f"{len(bad)} of {total} files, {some(q['path'] + ' (' + q['reason'] + ')' for q in bad)}" if bad else ""
         yield judge(rule, len(bad) / total, detail=named)
+    unclear = manifest["contradictory"]
+    rule = Rule(
+        gate="balance",
+        metric="number of files of which different things are said",
+        maximum=0,
+        advice="Keep the entry that is right",
+    )
+    yield judge(rule, len(unclear), detail=some(f"{q['path']} ({q['reason']})" for q in unclear))
     if limits.max_unlabelled is not None and kept:
         rule = Rule(
             gate="balance",

@@ -264,10 +264,11 @@ def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[dict[str, Any], 
     Keys of the manifest: `labels` [K]; `counts` {split: images}; `label_counts` {label: {split: images it applies
     to}}; `unknown` {label: {split: images of which nobody said}}; `unlabelled` {split: images of which nothing at all
     is known}; `label_sets` [[split, labels, unknown, images]]; `pixels` {split: [K + 1][3]}, masks only, see
-    `Report.pixels`; `quarantined` [{path, reason}]; `ignored` [path]; `changed` {reason: images}; `formats` {format:
-    {split: images}}; `slices` {column: {value: {split: images}}}; `sizes` {"width": [least, most], "height": …};
-    `properties` {split: {"all": H, "labels": {label: H}}}, H = {property: {bin: images}}; `files` [{name, split,
-    records, bytes, sha256}]; `content` digest of all that a training can see of the images.
+    `Report.pixels`; `quarantined` [{path, reason}]; `contradictory` of these, see `layouts.Dataset`; `ignored` [path];
+    `changed` {reason: images}; `formats` {format: {split: images}}; `slices` {column: {value: {split: images}}};
+    `sizes` {"width": [least, most], "height": …}; `properties` {split: {"all": H, "labels": {label: H}}}, H =
+    {property: {bin: images}}; `files` [{name, split, records, bytes, sha256}]; `content` digest of all that a training
+    can see of the images.
     """
     total = Report()
     files = []
@@ -296,6 +297,7 @@ def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[dict[str, Any], 
         "label_sets": sorted([split, list(a), list(b), n] for (split, a, b), n in total.label_sets.items()),
         "pixels": total.pixels,
         "quarantined": [{"path": path, "reason": reason} for path, reason in quarantined],
+        "contradictory": [{"path": path, "reason": reason} for path, reason in dataset.contradictory],
         "ignored": list(dataset.ignored),
         "changed": dict(sorted(total.changed.items())),
         "formats": _nested(total.formats),

@@ -81,7 +81,12 @@ def recall(served: Served | None, task: str) -> Reference | None:
             f"{path} is missing or does not match the model's manifest; remove this version of the model"
         )
     kept = served.manifest["data"] | {"labels": served.manifest["labels"]}
-    return Reference(served.version, kept, np.load(path, allow_pickle=False))
+    known = np.load(path, allow_pickle=False)
+    if known.dtype != _KNOWN:
+        raise ImagegateError(
+            f"{path}: expected rows of {_KNOWN}, found {known.dtype}; remove this version of the model"
+        )
+    return Reference(served.version, kept, known)
 
 
 def check(manifest: Mapping[str, Any], images: Images, reference: Reference, limits: Limits) -> list[Verdict]:

@@ -71,6 +71,7 @@ class Dataset:
         fractions: share of each split among the records that name none; sums to 1.
         rejected: (path, reason) of files that must not be read.
         ignored: paths of files that no rule of the layout gives a meaning.
+        contradictory: (path, reason) of those of `rejected` of which different things are said, each file once.
     """
 
     root: str
@@ -79,6 +80,7 @@ class Dataset:
     fractions: dict[str, float]
     rejected: tuple[tuple[str, str], ...] = ()
     ignored: tuple[str, ...] = field(default=())
+    contradictory: tuple[tuple[str, str], ...] = ()
 
     def fingerprint(self) -> str:
         """SHA-256 over what the listing says: any file added, removed, changed, moved or re-labelled changes it."""

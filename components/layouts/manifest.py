@@ -87,7 +87,7 @@ def read(
     rows = _one_split_a_group(rows)
     labels = _labels(rows, columns, names)
     fractions = shares(split, {row.said.split for row in rows} | set(paths))
-    kept, rejected = _once(rows)
+    kept, rejected, contradictory = _once(rows)
     spoken_for = {row.file.path for row in rows} | {listing.find("", path).path for path in paths.values()}
     return Dataset(
         root=root,
@@ -95,6 +95,7 @@ def read(
         records=tuple(sorted((_record(row, labels, fractions) for row in kept), key=lambda r: r.path)),
         fractions=fractions,
         rejected=tuple(sorted(rejected)),
+        contradictory=tuple(sorted(contradictory.items())),
         ignored=tuple(sorted({f.path for folder in folders for f in listing.below(folder)} - spoken_for)),
     )
 
@@ -153,19 +154,23 @@ def _labels(rows: Iterable[_Row], columns: Columns, names: Sequence[str] | None)
     return labels
 
 
-def _once(rows: Sequence[_Row]) -> tuple[list[_Row], list[tuple[str, str]]]:
-    """The rows to use, one per file, and (path, reason) of all others."""
+def _once(rows: Sequence[_Row]) -> tuple[list[_Row], list[tuple[str, str]], dict[str, str]]:
+    """The rows to use, one per file; (path, reason) of all others; path -> reason where rows say different things."""
     of_file: dict[str, dict[Said, _Row]] = defaultdict(dict)  # path -> what is said of it -> the first row that does
     for row in rows:
         of_file[row.file.path].setdefault(row.said, row)
     kept, rejected = [], []
+    contradictory: dict[str, str] = {}
     for row in rows:
-        problem = row.file.problem or row.said.problem or _said_elsewhere(row, of_file[row.file.path])
+        said = of_file[row.file.path]
+        problem = row.file.problem or row.said.problem or _said_elsewhere(row, said)
+        if problem and len(said) > 1 and not row.file.problem:
+            contradictory.setdefault(row.file.path, f"{row.where}: {problem}")
         if problem:
             rejected.append((row.file.path, f"{row.where}: {problem}"))
         else:
             kept.append(row)
-    return kept, rejected
+    return kept, rejected, contradictory
 
 
 def _said_elsewhere(row: _Row, first: Mapping[Said, _Row]) -> str:

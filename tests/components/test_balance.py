@@ -47,6 +47,7 @@ FINE: dict[str, Any] = {
     "unlabelled": {"train": 0, "eval": 0, "test": 0},
     "pixels": {},
     "quarantined": [],
+    "contradictory": [],
     "label_sets": [],
 }
 
@@ -119,6 +120,12 @@ def test_equal_files_under_different_labels_are_named_whatever_the_limits() -> N
     [reason] = of_seen(seen)
     assert "equal files under different labels is 1" in reason
     assert "cat/1.png = dog/7.png" in reason
+
+
+def test_a_file_of_which_the_table_says_two_things_is_named_whatever_the_limits() -> None:
+    reason = "row 3 of labels.csv: the same file is named with other labels or values in row 9 of labels.csv"
+    told = refusal(manifest(contradictory=[{"path": "7.png", "reason": reason}]))
+    assert f"number of files of which different things are said is 1, above the maximum 0: 7.png ({reason})" in told
 
 
 def test_equal_files_in_different_splits_are_named_unless_allowed() -> None:
@@ -281,8 +288,8 @@ def test_every_rule_speaks_also_where_it_holds() -> None:
     verdicts = check(*merged(seen), Limits(**(OFF | limits)))
     assert not failed(verdicts)
     # 2 labels x 3 splits; 9 properties x 2 splits; quarantine, unlabelled, two of labels and three of splits for
-    # equal and nearly equal images, number of labels, ratio, co-occurrence.
-    assert len(verdicts) == 2 * 3 + 9 * 2 + 2 + 5 + 3
+    # equal and nearly equal images, contradictory entries, number of labels, ratio, co-occurrence.
+    assert len(verdicts) == 2 * 3 + 9 * 2 + 2 + 5 + 4
     assert all(verdict.gate == "balance" for verdict in verdicts)
 
 

@@ -268,6 +268,7 @@ def test_a_file_named_twice(tmp_path: Path) -> None:
         ("b.jpg", f"row 5 of labels.csv: {other} row 3 of labels.csv"),
         ("b.jpg", f"row 6 of labels.csv: {other} row 5 of labels.csv"),
     )
+    assert dataset.contradictory == (("b.jpg", f"row 3 of labels.csv: {other} row 5 of labels.csv"),)
 
 
 def test_a_file_in_two_splits_is_in_none(tmp_path: Path) -> None:
