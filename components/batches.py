@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +71,14 @@ class Batches:
         """In the order of the shards."""
         return self._batches("eval", shuffle=False)
 
+    def count(self, split: str) -> int:
+        """Images in a split."""
+        return int(self._counts[split])
+
+    def once(self, split: str, most: int | None = None) -> tf.data.Dataset:
+        """In the order of the shards, nothing kept; where a split has more than `most` images, every so-manieth."""
+        return self._batches(split, shuffle=False, keep=False, every=-(-self.count(split) // (most or sys.maxsize)))
+
     def label_weights(self) -> list[float]:
         """[K] as Transform computed them over the train split."""
         path = manifest.verify(self._folder, "train")
@@ -84,7 +93,7 @@ class Batches:
     def _pooled(self, split: str, extractor: keras.Model) -> tf.data.Dataset:
         rows, done = [], 0
         extract = tf.function(lambda x: extractor(tf.cast(x, tf.float32), training=False), reduce_retracing=True)
-        for pixels, target, weight in self._batches(split, shuffle=False, keep=False):
+        for pixels, target, weight in self.once(split):
             rows.append((extract(pixels).numpy(), target.numpy(), weight.numpy()))
             done += len(target)
             progress.report(f"features of {split}", done, self._counts[split])
@@ -93,11 +102,12 @@ class Batches:
             data = data.shuffle(self._counts[split], seed=self._seed)
         return data.batch(self._batch_size).prefetch(_AUTOTUNE)
 
-    def _batches(self, split: str, *, shuffle: bool, keep: bool = True) -> tf.data.Dataset:
+    def _batches(self, split: str, *, shuffle: bool, keep: bool = True, every: int = 1) -> tf.data.Dataset:
         """`keep`: hold the decoded images for the next epoch, if there is one and they fit."""
         paths = manifest.verify(self._folder, split)
-        count = self._counts[split]
+        count = -(-self._counts[split] // every)
         data = tf.data.TFRecordDataset(paths, num_parallel_reads=min(4, len(paths)) if shuffle else None)
+        data = data.shard(every, 0) if every > 1 else data
         decoded = count * self._size[0] * self._size[1] * (4 if self._masks else 3)
         if keep and self._epochs > 1 and decoded <= _CACHE_BYTES:
             data = data.map(self._parse, _AUTOTUNE).cache()

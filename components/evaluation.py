@@ -17,7 +17,7 @@ from tensorflow_model_analysis.api import types as tfma_types
 from tensorflow_model_analysis.extractors import extractor as tfma_extractor
 from tensorflow_model_analysis.proto import config_pb2
 
-from components import features, progress, serving
+from components import features, predictions, progress, serving
 from components.metrics import tfma as tfma_metrics
 
 CANDIDATE, BASELINE = "candidate", "baseline"
@@ -25,12 +25,20 @@ CANDIDATE, BASELINE = "candidate", "baseline"
 _BATCH = 32
 TASK = "images"
 _total = 0  # of this process's evaluation, for the progress bar
+_predictions: tuple[str, str, int] | None = None
 
 
-def expect(examples: int) -> None:
-    """Tells the progress bar how many examples will be evaluated."""
-    global _total  # noqa: PLW0603  a number for the screen, not for the result
-    _total = examples
+def expect(examples: int, task: str, classes: int, folder: str) -> None:
+    """Tells what TFX does not hand on to this module: what will be evaluated, and where to write the predictions to.
+
+    Args:
+        examples: how many, for the progress bar.
+        task: as in the configuration.
+        classes: K.
+        folder: see `predictions.write`.
+    """
+    global _total, _predictions
+    _total, _predictions = examples, (folder, task, classes)
     progress.start(TASK)
 
 
@@ -124,7 +132,26 @@ def custom_extractors(
         eval_config=eval_config,
         tensor_adapter_config=tensor_adapter_config,
     )
-    return [tfma_extractor.Extractor("BoundBatches", beam.FlatMap(_bounded)), *stock]
+    written = [] if _predictions is None else [tfma_extractor.Extractor("Predictions", _Written(*_predictions))]
+    return [tfma_extractor.Extractor("BoundBatches", beam.FlatMap(_bounded)), *stock, *written]
+
+
+class _Written(beam.PTransform):
+    """Writes the candidate's answers beside the evaluation, and lets everything through."""
+
+    def __init__(self, folder: str, task: str, classes: int) -> None:
+        super().__init__()
+        self._folder, self._task, self._classes = folder, task, classes
+
+    def expand(self, extracts: Any) -> Any:
+        task, classes = self._task, self._classes
+
+        def row(extract: dict[str, Any]) -> dict[str, Any]:
+            answer = tfma_metrics.answer_of(extract, CANDIDATE, task, classes)
+            return predictions.row(extract[tfma.INPUT_KEY], answer, task)
+
+        _ = extracts | "Row" >> beam.Map(row) | "Write" >> predictions.write(self._folder, task)
+        return extracts
 
 
 def _bounded(extracts: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from components import augmentation, labels, pyramid
+from components.decisions import is_detector
 from components.errors import ConfigError
 from components.labels import kinds
 
@@ -70,13 +71,15 @@ def build(
     images = keras.Input((*image_size, _CHANNELS), name="pixels")
     network, x = _network(backbone, weights, images)
     maps = _maps(network, x, backbone, frozen=pretrained, every=masks)
-    pooled = maps if masks else keras.layers.GlobalAveragePooling2D(dtype="float32")(maps)
-    extractor = keras.Model(images, pooled, name="extractor")
+    found = maps if masks else keras.layers.GlobalAveragePooling2D(dtype="float32")(maps)
+    extractor = keras.Model(images, found, name="extractor")
 
-    features = keras.tree.map_structure(lambda t: keras.Input(t.shape[1:], dtype=t.dtype), pooled)
+    features = keras.tree.map_structure(lambda t: keras.Input(t.shape[1:], dtype=t.dtype), found)
     if masks:
         labels.refuse_positive(positive, task)
         logits = kind.decoder(features, image_size, classes)
+    elif is_detector(task, classes):  # nothing to tell apart; see `decisions.fit`
+        logits = keras.ops.zeros_like(features[:, :1])
     else:
         logits = kind.head(features, classes, positive=positive)
     head = keras.Model(features, logits, name="head")
@@ -87,6 +90,11 @@ def build(
         x = _augmentation(seed)(x)
     whole = keras.Model(encoded, head(extractor(x)), name="imagegate")
     return Parts(extractor, head, whole, pretrained, augmentation.pairs if augment and masks else None)
+
+
+def pooled(maps: Any) -> Any:
+    """[batch, F] of what an extractor gives: pooled features as they are, of maps the mean of the coarsest."""
+    return keras.ops.mean(keras.ops.cast(maps[-1], "float32"), axis=(1, 2)) if isinstance(maps, list) else maps
 
 
 def _network(backbone: str, weights: str | None, images: keras.KerasTensor) -> tuple[keras.Model, keras.KerasTensor]:

@@ -9,14 +9,14 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components import manifest, model, progress, schema, serving
+from components import answers, decisions, manifest, model, progress, schema, serving
 from components.batches import Batches
 from components.errors import ImagegateError
 from components.labels import kinds
@@ -52,6 +52,7 @@ class Settings:
     loss: str
     task: str
     positive: str | None
+    decisions: decisions.Settings
     checkpoints: str
     code_fingerprint: str
 
@@ -59,7 +60,8 @@ class Settings:
     def from_config(config: Mapping[str, Any]) -> Settings:
         """From the JSON object that TFX hands over."""
         height, width = config["image_size"]
-        return Settings(**{**config, "image_size": (height, width)})
+        decided = decisions.Settings(**config["decisions"])
+        return Settings(**{**config, "image_size": (height, width), "decisions": decided})
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -116,11 +118,13 @@ def _train(fn_args: FnArgs, settings: Settings, gpus: int) -> None:
         strategy=strategy,
         jit=gpus > 0,
     )
-    history = _learn(parts, data, phases, settings)
+    detector = decisions.is_detector(settings.task, len(names))
+    history = {} if detector else _learn(parts, data, phases, settings)
     with open(os.path.join(fn_args.model_run_dir, HISTORY), "w", encoding="utf-8") as f:
         json.dump(history, f)
+    decided = answers.fit(parts, data, settings.task, settings.decisions, settings.seed)
     progress.report("export", 0, None, "writing the SavedModel")
-    serving.export(parts, names, settings.image_size, settings.task, fn_args.serving_model_dir)
+    serving.export(parts, names, settings.image_size, settings.task, decided, fn_args.serving_model_dir)
     shutil.rmtree(phases.checkpoints, ignore_errors=True)
 
 
@@ -331,7 +335,7 @@ class _Progress(keras.callbacks.Callback):
 def _job_name(folder: str, settings: Settings) -> str:
     """Same data, settings and code -> same name: only then may a training go on from another's backup."""
     data = manifest.read(folder)
-    told = {k: v for k, v in vars(settings).items() if k != "checkpoints"}
+    told = {k: v for k, v in asdict(settings).items() if k != "checkpoints"}
     text = json.dumps([data["content"], data["labels"], told], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -292,6 +292,32 @@ class Training(_Section):
         return self
 
 
+class Decisions(_Section):
+    """How probabilities become decisions; fitted to the eval split, and carried by the model."""
+
+    calibrate: bool = Field(
+        True,
+        description="make probabilities mean what they say: one temperature (Guo et al. 2017), for multi_label a scale "
+        "and a bias per label (Platt 1999); used only where it helps images that it was not fitted to",
+    )
+    threshold: Literal["f1"] | dict[Literal["precision", "recall"], Fraction] = Field(
+        "f1",
+        description="of each label's `decisions`: where its F1 is largest; `{precision: 0.9}`: the lowest that is so "
+        "precise; `{recall: 0.9}`: the highest that finds so many",
+    )
+    abstain_below: Fraction | None = Field(
+        0.01,
+        description="the model abstains from images less familiar than this share of the eval split; null: never",
+    )
+
+    @field_validator("threshold")
+    @classmethod
+    def _one(cls, threshold: str | dict[str, float]) -> str | dict[str, float]:
+        if isinstance(threshold, dict) and len(threshold) != 1:
+            raise ValueError("give f1, or one of {precision: P} and {recall: R}")
+        return threshold
+
+
 class Threshold(_Section):
     """One rule of the model gate."""
 
@@ -349,6 +375,7 @@ class Config(_Section):
     labels: Labels = Field(default_factory=Labels)
     balance: Balance = Field(default_factory=Balance)
     training: Training = Field(default_factory=Training)
+    decisions: Decisions = Field(default_factory=Decisions)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     push: Push
     beam: tuple[str, ...] = Field(

@@ -188,6 +188,7 @@ def _training(config: Config) -> dict[str, Any]:
         "backbone": config.backbone,
         "task": config.task,
         "positive": config.labels.positive,
+        "decisions": config.decisions.model_dump(),
         "checkpoints": os.path.join(config.output_folder, "checkpoints"),
         "code_fingerprint": fingerprint.code("components.training") + _file_version(config.backbone),
     }

@@ -42,7 +42,7 @@ CONFUSED = frozenset({"single_label", "segmentation"})
 UNIT: Mapping[str, str] = MappingProxyType(
     {"single_label": "example", "multi_label": "example", "segmentation": "pixel"}
 )
-SMALLER_IS_BETTER = frozenset({"loss", "ece", "hamming_loss"})
+SMALLER_IS_BETTER = frozenset({"loss", "ece", "hamming_loss", "uncalibrated_loss", "uncalibrated_ece", "abstained"})
 
 
 def names(task: str, labels: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 from components.metrics.base import Bools, Floats, Rows, ratio
 
 BINS = 4000
-_ECE_BINS = 15
+CALIBRATION_BINS = 15
 
 
 def _edges() -> Rows:
@@ -68,11 +68,11 @@ def areas(positive: Floats, negative: Floats) -> Floats:
 
 def calibration(score: Rows, hit: Bools, weight: Floats) -> Floats:
     """Sums of weight, weight * score and weight * hit in 15 equal bins of the score, [3, K, 15]; arguments [n, K]."""
-    k, score64 = score.shape[1], score.astype(np.float64)
-    cell = np.minimum((score64 * _ECE_BINS).astype(np.int64), _ECE_BINS - 1) + _ECE_BINS * np.arange(k)
+    k, bins, score64 = score.shape[1], CALIBRATION_BINS, score.astype(np.float64)
+    cell = np.minimum((score64 * bins).astype(np.int64), bins - 1) + bins * np.arange(k)
     summed = (weight, weight * score64, weight * hit)
-    counts = [np.bincount(cell.ravel(), part.ravel(), minlength=_ECE_BINS * k) for part in summed]
-    return np.stack(counts).astype(np.float64).reshape(3, k, _ECE_BINS)
+    counts = [np.bincount(cell.ravel(), part.ravel(), minlength=bins * k) for part in summed]
+    return np.stack(counts).astype(np.float64).reshape(3, k, bins)
 
 
 def ece(calibration: Floats) -> Floats:

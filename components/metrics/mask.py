@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from components.metrics import curves
 from components.metrics.base import CONFUSION, Accumulator, Bools, Floats, Rows, Sums, fraction, mean, ratio
 
-OVERALL = ("pixel_accuracy", "mean_class_accuracy", "mean_iou", "frequency_weighted_iou")
+OVERALL = (
+    "pixel_accuracy",
+    "mean_class_accuracy",
+    "mean_iou",
+    "frequency_weighted_iou",
+    "ece",
+    "uncalibrated_ece",
+    "abstained",
+)
 PER_LABEL = ("iou", "precision", "recall", "support")
 
 
-def row(confusion: ArrayLike, weight: float = 1.0) -> Rows:
-    """One image: float32 [1 + K*K] = weight, pixels [K, K] by truth (rows) and prediction, ignored ones left out.
+_CALIBRATION = 2 * 3 * curves.CALIBRATION_BINS
 
-    float32 holds counts up to 16.7 million exactly. NaN anywhere: the model's answer was no number.
+
+def row(confusion: ArrayLike, calibration: ArrayLike, abstain: bool, weight: float = 1.0) -> Rows:
+    """One image, float32 [1 + K*K + 2*3*bins + 1].
+
+    Args:
+        confusion: pixels [K, K] by truth (rows) and prediction, ignored ones left out. float32 holds counts up to
+            16.7 million exactly. NaN anywhere: the model's answer was no number.
+        calibration: [2, 3, bins], `curves.calibration` of the pixels, as answered and without calibration.
+        abstain: whether the image is unlike all that the model knows.
+        weight: how much the image counts.
     """
-    return np.concatenate([[weight], np.asarray(confusion).ravel()], dtype=np.float32)
+    parts = ([weight], confusion, calibration, [abstain])
+    return np.concatenate([np.ravel(part) for part in parts], dtype=np.float32, casting="unsafe")
 
 
 class Mask(Accumulator):
@@ -26,16 +45,21 @@ class Mask(Accumulator):
 
     def __init__(self, classes: int) -> None:
         super().__init__(classes)
-        self.width = 1 + classes * classes
+        self.width = 1 + classes * classes + _CALIBRATION + 1
 
     def labelled(self, rows: Rows) -> Bools:
         """Those with a pixel that is not ignored; NaN is not 0, so invalid answers are among them."""
-        return np.asarray(rows[:, 1:].sum(axis=1) != 0)
+        return np.asarray(self._pixels(rows).sum(axis=1) != 0)
 
     def sums(self, rows: Rows) -> Sums:
-        """Weighted pixels."""
+        """Weighted pixels: confusion [K, K], `top` [2, 3, 1, bins]; `abstained` [1], weighted images."""
         wide = rows.astype(np.float64)
-        return {CONFUSION: (wide[:, 0] @ wide[:, 1:]).reshape(self.classes, self.classes)}
+        weight, calibration = wide[:, 0], wide[:, -1 - _CALIBRATION : -1]
+        return {
+            CONFUSION: (weight @ self._pixels(wide)).reshape(self.classes, self.classes),
+            "top": (weight @ calibration).reshape(2, 3, 1, curves.CALIBRATION_BINS),
+            "abstained": np.array([weight @ wide[:, -1]]),
+        }
 
     def metrics(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
         """Each of `OVERALL` and of `PER_LABEL`, from the pixels of all images together (Long et al. 2015).
@@ -44,7 +68,9 @@ class Mask(Accumulator):
         - n[i, i]), precision[i] = n[i, i] / c[i], recall[i] = n[i, i] / t[i], support[i] = t[i]; pixel_accuracy =
         sum n[i, i] / sum t; mean_class_accuracy and mean_iou: mean recall and iou of the labels that occur in the
         truth, t[i] > 0, with answers of the other labels counted as errors of these; frequency_weighted_iou =
-        sum t[i] iou[i] / sum t. A weighted image's pixels count as so many.
+        sum t[i] iou[i] / sum t; ece: of the answers' probabilities, uncalibrated_ece without the calibration;
+        abstained: share of the images that the model calls unlike all it knows. A weighted image's pixels count as so
+        many.
         """
         confusion = sums[CONFUSION]
         right, truth, answered = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
@@ -55,6 +81,9 @@ class Mask(Accumulator):
             "mean_class_accuracy": mean(ratio(right, truth)),
             "mean_iou": mean(iou[seen]),
             "frequency_weighted_iou": fraction((truth * iou)[seen].sum(), truth.sum()),
+            "ece": float(curves.ece(sums["top"][0])[0]),
+            "uncalibrated_ece": float(curves.ece(sums["top"][1])[0]),
+            "abstained": fraction(sums["abstained"][0], sums["counts"][1]),
         }
         return overall, {
             "iou": iou,
@@ -62,3 +91,6 @@ class Mask(Accumulator):
             "recall": ratio(right, truth),
             "support": truth,
         }
+
+    def _pixels(self, rows: NDArray[Any]) -> NDArray[Any]:
+        return rows[:, 1 : 1 + self.classes**2]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from components.metrics import curves, scored
 from components.metrics.base import Bools, Floats, Rows, Sums, fraction, mean
-from components.metrics.scored import PER_LABEL, TINY, Entries, ScoredAccumulator
+from components.metrics.scored import PER_LABEL, TINY, Answer, Entries, ScoredAccumulator
 
 __all__ = ["OVERALL", "PER_LABEL", "MultiLabel", "row"]
 
@@ -22,48 +23,46 @@ OVERALL = (
     "mean_average_precision",
     "loss",
     "ece",
+    *scored.OVERALL,
 )
+_APPLIES = 0.5
 
 
-def row(target: ArrayLike, probabilities: Rows, weight: float = 1.0) -> Rows:
-    """One example: float32 [1 + 2K] = weight, target [K] (1 applies, 0 does not, -1 nobody said), probabilities [K]."""
-    return np.concatenate([[weight], np.asarray(target), probabilities], dtype=np.float32)
+def row(target: ArrayLike, answer: Answer, weight: float = 1.0) -> Rows:
+    """One example: float32 [2 + 4K] = weight, target [K] (1 applies, 0 does not, -1 nobody said), `Answer.row`."""
+    return np.concatenate([[weight], np.asarray(target), answer.row()], dtype=np.float32)
 
 
 class MultiLabel(ScoredAccumulator):
-    """Counts of rows as `row` makes them.
+    """Counts of rows as `row` makes them."""
 
-    Args:
-        classes: K.
-        thresholds: [K]; a label is decided on at this probability or above. 0.5 is logit 0.
-    """
-
-    def __init__(self, classes: int, thresholds: Sequence[float] | float = 0.5) -> None:
+    def __init__(self, classes: int) -> None:
         super().__init__(classes)
-        self.width = 1 + 2 * classes
-        self.thresholds = np.broadcast_to(np.asarray(thresholds, np.float32), (classes,))
+        self.width = 2 + 4 * classes
 
     def labelled(self, rows: Rows) -> Bools:
         """Those with an entry that is known."""
         return np.asarray((self._target(rows) >= 0).any(axis=1))
 
     def entries(self, rows: Rows) -> Entries:
-        """Each label by itself, decided by its threshold; unknown entries weigh nothing."""
-        target, p = self._target(rows), rows[:, 1 + self.classes :]
+        """Each label by itself, decided by a probability of 0.5 (logit 0); unknown entries weigh nothing."""
+        target, (p, _, chosen) = self._target(rows), self.answers(rows)
         weight = rows[:, :1].astype(np.float64) * (target >= 0)
-        return Entries(target > 0, p >= self.thresholds, p, weight)
+        return Entries(target > 0, p >= _APPLIES, chosen > 0, p, weight)
 
     def sums(self, rows: Rows) -> Sums:
-        """Besides those per label: `examples` [3] = weight of exact matches, of cosines, of examples with a cosine."""
+        """Besides those per label: `examples` [3] = weight of exact matches, of cosines, of examples with a cosine;
+        loss [2], calibrated and not; `raw_calibration` as calibration, but without it.
+        """
         e = self.entries(rows)
         weight, known = rows[:, 0].astype(np.float64), self._target(rows) >= 0
         right = ((e.decided == e.positive) | ~known).all(axis=1)
         some = e.positive.any(axis=1)
         cosine = _cosine(e.positive, e.score * known)
-        p = e.score.astype(np.float64)
-        of_truth = np.maximum(np.where(e.positive, p, 1 - p), TINY)
+        _, raw, _ = self.answers(rows)
         return super().sums(rows) | {
-            "loss": np.array([-(e.weight * np.log(of_truth)).sum()]),
+            "loss": np.array([_loss(e.positive, p, e.weight) for p in (e.score, raw)]),
+            "raw_calibration": curves.calibration(raw, e.positive, e.weight),
             "examples": np.stack([weight * right, weight * cosine, weight * some]).sum(axis=1),
         }
 
@@ -76,7 +75,8 @@ class MultiLabel(ScoredAccumulator):
         where any label applies (without one t has no direction; Keras counts 0 there); micro_f1: of all entries
         together; macro_f1: mean F1 of the labels that apply or are decided on somewhere; mean_average_precision: mean
         over the labels that apply somewhere; loss: mean binary cross-entropy per entry, probabilities at least 1e-7;
-        ece: mean of the labels' (classwise ECE, Kull et al. 2019).
+        ece: mean of the labels' (classwise ECE, Kull et al. 2019); uncalibrated_loss and uncalibrated_ece: the same
+        without the calibration.
         """
         per_label = self.per_label(sums)
         tp, fp, fn, tn = sums["decisions"].sum(axis=1)
@@ -92,11 +92,18 @@ class MultiLabel(ScoredAccumulator):
             "mean_average_precision": mean(per_label["average_precision"]),
             "loss": fraction(sums["loss"][0], entries),
             "ece": mean(per_label["ece"]),
+            "uncalibrated_loss": fraction(sums["loss"][1], entries),
+            "uncalibrated_ece": mean(curves.ece(sums["raw_calibration"])),
         }
-        return overall, per_label
+        return overall | self.overall(sums), per_label
 
     def _target(self, rows: Rows) -> Rows:
         return rows[:, 1 : 1 + self.classes]
+
+
+def _loss(positive: Bools, probabilities: Rows, weight: Floats) -> float:
+    p = probabilities.astype(np.float64)
+    return float(-(weight * np.log(np.maximum(np.where(positive, p, 1 - p), TINY))).sum())
 
 
 def _cosine(positive: Bools, score: Rows) -> Floats:

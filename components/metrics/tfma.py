@@ -15,10 +15,11 @@ from tensorflow_model_analysis.proto import config_pb2
 from components import features, metrics, serving
 from components.metrics import mask, multi, single
 from components.metrics.base import Rows
+from components.metrics.scored import Answer
 
 Example = Mapping[str, Any]  # feature name -> its values
 
-# What of the answers of the signature `serving.EVALUATE` the metrics of a task are made of.
+# What of the answers of the signature `serving.EVALUATE` TFMA's own metrics look at, if there are any.
 OUTPUT = {
     "single_label": serving.PROBABILITIES,  # [batch, K]
     "multi_label": serving.PROBABILITIES,
@@ -67,54 +68,73 @@ class _Rows(metric_types.Preprocessor):
 
     def __init__(self, task: str, labels: Sequence[str], model_name: str) -> None:
         super().__init__(name=f"imagegate_rows_{model_name}")
-        self._row, self._output, self._model_name = _ROWS[task], OUTPUT[task], model_name
+        self._task, self._model_name = task, model_name
         self._index = {label: i for i, label in enumerate(labels)}
-        self._size = len(labels) ** 2 if self._output == serving.CONFUSION else len(labels)
 
     def process(self, extracts: Mapping[str, Any]) -> Iterator[Rows]:
-        example, answer = extracts[tfma.FEATURES_KEY], extracts[tfma.PREDICTIONS_KEY]
-        # TFMA nests by model where there are several, and by output where there are several.
-        for part in (self._model_name, self._output):
-            answer = answer[part] if isinstance(answer, Mapping) and part in answer else answer
-        numbers = np.asarray(answer, np.float32).ravel()
-        if len(numbers) != self._size:
-            raise ValueError(
-                f"model {self._model_name!r} gives {len(numbers)} numbers as {self._output}, "
-                f"expected {self._size} for {len(self._index)} labels"
-            )
-        weight = _values(example, features.WEIGHT)
-        yield self._row(example, self._index, numbers, float(weight[0]) if weight else 1.0)
+        answer = answer_of(extracts, self._model_name, self._task, len(self._index))
+        example = extracts[tfma.FEATURES_KEY]
+        weight = values(example, features.WEIGHT)
+        yield _ROWS[self._task](example, self._index, answer, float(weight[0]) if weight else 1.0)
 
 
-def _single(example: Example, index: Mapping[str, int], probabilities: Rows, weight: float) -> Rows:
+def answer_of(extracts: Mapping[str, Any], model_name: str, task: str, classes: int) -> Mapping[str, Any]:
+    """What one model said to one example: output name -> array.
+
+    Raises:
+        ValueError: it is no answer for so many labels.
+    """
+    answer = extracts[tfma.PREDICTIONS_KEY]
+    if model_name in answer:  # TFMA nests by model where there are several
+        answer = answer[model_name]
+    size = np.size(answer[OUTPUT[task]])
+    expected = classes**2 if task == "segmentation" else classes
+    if size != expected:
+        raise ValueError(
+            f"model {model_name!r} gives {size} numbers as {OUTPUT[task]}, expected {expected} for {classes} labels"
+        )
+    return dict(answer)
+
+
+def _single(example: Example, index: Mapping[str, int], answer: Mapping[str, Any], weight: float) -> Rows:
     applies = _indices(example, features.LABEL, index)
     if len(applies) > 1:
-        raise ValueError(f"an example of a single-label task has the labels {_values(example, features.LABEL)}")
-    return single.row(applies[0] if applies else single.UNLABELLED, probabilities, weight)
+        raise ValueError(f"an example of a single-label task has the labels {values(example, features.LABEL)}")
+    return single.row(applies[0] if applies else single.UNLABELLED, _scored(answer), weight)
 
 
-def _multi(example: Example, index: Mapping[str, int], probabilities: Rows, weight: float) -> Rows:
+def _multi(example: Example, index: Mapping[str, int], answer: Mapping[str, Any], weight: float) -> Rows:
     target = np.zeros(len(index))
     target[_indices(example, features.LABEL, index)] = 1
     target[_indices(example, features.UNKNOWN, index)] = -1
-    return multi.row(target, probabilities, weight)
+    return multi.row(target, _scored(answer), weight)
 
 
-def _mask(example: Example, index: Mapping[str, int], confusion: Rows, weight: float) -> Rows:
-    return mask.row(confusion, weight)
+def _scored(answer: Mapping[str, Any]) -> Answer:
+    return Answer(
+        answer[serving.PROBABILITIES], answer[serving.UNCALIBRATED], answer[serving.DECISIONS], _abstains(answer)
+    )
+
+
+def _mask(example: Example, index: Mapping[str, int], answer: Mapping[str, Any], weight: float) -> Rows:
+    return mask.row(answer[serving.CONFUSION], answer[serving.CALIBRATION], _abstains(answer), weight)
+
+
+def _abstains(answer: Mapping[str, Any]) -> bool:
+    return bool(np.all(answer[serving.ABSTAIN]))
 
 
 _ROWS = {"single_label": _single, "multi_label": _multi, "segmentation": _mask}
 
 
 def _indices(example: Example, feature: str, index: Mapping[str, int]) -> list[int]:
-    return [index[name.decode()] for name in _values(example, feature)]
+    return [index[name.decode()] for name in values(example, feature)]
 
 
-def _values(example: Example, feature: str) -> list[Any]:
+def values(example: Example, feature: str) -> list[Any]:
     """Those of a feature. Where no example of a batch has any, TFMA leaves the feature out of them all."""
-    values = example.get(feature)
-    return [] if values is None else list(np.ravel(values))
+    found = example.get(feature)
+    return [] if found is None else list(np.ravel(found))
 
 
 class _Combine(beam.CombineFn):

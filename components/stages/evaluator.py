@@ -11,7 +11,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as keys
 from tfx.utils import io_utils, json_utils, proto_utils
 
-from components import evaluation, manifest, metrics, schema, verdicts
+from components import evaluation, manifest, metrics, predictions, schema, verdicts
 from components.gates import failed
 
 VERDICTS = "verdicts.json"
@@ -29,7 +29,9 @@ class Executor(executor.Executor):
         )
         examples = artifact_utils.get_single_uri(input_dict[keys.EXAMPLES_KEY])
         manifest.verify(examples, "test")
-        evaluation.expect(manifest.read(examples)["counts"]["test"])
+        folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
+        count = manifest.read(examples)["counts"]["test"]
+        evaluation.expect(count, exec_properties["task"], len(labels), os.path.join(folder, predictions.FOLDER))
         super().Do(
             input_dict,
             output_dict,

@@ -1,0 +1,74 @@
+"""What the candidate answered to each image of the test split: Parquet files beside the evaluation, for any tool."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from components import features, serving
+
+FOLDER = "predictions"
+_KINDS = {serving.PROBABILITIES: "float", serving.UNCALIBRATED: "float", serving.DECISIONS: "bool"}
+# Task -> lists of numbers in a row; for segmentation [K * K] pixels, by truth and prediction.
+_LISTS: Mapping[str, Mapping[str, str]] = {
+    "single_label": _KINDS,
+    "multi_label": _KINDS,
+    "segmentation": {serving.CONFUSION: "float"},
+}
+
+
+def row(serialised: Any, answer: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """One image.
+
+    Args:
+        serialised: its tf.Example.
+        answer: output of the signature `serving.EVALUATE` -> array, without a batch dimension.
+        task: as in the configuration.
+
+    Returns:
+        path, sha256, labels, unknown (label names), weight, familiarity, abstain, and for labels probabilities,
+        uncalibrated and decisions [K], for segmentation confusion [K * K].
+    """
+    import tensorflow as tf
+
+    [data] = np.ravel(serialised)
+    found = tf.train.Example.FromString(data).features.feature
+
+    def names(feature: str) -> list[str]:
+        # A path need not be UTF-8; Parquet's text must be.
+        return [value.decode("utf-8", "backslashreplace") for value in found[feature].bytes_list.value]
+
+    weight = found[features.WEIGHT].float_list.value
+    return {
+        "path": "".join(names(features.PATH)),
+        "sha256": "".join(names(features.SHA256)),
+        "labels": names(features.LABEL),
+        "unknown": names(features.UNKNOWN),
+        "weight": weight[0] if weight else 1.0,
+        serving.FAMILIARITY: float(np.ravel(answer[serving.FAMILIARITY])[0]),
+        serving.ABSTAIN: bool(np.ravel(answer[serving.ABSTAIN])[0]),
+    } | {name: np.ravel(answer[name]).tolist() for name in _LISTS[task]}
+
+
+def write(folder: str, task: str) -> Any:
+    """A Beam transform that writes rows as `row` makes them to Parquet files in `folder`."""
+    import apache_beam as beam
+    import pyarrow as pa
+
+    types = {"float": pa.list_(pa.float32()), "bool": pa.list_(pa.bool_())}
+    fields = [("path", pa.string()), ("sha256", pa.string())]
+    fields += [("labels", pa.list_(pa.string())), ("unknown", pa.list_(pa.string())), ("weight", pa.float32())]
+    fields += [(serving.FAMILIARITY, pa.float32()), (serving.ABSTAIN, pa.bool_())]
+    fields += [(name, types[kind]) for name, kind in _LISTS[task].items()]
+    return beam.io.WriteToParquet(os.path.join(folder, "part"), pa.schema(fields), file_name_suffix=".parquet")
+
+
+def read(evaluation: str) -> list[dict[str, Any]]:
+    """The rows that `write` wrote below the folder of an evaluation, sorted by path."""
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = pq.read_table(os.path.join(evaluation, FOLDER)).to_pylist()
+    return sorted(rows, key=lambda r: (r["path"], r["sha256"]))
