@@ -24,22 +24,6 @@ CANDIDATE, BASELINE = "candidate", "baseline"
 # TFMA's batches grow to hundreds; decoded at once, that many photos would set the peak of memory.
 _BATCH = 32
 TASK = "images"
-_total = 0  # of this process's evaluation, for the progress bar
-_predictions: tuple[str, str, int] | None = None
-
-
-def expect(examples: int, task: str, classes: int, folder: str) -> None:
-    """Tells what TFX does not hand on to this module: what will be evaluated, and where to write the predictions to.
-
-    Args:
-        examples: how many, for the progress bar.
-        task: as in the configuration.
-        classes: K.
-        folder: see `predictions.write`.
-    """
-    global _total, _predictions
-    _total, _predictions = examples, (folder, task, classes)
-    progress.start(TASK)
 
 
 def eval_config(
@@ -132,35 +116,40 @@ def custom_extractors(
         eval_config=eval_config,
         tensor_adapter_config=tensor_adapter_config,
     )
-    written = [] if _predictions is None else [tfma_extractor.Extractor("Predictions", _Written(*_predictions))]
-    return [tfma_extractor.Extractor("BoundBatches", beam.FlatMap(_bounded)), *stock, *written]
+    expected = predictions.expected()
+    progress.start(TASK)
+    return [
+        tfma_extractor.Extractor("BoundBatches", beam.FlatMap(_bounded, expected.examples)),
+        *stock,
+        tfma_extractor.Extractor("Predictions", _Written(expected)),
+    ]
 
 
 class _Written(beam.PTransform):
     """Writes the candidate's answers beside the evaluation, and lets everything through."""
 
-    def __init__(self, folder: str, task: str, classes: int) -> None:
+    def __init__(self, expected: predictions.Expected) -> None:
         super().__init__()
-        self._folder, self._task, self._classes = folder, task, classes
+        self._expected = expected
 
     def expand(self, extracts: Any) -> Any:
-        task, classes = self._task, self._classes
+        folder, task, classes = self._expected.folder, self._expected.task, self._expected.classes
 
         def row(extract: dict[str, Any]) -> dict[str, Any]:
             answer = tfma_metrics.answer_of(extract, CANDIDATE, task, classes)
             return predictions.row(extract[tfma.INPUT_KEY], answer, task)
 
-        _ = extracts | "Row" >> beam.Map(row) | "Write" >> predictions.write(self._folder, task)
+        _ = extracts | "Row" >> beam.Map(row) | "Write" >> predictions.write(folder, task)
         return extracts
 
 
-def _bounded(extracts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _bounded(extracts: dict[str, Any], total: int) -> Iterator[dict[str, Any]]:
     batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
     for start in range(0, batch.num_rows, _BATCH):
         part = batch.slice(start, _BATCH)
         yield {**extracts, tfma.ARROW_RECORD_BATCH_KEY: part}
         # Comes back here once the models have answered for this part.
-        progress.advance(TASK, part.num_rows, _total)
+        progress.advance(TASK, part.num_rows, total)
 
 
 class _Model:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,36 @@ _LISTS: Mapping[str, Mapping[str, str]] = {
     "multi_label": _KINDS,
     "segmentation": {serving.CONFUSION: "float"},
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What TFX does not hand on to its Evaluator's user module.
+
+    Attributes:
+        examples: how many will be evaluated.
+        task: as in the configuration.
+        classes: K.
+        folder: where the predictions go.
+    """
+
+    examples: int
+    task: str
+    classes: int
+    folder: str
+
+
+_expected: list[Expected] = []
+
+
+def expect(expected: Expected) -> None:
+    """Keeps it for the graph that TFX builds next in this process. Here, since TFX reloads the user module itself."""
+    _expected[:] = [expected]
+
+
+def expected() -> Expected:
+    """What `expect` was told last."""
+    return _expected[0]
 
 
 def row(serialised: Any, answer: Mapping[str, Any], task: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 HISTORY = "history.json"
 _PATIENCE = 5  # epochs without a better loss on the eval split before training stops
 _PLATEAU = 2  # epochs without one before the learning rate drops
+_SHORTEST = 10  # steps to average weights over, at least
 _FINE_TUNING = 0.1  # of the learning rate, once a pretrained backbone learns too
 
 
@@ -117,6 +118,7 @@ def _train(fn_args: FnArgs, settings: Settings, gpus: int) -> None:
         metrics=lambda: kind.metrics(len(names)),
         strategy=strategy,
         jit=gpus > 0,
+        average=parts.pretrained and settings.task != "segmentation",
     )
     detector = decisions.is_detector(settings.task, len(names))
     history = {} if detector else _learn(parts, data, phases, settings)
@@ -162,8 +164,10 @@ class _Phases:
         metrics: Callable[[], list[keras.metrics.Metric]],
         strategy: tf.distribute.Strategy,
         jit: bool,
+        average: bool,
     ) -> None:
         self.checkpoints, self._logs, self._rate, self._jit = checkpoints, logs, learning_rate, jit
+        self._average = average
         self._loss, self._metrics, self._strategy = loss, metrics, strategy
 
     def seen(self, name: str) -> list[dict[str, float]]:
@@ -189,7 +193,7 @@ class _Phases:
         os.makedirs(folder, exist_ok=True)
         with self._strategy.scope():
             network.compile(
-                optimizer=keras.optimizers.Adam(self._rate * rate),
+                optimizer=self._optimizer(rate, int(train.cardinality())),
                 loss=self._loss(),
                 metrics=self._metrics(),
                 # Compiling with XLA pays on a GPU; on a CPU a step takes many times longer.
@@ -215,9 +219,20 @@ class _Phases:
         stopping.restore_best()
         return stopping.history
 
+    def _optimizer(self, rate: float, steps: int) -> keras.optimizers.Optimizer:
+        """Of a pretrained backbone, the weights averaged over about an epoch are judged, kept and served.
+
+        With little data single steps throw a fine-tuned network about; their average is better and calmer (Polyak &
+        Juditsky 1992). Networks with batch statistics are left out: those of the average are not the steps' average.
+        """
+        average = {"use_ema": True, "ema_momentum": 1 - 1 / max(_SHORTEST, steps)} if self._average else {}
+        return keras.optimizers.Adam(self._rate * rate, **average)
+
 
 class _Stopping(keras.callbacks.Callback):
     """Early stopping, learning-rate drop on a plateau, best weights, stop on NaN and backup; survives a kill.
+
+    Where the optimizer averages weights, it is the average that is judged and is the best.
 
     Keras has a callback for each, but they forget what they had seen when a backup is restored, and after a restart
     would take a worse epoch for the best; and a backup that the kill cut short stops every later run.
@@ -228,6 +243,7 @@ class _Stopping(keras.callbacks.Callback):
     def __init__(self, folder: str) -> None:
         super().__init__()
         self._folder = folder
+        self._average = keras.callbacks.SwapEMAWeights()
         self.start: float | None = None
         if os.path.isfile(self._path(self._START)):
             with open(self._path(self._START), encoding="utf-8") as f:
@@ -249,6 +265,7 @@ class _Stopping(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Goes on where a killed run stopped."""
+        self._average.set_model(self.model)
         if self.history:
             self.model.optimizer.build(self.model.trainable_variables)  # its state is loaded, too
             self.model.load_weights(self._path(self._LATEST))
@@ -262,6 +279,20 @@ class _Stopping(keras.callbacks.Callback):
                 "lower training.learning_rate, or turn training.mixed_precision off"
             )
 
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Lets the average take the place of the weights."""
+        if self._averages():
+            self._average.on_test_begin()
+
+    def on_test_end(self, logs: Any = None) -> None:
+        """Lets the weights take the place of the average."""
+        if self._averages():
+            self._average.on_test_end()
+
+    def _averages(self) -> bool:
+        optimizer = self.model.optimizer
+        return bool(getattr(optimizer, "inner_optimizer", optimizer).use_ema)  # the outer one scales losses
+
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Judges the epoch by the loss on the eval split."""
         numbers = {k: float(v) for k, v in (logs or {}).items()}
@@ -274,7 +305,9 @@ class _Stopping(keras.callbacks.Callback):
         self.history.append(numbers | {"learning_rate": float(rate)})
         waited = self._waited()
         if waited == 0:
+            self.on_test_begin()
             self._save(self._BEST)
+            self.on_test_end()
         elif waited % _PLATEAU == 0:
             self.model.optimizer.learning_rate = float(rate) * 0.3
         self.model.stop_training = self.enough()

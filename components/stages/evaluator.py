@@ -29,9 +29,16 @@ class Executor(executor.Executor):
         )
         examples = artifact_utils.get_single_uri(input_dict[keys.EXAMPLES_KEY])
         manifest.verify(examples, "test")
-        folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
-        count = manifest.read(examples)["counts"]["test"]
-        evaluation.expect(count, exec_properties["task"], len(labels), os.path.join(folder, predictions.FOLDER))
+        predictions.expect(
+            predictions.Expected(
+                examples=manifest.read(examples)["counts"]["test"],
+                task=exec_properties["task"],
+                classes=len(labels),
+                folder=os.path.join(
+                    artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY]), predictions.FOLDER
+                ),
+            )
+        )
         super().Do(
             input_dict,
             output_dict,
