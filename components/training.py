@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
 HISTORY = "history.json"
 _PATIENCE = 5  # epochs without a better loss on the eval split before training stops
-_PLATEAU = 2  # epochs without one before the learning rate drops
 _SHORTEST = 10  # steps to average weights over, at least
-_FINE_TUNING = 0.1  # of the learning rate, once a pretrained backbone learns too
+_FINE_TUNING = 0.3  # of the learning rate, once a pretrained backbone learns too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +192,7 @@ class _Phases:
         os.makedirs(folder, exist_ok=True)
         with self._strategy.scope():
             network.compile(
-                optimizer=self._optimizer(rate, int(train.cardinality())),
+                optimizer=self._optimizer(rate, int(train.cardinality()), epochs),
                 loss=self._loss(),
                 metrics=self._metrics(),
                 # Compiling with XLA pays on a GPU; on a CPU a step takes many times longer.
@@ -219,18 +218,28 @@ class _Phases:
         stopping.restore_best()
         return stopping.history
 
-    def _optimizer(self, rate: float, steps: int) -> keras.optimizers.Optimizer:
-        """Of a pretrained backbone, the weights averaged over about an epoch are judged, kept and served.
+    def _optimizer(self, rate: float, steps: int, epochs: int) -> keras.optimizers.Optimizer:
+        """Adam, whose rate rises over half an epoch and falls along half a cosine to nothing over all of them.
 
-        With little data single steps throw a fine-tuned network about; their average is better and calmer (Polyak &
-        Juditsky 1992). Networks with batch statistics are left out: those of the average are not the steps' average.
+        The rise keeps the first steps, which know least, from wrecking a pretrained backbone (Goyal et al. 2017; the
+        cosine: Loshchilov & Hutter 2017). Of such a backbone the weights averaged over about an epoch are judged, kept
+        and served: with little data single steps throw it about (Polyak & Juditsky 1992). Networks with batch
+        statistics are left out: those of the average are not the average of the steps'.
         """
+        rise = max(1, steps // 2)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            self._rate * rate / 10,
+            max(1, steps * epochs - rise),
+            alpha=0.01,
+            warmup_target=self._rate * rate,
+            warmup_steps=rise,
+        )
         average = {"use_ema": True, "ema_momentum": 1 - 1 / max(_SHORTEST, steps)} if self._average else {}
-        return keras.optimizers.Adam(self._rate * rate, **average)
+        return keras.optimizers.Adam(schedule, **average)
 
 
 class _Stopping(keras.callbacks.Callback):
-    """Early stopping, learning-rate drop on a plateau, best weights, stop on NaN and backup; survives a kill.
+    """Early stopping, best weights, stop on NaN and backup; survives a kill.
 
     Where the optimizer averages weights, it is the average that is judged and is the best.
 
@@ -303,13 +312,10 @@ class _Stopping(keras.callbacks.Callback):
             )
         rate = self.model.optimizer.learning_rate
         self.history.append(numbers | {"learning_rate": float(rate)})
-        waited = self._waited()
-        if waited == 0:
+        if self._waited() == 0:
             self.on_test_begin()
             self._save(self._BEST)
             self.on_test_end()
-        elif waited % _PLATEAU == 0:
-            self.model.optimizer.learning_rate = float(rate) * 0.3
         self.model.stop_training = self.enough()
         self._save(self._LATEST)
         self._write(HISTORY, self.history)

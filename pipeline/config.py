@@ -262,7 +262,9 @@ class Training(_Section):
         "cross_entropy", description="`focal` turns to what is still hard (Lin et al. 2017, gamma 2)"
     )
     learning_rate: Annotated[float, Field(gt=0)] = Field(
-        1e-3, description="of Adam; a pretrained backbone is trained at a tenth of it"
+        1e-3,
+        description="of Adam at its height: it rises over half an epoch, then falls along a cosine; a pretrained "
+        "backbone is trained at 0.3 of it",
     )
     label_weights: Literal["median_frequency", "none"] | dict[LabelName, Annotated[float, Field(ge=0)]] = Field(
         "median_frequency",
