@@ -4,11 +4,12 @@ A calibration is a line per label, logits * scale + bias, that makes probabiliti
 
 - one temperature for all labels of a softmax, scale = 1 / T, bias 0 (Guo et al., "On Calibration of Modern Neural
   Networks", ICML 2017); the answers stay what they were;
-- for each sigmoid a scale and a bias of its own (Platt, "Probabilistic Outputs for Support Vector Machines", 1999),
-  with his targets, (n+ + 1) / (n+ + 2) and 1 / (n- + 2), which keep few examples from certainty.
+- for each sigmoid a scale and a bias of its own (Platt, "Probabilistic Outputs for Support Vector Machines", 1999).
 
-Both minimise the cross-entropy. With few images that may fit them alone; so a calibration is used only where, over
-five folds, it lowers the cross-entropy of images that it was not fitted to.
+Both minimise the cross-entropy with Platt's targets, (n + 1) / (n + 2) in the place of 1, and for a sigmoid
+1 / (n + 2) in that of 0: where n images are all answered rightly, certainty would fit them best, and be wrong. With
+few images even that may fit them alone; so a calibration is used only where, over five folds, it lowers the
+cross-entropy of images that it was not fitted to.
 """
 
 from __future__ import annotations
@@ -40,14 +41,17 @@ def temperature(logits: NDArray[np.floating], truth: NDArray[np.integer], weight
     wide = logits.astype(np.float64)
 
     def fit(use: Bools) -> float:
+        spread = 1 / (use.sum() + 2)  # over the other labels, evenly
         found = optimize.minimize_scalar(
-            lambda log_t: loss(np.exp(log_t), use), bounds=(-_LARGEST, _LARGEST), method="bounded"
+            lambda log_t: loss(np.exp(log_t), use, spread), bounds=(-_LARGEST, _LARGEST), method="bounded"
         )
         return float(np.exp(found.x))
 
-    def loss(t: float, use: Bools) -> float:
+    def loss(t: float, use: Bools, spread: float = 0.0) -> float:
         z = wide[use] / t
-        each = special.logsumexp(z, axis=1) - z[np.arange(len(z)), truth[use]]
+        own = z[np.arange(len(z)), truth[use]]
+        others = (z.sum(axis=1) - own) / max(1, z.shape[1] - 1)
+        each = special.logsumexp(z, axis=1) - (1 - spread) * own - spread * others
         return float((weight[use] * each).sum())
 
     return fit(np.ones(len(wide), bool)) if _generalises(len(wide), fit, loss, 1.0) else 1.0

@@ -51,6 +51,19 @@ def expected() -> Expected:
     return _expected[0]
 
 
+def identity(serialised: bytes) -> tuple[str, str]:
+    """(path, sha256) of a row, from the image's tf.Example."""
+    import tensorflow as tf
+
+    found = tf.train.Example.FromString(serialised).features.feature
+    return _text(found[features.PATH]), _text(found[features.SHA256])
+
+
+def _text(feature: Any) -> str:
+    # A path need not be UTF-8; Parquet's text must be.
+    return "".join(value.decode("utf-8", "backslashreplace") for value in feature.bytes_list.value)
+
+
 def row(serialised: Any, answer: Mapping[str, Any], task: str) -> dict[str, Any]:
     """One image.
 
@@ -69,13 +82,12 @@ def row(serialised: Any, answer: Mapping[str, Any], task: str) -> dict[str, Any]
     found = tf.train.Example.FromString(data).features.feature
 
     def names(feature: str) -> list[str]:
-        # A path need not be UTF-8; Parquet's text must be.
-        return [value.decode("utf-8", "backslashreplace") for value in found[feature].bytes_list.value]
+        return [value.decode() for value in found[feature].bytes_list.value]
 
     weight = found[features.WEIGHT].float_list.value
     return {
-        "path": "".join(names(features.PATH)),
-        "sha256": "".join(names(features.SHA256)),
+        "path": _text(found[features.PATH]),
+        "sha256": _text(found[features.SHA256]),
         "labels": names(features.LABEL),
         "unknown": names(features.UNKNOWN),
         "weight": weight[0] if weight else 1.0,

@@ -355,6 +355,17 @@ class Evaluation(_Section):
     )
 
 
+class Serving(_Section):
+    """What serving may cost, measured before the push in a fresh process on this machine; each limit can be null."""
+
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="milliseconds from one encoded image to its answer, median of 20"
+    )
+    max_megabytes: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="size of the model's files, in 10^6 bytes"
+    )
+
+
 class Push(_Section):
     """Where a model goes that passed."""
 
@@ -379,6 +390,7 @@ class Config(_Section):
     training: Training = Field(default_factory=Training)
     decisions: Decisions = Field(default_factory=Decisions)
     evaluation: Evaluation = Field(default_factory=Evaluation)
+    serving: Serving = Field(default_factory=Serving)
     push: Push
     beam: tuple[str, ...] = Field(
         (),

@@ -56,6 +56,7 @@ def build(
     from components.stages.ingest import ImageExampleGen
     from components.stages.pusher import Pusher
     from components.stages.schema import CuratedSchema
+    from components.stages.serving_check import ServingCheck
     from components.stages.transform import Transform
 
     ingest = ImageExampleGen(
@@ -131,11 +132,21 @@ def build(
         thresholds=json.dumps([t.model_dump() for t in config.evaluation.thresholds]),
         code_fingerprint=fingerprint.code("components.stages.evaluator"),
     )
+    serving_check = ServingCheck(
+        examples=examples,
+        model=trainer.outputs["model"],
+        model_evaluation=evaluator.outputs["evaluation"],
+        blessing=evaluator.outputs["blessing"],
+        task=config.task,
+        limits=config.serving.model_dump_json(),
+        code_fingerprint=fingerprint.code("components.stages.serving_check"),
+    )
     pusher = Pusher(
         model=trainer.outputs["model"],
         model_evaluation=evaluator.outputs["evaluation"],
         blessing=evaluator.outputs["blessing"],
         class_balance=balance.outputs["class_balance"],
+        serving_check=serving_check.outputs["serving_check_out"],
         destination=config.destination,
         served_version=served_version,
         facts=json.dumps(
@@ -164,6 +175,7 @@ def build(
             trainer,
             baseline,
             evaluator,
+            serving_check,
             pusher,
         ],
         enable_cache=cache,

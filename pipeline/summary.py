@@ -43,6 +43,7 @@ class Summary:
     gates: list[dict[str, Any]] = field(default_factory=list)
     pushed: dict[str, str] | None = None
     error: str | None = None
+    serving: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     schema: str = ""
 
@@ -121,6 +122,12 @@ class Summary:
             overall, per_label = _split(self.config.task, served, list(self.data["labels"]))
             self.baseline |= {"metrics": overall, "per_label": per_label}
 
+    def _read_serving_check_out(self, uri: str, _: dict[str, Any]) -> None:
+        with open(os.path.join(uri, "serving.json"), encoding="utf-8") as f:
+            found = json.load(f)
+        self.gates += found.pop("verdicts")
+        self.serving = found
+
     def _read_pushed_model(self, _: str, properties: dict[str, Any]) -> None:
         if properties.get("pushed"):
             self.status, self.exit_code = "pushed", 0
@@ -141,7 +148,7 @@ class Summary:
     def up_to_date(self, served: Served, earlier: dict[str, Any]) -> None:
         """Nothing is new since `earlier`, a summary.json: the numbers are its numbers."""
         self.status, self.exit_code = "up_to_date", 0
-        for key in ("data", "label_weights", "metrics", "per_label", "slices", "baseline", "gates"):
+        for key in ("data", "label_weights", "metrics", "per_label", "slices", "baseline", "serving", "gates"):
             if key in earlier:
                 setattr(self, key, earlier[key])
         self.pushed = {"path": served.path, "version": served.version}
@@ -172,6 +179,7 @@ class Summary:
             "per_label": self.per_label,
             "slices": self.slices,
             "baseline": self.baseline,
+            "serving": self.serving,
             "gates": self.gates,
             "pushed": self.pushed,
             "report": None,
@@ -211,6 +219,13 @@ class Summary:
                 row = [name, _number(self.metrics.get(name))]
                 table.add_row(*row, *([_number(self.baseline["metrics"].get(name))] if self.baseline else []))
             console.print(table)
+        if "latency_ms" in self.serving:
+            console.print(
+                f"serving: {self.serving['latency_ms']['median']:.1f} ms for one image, "
+                f"{self.serving['images_per_second']:.0f} images a second in batches, "
+                f"{self.serving['megabytes']:.1f} MB",
+                highlight=False,
+            )
         for note in self.notes if self.metrics else ():
             console.print(escape(note), highlight=False)
         self._show_verdict(console)

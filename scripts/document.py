@@ -33,7 +33,7 @@ Relative paths count from the configuration file's folder. A limit that can be `
 def page() -> str:
     """The whole page as Markdown."""
     parts = [_HEAD, _section("Top level", config.Config)]
-    sections = ("data", "labels", "balance", "training", "decisions", "evaluation", "push")
+    sections = ("data", "labels", "balance", "training", "decisions", "evaluation", "serving", "push")
     parts += [_section(f"`{name}`", _model(config.Config.model_fields[name])) for name in sections]
     parts.insert(3, _section("`data.columns`", _model(config.Data.model_fields["columns"])))
     parts.append(_section("An entry of `evaluation.thresholds`", config.Threshold))

@@ -10,3 +10,9 @@ class ClassBalance(artifact.Artifact):
     """
 
     TYPE_NAME = "ClassBalance"
+
+
+class ServingCheck(artifact.Artifact):
+    """`serving.json`: what serving the model costs, and the verdicts on it."""
+
+    TYPE_NAME = "ServingCheck"

@@ -19,6 +19,7 @@ def Pusher(  # noqa: N802  TFX names components like classes
     model_evaluation: InputArtifact[standard_artifacts.ModelEvaluation],
     blessing: InputArtifact[standard_artifacts.ModelBlessing],
     class_balance: InputArtifact[artifacts.ClassBalance],
+    serving_check: InputArtifact[artifacts.ServingCheck],
     pushed_model: OutputArtifact[standard_artifacts.PushedModel],
     destination: Parameter[str],
     served_version: Parameter[str],
@@ -33,7 +34,7 @@ def Pusher(  # noqa: N802  TFX names components like classes
     """
     os.makedirs(pushed_model.uri, exist_ok=True)
     pushed_model.set_int_custom_property("pushed", 0)
-    if not blessing.get_int_custom_property("blessed"):
+    if not blessing.get_int_custom_property("blessed") or not serving_check.get_int_custom_property("passed"):
         return
     folder = path_utils.serving_model_dir(model.uri)
     served = push.current(destination)
