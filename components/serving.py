@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 LABELS, PROBABILITIES, LOGITS, MASK = "labels", "probabilities", "logits", "mask"
 CONFUSION = "confusion"  # pixels by truth and prediction [batch, K, K], of segmentation
 EVALUATE = "evaluate"
+FORMAT = 1  # of a pushed model; one of another format is not evaluated beside a candidate
+
+
+def evaluated(task: str) -> set[str]:
+    """Names of the outputs of the signature `EVALUATE`."""
+    return {CONFUSION if task == "segmentation" else PROBABILITIES}
 
 
 class _Served(tf.Module):
