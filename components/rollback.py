@@ -44,7 +44,9 @@ def listed(versions: list[Served]) -> str:
     """Which versions there are, in words: "9 (served, a copy of 3), 7, 3"."""
     texts = []
     for i, one in enumerate(versions):
-        facts = ["served"] * (i == 0) + [f"a copy of {one.manifest[TO]}"] * (TO in one.manifest)
+        facts = [] if i else ["served"]
+        if TO in one.manifest:
+            facts.append(f"a copy of {one.manifest[TO]}")
         texts.append(f"{one.version} ({', '.join(facts)})" if facts else one.version)
     return ", ".join(texts)
 
