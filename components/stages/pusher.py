@@ -13,6 +13,7 @@ from tfx.utils import path_utils
 
 from components import balance as rules
 from components import changes, evaluation, metrics, model_card, push, serving
+from components.errors import ImagegateError
 from components.stages import artifacts, balance, evaluator
 
 
@@ -46,7 +47,7 @@ def Pusher(  # noqa: N802  TFX names components like classes
         return
     evaluated = _json(model_evaluation.uri, evaluator.DIGESTS)
     served = push.current(destination)
-    if served is None or served.model != evaluated:
+    if served is None or served.model != evaluated or not _whole(served):
         data, told = _json(class_balance.uri, balance.FILE), json.loads(facts)
         verdicts = _json(model_evaluation.uri, evaluator.VERDICTS)
         results = evaluation.results(model_evaluation.uri, evaluation.CANDIDATE)
@@ -82,6 +83,15 @@ def Pusher(  # noqa: N802  TFX names components like classes
     removed, problem = push.tidy(destination, keep or None)
     pushed_model.set_string_custom_property("removed", ", ".join(removed))
     pushed_model.set_string_custom_property("note", problem)
+
+
+def _whole(served: push.Served) -> bool:
+    """Whether the served model is as it was pushed; one that is damaged is replaced."""
+    try:
+        push.verify(served)
+    except ImagegateError:
+        return False
+    return True
 
 
 def _manifest(data: dict[str, Any], verdicts: list[dict[str, Any]], results: Any) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_a_changed_version_is_refused(model: str, root: str, change: bytes | Non
         write(pushed.path, "saved_model.pb", change)
     with pytest.raises(ImagegateError, match=rf"{pushed.path}/saved_model.pb (does not match|is missing)"):
         push.verify(pushed)
-    with pytest.raises(ImagegateError, match="saved_model.pb"), push.local(pushed):
+    with pytest.raises(ImagegateError, match=r"saved_model\.pb"), push.local(pushed):
         pass
     with pytest.raises(ImagegateError, match=r"saved_model\.pb is missing or does not match"):
         push.content(pushed, "saved_model.pb")

@@ -241,7 +241,7 @@ def test_a_destination_that_is_no_folder_is_an_answer(model: str, tmp_path: Path
 
 
 def test_a_model_that_is_gone_pushes_nothing(tmp_path: Path, destination: str) -> None:
-    with pytest.raises(ImagegateError, match="cannot read .*gone: No such file"):
+    with pytest.raises(ImagegateError, match=r"cannot read .*gone: No such file"):
         push.push(str(tmp_path / "gone"), destination, {})
     assert not os.path.exists(destination)
 
