@@ -26,8 +26,8 @@ _TOP = (
     "card vouches for every file."
 )
 _INTENDED = (
-    "**To be filled in by the owner of this model:** what it is for, who may use it, and what it must not be used for. "
-    "imagegate cannot know."
+    "**To be filled in by the owner of this model, in a copy of this card:** what it is for, who may use it, and what "
+    "it must not be used for. imagegate cannot know. (In a copy, since a version with a changed file is not loaded.)"
 )
 
 

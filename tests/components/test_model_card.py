@@ -98,7 +98,7 @@ def test_the_served_model_stands_beside_it() -> None:
 def test_what_only_people_know_is_left_to_them() -> None:
     card = model_card.render(facts())
     assert card.startswith("# Model card: birds\n\nTask `single_label`, pushed 2026-01-02 03:04 UTC by imagegate.")
-    assert "## Intended use\n\n**To be filled in by the owner of this model:**" in card
+    assert "## Intended use\n\n**To be filled in by the owner of this model, in a copy of this card:**" in card
 
 
 def test_limits_are_those_of_the_data() -> None:
