@@ -111,8 +111,9 @@ def test_what_a_killed_push_left_is_removed_and_nothing_else(model: str, destina
 
 KILLED = """
 import os, signal, sys
-from components import destination, push
-destination._sync = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
+from components import push
+from components.destination import folder
+folder._sync = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
 push.push(*sys.argv[1:], {})
 """
 
