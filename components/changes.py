@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components import census, drift, properties
+from components import census, drift, properties, push
 from components.census import Images
 from components.errors import ImagegateError, some
 from components.gates import Rule, Verdict, judge, number
-from components.push import Served, digest
+from components.push import Served
 
 FILE = "images.npy"  # beside the model: what was said of each image of its data
 _KEYS = ("counts", "label_counts", "unknown", "pixels", "label_sets", "properties")
@@ -71,21 +70,21 @@ def recall(served: Served | None, task: str) -> Reference | None:
     """What the served model's data were, or None where there is nothing to compare: no model, or one of another task.
 
     Raises:
-        ImagegateError: the file beside the model is not the one that was pushed.
+        ImagegateError: what the model keeps of its data is missing, changed or not of this release.
     """
     if served is None or served.manifest.get("task") != task:
         return None
-    path = os.path.join(served.path, FILE)
-    if not os.path.isfile(path) or digest(path) != served.manifest["files"].get(FILE):
+    try:
+        known = np.load(io.BytesIO(push.content(served, FILE)), allow_pickle=False)
+        if known.dtype != _KNOWN:
+            raise ImagegateError(f"{served.path}/{FILE} holds rows of {known.dtype}, expected {_KNOWN}")
+        kept = served.manifest["data"] | {"labels": served.manifest["labels"]}
+    except (ImagegateError, KeyError) as error:
+        what = f"its {push.MANIFEST} has no key {error}" if isinstance(error, KeyError) else str(error)
         raise ImagegateError(
-            f"{path} is missing or does not match the model's manifest; remove this version of the model"
-        )
-    kept = served.manifest["data"] | {"labels": served.manifest["labels"]}
-    known = np.load(path, allow_pickle=False)
-    if known.dtype != _KNOWN:
-        raise ImagegateError(
-            f"{path}: expected rows of {_KNOWN}, found {known.dtype}; remove this version of the model"
-        )
+            f"version {served.version} is served, but these data cannot be compared with its data: {what}. Bring an "
+            f"older version back (imagegate rollback CONFIG), or remove {served.path}"
+        ) from None
     return Reference(served.version, kept, known)
 
 

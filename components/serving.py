@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from components.decisions import Decisions
     from components.model import Parts
 
-FORMAT = 1  # of the signatures; a served model of another one is not compared
+FORMAT = 1  # of a pushed model; one of another format is not evaluated beside a candidate
 LABELS, PROBABILITIES, LOGITS, MASK = "labels", "probabilities", "logits", "mask"
 DECISIONS, FAMILIARITY, ABSTAIN, CONFIDENCE = "decisions", "familiarity", "abstain", "confidence"
 # Of the evaluation alone.
@@ -28,6 +28,12 @@ CONFUSION = "confusion"  # pixels by truth and prediction [batch, K, K], of segm
 CALIBRATION = "calibration"  # [batch, 2, 3, bins] `curves.calibration` of pixels, as answered and without calibration
 EVALUATE = "evaluate"
 _CERTAIN = 1e-6  # a detector's logit of a familiarity of 0 or 1 is that of this far from it
+
+
+def evaluated(task: str) -> set[str]:
+    """Names of the outputs of the signature `EVALUATE`."""
+    own = {CONFUSION, CALIBRATION} if task == "segmentation" else {PROBABILITIES, UNCALIBRATED, DECISIONS}
+    return own | {FAMILIARITY, ABSTAIN}
 
 
 class _Served(tf.Module):

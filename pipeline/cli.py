@@ -65,8 +65,15 @@ def _parser() -> argparse.ArgumentParser:
     schema.add_argument("-o", dest="output", metavar="FILE", help="default: data.schema_file, or schema.pbtxt")
     schema.set_defaults(command=_schema)
 
+    rollback = commands.add_parser("rollback", help="serve an older version again, as a new one")
+    _add_config(rollback)
+    rollback.add_argument("version", metavar="VERSION", nargs="?", help="default: the one before the served one")
+    rollback.set_defaults(command=_rollback)
+
     predict = commands.add_parser("predict", help="labels and probabilities from a pushed model")
-    predict.add_argument("model", metavar="MODEL", help="a version's folder, or the push destination: its newest")
+    predict.add_argument(
+        "model", metavar="MODEL", help="a version's folder or URL, or the push destination: its newest"
+    )
     predict.add_argument("images", metavar="IMAGE", nargs="+")
     predict.add_argument("--json", action="store_true", help="one JSON object per image and line")
     predict.set_defaults(command=_predict)
@@ -132,6 +139,14 @@ def _schema(options: argparse.Namespace) -> int:
     print(shown(f"wrote {path}"))
     if config.schema_path is None or os.path.abspath(path) != config.schema_path:
         print(shown(f"next: in {options.config}, below data:, schema_file: {os.path.relpath(path, config.folder)}"))
+    return 0
+
+
+def _rollback(options: argparse.Namespace) -> int:
+    from components.errors import shown
+    from pipeline import rollback
+
+    print(shown(rollback.run(_load(options), options.version)))
     return 0
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from components import features, metrics, perceptual, storage
+from components import destination, features, metrics, perceptual, storage
 from components.errors import ConfigError
 from components.layouts import LayoutError
 from components.layouts.columns import Columns as Meanings
@@ -369,7 +369,24 @@ class Serving(_Section):
 class Push(_Section):
     """Where a model goes that passed."""
 
-    destination: str = Field(description="folder that TensorFlow Serving watches; versions are numbered folders in it")
+    destination: str = Field(
+        description="folder or fsspec URL that TensorFlow Serving watches; versions are numbered folders in it. What "
+        "differs with a URL: see [pushing](push.md)"
+    )
+    keep: Annotated[int, Field(ge=1, strict=True)] | None = Field(
+        5,
+        description="after a push, remove all but so many of the newest versions that imagegate pushed; null keeps all",
+    )
+
+    @field_validator("destination")
+    @classmethod
+    def _no_secret(cls, url: str) -> str:
+        if storage.is_url(url):
+            try:
+                destination.check_url(url)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+        return url
 
 
 class Config(_Section):
@@ -417,13 +434,11 @@ class Config(_Section):
             self.check_labels(rule(names, ignore=self.labels.ignore, colors=self.labels.colors).labels)
         elif self.labels.names is not None:
             self.check_labels(self.labels.names)
+        if storage.is_url(self.output_folder):
+            raise ValueError(f"output: {self.output_folder} is a URL; runs are written to folders only")
         for key, path in (("output", self.output_folder), ("push.destination", self.destination)):
-            if storage.is_url(path):
-                raise ValueError(f"{key}: {path} is a URL; this version writes to folders only")
-        if not storage.is_url(self.data_root):
-            for key, path in (("output", self.output_folder), ("push.destination", self.destination)):
-                if _inside(path, self.data_root) or _inside(self.data_root, path):
-                    raise ValueError(f"{key}: {path} and data.root {self.data_root} must not lie in one another")
+            if _inside(path, self.data_root) or _inside(self.data_root, path):
+                raise ValueError(f"{key}: {path} and data.root {self.data_root} must not lie in one another")
         if _inside(self.destination, self.output_folder) or _inside(self.output_folder, self.destination):
             raise ValueError(f"push.destination: {self.destination} and output {self.output_folder} must lie apart")
         return self
@@ -668,5 +683,9 @@ def _columns(config: Config) -> None:
 
 
 def _inside(path: str, folder: str) -> bool:
-    path, folder = os.path.realpath(path), os.path.realpath(folder)
-    return path == folder or path.startswith(folder + os.sep)
+    path, folder = (re.sub("^(file|local)://", "", where) for where in (path, folder))
+    if storage.is_url(path) != storage.is_url(folder):
+        return False
+    if not storage.is_url(path):
+        path, folder = os.path.realpath(path), os.path.realpath(folder)
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")

@@ -143,11 +143,13 @@ def build(
     )
     pusher = Pusher(
         model=trainer.outputs["model"],
+        baseline_model=baseline.outputs["baseline_model"],
         model_evaluation=evaluator.outputs["evaluation"],
         blessing=evaluator.outputs["blessing"],
         class_balance=balance.outputs["class_balance"],
         serving_check=serving_check.outputs["serving_check_out"],
         destination=config.destination,
+        keep=config.push.keep or 0,
         served_version=served_version,
         facts=json.dumps(
             {
@@ -155,6 +157,7 @@ def build(
                 "task": config.task,
                 "image_size": config.training.image_size,
                 "code_fingerprint": fingerprint.code("components.training"),
+                "configuration_fingerprint": config.fingerprint(),
             }
         ),
         code_fingerprint=fingerprint.code("components.stages.pusher"),

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from components import images, push
+from components import images, push, storage
 from components.errors import ImagegateError
 
 _BATCH = 32
@@ -24,30 +24,30 @@ def predict(model: str, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
     The images go through the same check as at ingest, so that a rotated photo or a palette means the same here.
 
     Args:
-        model: a version's folder, or the push destination: its newest version.
+        model: a version's folder or fsspec URL, or those of the push destination: its newest version.
         paths: image files.
 
     Raises:
         ImagegateError: there is no model, or its files are not those that were pushed.
     """
     served = _find(model)
-    push.verify(served)
     task = served.manifest.get("task")
     if not isinstance(task, str) or task not in _ANSWERS:
         raise ImagegateError(f"{served.path}: the model's task is {task!r}; expected one of {', '.join(_ANSWERS)}")
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(served.path)
-    signature = loaded.signatures["serving_default"]
-    for start in range(0, len(paths), _BATCH):
-        results = [_read(path) for path in paths[start : start + _BATCH]]
-        good = [r for r in results if "encoded" in r]
-        if good:
-            answer = signature(image_bytes=tf.constant([r.pop("encoded") for r in good]))
-            arrays = {name: tensor.numpy() for name, tensor in answer.items()}
-            for result, said in zip(good, _ANSWERS[task](arrays), strict=True):
-                result.update(said)
-        yield from results
+    with push.local(served) as folder:
+        loaded = tf.saved_model.load(folder)
+        signature = loaded.signatures["serving_default"]
+        for start in range(0, len(paths), _BATCH):
+            results = [_read(path) for path in paths[start : start + _BATCH]]
+            good = [r for r in results if "encoded" in r]
+            if good:
+                answer = signature(image_bytes=tf.constant([r.pop("encoded") for r in good]))
+                arrays = {name: tensor.numpy() for name, tensor in answer.items()}
+                for result, said in zip(good, _ANSWERS[task](arrays), strict=True):
+                    result.update(said)
+            yield from results
 
 
 def line(result: Mapping[str, Any]) -> str:
@@ -93,7 +93,7 @@ _ANSWERS = {"single_label": _single, "multi_label": _multi, "segmentation": _mas
 
 
 def _find(model: str) -> push.Served:
-    served = push.current(model) or push.read(os.path.abspath(model))
+    served = push.current(model) or push.read(model if storage.is_url(model) else os.path.abspath(model))
     if served is None:
         raise ImagegateError(
             f"{model}: no model here; expected a folder with {push.MANIFEST}, or one of numbered versions with it"

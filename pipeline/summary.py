@@ -129,6 +129,10 @@ class Summary:
         self.serving = found
 
     def _read_pushed_model(self, _: str, properties: dict[str, Any]) -> None:
+        if properties.get("removed"):
+            self.notes.append(f"removed older versions: {properties['removed']}")
+        if properties.get("note"):
+            self.notes.append(f"warning: {properties['note']}")
         if properties.get("pushed"):
             self.status, self.exit_code = "pushed", 0
             self.pushed = {"path": properties["pushed_destination"], "version": properties["pushed_version"]}
@@ -141,9 +145,10 @@ class Summary:
         else:
             self.status, self.exit_code = "not_blessed", 4
             failed = [g["reason"] for g in self.gates if not g["passed"]]
-            self.error = "\n".join(failed) or (
+            unjudged = (
                 "no threshold is configured, so nothing says that this model is good enough; add evaluation.thresholds"
             )
+            self.error = "\n".join(failed) or properties.get("withdrawn") or unjudged
 
     def up_to_date(self, served: Served, earlier: dict[str, Any]) -> None:
         """Nothing is new since `earlier`, a summary.json: the numbers are its numbers."""

@@ -9,6 +9,7 @@ from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
 from components import push, schema
+from components.errors import ImagegateError, some
 
 
 @component
@@ -20,26 +21,74 @@ def Baseline(  # noqa: N802  TFX names components like classes
     served_version: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
-    """Copies the newest version below `destination`, or leaves the artifact empty.
+    """Copies the newest version below `destination`, or leaves the artifact empty and says why.
 
-    Empty means no comparison: nothing is served yet, or what is served knows other labels or another task, so that
-    its metrics would be about something else. `version` and `note` say which.
+    The string properties: `version` of what is there to compare with, or ""; `note`, why there is nothing; `broken`,
+    the same sentence where there should have been something. Where nothing is served, or a model for another task or
+    other labels, nobody can ask for "no worse than now", and thresholds with `max_drop` hold. Of a model that is
+    damaged or cannot be evaluated nobody knows what now is, and they refuse.
 
     Args:
         served_version: the version when the graph was built, "" for none; part of the cache key.
     """
-    served = push.current(destination)
     os.makedirs(baseline_model.uri, exist_ok=True)
-    note = "no model is served yet"
-    if served is not None:
-        push.verify(served)
-        labels = schema.labels(schema_in.uri)
-        if served.manifest["task"] != task:
-            note = f"version {served.version} was trained for task {served.manifest['task']}, this run is for {task}"
-        elif served.manifest["labels"] == labels:
-            note = ""
-            shutil.copytree(served.path, path_utils.serving_model_dir(baseline_model.uri))
-        else:
-            note = f"version {served.version} has the labels {served.manifest['labels']}, this run has {labels}"
-    baseline_model.set_string_custom_property("version", served.version if served and not note else "")
-    baseline_model.set_string_custom_property("note", note)
+    served = push.current(destination)
+    note = _incomparable(served, task, schema.labels(schema_in.uri))
+    broken = ""
+    if served is not None and not note:
+        note = broken = _fetch(served, task, path_utils.serving_model_dir(baseline_model.uri))
+    version = served.version if served is not None and not note else ""
+    for name, text in (("version", version), ("note", note), ("broken", broken)):
+        baseline_model.set_string_custom_property(name, text)
+
+
+def _incomparable(served: push.Served | None, task: str, labels: list[str]) -> str:
+    """Why the served model has nothing to be compared in, or ""."""
+    if served is None:
+        return "no model is served yet"
+    version, facts = f"version {served.version}", served.manifest
+    if facts.get("task") != task:
+        return f"{version} was trained for task {facts.get('task')}, this run is for {task}"
+    known = facts.get("labels") or []
+    if known == labels:
+        return ""
+    only = {f"only {version}": set(known) - set(labels), "only this run": set(labels) - set(known)}
+    told = [f"{who} has {some(map(repr, sorted(names)))}" for who, names in only.items() if names]
+    return f"{version} has other labels: {' and '.join(told) or 'the same ones in another order'}"
+
+
+def _fetch(served: push.Served, task: str, folder: str) -> str:
+    """Copies the model if it can be evaluated; says why where it cannot."""
+    try:
+        with push.local(served) as source:
+            shutil.copytree(source, folder)
+        push.verify(served, folder)
+        _try(served, task, folder)
+    except ImagegateError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        return (
+            f"version {served.version}, which is served now, cannot be compared with: {error}. Bring an older version "
+            f"back (imagegate rollback CONFIG), or remove {served.path}"
+        )
+    return ""
+
+
+def _try(served: push.Served, task: str, folder: str) -> None:
+    """Raises ImagegateError where the copy of a model cannot be evaluated as a candidate is."""
+    import tensorflow as tf
+
+    from components import serving
+
+    form = served.manifest.get("format")
+    if form != serving.FORMAT:
+        raise ImagegateError(f"it is of format {form}, and this release evaluates format {serving.FORMAT}")
+    try:
+        signatures = tf.saved_model.load(folder).signatures
+    except Exception as error:  # TensorFlow raises whatever it meets
+        raise ImagegateError(f"it cannot be loaded: {type(error).__name__}: {str(error).strip()[:300]}") from error
+    outputs = set(signatures[serving.EVALUATE].structured_outputs) if serving.EVALUATE in signatures else set()
+    if outputs != serving.evaluated(task):
+        raise ImagegateError(
+            f"its signature {serving.EVALUATE!r} gives {some(sorted(outputs)) or 'nothing'}; expected "
+            f"{some(sorted(serving.evaluated(task)))}"
+        )

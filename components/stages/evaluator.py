@@ -9,12 +9,13 @@ from tfx.components.evaluator import constants, executor
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as keys
-from tfx.utils import io_utils, json_utils, proto_utils
+from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
-from components import evaluation, manifest, metrics, predictions, schema, verdicts
+from components import evaluation, manifest, metrics, predictions, push, schema, verdicts
 from components.gates import failed
 
 VERDICTS = "verdicts.json"
+DIGESTS = "model_digests.json"  # what was evaluated, which is what may be pushed
 
 
 class Executor(executor.Executor):
@@ -39,6 +40,8 @@ class Executor(executor.Executor):
                 ),
             )
         )
+        model = path_utils.serving_model_dir(artifact_utils.get_single_uri(input_dict[keys.MODEL_KEY]))
+        digests = push.digests(model)
         super().Do(
             input_dict,
             output_dict,
@@ -48,6 +51,9 @@ class Executor(executor.Executor):
                 keys.MODULE_PATH_KEY: evaluation.__name__,
             },
         )
+        folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
+        with open(os.path.join(folder, DIGESTS), "w", encoding="utf-8") as f:
+            json.dump(digests, f, indent=1)
         self._judge(labels, output_dict, exec_properties, has_baseline)
 
     def _judge(self, labels: list[str], output_dict: Any, exec_properties: dict[str, Any], has_baseline: bool) -> None:

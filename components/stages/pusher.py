@@ -1,34 +1,44 @@
-"""Pusher: what the model gate blessed goes to the destination, with its manifest."""
+"""Pusher: what the model gate blessed goes to the destination, with its manifest and model card."""
 
+import datetime
 import json
 import math
 import os
+from typing import Any
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
-from components import changes, evaluation, metrics, push
+from components import balance as rules
+from components import changes, decisions, evaluation, metrics, model_card, push, serving
+from components.errors import ImagegateError
 from components.stages import artifacts, balance, evaluator
 
 
 @component
 def Pusher(  # noqa: N802  TFX names components like classes
     model: InputArtifact[standard_artifacts.Model],
+    baseline_model: InputArtifact[standard_artifacts.Model],
     model_evaluation: InputArtifact[standard_artifacts.ModelEvaluation],
     blessing: InputArtifact[standard_artifacts.ModelBlessing],
     class_balance: InputArtifact[artifacts.ClassBalance],
     serving_check: InputArtifact[artifacts.ServingCheck],
     pushed_model: OutputArtifact[standard_artifacts.PushedModel],
     destination: Parameter[str],
+    keep: Parameter[int],
     served_version: Parameter[str],
     facts: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
     """Pushes a blessed model; does nothing for another, or where this very model is served already.
 
+    The string properties: `pushed_version` and `pushed_destination`; `withdrawn`, why a blessed model was not pushed;
+    `removed`, older versions that are gone now; `note`, what went wrong after the model was served.
+
     Args:
+        keep: how many versions stay, 0 for all.
         served_version: the version when the graph was built; part of the cache key.
         facts: JSON object that goes into the manifest as it is: name, task, code and configuration.
     """
@@ -36,22 +46,60 @@ def Pusher(  # noqa: N802  TFX names components like classes
     pushed_model.set_int_custom_property("pushed", 0)
     if not blessing.get_int_custom_property("blessed") or not serving_check.get_int_custom_property("passed"):
         return
-    folder = path_utils.serving_model_dir(model.uri)
+    evaluated = _json(model_evaluation.uri, evaluator.DIGESTS)
     served = push.current(destination)
-    if served is not None and push.digests(folder) == {
-        name: digest for name, digest in served.manifest["files"].items() if name != changes.FILE
-    }:
-        pushed_model.set_string_custom_property("pushed_version", served.version)
-        return
-    with open(os.path.join(class_balance.uri, balance.FILE), encoding="utf-8") as f:
-        data = json.load(f)
-    with open(os.path.join(class_balance.uri, changes.FILE), "rb") as f:
-        images = f.read()
-    with open(os.path.join(model_evaluation.uri, evaluator.VERDICTS), encoding="utf-8") as f:
-        verdicts = json.load(f)
-    numbers = next(n for where, n in evaluation.results(model_evaluation.uri, evaluation.CANDIDATE) if not where)
-    manifest = {
-        **json.loads(facts),
+    if served is None or served.model != evaluated or not _whole(served):
+        data, told = _json(class_balance.uri, balance.FILE), json.loads(facts)
+        verdicts = _json(model_evaluation.uri, evaluator.VERDICTS)
+        results = evaluation.results(model_evaluation.uri, evaluation.CANDIDATE)
+        folder = path_utils.serving_model_dir(model.uri)
+        decided = _json(os.path.join(folder, "assets.extra"), decisions.FILE)
+        manifest = told | _manifest(data, verdicts, results) | {"decisions": decided}
+        version, note = (baseline_model.get_string_custom_property(name) for name in ("version", "note"))
+        others = evaluation.results(model_evaluation.uri, evaluation.BASELINE) if version else []
+        card = model_card.Facts(
+            name=told["name"],
+            task=told["task"],
+            date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
+            counts=data["manifest"]["counts"],
+            results=results,
+            served=version,
+            served_numbers=next((numbers for where, numbers in others if not where), {}),
+            not_compared=note,
+            thresholds=[v["reason"] for v in verdicts],
+            notes=_notes(data["manifest"]),
+            fingerprints={"data": manifest["data_fingerprint"], "code": told["code_fingerprint"]}
+            | {"configuration": told["configuration_fingerprint"], "model": push.identity(evaluated)},
+            **{key: manifest[key] for key in ("labels", "label_counts", "label_weights")},
+        )
+        with open(os.path.join(class_balance.uri, changes.FILE), "rb") as f:
+            beside = {changes.FILE: f.read(), model_card.FILE: model_card.render(card).encode()}
+        try:
+            served = push.push(folder, destination, manifest, beside, evaluated)
+        except push.Withdrawn as error:
+            pushed_model.set_string_custom_property("withdrawn", str(error))
+            return
+        pushed_model.set_int_custom_property("pushed", 1)
+        pushed_model.set_string_custom_property("pushed_destination", served.path)
+    pushed_model.set_string_custom_property("pushed_version", served.version)
+    removed, problem = push.tidy(destination, keep or None)
+    pushed_model.set_string_custom_property("removed", ", ".join(removed))
+    pushed_model.set_string_custom_property("note", problem)
+
+
+def _whole(served: push.Served) -> bool:
+    """Whether the served model is as it was pushed; one that is damaged is replaced."""
+    try:
+        push.verify(served)
+    except ImagegateError:
+        return False
+    return True
+
+
+def _manifest(data: dict[str, Any], verdicts: list[dict[str, Any]], results: Any) -> dict[str, Any]:
+    numbers = next(found for where, found in results if not where)
+    return {
+        "format": serving.FORMAT,
         "labels": data["manifest"]["labels"],
         "label_counts": data["manifest"]["label_counts"],
         "label_weights": data["weights"],
@@ -61,7 +109,20 @@ def Pusher(  # noqa: N802  TFX names components like classes
         "metrics": {k: None if math.isnan(v) else v for k, v in numbers.items() if k != metrics.CONFUSION},
         "thresholds": verdicts,
     }
-    pushed = push.push(folder, destination, manifest, {changes.FILE: images})
-    pushed_model.set_int_custom_property("pushed", 1)
-    pushed_model.set_string_custom_property("pushed_version", pushed.version)
-    pushed_model.set_string_custom_property("pushed_destination", pushed.path)
+
+
+def _notes(manifest: dict[str, Any]) -> list[str]:
+    """What of the data took no part, in sentences."""
+    notes = [
+        f"{share:.1%} of {what} are unknown and took no part."
+        for what, share in rules.unknown(manifest).items()
+        if share
+    ]
+    if manifest["quarantined"]:
+        notes.append(f"{len(manifest['quarantined']):,} files could not be used and took no part.")
+    return notes
+
+
+def _json(folder: str, name: str) -> Any:
+    with open(os.path.join(folder, name), encoding="utf-8") as f:
+        return json.load(f)

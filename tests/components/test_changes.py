@@ -185,18 +185,19 @@ def test_what_a_pushed_model_keeps_is_small() -> None:
     assert masks["label_sets"] == []
 
 
-def pushed(tmp_path: Path, data: dict[str, Any], content: bytes) -> push.Served:
+def pushed(tmp_path: Path, data: dict[str, Any], content: bytes, scheme: str = "") -> push.Served:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "saved_model.pb").write_bytes(b"model")
     manifest = {"task": "single_label", "labels": ["cat"], **data}
-    return push.push(str(tmp_path / "model"), str(tmp_path / "to"), manifest, {changes.FILE: content})
+    return push.push(str(tmp_path / "model"), f"{scheme}{tmp_path}/to", manifest, {changes.FILE: content})
 
 
-def test_what_is_recalled_is_what_was_remembered(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
+def test_what_is_recalled_is_what_was_remembered(tmp_path: Path, scheme: str) -> None:
     counted, rows = merged(images("cat", 3))
     kept, content = changes.remember(counted, rows)
-    model = pushed(tmp_path, {"data": kept}, content)
-    found = changes.recall(push.current(str(tmp_path / "to")), "single_label")
+    model = pushed(tmp_path, {"data": kept}, content, scheme)
+    found = changes.recall(push.current(f"{scheme}{tmp_path}/to"), "single_label")
     assert isinstance(found, Reference)
     assert found.version == model.version
     assert found.manifest["label_counts"] == counted["label_counts"]
@@ -209,8 +210,19 @@ def test_what_does_not_match_the_manifest_is_not_read(tmp_path: Path, damage: An
     kept, content = changes.remember(*merged(images("cat", 3)))
     model = pushed(tmp_path, {"data": kept}, content)
     damage(Path(model.path) / changes.FILE)
-    with pytest.raises(ImagegateError, match=r"images\.npy is missing or does not match"):
+    with pytest.raises(ImagegateError, match=r"images\.npy is missing or does not match") as error:
         changes.recall(model, "single_label")
+    told = str(error.value)
+    assert told.startswith(f"version {model.version} is served, but these data cannot be compared with its data: ")
+    assert told.endswith(f"Bring an older version back (imagegate rollback CONFIG), or remove {model.path}")
+
+
+def test_a_manifest_that_says_nothing_of_its_data_is_an_answer(tmp_path: Path) -> None:
+    _, content = changes.remember(*merged(images("cat", 3)))
+    with pytest.raises(
+        ImagegateError, match=r"version \d+ is served, .*: its imagegate\.json has no key 'data'\. Bring"
+    ):
+        changes.recall(pushed(tmp_path, {}, content), "single_label")
 
 
 def test_there_may_be_nothing_to_compare_with(tmp_path: Path) -> None:

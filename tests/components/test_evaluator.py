@@ -272,3 +272,12 @@ def test_an_answer_that_is_no_number_voids_the_metrics(tmp_path: Path, task: str
 def test_a_single_label_example_with_two_labels_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="single-label task has the labels"):
         Stage(tmp_path, "single_label").run([Row([0.5, 0.5, 0.0], ["cat", "dog"])], has_baseline=False)
+
+
+def test_the_digests_of_the_evaluated_model_are_recorded(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "single_label").run([Row([0.5, 0.5, 0.0], ["cat"])], has_baseline=True)
+    model = tmp_path / "model" / "Format-Serving"
+    files = {str(p.relative_to(model)): p for p in model.rglob("*") if p.is_file()}
+    expected = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    assert json.loads((Path(stage.evaluation.uri) / "model_digests.json").read_text()) == expected
+    assert "saved_model.pb" in expected

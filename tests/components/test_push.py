@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -52,6 +53,8 @@ def test_a_version_holds_the_model_and_its_manifest(model: str, destination: str
     assert manifest == {
         "labels": ["cät", "dog"],
         "metrics": {"accuracy": 0.5},
+        "beside": [],
+        "withdrawn": {},
         "version": pushed.version,
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()},
     }
@@ -100,7 +103,7 @@ def test_nothing_is_served_where_nothing_was_pushed(tmp_path: Path, name: str) -
 
 
 def test_what_a_killed_push_left_is_removed_and_nothing_else(model: str, destination: str) -> None:
-    for name in (".staging-17/variables", "assets", "12"):
+    for name in (".staging-17/variables", ".removing-11/variables", "assets", "12"):
         os.makedirs(os.path.join(destination, name))
     pushed = push.push(model, destination, {})
     assert sorted(os.listdir(destination)) == sorted(["12", pushed.version, "assets"])
@@ -109,7 +112,8 @@ def test_what_a_killed_push_left_is_removed_and_nothing_else(model: str, destina
 KILLED = """
 import os, signal, sys
 from components import push
-push._sync = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
+from components.destination import folder
+folder._sync = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
 push.push(*sys.argv[1:], {})
 """
 
@@ -141,7 +145,7 @@ def test_a_version_as_it_was_pushed_is_verified(model: str, destination: str) ->
     ("change", "what"),
     [
         (lambda f: (f / "saved_model.pb").write_bytes(b"grapH"), "saved_model.pb does not match"),
-        (lambda f: (f / "saved_model.pb").unlink(), "saved_model.pb is missing"),
+        (lambda f: (f / "saved_model.pb").unlink(), "saved_model.pb is missing, but is in"),
         (lambda f: (f / "assets.extra").write_bytes(b""), "assets.extra is not in"),
         (lambda f: (f / "variables" / "variables.index").write_bytes(b"\0"), "variables.index does not match"),
         (lambda f: (f / "variables").rename(f / "Variables"), "variables.data is not in"),
@@ -238,6 +242,62 @@ def test_a_destination_that_is_no_folder_is_an_answer(model: str, tmp_path: Path
 
 
 def test_a_model_that_is_gone_pushes_nothing(tmp_path: Path, destination: str) -> None:
-    with pytest.raises(ImagegateError, match="No such file"):
+    with pytest.raises(ImagegateError, match=r"cannot read .*gone: No such file"):
         push.push(str(tmp_path / "gone"), destination, {})
-    assert os.listdir(destination) == []
+    assert not os.path.exists(destination)
+
+
+def test_a_model_that_is_not_the_one_that_was_evaluated_is_not_pushed(model: str, destination: str) -> None:
+    evaluated = push.digests(model)
+    pushed = push.push(model, destination, {}, {"note.txt": b"x"}, evaluated)
+    assert pushed.model == evaluated
+    assert pushed.manifest["files"] == evaluated | {"note.txt": hashlib.sha256(b"x").hexdigest()}
+    before = everything(destination)
+    changes = {"saved_model.pb": b"grapH", "extra": b"", "variables/variables.index": None}
+    for name, changed in changes.items():
+        path = Path(model, name)
+        kept = path.read_bytes() if path.exists() else None
+        path.unlink(missing_ok=True)
+        if changed is not None:
+            path.write_bytes(changed)
+        with pytest.raises(ImagegateError, match=rf"push: {name} is not the file of the model .* nothing was pushed"):
+            push.push(model, destination, {}, {"note.txt": b"x"}, evaluated)
+        path.unlink(missing_ok=True)
+        if kept is not None:
+            path.write_bytes(kept)
+    after = everything(destination)  # the folder's own time has changed
+    assert {p: c for p, c in after.items() if p != destination} == {p: c for p, c in before.items() if p != destination}
+
+
+def test_of_older_versions_the_newest_stay_and_other_people_s(model: str, destination: str) -> None:
+    for other in ("5", "12"):
+        os.makedirs(os.path.join(destination, other))
+    ours = [push.push(model, destination, {"n": n}).version for n in range(5)]
+    # A version that somebody copied by hand to another number.
+    shutil.copytree(os.path.join(destination, ours[0]), os.path.join(destination, "77"))
+    assert push.tidy(destination, None) == ([], "")
+    assert push.tidy(destination, 3) == (ours[1::-1], "")
+    assert sorted(os.listdir(destination)) == sorted(["5", "12", "77", *ours[2:]])
+    assert push.tidy(destination, 3) == ([], "")
+    assert push.tidy(destination, 1) == (ours[3:1:-1], "")
+    assert sorted(os.listdir(destination)) == sorted(["5", "12", "77", ours[4]])
+
+
+def test_what_cannot_be_removed_is_told(model: str, destination: str) -> None:
+    ours = [push.push(model, destination, {"n": n}).version for n in range(3)]
+    Path(destination, f".removing-{ours[0]}").write_text("a file in the way")
+    removed, problem = push.tidy(destination, 1)
+    assert removed == [ours[1]]
+    assert f"/.removing-{ours[0]} cannot be removed" in problem
+    assert f"/{ours[0]} cannot be removed: Not a directory" in problem
+    push.verify(push.read(os.path.join(destination, ours[0])))  # whole, as it was
+    push.push(model, destination, {})  # it is in nobody's way
+    assert "cannot be tidied" in push.tidy(os.path.join(destination, ours[2], "saved_model.pb"), 1)[1]
+
+
+def test_what_cannot_be_read_is_not_taken_for_nothing(destination: str) -> None:
+    """Or a model would be compared with none, and pass."""
+    os.makedirs(os.path.join(destination, "7"))
+    os.symlink("imagegate.json", os.path.join(destination, "7", "imagegate.json"))
+    with pytest.raises(ImagegateError, match=r"cannot read .*: Too many levels of symbolic links"):
+        push.current(destination)

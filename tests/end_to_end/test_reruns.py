@@ -129,13 +129,15 @@ def test_after_a_refused_run_nothing_new_still_means_what_was_pushed(tiny: Proje
     assert found["metrics"] == settled["metrics"] != {}
 
 
-def test_a_changed_version_is_not_compared_with(tiny: Project) -> None:
+def test_a_changed_version_is_not_compared_with_and_gives_way(tiny: Project) -> None:
     [old] = tiny.destination.iterdir()
     (old / "saved_model.pb").write_bytes(b"not the model")
     os.remove(tiny.output / "metadata.sqlite")  # or Baseline has its copy
-    found = tiny.run("data.max_bad_fraction=0.5")
-    assert found["exit_code"] == 1
-    assert "saved_model.pb does not match the model's imagegate.json" in found["error"]
+    found = tiny.run("data.max_bad_fraction=0.5")  # no threshold has max_drop
+    assert (found["status"], found["baseline"]) == ("pushed", None)
+    assert int(found["pushed"]["version"]) > int(old.name)
+    card = Path(found["pushed"]["path"], "MODEL_CARD.md").read_text()
+    assert f"Compared with no other model: version {old.name}, which is served now, cannot be compared with: " in card
 
 
 def test_two_runs_do_not_share_an_output(tiny: Project) -> None:

@@ -13,7 +13,7 @@ import pytest
 from pipeline import cli
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("init", "check", "run", "predict")
+COMMANDS = ("init", "check", "run", "rollback", "predict")
 
 
 def imagegate(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -74,7 +74,7 @@ def test_wrong_usage_exits_with_two(capsys: pytest.CaptureFixture[str], argument
     assert message in err
 
 
-@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize("command", ["check", "run", "rollback"])
 def test_a_missing_configuration_is_one_sentence(capsys: pytest.CaptureFixture[str], command: str) -> None:
     code, out, err = call(capsys, command, "none.yaml")
     assert (code, out) == (2, "")

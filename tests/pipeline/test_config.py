@@ -159,7 +159,35 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "pushed into output": (least(push={"destination": "runs/pets/x"}), "push.destination: .* must lie apart"),
     "output in pushed": (least(output="served/runs"), "push.destination: .* must lie apart"),
     "output elsewhere": (least(output="gs://bucket/x"), "output: gs://bucket/x is a URL"),
+    "pushed into data behind a URL": (
+        least(data={"root": "s3://b/images"}, push={"destination": "s3://b/images/models/"}),
+        "push.destination: s3://b/images/models/ and data.root s3://b/images must not lie in",
+    ),
+    "pushed into output by a URL": (
+        least(output="/tmp/runs/x", push={"destination": "file:///tmp/runs/x/served"}),
+        "push.destination: file:///tmp/runs/x/served and output /tmp/runs/x must lie apart",
+    ),
+    "query": (least(push={"destination": "https://host/x?sig=1"}), "push.destination: the URL has a query"),
+    "keep nothing": (least(push={"destination": "x", "keep": 0}), "push.keep: .*greater than or equal to 1, got 0"),
+    "keep yes": (least(push={"destination": "x", "keep": True}), "push.keep: .*valid integer, got True"),
 }
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    for where in ("s3://me:secret@bucket/x", "sftp://:secret@host/x"):
+        told = error(tmp_path, least(push={"destination": where}))
+        assert told == (
+            "DIR/imagegate.yaml: push.destination: the URL holds a password, which would end up in manifests and logs; "
+            "leave it out, and give it as the store expects it: in the environment, or in fsspec's configuration"
+        )
+
+
+def test_a_destination_may_be_a_url(tmp_path: Path) -> None:
+    there = config(tmp_path, push={"destination": "s3://bucket/served", "keep": None})
+    assert (there.destination, there.push.keep) == ("s3://bucket/served", None)
+    assert config(tmp_path).push.keep == 5
+    beside = {"data": {"root": "s3://bucket/images"}, "push": {"destination": "s3://bucket/images-served"}}
+    assert config(tmp_path, **beside).destination == "s3://bucket/images-served"
 
 
 def manifest(columns: object = None, labels: object = None, task: str = "multi_label", **data: Any) -> dict[str, Any]:

@@ -47,6 +47,8 @@ def test_every_stage_is_told_what_it_needs(stages: tuple[str, dict[str, dict[str
     trainer = json.loads(told["Trainer"]["custom_config"])
     assert (trainer["task"], trainer["loss"]) == (task, "focal")
     assert trainer["positive"] == ("dog" if task == "single_label" else None)
+    assert told["Pusher"]["keep"] == 5
+    assert len(json.loads(told["Pusher"]["facts"])["configuration_fingerprint"]) == 64
     assert json.loads(told["Evaluator"]["slices"]) == ([] if masks else [["label"]])
 
 

@@ -220,6 +220,21 @@ def test_a_destination_means_its_newest_version_and_a_version_itself(
     assert list(next(predict.predict(destination, [path]))["probabilities"]) == ["yes", "no"]
 
 
+@pytest.mark.parametrize("scheme", ["file", "memory"])
+def test_a_url_is_as_good_as_a_folder(exported: str, destination: str, photo, tmp_path: Path, scheme: str) -> None:
+    url = f"{scheme}://{tmp_path}/store"
+    served = push.push(exported, url, {"labels": LABELS, "task": "single_label"})
+    paths = [photo("a.png"), photo("b.png", 2)]
+    expected = list(predict.predict(destination, paths))
+    for named in (url, url + "/", served.path):
+        assert list(predict.predict(named, paths)) == expected
+    with pytest.raises(ImagegateError, match="no model here"):
+        next(predict.predict(f"{url}/17", paths))
+    with pytest.raises(ImagegateError, match="the URL holds a password") as error:
+        next(predict.predict("s3://me:secret@bucket/models", paths))
+    assert "secret" not in str(error.value)
+
+
 @pytest.mark.parametrize("where", ["", "missing", "a.png"])
 def test_where_there_is_no_model_the_error_says_what_is_expected(tmp_path: Path, photo, where: str) -> None:
     path = photo("a.png")

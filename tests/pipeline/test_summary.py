@@ -130,6 +130,28 @@ def test_refused_by_the_model_gate_names_what_failed(one: summary.Summary) -> No
     ]
 
 
+def test_a_model_that_was_rolled_back_is_refused_by_the_model_gate(full: summary.Summary) -> None:
+    full.pushed = None
+    full._read_pushed_model("", {"pushed": 0, "withdrawn": "this very model was rolled back as version 17"})
+    found = full.to_json()
+    assert (found["status"], found["exit_code"], found["pushed"]) == ("not_blessed", 4, None)
+    assert found["error"] == "this very model was rolled back as version 17"
+    assert drawn(full).splitlines()[-2:] == [
+        "refused by the model gate; the served model is untouched:",
+        "  this very model was rolled back as version 17",
+    ]
+
+
+def test_what_was_removed_and_what_could_not_be_is_noted(full: summary.Summary) -> None:
+    told = {"pushed": 1, "pushed_version": "18", "pushed_destination": "/models/18"}
+    full._read_pushed_model("", told | {"removed": "13, 12", "note": "/models/11 cannot be removed: busy"})
+    lines = drawn(full).splitlines()
+    assert "removed older versions: 13, 12" in lines
+    assert "warning: /models/11 cannot be removed: busy" in lines
+    assert lines[-1] == "pushed version 18: 1 threshold held -> /models/18"
+    assert full.exit_code == 0
+
+
 def test_refused_without_a_threshold_says_so(one: summary.Summary) -> None:
     one._read_pushed_model("", {"pushed": 0})
     assert one.exit_code == 4

@@ -1,0 +1,96 @@
+"""What a run pushes, and what it does not: the evaluated model, its card, to a folder or a URL, and never one again
+that was rolled back."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Project, Run, ran
+
+from components import push
+
+pytestmark = pytest.mark.end_to_end
+
+SETTLED = "evaluation.slices=[label]"  # as in the latest of the runs that `tiny` has behind it
+
+
+def test_a_card_lies_beside_the_model_and_is_covered(tiny: Project) -> None:
+    served = push.current(str(tiny.destination))
+    card = push.content(served, "MODEL_CARD.md").decode()
+    manifest = served.manifest
+    assert sorted(manifest["beside"]) == ["MODEL_CARD.md", "images.npy"]
+    assert card.startswith("# Model card: tiny\n\nTask `single_label`, pushed 20")
+    for label, counts in manifest["label_counts"].items():
+        assert f"| {label} | {counts['train']} | {counts['eval']} | {counts['test']} | " in card
+    assert f"| accuracy | {manifest['metrics']['accuracy']:.4g} |" in card
+    assert "Compared with no other model: no model is served yet." in card
+    assert "- accuracy is " in card
+    assert f"| model | {push.identity(served.model)} |" in card
+    assert f"| data | {manifest['data_fingerprint']} |" in card
+    assert manifest["format"] == 1
+
+
+def test_a_model_that_changed_after_its_evaluation_is_not_pushed(tiny: Project) -> None:
+    shutil.rmtree(next(tiny.destination.iterdir()))
+    model = tiny.artifact("Trainer", "model") / "Format-Serving" / "saved_model.pb"
+    model.write_bytes(model.read_bytes() + b"\0")
+    found = tiny.run()  # for all stages the same as the first
+    assert ran(found) <= {"Pusher"}
+    assert (found["status"], found["exit_code"]) == ("failed", 1)
+    assert "saved_model.pb is not the file of the model that was evaluated: expected SHA-256 " in found["error"]
+    assert os.listdir(tiny.destination) == []
+
+
+def test_a_rolled_back_model_stays_away_until_something_changes(tiny: Project, imagegate: Callable[..., Run]) -> None:
+    [one] = os.listdir(tiny.destination)
+    two = tiny.run(SETTLED, "training.seed=2")["pushed"]["version"]
+    back = imagegate("rollback", tiny.config)
+    assert back.code == 0, back
+    served = push.current(str(tiny.destination))
+    assert (served.manifest["rolled_back_from"], served.manifest["rolled_back_to"]) == (two, one)
+    before = tiny.served()
+    # The nightly run, which builds the same bytes again.
+    found = tiny.run(SETTLED, "training.seed=2")
+    assert "Trainer" not in ran(found)
+    assert (found["status"], found["exit_code"], found["pushed"]) == ("not_blessed", 4, None)
+    assert found["error"].startswith(f"this very model was rolled back as version {two}, so it is not pushed again; ")
+    assert all(gate["passed"] for gate in found["gates"])
+    assert tiny.served() == before
+    # Another model is pushed; of four versions two stay.
+    found = tiny.run(SETTLED, "training.seed=3", "push.keep=2")
+    assert found["status"] == "pushed"
+    three = found["pushed"]["version"]
+    assert sorted(os.listdir(tiny.destination)) == sorted([served.version, three])
+    assert push.current(str(tiny.destination)).manifest["withdrawn"] == served.manifest["withdrawn"]
+    found = tiny.run(SETTLED, "training.seed=2")
+    assert (found["status"], found["exit_code"]) == ("not_blessed", 4)
+
+
+def test_a_url_is_pushed_to_compared_with_and_predicted_from(tiny: Project, imagegate: Callable[..., Run]) -> None:
+    url = f"push.destination=file://{tiny.folder}/store"
+    first = tiny.run(SETTLED, url)
+    assert (first["status"], first["baseline"]) == ("pushed", None)
+    assert first["pushed"]["path"] == f"file://{tiny.folder}/store/{first['pushed']['version']}"
+    assert tiny.run(SETTLED, url)["stages"] == []
+    second = tiny.run(SETTLED, url, "training.seed=2")
+    assert second["status"] == "pushed"
+    assert second["baseline"]["version"] == first["pushed"]["version"]
+    assert second["baseline"]["metrics"] == first["metrics"]
+    assert sorted(os.listdir(tiny.folder / "store")) == [r["pushed"]["version"] for r in (first, second)]
+    images = [str(tiny.folder / "data" / "1" / f"{i}.png") for i in range(3)]
+    by_url = imagegate("predict", f"file://{tiny.folder}/store", *images, "--json")
+    by_path = imagegate("predict", second["pushed"]["path"].removeprefix("file://"), *images, "--json")
+    assert (by_url.code, by_url.out) == (0, by_path.out)
+    assert len([json.loads(line) for line in by_url.out.splitlines()]) == 3
+
+
+def test_a_damaged_record_of_the_served_data_says_what_to_do(tiny: Project) -> None:
+    [old] = tiny.destination.iterdir()
+    Path(old, "images.npy").unlink()
+    found = tiny.run(SETTLED, "balance.max_ratio=50")
+    assert (found["status"], found["exit_code"]) == ("failed", 1)
+    assert found["error"].startswith(f"version {old.name} is served, but these data cannot be compared with its data: ")
+    assert found["error"].endswith(f"imagegate rollback CONFIG), or remove {old}")
