@@ -17,7 +17,7 @@ from tensorflow_model_analysis.api import types as tfma_types
 from tensorflow_model_analysis.extractors import extractor as tfma_extractor
 from tensorflow_model_analysis.proto import config_pb2
 
-from components import features, predictions, progress, serving
+from components import features, predictions, progress, serving, unknown
 from components.metrics import tfma as tfma_metrics
 
 CANDIDATE, BASELINE = "candidate", "baseline"
@@ -69,6 +69,8 @@ def results(folder: str, model_name: str) -> list[tuple[dict[str, str], dict[str
             for m in record.metric_keys_and_values
             if m.key.model_name in (model_name, "") and not m.key.is_diff
         }
+        if not where:
+            numbers |= unknown.read(folder).get("models", {}).get(model_name, {})
         read.append((where, numbers))
     return sorted(read, key=lambda r: (len(r[0]), sorted(r[0].items())))
 
@@ -126,7 +128,7 @@ def custom_extractors(
 
 
 class _Written(beam.PTransform):
-    """Writes the candidate's answers beside the evaluation, and lets everything through."""
+    """Writes the models' answers beside the evaluation, and lets everything through."""
 
     def __init__(self, expected: predictions.Expected) -> None:
         super().__init__()
@@ -135,11 +137,13 @@ class _Written(beam.PTransform):
     def expand(self, extracts: Any) -> Any:
         folder, task, classes = self._expected.folder, self._expected.task, self._expected.classes
 
-        def row(extract: dict[str, Any]) -> dict[str, Any]:
-            answer = tfma_metrics.answer_of(extract, CANDIDATE, task, classes)
+        def row(extract: dict[str, Any], model: str) -> dict[str, Any]:
+            answer = tfma_metrics.answer_of(extract, model, task, classes)
             return predictions.row(extract[tfma.INPUT_KEY], answer, task)
 
-        _ = extracts | "Row" >> beam.Map(row) | "Write" >> predictions.write(folder, task)
+        for model in self._expected.models:
+            rows = extracts | f"Row[{model}]" >> beam.Map(row, model)
+            _ = rows | f"Write[{model}]" >> predictions.write(folder, model, task)
         return extracts
 
 

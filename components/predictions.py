@@ -1,9 +1,9 @@
-"""What the candidate answered to each image of the test split: Parquet files beside the evaluation, for any tool."""
+"""What the models answered to each image of the test split: Parquet files beside the evaluation, for any tool."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,12 +29,14 @@ class Expected:
         examples: how many will be evaluated.
         task: as in the configuration.
         classes: K.
-        folder: where the predictions go.
+        models: names of those that are evaluated.
+        folder: of the evaluation.
     """
 
     examples: int
     task: str
     classes: int
+    models: Sequence[str]
     folder: str
 
 
@@ -96,8 +98,8 @@ def row(serialised: Any, answer: Mapping[str, Any], task: str) -> dict[str, Any]
     } | {name: np.ravel(answer[name]).tolist() for name in _LISTS[task]}
 
 
-def write(folder: str, task: str) -> Any:
-    """A Beam transform that writes rows as `row` makes them to Parquet files in `folder`."""
+def write(evaluation: str, model: str, task: str) -> Any:
+    """A Beam transform that writes rows as `row` makes them to Parquet files below the folder of an evaluation."""
     import apache_beam as beam
     import pyarrow as pa
 
@@ -106,12 +108,13 @@ def write(folder: str, task: str) -> Any:
     fields += [("labels", pa.list_(pa.string())), ("unknown", pa.list_(pa.string())), ("weight", pa.float32())]
     fields += [(serving.FAMILIARITY, pa.float32()), (serving.ABSTAIN, pa.bool_())]
     fields += [(name, types[kind]) for name, kind in _LISTS[task].items()]
-    return beam.io.WriteToParquet(os.path.join(folder, "part"), pa.schema(fields), file_name_suffix=".parquet")
+    prefix = os.path.join(evaluation, FOLDER, model, "part")
+    return beam.io.WriteToParquet(prefix, pa.schema(fields), file_name_suffix=".parquet")
 
 
-def read(evaluation: str) -> list[dict[str, Any]]:
-    """The rows that `write` wrote below the folder of an evaluation, sorted by path."""
+def read(evaluation: str, model: str) -> list[dict[str, Any]]:
+    """The rows that `write` wrote of one model, sorted by path."""
     import pyarrow.parquet as pq
 
-    rows: list[dict[str, Any]] = pq.read_table(os.path.join(evaluation, FOLDER)).to_pylist()
+    rows: list[dict[str, Any]] = pq.read_table(os.path.join(evaluation, FOLDER, model)).to_pylist()
     return sorted(rows, key=lambda r: (r["path"], r["sha256"]))

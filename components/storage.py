@@ -41,21 +41,21 @@ def is_litter(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LITTER
 
 
-def files(root: str) -> Iterator[File]:
+def files(root: str, key: str = "data.root") -> Iterator[File]:
     """Yields every file below `root`, hidden ones and file managers' litter left out, in no stated order.
 
-    A link that leads out of `root`, and anything that is no regular file, comes with a `problem`.
+    A link that leads out of `root`, and anything that is no regular file, comes with a `problem`. Messages name `key`.
 
     Raises:
         ConfigError: `root` does not exist, is no folder or cannot be reached.
     """
     if is_url(root):
-        yield from _remote(root)
+        yield from _remote(root, key)
         return
     if not os.path.isdir(root):
         what = "is a file, not a folder" if os.path.exists(root) else "does not exist"
-        raise ConfigError(f"data.root: {root} {what}")
-    yield from _local(root, "", os.path.realpath(root))
+        raise ConfigError(f"{key}: {root} {what}")
+    yield from _local(root, "", os.path.realpath(root), key)
 
 
 def folders(root: str) -> list[str]:
@@ -88,8 +88,8 @@ def read(root: str, path: str) -> bytes:
         return f.read()
 
 
-def _local(root: str, below: str, real_root: str) -> Iterator[File]:
-    with _scan(os.path.join(root, below)) as entries:
+def _local(root: str, below: str, real_root: str, key: str) -> Iterator[File]:
+    with _scan(os.path.join(root, below), key) as entries:
         for entry in entries:
             path = below + entry.name
             if is_litter(entry.name):
@@ -97,7 +97,7 @@ def _local(root: str, below: str, real_root: str) -> Iterator[File]:
             if entry.is_symlink():
                 target = os.path.realpath(entry.path)
                 if not target.startswith(real_root + os.sep):
-                    yield File(path, 0, target, "a link that leads out of data.root; copy the file instead")
+                    yield File(path, 0, target, f"a link that leads out of {key}; copy the file instead")
                     continue
                 if os.path.isdir(target):  # a link to a folder above itself would never end
                     yield File(path, 0, target, "a link to a folder; copy the folder instead")
@@ -108,27 +108,27 @@ def _local(root: str, below: str, real_root: str) -> Iterator[File]:
                 yield File(path, 0, "", f"cannot be read: {error.strerror}")
                 continue
             if stat.S_ISDIR(status.st_mode):
-                yield from _local(root, path + "/", real_root)
+                yield from _local(root, path + "/", real_root, key)
                 continue
             problem = "" if stat.S_ISREG(status.st_mode) else "not a regular file"
             yield File(path, status.st_size, str(status.st_mtime_ns), problem)
 
 
-def _scan(folder: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+def _scan(folder: str, key: str = "data.root") -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
     try:
         return os.scandir(folder)
     except OSError as error:
-        raise ConfigError(f"data.root: {os.path.normpath(folder)} cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{key}: {os.path.normpath(folder)} cannot be read: {error.strerror}") from None
 
 
-def _remote(root: str) -> Iterator[File]:
-    fs, base = _filesystem(root)
+def _remote(root: str, key: str) -> Iterator[File]:
+    fs, base = _filesystem(root, key)
     try:
         found = fs.find(base, detail=True)
     except Exception as error:
-        raise ConfigError(f"data.root: {root} cannot be listed: {error}") from error
+        raise ConfigError(f"{key}: {root} cannot be listed: {error}") from error
     if not found and not fs.exists(base):
-        raise ConfigError(f"data.root: {root} does not exist")
+        raise ConfigError(f"{key}: {root} does not exist")
     prefix = base.rstrip("/") + "/"
     for name, info in found.items():
         path = name[len(prefix) :]
@@ -141,11 +141,11 @@ def _remote(root: str) -> Iterator[File]:
             yield File(path, int(info.get("size") or 0), str(version), problem)
 
 
-def _filesystem(root: str):  # type: ignore[no-untyped-def]
+def _filesystem(root: str, key: str = "data.root"):  # type: ignore[no-untyped-def]
     import fsspec
 
     try:
         fs, path = fsspec.core.url_to_fs(root)
     except (ImportError, ValueError) as error:
-        raise ConfigError(f"data.root: {root} cannot be opened: {error}") from error
+        raise ConfigError(f"{key}: {root} cannot be opened: {error}") from error
     return fs, path.rstrip("/")

@@ -344,6 +344,12 @@ class Threshold(_Section):
 class Evaluation(_Section):
     """The model gate."""
 
+    unknown: str | None = Field(
+        None,
+        description="folder or fsspec URL of images of none of the labels; how well the model tells them apart is "
+        "`unknown_auroc` and `unknown_abstained`. A relative path counts from the configuration file's folder",
+    )
+
     slices: tuple[str | tuple[str, ...], ...] | None = Field(
         None,
         description="default: [label], for masks []. Columns to evaluate by, a list for a cross of several: `label` "
@@ -418,7 +424,7 @@ class Config(_Section):
     @model_validator(mode="after")
     def _apart(self) -> Config:
         for i, threshold in enumerate(self.evaluation.thresholds):
-            _known_metric(f"evaluation.thresholds.{i}", self.task, threshold)
+            _known_metric(f"evaluation.thresholds.{i}", self, threshold)
         taken = sorted(set(self.data.columns.slices) & set(features.SLICES))
         if taken:
             raise ValueError(f"data.columns.slices: {taken[0]!r} is already the name of a slice; rename the column")
@@ -464,6 +470,11 @@ class Config(_Section):
         return None if self.data.schema_file is None else self._absolute(self.data.schema_file)
 
     @property
+    def unknown_root(self) -> str | None:
+        """`evaluation.unknown`, absolute."""
+        return None if self.evaluation.unknown is None else self._absolute(self.evaluation.unknown)
+
+    @property
     def backbone(self) -> str:
         """`training.backbone`, a path made absolute."""
         name = self.training.backbone
@@ -507,6 +518,23 @@ class Config(_Section):
         for where, label in named:
             if label not in labels:
                 raise ConfigError(f"{where}: {label!r} is no label; there are {', '.join(map(repr, labels))}")
+        if self.task == "single_label" and len(labels) == 1:
+            self._check_detector(labels[0])
+
+    def _check_detector(self, label: str) -> None:
+        only = f"{label!r} is the only label, so the model is a detector of what is not like it"
+        if not self.training.pretrained:
+            raise ConfigError(
+                f"training.backbone: {only}, which needs a pretrained backbone to see likeness by; expected a name of "
+                f"keras.applications or a .keras file, got {self.training.backbone!r}. If there should be more labels, "
+                "give each a folder or names of its own"
+            )
+        for i, threshold in enumerate(self.evaluation.thresholds):
+            if threshold.metric not in metrics.OF_DETECTOR:
+                raise ConfigError(
+                    f"evaluation.thresholds.{i}: metric: {only}, and {threshold.metric} says nothing of it; expected "
+                    f"one of {', '.join(metrics.OF_DETECTOR)}"
+                )
 
     def fingerprint(self) -> str:
         """SHA-256 over every setting."""
@@ -624,8 +652,14 @@ def _keys_beside(location: Sequence[str | int]) -> set[str]:
     return set(section.model_fields) - {"folder"}
 
 
-def _known_metric(where: str, task: str, threshold: Threshold) -> None:
-    whole = threshold.label is None
+def _known_metric(where: str, config: Config, threshold: Threshold) -> None:
+    whole, task = threshold.label is None, config.task
+    if threshold.metric in metrics.UNKNOWN:
+        if config.evaluation.unknown is None:
+            raise ValueError(f"{where}: metric: {threshold.metric} needs the key evaluation.unknown")
+        if threshold.label is not None or threshold.slice is not None:
+            raise ValueError(f"{where}: metric: {threshold.metric} has no label and no slice")
+        return
     known, other = (metrics.OVERALL, metrics.PER_LABEL) if whole else (metrics.PER_LABEL, metrics.OVERALL)
     if threshold.metric not in known[task]:
         hint = "; it needs a `label`" if whole else "; it is a metric of the whole"
@@ -640,7 +674,7 @@ def _labels_of_task(config: Config) -> None:
     task, labels, layout = config.task, config.labels, config.data.layout
     if layout not in _LAYOUTS_FOR[task]:
         raise ValueError(f"data.layout: {layout} does not fit task {task}; fit: {', '.join(_LAYOUTS_FOR[task])}")
-    if labels.names is not None and len(labels.names) < 2 and task != "multi_label":
+    if labels.names is not None and len(labels.names) < 2 and task == "segmentation":
         raise ValueError(
             f"labels.names: task {task} needs two labels or more, got {len(labels.names)}: "
             "a softmax over one unit is always 1"

@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from components import fingerprint
+from components import fingerprint, unknown
 from components.balance import Limits
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def limits(config: Config) -> Limits:
         **config.balance.model_dump() | ({} if several else {"max_cooccurrence": None}),
         max_bad_fraction=config.data.max_bad_fraction,
         contradictions=config.task == "single_label",
-        min_labels=1 if several else 2,
+        min_labels=2 if config.task == "segmentation" else 1,
     )
 
 
@@ -130,6 +130,7 @@ def build(
         task=config.task,
         slices=json.dumps(config.slices),
         thresholds=json.dumps([t.model_dump() for t in config.evaluation.thresholds]),
+        unknown=_unknown(config),
         code_fingerprint=fingerprint.code("components.stages.evaluator"),
     )
     serving_check = ServingCheck(
@@ -207,6 +208,15 @@ def _training(config: Config) -> dict[str, Any]:
         "checkpoints": os.path.join(config.output_folder, "checkpoints"),
         "code_fingerprint": fingerprint.code("components.training") + _file_version(config.backbone),
     }
+
+
+def _unknown(config: Config) -> str:
+    """What the Evaluator is told of the images of none of the labels."""
+    root = config.unknown_root
+    if root is None:
+        return ""
+    told = {"root": root, "max_pixels": config.data.max_pixels, "fingerprint": unknown.fingerprint(root)}
+    return json.dumps(told)
 
 
 def _file_version(backbone: str) -> str:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from components import balance, census, changes, fingerprint, push, schema, splits
+from components import balance, census, changes, fingerprint, push, schema, splits, unknown
 from components.errors import ConfigError, DataRejected, ImagegateError
 from components.gates import Verdict
 from components.layouts import Dataset, LayoutError, reading
@@ -83,7 +83,7 @@ class Runner:
     """
 
     def __init__(self, config: Config, stage: StageListener) -> None:
-        self._config, self._stage, self._frozen = config, stage, ""
+        self._config, self._stage, self._frozen, self._unknown = config, stage, "", ""
         self.summary = Summary(config)
         self.folder = os.path.join(config.output_folder, "history", self.summary.run_id)
 
@@ -107,6 +107,7 @@ class Runner:
         except LayoutError as error:
             dataset = error
         self._frozen = frozen_schema(config)
+        self._unknown = unknown.fingerprint(config.unknown_root)
         if config.backbone.endswith(".keras") and not os.path.isfile(config.backbone):
             raise ConfigError(f"training.backbone: {config.backbone} does not exist")
         self._make_folder()
@@ -125,6 +126,7 @@ class Runner:
             "schema": splits.digest(self._frozen.encode()),
             "code": fingerprint.everything(),
             "data": dataset.fingerprint(),
+            "unknown": self._unknown,
         }
         state = self._state()
         run = state.pop("run", "")

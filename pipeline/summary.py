@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from components import balance, manifest, metrics, schema
+from components import balance, manifest, metrics, schema, unknown
 from components.errors import DataRejected, ImagegateError, shown
 from components.layouts import LayoutError
 
@@ -111,6 +111,10 @@ class Summary:
 
         with open(os.path.join(uri, "verdicts.json"), encoding="utf-8") as f:
             self.gates += json.load(f)
+        self.notes += [
+            f"warning: evaluation.unknown: {file['path']} was left out: {file['reason']}"
+            for file in unknown.read(uri).get("unusable", ())
+        ]
         for where, numbers in evaluation.results(uri, evaluation.CANDIDATE):
             overall, per_label = _split(self.config.task, numbers, list(self.data["labels"]))
             if where:
@@ -220,7 +224,7 @@ class Summary:
                 )
         if self.metrics:
             table = Table("metric", "test", *(["served model"] if self.baseline else []), box=None, pad_edge=False)
-            for name in metrics.OVERALL[self.config.task]:
+            for name in (*metrics.OVERALL[self.config.task], *(m for m in metrics.UNKNOWN if m in self.metrics)):
                 row = [name, _number(self.metrics.get(name))]
                 table.add_row(*row, *([_number(self.baseline["metrics"].get(name))] if self.baseline else []))
             console.print(table)
@@ -291,7 +295,8 @@ def _split(
     def plain(value: float) -> float | None:
         return None if math.isnan(value) else value
 
-    overall = {m: plain(numbers[m]) for m in (*metrics.OVERALL[task], *metrics.COUNTS)}
+    named = (*metrics.OVERALL[task], *metrics.COUNTS, *(m for m in metrics.UNKNOWN if m in numbers))
+    overall = {m: plain(numbers[m]) for m in named}
     per_label = {label: {m: plain(numbers[metrics.key(m, label)]) for m in metrics.PER_LABEL[task]} for label in labels}
     return overall, per_label
 

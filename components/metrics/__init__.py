@@ -16,10 +16,12 @@ __all__ = [
     "CONFUSED",
     "CONFUSION",
     "COUNTS",
+    "OF_DETECTOR",
     "OVERALL",
     "PER_LABEL",
     "SMALLER_IS_BETTER",
     "UNIT",
+    "UNKNOWN",
     "Accumulator",
     "accumulator",
     "key",
@@ -42,6 +44,10 @@ CONFUSED = frozenset({"single_label", "segmentation"})
 UNIT: Mapping[str, str] = MappingProxyType(
     {"single_label": "example", "multi_label": "example", "segmentation": "pixel"}
 )
+# Of the whole, for every task, where images of none of the labels are configured; see `components.unknown`.
+UNKNOWN = ("unknown_auroc", "unknown_abstained")
+# Where there is one label only, all else holds by itself.
+OF_DETECTOR = ("abstained", *UNKNOWN)
 SMALLER_IS_BETTER = frozenset({"loss", "ece", "hamming_loss", "uncalibrated_loss", "uncalibrated_ece", "abstained"})
 
 

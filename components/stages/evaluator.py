@@ -11,7 +11,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as keys
 from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
-from components import evaluation, manifest, metrics, predictions, push, schema, verdicts
+from components import evaluation, manifest, metrics, predictions, push, schema, serving, unknown, verdicts
 from components.gates import failed
 
 VERDICTS = "verdicts.json"
@@ -30,14 +30,15 @@ class Executor(executor.Executor):
         )
         examples = artifact_utils.get_single_uri(input_dict[keys.EXAMPLES_KEY])
         manifest.verify(examples, "test")
+        folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
+        models = [evaluation.CANDIDATE, *([evaluation.BASELINE] if has_baseline else [])]
         predictions.expect(
             predictions.Expected(
                 examples=manifest.read(examples)["counts"]["test"],
                 task=exec_properties["task"],
                 classes=len(labels),
-                folder=os.path.join(
-                    artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY]), predictions.FOLDER
-                ),
+                models=models,
+                folder=folder,
             )
         )
         model = path_utils.serving_model_dir(artifact_utils.get_single_uri(input_dict[keys.MODEL_KEY]))
@@ -51,9 +52,12 @@ class Executor(executor.Executor):
                 keys.MODULE_PATH_KEY: evaluation.__name__,
             },
         )
-        folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
         with open(os.path.join(folder, DIGESTS), "w", encoding="utf-8") as f:
             json.dump(digests, f, indent=1)
+        if exec_properties["unknown"]:
+            inputs = (keys.MODEL_KEY, keys.BASELINE_MODEL_KEY)
+            paths = [artifact_utils.get_single_uri(input_dict[key]) for key in inputs if key in input_dict]
+            _measure_unknown(folder, dict(zip(models, paths, strict=True)), json.loads(exec_properties["unknown"]))
         self._judge(labels, output_dict, exec_properties, has_baseline)
 
     def _judge(self, labels: list[str], output_dict: Any, exec_properties: dict[str, Any], has_baseline: bool) -> None:
@@ -74,6 +78,12 @@ class Executor(executor.Executor):
         )
 
 
+def _measure_unknown(folder: str, models: dict[str, str], told: dict[str, Any]) -> None:
+    known = {name: [row[serving.FAMILIARITY] for row in predictions.read(folder, name)] for name in models}
+    asked = {name: (path_utils.serving_model_dir(uri), known[name]) for name, uri in models.items()}
+    unknown.write(folder, unknown.measure(asked, told["root"], told["max_pixels"]))
+
+
 def _holds_model(artifacts: list[types.Artifact]) -> bool:
     return bool(artifacts) and os.path.isfile(os.path.join(artifacts[0].uri, "Format-Serving", "saved_model.pb"))
 
@@ -83,6 +93,7 @@ class _Spec(component_spec.ComponentSpec):
         "task": component_spec.ExecutionParameter(type=str),
         "slices": component_spec.ExecutionParameter(type=str),
         "thresholds": component_spec.ExecutionParameter(type=str),
+        "unknown": component_spec.ExecutionParameter(type=str),
         "code_fingerprint": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -105,6 +116,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         task: as in the configuration.
         slices: JSON list of lists of columns.
         thresholds: JSON list of rules; see `verdicts.thresholds`.
+        unknown: JSON object of root, max_pixels and fingerprint of images of none of the labels; "" for none.
         code_fingerprint: changes when the code of this stage does.
     """
 

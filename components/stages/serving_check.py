@@ -10,7 +10,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
-from components import features, manifest, predictions, serving_check
+from components import evaluation, features, manifest, predictions, serving_check
 from components.gates import failed
 from components.stages import artifacts
 
@@ -48,10 +48,10 @@ def ServingCheck(  # noqa: N802  TFX names components like classes
     serving_check_out.set_int_custom_property("passed", int(passed))
 
 
-def _samples(examples: str, evaluation: str) -> list[serving_check.Sample]:
+def _samples(examples: str, model_evaluation: str) -> list[serving_check.Sample]:
     import tensorflow as tf
 
-    predicted = {(row["path"], row["sha256"]): row for row in predictions.read(evaluation)}
+    predicted = {(row["path"], row["sha256"]): row for row in predictions.read(model_evaluation, evaluation.CANDIDATE)}
     records = tf.data.TFRecordDataset(manifest.verify(examples, "test")).as_numpy_iterator()
     samples = []
     for record in itertools.islice(records, serving_check.IMAGES):
