@@ -56,8 +56,9 @@ def _answers(
         return pooled(maps), tf.cast(parts.head(maps, training=False), tf.float32)
 
     compiled, done = tf.function(answer, reduce_retracing=True), 0
+    total = min(data.count(split), most or data.count(split))
     for pixels, target, weight in data.once(split, most):
         rows, logits = compiled(pixels)
         yield rows.numpy(), logits.numpy(), target.numpy(), weight.numpy()
         done += len(rows)
-        progress.report(f"decisions from {split}", done, min(data.count(split), most or done))
+        progress.report(f"decisions from {split}", done, total)

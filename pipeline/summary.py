@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from components import balance, manifest, metrics, schema, unknown
+from components import balance, decisions, manifest, metrics, schema, unknown
 from components.errors import DataRejected, ImagegateError, shown
 from components.layouts import LayoutError
 
@@ -43,6 +43,7 @@ class Summary:
     gates: list[dict[str, Any]] = field(default_factory=list)
     pushed: dict[str, str] | None = None
     error: str | None = None
+    decisions: dict[str, Any] = field(default_factory=dict)
     serving: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     schema: str = ""
@@ -99,6 +100,10 @@ class Summary:
                 "unknown": balance.unknown(manifest),
                 "fingerprint": manifest["content"],
             }
+
+    def _read_model(self, uri: str, _: dict[str, Any]) -> None:
+        with open(os.path.join(uri, "Format-Serving", "assets.extra", decisions.FILE), encoding="utf-8") as f:
+            self.decisions = json.load(f)
 
     def _read_baseline_model(self, _: str, properties: dict[str, Any]) -> None:
         if properties.get("version"):
@@ -157,7 +162,8 @@ class Summary:
     def up_to_date(self, served: Served, earlier: dict[str, Any]) -> None:
         """Nothing is new since `earlier`, a summary.json: the numbers are its numbers."""
         self.status, self.exit_code = "up_to_date", 0
-        for key in ("data", "label_weights", "metrics", "per_label", "slices", "baseline", "serving", "gates"):
+        taken = ("data", "label_weights", "metrics", "per_label", "slices", "baseline", "decisions", "serving", "gates")
+        for key in taken:
             if key in earlier:
                 setattr(self, key, earlier[key])
         self.pushed = {"path": served.path, "version": served.version}
@@ -188,6 +194,7 @@ class Summary:
             "per_label": self.per_label,
             "slices": self.slices,
             "baseline": self.baseline,
+            "decisions": self.decisions,
             "serving": self.serving,
             "gates": self.gates,
             "pushed": self.pushed,
