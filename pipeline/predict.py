@@ -11,15 +11,15 @@ from components.errors import ImagegateError
 
 _BATCH = 32
 _MAX_PIXELS = 100_000_000
-_APPLIES = 0.5  # probability from which on a label of several applies
 
 
 def predict(model: str, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yields, for each path in order, {image, error}, or what the model's task gives.
 
-    single_label: {image, label, probabilities}; multi_label: {image, labels, probabilities}, labels those with a
-    probability of 0.5 or more; segmentation: {image, shares}, each label's share of the pixels. Probabilities and
-    shares are by label, in the model's order.
+    single_label: {image, label, probabilities}; multi_label: {image, labels, probabilities}, labels those that the
+    model decides on at its own thresholds; segmentation: {image, shares}, each label's share of the pixels. Probabilities
+    and shares are by label, in the model's order. Besides, for all: familiarity, the share of the eval split that is no
+    more like the training images, and abstain, whether that is too little to answer.
 
     The images go through the same check as at ingest, so that a rotated photo or a palette means the same here.
 
@@ -61,7 +61,8 @@ def line(result: Mapping[str, Any]) -> str:
             said = said[:3]
         elif not said:
             said = [f"none of the labels; the likeliest is {best[0][0]} {best[0][1]:.3f}"]
-    return f"{result['image']}: {', '.join(said)}"
+    unlike = " (abstains: unlike all that the model knows)" if result["abstain"] else ""
+    return f"{result['image']}: {', '.join(said)}{unlike}"
 
 
 def _descending(numbers: Mapping[str, float]) -> list[tuple[str, float]]:
@@ -74,8 +75,9 @@ def _single(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _multi(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for by_label in _probabilities(answer):
-        yield {"labels": [label for label, p in by_label.items() if p >= _APPLIES], "probabilities": by_label}
+    for by_label, decided in zip(_probabilities(answer), answer["decisions"], strict=True):
+        applies = [label for label, yes in zip(by_label, decided, strict=True) if yes]
+        yield {"labels": applies, "probabilities": by_label}
 
 
 def _probabilities(answer: Mapping[str, Any]) -> Iterator[dict[str, float]]:
