@@ -17,9 +17,9 @@ def predict(model: str, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yields, for each path in order, {image, error}, or what the model's task gives.
 
     single_label: {image, label, probabilities}; multi_label: {image, labels, probabilities}, labels those that the
-    model decides on at its own thresholds; segmentation: {image, shares}, each label's share of the pixels. Probabilities
-    and shares are by label, in the model's order. Besides, for all: familiarity, the share of the eval split that is no
-    more like the training images, and abstain, whether that is too little to answer.
+    model decides on at its own thresholds; segmentation: {image, shares}, each label's share of the pixels.
+    Probabilities and shares are by label, in the model's order. Besides, for all: familiarity, the share of the eval
+    split that is no more like the training images, and abstain, whether that is too little to answer.
 
     The images go through the same check as at ingest, so that a rotated photo or a palette means the same here.
 
