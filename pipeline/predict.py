@@ -45,8 +45,9 @@ def predict(model: str, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
             if good:
                 answer = signature(image_bytes=tf.constant([r.pop("encoded") for r in good]))
                 arrays = {name: tensor.numpy() for name, tensor in answer.items()}
-                for result, said in zip(good, _ANSWERS[task](arrays), strict=True):
-                    result.update(said)
+                likeness = zip(arrays["familiarity"], arrays["abstain"], strict=True)
+                for result, said, (familiarity, abstain) in zip(good, _ANSWERS[task](arrays), likeness, strict=True):
+                    result.update(said, familiarity=float(familiarity), abstain=bool(abstain))
             yield from results
 
 
