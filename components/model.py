@@ -94,7 +94,10 @@ def build(
 
 def pooled(maps: Any) -> Any:
     """[batch, F] of what an extractor gives: pooled features as they are, of maps the mean of the coarsest."""
-    return keras.ops.mean(keras.ops.cast(maps[-1], "float32"), axis=(1, 2)) if isinstance(maps, list) else maps
+    coarsest = maps[-1] if isinstance(maps, list) else maps  # Keras gives a single map without its list
+    if len(coarsest.shape) < _MAP_RANK:
+        return coarsest
+    return keras.ops.mean(keras.ops.cast(coarsest, "float32"), axis=(1, 2))
 
 
 def _network(backbone: str, weights: str | None, images: keras.KerasTensor) -> tuple[keras.Model, keras.KerasTensor]:

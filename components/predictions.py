@@ -9,16 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from components import features, serving
+from components import features
 
 FOLDER = "predictions"
-_KINDS = {serving.PROBABILITIES: "float", serving.UNCALIBRATED: "float", serving.DECISIONS: "bool"}
-# Task -> lists of numbers in a row; for segmentation [K * K] pixels, by truth and prediction.
-_LISTS: Mapping[str, Mapping[str, str]] = {
-    "single_label": _KINDS,
-    "multi_label": _KINDS,
-    "segmentation": {serving.CONFUSION: "float"},
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +73,8 @@ def row(serialised: Any, answer: Mapping[str, Any], task: str) -> dict[str, Any]
     """
     import tensorflow as tf
 
+    from components import serving
+
     [data] = np.ravel(serialised)
     found = tf.train.Example.FromString(data).features.feature
 
@@ -95,7 +90,7 @@ def row(serialised: Any, answer: Mapping[str, Any], task: str) -> dict[str, Any]
         "weight": weight[0] if weight else 1.0,
         serving.FAMILIARITY: float(np.ravel(answer[serving.FAMILIARITY])[0]),
         serving.ABSTAIN: bool(np.ravel(answer[serving.ABSTAIN])[0]),
-    } | {name: np.ravel(answer[name]).tolist() for name in _LISTS[task]}
+    } | {name: np.ravel(answer[name]).tolist() for name in _lists(task)}
 
 
 def write(evaluation: str, model: str, task: str) -> Any:
@@ -103,13 +98,24 @@ def write(evaluation: str, model: str, task: str) -> Any:
     import apache_beam as beam
     import pyarrow as pa
 
+    from components import serving
+
     types = {"float": pa.list_(pa.float32()), "bool": pa.list_(pa.bool_())}
     fields = [("path", pa.string()), ("sha256", pa.string())]
     fields += [("labels", pa.list_(pa.string())), ("unknown", pa.list_(pa.string())), ("weight", pa.float32())]
     fields += [(serving.FAMILIARITY, pa.float32()), (serving.ABSTAIN, pa.bool_())]
-    fields += [(name, types[kind]) for name, kind in _LISTS[task].items()]
+    fields += [(name, types[kind]) for name, kind in _lists(task).items()]
     prefix = os.path.join(evaluation, FOLDER, model, "part")
     return beam.io.WriteToParquet(prefix, pa.schema(fields), file_name_suffix=".parquet")
+
+
+def _lists(task: str) -> Mapping[str, str]:
+    """Lists of numbers in a row, and of what kind; for segmentation [K * K] pixels, by truth and prediction."""
+    from components import serving  # loads TensorFlow, which who reads the rows does not need
+
+    if task == "segmentation":
+        return {serving.CONFUSION: "float"}
+    return {serving.PROBABILITIES: "float", serving.UNCALIBRATED: "float", serving.DECISIONS: "bool"}
 
 
 def read(evaluation: str, model: str) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 HISTORY = "history.json"
 _PATIENCE = 5  # epochs without a better loss on the eval split before training stops
+_DECAY = 0.2  # of a pretrained backbone's weights at each step, times the rate
 _SHORTEST = 10  # steps to average weights over, at least
 _FINE_TUNING = 0.3  # of the learning rate, once a pretrained backbone learns too
 
@@ -223,8 +224,9 @@ class _Phases:
 
         The rise keeps the first steps, which know least, from wrecking a pretrained backbone (Goyal et al. 2017; the
         cosine: Loshchilov & Hutter 2017). Of such a backbone the weights averaged over about an epoch are judged, kept
-        and served: with little data single steps throw it about (Polyak & Juditsky 1992). Networks with batch
-        statistics are left out: those of the average are not the average of the steps'.
+        and served: with little data single steps throw it about (Polyak & Juditsky 1992); and they are held small
+        (AdamW; Loshchilov & Hutter 2019). Networks with batch statistics are left out: those of the average are not the
+        average of the steps'.
         """
         rise = max(1, steps // 2)
         schedule = keras.optimizers.schedules.CosineDecay(
@@ -234,8 +236,10 @@ class _Phases:
             warmup_target=self._rate * rate,
             warmup_steps=rise,
         )
-        average = {"use_ema": True, "ema_momentum": 1 - 1 / max(_SHORTEST, steps)} if self._average else {}
-        return keras.optimizers.Adam(schedule, **average)
+        if not self._average:
+            return keras.optimizers.Adam(schedule)
+        momentum = 1 - 1 / max(_SHORTEST, steps)
+        return keras.optimizers.AdamW(schedule, weight_decay=_DECAY, use_ema=True, ema_momentum=momentum)
 
 
 class _Stopping(keras.callbacks.Callback):

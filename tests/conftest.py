@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -37,6 +38,23 @@ def png() -> Callable[..., bytes]:
         out = io.BytesIO()
         Image.fromarray(pixels).save(out, "PNG")
         return out.getvalue()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def undecided() -> Callable[[Any], Any]:
+    """`undecided(parts)`: what decides for a network without changing its answers; a label applies from 0.5 on."""
+    from components import decisions, familiarity, model
+
+    def make(parts: Any) -> decisions.Decisions:
+        classes, width = parts.model.output.shape[-1], model.pooled(parts.extractor.output).shape[-1]
+        rows = np.random.default_rng(0).normal(size=(3, width))
+        reference = familiarity.fit(rows, rows)
+        ones = np.ones(classes)
+        return decisions.Decisions(
+            scale=ones, bias=ones * 0, thresholds=ones / 2, reference=reference, abstain_below=0.0
+        )
 
     return make
 

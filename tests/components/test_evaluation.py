@@ -11,8 +11,9 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from components import evaluation, features, metrics, progress, serving
+from components import evaluation, features, metrics, predictions, progress, serving
 from components.metrics import single
+from components.metrics.scored import Answer
 
 LABELS = ["cat", "dog", "eel"]
 RUNNER = PipelineOptions(["--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"])
@@ -28,7 +29,7 @@ ROWS = [
 
 
 class _Echo(tf.Module):
-    """Answers with the floats that stand in place of the image."""
+    """Answers with the floats that stand in place of the image; as `answered` does."""
 
     def __init__(self, *, backwards: bool) -> None:
         super().__init__()
@@ -37,7 +38,19 @@ class _Echo(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = tf.io.parse_example(examples, {features.IMAGE: tf.io.FixedLenFeature([], tf.string)})
-        return {serving.PROBABILITIES: tf.io.decode_raw(parsed[features.IMAGE], tf.float32)[:, :: self.step]}
+        p = tf.io.decode_raw(parsed[features.IMAGE], tf.float32)[:, :: self.step]
+        return {
+            serving.PROBABILITIES: p,
+            serving.UNCALIBRATED: p * p,
+            serving.DECISIONS: p >= 0.25,
+            serving.FAMILIARITY: p[:, 0],
+            serving.ABSTAIN: p[:, 0] < 0.25,
+        }
+
+
+def answered(probabilities: list[float]) -> Answer:
+    p = np.array(probabilities, np.float32)
+    return Answer(p, p * p, p >= 0.25, bool(p[0] < 0.25))
 
 
 def example(label: str, image_format: str, probabilities: list[float]) -> bytes:
@@ -63,6 +76,8 @@ def analyse(folder: Path, rows: list[tuple], *, has_baseline: bool, labels: list
         echo = _Echo(backwards=name == evaluation.BASELINE)
         tf.saved_model.save(echo, str(folder / name), signatures={serving.EVALUATE: echo.evaluate})
         models.append(evaluation.custom_eval_shared_model(str(folder / name), name, config))
+    told = {"examples": len(rows), "task": "single_label", "classes": len(labels)}
+    predictions.expect(predictions.Expected(**told, folder=str(folder / "out" / predictions.FOLDER)))
     tfma.run_model_analysis(
         eval_shared_model=models if has_baseline else models[0],
         eval_config=config,
@@ -77,7 +92,7 @@ def analyse(folder: Path, rows: list[tuple], *, has_baseline: bool, labels: list
 def direct(rows: list[tuple], *, backwards: bool = False) -> dict[str, float]:
     accumulator = single.SingleLabel(len(LABELS))
     step = -1 if backwards else 1
-    accumulator.add([single.row(LABELS.index(t), np.array(p[::step], np.float32)) for t, _, p in rows])
+    accumulator.add([single.row(LABELS.index(t), answered(p[::step])) for t, _, p in rows])
     return accumulator.result(LABELS)
 
 
@@ -136,6 +151,18 @@ def test_two_models_keep_their_own_numbers(compared: str, model: str) -> None:
     assert len(results) == 11  # 1 + 2 formats + 3 labels + 5 crosses
 
 
+@pytest.mark.parametrize("which", ["alone", "compared"])
+def test_the_candidate_s_answers_stand_beside_its_numbers(request: pytest.FixtureRequest, which: str) -> None:
+    found = predictions.read(request.getfixturevalue(which))
+    answers = sorted((row["labels"], row["probabilities"]) for row in found)
+    assert answers == sorted(([label], np.array(p, np.float32).tolist()) for label, _, p in ROWS)
+    for row in found:
+        expected = answered(row["probabilities"])
+        assert row["uncalibrated"] == expected.uncalibrated.tolist()
+        assert row["decisions"] == expected.decisions.tolist()
+        assert (row["familiarity"], row["abstain"]) == (row["probabilities"][0], expected.abstain)
+
+
 def test_tfma_s_own_loader_reads_the_same(compared: str) -> None:
     loaded = tfma.load_eval_result(compared, model_name=evaluation.BASELINE)
     numbers = loaded.get_metrics_for_slice(())
@@ -167,10 +194,10 @@ def test_a_model_of_other_labels_is_an_error(tmp_path: Path) -> None:
 def test_batches_are_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[float, float | None]] = []
     progress.listen(lambda task, done, total, note: told.append((done, total)))
+    progress.start(evaluation.TASK)
     try:
-        evaluation.expect(70)
         batch = pa.RecordBatch.from_arrays([pa.array(range(70))], ["n"])
-        parts = list(evaluation._bounded({tfma.ARROW_RECORD_BATCH_KEY: batch, "kept": 1}))
+        parts = list(evaluation._bounded({tfma.ARROW_RECORD_BATCH_KEY: batch, "kept": 1}, 70))
     finally:
         progress.listen(None)
     rows = [part[tfma.ARROW_RECORD_BATCH_KEY].column(0).to_pylist() for part in parts]

@@ -15,8 +15,9 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_artifacts
 
-from components import evaluation, features, manifest, metrics, schema, serving
+from components import evaluation, features, manifest, metrics, predictions, schema, serving
 from components.metrics import mask, multi, single
+from components.metrics.scored import Answer
 from components.stages import evaluator
 
 LABELS = ["cat", "dog", "eel"]
@@ -50,6 +51,7 @@ class Row:
         texts[features.SLICE + "camera"] = [] if self.camera is None else [self.camera]
         raw = {name: [v.encode() for v in values] for name, values in texts.items()}
         raw[features.IMAGE] = [np.array(self.answer, np.float32).tobytes()]
+        raw[features.PATH] = [f"{self.label} {self.answer}".encode()]
         feature = {
             name: tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
             for name, values in raw.items()
@@ -65,7 +67,7 @@ class Row:
 
 
 class _Echo(tf.Module):
-    """Answers with the floats that stand in place of the image."""
+    """Answers with the floats that stand in place of the image; as `scored` and `mask_row` do."""
 
     def __init__(self, output: str, shape: list[int], *, backwards: bool) -> None:
         super().__init__()
@@ -75,7 +77,14 @@ class _Echo(tf.Module):
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = tf.io.parse_example(examples, {features.IMAGE: tf.io.FixedLenFeature([], tf.string)})
         floats = tf.io.decode_raw(parsed[features.IMAGE], tf.float32)[:, :: self.step]
-        return {self.output: tf.reshape(floats, [-1, *self.shape])}
+        answer = {
+            self.output: tf.reshape(floats, [-1, *self.shape]),
+            serving.FAMILIARITY: floats[:, 0],
+            serving.ABSTAIN: floats[:, 0] < 0.25,
+        }
+        if self.output == serving.CONFUSION:
+            return answer | {serving.CALIBRATION: tf.reshape(tf.tile(floats, [1, 10]), [-1, 2, 3, 15])}
+        return answer | {serving.UNCALIBRATED: floats * floats, serving.DECISIONS: floats >= 0.25}
 
 
 class Stage:
@@ -137,17 +146,22 @@ class Stage:
         return artifact
 
 
+def scored(row: Row) -> Answer:
+    p = np.array(row.answer, np.float32)
+    return Answer(p, p * p, p >= 0.25, bool(p[0] < 0.25))
+
+
 def single_row(row: Row) -> np.ndarray:
-    return single.row(LABELS.index(row.label[0]) if row.label else -1, row.answer, row.weight or 1.0)
+    return single.row(LABELS.index(row.label[0]) if row.label else -1, scored(row), row.weight or 1.0)
 
 
 def multi_row(row: Row) -> np.ndarray:
     target = [-1 if label in row.unknown else int(label in row.label) for label in LABELS]
-    return multi.row(target, row.answer, row.weight or 1.0)
+    return multi.row(target, scored(row), row.weight or 1.0)
 
 
 def mask_row(row: Row) -> np.ndarray:
-    return mask.row(row.answer, row.weight or 1.0)
+    return mask.row(row.answer, np.tile(row.answer, 10), row.answer[0] < 0.25, row.weight or 1.0)
 
 
 def random_rows(task: str, n: int) -> list[Row]:
@@ -229,6 +243,25 @@ def test_unlabelled_examples_are_counted(compared: tuple[str, list[Row], Stage])
     numbers = stage.results()[0][1]
     assert numbers["unlabelled_count"] == unlabelled
     assert numbers["example_count"] == 100 - unlabelled
+
+
+def test_the_candidate_s_answers_stand_beside_the_evaluation(compared: tuple[str, list[Row], Stage]) -> None:
+    task, rows, stage = compared
+    found = predictions.read(stage.evaluation.uri)
+    name = "confusion" if task == "segmentation" else "probabilities"
+    told = [
+        # Of a feature without values nothing is told; a weight that nobody gave is 1.
+        ({"labels": row.label, "unknown": row.unknown, "weight": row.weight or 1.0}, np.array(row.answer, np.float32))
+        for row in sorted(rows, key=lambda row: f"{row.label} {row.answer}")
+    ]
+    assert len(found) == len(told) == 100
+    for row, (labels, answer) in zip(found, told, strict=True):
+        assert {key: row[key] for key in labels} == labels
+        assert row[name] == answer.tolist()
+        assert (row["familiarity"], row["abstain"]) == (answer[0], answer[0] < 0.25)
+        if task != "segmentation":
+            assert row["uncalibrated"] == (answer * answer).tolist()
+            assert row["decisions"] == (answer >= 0.25).tolist()
 
 
 def test_all_features_may_be_missing_everywhere(tmp_path: Path) -> None:

@@ -10,29 +10,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components import metrics
-from components.metrics import mask, multi, single
+from components.metrics import curves, mask, multi, single
+from components.metrics.scored import Answer
 
 LABELS = ("cat", "dog", "owl", "red|fox")
 K = len(LABELS)
 TASKS = ("single_label", "multi_label", "segmentation")
 SCORED = TASKS[:2]
+ANSWER = {"single_label": 2, "multi_label": 1 + K, "segmentation": 1}  # where in a row the model's answer starts
 
 
 def rows(task: str, n: int, seed: int = 0) -> list[np.ndarray]:
     """Random examples, a tenth of them unlabelled; eighths as weights, which float32 holds exactly."""
     random = np.random.default_rng(seed)
     weight = random.integers(1, 33, n) / 8
-    unlabelled = random.random(n) < 0.1
+    unlabelled, abstain = random.random(n) < 0.1, random.random(n) < 0.3
     if task == "segmentation":
         pixels = random.integers(0, 9, (n, K, K)) * ~unlabelled[:, None, None]
-        return [mask.row(p, w) for p, w in zip(pixels, weight, strict=True)]
+        calibration = random.integers(1, 9, (n, 2, 3, curves.CALIBRATION_BINS)) / 8
+        calibration[:, :, 1:] *= calibration[:, :, :1]  # no more than the pixels' own weight
+        return [mask.row(*each) for each in zip(pixels, calibration, abstain, weight, strict=True)]
+    raw, decided = random.dirichlet(np.ones(K), n).astype(np.float32), random.random((n, K)) < 0.4
     if task == "multi_label":
         target = np.where(unlabelled[:, None], -1, random.integers(-1, 2, (n, K)))
         p = random.random((n, K), np.float32)
-        return [multi.row(*each) for each in zip(target, p, weight, strict=True)]
+        answers = map(Answer, p, raw, decided, abstain)
+        return [multi.row(*each) for each in zip(target, answers, weight, strict=True)]
     truth = np.where(unlabelled, single.UNLABELLED, random.integers(0, K, n))
     p = random.dirichlet(np.ones(K), n).astype(np.float32)
-    return [single.row(*each) for each in zip(truth, p, weight, strict=True)]
+    answers = map(Answer, p, raw, decided, abstain)
+    return [single.row(*each) for each in zip(truth, answers, weight, strict=True)]
 
 
 def result(task: str, examples: list[np.ndarray]) -> metrics.base.Result:
@@ -150,7 +157,7 @@ def test_one_invalid_prediction_voids_every_metric_and_is_counted(task: str, wro
     examples = rows(task, n)
     before = result(task, examples)
     first = next(e for e in examples if metrics.accumulator(task, K).labelled(e[np.newaxis])[0])
-    first[-1] = wrong
+    first[ANSWER[task]] = wrong
     found = result(task, examples)
     assert found["invalid_predictions"] == 1
     assert found["example_count"] == before["example_count"] - 1
@@ -165,7 +172,7 @@ def test_an_invalid_prediction_for_an_unlabelled_example_is_no_matter(task: str)
     examples = rows(task, 30)
     before = result(task, examples)
     unlabelled = next(e for e in examples if not metrics.accumulator(task, K).labelled(e[np.newaxis])[0])
-    unlabelled[-1] = math.nan
+    unlabelled[ANSWER[task]] = math.nan
     assert_same(result(task, examples), before)
 
 
@@ -186,6 +193,6 @@ def test_without_examples_nothing_is_a_number_but_the_counts(task: str) -> None:
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30))
 def test_rates_lie_between_0_and_1(task: str, seed: int, n: int) -> None:
     found = result(task, rows(task, n, seed))
-    rates = set(found) - {"loss", *metrics.COUNTS, metrics.CONFUSION}
+    rates = set(found) - {"loss", "uncalibrated_loss", *metrics.COUNTS, metrics.CONFUSION}
     for name in rates - {metrics.key("support", label) for label in LABELS}:
         assert math.isnan(found[name]) or -1e-12 <= found[name] <= 1 + 1e-12, name

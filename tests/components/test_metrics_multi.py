@@ -10,6 +10,7 @@ from sklearn import metrics as sk
 
 from components import metrics
 from components.metrics import multi
+from components.metrics.scored import Answer
 
 LABELS = ("cat", "dog", "owl", "red|fox")
 K = len(LABELS)
@@ -22,11 +23,23 @@ class Sample:
     target: np.ndarray
     probabilities: np.ndarray
     weight: np.ndarray
-    thresholds: tuple[float, ...] = (0.5,) * K
+    thresholds: tuple[float, ...] = (0.3, 0.5, 0.4, 0.7)
+
+    @property
+    def uncalibrated(self) -> np.ndarray:
+        return self.probabilities * self.probabilities
 
     @property
     def decided(self) -> np.ndarray:
+        return self.probabilities >= 0.5
+
+    @property
+    def chosen(self) -> np.ndarray:
         return self.probabilities >= np.array(self.thresholds, np.float32)
+
+    @property
+    def abstained(self) -> np.ndarray:
+        return np.arange(len(self.target)) % 3 == 0
 
     @property
     def known(self) -> np.ndarray:
@@ -83,8 +96,9 @@ SAMPLES = {
 
 
 def result(s: Sample) -> metrics.base.Result:
-    accumulator = multi.MultiLabel(K, s.thresholds)
-    accumulator.add([multi.row(*each) for each in zip(s.target, s.probabilities, s.weight, strict=True)])
+    accumulator = multi.MultiLabel(K)
+    answers = map(Answer, s.probabilities, s.uncalibrated, s.chosen, s.abstained)
+    accumulator.add([multi.row(*each) for each in zip(s.target, answers, s.weight, strict=True)])
     return accumulator.result(LABELS)
 
 
@@ -103,7 +117,7 @@ def ece(confidence: np.ndarray, hit: np.ndarray, weight: np.ndarray) -> float:
 def expected_of_label(s: Sample, label: int) -> dict[str, float]:
     """scikit-learn on the examples of which the label is known."""
     known = s.known[:, label]
-    truth, decided = s.target[known, label] > 0, s.decided[known, label]
+    truth, decided, chosen = s.target[known, label] > 0, s.decided[known, label], s.chosen[known, label]
     score, w = s.probabilities[known, label].astype(np.float64), s.weight[known]
     if not known.any():
         return dict.fromkeys(metrics.PER_LABEL["multi_label"], math.nan) | {"support": 0.0}
@@ -119,6 +133,9 @@ def expected_of_label(s: Sample, label: int) -> dict[str, float]:
         "average_precision": sk.average_precision_score(truth, score, sample_weight=w) if truth.any() else np.nan,
         "ece": ece(score, truth, w),
         "support": w[truth].sum(),
+        "threshold_precision": sk.precision_score(truth, chosen, **told),
+        "threshold_recall": sk.recall_score(truth, chosen, **told),
+        "threshold_f1": sk.f1_score(truth, chosen, **told),
     }
 
 
@@ -126,7 +143,6 @@ def expected_overall(s: Sample) -> dict[str, float]:
     """scikit-learn on all known entries in one long list; means of the labels' own numbers; NumPy row by row."""
     known = s.known
     truth, decided, w = s.target[known] > 0, s.decided[known], np.repeat(s.weight[:, None], K, axis=1)[known]
-    of_truth = np.where(truth, s.probabilities[known], 1 - s.probabilities[known].astype(np.float64))
     per_label = [expected_of_label(s, i) for i in range(K)]
     exact, cosine = [], []
     for target, p, said, weight in zip(s.target, s.probabilities.astype(float), s.decided, s.weight, strict=True):
@@ -144,10 +160,25 @@ def expected_overall(s: Sample) -> dict[str, float]:
         "micro_f1": sk.f1_score(truth, decided, sample_weight=w, zero_division=np.nan),
         "macro_f1": nanmean(per_label, "f1"),
         "mean_average_precision": nanmean(per_label, "average_precision"),
-        # Keras clips at 1e-7, scikit-learn at 2e-16.
-        "loss": sk.log_loss(np.ones(len(w)), np.maximum(of_truth, 1e-7), sample_weight=w, labels=[0, 1]),
+        "loss": entropy(s, s.probabilities),
         "ece": nanmean(per_label, "ece"),
+        "uncalibrated_loss": entropy(s, s.uncalibrated),
+        "uncalibrated_ece": nanmean([{"ece": uncalibrated_ece(s, i)} for i in range(K)], "ece"),
+        "abstained": np.average(s.abstained[known.any(axis=1)], weights=s.weight[known.any(axis=1)]),
     }
+
+
+def entropy(s: Sample, probabilities: np.ndarray) -> float:
+    """Keras clips at 1e-7, scikit-learn at 2e-16."""
+    p, w = probabilities[s.known].astype(np.float64), np.repeat(s.weight[:, None], K, axis=1)[s.known]
+    of_truth = np.maximum(np.where(s.target[s.known] > 0, p, 1 - p), 1e-7)
+    return sk.log_loss(np.ones(len(w)), of_truth, sample_weight=w, labels=[0, 1])
+
+
+def uncalibrated_ece(s: Sample, label: int) -> float:
+    known = s.known[:, label]
+    raw = s.uncalibrated[known, label].astype(np.float64)
+    return ece(raw, s.target[known, label] > 0, s.weight[known]) if known.any() else math.nan
 
 
 def weighted_mean(values: list[tuple[float, float]]) -> float:
@@ -215,10 +246,12 @@ def test_by_hand() -> None:
     accumulator = multi.MultiLabel(3)
     accumulator.add(
         [
-            multi.row([1, 0, -1], np.array([0.75, 0.5, 0.875], np.float32)),  # right, wrong, unknown
-            multi.row([1, 1, 0], np.array([0.5, 1.0, 0.25], np.float32), 2.0),  # all right, twice
-            multi.row([0, 0, 0], np.array([0.25, 0.25, 0.25], np.float32)),  # all right; none of the labels
-            multi.row([-1, -1, -1], np.array([0.25, 0.25, 0.25], np.float32), 8.0),  # unlabelled
+            # Right, wrong, unknown; by thresholds all are decided on.
+            multi.row([1, 0, -1], Answer([0.75, 0.5, 0.875], [0.5, 0.5, 0.5], [1, 1, 1], True)),
+            # All right, twice; of two labels that apply one is decided on by its threshold.
+            multi.row([1, 1, 0], Answer([0.5, 1.0, 0.25], [0.5, 0.5, 0.25], [0, 1, 0], False), 2.0),
+            multi.row([0, 0, 0], Answer([0.25, 0.25, 0.25], [0.25, 0.25, 0.25], [0, 0, 0], False)),  # all right
+            multi.row([-1, -1, -1], Answer([0.25, 0.25, 0.25], [0.75, 0.75, 0.75], [1, 1, 1], True), 8.0),  # unlabelled
         ]
     )
     found = accumulator.result(["cat", "dog", "owl"])
@@ -242,12 +275,23 @@ def test_by_hand() -> None:
     assert found["cosine_similarity"] == pytest.approx((first + 2 * second) / 3)
     wrong = [0.75, 0.5, *2 * [0.5, 1.0, 0.75], *3 * [0.75]]  # probability of the truth, entry by entry
     assert found["loss"] == pytest.approx(-sum(map(math.log, wrong)) / 11)
+    # cat: one found, with the weight 1, of 1 + 2; dog: found with the weight 2, and one too many.
+    assert found["threshold_recall/cat"] == pytest.approx(1 / 3)
+    assert found["threshold_precision/cat"] == 1
+    assert found["threshold_precision/dog"] == pytest.approx(2 / 3)
+    assert math.isnan(found["threshold_f1/owl"])
+    assert found["abstained"] == pytest.approx(1 / 4)
+    raw = [0.5, 0.5, *2 * [0.5, 0.5, 0.75], *3 * [0.75]]
+    assert found["uncalibrated_loss"] == pytest.approx(-sum(map(math.log, raw)) / 11)
+    # cat: 3 of 3 say 0.5 and apply, one says 0.25 and does not; dog: 2 of 3 at 0.5; owl: 3 at 0.25, none applies.
+    cat, dog, owl = (3 * 0.5 + 0.25) / 4, (3 * abs(0.5 - 2 / 3) + 0.25) / 4, 0.25
+    assert found["uncalibrated_ece"] == pytest.approx((cat + dog + owl) / 3)
 
 
-def test_a_label_is_decided_on_at_its_threshold() -> None:
-    rows = [multi.row([1, 1], np.array([0.25, 0.25], np.float32))]
-    for thresholds, expected in ((0.25, [1, 1]), ([0.25, 0.5], [1, 0]), ([0.2501, 0.25], [0, 1])):
-        accumulator = multi.MultiLabel(2, thresholds)
-        accumulator.add(rows)
+def test_the_model_s_own_decisions_count_and_not_its_probabilities() -> None:
+    for decisions in ([1, 1], [1, 0], [0, 1]):
+        accumulator = multi.MultiLabel(2)
+        accumulator.add([multi.row([1, 1], Answer([0.25, 0.25], [0.25, 0.25], decisions, False))])
         found = accumulator.result(["cat", "dog"])
-        assert [found["recall/cat"], found["recall/dog"]] == expected
+        assert [found["threshold_recall/cat"], found["threshold_recall/dog"]] == decisions
+        assert [found["recall/cat"], found["recall/dog"]] == [0, 0]  # at 0.5

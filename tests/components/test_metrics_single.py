@@ -10,9 +10,11 @@ from sklearn import metrics as sk
 
 from components import metrics
 from components.metrics import single
+from components.metrics.scored import Answer
 
 LABELS = ("cat", "dog", "owl", "red|fox")
 K = len(LABELS)
+THRESHOLDS = np.array([0.3, 0.5, 0.1, 0.7], np.float32)
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,23 @@ class Sample:
     def predicted(self) -> np.ndarray:
         return self.probabilities.argmax(axis=1)
 
+    @property
+    def uncalibrated(self) -> np.ndarray:
+        """Each row's mean with the one before it, whose largest is often that of another label."""
+        return (self.probabilities + np.roll(self.probabilities, 1, axis=0)) / np.float32(2)
+
+    @property
+    def chosen(self) -> np.ndarray:
+        return self.probabilities >= THRESHOLDS
+
+    @property
+    def abstained(self) -> np.ndarray:
+        return np.arange(len(self.truth)) % 3 == 0
+
     def rows(self) -> list[np.ndarray]:
-        each = zip(self.truth, self.probabilities, self.weight, strict=True)
-        return [single.row(int(label), p, float(weight)) for label, p, weight in each]
+        answers = map(Answer, self.probabilities, self.uncalibrated, self.chosen, self.abstained)
+        each = zip(self.truth, answers, self.weight, strict=True)
+        return [single.row(int(label), answer, float(weight)) for label, answer, weight in each]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -108,8 +124,7 @@ def ece(confidence: np.ndarray, hit: np.ndarray, weight: np.ndarray) -> float:
 
 
 def expected_overall(s: Sample) -> dict[str, float]:
-    p = s.probabilities.astype(np.float64)
-    top = p.max(axis=1)
+    p, raw = s.probabilities.astype(np.float64), s.uncalibrated.astype(np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of rows that sum to one only in float32, of labels never seen
         return {
@@ -118,13 +133,16 @@ def expected_overall(s: Sample) -> dict[str, float]:
             "macro_f1": sk.f1_score(s.truth, s.predicted, average="macro", sample_weight=s.weight),
             # Keras clips at 1e-7, scikit-learn at 2e-16.
             "loss": sk.log_loss(s.truth, np.maximum(p, 1e-7), labels=range(K), sample_weight=s.weight),
-            "ece": ece(top, s.predicted == s.truth, s.weight),
+            "ece": ece(p.max(axis=1), s.predicted == s.truth, s.weight),
+            "uncalibrated_loss": sk.log_loss(s.truth, np.maximum(raw, 1e-7), labels=range(K), sample_weight=s.weight),
+            "uncalibrated_ece": ece(raw.max(axis=1), raw.argmax(axis=1) == s.truth, s.weight),
+            "abstained": np.average(s.abstained, weights=s.weight),
         }
 
 
 def expected_of_label(s: Sample, label: int) -> dict[str, float]:
-    """One label against the rest: decisions by argmax, curves by its own probability."""
-    truth, decided = s.truth == label, s.predicted == label
+    """One label against the rest: decisions by argmax and by thresholds, curves by its own probability."""
+    truth, decided, chosen = s.truth == label, s.predicted == label, s.chosen[:, label]
     score, w = s.probabilities[:, label].astype(np.float64), s.weight
     told = {"sample_weight": w, "zero_division": np.nan}
     curves = truth.any() and not truth.all()
@@ -138,6 +156,9 @@ def expected_of_label(s: Sample, label: int) -> dict[str, float]:
         "average_precision": sk.average_precision_score(truth, score, sample_weight=w) if truth.any() else np.nan,
         "ece": ece(score, truth, w),
         "support": w[truth].sum(),
+        "threshold_precision": sk.precision_score(truth, chosen, **told),
+        "threshold_recall": sk.recall_score(truth, chosen, **told),
+        "threshold_f1": sk.f1_score(truth, chosen, **told),
     }
 
 
@@ -190,9 +211,9 @@ def test_the_confusion_matrix_and_the_counts(s: Sample) -> None:
 def test_by_hand() -> None:
     # true cat (0.75 cat), true cat (0.25 cat, 0.75 dog), true dog (1.0 dog): confusion cat [1, 1], dog [0, 1].
     rows = [
-        single.row(0, np.array([0.75, 0.25], np.float32)),
-        single.row(0, np.array([0.25, 0.75], np.float32)),
-        single.row(1, np.array([0.0, 1.0], np.float32)),
+        single.row(0, Answer([0.75, 0.25], [0.875, 0.125], [True, True], False)),
+        single.row(0, Answer([0.25, 0.75], [0.5, 0.5], [False, True], True)),  # of two equal ones the first counts
+        single.row(1, Answer([0.0, 1.0], [0.0, 1.0], [False, True], False)),
     ]
     accumulator = single.SingleLabel(2)
     accumulator.add(rows)
@@ -205,3 +226,10 @@ def test_by_hand() -> None:
     assert found["macro_f1"] == pytest.approx((2 / 3 + 2 / 3) / 2)  # 2·1 / (2·1 + 0 + 1) for both
     assert found["loss"] == pytest.approx(-(math.log(0.75) + math.log(0.25) + math.log(1)) / 3)
     assert found["ece"] == pytest.approx((2 * abs(0.75 - 1 / 2) + 0) / 3)  # both 0.75 lie in one bin
+    assert found["uncalibrated_loss"] == pytest.approx(-(math.log(0.875) + math.log(0.5) + math.log(1)) / 3)
+    assert found["uncalibrated_ece"] == pytest.approx((0.125 + 0.5 + 0) / 3)  # three bins, every answer right
+    assert found["abstained"] == pytest.approx(1 / 3)
+    assert found["threshold_precision/cat"] == 1  # decided on once, of two
+    assert found["threshold_recall/cat"] == pytest.approx(1 / 2)
+    assert found["threshold_precision/dog"] == pytest.approx(1 / 3)  # decided on thrice, of one
+    assert found["threshold_f1/dog"] == pytest.approx(2 * 1 / (2 * 1 + 2))

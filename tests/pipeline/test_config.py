@@ -89,7 +89,7 @@ def threshold(**fields: Any) -> dict[str, Any]:
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "missing key": ({"name": "pets"}, "task: this key is missing"),
     "missing inner key": (least(data={}), "data.root: this key is missing"),
-    "unknown key": (least(trainig={}), "trainig: unknown key; known here: balance, beam, data, evaluation, labels"),
+    "unknown key": (least(trainig={}), "trainig: unknown key; known here: balance, beam, data, decisions, evaluation"),
     "unknown inner key": (least(training={"epoch": 3}), "training.epoch: unknown key; known here: augment, backbone"),
     "unknown key in a list": (
         threshold(metric="accuracy", mn=1),
@@ -352,7 +352,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "metric of several labels for one": (
         least(evaluation=rules(metric="exact_match")),
-        "'exact_match' is not one of accuracy, balanced_accuracy, macro_f1, loss, ece$",
+        "'exact_match' is not one of accuracy, balanced_accuracy, macro_f1, loss, ece, .*_loss, .*_ece, abstained$",
     ),
     "threshold for the ignored": (
         masks({"ignore": "void"}, rules(metric="iou", label="void")),

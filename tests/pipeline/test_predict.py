@@ -47,9 +47,9 @@ def build(task: str) -> model.Parts:
 
 
 @pytest.fixture(scope="module")
-def exported(parts: model.Parts, tmp_path_factory: pytest.TempPathFactory) -> str:
+def exported(parts: model.Parts, undecided, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = str(tmp_path_factory.mktemp("model"))
-    serving.export(parts, LABELS, SIZE, "single_label", folder)
+    serving.export(parts, LABELS, SIZE, "single_label", undecided(parts), folder)
     return folder
 
 
@@ -64,14 +64,14 @@ def pushed(exported: str, folder: Path, task: str = "single_label") -> str:
 
 
 @pytest.fixture
-def multi_destination(multi: model.Parts, tmp_path: Path) -> str:
-    serving.export(multi, LABELS, SIZE, "multi_label", str(tmp_path / "exported"))
+def multi_destination(multi: model.Parts, undecided, tmp_path: Path) -> str:
+    serving.export(multi, LABELS, SIZE, "multi_label", undecided(multi), str(tmp_path / "exported"))
     return pushed(str(tmp_path / "exported"), tmp_path, "multi_label")
 
 
 @pytest.fixture
-def mask_destination(masks: model.Parts, tmp_path: Path) -> str:
-    serving.export(masks, LABELS, SIZE, "segmentation", str(tmp_path / "exported"))
+def mask_destination(masks: model.Parts, undecided, tmp_path: Path) -> str:
+    serving.export(masks, LABELS, SIZE, "segmentation", undecided(masks), str(tmp_path / "exported"))
     return pushed(str(tmp_path / "exported"), tmp_path, "segmentation")
 
 
@@ -207,10 +207,10 @@ def test_more_images_than_a_batch_keep_their_order(destination: str, photo) -> N
 
 
 def test_a_destination_means_its_newest_version_and_a_version_itself(
-    destination: str, photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    destination: str, photo, undecided, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = model.build("small", weights=None, image_size=SIZE, classes=2, augment=False, seed=2)
-    serving.export(other, ["yes", "no"], SIZE, "single_label", str(tmp_path / "other"))
+    serving.export(other, ["yes", "no"], SIZE, "single_label", undecided(other), str(tmp_path / "other"))
     old = push.current(destination)
     push.push(str(tmp_path / "other"), destination, {"task": "single_label"})
     path = photo("a.png")
