@@ -7,7 +7,18 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from components.metrics.base import CONFUSION, Accumulator, Bools, Floats, Rows, Sums, fraction, mean, ratio
+from components.metrics.base import (
+    CONFUSION,
+    Accumulator,
+    Bools,
+    Floats,
+    Rows,
+    Sums,
+    effective,
+    fraction,
+    mean,
+    ratio,
+)
 
 OVERALL = ("pixel_accuracy", "mean_class_accuracy", "mean_iou", "frequency_weighted_iou")
 PER_LABEL = ("iou", "precision", "recall", "support")
@@ -33,9 +44,18 @@ class Mask(Accumulator):
         return np.asarray(rows[:, 1:].sum(axis=1) != 0)
 
     def sums(self, rows: Rows) -> Sums:
-        """Weighted pixels."""
+        """Weighted pixels; `images` [2, K]: sums of the weights, and of their squares, of the images a label is in."""
         wide = rows.astype(np.float64)
-        return {CONFUSION: (wide[:, 0] @ wide[:, 1:]).reshape(self.classes, self.classes)}
+        weight, pixels = wide[:, :1], wide[:, 1:].reshape(len(rows), self.classes, self.classes)
+        there = pixels.sum(axis=2) > 0
+        return {
+            CONFUSION: np.tensordot(wide[:, 0], pixels, axes=1),
+            "images": np.stack([(weight * there).sum(axis=0), (weight**2 * there).sum(axis=0)]),
+        }
+
+    def effective(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
+        """Per label `effective_positives`: of the images that it is in."""
+        return {}, {"effective_positives": effective(*sums["images"])}
 
     def metrics(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
         """Each of `OVERALL` and of `PER_LABEL`, from the pixels of all images together (Long et al. 2015).

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from components.metrics import curves
-from components.metrics.base import Accumulator, Bools, Floats, Rows, Sums, ratio
+from components.metrics.base import Accumulator, Bools, Floats, Rows, Sums, effective, ratio
 
 PER_LABEL = (
     "precision",
@@ -20,6 +21,16 @@ PER_LABEL = (
     "average_precision",
     "ece",
     "support",
+)
+
+# Effective numbers of the examples that a label applies to, does not apply to, is decided on, either of the first and
+# third (tp + fp + fn), and of which it is known.
+EFFECTIVE = (
+    "effective_positives",
+    "effective_negatives",
+    "effective_decided",
+    "effective_involved",
+    "effective_known",
 )
 
 # float32 cannot tell 1 from greater numbers below; Keras clips its cross-entropy at the same place.
@@ -56,12 +67,15 @@ class ScoredAccumulator(Accumulator):
         """The questions of rows [n, width]."""
 
     def sums(self, rows: Rows) -> Sums:
-        """`decisions` [4, K]: weight of true and false positives, false and true negatives; and those of `curves`."""
+        """`decisions` [4, K]: weight of true and false positives, false and true negatives; `squares`: of the weights
+        squared; and those of `curves`.
+        """
         e = self.entries(rows)
         hit, said = e.positive, e.decided
         cases = (hit & said, ~hit & said, hit & ~said, ~hit & ~said)
         return {
             "decisions": np.stack([(e.weight * case).sum(axis=0) for case in cases]),
+            "squares": np.stack([(e.weight**2 * case).sum(axis=0) for case in cases]),
             "calibration": curves.calibration(e.score, hit, e.weight),
             "histogram": curves.histogram(e.score, hit, e.weight),
         }
@@ -70,6 +84,12 @@ class ScoredAccumulator(Accumulator):
         """`areas` [2, K] from the scores themselves."""
         e = self.entries(rows)
         return {"areas": curves.exact_areas(e.score, e.positive, e.weight)}
+
+    def effective(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
+        """Each of `EFFECTIVE`, per label."""
+        tp, fp, fn, tn = np.stack([sums["decisions"], sums["squares"]], axis=1)  # each [2, K]
+        parts = (tp + fn, tn + fp, tp + fp, tp + fp + fn, tp + fp + fn + tn)
+        return {}, {name: effective(*part) for name, part in zip(EFFECTIVE, parts, strict=True)}
 
     def per_label(self, sums: Sums) -> dict[str, Floats]:
         """Each of `PER_LABEL`, float64 [K].
