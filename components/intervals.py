@@ -32,8 +32,7 @@ def wilson(share: float, n: float, z: float) -> Interval:
     square = z * z / n
     centre = (share + square / 2) / (1 + square)
     reach = z * math.sqrt(share * (1 - share) / n + square / (4 * n)) / (1 + square)
-    # At a share of 0 or 1 one bound is exactly that.
-    return (0.0 if share == 0 and z > 0 else centre - reach), (1.0 if share == 1 and z > 0 else centre + reach)
+    return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
 def f1(score: float, n: float, z: float) -> Interval:

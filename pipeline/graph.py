@@ -129,6 +129,7 @@ def build(
         task=config.task,
         slices=json.dumps(config.slices),
         thresholds=json.dumps([t.model_dump() for t in config.evaluation.thresholds]),
+        without_thresholds=int(config.push.without_thresholds),
         code_fingerprint=fingerprint.code("components.stages.evaluator"),
     )
     pusher = Pusher(

@@ -11,7 +11,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as keys
 from tfx.utils import io_utils, json_utils, proto_utils
 
-from components import evaluation, manifest, metrics, schema, verdicts
+from components import evaluation, manifest, schema, verdicts
 from components.gates import failed
 
 VERDICTS = "verdicts.json"
@@ -21,7 +21,10 @@ class Executor(executor.Executor):
     """Builds TFMA's configuration from the schema's labels, runs TFX's executor, then judges."""
 
     def Do(self, input_dict: Any, output_dict: Any, exec_properties: dict[str, Any]) -> None:  # noqa: N802
-        input_dict = {k: v for k, v in input_dict.items() if k != keys.BASELINE_MODEL_KEY or _holds_model(v)}
+        # A sentence of the stage `Baseline`: why a model that is served cannot be evaluated.
+        served = input_dict.get(keys.BASELINE_MODEL_KEY)
+        broken = (served[0].get_string_custom_property("broken") or "") if served else ""
+        input_dict = {k: v for k, v in input_dict.items() if k != keys.BASELINE_MODEL_KEY or (not broken and _holds_model(v))}
         has_baseline = keys.BASELINE_MODEL_KEY in input_dict
         labels = schema.labels(artifact_utils.get_single_uri(input_dict[keys.SCHEMA_KEY]))
         config = evaluation.eval_config(
@@ -39,17 +42,19 @@ class Executor(executor.Executor):
                 keys.MODULE_PATH_KEY: evaluation.__name__,
             },
         )
-        self._judge(labels, output_dict, exec_properties, has_baseline)
+        self._judge(labels, output_dict, exec_properties, has_baseline, broken)
 
-    def _judge(self, labels: list[str], output_dict: Any, exec_properties: dict[str, Any], has_baseline: bool) -> None:
+    def _judge(
+        self, labels: list[str], output_dict: Any, exec_properties: dict[str, Any], has_baseline: bool, broken: str
+    ) -> None:
         folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
         candidate = evaluation.results(folder, evaluation.CANDIDATE)
         baseline = evaluation.results(folder, evaluation.BASELINE) if has_baseline else None
-        rules, unit = json.loads(exec_properties["thresholds"]), metrics.UNIT[exec_properties["task"]]
-        result = verdicts.thresholds(rules, labels, candidate, baseline, unit)
+        rules, task = json.loads(exec_properties["thresholds"]), exec_properties["task"]
+        result = verdicts.thresholds(rules, labels, task, candidate, baseline, broken)
         with open(os.path.join(folder, VERDICTS), "w", encoding="utf-8") as f:
             json.dump([v.to_json() for v in result], f, ensure_ascii=False, indent=1)
-        blessed = bool(result) and not failed(result)
+        blessed = not failed(result) and bool(result or exec_properties["without_thresholds"])
         blessing = artifact_utils.get_single_instance(output_dict[keys.BLESSING_KEY])
         name = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME
         io_utils.write_string_file(os.path.join(blessing.uri, name), "")
@@ -68,6 +73,7 @@ class _Spec(component_spec.ComponentSpec):
         "task": component_spec.ExecutionParameter(type=str),
         "slices": component_spec.ExecutionParameter(type=str),
         "thresholds": component_spec.ExecutionParameter(type=str),
+        "without_thresholds": component_spec.ExecutionParameter(type=int),
         "code_fingerprint": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -90,6 +96,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         task: as in the configuration.
         slices: JSON list of lists of columns.
         thresholds: JSON list of rules; see `verdicts.thresholds`.
+        without_thresholds: 1: without a rule the model is blessed all the same.
         code_fingerprint: changes when the code of this stage does.
     """
 
