@@ -66,7 +66,7 @@ class Verdict:
 
     Attributes:
         value: the number that was judged; None where there was none. Of one that passed: it was not judged.
-        bound: the one that `value` broke, else the first that it held (of a drop: as far as the metric may go), or None.
+        bound: the one that `value` broke, else the first that it held (of a drop: how far the metric may go), or None.
         examples: how many the value rests on, or None where nobody counted.
         interval: (lower, upper) bound of the value that so many examples allow, or None.
     """
@@ -125,7 +125,10 @@ def judge(
         missing = missing or (f"there is no {unit} to compute it from" if not examples else "it is not a number")
         broken: list[_Broken] = [(None, f"{subject} cannot be judged: {missing}; expected {rule.text()}")]
     else:
-        broken = [*_crossed(rule, value, resting, interval), *_dropped(rule, value, resting, baseline, unknown_baseline)]
+        broken = [
+            *_crossed(rule, value, resting, interval),
+            *_dropped(rule, value, resting, baseline, unknown_baseline),
+        ]
     passed = not broken or chance >= CHANCE
     told = "; ".join(text for _, text in broken)
     reason = told or f"{subject} is {number(value)}{resting}: {rule.text()}"

@@ -121,7 +121,7 @@ class _Gate:
     def _nothing(self, rule: Threshold, least: int, few: Mapping[tuple[str | None, _Where], float]) -> Verdict:
         missing = ""
         if any(few.values()):
-            missing = f"nowhere are there {number(least)} examples: {_listed(few)}"
+            missing = f"nowhere are there {_examples(least)}: {_listed(few)}"
             if len(few) == 1 and not _every_value(rule):
                 missing = f"min_examples is {number(least)}, and there are {number(max(few.values()))}"
         return judge(
@@ -145,7 +145,7 @@ _NEEDED = {
 def _missing(metric: str, label: str | None, numbers: Numbers) -> str:
     """Why there is no value, where it is not for want of examples."""
     if invalid := numbers.get("invalid_predictions"):
-        return f"of {number(invalid)} examples the model's answer is not a number"
+        return f"of {_examples(invalid)} the model's answer is not a number"
     if metric == "precision" and label is not None and numbers.get(metrics.key("support", label)):
         return "the model does not answer it for any example"
     return ""
@@ -169,9 +169,7 @@ def _rule(rule: Threshold, label: str | None, where: Mapping[str, str] | None) -
     )
 
 
-def _interval(
-    metric: str, value: float | None, examples: float, confidence: float | None
-) -> intervals.Interval | None:
+def _interval(metric: str, value: float | None, examples: float, confidence: float | None) -> intervals.Interval | None:
     if value is None or math.isnan(value) or not examples > 0:
         return None
     z = intervals.two_sided(intervals.TOLD) if confidence is None else intervals.one_sided(confidence)
@@ -183,7 +181,8 @@ def _told(rule: Threshold, least: int, few: Mapping[tuple[str | None, _Where], f
     """Those that are let pass for want of examples."""
     label = None if rule["label"] == EVERY else rule["label"]
     judged = _rule(rule, label, rule["slice"])
-    reason = f"{judged.subject()} is not judged where there are fewer than {number(least)} examples: {_listed(few)}"
+    lacking = "there is no example" if least == 1 else f"there are fewer than {_examples(least)}"
+    reason = f"{judged.subject()} is not judged where {lacking}: {_listed(few)}"
     return Verdict(
         gate=judged.gate,
         rule=judged.text(),
@@ -198,6 +197,10 @@ def _told(rule: Threshold, least: int, few: Mapping[tuple[str | None, _Where], f
 def _listed(few: Mapping[tuple[str | None, _Where], float]) -> str:
     """Each with its number: "camera=dawn (2), label 'cat' where camera=day (0)"."""
     return ", ".join(f"{_place(label, where)} ({number(n)})" for (label, where), n in few.items())
+
+
+def _examples(n: float) -> str:
+    return f"{number(n)} example{'' if n == 1 else 's'}"
 
 
 def _place(label: str | None, where: _Where) -> str:

@@ -308,8 +308,8 @@ class Threshold(_Section):
     )
     min_examples: Positive | None = Field(
         None,
-        description='a slice value or label with fewer in the test split is let pass, and the run says so; default: 1 with "*" in '
-        "`slice`, else every one is judged",
+        description="a slice value or label with fewer in the test split is let pass, and the run says so; default: 1 "
+        'with "*" in `slice`, else all are judged',
     )
     confidence: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
@@ -604,7 +604,8 @@ def _known_metric(where: str, task: str, threshold: Threshold) -> None:
     if threshold.confidence is not None and threshold.metric not in metrics.PROPORTIONS[task]:
         some = ", ".join(m for m in known[task] if m in metrics.PROPORTIONS[task])
         raise ValueError(
-            f"{where}: confidence: {threshold.metric!r} has no interval; " + (f"{some} have" if some else "none has here")
+            f"{where}: confidence: {threshold.metric!r} has no interval; "
+            + (f"those with one are {some}" if some else f"none of task {task} has")
         )
 
 

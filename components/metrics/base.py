@@ -103,7 +103,7 @@ class Accumulator(abc.ABC):
         whole, by_label = self.effective(sums)
         for count, values in by_label.items():
             counts |= {key(count, label): float(v) for label, v in zip(labels, values, strict=True)}
-        return result | counts | whole | ({CONFUSION: sums[CONFUSION]} if CONFUSION in sums else {})
+        return result | counts | dict(whole) | ({CONFUSION: sums[CONFUSION]} if CONFUSION in sums else {})
 
     def _take(self, rows: Rows) -> None:
         self._rows.append(rows)
@@ -153,7 +153,7 @@ def effective(weight: Floats | float, squares: Floats | float) -> Floats:
     Rounded to 6 decimals, so that equal weights give a whole number; 0 of none.
     """
     w, s = np.asarray(weight, np.float64), np.asarray(squares, np.float64)
-    return np.round(np.divide(w * w, s, out=np.zeros(np.shape(w)), where=s > 0), 6)
+    return np.asarray(np.round(np.divide(w * w, s, out=np.zeros(np.shape(w)), where=s > 0), 6), np.float64)
 
 
 def fraction(a: float | Floats, b: float | Floats) -> float:

@@ -24,8 +24,8 @@ class Executor(executor.Executor):
         # A sentence of the stage `Baseline`: why a model that is served cannot be evaluated.
         served = input_dict.get(keys.BASELINE_MODEL_KEY)
         broken = (served[0].get_string_custom_property("broken") or "") if served else ""
-        input_dict = {k: v for k, v in input_dict.items() if k != keys.BASELINE_MODEL_KEY or (not broken and _holds_model(v))}
-        has_baseline = keys.BASELINE_MODEL_KEY in input_dict
+        has_baseline = bool(served) and not broken and _holds_model(served)
+        input_dict = {k: v for k, v in input_dict.items() if k != keys.BASELINE_MODEL_KEY or has_baseline}
         labels = schema.labels(artifact_utils.get_single_uri(input_dict[keys.SCHEMA_KEY]))
         config = evaluation.eval_config(
             exec_properties["task"], labels, json.loads(exec_properties["slices"]), has_baseline=has_baseline
@@ -65,7 +65,7 @@ class Executor(executor.Executor):
 
 
 def _holds_model(artifacts: list[types.Artifact]) -> bool:
-    return bool(artifacts) and os.path.isfile(os.path.join(artifacts[0].uri, "Format-Serving", "saved_model.pb"))
+    return os.path.isfile(os.path.join(artifacts[0].uri, "Format-Serving", "saved_model.pb"))
 
 
 class _Spec(component_spec.ComponentSpec):

@@ -92,9 +92,7 @@ def test_with_confidence_the_interval_must_keep_to_the_bound(bounds: dict, inter
 
 def test_what_fails_for_want_of_confidence_says_so() -> None:
     verdict = judge(rule(minimum=0.75, confidence=0.95), 0.8, examples=50, interval=(0.69, 0.88))
-    assert verdict.reason == (
-        "recall is 0.8 (50 examples), with 95 % confidence at least 0.69, below the minimum 0.75"
-    )
+    assert verdict.reason == ("recall is 0.8 (50 examples), with 95 % confidence at least 0.69, below the minimum 0.75")
     assert verdict.rule == "recall >= 0.75 with 95 % confidence"
     verdict = judge(rule(maximum=0.75, confidence=0.95), 0.7, examples=50, interval=(0.59, 0.78))
     assert verdict.reason.endswith("(50 examples), with 95 % confidence at most 0.78, above the maximum 0.75")
