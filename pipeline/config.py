@@ -325,11 +325,24 @@ class Threshold(_Section):
 
     metric: str = Field(description="a metric's name")
     label: LabelName | None = Field(None, description='a label\'s name, or "*": each label by itself')
-    slice: dict[str, LabelName] | None = Field(None, description="column: value, for the examples it is about")
+    slice: dict[str, LabelName] | None = Field(
+        None,
+        description='column: value, for the examples it is about; "*": each value in the test split by itself',
+    )
     min: float | None = Field(None, description="smallest value that passes")
     max: float | None = Field(None, description="largest value that passes")
     max_drop: Annotated[float, Field(ge=0)] | None = Field(
         None, description="how much worse than the model now served it may be; holds where none is served"
+    )
+    min_examples: Positive | None = Field(
+        None,
+        description="a slice value or label with fewer in the test split is let pass, and the run says so; default: 1 "
+        'with "*" in `slice`, else all are judged',
+    )
+    confidence: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="such as 0.95: `min` must hold for the lower, `max` for the upper bound of what the number of "
+        "examples allows, instead of the value itself; see [the model gate](model-gate.md)",
     )
 
     @model_validator(mode="after")
@@ -338,6 +351,11 @@ class Threshold(_Section):
             raise ValueError(f"{self.metric}: give min, max or max_drop")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"{self.metric}: min {self.min:g} is above max {self.max:g}")
+        if self.confidence is not None and self.min is None and self.max is None:
+            raise ValueError(
+                f"{self.metric}: confidence is for min and max; both models answer for the same images, so that their "
+                "difference has no such interval"
+            )
         return self
 
 
@@ -382,6 +400,10 @@ class Push(_Section):
     keep: Annotated[int, Field(ge=1, strict=True)] | None = Field(
         5,
         description="after a push, remove all but so many of the newest versions that imagegate pushed; null keeps all",
+    )
+
+    without_thresholds: bool = Field(
+        False, description="whether a model is pushed though `evaluation.thresholds` is empty and nothing judges it"
     )
 
     @field_validator("destination")
@@ -514,7 +536,10 @@ class Config(_Section):
         named = [("training.label_weights", label) for label in (given if isinstance(given, dict) else ())]
         for threshold in self.evaluation.thresholds:
             of_slice = (threshold.slice or {}).get("label")
-            named += [("evaluation.thresholds", n) for n in (threshold.label, of_slice) if n not in (None, "*")]
+            names = [name for name in (threshold.label, of_slice) if name is not None]
+            if "*" in names and "*" in labels:
+                raise ConfigError('evaluation.thresholds: "*" means every label, and one is called that; rename it')
+            named += [("evaluation.thresholds", name) for name in names if name != "*"]
         for where, label in named:
             if label not in labels:
                 raise ConfigError(f"{where}: {label!r} is no label; there are {', '.join(map(repr, labels))}")
@@ -666,6 +691,12 @@ def _known_metric(where: str, config: Config, threshold: Threshold) -> None:
         raise ValueError(
             f"{where}: metric: {threshold.metric!r} is not one of {', '.join(known[task])}"
             + (hint if threshold.metric in other[task] else "")
+        )
+    if threshold.confidence is not None and threshold.metric not in metrics.PROPORTIONS[task]:
+        some = ", ".join(m for m in known[task] if m in metrics.PROPORTIONS[task])
+        raise ValueError(
+            f"{where}: confidence: {threshold.metric!r} has no interval; "
+            + (f"those with one are {some}" if some else f"none of task {task} has")
         )
 
 

@@ -131,6 +131,7 @@ def build(
         slices=json.dumps(config.slices),
         thresholds=json.dumps([t.model_dump() for t in config.evaluation.thresholds]),
         unknown=_unknown(config),
+        without_thresholds=int(config.push.without_thresholds),
         code_fingerprint=fingerprint.code("components.stages.evaluator"),
     )
     serving_check = ServingCheck(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
 
 FILE = "summary.json"
+_UNJUDGED = "no threshold is configured and nothing has judged this model; push.without_thresholds lets it pass"
 
 
 @dataclass
@@ -115,11 +116,15 @@ class Summary:
         from components import evaluation
 
         with open(os.path.join(uri, "verdicts.json"), encoding="utf-8") as f:
-            self.gates += json.load(f)
+            verdicts = json.load(f)
+        self.gates += verdicts
         self.notes += [
             f"warning: evaluation.unknown: {file['path']} was left out: {file['reason']}"
             for file in unknown.read(uri).get("unusable", ())
         ]
+        self.notes += [f"not judged: {v['reason']}" for v in verdicts if v["passed"] and v["value"] is None]
+        if not verdicts and self.config.push.without_thresholds:
+            self.notes.append(f"warning: {_UNJUDGED}")
         for where, numbers in evaluation.results(uri, evaluation.CANDIDATE):
             overall, per_label = _split(self.config.task, numbers, list(self.data["labels"]))
             if where:
@@ -155,7 +160,8 @@ class Summary:
             self.status, self.exit_code = "not_blessed", 4
             failed = [g["reason"] for g in self.gates if not g["passed"]]
             unjudged = (
-                "no threshold is configured, so nothing says that this model is good enough; add evaluation.thresholds"
+                "no threshold is configured, so nothing says that this model is good enough; add evaluation.thresholds "
+                "(or push.without_thresholds: true, to push a model that nothing has judged)"
             )
             self.error = "\n".join(failed) or properties.get("withdrawn") or unjudged
 
@@ -249,12 +255,13 @@ class Summary:
     def _show_verdict(self, console: Console) -> None:
         from rich.markup import escape
 
-        held = sum(g["gate"] == "evaluation" for g in self.gates)
+        held = sum(g["gate"] == "evaluation" and g["value"] is not None for g in self.gates)
+        holding = f"{held} threshold{'s' if held != 1 else ''} held" if held else "[bold red]nothing has judged it[/]"
         pushed = self.pushed or {}
         untouched = "the served model is untouched"
         text = {
-            "pushed": f"[bold green]pushed[/] version {pushed.get('version')}: {held} threshold"
-            f"{'s' if held != 1 else ''} held -> {escape(pushed.get('path', ''))}",
+            "pushed": f"[bold green]pushed[/] version {pushed.get('version')}: {holding} -> "
+            f"{escape(pushed.get('path', ''))}",
             "up_to_date": f"[bold green]up to date[/]: nothing new since version {pushed.get('version')} was pushed",
             "not_blessed": f"[bold red]refused by the model gate[/]; {untouched}:",
             "data_rejected": f"[bold red]refused by the data gate[/]; nothing was trained, {untouched}:",

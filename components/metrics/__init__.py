@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from components.metrics import mask, multi, single
+from components.metrics import mask, multi, scored, single
 from components.metrics.base import CONFUSION, COUNTS, Accumulator, key
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "OF_DETECTOR",
     "OVERALL",
     "PER_LABEL",
+    "PROPORTIONS",
     "SMALLER_IS_BETTER",
     "UNIT",
     "UNKNOWN",
@@ -44,6 +45,35 @@ CONFUSED = frozenset({"single_label", "segmentation"})
 UNIT: Mapping[str, str] = MappingProxyType(
     {"single_label": "example", "multi_label": "example", "segmentation": "pixel"}
 )
+# The effective counts of a task besides `COUNTS`: overall, per label.
+_EFFECTIVE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = MappingProxyType(
+    {
+        "single_label": ((), scored.EFFECTIVE),
+        "multi_label": (("effective_known", "effective_involved"), scored.EFFECTIVE),
+        "segmentation": ((), ("effective_positives",)),
+    }
+)
+_OF_A_LABEL = {
+    "recall": "effective_positives",
+    "specificity": "effective_negatives",
+    "precision": "effective_decided",
+    "binary_accuracy": "effective_known",
+    "f1": "effective_involved",
+}
+# Metrics that are shares of independent examples, or F1, and the effective count of what they are shares of: overall,
+# or with a label the label's. Pixels of one image are not independent, so those of masks are not among them.
+PROPORTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "single_label": {"accuracy": "effective_count", **_OF_A_LABEL},
+        "multi_label": {
+            "exact_match": "effective_count",
+            "hamming_loss": "effective_known",
+            "micro_f1": "effective_involved",
+            **_OF_A_LABEL,
+        },
+        "segmentation": {},
+    }
+)
 # Of the whole, for every task, where images of none of the labels are configured; see `components.unknown`.
 UNKNOWN = ("unknown_auroc", "unknown_abstained")
 # Where there is one label only, all else holds by itself.
@@ -54,7 +84,9 @@ SMALLER_IS_BETTER = frozenset({"loss", "ece", "hamming_loss", "uncalibrated_loss
 def names(task: str, labels: Sequence[str]) -> list[str]:
     """Every key of `Accumulator.result`."""
     confusion = [CONFUSION] if task in CONFUSED else []
-    return [*OVERALL[task], *COUNTS, *confusion, *(key(m, label) for m in PER_LABEL[task] for label in labels)]
+    whole, of_a_label = _EFFECTIVE[task]
+    per_label = [key(m, label) for m in (*PER_LABEL[task], *of_a_label) for label in labels]
+    return [*OVERALL[task], *COUNTS, *whole, *confusion, *per_label]
 
 
 def accumulator(task: str, classes: int) -> Accumulator:

@@ -15,7 +15,8 @@ Bools = NDArray[np.bool_]
 Sums = dict[str, Floats]
 Result = dict[str, float | Floats]
 
-COUNTS = ("example_count", "weighted_count", "unlabelled_count", "invalid_predictions")
+# Of the examples that take part in the metrics, the first three: how many, their weight, how many by `effective`.
+COUNTS = ("example_count", "weighted_count", "effective_count", "unlabelled_count", "invalid_predictions")
 CONFUSION = "confusion_matrix"
 
 
@@ -60,6 +61,10 @@ class Accumulator(abc.ABC):
     def metrics(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
         """(overall metrics, metrics per label [K]) from `sums`; NaN where one is undefined."""
 
+    def effective(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
+        """(overall, per label [K]): how many examples, as `effective` counts them, parts of the metrics rest on."""
+        return {}, {}
+
     def exact(self, rows: Rows) -> Sums:
         """What the rows [n, width] tell better than their sums do."""
         return {}
@@ -94,7 +99,11 @@ class Accumulator(abc.ABC):
         counts = dict(zip(COUNTS, map(float, sums["counts"]), strict=True))
         if counts["invalid_predictions"]:
             result = dict.fromkeys(result, math.nan)
-        return result | counts | ({CONFUSION: sums[CONFUSION]} if CONFUSION in sums else {})
+        counts["effective_count"] = float(effective(*sums["counts"][1:3]))
+        whole, by_label = self.effective(sums)
+        for count, values in by_label.items():
+            counts |= {key(count, label): float(v) for label, v in zip(labels, values, strict=True)}
+        return result | counts | dict(whole) | ({CONFUSION: sums[CONFUSION]} if CONFUSION in sums else {})
 
     def _take(self, rows: Rows) -> None:
         self._rows.append(rows)
@@ -119,8 +128,9 @@ class Accumulator(abc.ABC):
     def _add_up(self, rows: Rows) -> Sums:
         labelled, finite = self.labelled(rows), _finite(rows)
         used = rows[labelled & finite]
-        weight = used[:, 0].sum(dtype=np.float64)
-        counts = np.array([len(used), weight, (~labelled).sum(), (labelled & ~finite).sum()], np.float64)
+        weight = used[:, 0].astype(np.float64)
+        left_out = (~labelled).sum(), (labelled & ~finite).sum()
+        counts = np.array([len(used), weight.sum(), (weight**2).sum(), *left_out], np.float64)
         return {"counts": counts} | self.sums(used)
 
 
@@ -135,6 +145,15 @@ def _finite(rows: Rows) -> Bools:
 def ratio(a: Floats, b: Floats) -> Floats:
     """a / b, NaN where b is 0."""
     return np.divide(a, b, out=np.full(np.shape(a), math.nan), where=b != 0)
+
+
+def effective(weight: Floats | float, squares: Floats | float) -> Floats:
+    """Kish's effective sample size (1965), (sum w)^2 / sum w^2: so many equal weights would tell as much.
+
+    Rounded to 6 decimals, so that equal weights give a whole number; 0 of none.
+    """
+    w, s = np.asarray(weight, np.float64), np.asarray(squares, np.float64)
+    return np.asarray(np.round(np.divide(w * w, s, out=np.zeros(np.shape(w)), where=s > 0), 6), np.float64)
 
 
 def fraction(a: float | Floats, b: float | Floats) -> float:

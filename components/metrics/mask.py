@@ -9,7 +9,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from components.metrics import curves
-from components.metrics.base import CONFUSION, Accumulator, Bools, Floats, Rows, Sums, fraction, mean, ratio
+from components.metrics.base import (
+    CONFUSION,
+    Accumulator,
+    Bools,
+    Floats,
+    Rows,
+    Sums,
+    effective,
+    fraction,
+    mean,
+    ratio,
+)
 
 OVERALL = (
     "pixel_accuracy",
@@ -52,14 +63,23 @@ class Mask(Accumulator):
         return np.asarray(self._pixels(rows).sum(axis=1) != 0)
 
     def sums(self, rows: Rows) -> Sums:
-        """Weighted pixels: confusion [K, K], `top` [2, 3, 1, bins]; `abstained` [1], weighted images."""
+        """Weighted pixels: confusion [K, K], `top` [2, 3, 1, bins]; `abstained` [1], weighted images; `images` [2, K]:
+        sums of the weights, and of their squares, of the images a label is in.
+        """
         wide = rows.astype(np.float64)
-        weight, calibration = wide[:, 0], wide[:, -1 - _CALIBRATION : -1]
+        weight, calibration = wide[:, :1], wide[:, -1 - _CALIBRATION : -1]
+        pixels = self._pixels(wide).reshape(len(rows), self.classes, self.classes)
+        there = pixels.sum(axis=2) > 0
         return {
-            CONFUSION: (weight @ self._pixels(wide)).reshape(self.classes, self.classes),
-            "top": (weight @ calibration).reshape(2, 3, 1, curves.CALIBRATION_BINS),
-            "abstained": np.array([weight @ wide[:, -1]]),
+            CONFUSION: np.tensordot(wide[:, 0], pixels, axes=1),
+            "top": (wide[:, 0] @ calibration).reshape(2, 3, 1, curves.CALIBRATION_BINS),
+            "abstained": np.array([wide[:, 0] @ wide[:, -1]]),
+            "images": np.stack([(weight * there).sum(axis=0), (weight**2 * there).sum(axis=0)]),
         }
+
+    def effective(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
+        """Per label `effective_positives`: of the images that it is in."""
+        return {}, {"effective_positives": effective(*sums["images"])}
 
     def metrics(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
         """Each of `OVERALL` and of `PER_LABEL`, from the pixels of all images together (Long et al. 2015).

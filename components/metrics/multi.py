@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from components.metrics import curves, scored
-from components.metrics.base import Bools, Floats, Rows, Sums, fraction, mean
+from components.metrics.base import Bools, Floats, Rows, Sums, effective, fraction, mean
 from components.metrics.scored import PER_LABEL, TINY, Answer, Entries, ScoredAccumulator
 
 __all__ = ["OVERALL", "PER_LABEL", "MultiLabel", "row"]
@@ -96,6 +96,12 @@ class MultiLabel(ScoredAccumulator):
             "uncalibrated_ece": mean(curves.ece(sums["raw_calibration"])),
         }
         return overall | self.overall(sums), per_label
+
+    def effective(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
+        """Besides those per label, of all labels' entries together: known, and involved (tp + fp + fn)."""
+        tp, fp, fn, tn = np.stack([sums["decisions"], sums["squares"]], axis=1).sum(axis=2)
+        known, involved = effective(*(tp + fp + fn + tn)), effective(*(tp + fp + fn))
+        return {"effective_known": float(known), "effective_involved": float(involved)}, super().effective(sums)[1]
 
     def _target(self, rows: Rows) -> Rows:
         return rows[:, 1 : 1 + self.classes]

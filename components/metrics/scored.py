@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from components.metrics import curves
-from components.metrics.base import Accumulator, Bools, Floats, Rows, Sums, fraction, ratio
+from components.metrics.base import Accumulator, Bools, Floats, Rows, Sums, effective, fraction, ratio
 
 PER_LABEL = (
     "precision",
@@ -27,6 +28,16 @@ PER_LABEL = (
 )
 # Besides its own numbers of the whole, what each task has that gives labels probabilities.
 OVERALL = ("uncalibrated_loss", "uncalibrated_ece", "abstained")
+
+# Effective numbers of the examples that a label applies to, does not apply to, is decided on, either of the first and
+# third (tp + fp + fn), and of which it is known.
+EFFECTIVE = (
+    "effective_positives",
+    "effective_negatives",
+    "effective_decided",
+    "effective_involved",
+    "effective_known",
+)
 
 # float32 cannot tell 1 from greater numbers below; Keras clips its cross-entropy at the same place.
 TINY = 1e-7
@@ -92,13 +103,14 @@ class ScoredAccumulator(Accumulator):
         """The questions of rows [n, width]."""
 
     def sums(self, rows: Rows) -> Sums:
-        """`decisions` [4, K]: weight of true and false positives, false and true negatives; `chosen` [4, K] likewise;
-        `abstained` [1]; and those of `curves`.
+        """`decisions` [4, K]: weight of true and false positives, false and true negatives; `squares`: of the weights
+        squared; `chosen` [4, K]: weight, by the labels' own thresholds; `abstained` [1]; and those of `curves`.
         """
         e = self.entries(rows)
         hit = e.positive
         return {
             "decisions": _cases(hit, e.decided, e.weight),
+            "squares": _cases(hit, e.decided, e.weight**2),
             "chosen": _cases(hit, e.chosen, e.weight),
             "abstained": np.array([rows[:, 0].astype(np.float64) @ rows[:, -1]]),
             "calibration": curves.calibration(e.score, hit, e.weight),
@@ -109,6 +121,12 @@ class ScoredAccumulator(Accumulator):
         """`areas` [2, K] from the scores themselves."""
         e = self.entries(rows)
         return {"areas": curves.exact_areas(e.score, e.positive, e.weight)}
+
+    def effective(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
+        """Each of `EFFECTIVE`, per label."""
+        tp, fp, fn, tn = np.stack([sums["decisions"], sums["squares"]], axis=1)  # each [2, K]
+        parts = (tp + fn, tn + fp, tp + fp, tp + fp + fn, tp + fp + fn + tn)
+        return {}, {name: effective(*part) for name, part in zip(EFFECTIVE, parts, strict=True)}
 
     def per_label(self, sums: Sums) -> dict[str, Floats]:
         """Each of `PER_LABEL`, float64 [K].

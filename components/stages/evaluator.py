@@ -22,8 +22,11 @@ class Executor(executor.Executor):
     """Builds TFMA's configuration from the schema's labels, runs TFX's executor, then judges."""
 
     def Do(self, input_dict: Any, output_dict: Any, exec_properties: dict[str, Any]) -> None:  # noqa: N802
-        input_dict = {k: v for k, v in input_dict.items() if k != keys.BASELINE_MODEL_KEY or _holds_model(v)}
-        has_baseline = keys.BASELINE_MODEL_KEY in input_dict
+        # A sentence of the stage `Baseline`: why a model that is served cannot be evaluated.
+        served = input_dict.get(keys.BASELINE_MODEL_KEY)
+        broken = (served[0].get_string_custom_property("broken") or "") if served else ""
+        has_baseline = bool(served) and not broken and _holds_model(served)
+        input_dict = {k: v for k, v in input_dict.items() if k != keys.BASELINE_MODEL_KEY or has_baseline}
         labels = schema.labels(artifact_utils.get_single_uri(input_dict[keys.SCHEMA_KEY]))
         config = evaluation.eval_config(
             exec_properties["task"], labels, json.loads(exec_properties["slices"]), has_baseline=has_baseline
@@ -58,17 +61,19 @@ class Executor(executor.Executor):
             inputs = (keys.MODEL_KEY, keys.BASELINE_MODEL_KEY)
             paths = [artifact_utils.get_single_uri(input_dict[key]) for key in inputs if key in input_dict]
             _measure_unknown(folder, dict(zip(models, paths, strict=True)), json.loads(exec_properties["unknown"]))
-        self._judge(labels, output_dict, exec_properties, has_baseline)
+        self._judge(labels, output_dict, exec_properties, has_baseline, broken)
 
-    def _judge(self, labels: list[str], output_dict: Any, exec_properties: dict[str, Any], has_baseline: bool) -> None:
+    def _judge(
+        self, labels: list[str], output_dict: Any, exec_properties: dict[str, Any], has_baseline: bool, broken: str
+    ) -> None:
         folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
         candidate = evaluation.results(folder, evaluation.CANDIDATE)
         baseline = evaluation.results(folder, evaluation.BASELINE) if has_baseline else None
-        rules, unit = json.loads(exec_properties["thresholds"]), metrics.UNIT[exec_properties["task"]]
-        result = verdicts.thresholds(rules, labels, candidate, baseline, unit)
+        rules, task = json.loads(exec_properties["thresholds"]), exec_properties["task"]
+        result = verdicts.thresholds(rules, labels, task, candidate, baseline, broken)
         with open(os.path.join(folder, VERDICTS), "w", encoding="utf-8") as f:
             json.dump([v.to_json() for v in result], f, ensure_ascii=False, indent=1)
-        blessed = bool(result) and not failed(result)
+        blessed = not failed(result) and bool(result or exec_properties["without_thresholds"])
         blessing = artifact_utils.get_single_instance(output_dict[keys.BLESSING_KEY])
         name = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME
         io_utils.write_string_file(os.path.join(blessing.uri, name), "")
@@ -85,7 +90,7 @@ def _measure_unknown(folder: str, models: dict[str, str], told: dict[str, Any]) 
 
 
 def _holds_model(artifacts: list[types.Artifact]) -> bool:
-    return bool(artifacts) and os.path.isfile(os.path.join(artifacts[0].uri, "Format-Serving", "saved_model.pb"))
+    return os.path.isfile(os.path.join(artifacts[0].uri, "Format-Serving", "saved_model.pb"))
 
 
 class _Spec(component_spec.ComponentSpec):
@@ -94,6 +99,7 @@ class _Spec(component_spec.ComponentSpec):
         "slices": component_spec.ExecutionParameter(type=str),
         "thresholds": component_spec.ExecutionParameter(type=str),
         "unknown": component_spec.ExecutionParameter(type=str),
+        "without_thresholds": component_spec.ExecutionParameter(type=int),
         "code_fingerprint": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -117,6 +123,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         slices: JSON list of lists of columns.
         thresholds: JSON list of rules; see `verdicts.thresholds`.
         unknown: JSON object of root, max_pixels and fingerprint of images of none of the labels; "" for none.
+        without_thresholds: 1: without a rule the model is blessed all the same.
         code_fingerprint: changes when the code of this stage does.
     """
 

@@ -96,24 +96,50 @@ class Stage:
         self._output = serving.CONFUSION if mask_task else serving.PROBABILITIES
         self._shape = [K, K] if mask_task else [K]
 
-    def run(self, rows: Sequence[Row], *, has_baseline: bool, thresholds: Sequence[dict] = ()) -> "Stage":
+    def run(
+        self,
+        rows: Sequence[Row],
+        *,
+        has_baseline: bool,
+        thresholds: Sequence[dict] = (),
+        without_thresholds: bool = False,
+        broken: str = "",
+    ) -> "Stage":
         context = base_beam_executor.BaseBeamExecutor.Context(
             beam_pipeline_args=RUNNER, tmp_dir=str(self._folder / "tmp"), unique_id="1"
         )
         inputs = {"examples": self._examples(rows), "model": self._model("model"), "schema": self._schema()}
         if has_baseline:
             inputs["baseline_model"] = self._model("baseline_model")
+        elif broken:
+            inputs["baseline_model"] = self._artifact(standard_artifacts.Model, "baseline_model")
+            inputs["baseline_model"].set_string_custom_property("broken", broken)
         self.evaluation = self._artifact(standard_artifacts.ModelEvaluation, "evaluation")
         self.blessing = self._artifact(standard_artifacts.ModelBlessing, "blessing")
         evaluator.Executor(context).Do(
             {name: [artifact] for name, artifact in inputs.items()},
             {"evaluation": [self.evaluation], "blessing": [self.blessing]},
-            {"task": self._task, "slices": json.dumps(SLICES), "thresholds": json.dumps(thresholds)},
+            {
+                "task": self._task,
+                "slices": json.dumps(SLICES),
+                "thresholds": json.dumps(thresholds),
+                "without_thresholds": int(without_thresholds),
+            },
         )
         return self
 
     def results(self, model: str = evaluation.CANDIDATE) -> list[tuple[dict[str, str], dict]]:
         return evaluation.results(self.evaluation.uri, model)
+
+    def verdicts(self) -> list[dict]:
+        return json.loads((Path(self.evaluation.uri) / evaluator.VERDICTS).read_text())
+
+    @property
+    def blessed(self) -> int:
+        files = set(Path(self.blessing.uri).iterdir())
+        blessed = self.blessing.get_int_custom_property("blessed")
+        assert [file.name for file in files] == ["BLESSED" if blessed else "NOT_BLESSED"]
+        return blessed
 
     def _artifact(self, kind: type, name: str):
         artifact = kind()
@@ -149,6 +175,11 @@ class Stage:
 def scored(row: Row) -> Answer:
     p = np.array(row.answer, np.float32)
     return Answer(p, p * p, p >= 0.25, bool(p[0] < 0.25))
+
+
+def rule(metric: str, **given: object) -> dict:
+    keys = ("label", "slice", "min", "max", "max_drop", "min_examples", "confidence")
+    return {"metric": metric, **dict.fromkeys(keys)} | given
 
 
 def single_row(row: Row) -> np.ndarray:
@@ -278,18 +309,17 @@ def test_masks_by_hand(tmp_path: Path) -> None:
         Row([3, 1, 0, 0, 2, 0, 0, 0, 0], ["cat", "dog"], camera="day"),
         Row([1, 0, 1, 0, 0, 0, 0, 0, 0], ["cat"], weight=2.0),
     ]
-    at_least = {"metric": "iou", "label": "*", "slice": None, "min": 0.6, "max": None, "max_drop": None}
+    at_least = rule("iou", label="*", min=0.6)
     stage = Stage(tmp_path, "segmentation").run(rows, has_baseline=False, thresholds=[at_least])
     numbers = stage.results()[0][1]
     assert numbers["confusion_matrix"] == [[5, 1, 2], [0, 2, 0], [0, 0, 0]]
     assert numbers["mean_iou"] == pytest.approx((5 / 8 + 2 / 3) / 2)  # no eel in the truth
-    reasons = [v["reason"] for v in json.loads((Path(stage.evaluation.uri) / evaluator.VERDICTS).read_text())]
-    assert reasons == [
+    assert [v["reason"] for v in stage.verdicts()] == [
         "iou of label 'cat' is 0.625 (8 pixels): iou >= 0.6",
         "iou of label 'dog' is 0.6667 (2 pixels): iou >= 0.6",
         "iou of label 'eel' is 0 (0 pixels), below the minimum 0.6",
     ]
-    assert stage.blessing.get_int_custom_property("blessed") == 0
+    assert stage.blessed == 0
 
 
 @pytest.mark.parametrize("task", ["multi_label", "segmentation"])
@@ -314,3 +344,33 @@ def test_the_digests_of_the_evaluated_model_are_recorded(tmp_path: Path) -> None
     expected = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
     assert json.loads((Path(stage.evaluation.uri) / "model_digests.json").read_text()) == expected
     assert "saved_model.pb" in expected
+
+
+TWO = [Row([0.75, 0.25, 0.0], ["cat"], camera="day"), Row([0.0, 0.75, 0.25], ["cat"], camera="night")]
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "without", "blessed"),
+    [
+        ([], False, 0),
+        ([], True, 1),
+        ([rule("accuracy", min=0.5)], False, 1),
+        ([rule("accuracy", min=0.6)], True, 0),  # what is configured is judged
+        ([rule("accuracy", slice={"camera": "*"}, min=0.5)], False, 0),  # right by day, wrong by night
+    ],
+)
+def test_what_is_blessed(tmp_path: Path, thresholds: list[dict], without: bool, blessed: int) -> None:
+    stage = Stage(tmp_path, "single_label").run(
+        TWO, has_baseline=False, thresholds=thresholds, without_thresholds=without
+    )
+    assert stage.blessed == blessed
+    assert len(stage.verdicts()) == (2 if thresholds and thresholds[0]["slice"] else len(thresholds))
+
+
+def test_a_served_model_that_is_broken_refuses_what_is_to_be_compared_with_it(tmp_path: Path) -> None:
+    why = "version 5 is damaged"
+    rules = [rule("accuracy", min=0.5), rule("accuracy", max_drop=1.0)]
+    stage = Stage(tmp_path, "single_label").run(TWO, has_baseline=False, thresholds=rules, broken=why)
+    assert [v["passed"] for v in stage.verdicts()] == [True, False]
+    assert why in stage.verdicts()[1]["reason"]
+    assert stage.blessed == 0

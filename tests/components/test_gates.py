@@ -67,6 +67,66 @@ def test_a_failure_says_what_was_expected_what_came_and_what_to_do() -> None:
     )
 
 
+def test_the_interval_is_told_with_the_digits_that_its_width_asks_for() -> None:
+    verdict = judge(rule(minimum=0.8), 0.79, examples=100, interval=(0.7001, 0.8583))
+    assert verdict.reason == "recall is 0.79 (100 examples, 95 % interval 0.70 to 0.86), below the minimum 0.8"
+    assert (verdict.bound, verdict.examples, verdict.interval) == (0.8, 100, [0.7001, 0.8583])
+    narrow = judge(rule(minimum=0.8), 0.79, examples=1e6, interval=(0.789201, 0.790797))
+    assert narrow.reason == "recall is 0.79 (1,000,000 examples, 95 % interval 0.7892 to 0.7908), below the minimum 0.8"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "interval", "passed"),
+    [
+        ({"minimum": 0.7}, (0.7, 0.9), True),
+        ({"minimum": 0.7}, (0.69, 0.9), False),  # though the value is 0.8
+        ({"maximum": 0.9}, (0.7, 0.9), True),
+        ({"maximum": 0.9}, (0.7, 0.91), False),
+        ({"minimum": 0.7, "maximum": 0.9}, (0.7, 0.9), True),
+        ({"minimum": 0.7}, None, False),  # no interval, no confidence
+    ],
+)
+def test_with_confidence_the_interval_must_keep_to_the_bound(bounds: dict, interval: tuple, passed: bool) -> None:
+    assert judge(rule(confidence=0.9, **bounds), 0.8, interval=interval).passed is passed
+
+
+def test_what_fails_for_want_of_confidence_says_so() -> None:
+    verdict = judge(rule(minimum=0.75, confidence=0.95), 0.8, examples=50, interval=(0.69, 0.88))
+    assert verdict.reason == ("recall is 0.8 (50 examples), with 95 % confidence at least 0.69, below the minimum 0.75")
+    assert verdict.rule == "recall >= 0.75 with 95 % confidence"
+    verdict = judge(rule(maximum=0.75, confidence=0.95), 0.7, examples=50, interval=(0.59, 0.78))
+    assert verdict.reason.endswith("(50 examples), with 95 % confidence at most 0.78, above the maximum 0.75")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "baseline", "bound"),
+    [
+        ({"minimum": 0.5}, None, 0.5),
+        ({"maximum": 0.6}, None, 0.6),
+        ({"minimum": 0.5, "maximum": 0.6}, None, 0.6),  # the one that is broken
+        ({"max_drop": 0.25}, 1.0, 0.75),  # 1.0 - 0.25
+        ({"max_drop": 0.25, "smaller_is_better": True}, 0.25, 0.5),
+        ({"minimum": 0.5, "max_drop": 0.25}, 1.0, 0.5),
+        ({"max_drop": 0.25}, None, None),
+        ({"max_drop": 0.25}, math.nan, None),
+    ],
+)
+def test_the_bound_is_the_one_broken_or_else_the_first(bounds: dict, baseline: float, bound: float) -> None:
+    assert judge(rule(**bounds), 0.75, baseline=baseline).bound == bound
+
+
+def test_a_served_model_without_numbers_fails_a_drop_and_nothing_else() -> None:
+    why = "version 3 is damaged"
+    verdict = judge(rule(max_drop=0.1), 0.8, unknown_baseline=why)
+    assert verdict.reason == (
+        "recall is 0.8 and cannot be compared with the served model's: version 3 is damaged; "
+        "expected recall >= served model's - 0.1"
+    )
+    assert not verdict.passed
+    assert judge(rule(minimum=0.5), 0.8, unknown_baseline=why).passed
+    assert "its number cannot be computed" in judge(rule(max_drop=0.1), 0.8, baseline=math.nan).reason
+
+
 def test_a_pass_gives_no_advice() -> None:
     verdict = judge(rule(minimum=0.5, advice="Add images"), 0.75, examples=1)
     assert verdict.reason == "recall is 0.75 (1 example): recall >= 0.5"
@@ -130,9 +190,10 @@ def test_close_numbers_get_the_digits_that_tell_them_apart() -> None:
     assert reason.endswith("by 0.0200004; allowed are 0.02")
 
 
-@given(st.none() | st.floats(), st.none() | st.floats())
-def test_every_verdict_is_json(value: float | None, baseline: float | None) -> None:
-    verdict = judge(rule(minimum=0, max_drop=0.5, slice={"a": "b"}), value, examples=2, baseline=baseline)
+@given(st.none() | st.floats(), st.none() | st.floats(), st.none() | st.tuples(st.floats(0, 1), st.floats(0, 1)))
+def test_every_verdict_is_json(value: float | None, baseline: float | None, interval: tuple | None) -> None:
+    bounds = rule(minimum=0, max_drop=0.5, slice={"a": "b"})
+    verdict = judge(bounds, value, examples=2, baseline=baseline, interval=interval)
     assert json.loads(json.dumps(verdict.to_json(), allow_nan=False)) == verdict.to_json()
 
 

@@ -3,6 +3,7 @@
 import itertools
 import math
 import pickle
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -46,6 +47,10 @@ def result(task: str, examples: list[np.ndarray]) -> metrics.base.Result:
     accumulator = metrics.accumulator(task, K)
     accumulator.add(examples)
     return accumulator.result(LABELS)
+
+
+def effective(names: Iterable[str]) -> set[str]:
+    return {name for name in names if name.startswith("effective_")}
 
 
 def assert_same(found: metrics.base.Result, expected: metrics.base.Result) -> None:
@@ -133,8 +138,44 @@ def test_a_weight_counts_like_as_many_copies(task: str) -> None:
     copies = np.repeat(examples, times, axis=0)
     copies[:, 0] = 1
     weighted, repeated = result(task, list(examples)), result(task, list(copies))
-    for name in set(metrics.names(task, LABELS)) - {"example_count", "unlabelled_count"}:
+    names = metrics.names(task, LABELS)
+    for name in set(names) - {"example_count", "unlabelled_count"} - effective(names):
         np.testing.assert_allclose(weighted[name], repeated[name], rtol=1e-12, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("n", [30, 12_000])
+def test_unequal_weights_are_worth_fewer_examples(task: str, n: int) -> None:
+    """(sum w)^2 / sum w^2 of the examples that each number rests on; a seventh as weight for all changes nothing."""
+    examples = np.stack(rows(task, n)).astype(np.float64)
+    found = result(task, list(examples.astype(np.float32)))
+    used = examples[metrics.accumulator(task, K).labelled(examples.astype(np.float32))]
+    if task == "segmentation":
+        parts = {"positives": used[:, 1:].reshape(-1, K, K).sum(axis=2) > 0}
+    else:
+        score = used[:, -K:]
+        target = used[:, 1 : 1 + K] if task == "multi_label" else np.eye(K)[used[:, 1].astype(int)]
+        said = score >= 0.5 if task == "multi_label" else score == score.max(axis=1, keepdims=True)
+        true, known = target == 1, target >= 0
+        parts = {"positives": true, "negatives": target == 0, "decided": said & known, "known": known}
+        parts["involved"] = (said & known) | true
+
+    def kish(w: np.ndarray) -> float:
+        return w.sum() ** 2 / (w**2).sum()
+
+    weight = np.repeat(used[:, :1], K, axis=1)
+    assert found["effective_count"] == pytest.approx(kish(used[:, 0]))
+    assert found["effective_count"] < len(used) == found["example_count"]
+    for part, inside in parts.items():
+        for i, label in enumerate(LABELS):
+            assert found[f"effective_{part}/{label}"] == pytest.approx(kish(weight[inside[:, i], i])), part
+        if task == "multi_label" and part in ("known", "involved"):
+            assert found[f"effective_{part}"] == pytest.approx(kish(weight[inside]))
+    examples[:, 0] = np.float32(1 / 7)
+    equal = result(task, list(examples.astype(np.float32)))
+    for part, inside in parts.items():
+        assert [equal[f"effective_{part}/{label}"] for label in LABELS] == inside.sum(axis=0).tolist()
+    assert equal["effective_count"] == len(used)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -161,7 +202,7 @@ def test_one_invalid_prediction_voids_every_metric_and_is_counted(task: str, wro
     found = result(task, examples)
     assert found["invalid_predictions"] == 1
     assert found["example_count"] == before["example_count"] - 1
-    for name in set(found) - {*metrics.COUNTS, metrics.CONFUSION}:
+    for name in set(found) - {*metrics.COUNTS, metrics.CONFUSION} - effective(found):
         assert math.isnan(found[name]), name
     if task in metrics.CONFUSED:
         assert np.isfinite(found[metrics.CONFUSION]).all()
@@ -183,7 +224,7 @@ def test_without_examples_nothing_is_a_number_but_the_counts(task: str) -> None:
         if name == metrics.CONFUSION:
             assert found[name].tolist() == [[0] * K] * K
             assert found[name].dtype == np.float64  # TFMA writes integers elsewhere
-        elif name in metrics.COUNTS or name.startswith("support/"):
+        elif name in metrics.COUNTS or name.startswith(("support/", "effective_")):
             assert found[name] == 0, name
         else:
             assert math.isnan(found[name]), name
@@ -193,6 +234,6 @@ def test_without_examples_nothing_is_a_number_but_the_counts(task: str) -> None:
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30))
 def test_rates_lie_between_0_and_1(task: str, seed: int, n: int) -> None:
     found = result(task, rows(task, n, seed))
-    rates = set(found) - {"loss", "uncalibrated_loss", *metrics.COUNTS, metrics.CONFUSION}
+    rates = set(found) - {"loss", "uncalibrated_loss", *metrics.COUNTS, metrics.CONFUSION} - effective(found)
     for name in rates - {metrics.key("support", label) for label in LABELS}:
         assert math.isnan(found[name]) or -1e-12 <= found[name] <= 1 + 1e-12, name

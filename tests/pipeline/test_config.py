@@ -93,7 +93,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "unknown inner key": (least(training={"epoch": 3}), "training.epoch: unknown key; known here: augment, backbone"),
     "unknown key in a list": (
         threshold(metric="accuracy", mn=1),
-        "evaluation.thresholds.0.mn: unknown key; known here: l",
+        "evaluation.thresholds.0.mn: unknown key; known here: confidence, label, max, ",
     ),
     "folder is ours": (least(folder="/"), "folder: unknown key"),
     "no name": (least(name="a b"), "name: string should match pattern .*, got 'a b'"),
@@ -140,6 +140,33 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "metric of the whole": (
         threshold(metric="accuracy", label="*", min=1),
         "'accuracy' .* it is a metric of the whole",
+    ),
+    "confidence of a drop": (
+        threshold(metric="accuracy", max_drop=0.1, confidence=0.9),
+        "thresholds.0: accuracy: confidence is for min and max; both models answer for the same images",
+    ),
+    "confidence of a mean": (
+        threshold(metric="macro_f1", min=0.1, confidence=0.9),
+        "evaluation.thresholds.0: confidence: 'macro_f1' has no interval; those with one are accuracy",
+    ),
+    "confidence of an area": (
+        threshold(metric="auc", label="*", min=0.1, confidence=0.9),
+        "confidence: 'auc' has no interval; those with one are precision, recall, f1, specificity, binary_accuracy",
+    ),
+    "no confidence": (threshold(metric="accuracy", min=0, confidence=0), "confidence: .*greater than 0, got 0"),
+    "certainty": (threshold(metric="accuracy", min=0, confidence=1), "confidence: .*less than 1, got 1"),
+    "no examples": (threshold(metric="accuracy", min=0, min_examples=0), "min_examples: .*greater than 0, got 0"),
+    "column of every value": (
+        threshold(metric="accuracy", min=0, slice={"hue": "*"}),
+        "'hue' is no column to slice by",
+    ),
+    "a label called every label": (
+        threshold(metric="recall", label="*", min=1) | {"labels": {"names": ["*", "dog"]}},
+        r'evaluation.thresholds: "\*" means every label, and one is called that; rename it',
+    ),
+    "a slice of a label called every label": (
+        threshold(metric="accuracy", slice={"label": "*"}, min=1) | {"labels": {"names": ["*", "dog"]}},
+        r'evaluation.thresholds: "\*" means every label, and one is called that; rename it',
     ),
     "no bound": (threshold(metric="accuracy"), "thresholds.0: accuracy: give min, max or max_drop"),
     "bounds crossed": (threshold(metric="accuracy", min=0.9, max=0.1), "accuracy: min 0.9 is above max 0.1"),
@@ -310,6 +337,10 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "one colour twice": (
         masks({"colors": {"sky": [1, 2, 3], "road": [1, 2, 3], "void": [0, 0, 0]}}),
         "labels.colors: two names have the same colour or id",
+    ),
+    "confidence of pixels": (
+        masks(evaluation=rules(metric="iou", label="*", confidence=0.9)),
+        "evaluation.thresholds.0: confidence: 'iou' has no interval; none of task segmentation has",
     ),
     "colours and ids": (masks({"colors": {"sky": [0, 0, 0], "road": 1, "void": 2}}), "labels.colors: road: expected"),
     "no colour": (masks({"colors": {"sky": [0, 0, 256]}}), "labels.colors.sky.2: .*less than or equal to 255, got 256"),
@@ -563,6 +594,16 @@ def test_label_names_are_composed_as_those_of_the_data(tmp_path: Path) -> None:
     composed.check_labels(["café", "tea"])
     with pytest.raises(ConfigError, match="'café' is no label; there are 'tea'"):
         composed.check_labels(["tea"])
+
+
+def test_every_slice_value_is_evaluated_and_every_label_is_known(tmp_path: Path) -> None:
+    rules = [
+        {"metric": "accuracy", "slice": {"format": "*"}, "min": 0.5, "min_examples": 20, "confidence": 0.9},
+        {"metric": "recall", "label": "*", "slice": {"label": "*", "format": "png"}, "min": 0},
+    ]
+    found = config(tmp_path, evaluation={"slices": [], "thresholds": rules})
+    assert found.slices == [["format"], ["format", "label"]]
+    found.check_labels(["cat"])
 
 
 def test_every_label_and_no_label_are_always_known(tmp_path: Path) -> None:

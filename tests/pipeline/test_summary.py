@@ -156,6 +156,43 @@ def test_refused_without_a_threshold_says_so(one: summary.Summary) -> None:
     one._read_pushed_model("", {"pushed": 0})
     assert one.exit_code == 4
     assert "add evaluation.thresholds" in one.error
+    assert "push.without_thresholds: true" in one.error
+
+
+def read(run: summary.Summary, folder: Path, verdicts: list[dict], passed: bool) -> None:
+    """Reads an evaluation of no numbers, and a push or none."""
+    (folder / "verdicts.json").write_text(json.dumps(verdicts))
+    run._read_evaluation(str(folder), {})
+    run._read_pushed_model("", {"pushed": passed, "pushed_version": "17" * passed, "pushed_destination": "/models/17"})
+
+
+@pytest.fixture
+def without(settings: config.Config) -> summary.Summary:
+    push = settings.push.model_copy(update={"without_thresholds": True})
+    return summary.Summary(settings.model_copy(update={"push": push}))
+
+
+def test_a_push_that_nothing_judged_is_loud(
+    without: summary.Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.evaluation.results", lambda *_: [])
+    read(without, tmp_path, [], passed=True)
+    without.metrics = {"accuracy": 0.5}
+    lines = drawn(without).splitlines()
+    assert lines[-1] == "pushed version 17: nothing has judged it -> /models/17"
+    assert lines[-2].startswith("warning: no threshold is configured and nothing has judged this model; ")
+
+
+def test_what_was_not_judged_is_told_and_does_not_count_as_held(
+    one: summary.Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.evaluation.results", lambda *_: [])
+    held = judge(Rule(gate="evaluation", metric="accuracy", minimum=0.2), 0.25).to_json()
+    read(one, tmp_path, [held, held | {"value": None, "reason": "accuracy where camera=dawn"}], passed=True)
+    one.metrics = {"accuracy": 0.5}
+    lines = drawn(one).splitlines()
+    assert "not judged: accuracy where camera=dawn" in lines
+    assert lines[-1] == "pushed version 17: 1 threshold held -> /models/17"
 
 
 def test_the_very_model_that_is_served_is_up_to_date(one: summary.Summary, tmp_path: Path) -> None:
