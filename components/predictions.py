@@ -12,14 +12,6 @@ import numpy as np
 from components import features
 
 FOLDER = "predictions"
-# By the names of `serving`, which loads TensorFlow; who reads predictions does not need it.
-_KINDS = {"probabilities": "float", "uncalibrated": "float", "decisions": "bool"}
-# Task -> lists of numbers in a row; for segmentation [K * K] pixels, by truth and prediction.
-_LISTS: Mapping[str, Mapping[str, str]] = {
-    "single_label": _KINDS,
-    "multi_label": _KINDS,
-    "segmentation": {"confusion": "float"},
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +76,7 @@ def row(serialised: Any, answer: Mapping[str, Any], task: str) -> dict[str, Any]
         "weight": weight[0] if weight else 1.0,
         serving.FAMILIARITY: float(np.ravel(answer[serving.FAMILIARITY])[0]),
         serving.ABSTAIN: bool(np.ravel(answer[serving.ABSTAIN])[0]),
-    } | {name: np.ravel(answer[name]).tolist() for name in _LISTS[task]}
+    } | {name: np.ravel(answer[name]).tolist() for name in _lists(task)}
 
 
 def write(folder: str, task: str) -> Any:
@@ -98,8 +90,17 @@ def write(folder: str, task: str) -> Any:
     fields = [("path", pa.string()), ("sha256", pa.string())]
     fields += [("labels", pa.list_(pa.string())), ("unknown", pa.list_(pa.string())), ("weight", pa.float32())]
     fields += [(serving.FAMILIARITY, pa.float32()), (serving.ABSTAIN, pa.bool_())]
-    fields += [(name, types[kind]) for name, kind in _LISTS[task].items()]
+    fields += [(name, types[kind]) for name, kind in _lists(task).items()]
     return beam.io.WriteToParquet(os.path.join(folder, "part"), pa.schema(fields), file_name_suffix=".parquet")
+
+
+def _lists(task: str) -> Mapping[str, str]:
+    """Lists of numbers in a row, and of what kind; for segmentation [K * K] pixels, by truth and prediction."""
+    from components import serving  # loads TensorFlow, which who reads the rows does not need
+
+    if task == "segmentation":
+        return {serving.CONFUSION: "float"}
+    return {serving.PROBABILITIES: "float", serving.UNCALIBRATED: "float", serving.DECISIONS: "bool"}
 
 
 def read(evaluation: str) -> list[dict[str, Any]]:
