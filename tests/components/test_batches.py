@@ -169,6 +169,8 @@ def test_images_are_those_that_serving_decodes(tmp_path: Path) -> None:
 
 
 def test_augmentation_changes_image_and_mask_anew_each_epoch_as_the_seed_says(masks: Prepared) -> None:
+    keras.utils.set_random_seed(1)  # the Trainer does; tf.data's random numbers depend on it, too
+
     def epochs(seed: int) -> list[tuple[np.ndarray, ...]]:
         train = masks.batches(seed=seed).train(augmentation.pairs)
         return [joined(train) for _ in range(2)]
@@ -220,3 +222,22 @@ def test_names_in_a_changed_order_are_targets_in_that_order(tmp_path: Path) -> N
     names: list[str | None] = [order[int(row.argmax())] if row.max() > 0 else None for row in target]
     assert names == [ROWS[i][0][0] if ROWS[i][0] else None for i in pixels[:, 0, 0, 0]]
     assert ready.batches().label_weights() == pytest.approx([2, 2 / 3, 1])
+
+
+# Once.
+
+
+def test_once_is_in_the_order_of_the_shards_and_of_too_many_every_so_manieth(single: Prepared) -> None:
+    """Image i's red is i."""
+    in_shards = [
+        tf.io.decode_png(tf.train.Example.FromString(r).features.feature[features.IMAGE].bytes_list.value[0])[0, 0, 0]
+        for r in single.records("train")
+    ]
+    data = single.batches(batch_size=2)
+    assert (data.count("train"), data.count("eval")) == (7, 7)
+    # Of 7 at most 6 or 4 are every second; at most 3 every third; at most 2 every fourth.
+    for most, every in ((None, 1), (7, 1), (6, 2), (4, 2), (3, 3), (2, 4), (1, 7)):
+        batches = list(data.once("train", most))
+        assert len(batches) == int(data.once("train", most).cardinality())
+        assert [int(p) for pixels, *_ in batches for p in pixels[:, 0, 0, 0]] == in_shards[::every]
+        assert len(in_shards[::every]) <= (most or 7)

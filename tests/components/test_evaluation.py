@@ -76,8 +76,8 @@ def analyse(folder: Path, rows: list[tuple], *, has_baseline: bool, labels: list
         echo = _Echo(backwards=name == evaluation.BASELINE)
         tf.saved_model.save(echo, str(folder / name), signatures={serving.EVALUATE: echo.evaluate})
         models.append(evaluation.custom_eval_shared_model(str(folder / name), name, config))
-    told = {"examples": len(rows), "task": "single_label", "classes": len(labels)}
-    predictions.expect(predictions.Expected(**told, folder=str(folder / "out" / predictions.FOLDER)))
+    told = {"examples": len(rows), "task": "single_label", "classes": len(labels), "models": names}
+    predictions.expect(predictions.Expected(**told, folder=str(folder / "out")))
     tfma.run_model_analysis(
         eval_shared_model=models if has_baseline else models[0],
         eval_config=config,
@@ -151,11 +151,13 @@ def test_two_models_keep_their_own_numbers(compared: str, model: str) -> None:
     assert len(results) == 11  # 1 + 2 formats + 3 labels + 5 crosses
 
 
-@pytest.mark.parametrize("which", ["alone", "compared"])
-def test_the_candidate_s_answers_stand_beside_its_numbers(request: pytest.FixtureRequest, which: str) -> None:
-    found = predictions.read(request.getfixturevalue(which))
+@pytest.mark.parametrize(
+    ("which", "model"), [("alone", "candidate"), ("compared", "candidate"), ("compared", "baseline")]
+)
+def test_the_models_answers_stand_beside_their_numbers(request: pytest.FixtureRequest, which: str, model: str) -> None:
+    found, step = predictions.read(request.getfixturevalue(which), model), -1 if model == "baseline" else 1
     answers = sorted((row["labels"], row["probabilities"]) for row in found)
-    assert answers == sorted(([label], np.array(p, np.float32).tolist()) for label, _, p in ROWS)
+    assert answers == sorted(([label], np.array(p[::step], np.float32).tolist()) for label, _, p in ROWS)
     for row in found:
         expected = answered(row["probabilities"])
         assert row["uncalibrated"] == expected.uncalibrated.tolist()

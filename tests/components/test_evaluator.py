@@ -276,13 +276,17 @@ def test_unlabelled_examples_are_counted(compared: tuple[str, list[Row], Stage])
     assert numbers["example_count"] == 100 - unlabelled
 
 
-def test_the_candidate_s_answers_stand_beside_the_evaluation(compared: tuple[str, list[Row], Stage]) -> None:
+@pytest.mark.parametrize("model", [evaluation.CANDIDATE, evaluation.BASELINE])
+def test_the_models_answers_stand_beside_the_evaluation(compared: tuple[str, list[Row], Stage], model: str) -> None:
     task, rows, stage = compared
-    found = predictions.read(stage.evaluation.uri)
+    found, step = predictions.read(stage.evaluation.uri, model), -1 if model == evaluation.BASELINE else 1
     name = "confusion" if task == "segmentation" else "probabilities"
     told = [
         # Of a feature without values nothing is told; a weight that nobody gave is 1.
-        ({"labels": row.label, "unknown": row.unknown, "weight": row.weight or 1.0}, np.array(row.answer, np.float32))
+        (
+            {"labels": row.label, "unknown": row.unknown, "weight": row.weight or 1.0},
+            np.array(row.answer[::step], np.float32),
+        )
         for row in sorted(rows, key=lambda row: f"{row.label} {row.answer}")
     ]
     assert len(found) == len(told) == 100

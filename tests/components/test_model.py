@@ -158,3 +158,13 @@ def test_a_size_that_a_network_cannot_take_is_a_configuration_error() -> None:
 def test_a_keras_file_that_cannot_take_the_image_size_is_a_configuration_error(saved, out, shape) -> None:
     with pytest.raises(ConfigError, match=r"training\.image_size: .*backbone\.keras cannot take images of \[12, 8\]"):
         parts(saved(out, shape))
+
+
+def test_a_single_label_leaves_nothing_to_learn_and_features_to_compare() -> None:
+    parts = model.build("small", weights=None, image_size=(8, 8), classes=1, augment=False, seed=1)
+    assert not parts.head.weights
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    assert np.asarray(parts.model(images)).tolist() == [[0]] * 3
+    features = parts.extractor(images.astype(np.float32))
+    assert model.pooled(features) is features
+    assert features.shape[0] == 3

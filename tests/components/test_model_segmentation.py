@@ -41,6 +41,18 @@ def test_the_small_network_at_any_size(size: tuple[int, int], expected: list[tup
     assert not built.pretrained
 
 
+@pytest.mark.parametrize("size", [(33, 47), (12, 8)], ids=["several maps", "one map"])
+def test_pooled_features_are_the_means_of_the_coarsest_map(size: tuple[int, int]) -> None:
+    built = parts(size=size)
+    images = np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype(np.float32)
+    maps = built.extractor(images, training=False)
+    coarsest = np.asarray(maps[-1] if isinstance(maps, list) else maps, np.float64)
+    assert coarsest.shape[1:3] == sizes(built)[-1]
+    found = model.pooled(maps)
+    assert found.dtype == "float32"
+    np.testing.assert_allclose(found, coarsest.mean(axis=(1, 2)), rtol=1e-4, atol=1e-6)
+
+
 def test_the_last_map_of_each_stride_is_taken() -> None:
     # Before the first pooling there are the input, and two blocks of convolution at full size; then pairs.
     seen = [(32, 32)] * 3 + [(16, 16)] * 3 + [(8, 8)] * 2 + [(1, 1)] + [(8, 8)] * 2 + [(4, 4)]

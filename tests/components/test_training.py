@@ -15,7 +15,7 @@ from PIL import Image
 from prepared import Prepared, prepare
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components import features, model, progress, training
+from components import decisions, features, model, progress, training
 from components.errors import ImagegateError
 from components.labels.mask import decode_mask
 from components.layouts import Dataset, Record, folders
@@ -76,13 +76,13 @@ def stopping(folder: Path) -> training._Stopping:
     return callback
 
 
-def feed(callback: training._Stopping, losses: list[float], start: int = 0) -> list[tuple[float, bool]]:
-    """(learning rate, stop) after each epoch with such a loss on eval; the weight is the epoch's number."""
+def feed(callback: training._Stopping, losses: list[float], start: int = 0) -> list[bool]:
+    """Whether it stops after each epoch with such a loss on eval; the weight is the epoch's number."""
     seen = []
     for epoch, loss in enumerate(losses, start):
         callback.model.set_weights([np.full((1, 1), epoch, np.float32)])
         callback.on_epoch_end(epoch, {"loss": 1.0, "val_loss": loss, "val_accuracy": 0.5})
-        seen.append((round(float(callback.model.optimizer.learning_rate), 6), bool(callback.model.stop_training)))
+        seen.append(bool(callback.model.stop_training))
     return seen
 
 
@@ -90,7 +90,7 @@ def test_the_weights_it_began_with_stay_when_no_epoch_is_better(tmp_path: Path) 
     callback = stopping(tmp_path)
     callback.model.set_weights([np.full((1, 1), 77, np.float32)])
     callback.begin(1.0)
-    assert feed(callback, [1.1, 1.0, 1.2, 1.3, 1.4])[-1][1]  # five epochs, none below 1.0: enough
+    assert feed(callback, [1.1, 1.0, 1.2, 1.3, 1.4])[-1]  # five epochs, none below 1.0: enough
     callback.restore_best()
     assert callback.model.get_weights()[0] == 77
     assert training._Stopping(str(tmp_path)).start == 1.0  # after a kill, too
@@ -104,18 +104,13 @@ def test_an_epoch_better_than_the_beginning_is_the_best(tmp_path: Path) -> None:
     assert callback.model.get_weights()[0] == 1  # the number of the second epoch
 
 
-def test_five_epochs_without_a_better_loss_stop_and_every_second_one_lowers_the_rate(tmp_path: Path) -> None:
-    seen = feed(stopping(tmp_path), [3, 2, 2, 2.5, 2.1, 9, 2])
-    assert seen == [(1, False), (1, False), (1, False), (0.3, False), (0.3, False), (0.09, False), (0.09, True)]
+def test_five_epochs_without_a_better_loss_stop(tmp_path: Path) -> None:
+    assert feed(stopping(tmp_path), [3, 2, 2, 2.5, 2.1, 9, 2]) == [False] * 6 + [True]
 
 
 def test_a_better_loss_starts_the_count_again(tmp_path: Path) -> None:
     callback = stopping(tmp_path)
-    seen = feed(callback, [3, 4, 4, 4, 4, 2.9, 3, 3, 3, 3, 2.8])
-    assert not any(stop for _, stop in seen)
-    assert [rate for rate, _ in seen] == pytest.approx(
-        [1, 1, 0.3, 0.3, 0.09, 0.09, 0.09, 0.027, 0.027, 0.0081, 0.0081], rel=1e-3
-    )
+    assert not any(feed(callback, [3, 4, 4, 4, 4, 2.9, 3, 3, 3, 3, 2.8]))
     assert [epoch["val_loss"] for epoch in callback.history] == [3, 4, 4, 4, 4, 2.9, 3, 3, 3, 3, 2.8]
 
 
@@ -145,7 +140,7 @@ def test_files_that_a_kill_cut_short_are_not_read(tmp_path: Path) -> None:
     for name in ("new.weights.h5", "new.json"):
         (tmp_path / name).write_bytes(b"half")
     restarted = stopping(tmp_path)
-    assert feed(restarted, [1], start=2) == [(1, False)]
+    assert feed(restarted, [1], start=2) == [False]
     assert [epoch["val_loss"] for epoch in restarted.history] == [3, 2, 1]
 
 
@@ -164,11 +159,80 @@ def test_a_learning_rate_far_too_high_ends_in_that_sentence(prepared: Prepared, 
     assert not (tmp_path / "serving").exists()
 
 
+# The average of the weights.
+
+
+def averaging(folder: Path, weight: float = 8.0) -> training._Stopping:
+    """The callback on the model w of the loss w², of which a step of 0.75 times the gradient 2 w makes -w / 2."""
+    folder.mkdir(exist_ok=True)
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    network.compile(optimizer=keras.optimizers.SGD(0.75, use_ema=True, ema_momentum=0.5), loss="mse")
+    network.set_weights([np.full((1, 1), weight, np.float32)])
+    callback = training._Stopping(str(folder))
+    callback.set_model(network)
+    return callback
+
+
+def fit(callback: training._Stopping, epochs: int) -> list[float]:
+    """A step per epoch; the losses on the eval split."""
+    one = tf.data.Dataset.from_tensors((np.ones((1, 1)), np.zeros((1, 1))))
+    start = len(callback.history)
+    callback.model.fit(one, validation_data=one, initial_epoch=start, epochs=epochs, verbose=0, callbacks=[callback])
+    return [epoch["val_loss"] for epoch in callback.history]
+
+
+# Weights of 8 become -4, 2, -1, 1/2; their averages: -4, (-4 + 2) / 2 = -1, (-1 - 1) / 2 = -1, (-1 + 1/2) / 2 = -1/4.
+AVERAGES = [-4, -1, -1, -1 / 4]
+
+
+def test_the_average_is_judged_and_kept_and_training_goes_on_from_the_weights(tmp_path: Path) -> None:
+    callback = averaging(tmp_path)
+    assert fit(callback, 3) == pytest.approx([a * a for a in AVERAGES[:3]])
+    callback.model.set_weights([np.full((1, 1), 77.0)])
+    callback.restore_best()
+    assert callback.model.get_weights()[0].item() == pytest.approx(-1)  # of epoch 2, whose weight is 2
+
+
+def test_of_a_killed_training_the_average_goes_on_too(tmp_path: Path) -> None:
+    fit(averaging(tmp_path), 2)
+    restarted = averaging(tmp_path, weight=77.0)
+    restarted.on_train_begin()
+    assert restarted.model.get_weights()[0].item() == pytest.approx(2)
+    assert fit(restarted, 4) == pytest.approx([a * a for a in AVERAGES])
+    restarted.restore_best()
+    assert restarted.model.get_weights()[0].item() == pytest.approx(-1 / 4)
+
+
+def phases(folder: Path, *, average: bool) -> training._Phases:
+    told = {"learning_rate": 0.1, "strategy": tf.distribute.get_strategy(), "jit": False, "average": average}
+    return training._Phases(str(folder), str(folder), loss=lambda: None, metrics=list, **told)
+
+
+@pytest.mark.parametrize(("steps", "momentum"), [(1, 0.9), (10, 0.9), (50, 0.98)])
+def test_weights_are_averaged_over_an_epoch_but_ten_steps_at_least(tmp_path: Path, steps: int, momentum: float) -> None:
+    found = phases(tmp_path, average=True)._optimizer(1.0, steps, 3)
+    assert found.use_ema
+    assert found.ema_momentum == pytest.approx(momentum)
+    assert not phases(tmp_path, average=False)._optimizer(1.0, steps, 3).use_ema
+
+
+def test_the_rate_rises_over_half_an_epoch_and_falls_along_half_a_cosine(tmp_path: Path) -> None:
+    """8 steps an epoch, 3 epochs: 4 up, 20 down."""
+    optimizer, rates = phases(tmp_path, average=False)._optimizer(0.3, 8, 3), []
+    for step in (0, 2, 4, 14, 24, 100):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    # From a tenth of 0.03 to all of it; half way down (0.99 · 1/2 + 0.01) of it, and a hundredth at the end.
+    assert rates == pytest.approx([0.003, 0.0165, 0.03, 0.03 * 0.505, 0.0003, 0.0003])
+
+
 # The whole of it.
+
+UNCALIBRATED = {"calibrate": False, "threshold": "f1", "abstain_below": 0.01}  # for logits as training's loss saw them
 
 
 def test_it_learns_and_exports_the_best_epoch(prepared: Prepared, tmp_path: Path) -> None:
-    training.run_fn(prepared.arguments(tmp_path, epochs=30, learning_rate=1e-2))
+    training.run_fn(prepared.arguments(tmp_path, epochs=30, learning_rate=1e-2, decisions=UNCALIBRATED))
     losses = [epoch["val_loss"] for epoch in history(tmp_path)["all"]]
     assert min(losses) < 0.05
     assert losses.index(min(losses)) == len(losses) - 6 or len(losses) == 30  # five more, then enough
@@ -211,18 +275,42 @@ def backbone(tmp_path: Path) -> str:
     return path
 
 
-def test_the_head_learns_first_and_then_everything_at_a_tenth_of_the_rate(
+def test_the_head_learns_first_and_then_everything_at_three_tenths_of_the_rate(
     prepared: Prepared, tmp_path: Path, backbone: str
 ) -> None:
     training.run_fn(prepared.arguments(tmp_path, backbone=backbone, freeze_epochs=3, epochs=2, learning_rate=0.1))
     told = history(tmp_path)
-    assert [round(e["learning_rate"], 6) for e in told["head"]] == [0.1, 0.1, 0.1]
-    assert [round(e["learning_rate"], 6) for e in told["all"]] == [0.01, 0.01]
+    # 18 images are 4 batches, 2 of which the rate rises; the head has 10 more, everything 6.
+    assert [e["learning_rate"] for e in told["head"]] == pytest.approx([0.1 * fallen(n / 10) for n in (2, 6, 10)])
+    assert [e["learning_rate"] for e in told["all"]] == pytest.approx([0.03 * fallen(n / 6) for n in (2, 6)])
     assert told["all"][0]["loss"] < told["head"][0]["loss"]
     # A new BatchNormalization has the moving mean 0 and variance 1, and keeps them; its beta and gamma learn.
     vectors = [value.tolist() for value in exported(tmp_path).values() if value.shape == (4,)]
     assert vectors.count([0.0] * 4) == 1
     assert vectors.count([1.0] * 4) == 1
+
+
+def fallen(progress: float) -> float:
+    """To 0.01 along half a cosine."""
+    return 0.99 * (1 + math.cos(math.pi * progress)) / 2 + 0.01
+
+
+def test_of_a_fine_tuned_backbone_the_average_is_exported_with_what_decides(
+    prepared: Prepared, tmp_path: Path, backbone: str
+) -> None:
+    told = {"freeze_epochs": 1, "epochs": 4, "learning_rate": 0.1, "label_weights": "none", "batch_size": 8}
+    training.run_fn(prepared.arguments(tmp_path, backbone=backbone, **told))
+    losses = [epoch["val_loss"] for epoch in history(tmp_path)["all"]]
+    assert min(losses) < min(epoch["val_loss"] for epoch in history(tmp_path)["head"])
+    records = prepared.records("eval")
+    answer = tf.saved_model.load(str(tmp_path / "serving")).signatures["evaluate"](examples=tf.constant(records))
+    found = [tf.train.Example.FromString(r).features.feature[features.LABEL].bytes_list.value[0] for r in records]
+    p = answer["uncalibrated"].numpy()[range(8), [LABELS.index(name.decode()) for name in found]]
+    assert -np.log(p).mean() == pytest.approx(min(losses), rel=1e-3)
+    decided = json.loads((tmp_path / "serving" / "assets.extra" / decisions.FILE).read_text())
+    assert list(decided["labels"]) == LABELS
+    assert all(0 < label["threshold"] < 1 and label["scale"] > 0 for label in decided["labels"].values())
+    assert (decided["abstain_below"], decided["reference_images"]) == (0.01, 18)
 
 
 def test_with_no_epochs_of_everything_the_backbone_stays_as_it_was(
@@ -243,12 +331,14 @@ def last_loss(folder: Path) -> float:
 
 
 def test_one_sigmoid_unit_decides_between_two_names(prepared: Prepared, tmp_path: Path) -> None:
-    training.run_fn(prepared.arguments(tmp_path, positive="dark", epochs=30, learning_rate=1e-2, batch_size=8))
+    training.run_fn(
+        prepared.arguments(
+            tmp_path, positive="dark", epochs=30, learning_rate=1e-2, batch_size=8, decisions=UNCALIBRATED
+        )
+    )
     # A single unit, not two of which one is thrown away.
-    assert [value.shape for name, value in exported(tmp_path).items() if value.shape[-1:] in ((1,), (2,))] == [
-        (1,),
-        (32, 1),
-    ]
+    shapes = [value.shape for value in exported(tmp_path).values()]
+    assert sorted(shape for shape in shapes if shape[-1:] in ((1,), (2,))) == [(1,), (32, 1)]
     records = prepared.records("eval")
     answer = tf.saved_model.load(str(tmp_path / "serving")).signatures["examples"](examples=tf.constant(records))
     z = answer["logits"].numpy()[:, 0].astype(np.float64)
@@ -268,7 +358,8 @@ def test_one_sigmoid_unit_decides_between_two_names(prepared: Prepared, tmp_path
 
 
 def test_focal_loss_is_the_configured_one(prepared: Prepared, tmp_path: Path) -> None:
-    training.run_fn(prepared.arguments(tmp_path, loss="focal", label_weights="none", batch_size=8))
+    told = {"label_weights": "none", "batch_size": 8, "decisions": UNCALIBRATED}
+    training.run_fn(prepared.arguments(tmp_path, loss="focal", **told))
     records = prepared.records("eval")
     answer = tf.saved_model.load(str(tmp_path / "serving")).signatures["examples"](examples=tf.constant(records))
     found = [tf.train.Example.FromString(r).features.feature[features.LABEL].bytes_list.value[0] for r in records]
@@ -296,8 +387,8 @@ def multi(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 
 def test_several_labels_are_learnt_from_what_is_known_of_them(multi: Prepared, tmp_path: Path) -> None:
-    told = {"red": 2.0, "blue": 0.5}
-    training.run_fn(multi.arguments(tmp_path, epochs=30, learning_rate=1e-2, batch_size=8, label_weights=told))
+    told = {"label_weights": {"red": 2.0, "blue": 0.5}, "decisions": UNCALIBRATED}
+    training.run_fn(multi.arguments(tmp_path, epochs=30, learning_rate=1e-2, batch_size=8, **told))
     loaded = tf.saved_model.load(str(tmp_path / "serving"))
     answer = loaded.signatures["examples"](examples=tf.constant(multi.records("eval")))
     z = answer["logits"].numpy().astype(np.float64)
@@ -469,9 +560,10 @@ def test_other_settings_do_not_go_on_from_there(prepared: Prepared, tmp_path: Pa
         {"code_fingerprint": "x"},
         {"label_weights": {"dark": 2.0}},
         {"loss": "focal"},
+        {"decisions": UNCALIBRATED},
     ):
         told = training.Settings.from_config(arguments.custom_config | changed)
         names.add(training._job_name(str(prepared.examples), told))
-    assert len(names) == 6
+    assert len(names) == 7
     moved = training.Settings.from_config(arguments.custom_config | {"checkpoints": "elsewhere"})
     assert training._job_name(str(prepared.examples), moved) in names
