@@ -9,7 +9,7 @@ A calibration is a line per label, logits * scale + bias, that makes probabiliti
 Both minimise the cross-entropy with Platt's targets, (n + 1) / (n + 2) in the place of 1, and for a sigmoid
 1 / (n + 2) in that of 0: where n images are all answered rightly, certainty would fit them best, and be wrong. With
 few images even that may fit them alone; so a calibration is used only where, over five folds, it lowers the
-cross-entropy of images that it was not fitted to by more than the standard error.
+cross-entropy of images that it was not fitted to by more than chance does.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ Bools = NDArray[np.bool_]
 T = TypeVar("T")
 
 _FOLDS = 5
+_SURE = 1.64  # standard errors, one-sided 95 %
 _LARGEST = np.log(100.0)  # |log T|: beyond, a model is broken, not uncalibrated
 _PARAMETERS = (1.0, 0.0)  # scale and bias of no calibration
 
@@ -106,14 +107,14 @@ def _platt(z: Floats, applies: Bools, weight: Floats) -> tuple[float, float]:
 def _generalises(n: int, fit: Callable[[Bools], T], losses: Callable[[T, Bools], Floats], identity: T) -> bool:
     """Whether what `fit` finds in four fifths of the n examples lowers the loss of the other fifth, beyond chance.
 
-    That is, over all folds by more than the standard error of the examples' differences.
+    That is, over all folds, by more than 1.64 standard errors of the examples' differences (one-sided, 95 %).
     """
     if n < _FOLDS:
         return False
     fold = np.arange(n) % _FOLDS
     parts = [losses(identity, fold == i) - losses(fit(fold != i), fold == i) for i in range(_FOLDS)]
     gain = np.concatenate(parts)
-    return bool(gain.sum() > gain.std() * np.sqrt(n))
+    return bool(gain.sum() > _SURE * gain.std() * np.sqrt(n))
 
 
 def decision_thresholds(

@@ -20,6 +20,7 @@ from components import answers, decisions, manifest, model, progress, schema, se
 from components.batches import Batches
 from components.errors import ImagegateError
 from components.labels import kinds
+from components.labels.measures import TemperedLoss
 from components.labels.weights import stated as stated_weights
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 HISTORY = "history.json"
 _PATIENCE = 5  # epochs without a better loss on the eval split before training stops
 _DECAY = 0.2  # of a pretrained backbone's weights at each step, times the rate
+_JUDGED = "tempered_loss"  # on the eval split: which epoch is the best
 _SHORTEST = 10  # steps to average weights over, at least
 _FINE_TUNING = 0.3  # of the learning rate, once a pretrained backbone learns too
 
@@ -195,14 +197,14 @@ class _Phases:
             network.compile(
                 optimizer=self._optimizer(rate, int(train.cardinality()), epochs),
                 loss=self._loss(),
-                metrics=self._metrics(),
+                metrics=[*self._metrics(), TemperedLoss(self._loss())],
                 # Compiling with XLA pays on a GPU; on a CPU a step takes many times longer.
                 jit_compile=self._jit,
             )
         stopping = _Stopping(folder)
         stopping.set_model(network)
         if learnt and stopping.start is None:
-            stopping.begin(network.evaluate(evaluation, verbose=0, return_dict=True)["loss"])
+            stopping.begin(network.evaluate(evaluation, verbose=0, return_dict=True)[_JUDGED])
         done = len(stopping.history)
         network.fit(
             train,
@@ -307,7 +309,7 @@ class _Stopping(keras.callbacks.Callback):
         return bool(getattr(optimizer, "inner_optimizer", optimizer).use_ema)  # the outer one scales losses
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Judges the epoch by the loss on the eval split."""
+        """Judges the epoch by the loss on the eval split, at its best temperature."""
         numbers = {k: float(v) for k, v in (logs or {}).items()}
         if not math.isfinite(numbers["val_loss"]):
             raise ImagegateError(
@@ -330,7 +332,7 @@ class _Stopping(keras.callbacks.Callback):
 
     def _waited(self) -> int:
         """Epochs since the best one; of equal ones, the first is it."""
-        losses = ([] if self.start is None else [self.start]) + [epoch["val_loss"] for epoch in self.history]
+        losses = ([] if self.start is None else [self.start]) + [epoch[f"val_{_JUDGED}"] for epoch in self.history]
         return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
     def _save(self, name: str) -> None:
@@ -370,7 +372,9 @@ class _Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         numbers = logs or {}
-        told = {k[4:].replace("_", " "): v for k, v in numbers.items() if k.startswith("val_")}
+        told = {
+            k[4:].replace("_", " "): v for k, v in numbers.items() if k.startswith("val_") and not k.endswith(_JUDGED)
+        }
         self._note = ", eval " + ", ".join(f"{name} {value:.3f}" for name, value in told.items())
         progress.report(self._what, epoch + 1, self._epochs, f"epoch {epoch + 1}{self._note}")
 

@@ -123,6 +123,7 @@ class Stage:
                 "task": self._task,
                 "slices": json.dumps(SLICES),
                 "thresholds": json.dumps(thresholds),
+                "unknown": "",
                 "without_thresholds": int(without_thresholds),
             },
         )

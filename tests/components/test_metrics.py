@@ -151,9 +151,9 @@ def test_unequal_weights_are_worth_fewer_examples(task: str, n: int) -> None:
     found = result(task, list(examples.astype(np.float32)))
     used = examples[metrics.accumulator(task, K).labelled(examples.astype(np.float32))]
     if task == "segmentation":
-        parts = {"positives": used[:, 1:].reshape(-1, K, K).sum(axis=2) > 0}
+        parts = {"positives": used[:, 1 : 1 + K * K].reshape(-1, K, K).sum(axis=2) > 0}
     else:
-        score = used[:, -K:]
+        score = used[:, -1 - 3 * K :][:, :K]
         target = used[:, 1 : 1 + K] if task == "multi_label" else np.eye(K)[used[:, 1].astype(int)]
         said = score >= 0.5 if task == "multi_label" else score == score.max(axis=1, keepdims=True)
         true, known = target == 1, target >= 0

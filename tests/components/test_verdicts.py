@@ -8,7 +8,8 @@ import pytest
 from scipy import stats
 
 from components import metrics, verdicts
-from components.metrics import mask, multi, single
+from components.metrics import curves, mask, multi, single
+from components.metrics.scored import Answer
 
 LABELS = ["cat", "dog"]
 WHOLE = {"accuracy": 0.8, "loss": 0.5, "example_count": 10.0, "recall/cat": 0.9, "recall/dog": 0.25}
@@ -17,6 +18,15 @@ WHOLE |= {"support/cat": 6.0, "support/dog": 4.0, "auc/cat": math.nan, "ece": ma
 NIGHT = {"accuracy": 0.5, "example_count": 2.0, "effective_count": 2.0}
 NIGHT |= {"recall/cat": 1.0, "support/cat": 2.0, "effective_positives/cat": 2.0}
 RESULTS = [({}, WHOLE), ({"format": "png"}, NIGHT)]
+
+
+NOTHING = np.zeros((2, 3, curves.CALIBRATION_BINS))
+
+
+def said(p: object) -> Answer:
+    """A model's answer; its own thresholds are 0.5."""
+    p = np.asarray(p, np.float32)
+    return Answer(p, p, p >= 0.5, False)
 
 
 def rule(metric: str, **given: object) -> dict:
@@ -156,7 +166,7 @@ def counted(examples: Iterable[tuple[str, str, str]], weight: float = 1.0) -> di
     accumulator = metrics.accumulator("single_label", 2)
     for _, truth, answer in examples:
         p = np.array([0.9, 0.1] if answer == "cat" else [0.1, 0.9], np.float32) if answer else np.full(2, np.nan)
-        accumulator.add([single.row(LABELS.index(truth), p.astype(np.float32), weight)])
+        accumulator.add([single.row(LABELS.index(truth), said(p), weight)])
     return dict(accumulator.result(LABELS))
 
 
@@ -357,7 +367,7 @@ def test_what_is_no_share_has_no_interval(metric: str, label: str | None) -> Non
 def test_unequal_weights_widen_the_interval() -> None:
     """Weights 3, 1, 1, 1: right where it weighs 3 and 1, so 4/6; worth (6)^2 / (9 + 3) = 3 examples, of which 2."""
     accumulator = metrics.accumulator("single_label", 2)
-    sure = np.array([0.9, 0.1], np.float32)
+    sure = said([0.9, 0.1])
     accumulator.add([single.row(truth, sure, weight) for truth, weight in [(0, 3), (0, 1), (1, 1), (1, 1)]])
     results = [({}, dict(accumulator.result(LABELS)))]
     [verdict] = verdicts.thresholds([rule("accuracy", min=0)], LABELS, "single_label", results, None)
@@ -369,7 +379,7 @@ def test_multi_label_entries_and_examples() -> None:
     """Targets [1 0], [1 -], [0 1], answers [1 1], [1 1], [0 0]: of 5 known entries 3 are right, of 3 examples 1."""
     accumulator = metrics.accumulator("multi_label", 2)
     for target, answer in [([1, 0], [0.9, 0.9]), ([1, -1], [0.9, 0.9]), ([0, 1], [0.1, 0.1])]:
-        accumulator.add([multi.row(target, np.array(answer, np.float32))])
+        accumulator.add([multi.row(target, said(answer))])
     results = [({}, dict(accumulator.result(LABELS)))]
     rules = [rule(m, max=0) for m in ("hamming_loss", "binary_accuracy", "exact_match", "micro_f1")]
     found = verdicts.thresholds(rules, LABELS, "multi_label", results, None)
@@ -383,7 +393,7 @@ def test_multi_label_entries_and_examples() -> None:
 def test_of_masks_the_images_that_a_label_is_in_count_and_pixels_have_no_interval() -> None:
     """cat is in two images with 3 + 1 pixels, dog in one."""
     accumulator = metrics.accumulator("segmentation", 2)
-    accumulator.add([mask.row([[3, 0], [1, 0]]), mask.row([[1, 0], [0, 0]])])
+    accumulator.add([mask.row([[3, 0], [1, 0]], NOTHING, False), mask.row([[1, 0], [0, 0]], NOTHING, False)])
     results = [({}, dict(accumulator.result(LABELS)))]
     given = rule("recall", label="*", min=0.5, min_examples=2)
     cat, rest = verdicts.thresholds([given], LABELS, "segmentation", results, None)
