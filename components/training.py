@@ -225,10 +225,10 @@ class _Phases:
         """Adam, whose rate rises over half an epoch and falls along half a cosine to nothing over all of them.
 
         The rise keeps the first steps, which know least, from wrecking a pretrained backbone (Goyal et al. 2017; the
-        cosine: Loshchilov & Hutter 2017). Of such a backbone the weights averaged over about an epoch are judged, kept
-        and served: with little data single steps throw it about (Polyak & Juditsky 1992); and they are held small
-        (AdamW; Loshchilov & Hutter 2019). Networks with batch statistics are left out: those of the average are not the
-        average of the steps'.
+        cosine: Loshchilov & Hutter 2017). The weights of such a backbone are held small (AdamW; Loshchilov & Hutter
+        2019), and after every epoch their average over about an epoch takes their place: with little data single steps
+        throw them about, and the average is both better and where to go on from (Zhang et al., "Lookahead Optimizer",
+        2019). Networks with batch statistics are left out: those of the average are not the average of the steps'.
         """
         rise = max(1, steps // 2)
         schedule = keras.optimizers.schedules.CosineDecay(
@@ -241,13 +241,12 @@ class _Phases:
         if not self._average:
             return keras.optimizers.Adam(schedule)
         momentum = 1 - 1 / max(_SHORTEST, steps)
-        return keras.optimizers.AdamW(schedule, weight_decay=_DECAY, use_ema=True, ema_momentum=momentum)
+        average = {"use_ema": True, "ema_momentum": momentum, "ema_overwrite_frequency": steps}
+        return keras.optimizers.AdamW(schedule, weight_decay=_DECAY, **average)
 
 
 class _Stopping(keras.callbacks.Callback):
     """Early stopping, best weights, stop on NaN and backup; survives a kill.
-
-    Where the optimizer averages weights, it is the average that is judged and is the best.
 
     Keras has a callback for each, but they forget what they had seen when a backup is restored, and after a restart
     would take a worse epoch for the best; and a backup that the kill cut short stops every later run.
@@ -258,7 +257,6 @@ class _Stopping(keras.callbacks.Callback):
     def __init__(self, folder: str) -> None:
         super().__init__()
         self._folder = folder
-        self._average = keras.callbacks.SwapEMAWeights()
         self.start: float | None = None
         if os.path.isfile(self._path(self._START)):
             with open(self._path(self._START), encoding="utf-8") as f:
@@ -280,7 +278,6 @@ class _Stopping(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Goes on where a killed run stopped."""
-        self._average.set_model(self.model)
         if self.history:
             self.model.optimizer.build(self.model.trainable_variables)  # its state is loaded, too
             self.model.load_weights(self._path(self._LATEST))
@@ -294,20 +291,6 @@ class _Stopping(keras.callbacks.Callback):
                 "lower training.learning_rate, or turn training.mixed_precision off"
             )
 
-    def on_test_begin(self, logs: Any = None) -> None:
-        """Lets the average take the place of the weights."""
-        if self._averages():
-            self._average.on_test_begin()
-
-    def on_test_end(self, logs: Any = None) -> None:
-        """Lets the weights take the place of the average."""
-        if self._averages():
-            self._average.on_test_end()
-
-    def _averages(self) -> bool:
-        optimizer = self.model.optimizer
-        return bool(getattr(optimizer, "inner_optimizer", optimizer).use_ema)  # the outer one scales losses
-
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Judges the epoch by the loss on the eval split, at its best temperature."""
         numbers = {k: float(v) for k, v in (logs or {}).items()}
@@ -319,9 +302,7 @@ class _Stopping(keras.callbacks.Callback):
         rate = self.model.optimizer.learning_rate
         self.history.append(numbers | {"learning_rate": float(rate)})
         if self._waited() == 0:
-            self.on_test_begin()
             self._save(self._BEST)
-            self.on_test_end()
         self.model.stop_training = self.enough()
         self._save(self._LATEST)
         self._write(HISTORY, self.history)

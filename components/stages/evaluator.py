@@ -11,7 +11,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as keys
 from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
-from components import evaluation, manifest, metrics, predictions, push, schema, serving, unknown, verdicts
+from components import evaluation, manifest, predictions, push, schema, serving, unknown, verdicts
 from components.gates import failed
 
 VERDICTS = "verdicts.json"
