@@ -331,6 +331,13 @@ class Threshold(_Section):
         return self
 
 
+class StandardMetric(_Section):
+    """One of TFMA's own metrics."""
+
+    class_name: str
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
 class Evaluation(_Section):
     """The model gate."""
 
@@ -343,6 +350,29 @@ class Evaluation(_Section):
         (),
         description="all must hold on the test split, or nothing is pushed",
     )
+    tfma_metrics: tuple[StandardMetric, ...] = Field(
+        (),
+        description="TFMA's own metrics to compute beside these: names of classes in `tfma.metrics`, or `{class_name: "
+        "…, config: {…}}`; not for masks. See [the model gate](model-gate.md#tfmas-own-metrics)",
+    )
+
+    @field_validator("tfma_metrics", mode="before")
+    @classmethod
+    def _names(cls, asked: Any) -> Any:
+        return (
+            [{"class_name": one} if isinstance(one, str) else one for one in asked]
+            if isinstance(asked, list | tuple)
+            else asked
+        )
+
+    @field_validator("tfma_metrics")
+    @classmethod
+    def _computable(cls, asked: tuple[StandardMetric, ...]) -> tuple[StandardMetric, ...]:
+        if asked:
+            from components.metrics import standard  # TFMA takes seconds to import
+
+            standard.specs([one.model_dump() for one in asked])
+        return asked
 
 
 class Push(_Section):
@@ -585,8 +615,7 @@ def _keys_beside(location: Sequence[str | int]) -> set[str]:
     for part in location[:-1]:
         if isinstance(part, str) and part in section.model_fields:
             found = section.model_fields[part].annotation
-            if part == "thresholds":
-                found = Threshold
+            found = {"thresholds": Threshold, "tfma_metrics": StandardMetric}.get(part, found)
             if isinstance(found, type) and issubclass(found, BaseModel):
                 section = found
     return set(section.model_fields) - {"folder"}
@@ -612,6 +641,8 @@ def _known_metric(where: str, task: str, threshold: Threshold) -> None:
 def _labels_of_task(config: Config) -> None:
     """Raises ValueError where task, layout and labels contradict one another."""
     task, labels, layout = config.task, config.labels, config.data.layout
+    if task == "segmentation" and config.evaluation.tfma_metrics:
+        raise ValueError("evaluation.tfma_metrics: TFMA's own metrics are of labels of images, not of pixels")
     if layout not in _LAYOUTS_FOR[task]:
         raise ValueError(f"data.layout: {layout} does not fit task {task}; fit: {', '.join(_LAYOUTS_FOR[task])}")
     if labels.names is not None and len(labels.names) < 2 and task != "multi_label":

@@ -128,6 +128,7 @@ def build(
         schema=schema,
         task=config.task,
         slices=json.dumps(config.slices),
+        standard_metrics=json.dumps([m.model_dump() for m in config.evaluation.tfma_metrics]),
         thresholds=json.dumps([t.model_dump() for t in config.evaluation.thresholds]),
         without_thresholds=int(config.push.without_thresholds),
         code_fingerprint=fingerprint.code("components.stages.evaluator"),

@@ -24,12 +24,20 @@ OUTPUT = {
     "multi_label": serving.PROBABILITIES,
     "segmentation": serving.CONFUSION,  # [batch, K, K]
 }
+# Extract of the answers as they came, where `metrics.standard` has changed those that TFMA's own metrics see.
+ANSWERS = "imagegate/answers"
 
 
 def config(task: str, labels: Sequence[str]) -> config_pb2.MetricConfig:
     """How TFMA is told to compute every metric of a task."""
     told = json.dumps({"task": task, "labels": list(labels)})
     return config_pb2.MetricConfig(class_name=Metrics.__name__, module=__name__, config=told)
+
+
+def labels(asked: config_pb2.MetricConfig) -> list[str]:
+    """The label names in what `config` made."""
+    names: list[str] = json.loads(asked.config)["labels"]
+    return names
 
 
 class Metrics(metric_types.Metric):
@@ -72,7 +80,7 @@ class _Rows(metric_types.Preprocessor):
         self._size = len(labels) ** 2 if self._output == serving.CONFUSION else len(labels)
 
     def process(self, extracts: Mapping[str, Any]) -> Iterator[Rows]:
-        example, answer = extracts[tfma.FEATURES_KEY], extracts[tfma.PREDICTIONS_KEY]
+        example, answer = extracts[tfma.FEATURES_KEY], extracts.get(ANSWERS, extracts[tfma.PREDICTIONS_KEY])
         # TFMA nests by model where there are several, and by output where there are several.
         for part in (self._model_name, self._output):
             answer = answer[part] if isinstance(answer, Mapping) and part in answer else answer

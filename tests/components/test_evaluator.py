@@ -95,6 +95,7 @@ class Stage:
         thresholds: Sequence[dict] = (),
         without_thresholds: bool = False,
         broken: str = "",
+        standard: Sequence[dict] = (),
     ) -> "Stage":
         context = base_beam_executor.BaseBeamExecutor.Context(
             beam_pipeline_args=RUNNER, tmp_dir=str(self._folder / "tmp"), unique_id="1"
@@ -113,6 +114,7 @@ class Stage:
             {
                 "task": self._task,
                 "slices": json.dumps(SLICES),
+                "standard_metrics": json.dumps(standard),
                 "thresholds": json.dumps(thresholds),
                 "without_thresholds": int(without_thresholds),
             },
