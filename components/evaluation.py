@@ -13,11 +13,13 @@ import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
+from google.protobuf import json_format
 from tensorflow_model_analysis.api import types as tfma_types
 from tensorflow_model_analysis.extractors import extractor as tfma_extractor
 from tensorflow_model_analysis.proto import config_pb2
 
 from components import features, predictions, progress, serving, unknown
+from components.metrics import standard as tfma_standard
 from components.metrics import tfma as tfma_metrics
 
 CANDIDATE, BASELINE = "candidate", "baseline"
@@ -27,7 +29,12 @@ TASK = "images"
 
 
 def eval_config(
-    task: str, labels: Sequence[str], slices: Iterable[Sequence[str]], *, has_baseline: bool
+    task: str,
+    labels: Sequence[str],
+    slices: Iterable[Sequence[str]],
+    *,
+    has_baseline: bool,
+    standard: Sequence[tfma_standard.Asked] = (),
 ) -> config_pb2.EvalConfig:
     """What TFMA computes: every metric of `components.metrics`, overall and by slice, for one or two models.
 
@@ -36,6 +43,7 @@ def eval_config(
         labels: the K label names in the order of the model's outputs.
         slices: each the columns of one cross: names in `features.SLICES`, or columns of the manifest.
         has_baseline: whether a served model is evaluated beside the candidate.
+        standard: TFMA's own metrics to compute beside ours; see `metrics.standard`.
     """
     config = config_pb2.EvalConfig()
     for name in (CANDIDATE, BASELINE) if has_baseline else (CANDIDATE,):
@@ -49,6 +57,8 @@ def eval_config(
     for columns in slices:
         config.slicing_specs.add(feature_keys=[features.SLICES.get(c, features.SLICE + c) for c in columns])
     config.metrics_specs.add().metrics.append(tfma_metrics.config(task, labels))
+    if standard:
+        config.metrics_specs.append(tfma_standard.specs(standard))
     return config
 
 
@@ -57,6 +67,19 @@ def results(folder: str, model_name: str) -> list[tuple[dict[str, str], dict[str
 
     The keys are those of `metrics.names`. `metrics.CONFUSION`, where the task has it, is a list of K lists.
     """
+    found = _records(folder, model_name)
+    return [(w, {k: _value(v) for k, v in n.items() if not k.startswith(tfma_standard.PREFIX)}) for w, n in found]
+
+
+def standard_results(folder: str, model_name: str) -> dict[str, Any]:
+    """TFMA's own metrics of one model over all examples, by TFMA's names: numbers, or objects as in JSON."""
+    whole = next((numbers for where, numbers in _records(folder, model_name) if not where), {})
+    prefix = tfma_standard.PREFIX
+    return {k.removeprefix(prefix): _plain(v) for k, v in whole.items() if k.startswith(prefix)}
+
+
+def _records(folder: str, model_name: str) -> list[tuple[dict[str, str], dict[str, Any]]]:
+    """(slice column -> value, metric key -> TFMA's value) for each slice, that of all examples first."""
     read = []
     for record in tfma.load_metrics(folder):
         where = {}
@@ -65,7 +88,7 @@ def results(folder: str, model_name: str) -> list[tuple[dict[str, str], dict[str
             where[_column(part.column)] = value.decode() if isinstance(value, bytes) else str(value)
         # A single model has no name in the keys; with two, TFMA adds the differences under the candidate's name.
         numbers = {
-            m.key.name: _value(m.value)
+            m.key.name: m.value
             for m in record.metric_keys_and_values
             if m.key.model_name in (model_name, "") and not m.key.is_diff
         }
@@ -78,6 +101,15 @@ def results(folder: str, model_name: str) -> list[tuple[dict[str, str], dict[str
 def _column(feature: str) -> str:
     own = {f: column for column, f in features.SLICES.items()}
     return own.get(feature, feature.removeprefix(features.SLICE))
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN."""
+    if value.WhichOneof("type") == "double_value":
+        number = value.double_value.value
+        return number if math.isfinite(number) else None
+    [plain] = json_format.MessageToDict(value, preserving_proto_field_name=True).values()
+    return plain
 
 
 def _value(value: Any) -> Any:
@@ -118,6 +150,10 @@ def custom_extractors(
         eval_config=eval_config,
         tensor_adapter_config=tensor_adapter_config,
     )
+    own, *standard = eval_config.metrics_specs
+    if standard:
+        # Before the last, which finds the slices: evaluators see what has come up to there.
+        stock.insert(-1, tfma_standard.inputs(tfma_metrics.labels(own.metrics[0])))
     expected = predictions.expected()
     progress.start(TASK)
     return [

@@ -359,6 +359,13 @@ class Threshold(_Section):
         return self
 
 
+class StandardMetric(_Section):
+    """One of TFMA's own metrics."""
+
+    class_name: str
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
 class Evaluation(_Section):
     """The model gate."""
 
@@ -377,6 +384,29 @@ class Evaluation(_Section):
         (),
         description="all must hold on the test split, or nothing is pushed",
     )
+    tfma_metrics: tuple[StandardMetric, ...] = Field(
+        (),
+        description="TFMA's own metrics to compute beside these: names of classes in `tfma.metrics`, or `{class_name: "
+        "…, config: {…}}`; not for masks. See [the model gate](model-gate.md#tfmas-own-metrics)",
+    )
+
+    @field_validator("tfma_metrics", mode="before")
+    @classmethod
+    def _names(cls, asked: Any) -> Any:
+        return (
+            [{"class_name": one} if isinstance(one, str) else one for one in asked]
+            if isinstance(asked, list | tuple)
+            else asked
+        )
+
+    @field_validator("tfma_metrics")
+    @classmethod
+    def _computable(cls, asked: tuple[StandardMetric, ...]) -> tuple[StandardMetric, ...]:
+        if asked:
+            from components.metrics import standard  # TFMA takes seconds to import
+
+            standard.specs([one.model_dump() for one in asked])
+        return asked
 
 
 class Serving(_Section):
@@ -492,6 +522,11 @@ class Config(_Section):
         return None if self.data.schema_file is None else self._absolute(self.data.schema_file)
 
     @property
+    def detects(self) -> bool:
+        """Whether images of one label alone will do: a pretrained backbone sees likeness without a classifier."""
+        return self.task == "single_label" and self.training.pretrained
+
+    @property
     def unknown_root(self) -> str | None:
         """`evaluation.unknown`, absolute."""
         return None if self.evaluation.unknown is None else self._absolute(self.evaluation.unknown)
@@ -543,23 +578,14 @@ class Config(_Section):
         for where, label in named:
             if label not in labels:
                 raise ConfigError(f"{where}: {label!r} is no label; there are {', '.join(map(repr, labels))}")
-        if self.task == "single_label" and len(labels) == 1:
-            self._check_detector(labels[0])
-
-    def _check_detector(self, label: str) -> None:
-        only = f"{label!r} is the only label, so the model is a detector of what is not like it"
-        if not self.training.pretrained:
-            raise ConfigError(
-                f"training.backbone: {only}, which needs a pretrained backbone to see likeness by; expected a name of "
-                f"keras.applications or a .keras file, got {self.training.backbone!r}. If there should be more labels, "
-                "give each a folder or names of its own"
-            )
-        for i, threshold in enumerate(self.evaluation.thresholds):
-            if threshold.metric not in metrics.OF_DETECTOR:
-                raise ConfigError(
-                    f"evaluation.thresholds.{i}: metric: {only}, and {threshold.metric} says nothing of it; expected "
-                    f"one of {', '.join(metrics.OF_DETECTOR)}"
-                )
+        if self.detects and len(labels) == 1:
+            for i, threshold in enumerate(self.evaluation.thresholds):
+                if threshold.metric not in metrics.OF_DETECTOR:
+                    raise ConfigError(
+                        f"evaluation.thresholds.{i}: metric: {labels[0]!r} is the only label, so the model is a detector "
+                        f"of what is not like it, and {threshold.metric} says nothing of it; expected one of "
+                        f"{', '.join(metrics.OF_DETECTOR)}"
+                    )
 
     def fingerprint(self) -> str:
         """SHA-256 over every setting."""
@@ -670,8 +696,7 @@ def _keys_beside(location: Sequence[str | int]) -> set[str]:
     for part in location[:-1]:
         if isinstance(part, str) and part in section.model_fields:
             found = section.model_fields[part].annotation
-            if part == "thresholds":
-                found = Threshold
+            found = {"thresholds": Threshold, "tfma_metrics": StandardMetric}.get(part, found)
             if isinstance(found, type) and issubclass(found, BaseModel):
                 section = found
     return set(section.model_fields) - {"folder"}
@@ -703,12 +728,15 @@ def _known_metric(where: str, config: Config, threshold: Threshold) -> None:
 def _labels_of_task(config: Config) -> None:
     """Raises ValueError where task, layout and labels contradict one another."""
     task, labels, layout = config.task, config.labels, config.data.layout
+    if task == "segmentation" and config.evaluation.tfma_metrics:
+        raise ValueError("evaluation.tfma_metrics: TFMA's own metrics are of labels of images, not of pixels")
     if layout not in _LAYOUTS_FOR[task]:
         raise ValueError(f"data.layout: {layout} does not fit task {task}; fit: {', '.join(_LAYOUTS_FOR[task])}")
-    if labels.names is not None and len(labels.names) < 2 and task == "segmentation":
+    if labels.names is not None and len(labels.names) < 2 and task != "multi_label" and not config.detects:
+        hint = "" if task == "segmentation" else "; a detector of one label needs a pretrained training.backbone"
         raise ValueError(
             f"labels.names: task {task} needs two labels or more, got {len(labels.names)}: "
-            "a softmax over one unit is always 1"
+            f"a softmax over one unit is always 1{hint}"
         )
     only = {
         "positive": task == "single_label",

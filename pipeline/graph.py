@@ -30,7 +30,7 @@ def limits(config: Config) -> Limits:
         **config.balance.model_dump() | ({} if several else {"max_cooccurrence": None}),
         max_bad_fraction=config.data.max_bad_fraction,
         contradictions=config.task == "single_label",
-        min_labels=2 if config.task == "segmentation" else 1,
+        min_labels=1 if several or config.detects else 2,
     )
 
 
@@ -129,6 +129,7 @@ def build(
         schema=schema,
         task=config.task,
         slices=json.dumps(config.slices),
+        standard_metrics=json.dumps([m.model_dump() for m in config.evaluation.tfma_metrics]),
         thresholds=json.dumps([t.model_dump() for t in config.evaluation.thresholds]),
         unknown=_unknown(config),
         without_thresholds=int(config.push.without_thresholds),

@@ -40,6 +40,7 @@ class Summary:
     metrics: dict[str, float | None] = field(default_factory=dict)
     per_label: dict[str, dict[str, float | None]] = field(default_factory=dict)
     slices: list[dict[str, Any]] = field(default_factory=list)
+    tfma: dict[str, Any] = field(default_factory=dict)
     baseline: dict[str, Any] | None = None
     gates: list[dict[str, Any]] = field(default_factory=list)
     pushed: dict[str, str] | None = None
@@ -131,6 +132,7 @@ class Summary:
                 self.slices.append({"slice": where, "metrics": overall, "per_label": per_label})
             else:
                 self.metrics, self.per_label = overall, per_label
+        self.tfma = evaluation.standard_results(uri, evaluation.CANDIDATE)
         if self.baseline is not None:
             served = next(n for where, n in evaluation.results(uri, evaluation.BASELINE) if not where)
             overall, per_label = _split(self.config.task, served, list(self.data["labels"]))
@@ -168,8 +170,8 @@ class Summary:
     def up_to_date(self, served: Served, earlier: dict[str, Any]) -> None:
         """Nothing is new since `earlier`, a summary.json: the numbers are its numbers."""
         self.status, self.exit_code = "up_to_date", 0
-        taken = ("data", "label_weights", "metrics", "per_label", "slices", "baseline", "decisions", "serving", "gates")
-        for key in taken:
+        taken = ("data", "label_weights", "metrics", "per_label", "slices", "tfma", "baseline", "decisions", "serving")
+        for key in (*taken, "gates"):
             if key in earlier:
                 setattr(self, key, earlier[key])
         self.pushed = {"path": served.path, "version": served.version}
@@ -199,6 +201,7 @@ class Summary:
             "metrics": self.metrics,
             "per_label": self.per_label,
             "slices": self.slices,
+            "tfma": self.tfma,
             "baseline": self.baseline,
             "decisions": self.decisions,
             "serving": self.serving,

@@ -91,6 +91,8 @@ def _name(annotation: Any) -> str:
             inner = _name(arguments[0])
             return f"list of ({inner})" if " or " in inner else f"list of {inner}"
         return f"[{', '.join(map(_name, arguments))}]"
+    if annotation is config.StandardMetric:
+        return "names or entries"
     if origin is dict:
         return f"{_name(arguments[0])}: {_name(arguments[1])}"
     if annotation is type(None):

@@ -25,12 +25,20 @@ OUTPUT = {
     "multi_label": serving.PROBABILITIES,
     "segmentation": serving.CONFUSION,  # [batch, K, K]
 }
+# Extract of the answers as they came, where `metrics.standard` has changed those that TFMA's own metrics see.
+ANSWERS = "imagegate/answers"
 
 
 def config(task: str, labels: Sequence[str]) -> config_pb2.MetricConfig:
     """How TFMA is told to compute every metric of a task."""
     told = json.dumps({"task": task, "labels": list(labels)})
     return config_pb2.MetricConfig(class_name=Metrics.__name__, module=__name__, config=told)
+
+
+def labels(asked: config_pb2.MetricConfig) -> list[str]:
+    """The label names in what `config` made."""
+    names: list[str] = json.loads(asked.config)["labels"]
+    return names
 
 
 class Metrics(metric_types.Metric):
@@ -84,7 +92,7 @@ def answer_of(extracts: Mapping[str, Any], model_name: str, task: str, classes: 
     Raises:
         ValueError: it is no answer for so many labels.
     """
-    answer = extracts[tfma.PREDICTIONS_KEY]
+    answer = extracts.get(ANSWERS, extracts[tfma.PREDICTIONS_KEY])
     if model_name in answer:  # TFMA nests by model where there are several
         answer = answer[model_name]
     size = np.size(answer[OUTPUT[task]])

@@ -29,7 +29,11 @@ class Executor(executor.Executor):
         input_dict = {k: v for k, v in input_dict.items() if k != keys.BASELINE_MODEL_KEY or has_baseline}
         labels = schema.labels(artifact_utils.get_single_uri(input_dict[keys.SCHEMA_KEY]))
         config = evaluation.eval_config(
-            exec_properties["task"], labels, json.loads(exec_properties["slices"]), has_baseline=has_baseline
+            exec_properties["task"],
+            labels,
+            json.loads(exec_properties["slices"]),
+            has_baseline=has_baseline,
+            standard=json.loads(exec_properties["standard_metrics"]),
         )
         examples = artifact_utils.get_single_uri(input_dict[keys.EXAMPLES_KEY])
         manifest.verify(examples, "test")
@@ -97,6 +101,7 @@ class _Spec(component_spec.ComponentSpec):
     PARAMETERS = {  # noqa: RUF012  TFX's way
         "task": component_spec.ExecutionParameter(type=str),
         "slices": component_spec.ExecutionParameter(type=str),
+        "standard_metrics": component_spec.ExecutionParameter(type=str),
         "thresholds": component_spec.ExecutionParameter(type=str),
         "unknown": component_spec.ExecutionParameter(type=str),
         "without_thresholds": component_spec.ExecutionParameter(type=int),
@@ -121,6 +126,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         examples, model, baseline_model, schema: channels.
         task: as in the configuration.
         slices: JSON list of lists of columns.
+        standard_metrics: JSON list of TFMA's own metrics; see `metrics.standard.specs`.
         thresholds: JSON list of rules; see `verdicts.thresholds`.
         unknown: JSON object of root, max_pixels and fingerprint of images of none of the labels; "" for none.
         without_thresholds: 1: without a rule the model is blessed all the same.

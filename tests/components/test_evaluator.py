@@ -104,6 +104,7 @@ class Stage:
         thresholds: Sequence[dict] = (),
         without_thresholds: bool = False,
         broken: str = "",
+        standard: Sequence[dict] = (),
     ) -> "Stage":
         context = base_beam_executor.BaseBeamExecutor.Context(
             beam_pipeline_args=RUNNER, tmp_dir=str(self._folder / "tmp"), unique_id="1"
@@ -122,6 +123,7 @@ class Stage:
             {
                 "task": self._task,
                 "slices": json.dumps(SLICES),
+                "standard_metrics": json.dumps(standard),
                 "thresholds": json.dumps(thresholds),
                 "unknown": "",
                 "without_thresholds": int(without_thresholds),

@@ -176,6 +176,19 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         threshold(metric="accuracy", slice={"label": "*"}, min=1) | {"labels": {"names": ["*", "dog"]}},
         r'evaluation.thresholds: "\*" means every label, and one is called that; rename it',
     ),
+    "no metric of TFMA": (
+        least(evaluation={"tfma_metrics": ["AUC", "Auk"]}),
+        "evaluation.tfma_metrics: 'Auk' is not one of AUC, ",
+    ),
+    "no setting of TFMA": (
+        least(evaluation={"tfma_metrics": [{"class_name": "AUC", "config": {"bins": 1}}]}),
+        "evaluation.tfma_metrics: AUC: config: .*'bins'",
+    ),
+    "no key of TFMA": (
+        least(evaluation={"tfma_metrics": [{"class": "AUC"}]}),
+        "evaluation.tfma_metrics.0.class: unknown key; known here: class_name, config",
+    ),
+    "no list of TFMA": (least(evaluation={"tfma_metrics": "AUC"}), "evaluation.tfma_metrics: .*tuple, got 'AUC'"),
     "no bound": (threshold(metric="accuracy"), "thresholds.0: accuracy: give min, max or max_drop"),
     "bounds crossed": (threshold(metric="accuracy", min=0.9, max=0.1), "accuracy: min 0.9 is above max 0.1"),
     "slice column": (threshold(metric="accuracy", min=0, slice={"hue": "x"}), "'hue' is no column to slice by"),
@@ -345,6 +358,10 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "one colour twice": (
         masks({"colors": {"sky": [1, 2, 3], "road": [1, 2, 3], "void": [0, 0, 0]}}),
         "labels.colors: two names have the same colour or id",
+    ),
+    "tfma of pixels": (
+        masks(evaluation={"tfma_metrics": ["AUC"]}),
+        "evaluation.tfma_metrics: TFMA's own metrics are of labels of images, not of pixels",
     ),
     "confidence of pixels": (
         masks(evaluation=rules(metric="iou", label="*", confidence=0.9)),
@@ -602,6 +619,15 @@ def test_label_names_are_composed_as_those_of_the_data(tmp_path: Path) -> None:
     composed.check_labels(["café", "tea"])
     with pytest.raises(ConfigError, match="'café' is no label; there are 'tea'"):
         composed.check_labels(["tea"])
+
+
+def test_metrics_of_tfma_by_name_or_with_settings(tmp_path: Path) -> None:
+    given = ["AUC", {"class_name": "Precision", "config": {"thresholds": 0.3}}]
+    found = config(tmp_path, evaluation={"tfma_metrics": given}).evaluation.tfma_metrics
+    assert [m.model_dump() for m in found] == [
+        {"class_name": "AUC", "config": {}},
+        {"class_name": "Precision", "config": {"thresholds": 0.3}},
+    ]
 
 
 def test_every_slice_value_is_evaluated_and_every_label_is_known(tmp_path: Path) -> None:

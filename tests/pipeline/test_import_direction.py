@@ -76,6 +76,7 @@ def test_only_the_modules_that_tensorflow_calls_load_it() -> None:
         "components.evaluation",
         "components.labels.losses",
         "components.labels.measures",
+        "components.metrics.standard",
         "components.metrics.tfma",
         "components.model",
         "components.preprocessing",

@@ -18,7 +18,7 @@ from pipeline import config, summary
 
 KEYS = [
     *("run_id", "name", "task", "status", "exit_code", "started", "seconds", "stages", "data", "label_weights"),
-    *("metrics", "per_label", "slices", "baseline", "gates", "pushed", "report", "error"),
+    *("metrics", "per_label", "slices", "tfma", "baseline", "gates", "pushed", "report", "error"),
 ]
 MANIFEST = {
     "counts": {"train": 12, "eval": 2, "test": 2},
@@ -160,8 +160,9 @@ def test_refused_without_a_threshold_says_so(one: summary.Summary) -> None:
 
 
 def read(run: summary.Summary, folder: Path, verdicts: list[dict], passed: bool) -> None:
-    """Reads an evaluation of no numbers, and a push or none."""
+    """Reads an evaluation of no numbers, and a push."""
     (folder / "verdicts.json").write_text(json.dumps(verdicts))
+    (folder / "metrics").touch()
     run._read_evaluation(str(folder), {})
     run._read_pushed_model("", {"pushed": passed, "pushed_version": "17" * passed, "pushed_destination": "/models/17"})
 
@@ -172,10 +173,7 @@ def without(settings: config.Config) -> summary.Summary:
     return summary.Summary(settings.model_copy(update={"push": push}))
 
 
-def test_a_push_that_nothing_judged_is_loud(
-    without: summary.Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("components.evaluation.results", lambda *_: [])
+def test_a_push_that_nothing_judged_is_loud(without: summary.Summary, tmp_path: Path) -> None:
     read(without, tmp_path, [], passed=True)
     without.metrics = {"accuracy": 0.5}
     lines = drawn(without).splitlines()
@@ -183,10 +181,7 @@ def test_a_push_that_nothing_judged_is_loud(
     assert lines[-2].startswith("warning: no threshold is configured and nothing has judged this model; ")
 
 
-def test_what_was_not_judged_is_told_and_does_not_count_as_held(
-    one: summary.Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("components.evaluation.results", lambda *_: [])
+def test_what_was_not_judged_is_told_and_does_not_count_as_held(one: summary.Summary, tmp_path: Path) -> None:
     held = judge(Rule(gate="evaluation", metric="accuracy", minimum=0.2), 0.25).to_json()
     read(one, tmp_path, [held, held | {"value": None, "reason": "accuracy where camera=dawn"}], passed=True)
     one.metrics = {"accuracy": 0.5}
@@ -204,7 +199,7 @@ def test_the_very_model_that_is_served_is_up_to_date(one: summary.Summary, tmp_p
 def test_nothing_new_shows_the_numbers_of_the_run_that_pushed(one: summary.Summary, full: summary.Summary) -> None:
     other = summary.Summary(one.config)
     other.up_to_date(Served("17", "/models/17", {}), full.to_json())
-    same = ("data", "label_weights", "metrics", "per_label", "slices", "baseline", "gates", "pushed")
+    same = ("data", "label_weights", "metrics", "per_label", "slices", "tfma", "baseline", "gates", "pushed")
     assert {k: other.to_json()[k] for k in same} == {k: full.to_json()[k] for k in same}
     assert other.to_json()["stages"] == []
     assert drawn(other).splitlines()[-1] == "up to date: nothing new since version 17 was pushed"
