@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from components import probe, serving
+from components import probe
 from components.gates import Rule, Verdict, judge
 
 FILE = "serving.json"
@@ -112,6 +112,8 @@ def largest_difference(arrays: Mapping[str, Any], predicted: Sequence[Mapping[st
         predicted: n rows, as `predictions.row` makes them.
         task: as in the configuration.
     """
+    from components import serving  # loads TensorFlow, which the configuration's side does without
+
     if task == "segmentation":
         shown = arrays[f"serving_default/{serving.MASK}"]
         other = shown != arrays[f"examples/{serving.MASK}"]

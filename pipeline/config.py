@@ -582,8 +582,8 @@ class Config(_Section):
             for i, threshold in enumerate(self.evaluation.thresholds):
                 if threshold.metric not in metrics.OF_DETECTOR:
                     raise ConfigError(
-                        f"evaluation.thresholds.{i}: metric: {labels[0]!r} is the only label, so the model is a detector "
-                        f"of what is not like it, and {threshold.metric} says nothing of it; expected one of "
+                        f"evaluation.thresholds.{i}: metric: {labels[0]!r} is the only label, so the model is a "
+                        f"detector of what is not like it, and {threshold.metric} says nothing of it; expected one of "
                         f"{', '.join(metrics.OF_DETECTOR)}"
                     )
 

@@ -18,6 +18,8 @@ from components.stages import baseline
 LABELS = ["cat", "dog"]
 FACTS = {"task": "single_label", "labels": LABELS, "format": serving.FORMAT}
 
+OUTPUTS = "abstain, decisions, familiarity, probabilities, uncalibrated"
+
 
 class _Model(tf.Module):
     def __init__(self, outputs: set[str]) -> None:
@@ -138,8 +140,16 @@ def test_a_model_that_cannot_be_loaded(run: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("saved", "facts", "said"),
     [
-        ({"output": "scores"}, {}, "its signature 'evaluate' gives scores; expected abstain, decisions"),
-        ({"signature": "judge"}, {}, "its signature 'evaluate' gives nothing; expected abstain, decisions"),
+        (
+            {"output": "scores"},
+            {},
+            f"its signature 'evaluate' gives scores; expected {OUTPUTS}",
+        ),
+        (
+            {"signature": "judge"},
+            {},
+            f"its signature 'evaluate' gives nothing; expected {OUTPUTS}",
+        ),
         ({}, {"format": serving.FORMAT + 1}, "it is of format 2, and this release evaluates format 1"),
         ({}, {"format": None}, "it is of format None, and this release evaluates format 1"),
     ],

@@ -162,47 +162,6 @@ def test_a_learning_rate_far_too_high_ends_in_that_sentence(prepared: Prepared, 
 # The average of the weights.
 
 
-def averaging(folder: Path, weight: float = 8.0) -> training._Stopping:
-    """The callback on the model w of the loss w², of which a step of 0.75 times the gradient 2 w makes -w / 2."""
-    folder.mkdir(exist_ok=True)
-    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
-    network.compile(optimizer=keras.optimizers.SGD(0.75, use_ema=True, ema_momentum=0.5), loss="mse")
-    network.set_weights([np.full((1, 1), weight, np.float32)])
-    callback = training._Stopping(str(folder))
-    callback.set_model(network)
-    return callback
-
-
-def fit(callback: training._Stopping, epochs: int) -> list[float]:
-    """A step per epoch; the losses on the eval split."""
-    one = tf.data.Dataset.from_tensors((np.ones((1, 1)), np.zeros((1, 1))))
-    start = len(callback.history)
-    callback.model.fit(one, validation_data=one, initial_epoch=start, epochs=epochs, verbose=0, callbacks=[callback])
-    return [epoch["val_loss"] for epoch in callback.history]
-
-
-# Weights of 8 become -4, 2, -1, 1/2; their averages: -4, (-4 + 2) / 2 = -1, (-1 - 1) / 2 = -1, (-1 + 1/2) / 2 = -1/4.
-AVERAGES = [-4, -1, -1, -1 / 4]
-
-
-def test_the_average_is_judged_and_kept_and_training_goes_on_from_the_weights(tmp_path: Path) -> None:
-    callback = averaging(tmp_path)
-    assert fit(callback, 3) == pytest.approx([a * a for a in AVERAGES[:3]])
-    callback.model.set_weights([np.full((1, 1), 77.0)])
-    callback.restore_best()
-    assert callback.model.get_weights()[0].item() == pytest.approx(-1)  # of epoch 2, whose weight is 2
-
-
-def test_of_a_killed_training_the_average_goes_on_too(tmp_path: Path) -> None:
-    fit(averaging(tmp_path), 2)
-    restarted = averaging(tmp_path, weight=77.0)
-    restarted.on_train_begin()
-    assert restarted.model.get_weights()[0].item() == pytest.approx(2)
-    assert fit(restarted, 4) == pytest.approx([a * a for a in AVERAGES])
-    restarted.restore_best()
-    assert restarted.model.get_weights()[0].item() == pytest.approx(-1 / 4)
-
-
 def phases(folder: Path, *, average: bool) -> training._Phases:
     told = {"learning_rate": 0.1, "strategy": tf.distribute.get_strategy(), "jit": False, "average": average}
     return training._Phases(str(folder), str(folder), loss=lambda: None, metrics=list, **told)
@@ -214,6 +173,23 @@ def test_weights_are_averaged_over_an_epoch_but_ten_steps_at_least(tmp_path: Pat
     assert found.use_ema
     assert found.ema_momentum == pytest.approx(momentum)
     assert not phases(tmp_path, average=False)._optimizer(1.0, steps, 3).use_ema
+
+
+def test_after_every_epoch_the_average_takes_the_weights_place(tmp_path: Path) -> None:
+    """Two steps an epoch: in between the weight goes its own way, w = 0.9 · average + 0.1 · weight at the end."""
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    optimizer = phases(tmp_path, average=True)._optimizer(1.0, 2, 3)
+    network.compile(optimizer=optimizer, loss="mse")
+    seen: list[tuple[float, float]] = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+            [average] = optimizer._model_variables_moving_average
+            seen.append((network.get_weights()[0].item(), np.asarray(average).item()))
+
+    data = tf.data.Dataset.from_tensor_slices((np.ones((2, 1)), np.full((2, 1), 5.0))).batch(1)
+    network.fit(data, epochs=3, verbose=0, callbacks=[Look()])
+    assert [weight == average for weight, average in seen[1:]] == [True, False, True, False, True]
 
 
 def test_the_rate_rises_over_half_an_epoch_and_falls_along_half_a_cosine(tmp_path: Path) -> None:

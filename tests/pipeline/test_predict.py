@@ -88,6 +88,9 @@ def photo(tmp_path: Path):
     return write
 
 
+LIKENESS = {"familiarity", "abstain"}
+
+
 def logits_by_hand(parts: model.Parts, data: bytes) -> np.ndarray:
     return np.asarray(parts.model(images.decode(tf.constant(data), SIZE)[tf.newaxis], training=False), np.float64)[0]
 
@@ -106,7 +109,7 @@ def test_each_image_gets_its_label_and_every_label_s_probability(destination: st
         assert list(result["probabilities"]) == LABELS
         assert list(result["probabilities"].values()) == pytest.approx(expected, rel=1e-4)
         assert result["label"] == LABELS[int(np.argmax(expected))]
-        assert set(result) == {"image", "label", "probabilities"}
+        assert set(result) == {"image", "label", "probabilities", *LIKENESS}
 
 
 def test_of_several_labels_those_apply_whose_probability_is_a_half_or_more(
@@ -117,7 +120,7 @@ def test_of_several_labels_those_apply_whose_probability_is_a_half_or_more(
     chosen = []
     for path, result in zip(paths, found, strict=True):
         expected = 1 / (1 + np.exp(-logits_by_hand(multi, Path(path).read_bytes())))
-        assert set(result) == {"image", "labels", "probabilities"}
+        assert set(result) == {"image", "labels", "probabilities", *LIKENESS}
         assert result["image"] == path
         assert list(result["probabilities"]) == LABELS
         assert list(result["probabilities"].values()) == pytest.approx(expected, rel=1e-4)
@@ -133,7 +136,7 @@ def test_of_a_mask_the_share_of_each_label_is_told(mask_destination: str, photo,
     assert answer.shape == SIZE
     # 10 x 14 pixels.
     expected = {label: np.count_nonzero(answer == i) / 140 for i, label in enumerate(LABELS)}
-    assert result == {"image": path, "shares": pytest.approx(expected)}
+    assert {k: v for k, v in result.items() if k not in LIKENESS} == {"image": path, "shares": pytest.approx(expected)}
     assert list(result["shares"]) == LABELS
     assert len([share for share in expected.values() if share]) > 1
 
@@ -160,7 +163,9 @@ LINES = {
 
 @pytest.mark.parametrize(("result", "said"), LINES.values(), ids=LINES)
 def test_a_line_says_what_applies_the_likeliest_or_largest_first(result: dict, said: str) -> None:
-    assert predict.line({"image": "x/1.png", **result}) == f"x/1.png: {said}"
+    assert predict.line({"image": "x/1.png", "abstain": False, **result}) == f"x/1.png: {said}"
+    unlike = " (abstains: unlike all that the model knows)"
+    assert predict.line({"image": "x/1.png", "abstain": True, **result}) == f"x/1.png: {said}{unlike}"
 
 
 @pytest.mark.parametrize("manifest", [{}, {"task": "detection"}, {"task": ["single_label"]}])

@@ -18,7 +18,19 @@ from pipeline import config, summary
 
 KEYS = [
     *("run_id", "name", "task", "status", "exit_code", "started", "seconds", "stages", "data", "label_weights"),
-    *("metrics", "per_label", "slices", "tfma", "baseline", "gates", "pushed", "report", "error"),
+    *(
+        "metrics",
+        "per_label",
+        "slices",
+        "tfma",
+        "baseline",
+        "decisions",
+        "serving",
+        "gates",
+        "pushed",
+        "report",
+        "error",
+    ),
 ]
 MANIFEST = {
     "counts": {"train": 12, "eval": 2, "test": 2},
@@ -199,7 +211,19 @@ def test_the_very_model_that_is_served_is_up_to_date(one: summary.Summary, tmp_p
 def test_nothing_new_shows_the_numbers_of_the_run_that_pushed(one: summary.Summary, full: summary.Summary) -> None:
     other = summary.Summary(one.config)
     other.up_to_date(Served("17", "/models/17", {}), full.to_json())
-    same = ("data", "label_weights", "metrics", "per_label", "slices", "tfma", "baseline", "gates", "pushed")
+    same = (
+        "data",
+        "label_weights",
+        "metrics",
+        "per_label",
+        "slices",
+        "tfma",
+        "baseline",
+        "decisions",
+        "serving",
+        "gates",
+        "pushed",
+    )
     assert {k: other.to_json()[k] for k in same} == {k: full.to_json()[k] for k in same}
     assert other.to_json()["stages"] == []
     assert drawn(other).splitlines()[-1] == "up to date: nothing new since version 17 was pushed"
