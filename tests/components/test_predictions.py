@@ -21,6 +21,11 @@ def serialised(path: bytes, labels: list[str], *, unknown: tuple[str, ...] = (),
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
+def handed_on(data: bytes) -> np.ndarray:
+    """As TFMA does."""
+    return np.array([data], object)
+
+
 def scored(p: list[float], familiar: float) -> dict[str, np.ndarray]:
     """As TFMA hands it on: without a batch dimension, or with one of 1."""
     return {
@@ -40,8 +45,12 @@ def round_trip(folder: Path, task: str, rows: list[dict], model: str = "candidat
 
 def test_what_is_written_is_read_in_the_order_of_the_paths(tmp_path: Path) -> None:
     rows = [
-        predictions.row([serialised(b"b/2.png", ["cat", "dog"], weight=0.25)], scored([0.75, 0.5], 0.5), "multi_label"),
-        predictions.row([serialised(b"a/1.png", [], unknown=("dog",))], scored([0.25, 1.0], 0.0), "multi_label"),
+        predictions.row(
+            handed_on(serialised(b"b/2.png", ["cat", "dog"], weight=0.25)), scored([0.75, 0.5], 0.5), "multi_label"
+        ),
+        predictions.row(
+            handed_on(serialised(b"a/1.png", [], unknown=("dog",))), scored([0.25, 1.0], 0.0), "multi_label"
+        ),
     ]
     assert round_trip(tmp_path, "multi_label", rows) == [
         {
@@ -79,7 +88,7 @@ def test_of_a_mask_the_pixels_by_truth_and_answer_are_kept(tmp_path: Path) -> No
         serving.ABSTAIN: np.bool_(False),
     }
     [found] = round_trip(
-        tmp_path, "segmentation", [predictions.row([serialised(b"1.png", [])], answer, "segmentation")]
+        tmp_path, "segmentation", [predictions.row(handed_on(serialised(b"1.png", [])), answer, "segmentation")]
     )
     assert found["confusion"] == [3, 1, 0, 2]
     assert (found["familiarity"], found["abstain"]) == (0.75, False)
@@ -96,7 +105,7 @@ def test_of_a_mask_the_pixels_by_truth_and_answer_are_kept(tmp_path: Path) -> No
     ],
 )
 def test_a_name_need_not_be_utf_8(tmp_path: Path, path: bytes, shown: str) -> None:
-    row = predictions.row([serialised(path, ["süß"])], scored([0.5], 1.0), "single_label")
+    row = predictions.row(handed_on(serialised(path, ["süß"])), scored([0.5], 1.0), "single_label")
     [found] = round_trip(tmp_path, "single_label", [row])
     assert found["path"] == shown
     assert found["labels"] == ["süß"]
@@ -105,7 +114,7 @@ def test_a_name_need_not_be_utf_8(tmp_path: Path, path: bytes, shown: str) -> No
 
 def test_each_model_has_predictions_of_its_own(tmp_path: Path) -> None:
     for model, p in (("candidate", 0.25), ("baseline", 0.75)):
-        row = predictions.row([serialised(b"1.png", ["cat"])], scored([p], 1.0), "single_label")
+        row = predictions.row(handed_on(serialised(b"1.png", ["cat"])), scored([p], 1.0), "single_label")
         round_trip(tmp_path, "single_label", [row], model)
     found = [predictions.read(str(tmp_path), model) for model in ("candidate", "baseline")]
     assert [[row["probabilities"] for row in rows] for rows in found] == [[[0.25]], [[0.75]]]
