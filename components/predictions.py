@@ -75,7 +75,7 @@ def row(serialised: Any, answer: Mapping[str, Any], task: str) -> dict[str, Any]
 
     from components import serving
 
-    [data] = np.ravel(serialised)
+    [data] = np.ravel(np.asarray(serialised, object))
     found = tf.train.Example.FromString(data).features.feature
 
     def names(feature: str) -> list[str]:

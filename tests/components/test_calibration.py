@@ -66,7 +66,7 @@ def test_it_is_used_only_where_it_helps_images_that_it_was_not_fitted_to() -> No
     """Every fifth image is held out in turn; here by a search over a grid."""
     used = []
     for seed in range(24):
-        logits, truth = drawn(30, (1.0, 4.0)[seed % 2], classes=3, seed=seed)
+        logits, truth = drawn(30, (1.0, 10.0)[seed % 2], classes=3, seed=seed)
         weight, fold = np.random.default_rng(seed).uniform(0.5, 3, 30), np.arange(30) % 5
         out = [(fold != i, fold == i) for i in range(5)]
         gains = []
