@@ -232,7 +232,7 @@ def export(
         },
     )
     extra = os.path.join(folder, "assets.extra")
-    os.makedirs(extra)
+    os.makedirs(extra, exist_ok=True)
     with open(os.path.join(extra, decisions.FILE), "w", encoding="utf-8") as f:
         json.dump(decided.to_json(labels), f, ensure_ascii=False, indent=1, allow_nan=False)
 

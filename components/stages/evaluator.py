@@ -1,7 +1,9 @@
 """Evaluator: TFX's own lets TFMA compute the numbers of candidate and served model; our judge gives the blessing."""
 
+import contextlib
 import json
 import os
+import shutil
 from typing import Any
 
 from tfx import types
@@ -38,6 +40,7 @@ class Executor(executor.Executor):
         examples = artifact_utils.get_single_uri(input_dict[keys.EXAMPLES_KEY])
         manifest.verify(examples, "test")
         folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
+        _clear(folder)
         models = [evaluation.CANDIDATE, *([evaluation.BASELINE] if has_baseline else [])]
         predictions.expect(
             predictions.Expected(
@@ -85,6 +88,13 @@ class Executor(executor.Executor):
             constants.ARTIFACT_PROPERTY_BLESSED_KEY,
             constants.BLESSED_VALUE if blessed else constants.NOT_BLESSED_VALUE,
         )
+
+
+def _clear(folder: str) -> None:
+    """Where somebody deleted the metadata, the folder may be an earlier run's."""
+    shutil.rmtree(os.path.join(folder, predictions.FOLDER), ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(os.path.join(folder, unknown.FILE))
 
 
 def _measure_unknown(folder: str, models: dict[str, str], told: dict[str, Any]) -> None:

@@ -47,7 +47,10 @@ CONTRACT = {
     "metrics": dict,
     "per_label": dict,
     "slices": [{"slice": dict, "metrics": dict, "per_label": dict}],
+    "tfma": dict,
     "baseline": dict | None,
+    "decisions": dict,
+    "serving": dict,
     "gates": [
         {
             "gate": str,

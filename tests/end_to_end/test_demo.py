@@ -24,7 +24,7 @@ pytestmark = pytest.mark.end_to_end
 DIGITS = [str(digit) for digit in range(10)]
 STAGES = {
     *("ImageExampleGen", "CuratedSchema", "StatisticsGen", "ExampleValidator", "ClassBalance", "Transform"),
-    *("Trainer", "Baseline", "Evaluator", "Pusher"),
+    *("Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher"),
 }
 
 
@@ -218,7 +218,13 @@ def test_with_json_nothing_else_is_on_the_output_and_only_stages_on_the_other(
 def test_only_what_depends_on_thresholds_ran_again(refused: tuple[Run, dict, dict]) -> None:
     stages = json.loads(refused[0].out)["stages"]
     # ClassBalance and Baseline: there is a served model now.
-    assert {s["name"] for s in stages if not s["cached"]} == {"ClassBalance", "Baseline", "Evaluator", "Pusher"}
+    assert {s["name"] for s in stages if not s["cached"]} == {
+        "ClassBalance",
+        "Baseline",
+        "Evaluator",
+        "ServingCheck",
+        "Pusher",
+    }
 
 
 # Predictions of the pushed model.

@@ -16,10 +16,10 @@ pytestmark = pytest.mark.end_to_end
 
 ALL = {
     *("ImageExampleGen", "CuratedSchema", "StatisticsGen", "ExampleValidator", "ClassBalance", "Transform"),
-    *("Trainer", "Baseline", "Evaluator", "Pusher"),
+    *("Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher"),
 }
 # Pusher is never cached: it looks at the destination.
-GATE = {"Evaluator", "Pusher"}
+GATE = {"Evaluator", "ServingCheck", "Pusher"}
 SETTLED = "evaluation.slices=[label]"  # as in the latest of the runs that `tiny` has behind it
 
 

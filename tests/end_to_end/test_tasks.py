@@ -172,7 +172,7 @@ def test_predict_names_what_is_drawn(shapes: Trained, capsys: pytest.CaptureFixt
     truth = cells(shapes, "test")
     right = total = 0
     for result, row in zip(found, truth, strict=True):
-        assert set(result) == {"image", "labels", "probabilities"}
+        assert set(result) == {"image", "labels", "probabilities", "familiarity", "abstain"}
         for shape, applies in zip(SHAPES, row, strict=True):
             right, total = right + ((shape in result["labels"]) == (applies == 1)), total + 1
     assert right / total > 0.85  # the empty cells count as wrong where they apply
@@ -184,7 +184,7 @@ def test_predict_tells_the_shares_of_the_regions(regions: Trained, capsys: pytes
     paths = [str(regions.folder / "data" / "regions" / name) for name in names(regions, "test")]
     found = list(predict.predict(str(regions.destination), paths))
     for result, mask in zip(found, ids(regions, "test"), strict=True):
-        assert set(result) == {"image", "shares"}
+        assert set(result) == {"image", "shares", "familiarity", "abstain"}
         assert list(result["shares"]) == REGIONS
         assert sum(result["shares"].values()) == pytest.approx(1)
         truth = {label: (mask == i).mean() for i, label in enumerate(REGIONS)}
@@ -219,5 +219,5 @@ def test_one_sigmoid_unit_decides_between_two_labels(tiny: Project) -> None:
 
 def test_other_weights_train_again_and_are_told(tiny: Project) -> None:
     told = tiny.run("evaluation.slices=[label]", "training.label_weights={'0': 2.0}")
-    assert ran(told) == {"ClassBalance", "Trainer", "Evaluator", "Pusher"}
+    assert ran(told) == {"ClassBalance", "Trainer", "Evaluator", "ServingCheck", "Pusher"}
     assert told["label_weights"] == {"0": 2.0, "1": 1.0, "2": 1.0}
