@@ -117,7 +117,7 @@ def test_the_screen_shows_stages_labels_metrics_and_the_verdict_and_nothing_else
     assert f"accuracy {demo.told['metrics']['accuracy']:.3f}" in lines
     pushed = demo.told["pushed"]
     assert lines[-1] == f"pushed version {pushed['version']}: 12 thresholds held -> {pushed['path']}"
-    known = STAGES | set(DIGITS) | set(metrics.OVERALL["single_label"]) | {"label", "metric", "no", "pushed"}
+    known = STAGES | set(DIGITS) | set(metrics.OVERALL["single_label"]) | {"label", "metric", "no", "pushed", "serving"}
     assert {line.split()[0].removesuffix(":") for line in lines} <= known  # "Trainer: training 3 of 30"
 
 
