@@ -67,8 +67,12 @@ def results(folder: str, model_name: str) -> list[tuple[dict[str, str], dict[str
 
     The keys are those of `metrics.names`. `metrics.CONFUSION`, where the task has it, is a list of K lists.
     """
-    found = _records(folder, model_name)
-    return [(w, {k: _value(v) for k, v in n.items() if not k.startswith(tfma_standard.PREFIX)}) for w, n in found]
+    own = [
+        (where, {k: _value(v) for k, v in numbers.items() if not k.startswith(tfma_standard.PREFIX)})
+        for where, numbers in _records(folder, model_name)
+    ]
+    of_unknown = unknown.read(folder).get("models", {}).get(model_name, {})
+    return [(where, numbers if where else numbers | of_unknown) for where, numbers in own]
 
 
 def standard_results(folder: str, model_name: str) -> dict[str, Any]:
@@ -92,8 +96,6 @@ def _records(folder: str, model_name: str) -> list[tuple[dict[str, str], dict[st
             for m in record.metric_keys_and_values
             if m.key.model_name in (model_name, "") and not m.key.is_diff
         }
-        if not where:
-            numbers |= unknown.read(folder).get("models", {}).get(model_name, {})
         read.append((where, numbers))
     return sorted(read, key=lambda r: (len(r[0]), sorted(r[0].items())))
 

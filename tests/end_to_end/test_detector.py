@@ -1,0 +1,76 @@
+"""One label alone: no classifier is trained, but images unlike it are told apart; and a folder of such can be gated."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import Project, ran
+from PIL import Image
+
+pytestmark = pytest.mark.end_to_end
+
+
+@pytest.fixture
+def one(tiny: Project) -> Project:
+    """The digit 0, and a backbone whose features are what stands in each quarter of an image."""
+    import keras
+
+    pixels = keras.Input((None, None, 3))
+    x = keras.layers.AveragePooling2D(2)(keras.layers.Rescaling(1 / 255)(pixels))
+    edges = keras.layers.Conv2D(16, 3, padding="same", activation="relu", kernel_initializer="orthogonal")(x)
+    keras.Model(pixels, edges).save(str(tiny.folder / "backbone.keras"))
+    shutil.rmtree(tiny.folder / "models")
+    for digit in "12":
+        shutil.rmtree(tiny.folder / "data" / digit)
+    for i in range(12):
+        noise = np.random.default_rng(i).integers(0, 256, (8, 8, 3), np.uint8)
+        (tiny.folder / "unknown").mkdir(exist_ok=True)
+        Image.fromarray(noise).save(tiny.folder / "unknown" / f"{i}.png")
+    return tiny
+
+
+SETTINGS = (
+    "training.backbone=backbone.keras",
+    "balance.max_near_duplicates=null",
+    "data.split={train: 0.4, eval: 0.3, test: 0.3}",
+    "evaluation.unknown=unknown",
+)
+RULES = "evaluation.thresholds=[{metric: unknown_auroc, min: %s}, {metric: abstained, max: 0.9}]"
+
+
+def test_it_is_pushed_and_tells_what_is_not_like_its_label(one: Project) -> None:
+    found = one.run(*SETTINGS, RULES % 0.8)
+    assert found["status"] == "pushed", found["error"]
+    assert found["metrics"]["unknown_auroc"] >= 0.8
+    assert found["decisions"]["labels"]["0"]["threshold"] == pytest.approx(0.01)
+    signature = tf.saved_model.load(found["pushed"]["path"]).signatures["serving_default"]
+    known = sorted((one.folder / "data" / "0").glob("*.png"))[:5]
+    other = sorted((one.folder / "unknown").glob("*.png"))
+    answers = [signature(image_bytes=tf.constant([p.read_bytes() for p in paths])) for paths in (known, other)]
+    for answer in answers:
+        np.testing.assert_array_equal(answer["probabilities"][:, 0], answer["familiarity"])
+    assert answers[0]["familiarity"].numpy().mean() > answers[1]["familiarity"].numpy().mean()
+
+
+def test_another_folder_of_unknown_images_asks_the_gate_again(one: Project) -> None:
+    assert one.run(*SETTINGS, RULES % 0.8)["status"] == "pushed"
+    shutil.rmtree(one.folder / "unknown")
+    shutil.copytree(one.folder / "data" / "0", one.folder / "unknown")  # these are known
+    found = one.run(*SETTINGS, RULES % 0.8)
+    assert (found["status"], found["exit_code"]) == ("not_blessed", 4)
+    assert "unknown_auroc is " in found["error"]
+    assert "Trainer" not in ran(found)
+
+
+def test_metrics_that_say_nothing_of_a_detector_are_refused(one: Project) -> None:
+    from components.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=r"'0' is the only label, so the model is a detector .* expected one of abst"):
+        one.run(*SETTINGS, "evaluation.thresholds=[{metric: accuracy, min: 0.5}]")
+
+
+def test_without_a_pretrained_backbone_one_label_is_too_few(one: Project) -> None:
+    found = one.run("balance.max_near_duplicates=null")
+    assert (found["status"], found["exit_code"]) == ("data_rejected", 3)
+    assert "labels is 1, below the minimum 2: '0'" in found["error"]
