@@ -19,7 +19,7 @@ _PIXELS = 200_000  # of a split, for a single temperature
 
 def fit(parts: Parts, data: Batches, task: str, settings: decisions.Settings, seed: int) -> decisions.Decisions:
     """Lets the network answer to the eval split and to as much of train as a model carries, and fits to that."""
-    train = np.concatenate([rows for rows, *_ in _answers(parts, data, "train", familiarity.REFERENCES)])
+    train = np.concatenate([rows for rows, *_ in _answers(parts, data, "train", headless=True)])
     evaluation = _masks(parts, data, seed) if task == "segmentation" else _labels(parts, data)
     return decisions.fit(task, train, evaluation, settings)
 
@@ -47,13 +47,18 @@ def _masks(parts: Parts, data: Batches, seed: int) -> Answers:
 
 
 def _answers(
-    parts: Parts, data: Batches, split: str, most: int | None = None
+    parts: Parts, data: Batches, split: str, *, headless: bool = False
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """(pooled features, logits, targets, weights) of each batch; of more than `most` images, evenly drawn ones."""
+    """(pooled features, logits, targets, weights) of each batch.
+
+    `headless`: no logits, which for masks cost the most; and of many images evenly drawn ones, as a model carries.
+    """
+    most = familiarity.REFERENCES if headless else None
 
     def answer(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         maps = parts.extractor(tf.cast(pixels, tf.float32), training=False)
-        return pooled(maps), tf.cast(parts.head(maps, training=False), tf.float32)
+        logits = tf.zeros([0]) if headless else tf.cast(parts.head(maps, training=False), tf.float32)
+        return pooled(maps), logits
 
     compiled, done = tf.function(answer, reduce_retracing=True), 0
     total = min(data.count(split), most or data.count(split))

@@ -76,7 +76,7 @@ class Batches:
         return int(self._counts[split])
 
     def once(self, split: str, most: int | None = None) -> tf.data.Dataset:
-        """In the order of the shards, nothing kept; where a split has more than `most` images, every so-manieth."""
+        """In the order of the shards, nothing kept; of a split with more than `most` images, every n-th."""
         return self._batches(split, shuffle=False, keep=False, every=-(-self.count(split) // (most or sys.maxsize)))
 
     def label_weights(self) -> list[float]:
