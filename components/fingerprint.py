@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import platform
 from functools import cache
 from importlib import metadata
 
@@ -22,6 +23,10 @@ _LIBRARIES = (
 )
 
 
+# Of the report, the page is code, too.
+_SOURCES = (".py", ".pbtxt", ".html", ".css", ".js")
+
+
 def code(module: str) -> str:
     """SHA-256 over a module of `components` and all of `components` that it imports, however deep.
 
@@ -35,7 +40,7 @@ def code(module: str) -> str:
     for name in sorted(_closure(module)):
         with open(_path(name), "rb") as f:
             digest.update(f"{name}\0".encode() + hashlib.sha256(f.read()).digest())
-    for path in _data_files() if "components.schema" in _closure(module) else ():
+    for path in _data_files(_closure(module)):
         with open(path, "rb") as f:
             digest.update(f.read())
     return digest.hexdigest()
@@ -46,10 +51,15 @@ def everything() -> str:
     digest = hashlib.sha256(_library_versions().encode())
     for folder in ("components", "pipeline", "schemas"):
         for parent, _, names in sorted(os.walk(os.path.join(_ROOT, folder))):
-            for name in sorted(n for n in names if n.endswith((".py", ".pbtxt"))):
+            for name in sorted(n for n in names if n.endswith(_SOURCES)):
                 with open(os.path.join(parent, name), "rb") as f:
                     digest.update(f"{parent[len(_ROOT) :]}/{name}\0".encode() + hashlib.sha256(f.read()).digest())
     return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Of Python, this package and the libraries that results depend on."""
+    return {"python": platform.python_version()} | {n: metadata.version(n) for n in ("imagegate", *_LIBRARIES)}
 
 
 @cache
@@ -57,9 +67,14 @@ def _library_versions() -> str:
     return " ".join(f"{name}=={metadata.version(name)}" for name in _LIBRARIES)
 
 
-def _data_files() -> list[str]:
-    folder = os.path.join(_ROOT, "schemas")
-    return sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".pbtxt"))
+def _data_files(modules: set[str]) -> list[str]:
+    """What these modules read beside the data: schemas, and the report's template."""
+    folders = {"components.schema": "schemas", "components.report.page": "components/report"}
+    found = []
+    for module, folder in folders.items():
+        names = os.listdir(os.path.join(_ROOT, folder)) if module in modules else ()
+        found += [os.path.join(_ROOT, folder, name) for name in names if name.endswith(_SOURCES[1:])]
+    return sorted(found)
 
 
 def _closure(module: str) -> set[str]:

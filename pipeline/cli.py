@@ -60,6 +60,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--json", action="store_true", help="print summary.json instead of tables")
     run.set_defaults(command=_run)
 
+    report = commands.add_parser("report", help="write the page of a run again, and print where it is")
+    report.add_argument("run", metavar="CONFIG|RUN", help="an imagegate.yaml: its newest run; or the folder of a run")
+    report.set_defaults(command=_report)
+
+    history = commands.add_parser("history", help="every run with its verdict and main metric, newest first")
+    _add_config(history)
+    history.set_defaults(command=_history)
+
     schema = commands.add_parser("schema", help="freeze what the latest run's data are like; later data must be so")
     _add_config(schema)
     schema.add_argument("-o", dest="output", metavar="FILE", help="default: data.schema_file, or schema.pbtxt")
@@ -128,6 +136,23 @@ def _run(options: argparse.Namespace) -> int:
         else:
             summary.show(terminal.console)
     return summary.exit_code
+
+
+def _report(options: argparse.Namespace) -> int:
+    from components.errors import shown
+    from pipeline import report, show
+
+    with show.output_to(os.devnull):
+        path = report.again(options.run)
+    print(shown(path))
+    return 0
+
+
+def _history(options: argparse.Namespace) -> int:
+    from pipeline import history, show
+
+    show.Terminal().console.print(history.table(_load(options)))
+    return 0
 
 
 def _schema(options: argparse.Namespace) -> int:

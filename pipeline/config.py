@@ -29,6 +29,18 @@ Positive = Annotated[int, Field(gt=0)]
 LabelName = Annotated[str, AfterValidator(lambda name: unicodedata.normalize("NFC", name))]
 
 
+def _no_secret(path: str) -> str:
+    if storage.is_url(path):
+        try:
+            destination.check_url(path)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+    return path
+
+
+Location = Annotated[str, AfterValidator(_no_secret)]  # a path or an fsspec URL
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -69,7 +81,7 @@ class Columns(_Section):
 class Data(_Section):
     """Where the images are."""
 
-    root: str = Field(
+    root: Location = Field(
         description="folder or fsspec URL; a relative path counts from the configuration file's folder, and everything "
         "below counts from root"
     )
@@ -369,7 +381,7 @@ class StandardMetric(_Section):
 class Evaluation(_Section):
     """The model gate."""
 
-    unknown: str | None = Field(
+    unknown: Location | None = Field(
         None,
         description="folder or fsspec URL of images of none of the labels; how well the model tells them apart is "
         "`unknown_auroc` and `unknown_abstained`. A relative path counts from the configuration file's folder",
@@ -423,7 +435,7 @@ class Serving(_Section):
 class Push(_Section):
     """Where a model goes that passed."""
 
-    destination: str = Field(
+    destination: Location = Field(
         description="folder or fsspec URL that TensorFlow Serving watches; versions are numbered folders in it. What "
         "differs with a URL: see [pushing](push.md)"
     )
@@ -435,16 +447,6 @@ class Push(_Section):
     without_thresholds: bool = Field(
         False, description="whether a model is pushed though `evaluation.thresholds` is empty and nothing judges it"
     )
-
-    @field_validator("destination")
-    @classmethod
-    def _no_secret(cls, url: str) -> str:
-        if storage.is_url(url):
-            try:
-                destination.check_url(url)
-            except ConfigError as error:
-                raise ValueError(str(error)) from None
-        return url
 
 
 class Config(_Section):
@@ -586,6 +588,10 @@ class Config(_Section):
                         f"detector of what is not like it, and {threshold.metric} says nothing of it; expected one of "
                         f"{', '.join(metrics.OF_DETECTOR)}"
                     )
+
+    def plain(self) -> dict[str, Any]:
+        """What the file and the command line say, as JSON."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
     def fingerprint(self) -> str:
         """SHA-256 over every setting."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from components import fingerprint, unknown
 from components.balance import Limits
+from pipeline.config import Balance, Training
 
 if TYPE_CHECKING:
     from tfx.orchestration.pipeline import Pipeline
@@ -34,6 +36,24 @@ def limits(config: Config) -> Limits:
     )
 
 
+def fingerprints(config: Config) -> dict[str, str]:
+    """Of what a run is told and made by, for its report."""
+    return {"configuration": config.fingerprint(), "code": fingerprint.everything()}
+
+
+def pictured(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """What the report is told of its pictures; see `report.evidence.collect`.
+
+    Args:
+        configuration: as `Config.plain` gives it.
+    """
+    return {
+        "seed": Training(**configuration.get("training", {})).seed,
+        "distance": Balance(**configuration.get("balance", {})).near_duplicate_distance,
+        "contradictions": configuration["task"] == "single_label",
+    }
+
+
 def build(
     config: Config, *, data_fingerprint: str, served_version: str, frozen: str = "", cache: bool = True
 ) -> Pipeline:
@@ -55,6 +75,7 @@ def build(
     from components.stages.evaluator import Evaluator
     from components.stages.ingest import ImageExampleGen
     from components.stages.pusher import Pusher
+    from components.stages.report import ModelReport
     from components.stages.schema import CuratedSchema
     from components.stages.serving_check import ServingCheck
     from components.stages.transform import Transform
@@ -165,6 +186,30 @@ def build(
         ),
         code_fingerprint=fingerprint.code("components.stages.pusher"),
     )
+    report = ModelReport(
+        examples=examples,
+        class_balance=balance.outputs["class_balance"],
+        model=trainer.outputs["model"],
+        model_run=trainer.outputs["model_run"],
+        baseline_model=baseline.outputs["baseline_model"],
+        model_evaluation=evaluator.outputs["evaluation"],
+        serving_check=serving_check.outputs["serving_check_out"],
+        pushed_model=pusher.outputs["pushed_model"],
+        facts=json.dumps(
+            {
+                "name": config.name,
+                "task": config.task,
+                "configuration": config.plain(),
+                "fingerprints": fingerprints(config),
+                "versions": fingerprint.versions(),
+            }
+        ),
+        settings=json.dumps(
+            {"destination": config.destination, "without_thresholds": config.push.without_thresholds}
+            | pictured(config.plain())
+        ),
+        code_fingerprint=fingerprint.code("components.stages.report"),
+    )
     return pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=os.path.join(config.output_folder, "pipeline"),
@@ -183,6 +228,7 @@ def build(
             evaluator,
             serving_check,
             pusher,
+            report,
         ],
         enable_cache=cache,
         beam_pipeline_args=[*(config.beam or [_IN_PROCESS, _NO_TYPE_CHECK]), _NO_PACKING],

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ from components.errors import ConfigError, DataRejected, ImagegateError
 from components.gates import Verdict
 from components.layouts import Dataset, LayoutError, reading
 from components.mask_rules import Rule
-from pipeline import graph, show, summary
+from components.report import evidence
+from pipeline import graph, report, show, summary
 from pipeline.summary import Summary
 
 if TYPE_CHECKING:
@@ -116,6 +118,8 @@ class Runner:
                 self.summary.fail(dataset)
             else:
                 self._run(dataset, force=force)
+            with show.output_to(self.log):
+                self._write_report()
             self._write_summary()
         return self.summary
 
@@ -128,6 +132,7 @@ class Runner:
             "data": dataset.fingerprint(),
             "unknown": self._unknown,
         }
+        self.summary.fingerprints = graph.fingerprints(self._config)
         state = self._state()
         run = state.pop("run", "")
         if not force and served is not None and state == inputs | {"served": served.version}:
@@ -195,8 +200,12 @@ class Runner:
                     executor_spec=runner_utils.extract_executor_spec(deployment, name),
                     custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, name),
                 ).launch()
-            except BaseException:
+            except BaseException as error:
                 self._stage(name, "failed", time.monotonic() - started, False)
+                if name == "ModelReport" and isinstance(error, Exception):
+                    traceback.print_exc()
+                    self.summary.notes.append(f"warning: the stage ModelReport broke; see {self.log}")
+                    continue  # the model is pushed or refused already, and that is what the run came to
                 raise
             seconds = time.monotonic() - started
             with metadata.Metadata(connection) as store:
@@ -221,6 +230,18 @@ class Runner:
             raise ImagegateError(f"another run is writing to {self._config.output_folder}; wait for it") from None
         finally:
             os.close(descriptor)
+
+    def _write_report(self) -> None:
+        """The page, of a refused run as well. Nothing that goes wrong with it changes what the run came to."""
+        self._stage("Report", "started", 0.0, False)
+        try:
+            told = self.summary.to_json()
+            found = evidence.read(self.summary.artifacts.get("report", ""))
+            found = found or report.collect(told, self.summary.artifacts)
+            self.summary.report = report.write(self.folder, told, found)
+        except Exception as error:  # noqa: BLE001  a bug: its trace is in the log
+            traceback.print_exc()
+            self.summary.notes.append(f"warning: there is no report: {type(error).__name__}; see {self.log}")
 
     def _write_summary(self) -> None:
         self.summary.write(self.folder)

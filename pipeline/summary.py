@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import datetime
 import json
-import math
 import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from components import balance, decisions, manifest, metrics, schema, unknown
-from components.errors import DataRejected, ImagegateError, shown
-from components.layouts import LayoutError
+from components import fingerprint, manifest, metrics, schema
+from components.errors import shown
+from components.outcome import Outcome
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,37 +21,37 @@ if TYPE_CHECKING:
     from pipeline.config import Config
 
 FILE = "summary.json"
-_UNJUDGED = "no threshold is configured and nothing has judged this model; push.without_thresholds lets it pass"
+# Keys of a run that are told again where nothing is new since.
+_TAKEN = (
+    *("data", "label_weights", "metrics", "per_label", "slices", "tfma", "baseline", "decisions", "serving", "gates"),
+    "fingerprints",
+)
 
 
-@dataclass
-class Summary:
-    """One run, in the fields of summary.json."""
+class Summary(Outcome):
+    """One run: its outcome, when it ran and with what.
 
-    config: Config
-    run_id: str = ""
-    status: str = "failed"
-    exit_code: int = 1
-    stages: list[dict[str, Any]] = field(default_factory=list)
-    data: dict[str, Any] = field(default_factory=dict)
-    label_weights: dict[str, float] = field(default_factory=dict)
-    metrics: dict[str, float | None] = field(default_factory=dict)
-    per_label: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    slices: list[dict[str, Any]] = field(default_factory=list)
-    tfma: dict[str, Any] = field(default_factory=dict)
-    baseline: dict[str, Any] | None = None
-    gates: list[dict[str, Any]] = field(default_factory=list)
-    pushed: dict[str, str] | None = None
-    error: str | None = None
-    decisions: dict[str, Any] = field(default_factory=dict)
-    serving: dict[str, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    schema: str = ""
+    Attributes:
+        config: the settings.
+        run_id: sorts by time.
+        stages: those that ran, with seconds and whether from the cache.
+        fingerprints: of data, configuration and code.
+        report: path of the page, or None.
+        schema: text of the schema of the data, or "".
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, config: Config) -> None:
+        super().__init__(
+            task=config.task, destination=config.destination, without_thresholds=config.push.without_thresholds
+        )
+        self.config = config
+        self.stages: list[dict[str, Any]] = []
+        self.fingerprints: dict[str, str] = {}
+        self.report: str | None = None
+        self.schema = ""
         self._started = datetime.datetime.now().astimezone()
         self._clock = time.monotonic()
-        self.run_id = self.run_id or f"{self._started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        self.run_id = f"{self._started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
     def add_stage(self, store: Any, name: str, execution: Any, seconds: float) -> bool:
         """Records a finished stage and reads what it put out; returns whether it came from the cache.
@@ -74,141 +72,41 @@ class Summary:
         for artifact in store.get_artifacts_by_id(list(outputs)):
             key = outputs[artifact.id]
             properties = {k: getattr(v, v.WhichOneof("value")) for k, v in artifact.custom_properties.items()}
-            reader = getattr(self, f"_read_{key}", None)
-            if reader is not None:
-                reader(artifact.uri, properties)
+            self.add(key, artifact.uri, properties)
         return cached
 
     def _read_examples(self, uri: str, _: dict[str, Any]) -> None:
         self.schema = schema.frozen(self.config.task, manifest.read(uri))
 
-    def _read_class_balance(self, uri: str, _: dict[str, Any]) -> None:
-        with open(os.path.join(uri, "class_balance.json"), encoding="utf-8") as f:
-            found = json.load(f)
-        self._read_manifest(found["manifest"])
-        self.label_weights = found["weights"]
-        self.notes += [f"warning: labels {text}" for text in balance.warnings(self.data["labels"])]
-        self.gates += found["verdicts"]
-
-    def _read_manifest(self, manifest: dict[str, Any]) -> None:
-        if manifest:
-            self.data = {
-                "counts": manifest["counts"],
-                "labels": manifest["label_counts"],
-                "quarantined": manifest["quarantined"],
-                "ignored": manifest["ignored"],
-                "reencoded": manifest["changed"],
-                "unlabelled": manifest["unlabelled"],
-                "unknown": balance.unknown(manifest),
-                "fingerprint": manifest["content"],
-            }
-
-    def _read_model(self, uri: str, _: dict[str, Any]) -> None:
-        with open(os.path.join(uri, "Format-Serving", "assets.extra", decisions.FILE), encoding="utf-8") as f:
-            self.decisions = json.load(f)
-
-    def _read_baseline_model(self, _: str, properties: dict[str, Any]) -> None:
-        if properties.get("version"):
-            self.baseline = {"version": properties["version"], "metrics": {}}
-        elif properties.get("note"):
-            self.notes.append(f"no comparison: {properties['note']}")
-
-    def _read_evaluation(self, uri: str, _: dict[str, Any]) -> None:
-        from components import evaluation
-
-        with open(os.path.join(uri, "verdicts.json"), encoding="utf-8") as f:
-            verdicts = json.load(f)
-        self.gates += verdicts
-        self.notes += [
-            f"warning: evaluation.unknown: {file['path']} was left out: {file['reason']}"
-            for file in unknown.read(uri).get("unusable", ())
-        ]
-        self.notes += [f"not judged: {v['reason']}" for v in verdicts if v["passed"] and v["value"] is None]
-        if not verdicts and self.config.push.without_thresholds:
-            self.notes.append(f"warning: {_UNJUDGED}")
-        for where, numbers in evaluation.results(uri, evaluation.CANDIDATE):
-            overall, per_label = _split(self.config.task, numbers, list(self.data["labels"]))
-            if where:
-                self.slices.append({"slice": where, "metrics": overall, "per_label": per_label})
-            else:
-                self.metrics, self.per_label = overall, per_label
-        self.tfma = evaluation.standard_results(uri, evaluation.CANDIDATE)
-        if self.baseline is not None:
-            served = next(n for where, n in evaluation.results(uri, evaluation.BASELINE) if not where)
-            overall, per_label = _split(self.config.task, served, list(self.data["labels"]))
-            self.baseline |= {"metrics": overall, "per_label": per_label}
-
-    def _read_serving_check_out(self, uri: str, _: dict[str, Any]) -> None:
-        with open(os.path.join(uri, "serving.json"), encoding="utf-8") as f:
-            found = json.load(f)
-        self.gates += found.pop("verdicts")
-        self.serving = found
-
-    def _read_pushed_model(self, _: str, properties: dict[str, Any]) -> None:
-        if properties.get("removed"):
-            self.notes.append(f"removed older versions: {properties['removed']}")
-        if properties.get("note"):
-            self.notes.append(f"warning: {properties['note']}")
-        if properties.get("pushed"):
-            self.status, self.exit_code = "pushed", 0
-            self.pushed = {"path": properties["pushed_destination"], "version": properties["pushed_version"]}
-        elif properties.get("pushed_version"):
-            self.status, self.exit_code = "up_to_date", 0
-            self.pushed = {
-                "path": os.path.join(self.config.destination, properties["pushed_version"]),
-                "version": properties["pushed_version"],
-            }
-        else:
-            self.status, self.exit_code = "not_blessed", 4
-            failed = [g["reason"] for g in self.gates if not g["passed"]]
-            unjudged = (
-                "no threshold is configured, so nothing says that this model is good enough; add evaluation.thresholds "
-                "(or push.without_thresholds: true, to push a model that nothing has judged)"
-            )
-            self.error = "\n".join(failed) or properties.get("withdrawn") or unjudged
-
     def up_to_date(self, served: Served, earlier: dict[str, Any]) -> None:
         """Nothing is new since `earlier`, a summary.json: the numbers are its numbers."""
         self.status, self.exit_code = "up_to_date", 0
-        taken = ("data", "label_weights", "metrics", "per_label", "slices", "tfma", "baseline", "decisions", "serving")
-        for key in (*taken, "gates"):
+        for key in _TAKEN:
             if key in earlier:
                 setattr(self, key, earlier[key])
+        self.artifacts = located(earlier, self.config.output_folder)
         self.pushed = {"path": served.path, "version": served.version}
-
-    def fail(self, error: ImagegateError) -> None:
-        """Ends the run with an answer."""
-        self.exit_code, self.error = error.exit_code, str(error)
-        if isinstance(error, DataRejected):
-            self.gates += [v.to_json() for v in error.verdicts]
-            self._read_manifest(error.manifest)
-        rejected = isinstance(error, DataRejected | LayoutError)
-        self.status = "data_rejected" if rejected else "failed"
 
     def to_json(self) -> dict[str, Any]:
         """The object of summary.json."""
+        told = self.told()
+        notes, error = told.pop("notes"), told.pop("error")
         return {
             "run_id": self.run_id,
             "name": self.config.name,
-            "task": self.config.task,
-            "status": self.status,
-            "exit_code": self.exit_code,
+            **{key: told.pop(key) for key in ("task", "status", "exit_code")},
             "started": self._started.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._clock, 3),
             "stages": self.stages,
-            "data": self.data,
-            "label_weights": self.label_weights,
-            "metrics": self.metrics,
-            "per_label": self.per_label,
-            "slices": self.slices,
-            "tfma": self.tfma,
-            "baseline": self.baseline,
-            "decisions": self.decisions,
-            "serving": self.serving,
-            "gates": self.gates,
-            "pushed": self.pushed,
-            "report": None,
-            "error": self.error,
+            **told,
+            "report": self.report,
+            "error": error,
+            "notes": notes,
+            # Relative, so that the whole output can be moved.
+            "artifacts": {k: os.path.relpath(v, self.config.output_folder) for k, v in self.artifacts.items()},
+            "fingerprints": self.fingerprints,
+            "versions": fingerprint.versions(),
+            "configuration": self.config.plain(),
         }
 
     def write(self, folder: str) -> None:
@@ -273,6 +171,13 @@ class Summary:
         console.print(text, highlight=False, soft_wrap=True)
         for line in (self.error or "").splitlines():
             console.print(f"  {escape(shown(line))}", highlight=False, soft_wrap=True)
+        if self.report is not None:
+            console.print(f"report: {escape(shown(self.report))}", highlight=False, soft_wrap=True)
+
+
+def located(told: Mapping[str, Any], output: str) -> dict[str, str]:
+    """The artifacts of a summary.json below `output`: key -> folder."""
+    return {key: os.path.join(output, path) for key, path in told.get("artifacts", {}).items()}
 
 
 def label_table(
@@ -302,20 +207,6 @@ def unknown_lines(shares: Mapping[str, float]) -> list[str]:
     """`balance.unknown` in words; nothing where everything is known."""
     what = {"images": "images have no label", "labels": "labels of images are unknown", "pixels": "pixels are ignored"}
     return [f"{share:.1%} of all {what[name]}: they take part in nothing" for name, share in shares.items() if share]
-
-
-def _split(
-    task: str, numbers: dict[str, Any], labels: list[str]
-) -> tuple[dict[str, float | None], dict[str, dict[str, float | None]]]:
-    """TFMA's flat keys -> (overall, per label); NaN becomes None, which JSON has."""
-
-    def plain(value: float) -> float | None:
-        return None if math.isnan(value) else value
-
-    named = (*metrics.OVERALL[task], *metrics.COUNTS, *(m for m in metrics.UNKNOWN if m in numbers))
-    overall = {m: plain(numbers[m]) for m in named}
-    per_label = {label: {m: plain(numbers[metrics.key(m, label)]) for m in metrics.PER_LABEL[task]} for label in labels}
-    return overall, per_label
 
 
 def _files(found: Sequence[Any]) -> str:

@@ -16,6 +16,8 @@ __all__ = [
     "CONFUSED",
     "CONFUSION",
     "COUNTS",
+    "MAIN",
+    "MAIN_OF_LABEL",
     "OF_DETECTOR",
     "OVERALL",
     "PER_LABEL",
@@ -41,6 +43,11 @@ PER_LABEL: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 # Tasks that have a confusion matrix, `CONFUSION`: [K, K], rows truth, columns prediction.
 CONFUSED = frozenset({"single_label", "segmentation"})
+# Where one number must stand for all, of the whole and of a label.
+MAIN: Mapping[str, str] = MappingProxyType(
+    {"single_label": "accuracy", "multi_label": "mean_average_precision", "segmentation": "mean_iou"}
+)
+MAIN_OF_LABEL: Mapping[str, str] = MappingProxyType({"single_label": "f1", "multi_label": "f1", "segmentation": "iou"})
 # What a label's `support` counts.
 UNIT: Mapping[str, str] = MappingProxyType(
     {"single_label": "example", "multi_label": "example", "segmentation": "pixel"}

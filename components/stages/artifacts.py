@@ -16,3 +16,9 @@ class ServingCheck(artifact.Artifact):
     """`serving.json`: what serving the model costs, and the verdicts on it."""
 
     TYPE_NAME = "ServingCheck"
+
+
+class Report(artifact.Artifact):
+    """`report.html`, and `evidence.json`: what it shows beyond the numbers; see `report.evidence`."""
+
+    TYPE_NAME = "Report"

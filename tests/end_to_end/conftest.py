@@ -65,6 +65,11 @@ CONTRACT = {
     "pushed": {"path": str, "version": str},
     "report": str | None,
     "error": str | None,
+    "notes": list,
+    "artifacts": dict,
+    "fingerprints": {"code": str, "configuration": str},
+    "versions": {"python": str, "imagegate": str, "tfx": str},
+    "configuration": {"name": str, "task": str},
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from components import metrics
+from components import metrics, outcome
 from components.errors import ConfigError, DataRejected, ImagegateError
 from components.gates import Rule, judge
 from components.layouts import LayoutError
@@ -31,6 +31,7 @@ KEYS = [
         "report",
         "error",
     ),
+    *("notes", "artifacts", "fingerprints", "versions", "configuration"),
 ]
 MANIFEST = {
     "counts": {"train": 12, "eval": 2, "test": 2},
@@ -67,7 +68,7 @@ def full(one: summary.Summary) -> summary.Summary:
     one._read_manifest(MANIFEST)
     one.label_weights = {"[red] fox": 0.5, "owl": 300.0}
     numbers = dict.fromkeys(metrics.names("single_label", ["[red] fox", "owl"]), 0.25) | {"precision/owl": math.nan}
-    one.metrics, one.per_label = summary._split("single_label", numbers, ["[red] fox", "owl"])
+    one.metrics, one.per_label = outcome.split("single_label", numbers, ["[red] fox", "owl"])
     one.gates = [judge(Rule(gate="evaluation", metric="accuracy", minimum=0.2), 0.25).to_json()]
     one._read_pushed_model("", {"pushed": 1, "pushed_version": "17", "pushed_destination": "/models/17"})
     return one
