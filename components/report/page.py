@@ -158,7 +158,7 @@ def _moment(text: str) -> str:
 
 def _verdict(told: Mapping[str, Any], gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     word, mood, sign = _WORDS[told["status"]]
-    by_reason = {gate["reason"]: gate["id"] for gate in gates if not gate["passed"]}
+    by_reason = {gate["reason"]: gate["id"] for gate in gates}
     lines = (told.get("error") or "").splitlines()
     reasons = [{"text": line, "id": by_reason.get(line)} for line in lines[:_REASONS]]
     if len(lines) > _REASONS:

@@ -23,7 +23,7 @@ _OPEN = 24  # rules that are shown at once
 
 def gates(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Every verdict, as text: those that failed first."""
-    made = []
+    made: list[dict[str, Any]] = []
     for i, gate in enumerate(found, 1):
         about = [f"label {gate['label']!r}"] if gate.get("label") is not None else []
         about += [f"{k}={v}" for k, v in (gate.get("slice") or {}).items()]
@@ -35,7 +35,7 @@ def gates(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "gate": {"balance": "data", "evaluation": "model", "serving": "serving"}[gate["gate"]],
                 "rule": gate["rule"],
                 "about": ", ".join(about),
-                "reason": gate["reason"],
+                "reason": _beyond(gate),
                 "passed": gate["passed"],
                 "mark": "not judged" if unjudged else "held" if gate["passed"] else "failed",
                 "value": _plain(gate["value"]),
@@ -45,6 +45,13 @@ def gates(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             }
         )
     return sorted(made, key=lambda gate: gate["passed"])
+
+
+def _beyond(gate: Mapping[str, Any]) -> str:
+    """What the sentence says that the other cells do not: all of it where the rule failed."""
+    reason, rule = str(gate["reason"]), str(gate["rule"])
+    said = f": {rule}"
+    return reason.split(said, 1)[1].removeprefix(": ") if gate["passed"] and said in reason else reason
 
 
 def held(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -37,6 +37,15 @@ def test_failed_rules_come_first_and_keep_their_ids() -> None:
     assert [rows[1][k] for k in ("value", "bound", "interval", "examples")] == ["3", "2", "–", "–"]
 
 
+def test_a_rule_that_held_repeats_nothing_and_keeps_what_else_there_is_to_say() -> None:
+    rule = Rule(gate="balance", metric="number of labels", minimum=2)
+    plain, detailed = judge(rule, 3).to_json(), judge(rule, 3, detail="'cat', 'dog', 'owl'").to_json()
+    excused = judge(rule, 1, chance=0.5).to_json()
+    rows = tables.gates([plain, detailed, excused])
+    assert [row["reason"] for row in rows[:2]] == ["", "'cat', 'dog', 'owl'"]
+    assert rows[2]["reason"].endswith("So few examples differ that much by chance (p = 0.5), so this is let pass")
+
+
 def test_what_was_not_judged_is_not_called_held() -> None:
     unjudged = judge(Rule(gate="evaluation", metric="recall", minimum=0.5), 1).to_json() | {"value": None}
     assert tables.gates([unjudged])[0]["mark"] == "not judged"
