@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components import manifest, predictions, push
 from components.report import charts, curves, examples
@@ -112,6 +113,7 @@ def _confusion(rows: Sequence[Mapping[str, Any]], labels: Sequence[str], task: s
     if task == "multi_label" or k < 2:
         return None
     weight = np.array([row["weight"] for row in rows], np.float64)
+    counts: NDArray[np.float64]
     if task == "segmentation":
         counts = (weight @ np.array([row["confusion"] for row in rows], np.float64)).reshape(k, k)
     else:
@@ -119,7 +121,7 @@ def _confusion(rows: Sequence[Mapping[str, Any]], labels: Sequence[str], task: s
         known = np.array([bool(row["labels"]) for row in rows])
         truth = np.array([index[row["labels"][0]] for row in rows if row["labels"]], np.int64)
         said = np.array([np.argmax(row["probabilities"]) for row in rows if row["labels"]], np.int64)
-        counts = np.bincount(truth * k + said, weight[known], minlength=k * k).reshape(k, k)
+        counts = np.bincount(truth * k + said, weight[known], minlength=k * k).astype(np.float64).reshape(k, k)
     wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
     kept = np.sort(np.argsort(-wrong, kind="stable")[:_MATRIX])
     return {

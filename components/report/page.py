@@ -48,16 +48,16 @@ def render(told: Mapping[str, Any], evidence: Mapping[str, Any], runs: str = "")
     Returns:
         HTML of less than `LIMIT` bytes: pictures are left out until it is, and the page says so.
     """
-    evidence = copy.deepcopy(dict(evidence))
-    html = _render(told, evidence, runs)
+    left = copy.deepcopy(dict(evidence))
+    html = _render(told, left, runs)
     left_out = []
     for kind, words in _LEAVES:
         if len(html.encode()) < LIMIT:
             break
         left_out.append(words)
-        _drop(evidence, kind)
-        evidence["examples"]["omitted"] = f"Left out to keep this page small: {', '.join(left_out)}."
-        html = _render(told, evidence, runs)
+        _drop(left, kind)
+        left["examples"]["omitted"] = f"Left out to keep this page small: {', '.join(left_out)}."
+        html = _render(told, left, runs)
     return html
 
 
@@ -136,11 +136,12 @@ def _parts() -> tuple[Any, str, str]:
     )
     environment.filters["number"] = number
     environment.filters["moment"] = _moment
-    texts = []
-    for name in ("page.css", "page.js"):
-        with open(os.path.join(folder, name), encoding="utf-8") as f:
-            texts.append(f.read())
-    return environment.get_template("page.html"), *texts
+    return environment.get_template("page.html"), _text(folder, "page.css"), _text(folder, "page.js")
+
+
+def _text(folder: str, name: str) -> str:
+    with open(os.path.join(folder, name), encoding="utf-8") as f:
+        return f.read()
 
 
 def _policy(script: str) -> str:
