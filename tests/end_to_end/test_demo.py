@@ -24,7 +24,7 @@ pytestmark = pytest.mark.end_to_end
 DIGITS = [str(digit) for digit in range(10)]
 STAGES = {
     *("ImageExampleGen", "CuratedSchema", "StatisticsGen", "ExampleValidator", "ClassBalance", "Transform"),
-    *("Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher"),
+    *("Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher", "ModelReport"),
 }
 
 
@@ -224,6 +224,7 @@ def test_only_what_depends_on_thresholds_ran_again(refused: tuple[Run, dict, dic
         "Evaluator",
         "ServingCheck",
         "Pusher",
+        "ModelReport",
     }
 
 

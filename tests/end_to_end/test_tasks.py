@@ -219,5 +219,5 @@ def test_one_sigmoid_unit_decides_between_two_labels(tiny: Project) -> None:
 
 def test_other_weights_train_again_and_are_told(tiny: Project) -> None:
     told = tiny.run("evaluation.slices=[label]", "training.label_weights={'0': 2.0}")
-    assert ran(told) == {"ClassBalance", "Trainer", "Evaluator", "ServingCheck", "Pusher"}
+    assert ran(told) == {"ClassBalance", "Trainer", "Evaluator", "ServingCheck", "Pusher", "ModelReport"}
     assert told["label_weights"] == {"0": 2.0, "1": 1.0, "2": 1.0}
