@@ -69,7 +69,7 @@ def row(serialised: Any, answer: Mapping[str, Any], task: str) -> dict[str, Any]
 
     Returns:
         path, sha256, labels, unknown (label names), weight, familiarity, abstain, and for labels probabilities,
-        uncalibrated and decisions [K], for segmentation confusion [K * K].
+        uncalibrated and decisions [K], for segmentation confusion [K * K] and calibration [2 * 3 * bins].
     """
     import tensorflow as tf
 
@@ -110,11 +110,11 @@ def write(evaluation: str, model: str, task: str) -> Any:
 
 
 def _lists(task: str) -> Mapping[str, str]:
-    """Lists of numbers in a row, and of what kind; for segmentation [K * K] pixels, by truth and prediction."""
+    """Lists of numbers in a row, and of what kind; see `serving` for those of segmentation."""
     from components import serving  # loads TensorFlow, which who reads the rows does not need
 
     if task == "segmentation":
-        return {serving.CONFUSION: "float"}
+        return {serving.CONFUSION: "float", serving.CALIBRATION: "float"}
     return {serving.PROBABILITIES: "float", serving.UNCALIBRATED: "float", serving.DECISIONS: "bool"}
 
 

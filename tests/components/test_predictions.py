@@ -80,10 +80,10 @@ def test_what_is_written_is_read_in_the_order_of_the_paths(tmp_path: Path) -> No
     ]
 
 
-def test_of_a_mask_the_pixels_by_truth_and_answer_are_kept(tmp_path: Path) -> None:
+def test_of_a_mask_the_pixels_by_truth_and_answer_and_by_certainty_are_kept(tmp_path: Path) -> None:
     answer = {
         serving.CONFUSION: np.array([[3, 1], [0, 2]], np.float32),
-        serving.CALIBRATION: np.zeros((2, 3, 15), np.float32),
+        serving.CALIBRATION: np.arange(90, dtype=np.float32).reshape(2, 3, 15),
         serving.FAMILIARITY: np.float32(0.75),
         serving.ABSTAIN: np.bool_(False),
     }
@@ -92,7 +92,7 @@ def test_of_a_mask_the_pixels_by_truth_and_answer_are_kept(tmp_path: Path) -> No
     )
     assert found["confusion"] == [3, 1, 0, 2]
     assert (found["familiarity"], found["abstain"]) == (0.75, False)
-    assert "calibration" not in found
+    assert found["calibration"] == list(range(90))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""The candidate's answers to the test split as arrays, read once for all that is ranked by them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components import predictions
+from components.metrics import curves
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """n images, sorted by path.
+
+    Attributes:
+        paths, sha256: of each.
+        truth: int8 [n, K]: 1 the label applies, 0 it does not, -1 nobody said; of masks: whether a pixel has it.
+        decided: bool [n, K]: the labels of the answer, none where it is no number.
+        familiarity: [n].
+        probabilities: [n, K]; of masks [n, 0].
+        confusion: pixels by truth and answer [n, K, K]; without masks [n, 0, 0].
+        calibration: [n, 2, 3, bins] as `curves.calibration` of pixels; without masks [n, 0, 0, 0].
+    """
+
+    paths: list[str]
+    sha256: list[str]
+    truth: NDArray[np.int8]
+    decided: NDArray[np.bool_]
+    familiarity: Floats
+    probabilities: Floats
+    confusion: Floats
+    calibration: Floats
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+def read(evaluation: str, model: str, task: str, labels: Sequence[str]) -> Answers:
+    """Those of one model, from the Parquet files beside the evaluation; see `predictions.row`."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(os.path.join(evaluation, predictions.FOLDER, model))
+    table = table.take(pc.sort_indices(table, [("path", "ascending"), ("sha256", "ascending")])).combine_chunks()
+    n, k = len(table), len(labels)
+
+    def lists(name: str, *shape: int) -> NDArray[Any]:
+        values = pc.list_flatten(table[name]).to_numpy()
+        return values.reshape(n, *shape)
+
+    masks = task == "segmentation"
+    nothing = np.zeros((n, 0), np.float32)
+    probabilities = nothing if masks else lists("probabilities", k)
+    confusion = lists("confusion", k, k) if masks else nothing[..., np.newaxis]
+    calibration = lists("calibration", 2, 3, curves.CALIBRATION_BINS) if masks else nothing[..., np.newaxis, np.newaxis]
+    if masks:
+        truth, decided = (confusion.sum(axis=2) > 0).astype(np.int8), confusion.sum(axis=1) > 0
+    else:
+        truth = _states(table["labels"].to_pylist(), table["unknown"].to_pylist(), task, labels)
+        decided = _decided(probabilities, lists("decisions", k), task)
+    return Answers(
+        paths=table["path"].to_pylist(),
+        sha256=table["sha256"].to_pylist(),
+        truth=truth,
+        decided=decided,
+        familiarity=table["familiarity"].to_numpy(),
+        probabilities=probabilities,
+        confusion=confusion,
+        calibration=calibration,
+    )
+
+
+def _states(
+    applies: Sequence[Sequence[str]], unknown: Sequence[Sequence[str]], task: str, labels: Sequence[str]
+) -> NDArray[np.int8]:
+    """[n, K]; see `Answers.truth`. A single label that nobody said leaves all of them open."""
+    index = {name: i for i, name in enumerate(labels)}
+    states = np.zeros((len(applies), len(labels)), np.int8)
+    for row, names, unsaid in zip(states, applies, unknown, strict=True):
+        row[[index[name] for name in unsaid]] = -1
+        row[[index[name] for name in names]] = 1
+        if task == "single_label" and not names:
+            row[:] = -1
+    return states
+
+
+def _decided(probabilities: Floats, decisions: NDArray[np.bool_], task: str) -> NDArray[np.bool_]:
+    """Of several labels of which one applies the most probable one, as the metrics count it; else the decisions."""
+    k = probabilities.shape[1]
+    if task == "single_label" and k > 1:
+        decisions = np.argmax(probabilities, axis=1)[:, np.newaxis] == np.arange(k)
+    return decisions & np.isfinite(probabilities).all(axis=1, keepdims=True)

@@ -1,0 +1,60 @@
+"""How many pictures a page can take: fewer of each label where there are many, or where they take much room."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from components.report.pictures import Album
+
+BUDGET = 2_700_000  # characters; a picture that is shown twice counts twice
+# Mistakes, hits and random images of each label.
+LEVELS = ((6, 4, 4), (4, 3, 3), (3, 2, 2), (2, 1, 1), (1, 1, 1), (1, 0, 0), (0, 0, 0))
+_LAST = LEVELS.index((1, 0, 0))
+_PICTURES = 450  # of all labels; more are not even made
+_KEYS = ("thumbnail", "truth_overlay", "predicted_overlay")
+
+Kinds = list[list[dict[str, Any]]]  # the images of a label: mistakes, hits, random ones
+
+
+def level(labels: int) -> int:
+    """Index in `LEVELS` of what so many labels can have."""
+    return next((i for i, most in enumerate(LEVELS[:_LAST]) if sum(most) * labels <= _PICTURES), _LAST)
+
+
+def labels(level: int) -> int:
+    """How many labels can have that."""
+    return _PICTURES // sum(LEVELS[level])
+
+
+def fit(
+    by_label: Sequence[Kinds], start: int, others: Mapping[str, Sequence[dict[str, Any]]], album: Album
+) -> tuple[list[Kinds], str]:
+    """The images of each label that still have room beside `others`, and a sentence on what was left out, or ""."""
+    room = BUDGET - sum(_size(one, album) for one in itertools.chain(*others.values()))
+    for lower in range(start, len(LEVELS)):
+        kept = [[kind[:most] for kind, most in zip(kinds, LEVELS[lower], strict=True)] for kinds in by_label]
+        if sum(_size(one, album) for kinds in kept for kind in kinds for one in kind) <= room:
+            break
+    return kept, _omitted(lower, max(0, len(by_label) - labels(start)))
+
+
+def _size(told: Mapping[str, Any], album: Album) -> int:
+    return sum(len(album.images[told[key]]) for key in _KEYS if key in told)
+
+
+def _omitted(level: int, without: int) -> str:
+    """`without`: labels that have none, since there are too many of them."""
+    if not level:
+        return ""
+    mistakes, hits, random = LEVELS[level]
+    text = f"To keep this page small, of each label at most {mistakes} mistakes, {hits} hits and {random} random images"
+    return f"{text} are shown" + (f", and none of the {without} labels with the fewest mistakes." if without else ".")
+
+
+def used(told: Any, album: Album) -> dict[str, str]:
+    """The pictures of all images in nested lists."""
+    if isinstance(told, dict):
+        return {told[key]: album.images[told[key]] for key in _KEYS if key in told}
+    return {key: uri for one in told for key, uri in used(one, album).items()}

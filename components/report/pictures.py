@@ -1,0 +1,110 @@
+"""Small pictures of images in the shards, as data URIs. All are decoded and encoded anew: only pixels come through."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import mmap
+import os
+import struct
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from components import features, images, manifest, predictions
+
+SIDE, MASK_SIDE = 112, 200  # pixels of the longer side
+_QUALITY = 70
+_HEAD, _TAIL = 12, 4  # bytes around a record: its length and the length's checksum; the record's checksum
+_BATCH = 8
+
+Identity = tuple[str, str]  # (path, sha256), as in the predictions
+
+
+class Album:
+    """Pictures, each kept once. `images`: key -> data URI; a key follows from the picture, so albums can be merged."""
+
+    def __init__(self) -> None:
+        self.images: dict[str, str] = {}
+
+    def add(self, picture: Pillow.Image) -> str:
+        """The key."""
+        out = io.BytesIO()
+        picture.save(out, "WEBP", quality=_QUALITY)
+        key = "i" + hashlib.sha256(out.getvalue()).hexdigest()[:16]
+        self.images[key] = f"data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}"
+        return key
+
+
+def records(folder: str, split: str, wanted: Collection[Identity]) -> Iterator[tuple[Identity, Any]]:
+    """(identity, features) of the images wanted, in the order of the shards, which are verified first.
+
+    Args:
+        folder: of the shards.
+        split: name.
+        wanted: nothing is read where it is empty.
+
+    Raises:
+        ImagegateError: the shards are not what the manifest says.
+    """
+    import tensorflow as tf
+
+    for path in manifest.verify(folder, split) if wanted else ():
+        if not os.path.getsize(path):  # cannot be mapped
+            continue
+        with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as shard:
+            for start, end in _extents(shard):
+                record = shard[start:end]
+                identity = predictions.identity(record)
+                if identity in wanted:
+                    yield identity, tf.train.Example.FromString(record).features.feature
+
+
+def _extents(shard: mmap.mmap) -> Iterator[tuple[int, int]]:
+    """Where each record of a TFRecord file lies."""
+    at = 0
+    while at < len(shard):
+        (length,) = struct.unpack_from("<Q", shard, at)
+        yield at + _HEAD, at + _HEAD + length
+        at += _HEAD + length + _TAIL
+
+
+def small(encoded: bytes, side: int = SIDE) -> Pillow.Image:
+    """RGB, the longer side at most `side` pixels, nothing but pixels; tiny images are enlarged by a whole number."""
+    with Pillow.open(io.BytesIO(encoded), formats=images.FORMATS) as image:
+        image.draft("RGB", (2 * side, 2 * side))  # decodes a large JPEG at a fraction of its size
+        rgb = image.convert("RGB")
+    factor = side // max(rgb.size)
+    if factor > 1:
+        rgb = rgb.resize((factor * rgb.width, factor * rgb.height), Pillow.Resampling.NEAREST)
+    rgb.thumbnail((side, side))
+    return Pillow.fromarray(np.asarray(rgb))
+
+
+def stored_mask(found: Any) -> NDArray[np.uint8]:
+    """The truth [h, w] of an image's features, indices of labels or `features.IGNORED_ID`."""
+    with Pillow.open(io.BytesIO(found[features.MASK].bytes_list.value[0]), formats=("PNG",)) as mask:
+        return np.asarray(mask.convert("L"))
+
+
+def predicted_masks(model: str, encoded: Sequence[bytes]) -> list[NDArray[np.uint8]]:
+    """What a segmentation model says to encoded images: [H, W] at its own size.
+
+    Args:
+        model: folder of the artifact.
+        encoded: the images.
+    """
+    import tensorflow as tf
+
+    if not encoded:
+        return []
+    # As TFX's path_utils.serving_model_dir, which takes seconds to import.
+    answer = tf.saved_model.load(os.path.join(model, "Format-Serving")).signatures["serving_default"]
+    found: list[NDArray[np.uint8]] = []
+    for i in range(0, len(encoded), _BATCH):
+        found += list(answer(image_bytes=tf.constant(encoded[i : i + _BATCH]))["mask"].numpy())
+    return found
