@@ -59,7 +59,7 @@ def evidence() -> dict:
             "unfamiliar": [shown],
             "omitted": HOSTILE,
         },
-        "duplicates": [{"first": shown, "second": shown, "what": HOSTILE, "text": HOSTILE}],
+        "duplicates": [{"first": shown, "second": shown, "what": HOSTILE, "bits": None}],
         "images": {"i0": PIXEL},
     }
 
