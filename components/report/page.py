@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from components import metrics
 from components.errors import shown
 from components.gates import number
 from components.report import tables
@@ -35,6 +36,7 @@ _WORDS = {
     "failed": ("failed", "bad", "✘"),
 }
 _REASONS = 8
+_OPEN = 3
 
 
 def render(told: Mapping[str, Any], evidence: Mapping[str, Any], runs: str = "") -> str:
@@ -94,11 +96,13 @@ def _render(told: Mapping[str, Any], evidence: Mapping[str, Any], runs: str) -> 
         "cases": tables.cases(evidence.get("cases") or []),
         "charts": evidence.get("charts") or [],
         "examples": evidence.get("examples") or {},
+        "opened": _opened(evidence.get("examples") or {}),
         "duplicates": evidence.get("duplicates") or [],
         "images": evidence.get("images") or {},
         "quarantined": quarantined[:_QUARANTINED],
         "quarantined_more": max(0, len(quarantined) - _QUARANTINED),
         "runs": runs,
+        "main": metrics.MAIN[told["task"]].replace("_", " "),
         "stages": tables.stages(told.get("stages") or []),
         "facts": _facts(told),
         "configuration": _yaml(told.get("configuration")),
@@ -191,6 +195,11 @@ def _counted(gates: Sequence[Mapping[str, Any]]) -> str:
     return f"{failed} of {len(gates)} rules failed." if failed else f"All {len(gates)} rules held."
 
 
+def _opened(examples: Mapping[str, Any]) -> list[str]:
+    """The labels whose pictures are shown without a click: the first few that have mistakes."""
+    return [label["label"] for label in examples.get("labels", ()) if label["mistakes"]][:_OPEN]
+
+
 def _compared_with(told: Mapping[str, Any]) -> str:
     served = told.get("baseline")
     said = f"Changes are against version {served['version']}, which was served, on the same images." if served else ""
@@ -213,7 +222,7 @@ def _facts(told: Mapping[str, Any]) -> list[dict[str, Any]]:
         run["size of the model"] = f"{serving['megabytes']:.1f} MB"
     of = (
         ("Run", run),
-        ("Fingerprints", told.get("fingerprints") or {}),
+        ("Fingerprints", {"data": told.get("data", {}).get("fingerprint")} | (told.get("fingerprints") or {})),
         ("Versions", told.get("versions") or {}),
     )
     made = [

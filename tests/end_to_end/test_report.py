@@ -40,7 +40,7 @@ def test_a_pushed_run_has_a_page_with_everything_on_it(demo: Demo) -> None:
     assert {"Gates", "Labels", "Slices", "Pictures", "Examples", "What ran"} <= set(titles(text))
     assert {"Confusion", "Least familiar", "Stages", "Versions", "Configuration"} <= set(titles(text))
     captions = re.findall(r"<figcaption>([A-Z][^<]*)</figcaption>", text)
-    assert {"Precision and recall", "ROC", "Reliability", "Training", "Labels", "Runs"} <= set(captions)
+    assert {"Precision and recall", "ROC", "Reliability", "Training", "Labels", "Runs: accuracy"} <= set(captions)
     assert text.count('src="data:image/webp;base64,') > 20
     assert f"{demo.told['metrics']['accuracy']:.3f}" in text
 
@@ -88,9 +88,7 @@ def test_nothing_new_has_the_page_of_the_run_that_pushed_under_its_own_verdict(t
     assert text.count('src="data:image/webp;base64,') > 5
 
 
-def test_the_command_writes_the_same_page_again_from_the_artifacts(
-    demo: Demo, imagegate: Callable[..., Run]
-) -> None:
+def test_the_command_writes_the_same_page_again_from_the_artifacts(demo: Demo, imagegate: Callable[..., Run]) -> None:
     path = Path(demo.told["report"])
     before = path.read_bytes()
     path.unlink()
@@ -148,9 +146,7 @@ def test_a_page_asks_for_nothing_says_nothing_and_fits(
 @pytest.mark.browser
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_problem(
-    chromium: Any, request: pytest.FixtureRequest, name: str, scheme: str
-) -> None:
+def test_axe_finds_no_serious_problem(chromium: Any, request: pytest.FixtureRequest, name: str, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     told = request.getfixturevalue(name).told
