@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -144,10 +143,9 @@ def thinned(x: Floats, y: Floats, points: int = _POINTS, close: float = _CLOSE) 
 def _farthest(x: Floats, y: Floats, first: int, last: int) -> tuple[float, int, int, int]:
     """(minus the distance, index of the point farthest from the line between two points, and these two)."""
     dx, dy = x[last] - x[first], y[last] - y[first]
-    length = math.hypot(dx, dy)
     from_x, from_y = x[first : last + 1] - x[first], y[first : last + 1] - y[first]
-    # Between the same point twice, there is no line to be distant from.
-    away = np.abs(from_x * dy - from_y * dx) / length if length else np.hypot(from_x, from_y)
+    along = np.clip((from_x * dx + from_y * dy) / (dx * dx + dy * dy or 1.0), 0, 1)
+    away = np.hypot(from_x - along * dx, from_y - along * dy)
     at = int(away.argmax())
     return -float(away[at]), first + at, first, last
 
@@ -164,5 +162,7 @@ def _of_pixels(rows: Iterable[Row]) -> tuple[Floats, Floats]:
     sums = np.zeros(2 * 3 * curves.CALIBRATION_BINS)
     for row in rows:
         sums += row["weight"] * np.array(row["calibration"], np.float64)
-    calibrated, raw = (np.nan_to_num(sums) if np.isfinite(sums).all() else sums * 0).reshape(2, 3, -1)
+    if not np.isfinite(sums).all():
+        sums = np.zeros_like(sums)
+    calibrated, raw = sums.reshape(2, 3, -1)
     return calibrated, raw

@@ -53,6 +53,7 @@ _STYLE = {
     "axes.linewidth": 1.0,
     "axes.spines.right": False,
     "axes.spines.top": False,
+    "axes.titlepad": 9.0,
     "axes.titlesize": SIZE,
     "axes.unicode_minus": True,
     "figure.dpi": 72.0,  # a user unit is a point
@@ -70,10 +71,12 @@ _STYLE = {
     "text.parse_math": False,
     "xtick.color": MUTED,
     "xtick.labelsize": SIZE,
+    "xtick.major.pad": 6.0,
     "xtick.major.size": 0.0,
     "xtick.minor.size": 0.0,
     "ytick.color": MUTED,
     "ytick.labelsize": SIZE,
+    "ytick.major.pad": 6.0,
     "ytick.major.size": 0.0,
     "ytick.minor.size": 0.0,
 }
