@@ -48,9 +48,11 @@ def _omitted(level: int, without: int) -> str:
     """`without`: labels that have none, since there are too many of them."""
     if not level:
         return ""
-    mistakes, hits, random = LEVELS[level]
-    text = f"To keep this page small, of each label at most {mistakes} mistakes, {hits} hits and {random} random images"
-    return f"{text} are shown" + (f", and none of the {without} labels with the fewest mistakes." if without else ".")
+    counts = zip(LEVELS[level], ("mistake", "hit", "random image"), strict=True)
+    parts = [f"{n} {what}{'s' * (n > 1)}" for n, what in counts if n]
+    most = f"at most {', '.join(parts)} of each label" if parts else "no images of single labels"
+    more = f", and none of the {without} labels with the fewest mistakes" if without and parts else ""
+    return f"To keep this page small, it shows {most}{more}."
 
 
 def used(told: Any, album: Album) -> dict[str, str]:

@@ -55,14 +55,16 @@ def collect(examples: str, evaluation: str, model: str, task: str, labels: Seque
     level = budget.level(len(labels))
     by_label = [] if masks else _by_label(found, task, labels, seed, level)
     album = Album()
+    side = pictures.MASK_SIDE if masks else pictures.SIDE
     overlaid = {pick.index for pick in picks["masks"] + picks["suspects"]} if masks else set()
     wanted = {pick.index for pick in itertools.chain(*picks.values(), *(p for label in by_label for p in label))}
-    drawn = _drawn(examples, model, found, wanted, overlaid, len(labels), album)
+    drawn = _drawn(examples, model, found, wanted, overlaid, side, len(labels), album)
 
     def told(chosen: Sequence[Pick]) -> list[Object]:
         return [_told(found, pick, labels, drawn) for pick in chosen]
 
     sections = {name: told(chosen) for name, chosen in picks.items()}
+    sections["unfamiliar"] = [_without_masks(one) for one in sections["unfamiliar"]]
     kept, omitted = budget.fit([[told(kind) for kind in label] for label in by_label], level, sections, album)
     return sections | {
         "labels": [
@@ -92,27 +94,37 @@ def _by_label(found: Answers, task: str, labels: Sequence[str], seed: int, level
 
 
 def _drawn(
-    examples: str, model: str, found: Answers, wanted: Collection[int], overlaid: Collection[int], k: int, album: Album
+    examples: str,
+    model: str,
+    found: Answers,
+    wanted: Collection[int],
+    overlaid: Collection[int],
+    side: int,
+    classes: int,
+    album: Album,
 ) -> dict[Identity, Object]:
-    """Identity -> size and picture keys of the images wanted; `overlaid` ones come larger, and with masks."""
+    """Identity -> size and picture keys of the images wanted, with masks of those `overlaid`."""
     identities = {i: (found.paths[i], found.sha256[i]) for i in wanted}
-    large = {identities[i] for i in overlaid}
+    with_masks = {identities[i] for i in overlaid}
     drawn: dict[Identity, Object] = {}
     masks = []  # (identity, encoded, small, truth)
-    for identity, told in pictures.records(examples, _SPLIT, set(identities.values())):
-        encoded = told[features.IMAGE].bytes_list.value[0]
-        picture = pictures.small(encoded, pictures.MASK_SIDE if identity in large else pictures.SIDE)
+    for identity, told, picture in pictures.reduced(examples, _SPLIT, set(identities.values()), side):
         drawn[identity] = _size_of(told) | {"thumbnail": album.add(picture)}
-        if identity in large:
+        if identity in with_masks:
+            encoded = told[features.IMAGE].bytes_list.value[0]
             masks.append((identity, encoded, picture, pictures.stored_mask(told)))
-    colours = overlay.palette(k)
     said = pictures.predicted_masks(model, [encoded for _, encoded, _, _ in masks])
+    colours = overlay.palette(classes)
     for (identity, _, picture, truth), answer in zip(masks, said, strict=True):
         for name, ids in (("truth_overlay", truth), ("predicted_overlay", answer)):
             drawn[identity][name] = album.add(overlay.draw(picture, ids, colours))
     for path, _ in set(identities.values()) - set(drawn):
         raise ImagegateError(f"{examples}: holds no image {shown(path)}, which was evaluated; run again with --force")
     return drawn
+
+
+def _without_masks(told: Object) -> Object:
+    return {key: value for key, value in told.items() if not key.endswith("_overlay")}
 
 
 def _told(found: Answers, pick: Pick, labels: Sequence[str], drawn: dict[Identity, Object]) -> Object:
@@ -163,8 +175,8 @@ def duplicates(examples: str, distance: int | None, contradictions: bool) -> tup
             for i in indices
             if found.rows["split"][i] == number
         }
-        for identity, record in pictures.records(examples, split, wanted):
-            told[wanted[identity]] = _unanswered(identity[0], split, record, labels, album)
+        for identity, record, picture in pictures.reduced(examples, split, wanted):
+            told[wanted[identity]] = _unanswered(identity[0], split, record, labels, album.add(picture))
     for i in set(indices) - set(told):
         raise ImagegateError(f"{examples}: holds no image {shown(paths[i])}; run again with --force")
     return [
@@ -194,12 +206,11 @@ def _written(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _unanswered(path: str, split: str, told: Any, labels: Sequence[str], album: Album) -> Object:
+def _unanswered(path: str, split: str, told: Any, labels: Sequence[str], thumbnail: str) -> Object:
     """An image as no model has seen it."""
     if features.PIXELS in told:
         truth = [name for name, n in zip(labels, told[features.PIXELS].int64_list.value, strict=True) if n]
     else:
         truth = [name.decode() for name in told[features.LABEL].bytes_list.value]
-    key = album.add(pictures.small(told[features.IMAGE].bytes_list.value[0]))
     nothing: Object = {"predicted": [], "probability": None, "familiarity": None, "note": ""}
-    return {"path": path, "truth": truth, "split": split, **nothing, **_size_of(told), "thumbnail": key}
+    return {"path": path, "truth": truth, "split": split, **nothing, **_size_of(told), "thumbnail": thumbnail}

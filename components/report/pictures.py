@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import itertools
 import mmap
 import os
 import struct
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,8 @@ from components import features, images, manifest, predictions
 SIDE, MASK_SIDE = 112, 200  # pixels of the longer side
 _QUALITY = 70
 _HEAD, _TAIL = 12, 4  # bytes around a record: its length and the length's checksum; the record's checksum
-_BATCH = 8
+_CHUNK = 32  # images in memory
+_BATCH = 8  # that a model answers at once
 
 Identity = tuple[str, str]  # (path, sha256), as in the predictions
 
@@ -83,6 +86,20 @@ def small(encoded: bytes, side: int = SIDE) -> Pillow.Image:
         rgb = rgb.resize((factor * rgb.width, factor * rgb.height), Pillow.Resampling.NEAREST)
     rgb.thumbnail((side, side))
     return Pillow.fromarray(np.asarray(rgb))
+
+
+def reduced(
+    folder: str, split: str, wanted: Collection[Identity], side: int = SIDE
+) -> Iterator[tuple[Identity, Any, Pillow.Image]]:
+    """`records` with the image of each as `small` makes it."""
+
+    def one(found: tuple[Identity, Any]) -> tuple[Identity, Any, Pillow.Image]:
+        return *found, small(found[1][features.IMAGE].bytes_list.value[0], side)
+
+    iterator = records(folder, split, wanted)
+    with ThreadPoolExecutor() as pool:  # the decoders release the interpreter lock
+        for chunk in iter(lambda: list(itertools.islice(iterator, _CHUNK)), []):
+            yield from pool.map(one, chunk)
 
 
 def stored_mask(found: Any) -> NDArray[np.uint8]:
