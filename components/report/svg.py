@@ -55,7 +55,6 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.titlepad": 9.0,
     "axes.titlesize": SIZE,
-    "axes.unicode_minus": True,
     "figure.dpi": 72.0,  # a user unit is a point
     "figure.facecolor": "none",
     "font.family": ["DejaVu Sans"],  # comes with matplotlib; only measured
