@@ -37,7 +37,7 @@ COLOURS: Mapping[str, tuple[str, str]] = MappingProxyType(
         PAPER: ("--paper", "#ffffff"),
         SERIES[0]: ("--c1", "#0b62c4"),
         SERIES[1]: ("--c2", "#b34700"),
-        SERIES[2]: ("--c3", "#1a7340"),
+        SERIES[2]: ("--c3", "#00796b"),
         SERIES[3]: ("--c4", "#8a3ab9"),
         SERIES[4]: ("--c5", "#a3195b"),
         SERIES[5]: ("--c6", "#7a6200"),
@@ -55,7 +55,6 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.titlepad": 9.0,
     "axes.titlesize": SIZE,
-    "axes.unicode_minus": True,
     "figure.dpi": 72.0,  # a user unit is a point
     "figure.facecolor": "none",
     "font.family": ["DejaVu Sans"],  # comes with matplotlib; only measured
