@@ -99,6 +99,7 @@ def _draw(
             name = result["image"]
             result.clear()
             result.update(image=name, error=f"{overlays.paths[number]} cannot be written: {error.strerror or error}")
+        progress.report("images", number + 1, len(overlays.paths))
 
 
 def _single(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from rich.cells import cell_len
-from rich.console import Console
-from rich.text import Text
+from rich.cells import cell_len, chop_cells
 
 from components.errors import shown
 
@@ -39,7 +38,7 @@ class Table:
         if not self._widths:
             self._widths = self._fixed(result, list(row)[:-1])
             yield from self._lines(list(row))
-        yield from self._lines(list(row.values()))
+        yield from self._lines(list(row.values()), ABSTAINS if result["abstain"] else "")
 
     def _fixed(self, result: Mapping[str, Any], columns: Sequence[str]) -> list[int]:
         """Widths of all columns but the last, which takes the rest."""
@@ -51,16 +50,20 @@ class Table:
                 widths[widths.index(max(widths))] -= 1
         return widths
 
-    def _lines(self, row: Sequence[str]) -> Iterator[str]:
+    def _lines(self, row: Sequence[str], mark: str = "") -> Iterator[str]:
         last = None if self._width is None else max(self._width - sum(self._widths) - len(_GAP) * len(self._widths), 1)
         folded = [_fold(cell, width) for cell, width in zip(row, [*self._widths, last], strict=True)]
+        if last is None or cell_len(_GAP.join((row[-1], mark))) <= last:
+            folded[-1] = [_GAP.join(filter(None, (row[-1], mark)))]
+        else:
+            folded[-1] += _fold(mark, last) if mark else []
         for parts in zip_longest(*folded, fillvalue=""):
             padded = [p + " " * (w - cell_len(p)) for p, w in zip(parts, self._widths, strict=False)]
             yield _GAP.join([*padded, parts[-1]]).rstrip()
 
 
 def cells(result: Mapping[str, Any]) -> dict[str, str]:
-    """Column -> text, the likeliest or largest first. The last column may be of any length, and says who abstains."""
+    """Column -> text, the likeliest or largest first; the last column may be of any length."""
     row = {"image": result["image"]} | ({"overlay": result["overlay"]} if "overlay" in result else {})
     if "shares" in result:
         row["share of each label"] = _listed(
@@ -74,9 +77,6 @@ def cells(result: Mapping[str, Any]) -> dict[str, str]:
         best = _descending(result["probabilities"])
         said = _listed(f"{label} {p:.3f}" for label, p in best if label in result["labels"])
         row["labels"] = said or f"none; the likeliest is {best[0][0]} {best[0][1]:.3f}"
-    if result["abstain"]:
-        *_, last = row
-        row[last] = _GAP.join(filter(None, (row[last], ABSTAINS)))
     return {name: cell(text) for name, text in row.items()}
 
 
@@ -98,6 +98,23 @@ def _widest(texts: Iterable[str]) -> int:
 
 
 def _fold(text: str, width: int | None) -> list[str]:
-    if width is None or cell_len(text) <= width:
+    """Lines of at most `width` columns; None: one line."""
+    if width is None:
         return [text]
-    return [line.plain.rstrip() for line in Text(text).wrap(Console(width=width), width, overflow="fold")]
+    lines = [""]
+    for piece in _pieces(text, width):
+        if lines[-1] and cell_len((lines[-1] + piece).rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    return [line.rstrip() for line in lines]
+
+
+def _pieces(text: str, width: int, ends: Sequence[str] = (", ", "/", " ")) -> Iterator[str]:
+    """What must stay in one line, as far as it finds room there: items of a list, then folders, then words."""
+    if cell_len(text.rstrip()) <= width:
+        yield text
+    elif not ends:
+        yield from chop_cells(text, width)
+    else:
+        for piece in re.findall(f".*?{re.escape(ends[0])}|.+", text):
+            yield from _pieces(piece, width, ends[1:])
