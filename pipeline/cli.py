@@ -78,12 +78,17 @@ def _parser() -> argparse.ArgumentParser:
     rollback.add_argument("version", metavar="VERSION", nargs="?", help="default: the one before the served one")
     rollback.set_defaults(command=_rollback)
 
-    predict = commands.add_parser("predict", help="labels and probabilities from a pushed model")
+    predict = commands.add_parser("predict", help="labels and probabilities from a pushed model, in a table")
     predict.add_argument(
         "model", metavar="MODEL", help="a version's folder or URL, or the push destination: its newest"
     )
-    predict.add_argument("images", metavar="IMAGE", nargs="+")
+    predict.add_argument(
+        "images", metavar="IMAGE", nargs="+", help="a file, a folder of images, a pattern such as 'photos/**/*.jpg'"
+    )
     predict.add_argument("--json", action="store_true", help="one JSON object per image and line")
+    predict.add_argument(
+        "--overlay", metavar="DIR", help="write each image there with its mask over it; what is there is not read"
+    )
     predict.set_defaults(command=_predict)
     return parser
 
@@ -176,19 +181,28 @@ def _rollback(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from components.errors import shown
-    from pipeline import predict, show
+    from pipeline import inputs, predict, show, table
 
-    out, problems, failures = show.Terminal(), show.Terminal(stderr=True), 0
-    with show.output_to(os.devnull):
-        for result in predict.predict(options.model, options.images):
-            failures += "error" in result
-            if options.json:
-                out.line(json.dumps(result, ensure_ascii=True, allow_nan=False))
-            elif "error" in result:
-                problems.line(shown(f"{result['image']}: {result['error']}"))
-            else:
-                out.line(shown(predict.line(result)))
+    served = predict.find(options.model)
+    found, notes = inputs.expand(options.images, options.overlay)
+    overlays = predict.overlays_for(served, options.overlay, found) if options.overlay is not None else None
+    out, failures = show.Terminal(), 0
+    rows = table.Table((i.name for i in found), overlays.paths if overlays else (), out.width)
+    with show.Terminal(stderr=True) as terminal, show.output_to(os.devnull):
+        with terminal.hidden():
+            for note in notes:
+                terminal.line(table.cell(note))
+        for batch in predict.predict(served, found, overlays):
+            with terminal.hidden():
+                for result in batch:
+                    failures += "error" in result
+                    if options.json:
+                        out.line(json.dumps(result, ensure_ascii=True, allow_nan=False))
+                    elif "error" in result:
+                        terminal.line(table.cell(f"{result['image']}: {result['error']}"))
+                    else:
+                        for line in rows.rows(result):
+                            out.line(line)
     return 1 if failures else 0
 
 

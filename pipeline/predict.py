@@ -3,71 +3,103 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from components import images, push, storage
-from components.errors import ImagegateError
+from components import images, progress, push, storage
+from components.errors import ConfigError, ImagegateError
+from pipeline.inputs import Input
+from pipeline.overlays import Overlays
 
 _BATCH = 32
 _MAX_PIXELS = 100_000_000
 
 
-def predict(model: str, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yields, for each path in order, {image, error}, or what the model's task gives.
-
-    single_label: {image, label, probabilities}; multi_label: {image, labels, probabilities}, labels those that the
-    model decides on at its own thresholds; segmentation: {image, shares}, each label's share of the pixels.
-    Probabilities and shares are by label, in the model's order. Besides, for all: familiarity, the share of the eval
-    split that is no more like the training images, and abstain, whether that is too little to answer.
-
-    The images go through the same check as at ingest, so that a rotated photo or a palette means the same here.
-
-    Args:
-        model: a version's folder or fsspec URL, or those of the push destination: its newest version.
-        paths: image files.
+def find(model: str) -> push.Served:
+    """The version that `model` names: a version's folder or fsspec URL, or those of the push destination: its newest.
 
     Raises:
-        ImagegateError: there is no model, or its files are not those that were pushed.
+        ImagegateError: there is no model, or none that this command knows the answers of.
     """
-    served = _find(model)
+    served = push.current(model) or push.read(model if storage.is_url(model) else os.path.abspath(model))
+    if served is None:
+        raise ImagegateError(
+            f"{model}: no model here; expected a folder with {push.MANIFEST}, or one of numbered versions with it"
+        )
     task = served.manifest.get("task")
     if not isinstance(task, str) or task not in _ANSWERS:
         raise ImagegateError(f"{served.path}: the model's task is {task!r}; expected one of {', '.join(_ANSWERS)}")
+    return served
+
+
+def overlays_for(served: push.Served, folder: str, inputs: Sequence[Input]) -> Overlays:
+    """Overlays of the model's masks. Raises ConfigError: it gives none, or they cannot go to `folder`."""
+    task = served.manifest["task"]
+    if task != "segmentation":
+        raise ConfigError(f"--overlay: the model's task is {task}; expected segmentation, which gives masks to draw")
+    return Overlays(folder, inputs)
+
+
+def predict(
+    served: push.Served, inputs: Sequence[Input], overlays: Overlays | None = None
+) -> Iterator[list[dict[str, Any]]]:
+    """Yields, batch by batch and for each input in order, {image, error}, or what the model's task gives.
+
+    single_label: {image, label, probabilities}; multi_label: {image, labels, probabilities}, labels those that the
+    model decides on at its own thresholds; segmentation: {image, shares}, each label's share of the pixels, and with
+    `overlays` overlay, the path of the file written. Probabilities and shares are by label, in the model's order.
+    Besides, for all: familiarity, the share of the eval split that is no more like the training images, and abstain,
+    whether that is too little to answer.
+
+    The images go through the same check as at ingest, so that a rotated photo or a palette means the same here. The
+    next batch is read while the model answers.
+
+    Raises:
+        ImagegateError: the model's files are not those that were pushed.
+    """
+    progress.report("loading the model", 0)
     import tensorflow as tf
 
-    with push.local(served) as folder:
+    with push.local(served) as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         loaded = tf.saved_model.load(folder)
         signature = loaded.signatures["serving_default"]
-        for start in range(0, len(paths), _BATCH):
-            results = [_read(path) for path in paths[start : start + _BATCH]]
-            good = [r for r in results if "encoded" in r]
+        progress.report("images", 0, len(inputs))
+        ahead = pool.map(_read, inputs[:_BATCH])
+        for start in range(0, len(inputs), _BATCH):
+            results = list(ahead)
+            ahead = pool.map(_read, inputs[start + _BATCH : start + 2 * _BATCH])
+            good = {number: r for number, r in enumerate(results, start) if "encoded" in r}
             if good:
-                answer = signature(image_bytes=tf.constant([r.pop("encoded") for r in good]))
+                encoded = [r.pop("encoded") for r in good.values()]
+                answer = signature(image_bytes=tf.constant(encoded))
                 arrays = {name: tensor.numpy() for name, tensor in answer.items()}
-                likeness = zip(arrays["familiarity"], arrays["abstain"], strict=True)
-                for result, said, (familiarity, abstain) in zip(good, _ANSWERS[task](arrays), likeness, strict=True):
-                    result.update(said, familiarity=float(familiarity), abstain=bool(abstain))
-            yield from results
+                _tell(good.values(), arrays, served.manifest["task"])
+                if overlays is not None:
+                    _draw(good, encoded, arrays, overlays)
+            progress.report("images", start + len(results), len(inputs))
+            yield results
 
 
-def line(result: Mapping[str, Any]) -> str:
-    """A result of `predict` that is no error, for people: what applies, the likeliest or largest first."""
-    if "shares" in result:
-        said = [f"{label} {share:.1%}" for label, share in _descending(result["shares"]) if share > 0]
-    else:
-        best = _descending(result["probabilities"])
-        said = [f"{label} {p:.3f}" for label, p in best if label in result.get("labels", (label,))]
-        if "label" in result:
-            said = said[:3]
-        elif not said:
-            said = [f"none of the labels; the likeliest is {best[0][0]} {best[0][1]:.3f}"]
-    unlike = " (abstains: unlike all that the model knows)" if result["abstain"] else ""
-    return f"{result['image']}: {', '.join(said)}{unlike}"
+def _tell(results: Iterable[dict[str, Any]], arrays: Mapping[str, Any], task: str) -> None:
+    likeness = zip(arrays["familiarity"], arrays["abstain"], strict=True)
+    for result, said, (familiarity, abstain) in zip(results, _ANSWERS[task](arrays), likeness, strict=True):
+        result.update(said, familiarity=float(familiarity), abstain=bool(abstain))
 
 
-def _descending(numbers: Mapping[str, float]) -> list[tuple[str, float]]:
-    return sorted(numbers.items(), key=lambda item: -item[1])
+def _draw(
+    results: Mapping[int, dict[str, Any]], encoded: Sequence[bytes], arrays: Mapping[str, Any], overlays: Overlays
+) -> None:
+    labels = [name.decode() for name in arrays["labels"]]
+    overlays.legend(labels)
+    for (number, result), image, mask in zip(results.items(), encoded, arrays["mask"], strict=True):
+        try:
+            result["overlay"] = overlays.draw(number, image, mask, len(labels))
+        except OSError as error:
+            name = result["image"]
+            result.clear()
+            result.update(image=name, error=f"{overlays.paths[number]} cannot be written: {error.strerror or error}")
+        progress.report("images", number + 1, len(overlays.paths))
 
 
 def _single(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -95,21 +127,20 @@ def _masks(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 _ANSWERS = {"single_label": _single, "multi_label": _multi, "segmentation": _masks}
 
 
-def _find(model: str) -> push.Served:
-    served = push.current(model) or push.read(model if storage.is_url(model) else os.path.abspath(model))
-    if served is None:
-        raise ImagegateError(
-            f"{model}: no model here; expected a folder with {push.MANIFEST}, or one of numbered versions with it"
-        )
-    return served
-
-
-def _read(path: str) -> dict[str, Any]:
+def _read(item: Input) -> dict[str, Any]:
     try:
-        with open(path, "rb") as f:
-            data = f.read(images.max_file_bytes(_MAX_PIXELS) + 1)
-        return {"image": path, "encoded": images.check(data, _MAX_PIXELS).encoded}
+        if item.problem:
+            return {"image": item.name, "error": item.problem}
+        return {"image": item.name, "encoded": images.check(_bytes(item.name), _MAX_PIXELS).encoded}
     except OSError as error:
-        return {"image": path, "error": f"cannot be read: {error.strerror}"}
-    except images.BadImage as error:
-        return {"image": path, "error": str(error)}
+        return {"image": item.name, "error": f"cannot be read: {error.strerror or error}"}
+    except (images.BadImage, ImagegateError) as error:
+        return {"image": item.name, "error": str(error)}
+
+
+def _bytes(name: str) -> bytes:
+    if storage.is_url(name):
+        folder, _, last = name.rpartition("/")
+        return storage.read(folder, last)
+    with open(name, "rb") as f:
+        return f.read(images.max_file_bytes(_MAX_PIXELS) + 1)

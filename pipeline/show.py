@@ -24,6 +24,9 @@ class Terminal:
 
     Args:
         stderr: use the error stream, where the output stream carries data.
+
+    Attributes:
+        width: columns of the terminal; None where there is none.
     """
 
     def __init__(self, *, stderr: bool = False) -> None:
@@ -38,6 +41,8 @@ class Terminal:
         # Without a terminal nothing wraps: a log file has no width.
         width = None if self._file.isatty() else 200
         self.console = Console(file=self._file, width=width, emoji=False)  # a label may be called :smile:
+        # Asked now: a later redirection hides the terminal's size.
+        self.width = self.console.width if self._file.isatty() else None
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._name = ""
@@ -46,7 +51,7 @@ class Terminal:
 
     def __enter__(self) -> Terminal:
         progress.listen(self.progress)
-        if self.console.is_terminal:
+        if self.console.is_interactive:
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -72,6 +77,18 @@ class Terminal:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+    @contextlib.contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Takes the live line off the screen while another Terminal prints there."""
+        if self._bar is None:
+            yield
+            return
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._bar.start()
 
     def line(self, text: str) -> None:
         """Prints a line as it is, however long."""

@@ -11,6 +11,9 @@ from components.errors import ConfigError
 from components.layouts import LayoutError
 from components.storage import File
 
+# What an image's name may end in; in any case.
+ENDINGS = {"", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+
 
 class Listing:
     """One listing of a root. Whatever it finds was listed, so no name in a table can reach anything else.

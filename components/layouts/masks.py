@@ -9,11 +9,8 @@ from dataclasses import dataclass
 
 from components.errors import ConfigError
 from components.layouts import Dataset, LayoutError, Record, by_split, settled, shares
-from components.layouts.listing import Listing
+from components.layouts.listing import ENDINGS, Listing
 from components.storage import File
-
-# Other files beside images and masks (polygons, annotations, lists) must not be taken for a second partner.
-_ENDINGS = {"", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,8 @@ class _Side:
     def key(self, path: str) -> str | None:
         """What a file and its partner have in common, or None for a file that is none of these."""
         stem, ending = posixpath.splitext(path)
-        if ending.lower() not in _ENDINGS or not stem.startswith(self.folder) or not stem.endswith(self.suffix):
+        # Other files beside images and masks (polygons, annotations, lists) are no second partner.
+        if ending.lower() not in ENDINGS or not stem.startswith(self.folder) or not stem.endswith(self.suffix):
             return None
         return stem[len(self.folder) : len(stem) - len(self.suffix)]
 

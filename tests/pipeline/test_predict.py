@@ -1,21 +1,26 @@
 """`imagegate predict`: a pushed model's own signature, on files as people have them."""
 
 import io
+import itertools
 import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from components import images, model, push, serving
-from components.errors import ImagegateError
-from pipeline import cli, predict
+from components import images, model, progress, push, serving
+from components.errors import ConfigError, ImagegateError
+from pipeline import cli, inputs, predict
 
 ROOT = Path(__file__).parents[2]
 LABELS = ["zebra", "ant", "[red] fox"]
@@ -91,6 +96,14 @@ def photo(tmp_path: Path):
 LIKENESS = {"familiarity", "abstain"}
 
 
+def answers(served: str, arguments: Sequence[str], overlay: str | None = None) -> list[dict[str, Any]]:
+    """What the command has to tell of `arguments`."""
+    found = predict.find(served)
+    images_, _ = inputs.expand(arguments, overlay)
+    overlays = predict.overlays_for(found, overlay, images_) if overlay is not None else None
+    return list(itertools.chain.from_iterable(predict.predict(found, images_, overlays)))
+
+
 def logits_by_hand(parts: model.Parts, data: bytes) -> np.ndarray:
     return np.asarray(parts.model(images.decode(tf.constant(data), SIZE)[tf.newaxis], training=False), np.float64)[0]
 
@@ -102,7 +115,7 @@ def by_hand(parts: model.Parts, data: bytes) -> list[float]:
 
 def test_each_image_gets_its_label_and_every_label_s_probability(destination: str, photo, parts: model.Parts) -> None:
     paths = [photo("a.png", 1), photo("b.jpg", 2, quality=90), photo("c.webp", 3, lossless=True)]
-    found = list(predict.predict(destination, paths))
+    found = answers(destination, paths)
     assert [r["image"] for r in found] == paths
     for path, result in zip(paths, found, strict=True):
         expected = by_hand(parts, Path(path).read_bytes())
@@ -116,7 +129,7 @@ def test_of_several_labels_those_apply_whose_probability_is_a_half_or_more(
     multi_destination: str, photo, multi: model.Parts
 ) -> None:
     paths = [photo(f"{i}.png", i) for i in range(8)]
-    found = list(predict.predict(multi_destination, paths))
+    found = answers(multi_destination, paths)
     chosen = []
     for path, result in zip(paths, found, strict=True):
         expected = 1 / (1 + np.exp(-logits_by_hand(multi, Path(path).read_bytes())))
@@ -131,7 +144,7 @@ def test_of_several_labels_those_apply_whose_probability_is_a_half_or_more(
 
 def test_of_a_mask_the_share_of_each_label_is_told(mask_destination: str, photo, masks: model.Parts) -> None:
     path = photo("a.png", 3)
-    [result] = predict.predict(mask_destination, [path])
+    [result] = answers(mask_destination, [path])
     answer = logits_by_hand(masks, Path(path).read_bytes()).argmax(axis=-1)
     assert answer.shape == SIZE
     # 10 x 14 pixels.
@@ -141,38 +154,11 @@ def test_of_a_mask_the_share_of_each_label_is_told(mask_destination: str, photo,
     assert len([share for share in expected.values() if share]) > 1
 
 
-LINES = {
-    "the three best": (
-        {"label": "b", "probabilities": {"a": 0.1, "b": 0.5, "c": 0.15, "d": 0.25}},
-        "b 0.500, d 0.250, c 0.150",
-    ),
-    "what applies": (
-        {"labels": ["a", "c", "d", "e"], "probabilities": {"a": 0.5, "b": 0.4, "c": 0.99, "d": 0.7, "e": 0.6}},
-        "c 0.990, d 0.700, e 0.600, a 0.500",
-    ),
-    "nothing applies": (
-        {"labels": [], "probabilities": {"a": 0.1, "b": 0.3}},
-        "none of the labels; the likeliest is b 0.300",
-    ),
-    "shares": (
-        {"shares": {"sky": 0.25, "car": 0.0, "road": 0.6994, "sign": 0.0506}},
-        "road 69.9%, sky 25.0%, sign 5.1%",
-    ),
-}
-
-
-@pytest.mark.parametrize(("result", "said"), LINES.values(), ids=LINES)
-def test_a_line_says_what_applies_the_likeliest_or_largest_first(result: dict, said: str) -> None:
-    assert predict.line({"image": "x/1.png", "abstain": False, **result}) == f"x/1.png: {said}"
-    unlike = " (abstains: unlike all that the model knows)"
-    assert predict.line({"image": "x/1.png", "abstain": True, **result}) == f"x/1.png: {said}{unlike}"
-
-
 @pytest.mark.parametrize("manifest", [{}, {"task": "detection"}, {"task": ["single_label"]}])
 def test_a_model_of_another_task_is_an_answer(exported: str, photo, tmp_path: Path, manifest: dict) -> None:
     push.push(exported, str(tmp_path / "served"), manifest)
     with pytest.raises(ImagegateError, match=r"the model's task is .*; expected one of single_label, multi_label, seg"):
-        next(predict.predict(str(tmp_path / "served"), [photo("a.png")]))
+        answers(str(tmp_path / "served"), [photo("a.png")])
 
 
 def test_a_photo_taken_sideways_means_what_it_means_in_training(destination: str, photo, parts: model.Parts) -> None:
@@ -181,7 +167,7 @@ def test_a_photo_taken_sideways_means_what_it_means_in_training(destination: str
     sideways = photo("sideways.png", exif=exif.tobytes())
     upright = io.BytesIO()
     Image.fromarray(np.rot90(np.asarray(Image.open(sideways)), -1)).save(upright, "PNG")
-    [result] = predict.predict(destination, [sideways])
+    [result] = answers(destination, [sideways])
     assert list(result["probabilities"].values()) == pytest.approx(by_hand(parts, upright.getvalue()), rel=1e-4)
 
 
@@ -191,23 +177,23 @@ def test_what_is_no_image_says_why_and_the_others_are_answered(destination: str,
     (tmp_path / "cut.png").write_bytes(Path(photo("whole.png")).read_bytes()[:300])
     names = ["empty.png", "good.png", "text.jpg", "missing.png", "served", "cut.png", "good.png"]
     photo("good.png")
-    found = list(predict.predict(destination, [str(tmp_path / name) for name in names]))
+    found = answers(destination, [str(tmp_path / name) for name in names])
     assert [os.path.basename(r["image"]) for r in found] == names
     errors = {os.path.basename(r["image"]): r["error"] for r in found if "error" in r}
     assert errors["empty.png"] == "empty file"
     assert "no image of a known format" in errors["text.jpg"]
     assert errors["missing.png"] == "cannot be read: No such file or directory"
-    assert errors["served"] == "cannot be read: Is a directory"
+    assert errors["served"] == "no image file is below this folder"
     assert set(errors) == {*names} - {"good.png"}
     assert found[1]["probabilities"] == pytest.approx(found[6]["probabilities"])
 
 
 def test_more_images_than_a_batch_keep_their_order(destination: str, photo) -> None:
     paths = [photo(f"{i}.png", i) for i in range(40)]
-    found = list(predict.predict(destination, paths))
+    found = answers(destination, paths)
     assert [r["image"] for r in found] == paths
     for i in (0, 31, 32, 39):
-        [alone] = predict.predict(destination, [paths[i]])
+        [alone] = answers(destination, [paths[i]])
         assert found[i]["probabilities"] == pytest.approx(alone["probabilities"], rel=1e-4)
 
 
@@ -221,8 +207,8 @@ def test_a_destination_means_its_newest_version_and_a_version_itself(
     path = photo("a.png")
     monkeypatch.chdir(old.path)
     for named in (old.path, old.path + "/", "."):
-        assert list(next(predict.predict(named, [path]))["probabilities"]) == LABELS
-    assert list(next(predict.predict(destination, [path]))["probabilities"]) == ["yes", "no"]
+        assert list(answers(named, [path])[0]["probabilities"]) == LABELS
+    assert list(answers(destination, [path])[0]["probabilities"]) == ["yes", "no"]
 
 
 @pytest.mark.parametrize("scheme", ["file", "memory"])
@@ -230,13 +216,13 @@ def test_a_url_is_as_good_as_a_folder(exported: str, destination: str, photo, tm
     url = f"{scheme}://{tmp_path}/store"
     served = push.push(exported, url, {"labels": LABELS, "task": "single_label"})
     paths = [photo("a.png"), photo("b.png", 2)]
-    expected = list(predict.predict(destination, paths))
+    expected = answers(destination, paths)
     for named in (url, url + "/", served.path):
-        assert list(predict.predict(named, paths)) == expected
+        assert answers(named, paths) == expected
     with pytest.raises(ImagegateError, match="no model here"):
-        next(predict.predict(f"{url}/17", paths))
+        answers(f"{url}/17", paths)
     with pytest.raises(ImagegateError, match="the URL holds a password") as error:
-        next(predict.predict("s3://me:secret@bucket/models", paths))
+        answers("s3://me:secret@bucket/models", paths)
     assert "secret" not in str(error.value)
 
 
@@ -244,7 +230,7 @@ def test_a_url_is_as_good_as_a_folder(exported: str, destination: str, photo, tm
 def test_where_there_is_no_model_the_error_says_what_is_expected(tmp_path: Path, photo, where: str) -> None:
     path = photo("a.png")
     with pytest.raises(ImagegateError, match=r"no model here; expected a folder with imagegate\.json"):
-        next(predict.predict(str(tmp_path / where), [path]))
+        answers(str(tmp_path / where), [path])
 
 
 def test_a_changed_model_is_not_loaded(destination: str, photo) -> None:
@@ -252,7 +238,7 @@ def test_a_changed_model_is_not_loaded(destination: str, photo) -> None:
     with open(os.path.join(served.path, "saved_model.pb"), "ab") as f:
         f.write(b"\0")
     with pytest.raises(ImagegateError, match=r"saved_model\.pb does not match .* is not loaded"):
-        next(predict.predict(served.path, [photo("a.png")]))
+        answers(served.path, [photo("a.png")])
 
 
 @pytest.mark.parametrize("manifest", ["{", "[]", "null", '{"files": 3}', "\udcff"])
@@ -261,17 +247,227 @@ def test_a_broken_manifest_is_an_answer(destination: str, photo, manifest: str, 
     served = push.current(destination)
     Path(served.path, push.MANIFEST).write_bytes(manifest.encode("utf-8", "surrogateescape"))
     with pytest.raises(ImagegateError, match="no model here"):
-        next(predict.predict(served.path if below else destination, [photo("a.png")]))
+        answers(served.path if below else destination, [photo("a.png")])
 
 
-def test_the_command_prints_the_three_best(destination: str, photo, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_what_the_next_two_batches_need_is_read_ahead(destination: str, photo) -> None:
+    paths = [photo(f"{i:02}.png", i) for i in range(70)]
+    found, _ = inputs.expand(paths)
+    batches = predict.predict(predict.find(destination), found)
+    first = next(batches)
+    for path in paths[64:]:  # the third batch
+        os.unlink(path)
+    sizes, errors = [len(first)], 0
+    for batch in batches:
+        sizes.append(len(batch))
+        errors += sum("error" in result for result in batch)
+    assert (sizes, errors) == ([32, 32, 6], 6)
+
+
+def test_it_tells_how_far_it_is(destination: str, photo) -> None:
+    told: list[tuple[str, float, float | None]] = []
+    progress.listen(lambda task, done, total, _: told.append((task, done, total)))
+    try:
+        answers(destination, [photo(f"{i}.png") for i in range(40)])
+    finally:
+        progress.listen(None)
+    assert told == [("loading the model", 0, None), *[("images", done, 40) for done in (0, 32, 40)]]
+
+
+def test_images_behind_urls_are_answered_like_files(destination: str, photo) -> None:
+    paths = [photo("a.png", 1), photo("b.png", 2)]
+    memory = fsspec.filesystem("memory")
+    for path in paths:
+        memory.pipe(f"/photos/{os.path.basename(path)}", Path(path).read_bytes())
+    memory.pipe("/photos/notes.txt", b"none")
+    expected = [r["probabilities"] for r in answers(destination, paths)]
+    for named in (["memory://photos"], ["memory://photos/a.png", "memory://photos/b.png"]):
+        found = answers(destination, named)
+        assert [r["image"] for r in found] == ["memory://photos/a.png", "memory://photos/b.png"]
+        assert [r["probabilities"] for r in found] == [pytest.approx(p, rel=1e-4) for p in expected]
+    [missing, unknown] = answers(destination, ["memory://photos/c.png", "nothing://a/b.png"])
+    assert missing["error"].startswith("cannot be read: ")
+    assert "Protocol not known: nothing" in unknown["error"]
+
+
+def resized(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The nearest pixel: the one that the centre of the larger mask's pixel lies in."""
+    rows = ((np.arange(height) + 0.5) * mask.shape[0] / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * mask.shape[1] / width).astype(int)
+    return mask[rows][:, columns]
+
+
+def test_an_overlay_is_the_upright_image_with_the_mask_over_it(
+    mask_destination: str, photo, masks: model.Parts, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    path = photo("sideways.png", 5, exif=exif.tobytes())
+    upright = np.rot90(np.asarray(Image.open(path)), -1)
+    encoded = io.BytesIO()
+    Image.fromarray(upright).save(encoded, "PNG")
+    mask = logits_by_hand(masks, encoded.getvalue()).argmax(axis=-1)
+    assert len(np.unique(mask)) > 1  # or this test says little
+
+    [result] = answers(mask_destination, [path], str(tmp_path / "out" / "masks"))
+    assert result["overlay"] == str(tmp_path / "out" / "masks" / "sideways.png")
+    assert sorted(os.listdir(tmp_path / "out" / "masks")) == ["legend.png", "sideways.png"]
+    legend = np.asarray(Image.open(tmp_path / "out" / "masks" / "legend.png"))
+    colours = np.stack([legend[28 * i + 14, 14] for i in range(3)])  # the middle of each label's square
+    assert len(np.unique(colours, axis=0)) == 3
+    expected = 0.45 * upright + 0.55 * colours[resized(mask, 28, 20)]
+    drawn = np.asarray(Image.open(result["overlay"]))
+    assert drawn.shape == (28, 20, 3)
+    assert np.abs(drawn - expected).max() <= 0.51  # rounded, in float32
+
+
+def test_overlays_lie_as_their_images_do(mask_destination: str, photo, tmp_path: Path) -> None:
+    for folder in ("photos/cat", "photos/dog", "more"):
+        (tmp_path / folder).mkdir(parents=True)
+    for number, name in enumerate(
+        ("photos/cat/1.png", "photos/dog/1.png", "photos/1.jpg", "photos/1.png", "more/1.png")
+    ):
+        photo(name, number)
+    out = tmp_path / "out"
+    found = answers(mask_destination, [str(tmp_path / "photos"), str(tmp_path / "more" / "1.png")], str(out))
+    assert {os.path.relpath(r["image"], tmp_path): os.path.relpath(r["overlay"], out) for r in found} == {
+        "photos/1.jpg": "1.png",
+        "photos/1.png": "1-2.png",
+        "photos/cat/1.png": "cat/1.png",
+        "photos/dog/1.png": "dog/1.png",
+        "more/1.png": "1-3.png",
+    }
+    for result in found:  # each is its own: the images differ by more than 0.45 x any noise
+        mixed = np.asarray(Image.open(result["overlay"]), float)
+        own = np.asarray(Image.open(result["image"]), float)
+        assert np.corrcoef(mixed.ravel(), own.ravel())[0, 1] > 0.5
+
+
+def test_an_overlay_never_takes_an_image_s_place(mask_destination: str, photo, tmp_path: Path) -> None:
     path = photo("a.png")
-    assert cli.main(["predict", destination, path]) == 0
-    [result] = predict.predict(destination, [path])
-    best = sorted(result["probabilities"].items(), key=lambda item: -item[1])
+    before = Path(path).read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    for out in (tmp_path, tmp_path / "link"):
+        with pytest.raises(ConfigError, match=r"a\.png is one of the images and would be lost"):
+            answers(mask_destination, [path], str(out))
+    with pytest.raises(ConfigError, match=r"legend\.png is one of the images"):
+        answers(mask_destination, [photo("legend.png")], str(tmp_path))
+    assert Path(path).read_bytes() == before
+
+
+def test_overlays_among_the_images_are_not_read_as_images(mask_destination: str, photo, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    path = photo("photos/a.png")
+    for _ in range(2):
+        for named in (str(tmp_path / "photos"), str(tmp_path / "photos" / "**")):
+            found = answers(mask_destination, [named], str(tmp_path / "photos" / "out"))
+            assert [r["image"] for r in found] == [path]
+            assert found[0]["overlay"] == str(tmp_path / "photos" / "out" / "a.png")
+
+
+def test_nothing_is_written_through_a_link_in_the_folder(mask_destination: str, photo, tmp_path: Path) -> None:
+    for folder in ("photos/cat", "out", "outside"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "outside" / "kept").write_text("kept")
+    (tmp_path / "out" / "cat").symlink_to(tmp_path / "outside", target_is_directory=True)
+    (tmp_path / "out" / "a.png").symlink_to(tmp_path / "outside" / "kept")
+    photo("photos/a.png")
+    photo("photos/cat/b.png", 2)
+    a, b = answers(mask_destination, [str(tmp_path / "photos")], str(tmp_path / "out"))
+    assert set(b) == {"image", "error"}
+    assert b["error"] == f"{tmp_path}/out/cat/b.png cannot be written: a link leads out of the folder"
+    assert Image.open(a["overlay"]).size == (28, 20)
+    assert not os.path.islink(a["overlay"])
+    assert os.listdir(tmp_path / "outside") == ["kept"]
+    assert (tmp_path / "outside" / "kept").read_text() == "kept"
+
+
+@pytest.mark.parametrize("where", ["a.png/out", "memory://out"])
+def test_a_folder_that_cannot_be_is_an_answer(mask_destination: str, photo, tmp_path: Path, where: str) -> None:
+    path = photo("a.png")
+    folder = where if "://" in where else str(tmp_path / where)
+    with pytest.raises(ConfigError, match=r"^--overlay: .*(cannot be made: Not a directory|a URL; expected a folder)"):
+        answers(mask_destination, [path], folder)
+
+
+@pytest.mark.parametrize("served", ["destination", "multi_destination"])
+def test_without_masks_there_is_nothing_to_draw(
+    served: str, photo, tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["predict", request.getfixturevalue(served), photo("a.png"), "--overlay", str(tmp_path / "out")]
+    assert cli.main(arguments) == 2
     output = capsys.readouterr()
-    assert output.out == f"{path}: " + ", ".join(f"{label} {p:.3f}" for label, p in best) + "\n"
+    task = "single_label" if served == "destination" else "multi_label"
+    assert (
+        output.err
+        == f"imagegate: --overlay: the model's task is {task}; expected segmentation, which gives masks to draw\n"
+    )
+    assert output.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_prints_a_table_of_the_three_best(
+    destination: str, photo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [photo("a.png"), photo("longer.png", 2)]
+    assert cli.main(["predict", destination, *paths]) == 0
+    output = capsys.readouterr()
+    room = len(paths[1])
+    expected = [f"{'image':<{room}}  {'label':<9}  probability  next likely"]  # "[red] fox" has 9 letters
+    for path, result in zip(paths, answers(destination, paths), strict=True):
+        (label, p), *others = sorted(result["probabilities"].items(), key=lambda item: -item[1])
+        likely = ", ".join(f"{name} {q:.3f}" for name, q in others)
+        expected.append(f"{path:<{room}}  {label:<9}  {p:.3f}        {likely}")
+    assert output.out.splitlines() == expected
     assert output.err == ""
+
+
+def test_the_command_names_the_overlays(
+    mask_destination: str, photo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo("a\n\x1b[2J.png")
+    assert cli.main(["predict", mask_destination, str(tmp_path / "*.png"), "--overlay", str(tmp_path / "out")]) == 0
+    output = capsys.readouterr()
+    header, row = output.out.splitlines()
+    assert header.split() == ["image", "overlay", "share", "of", "each", "label"]
+    assert row.startswith(rf"{tmp_path}/a\n\x1b[2J.png  {tmp_path}/out/a\n\x1b[2J.png  ")
+    assert "\x1b" not in output.out + output.err
+    assert sorted(os.listdir(tmp_path / "out")) == ["a\n\x1b[2J.png", "legend.png"]
+
+
+def test_what_means_no_image_is_a_sentence_and_exit_code_1(
+    destination: str, photo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "read\nme.txt").touch()
+    photo("photos/a.png")
+    pattern, empty, photos = (str(tmp_path / name) for name in ("*.jpg", "empty", "photos"))
+    assert cli.main(["predict", destination, pattern, empty, photos]) == 1
+    output = capsys.readouterr()
+    assert output.err.splitlines() == [
+        rf"{photos}: passed over 1 file not named like an image: read\nme.txt",
+        f"{pattern}: no file matches this pattern",
+        f"{empty}: no image file is below this folder",
+    ]
+    assert [line.split()[0] for line in output.out.splitlines()] == ["image", f"{photos}/a.png"]
+
+
+def test_rows_come_while_later_images_are_not_there_yet(destination: str, photo, tmp_path: Path) -> None:
+    paths = [photo(f"{i:02}.png", i) for i in range(64)]
+    last = str(tmp_path / "last.png")
+    os.mkfifo(last)
+    command = [sys.executable, "-m", "pipeline", "predict", destination, *paths, last]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        stop = threading.Timer(120, process.kill)  # a command that waits for the last image waits for ever
+        stop.start()
+        early = [process.stdout.readline().split()[0] for _ in range(33)]
+        Path(last).write_bytes(Path(paths[0]).read_bytes())
+        late = [line.split()[0] for line in process.stdout]
+        stop.cancel()
+    assert early == ["image", *paths[:32]]
+    assert late == [*paths[32:], last]
+    assert process.returncode == 0
 
 
 def test_the_command_prints_json_lines(destination: str, photo, capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,7 +475,7 @@ def test_the_command_prints_json_lines(destination: str, photo, capsys: pytest.C
     assert cli.main(["predict", destination, *paths, "--json"]) == 1
     output = capsys.readouterr()
     lines = [json.loads(line) for line in output.out.splitlines()]
-    assert lines[:2] == list(predict.predict(destination, paths[:2]))
+    assert lines[:2] == answers(destination, paths[:2])
     assert lines[2] == {"image": "missing.png", "error": "cannot be read: No such file or directory"}
     assert output.err == ""
 
@@ -290,7 +486,7 @@ def test_the_command_ends_in_1_where_an_image_is_bad(
     assert cli.main(["predict", destination, "missing.png", photo("a.png")]) == 1
     output = capsys.readouterr()
     assert output.err == "missing.png: cannot be read: No such file or directory\n"
-    assert len(output.out.splitlines()) == 1
+    assert len(output.out.splitlines()) == 2
 
 
 def test_the_command_ends_in_1_with_a_sentence_where_there_is_no_model(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
@@ -113,6 +114,36 @@ def test_on_a_terminal_the_live_line_tells_how_far_it_is(screen: Output) -> None
     assert "1,000 of 2,000" in text
     assert "\x1b[" in text  # redrawn in place
     assert "3.0 s" in text
+
+
+def test_the_live_line_makes_room_for_other_output(screen: Output) -> None:
+    with screen.terminal as terminal:
+        progress.report("images", 500, 2000)
+        terminal._bar.refresh()
+        with terminal.hidden():
+            terminal.line("a row")
+            progress.report("images", 1000, 2000)
+            time.sleep(0.3)  # a live line would be drawn three times
+            terminal.line("another")
+        terminal._bar.refresh()
+    before, between, after = re.split("a row|another", screen.text())
+    assert "500 of 2,000" in before
+    assert "\x1b[2K" in before[before.rindex("500 of 2,000") :]  # erased
+    assert between == "\r\n"
+    assert "1,000 of 2,000" in after
+
+
+def test_where_nothing_is_live_there_is_nothing_to_hide(piped: Output) -> None:
+    with piped.terminal as terminal, terminal.hidden():
+        terminal.line("a row")
+    assert piped.text() == "a row\n"
+
+
+@pytest.mark.parametrize(("stream", "width"), [("screen", 100), ("piped", None)])
+def test_only_a_terminal_has_a_width(stream: str, width: int | None, request: pytest.FixtureRequest) -> None:
+    output = request.getfixturevalue(stream)
+    assert output.terminal.width == width
+    output.text()
 
 
 def test_a_new_task_starts_a_new_live_line(screen: Output) -> None:
