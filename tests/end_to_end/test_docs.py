@@ -1,10 +1,12 @@
 """What README and docs say, done: their commands run, their reference is current, their links lead somewhere."""
 
+import json
 import re
 import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Demo, Run
@@ -33,15 +35,30 @@ def test_links_lead_to_files(page: Path) -> None:
 
 
 @pytest.mark.end_to_end
-def test_readme_commands_run(demo: Demo, imagegate: Callable[..., Run], tmp_path: Path) -> None:
-    shown = [shlex.split(line) for line in commands(ROOT / "README.md") if line.startswith("imagegate")]
-    assert len(shown) >= 4
+def test_commands_run(demo: Demo, imagegate: Callable[..., Run], tmp_path: Path) -> None:
+    pages = (ROOT / "README.md", ROOT / "docs" / "report.md")
+    shown = [shlex.split(line) for page in pages for line in commands(page) if line.startswith("imagegate")]
+    assert len(shown) >= 6
     for _, *arguments in shown:
         moved = [
             re.sub(r"^demo/", f"{demo.folder}/", a).replace("clothes", str(tmp_path / "clothes")) for a in arguments
         ]
         done = imagegate(*moved)
         assert done.code == 0, (moved, done)
+
+
+@pytest.mark.end_to_end
+def test_the_notebook_runs(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = json.loads((ROOT / "docs" / "artifacts.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    monkeypatch.chdir(demo.folder)
+    names: dict[str, Any] = {}
+    for cell in cells:
+        exec(cell, names)
+    assert len(names["answers"]) == demo.told["data"]["counts"]["test"]
+    assert names["statistics"]["train"].datasets[0].num_examples == demo.told["data"]["counts"]["train"]
+    whole = next(found for key, found in names["result"].slicing_metrics if key == ())[""][""]
+    assert whole["accuracy"]["doubleValue"] == demo.told["metrics"]["accuracy"]
 
 
 def test_readme_make_targets_exist() -> None:
