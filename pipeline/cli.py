@@ -156,7 +156,8 @@ def _report(options: argparse.Namespace) -> int:
 def _history(options: argparse.Namespace) -> int:
     from pipeline import history, show
 
-    show.Terminal().console.print(history.table(_load(options)))
+    table, terminal = history.table(_load(options)), show.Terminal()
+    terminal.console.print(table)
     return 0
 
 

@@ -60,12 +60,17 @@ def table(config: Config) -> Table:
         raise ImagegateError(f"{config.output_folder}: no run yet; imagegate run writes one")
     main = metrics.MAIN[config.task]
     made = Table(box=None, pad_edge=False)
-    made.add_column("run", no_wrap=True)
-    made.add_column("started", no_wrap=True)
-    made.add_column("seconds", justify="right")
-    made.add_column("status", no_wrap=True)
-    made.add_column(main.replace("_", " "), justify="right")
-    made.add_column("version", no_wrap=True)
+    # The last column gives way where a terminal is narrow; rich would take from all of them.
+    for name, width in (
+        ("run", 22),
+        ("started", 16),
+        ("seconds", 7),
+        ("status", 13),
+        (main, len(main)),
+        ("version", 10),
+    ):
+        right = name in ("seconds", main)
+        made.add_column(name.replace("_", " "), min_width=width, justify="right" if right else "left", no_wrap=True)
     made.add_column("why", overflow="ellipsis", no_wrap=True)
     for told in runs:
         value, status = main_metric(told), told["status"]

@@ -37,6 +37,7 @@ _WORDS = {
 }
 _REASONS = 8
 _OPEN = 3
+_NAMES = 4
 
 
 def render(told: Mapping[str, Any], evidence: Mapping[str, Any], runs: str = "") -> str:
@@ -140,6 +141,7 @@ def _parts() -> tuple[Any, str, str]:
     )
     environment.filters["number"] = number
     environment.filters["moment"] = _moment
+    environment.filters["few"] = _few
     return environment.get_template("page.html"), _text(folder, "page.css"), _text(folder, "page.js")
 
 
@@ -159,6 +161,12 @@ def _policy(script: str) -> str:
 
 def _moment(text: str) -> str:
     return f"{datetime.datetime.fromisoformat(text):%d %B %Y, %H:%M}"
+
+
+def _few(names: Sequence[str]) -> str:
+    """As many as fit below a picture."""
+    more = len(names) - _NAMES
+    return ", ".join(names[:_NAMES]) + (f" +{more}" if more > 0 else "")
 
 
 def _verdict(told: Mapping[str, Any], gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

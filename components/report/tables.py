@@ -136,7 +136,8 @@ def slices(told: Mapping[str, Any]) -> list[dict[str, Any]]:
             cells += [_bar(m, one["metrics"].get(m)) for m in shown]
             rows.append({"name": _named(one["slice"]), "cells": cells})
         table = {"heads": [column, "examples", *map(_head, shown)], "rows": rows}
-        groups.append({"column": column, "table": table} | _details(found, task))
+        # Of a slice by label, the label's own row says what matters.
+        groups.append({"column": column, "table": table} | (_details(found, task) if column != "label" else {}))
     return groups
 
 
@@ -148,8 +149,7 @@ def _details(found: Sequence[Mapping[str, Any]], task: str) -> dict[str, Any]:
             for label, numbers in one["per_label"].items()
             if numbers.get("support")
         ]
-        # Of a slice by label, one label's row says what the slice's own row does.
-        if len(rows) < 2:
+        if len(rows) < 2:  # which says what the slice's own row does
             continue
         if used + len(rows) > _DETAILS:
             break

@@ -156,3 +156,9 @@ def test_a_page_that_grows_too_large_leaves_pictures_out_and_says_so() -> None:
     assert len(text.encode()) < page.LIMIT
     assert "Left out to keep this page small: pictures drawn at random, uncertain hits, unfamiliar images." in text
     assert found["examples"]["labels"][0]["random"]  # the caller's is as it was
+
+
+def test_below_a_picture_stand_as_many_names_as_fit() -> None:
+    found = evidence()
+    found["examples"]["labels"][0]["mistakes"][0] |= {"truth": [*"abcdef"], "predicted": ["b"]}
+    assert "<b>a, b, c, d +2</b>" in page.render(told(), found)
