@@ -60,18 +60,10 @@ def table(config: Config) -> Table:
         raise ImagegateError(f"{config.output_folder}: no run yet; imagegate run writes one")
     main = metrics.MAIN[config.task]
     made = Table(box=None, pad_edge=False)
-    # The last column gives way where a terminal is narrow; rich would take from all of them.
-    for name, width in (
-        ("run", 22),
-        ("started", 16),
-        ("seconds", 7),
-        ("status", 13),
-        (main, len(main)),
-        ("version", 10),
-    ):
+    for name in ("run", "started", "seconds", "status", main, "version"):
         right = name in ("seconds", main)
-        made.add_column(name.replace("_", " "), min_width=width, justify="right" if right else "left", no_wrap=True)
-    made.add_column("why", overflow="ellipsis", no_wrap=True)
+        made.add_column(name.replace("_", " "), justify="right" if right else "left", no_wrap=True)
+    made.add_column("why", overflow="fold")  # the one that gives way where a terminal is narrow
     for told in runs:
         value, status = main_metric(told), told["status"]
         why = (told.get("error") or "").partition("\n")[0]

@@ -55,6 +55,13 @@ def test_every_run_is_a_row_the_newest_first(settings: config.Config) -> None:
     assert oldest == ["20260102T030405-aaaaaa", "2026-01-02", "03:04", "61", "pushed", "0.750", "17"]
 
 
+def test_a_long_reason_takes_nothing_from_the_other_columns(settings: config.Config) -> None:
+    add(settings, "20260102T030405-aaaaaa", error="word " * 100)
+    _, first, *rest = drawn(settings)
+    assert first[:6] == ["20260102T030405-aaaaaa", "2026-01-02", "03:04", "61", "pushed", "0.750"]
+    assert sum(line.count("word") for line in [first, *rest]) == 100
+
+
 def test_a_run_without_a_summary_is_going_on_or_was_killed(settings: config.Config) -> None:
     add(settings, "20260102T030405-aaaaaa")
     (Path(settings.output_folder) / "history" / "20260103T030405-bbbbbb").mkdir()
