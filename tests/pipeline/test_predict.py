@@ -470,6 +470,15 @@ def test_rows_come_while_later_images_are_not_there_yet(destination: str, photo,
     assert process.returncode == 0
 
 
+def test_a_reader_that_has_seen_enough_is_no_stack_trace(destination: str, photo) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "pipeline", "predict", destination, photo("a.png")]
+    run = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (run.returncode, run.stderr) == (1, b"")
+
+
 def test_the_command_prints_json_lines(destination: str, photo, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [photo("a.png"), photo("ü.png", 2), "missing.png"]
     assert cli.main(["predict", destination, *paths, "--json"]) == 1
