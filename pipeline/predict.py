@@ -13,6 +13,7 @@ from pipeline.inputs import Input
 from pipeline.overlays import Overlays
 
 _BATCH = 32
+_THREADS = 8  # that read images; each holds one, decoded
 _MAX_PIXELS = 100_000_000
 
 
@@ -61,7 +62,7 @@ def predict(
     progress.report("loading the model", 0)
     import tensorflow as tf
 
-    with push.local(served) as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with push.local(served) as folder, ThreadPoolExecutor(_THREADS) as pool:
         loaded = tf.saved_model.load(folder)
         signature = loaded.signatures["serving_default"]
         progress.report("images", 0, len(inputs))

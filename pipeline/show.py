@@ -135,7 +135,8 @@ class Terminal:
 
     def __del__(self) -> None:
         if getattr(self, "_file", None) not in (None, sys.stdout, sys.stderr):
-            self._file.close()
+            with contextlib.suppress(BrokenPipeError):  # what its reader did not wait for
+                self._file.close()
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from PIL import Image
 
 from components import images, model, progress, push, serving
 from components.errors import ConfigError, ImagegateError
-from pipeline import cli, inputs, predict
+from pipeline import cli, inputs, predict, show
 
 ROOT = Path(__file__).parents[2]
 LABELS = ["zebra", "ant", "[red] fox"]
@@ -91,6 +91,12 @@ def photo(tmp_path: Path):
         return str(path)
 
     return write
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line of progress where the machine is slow: these tests look at everything else."""
+    monkeypatch.setattr(show, "_PLAIN_SECONDS", 1e9)
 
 
 LIKENESS = {"familiarity", "abstain"}
@@ -468,6 +474,16 @@ def test_rows_come_while_later_images_are_not_there_yet(destination: str, photo,
     assert early == ["image", *paths[:32]]
     assert late == [*paths[32:], last]
     assert process.returncode == 0
+
+
+def test_a_reader_that_has_seen_enough_is_no_stack_trace(destination: str, photo) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "pipeline", "predict", destination, photo("a.png")]
+    run = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    told = [line for line in run.stderr.splitlines() if not line.startswith((b"loading the model", b"images "))]
+    assert (run.returncode, told) == (1, [])
 
 
 def test_the_command_prints_json_lines(destination: str, photo, capsys: pytest.CaptureFixture[str]) -> None:
