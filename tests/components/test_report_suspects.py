@@ -66,7 +66,9 @@ def test_each_of_several_labels_is_asked_of_those_of_which_somebody_said() -> No
 )
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
 @pytest.mark.filterwarnings("error")
-def test_odd_test_splits(truth: list[list[int]], p: list[list[float]], task: str, capsys: pytest.CaptureFixture) -> None:
+def test_odd_test_splits(
+    truth: list[list[int]], p: list[list[float]], task: str, capsys: pytest.CaptureFixture
+) -> None:
     found = suspects.find(answers(truth, p), task, LABELS)
     assert all(np.isfinite(p[s.index]).all() and -1 not in truth[s.index] for s in found)
     assert capsys.readouterr() == ("", "")
