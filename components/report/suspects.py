@@ -1,4 +1,4 @@
-"""Suspected label errors: images of which the model is surer than the label allows. Most suspicious first.
+"""Suspected label errors: images of which the model is surer of something else. Most suspicious first.
 
 Labels by confident learning (Northcutt, Jiang & Chuang, "Confident Learning: Estimating Uncertainty in Dataset
 Labels", JAIR 2021), as cleanlab does it: the test split is what the model has not learnt by heart.
@@ -18,6 +18,7 @@ from components.report.answers import Answers
 from components.report.choose import Pick
 
 MOST = 24
+_LIKELY = 0.5  # the least probability of the other label: a poor model's guesses are no suspicions
 _MASKS = 12  # each takes three pictures
 _SURE = (curves.CALIBRATION_BINS - 1) / curves.CALIBRATION_BINS  # the last bin
 _SHARE = 0.01  # of an image's pixels; along every edge there are some
@@ -39,7 +40,8 @@ def _single(answers: Answers, labels: Sequence[str]) -> list[Pick]:
     for i in known[_issues(given[known], p[known])]:
         own, said = labels[given[i]], labels[int(p[i].argmax())]
         sure = float(p[i].max())
-        picks.append(Pick(int(i), sure, f"labelled {own!r}, the model says {said!r} with {sure:.2f}"))
+        if sure >= _LIKELY:
+            picks.append(Pick(int(i), sure, f"labelled {own!r}, the model says {said!r} with {sure:.2f}"))
     return picks
 
 

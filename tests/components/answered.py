@@ -1,10 +1,15 @@
-"""What a model answered, as arrays, without a model."""
+"""What a model answered, as arrays, without a model; and small data sets in shards."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from prepared import ingest
+from trees import tree
 
+from components.layouts import Dataset, Record
 from components.metrics.curves import CALIBRATION_BINS
 from components.report.answers import Answers
 
@@ -34,7 +39,7 @@ def answers(
 def masked(confusion: Any, calibration: Any = None) -> Answers:
     """Of masks; `confusion` [n, K, K]."""
     counts = np.array(confusion, np.float32)
-    n, k, _ = counts.shape
+    n = len(counts)
     sure = np.zeros((n, 2, 3, CALIBRATION_BINS)) if calibration is None else calibration
     return Answers(
         paths=[str(i) for i in range(n)],
@@ -50,3 +55,15 @@ def masked(confusion: Any, calibration: Any = None) -> Answers:
 
 def one_hot(labels: Sequence[int], classes: int) -> list[list[int]]:
     return np.eye(classes, dtype=int)[list(labels)].tolist()
+
+
+def ingested(base: Path, files: Mapping[str, bytes]) -> str:
+    """The folder of the shards of files named SPLIT/LABEL/NAME, which lie below `base`/data."""
+    tree(base / "data", files)
+    records = []
+    for path, content in sorted(files.items()):
+        split, label, _ = path.split("/")
+        records.append(Record(path, (label,), split, len(content), ""))
+    labels = tuple(sorted({record.labels[0] for record in records}))
+    ingest(Dataset(str(base / "data"), labels, tuple(records), {}), base / "examples")
+    return os.fspath(base / "examples")

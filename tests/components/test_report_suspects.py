@@ -32,6 +32,15 @@ def test_labels_that_were_changed_are_found_and_the_least_probable_first() -> No
     assert suspects.find(answers(one_hot(true, 3), p), "single_label", LABELS) == []
 
 
+@pytest.mark.parametrize(("p", "expected"), [(0.45, []), (0.55, [3, 7])])
+def test_what_is_less_probable_than_not_is_no_suspicion(p: float, expected: list[int]) -> None:
+    true = [0, 1, 2] * 20
+    given = list(true)
+    given[3], given[7] = 1, 2
+    found = suspects.find(answers(one_hot(given, 3), sure(true, 3, p)), "single_label", LABELS)
+    assert [s.index for s in found] == expected
+
+
 def test_each_of_several_labels_is_asked_of_those_of_which_somebody_said() -> None:
     applies = np.array([[1, 0], [0, 1]] * 20)
     p = np.where(applies == 1, 0.9, 0.1)
