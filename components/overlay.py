@@ -26,7 +26,7 @@ def palette(classes: int) -> NDArray[np.uint8]:
 
 
 def draw(image: Image.Image, mask: NDArray[np.uint8], colours: NDArray[np.uint8], opacity: float = 0.55) -> Image.Image:
-    """`image` with `mask` over it, in mode RGB and the image's size.
+    """`image` with `mask` over it, in mode RGB and the image's size; levels are rounded down.
 
     Args:
         image: any mode and size.
@@ -37,9 +37,9 @@ def draw(image: Image.Image, mask: NDArray[np.uint8], colours: NDArray[np.uint8]
     """
     from PIL import Image
 
-    rgb = np.asarray(image.convert("RGB"), np.float32)
-    ids = np.asarray(Image.fromarray(mask).resize(image.size, Image.Resampling.NEAREST))
-    known = ids != features.IGNORED_ID
-    colour = colours[np.where(known, ids, 0)].astype(np.float32)
-    mixed = np.where(known[..., None], (1 - opacity) * rgb + opacity * colour, rgb)
-    return Image.fromarray(np.round(mixed).astype(np.uint8))
+    rgb = image.convert("RGB")
+    # Pillow's own operations: whole arrays of a large photo would take gigabytes.
+    ids = Image.fromarray(mask).resize(image.size, Image.Resampling.NEAREST)
+    known = ids.point([0 if i == features.IGNORED_ID else 255 for i in range(256)])
+    ids.putpalette(colours.tobytes())
+    return Image.composite(Image.blend(rgb, ids.convert("RGB"), opacity), rgb, known)
