@@ -229,6 +229,17 @@ def test_masks_lie_over_their_images(tmp_path: Path, undecided: Any) -> None:
     assert all("truth_overlay" not in one for one in found["unfamiliar"])
 
 
+@pytest.mark.parametrize("task", ["single_label", "multi_label", "segmentation"])
+def test_a_test_split_without_images(tmp_path: Path, task: str) -> None:
+    (tmp_path / "examples").mkdir()
+    evaluated = predicted(tmp_path / "evaluation", task, {}, tmp_path / "examples")
+    found = examples.collect(str(tmp_path / "examples"), evaluated, "", task, LABELS, 1)
+    check(found)
+    assert [found[key] for key in ("masks", "suspects", "unfamiliar", "images", "omitted")] == [[], [], [], {}, ""]
+    empty = {"mistakes": [], "hits": [], "random": []}
+    assert found["labels"] == ([] if task == "segmentation" else [{"label": name} | empty for name in LABELS])
+
+
 def test_many_labels_have_fewer_pictures_and_noise_fewer_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = [f"{i:02d}" for i in range(12)]
     random = np.random.default_rng(0)
