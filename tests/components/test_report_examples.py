@@ -278,7 +278,13 @@ def test_many_labels_have_fewer_pictures_and_noise_fewer_still(tmp_path: Path, m
         "To keep this page small, it shows at most 2 mistakes, 1 hit, 1 random image of each label."
     )
     monkeypatch.setattr(budget, "BUDGET", 0)
-    assert counts(collect()) == {(0, 0, 0)}
+    nothing = collect()
+    assert counts(nothing) == {(0, 0, 0)}
+    assert (nothing["unfamiliar"], nothing["suspects"], nothing["images"]) == ([], [], {})
+    cut = len(whole["unfamiliar"]) + len(whole["suspects"])
+    assert nothing["omitted"] == (
+        f"To keep this page small, it shows no images of single labels; {cut} other images less."
+    )
     monkeypatch.setattr(budget, "BUDGET", 10**9)
     monkeypatch.setattr(budget, "_PICTURES", 5)  # one each for five labels
     few = collect()
