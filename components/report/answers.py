@@ -57,10 +57,10 @@ def read(evaluation: str, model: str, task: str, labels: Sequence[str]) -> Answe
         return values.reshape(n, *shape)
 
     masks = task == "segmentation"
-    nothing = np.zeros((n, 0), np.float32)
-    probabilities = nothing if masks else lists("probabilities", k)
-    confusion = lists("confusion", k, k) if masks else nothing[..., np.newaxis]
-    calibration = lists("calibration", 2, 3, curves.CALIBRATION_BINS) if masks else nothing[..., np.newaxis, np.newaxis]
+    bins = curves.CALIBRATION_BINS
+    probabilities = np.zeros((n, 0), np.float32) if masks else lists("probabilities", k)
+    confusion = lists("confusion", k, k) if masks else np.zeros((n, 0, 0), np.float32)
+    calibration = lists("calibration", 2, 3, bins) if masks else np.zeros((n, 0, 0, 0), np.float32)
     if masks:
         truth, decided = (confusion.sum(axis=2) > 0).astype(np.int8), confusion.sum(axis=1) > 0
     else:

@@ -1,13 +1,16 @@
-"""Which images of the test split are worth a look: indices into `Answers`, and what to say of each."""
+"""Which images are worth a look: of the test split indices into `Answers`, and what to say of each."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components import duplicates
+from components.duplicates import Pair
 from components.metrics.base import ratio
 from components.report.answers import Answers
 
@@ -15,6 +18,7 @@ Bools = NDArray[np.bool_]
 Scores = NDArray[np.floating]
 
 _UNFAMILIAR = 12
+_PAIRS = 12
 # Masks: the worst images, further ones that are a label's worst, random ones, the best.
 _WORST, _LABELS, _RANDOM, _BEST = 4, 10, 4, 2
 
@@ -111,6 +115,28 @@ def masks(answers: Answers, labels: Sequence[str], seed: int) -> list[Pick]:
         further = [int(i) for i in order if i not in chosen and not (why == "best" and broken[i])]
         chosen |= {i: described(i, why) for i in further[:most]}
     return list(chosen.values())
+
+
+def pairs(rows: NDArray[np.void], distance: int | None, contradictions: bool) -> list[tuple[Pair, str]]:
+    """Equal and nearly equal images, and what is wrong with them, both kinds in turn; the data gate's, see `balance`.
+
+    Args:
+        rows: `census.ROW` [n].
+        distance: bits of the perceptual hashes that may differ, or None: equal files only.
+        contradictions: whether nearly equal images under different labels count.
+    """
+    conflicts, leaks = duplicates.equal(rows)
+    if distance is not None:
+        conflicts += duplicates.near(rows, "truth", distance) if contradictions else []
+        leaks += duplicates.near(rows, "split", distance)
+    ranked = [
+        [(pair, what) for pair in sorted(those, key=lambda p: p.bits or 0)]
+        for those, what in ((conflicts, "different labels"), (leaks, "different splits"))
+    ]
+    found: dict[tuple[int, int], tuple[Pair, str]] = {}
+    for pair, what in filter(None, itertools.chain(*itertools.zip_longest(*ranked))):
+        found.setdefault((min(pair.first, pair.second), max(pair.first, pair.second)), (pair, what))
+    return list(found.values())[:_PAIRS]
 
 
 def _worst_of_each(iou: Scores, truth: Scores) -> list[tuple[int, int]]:

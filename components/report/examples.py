@@ -11,10 +11,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from components import census, features, manifest, overlay
-from components import duplicates as equals
 from components.errors import ImagegateError, shown
 from components.layouts import SPLITS
 from components.report import answers, budget, choose, pictures, suspects
@@ -23,7 +21,6 @@ from components.report.choose import Pick
 from components.report.pictures import Album, Identity
 
 _KINDS = ("mistakes", "hits", "random")
-_PAIRS = 12
 _SPLIT, _MODEL = "test", "candidate"
 
 Object = dict[str, Any]
@@ -52,7 +49,7 @@ def collect(examples: str, evaluation: str, model: str, task: str, labels: Seque
         "suspects": suspects.find(found, task, labels),
         "unfamiliar": choose.unfamiliar(found, task),
     }
-    level = budget.level(len(labels))
+    level = 0 if masks else budget.level(len(labels))
     by_label = [] if masks else _by_label(found, task, labels, seed, level)
     album = Album()
     side = pictures.MASK_SIDE if masks else pictures.SIDE
@@ -164,7 +161,7 @@ def duplicates(examples: str, distance: int | None, contradictions: bool) -> tup
         ones first, both kinds in turn; the pictures {key: data URI}.
     """
     found = census.Images.read(examples)
-    pairs = _pairs(found.rows, distance, contradictions)
+    pairs = choose.pairs(found.rows, distance, contradictions)
     indices = sorted({i for pair, _ in pairs for i in (pair.first, pair.second)})
     paths = dict(zip(indices, found.paths(indices), strict=True))
     album, labels = Album(), manifest.read(examples)["labels"]
@@ -183,22 +180,6 @@ def duplicates(examples: str, distance: int | None, contradictions: bool) -> tup
         {"first": told[pair.first], "second": told[pair.second], "bits": pair.bits, "what": what}
         for pair, what in pairs
     ], album.images
-
-
-def _pairs(rows: NDArray[np.void], distance: int | None, contradictions: bool) -> list[tuple[equals.Pair, str]]:
-    """What to show, and what is wrong with it; as the data gate finds them, see `balance`."""
-    conflicts, leaks = equals.equal(rows)
-    if distance is not None:
-        conflicts += equals.near(rows, "truth", distance) if contradictions else []
-        leaks += equals.near(rows, "split", distance)
-    ranked = [
-        [(pair, what) for pair in sorted(pairs, key=lambda p: p.bits or 0)]
-        for pairs, what in ((conflicts, "different labels"), (leaks, "different splits"))
-    ]
-    found: dict[tuple[int, int], tuple[equals.Pair, str]] = {}
-    for pair, what in filter(None, itertools.chain(*itertools.zip_longest(*ranked))):
-        found.setdefault((min(pair.first, pair.second), max(pair.first, pair.second)), (pair, what))
-    return list(found.values())[:_PAIRS]
 
 
 def _written(path: str) -> str:

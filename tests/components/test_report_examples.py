@@ -229,6 +229,17 @@ def test_masks_lie_over_their_images(tmp_path: Path, undecided: Any) -> None:
     assert all("truth_overlay" not in one for one in found["unfamiliar"])
 
 
+@pytest.mark.parametrize("task", ["single_label", "multi_label", "segmentation"])
+def test_a_test_split_without_images(tmp_path: Path, task: str) -> None:
+    (tmp_path / "examples").mkdir()
+    evaluated = predicted(tmp_path / "evaluation", task, {}, tmp_path / "examples")
+    found = examples.collect(str(tmp_path / "examples"), evaluated, "", task, LABELS, 1)
+    check(found)
+    assert [found[key] for key in ("masks", "suspects", "unfamiliar", "images", "omitted")] == [[], [], [], {}, ""]
+    empty = {"mistakes": [], "hits": [], "random": []}
+    assert found["labels"] == ([] if task == "segmentation" else [{"label": name} | empty for name in LABELS])
+
+
 def test_many_labels_have_fewer_pictures_and_noise_fewer_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = [f"{i:02d}" for i in range(12)]
     random = np.random.default_rng(0)
@@ -267,7 +278,13 @@ def test_many_labels_have_fewer_pictures_and_noise_fewer_still(tmp_path: Path, m
         "To keep this page small, it shows at most 2 mistakes, 1 hit, 1 random image of each label."
     )
     monkeypatch.setattr(budget, "BUDGET", 0)
-    assert counts(collect()) == {(0, 0, 0)}
+    nothing = collect()
+    assert counts(nothing) == {(0, 0, 0)}
+    assert (nothing["unfamiliar"], nothing["suspects"], nothing["images"]) == ([], [], {})
+    cut = len(whole["unfamiliar"]) + len(whole["suspects"])
+    assert nothing["omitted"] == (
+        f"To keep this page small, it shows no images of single labels; {cut} other images less."
+    )
     monkeypatch.setattr(budget, "BUDGET", 10**9)
     monkeypatch.setattr(budget, "_PICTURES", 5)  # one each for five labels
     few = collect()
