@@ -324,7 +324,7 @@ def test_an_overlay_is_the_upright_image_with_the_mask_over_it(
     expected = 0.45 * upright + 0.55 * colours[resized(mask, 28, 20)]
     drawn = np.asarray(Image.open(result["overlay"]))
     assert drawn.shape == (28, 20, 3)
-    assert np.abs(drawn - expected).max() < 1  # rounded down  # rounded, in float32
+    assert np.abs(drawn - expected).max() < 1  # rounded down
 
 
 def test_overlays_lie_as_their_images_do(mask_destination: str, photo, tmp_path: Path) -> None:
