@@ -18,6 +18,7 @@ _PER_LABEL = {
 # Rows of labels within slices; of more, the worst slices are shown.
 _DETAILS = 1500
 _TILES = 8
+_COLUMNS = 4  # metrics of a slice besides the main one
 _OPEN = 24  # rules that are shown at once
 
 
@@ -95,7 +96,7 @@ def compared(told: Mapping[str, Any]) -> str:
     better, worse = sum(c > 0 for c in changes), sum(c < 0 for c in changes)
     word = "the same as" if own == other else "better than" if own > other else "worse than"
     by = "" if own == other else f" by {_three(abs(own - other))}"
-    labels = f"; {_head(by_label)} of {better} label{_s(better)} rose, of {worse} fell" if changes else ""
+    labels = f"; {_head(by_label)} of {better} label{_s(better)} rose, of {worse} fell" if better or worse else ""
     return (
         f"{_head(name).capitalize()} is {_three(own)}, {word} version {served['version']}, which was served "
         f"({_three(other)}){by}{labels}."
@@ -126,7 +127,8 @@ def slices(told: Mapping[str, Any]) -> list[dict[str, Any]]:
     by_column: dict[str, list[Mapping[str, Any]]] = {}
     for one in told.get("slices") or []:
         by_column.setdefault(" × ".join(one["slice"]), []).append(one)
-    shown = [m for m in metrics.OVERALL[task] if not m.startswith("uncalibrated_") and m != "abstained"][:5]
+    others = [m for m in metrics.OVERALL[task] if not m.startswith("uncalibrated_") and m not in ("abstained", main)]
+    shown = [main, *others[:_COLUMNS]]
     groups = []
     for column, found in by_column.items():
         found.sort(key=lambda one: (one["metrics"].get(main) is None, one["metrics"].get(main) or 0.0))
