@@ -60,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--json", action="store_true", help="print summary.json instead of tables")
     run.set_defaults(command=_run)
 
+    compile_ = commands.add_parser("compile", help="write the pipeline for Kubeflow Pipelines; reads no data")
+    _add_config(compile_)
+    compile_.add_argument("-o", dest="output", metavar="FILE.yaml", required=True)
+    compile_.set_defaults(command=_compile)
+
     schema = commands.add_parser("schema", help="freeze what the latest run's data are like; later data must be so")
     _add_config(schema)
     schema.add_argument("-o", dest="output", metavar="FILE", help="default: data.schema_file, or schema.pbtxt")
@@ -128,6 +133,19 @@ def _run(options: argparse.Namespace) -> int:
         else:
             summary.show(terminal.console)
     return summary.exit_code
+
+
+def _compile(options: argparse.Namespace) -> int:
+    from components.errors import shown
+    from pipeline import kubeflow, show
+
+    config = _load(options)
+    with show.output_to(os.devnull):
+        kubeflow.write(config, options.output)
+    for note in kubeflow.outside_of_volumes(config):
+        print(shown(f"note: {note}"), file=sys.stderr)
+    print(shown(f"wrote {options.output}"))
+    return 0
 
 
 def _schema(options: argparse.Namespace) -> int:
