@@ -755,8 +755,21 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
         _override(raw, override)
     if "folder" in raw:
         raise ConfigError(f"{path}: folder: unknown key")
+    return validated(raw | {"folder": os.path.dirname(os.path.abspath(path))}, path)
+
+
+def validated(raw: Mapping[str, Any], path: str = "the configuration") -> Config:
+    """The settings, from keys and values, of which `folder` is one.
+
+    Args:
+        raw: as YAML or JSON has them.
+        path: what messages call them.
+
+    Raises:
+        ConfigError: anything wrong, naming the key.
+    """
     try:
-        return Config(**raw, folder=os.path.dirname(os.path.abspath(path)))
+        return Config(**raw)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     except ValidationError as error:

@@ -120,7 +120,7 @@ def build(
         schema=schema,
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-        custom_config=_training(config, "" if elsewhere else _file_version(config.backbone)),
+        custom_config=_training(config, "" if elsewhere else file_version(config.backbone)),
     )
     baseline = Baseline(
         schema_in=schema,
@@ -227,7 +227,7 @@ def _unknown(config: Config, version: str) -> str:
     return json.dumps({"root": root, "max_pixels": config.data.max_pixels, "fingerprint": version})
 
 
-def _file_version(backbone: str) -> str:
+def file_version(backbone: str) -> str:
     """Changes when a backbone's file does."""
     if not backbone.endswith(".keras"):
         return ""

@@ -15,6 +15,7 @@ import yaml
 
 from components import storage
 from components.errors import ConfigError, ImagegateError
+from pipeline import views
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -68,6 +69,7 @@ def compile(config: Config) -> tuple[Spec, Spec]:
     """
     spec = _of_graph(config)
     _surround(spec, config)
+    _add_views(spec, config)
     for name, (kind, stages) in _TOLD.items():
         definition = {"parameterType": kind, "defaultValue": _default(config, name)}
         spec["root"].setdefault("inputDefinitions", {}).setdefault("parameters", {})[name] = definition
@@ -162,6 +164,14 @@ def _surround(spec: Spec, config: Config) -> None:
     _add_task(spec, MODEL_GATE, config, artifacts=inputs)
     for name in graph:  # whatever the graph holds, the refusal comes last
         _after(spec, MODEL_GATE, name)
+
+
+def _add_views(spec: Spec, config: Config) -> None:
+    """Outputs that Kubeflow's user interface draws."""
+    for stage in _tasks(spec):
+        for name, kind in views.types(stage, config.task).items():
+            made = spec["components"][stage]["outputDefinitions"]["artifacts"]
+            made[name] = {"artifactType": {"schemaTitle": kind, "schemaVersion": "0.0.1"}}
 
 
 def _add_task(

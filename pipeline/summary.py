@@ -26,6 +26,21 @@ FILE = "summary.json"
 _UNJUDGED = "no threshold is configured and nothing has judged this model; push.without_thresholds lets it pass"
 
 
+def refusal(gates: Sequence[Mapping[str, Any]], withdrawn: str | None) -> str:
+    """Why a model was not pushed.
+
+    Args:
+        gates: the verdicts.
+        withdrawn: why one that passed them was not.
+    """
+    failed = [gate["reason"] for gate in gates if not gate["passed"]]
+    unjudged = (
+        "no threshold is configured, so nothing says that this model is good enough; add evaluation.thresholds "
+        "(or push.without_thresholds: true, to push a model that nothing has judged)"
+    )
+    return "\n".join(failed) or withdrawn or unjudged
+
+
 @dataclass
 class Summary:
     """One run, in the fields of summary.json."""
@@ -160,12 +175,7 @@ class Summary:
             }
         else:
             self.status, self.exit_code = "not_blessed", 4
-            failed = [g["reason"] for g in self.gates if not g["passed"]]
-            unjudged = (
-                "no threshold is configured, so nothing says that this model is good enough; add evaluation.thresholds "
-                "(or push.without_thresholds: true, to push a model that nothing has judged)"
-            )
-            self.error = "\n".join(failed) or properties.get("withdrawn") or unjudged
+            self.error = refusal(self.gates, properties.get("withdrawn"))
 
     def up_to_date(self, served: Served, earlier: dict[str, Any]) -> None:
         """Nothing is new since `earlier`, a summary.json: the numbers are its numbers."""
