@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from components import census, push, splits, unknown
-from components.errors import DataRejected, ModelRefused
+from components.errors import ConfigError, DataRejected, ModelRefused
 from pipeline import config, graph, local, summary
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def preflight(told: str, data_root: str, data_version: str) -> dict[str, str]:
     dataset, _ = local.read_dataset(settings)
     if not dataset.records:
         raise DataRejected(local.judge_data(settings, *census.merge(dataset, []), ""))
+    if settings.backbone.endswith(".keras") and not os.path.isfile(settings.backbone):
+        raise ConfigError(f"training.backbone: {settings.backbone} does not exist")
     served = push.current(settings.destination)
     files = graph.file_version(settings.backbone) + unknown.fingerprint(settings.unknown_root)
     return {

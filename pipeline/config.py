@@ -554,9 +554,9 @@ class Kubeflow(_Section):
         if self.shared_memory is not None and _amount(self.shared_memory) >= _amount(memory):
             raise ValueError(f"shared_memory: {self.shared_memory} is a part of memory, {memory}, and must be smaller")
         for claim, path in self.volumes.items():
-            if not path.startswith("/") or os.path.normpath(path) in ("/", "/dev/shm"):  # noqa: S108  a mount's name
+            if not path.startswith("/") or _mount(path) in ("/", "/dev/shm"):  # noqa: S108  a mount's name
                 raise ValueError(f"volumes.{claim}: expected an absolute path to mount it at, got {path!r}")
-        _once("volumes: two claims are mounted at", map(os.path.normpath, self.volumes.values()))
+        _once("volumes: two claims are mounted at", map(_mount, self.volumes.values()))
         _once("secrets: two are to be the variable", (secret.env for secret in self.secrets))
         return self
 
@@ -569,6 +569,10 @@ def _amount(quantity: str) -> float:
     """What a Kubernetes quantity stands for."""
     number = quantity.rstrip("kKMGTPim")
     return float(number) * _SUFFIXES[quantity[len(number) :]]
+
+
+def _mount(path: str) -> str:
+    return "/" + os.path.normpath(path).lstrip("/")
 
 
 def _once(what: str, names: Iterable[str]) -> None:

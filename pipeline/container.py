@@ -137,9 +137,12 @@ def artifact(name: str, uri: str, told: Json) -> Artifact:
 
 
 def _set(found: Artifact, key: str, value: Any) -> None:
-    if isinstance(value, float) and value.is_integer():
+    from tfx.types.artifact import PropertyType
+
+    declared = (found.PROPERTIES or {}).get(key)
+    if isinstance(value, float) and value.is_integer() and (declared is None or declared.type is PropertyType.INT):
         value = int(value)
-    if key in (found.PROPERTIES or {}):
+    if declared is not None:
         setattr(found, key, value)
     elif isinstance(value, str):
         found.set_string_custom_property(key, value)
@@ -199,17 +202,10 @@ def result(told: Json, made: Mapping[str, Sequence[Artifact]]) -> Json:
 
 def _properties(made: Artifact) -> Json:
     """Every property that is set; no nulls, which ML Metadata's converter refuses."""
-    from google.protobuf import json_format
-
     record = made.mlmd_artifact
-    found = {}
-    for key, value in [*record.properties.items(), *record.custom_properties.items()]:
-        kind = value.WhichOneof("value")
-        if kind == "struct_value":
-            found[key] = json_format.MessageToDict(value.struct_value)
-        elif kind is not None:
-            found[key] = getattr(value, kind)
-    return found
+    own = {key: getattr(made, key) for key in record.properties}
+    custom = {key: made.get_custom_property(key) for key in record.custom_properties}
+    return {key: value for key, value in (own | custom).items() if value is not None}
 
 
 def _run(options: argparse.Namespace, beam: list[str]) -> None:

@@ -35,12 +35,10 @@ _TOLD = {
 }
 # Stage -> parameter -> where it belongs in another parameter, which is JSON.
 WITHIN = {"ImageExampleGen": {"data_root": ("layout", "root")}, "Trainer": {"epochs": ("custom_config", "epochs")}}
-# What Preflight finds out -> stages that it reaches, as part of their cache keys.
-_FOUND = {
-    "data_fingerprint": ("ImageExampleGen",),
-    "served_version": ("ClassBalance", "Baseline", "Pusher"),
-    "files_version": ("Trainer", "Evaluator"),
-}
+# What Preflight finds out, for every stage of the graph with a parameter of this name: its cache key follows.
+_FOUND = ("data_fingerprint", "served_version")
+# The same for those that read files of which the graph knows no version.
+_FILES, _READ_FILES = "files_version", ("Trainer", "Evaluator")
 # They answer for the moment that they run in: of the data and of the push destination.
 _NEVER_CACHED = (PREFLIGHT, "Pusher", MODEL_GATE)
 # A refusal stays one however often it is repeated.
@@ -75,9 +73,10 @@ def compile(config: Config) -> tuple[Spec, Spec]:
         spec["root"].setdefault("inputDefinitions", {}).setdefault("parameters", {})[name] = definition
         for stage in stages:
             _take(spec, stage, name, kind, {"componentInputParameter": name})
-    for name, stages in _FOUND.items():
-        source = {"taskOutputParameter": {"producerTask": PREFLIGHT, "outputParameterKey": name}}
-        for stage in stages:
+    for stage, task in _tasks(spec).items():
+        known = task["inputs"].get("parameters", {})
+        for name in [n for n in _FOUND if n in known] + [_FILES] * (stage in _READ_FILES):
+            source = {"taskOutputParameter": {"producerTask": PREFLIGHT, "outputParameterKey": name}}
             _take(spec, stage, name, "STRING", source)
             _after(spec, stage, PREFLIGHT)
     _check_stages(spec, config)
@@ -152,7 +151,7 @@ def pipeline_name(config: Config) -> str:
 def _surround(spec: Spec, config: Config) -> None:
     """Adds the tasks before and after the graph."""
     told = config.model_dump(mode="json", exclude_unset=True, exclude={"kubeflow"}) | {"folder": config.folder}
-    outputs = {name: {"parameterType": "STRING"} for name in _FOUND}
+    outputs = {name: {"parameterType": "STRING"} for name in (*_FOUND, _FILES)}
     _add_task(spec, PREFLIGHT, config, outputs={"parameters": outputs})
     _set(spec, PREFLIGHT, "config", json.dumps(told))
     graph = [name for name in _tasks(spec) if name != PREFLIGHT]

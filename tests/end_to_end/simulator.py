@@ -88,26 +88,39 @@ class Task:
 class Pod:
     """One attempt at a task: what the container finds at its paths, and what it is started with."""
 
+    task: str
     folder: Path
     command: list[str]
     environment: dict[str, str]
 
 
-def in_process_of_its_own(source: Path) -> Callable[[Pod], tuple[int, str]]:
-    """Runs a pod's command as a cluster would, with the packages below `source`."""
+# As `python -m MODULE` does, and then tells which modules it took.
+_WATCHED = """
+import atexit, json, runpy, sys
+atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=open("modules.json", "w")))
+module = sys.argv.pop(1)
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+
+
+def in_process_of_its_own(source: Path, loaded: dict[str, set[str]]) -> Callable[[Pod], tuple[int, str]]:
+    """Runs a pod's command as a cluster would, with the packages below `source`; notes what each task `loaded`."""
 
     def execute(pod: Pod) -> tuple[int, str]:
         inherited = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TF_CPP_MIN_LOG_LEVEL")}
+        paths = {"PYTHONPATH": str(source), "TMPDIR": str(pod.folder)}
+        assert pod.command[:2] == ["python", "-m"]
         done = subprocess.run(
-            [sys.executable, *pod.command[1:]],
+            [sys.executable, "-c", _WATCHED, *pod.command[2:]],
             cwd=pod.folder,
-            env=inherited | pod.environment | {"PYTHONPATH": str(source), "TMPDIR": str(pod.folder)},
+            env=inherited | pod.environment | paths,
             check=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             timeout=600,
         )
+        loaded[pod.task] = set(json.loads((pod.folder / "modules.json").read_text()))
         return done.returncode, done.stdout
 
     return execute
@@ -232,7 +245,7 @@ class _Driver:
             return Task("cached", artifacts=found.artifacts, parameters=found.parameters)
         attempts = 1 + task.get("retryPolicy", {}).get("maxRetryCount", 0)
         for attempt in range(1, attempts + 1):
-            done = self._launch(told, component, container)
+            done = self._launch(name, told, component, container)
             done.attempts = attempt
             if done.status == "succeeded":
                 break
@@ -302,7 +315,11 @@ class _Driver:
         seen = [
             {key: [a["name"] for a in listed["artifacts"]] for key, listed in inputs["artifacts"].items()},
             inputs["parameterValues"],
-            {key: [a["type"], a["metadata"]] for key, listed in outputs["artifacts"].items() for a in listed["artifacts"]},
+            {
+                key: [a["type"], a["metadata"]]
+                for key, listed in outputs["artifacts"].items()
+                for a in listed["artifacts"]
+            },
             component.get("outputDefinitions", {}).get("parameters", {}),
             [container["image"], container["command"], container["args"], container.get("env", [])],
             sorted(mount["constant"] for mount in mounts),
@@ -310,15 +327,15 @@ class _Driver:
         ]
         return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
 
-    def _launch(self, told: Json, component: Json, container: Json) -> Task:
+    def _launch(self, name: str, told: Json, component: Json, container: Json) -> Task:
         folder = self.backend._pods / str(uuid.uuid4())
         folder.mkdir(parents=True)
         try:
-            return self._launch_in(folder, json.loads(json.dumps(told)), component, container)
+            return self._launch_in(name, folder, json.loads(json.dumps(told)), component, container)
         finally:
             shutil.rmtree(folder)
 
-    def _launch_in(self, pod: Path, told: Json, component: Json, container: Json) -> Task:
+    def _launch_in(self, name: str, pod: Path, told: Json, component: Json, container: Json) -> Task:
         for listed in told["inputs"]["artifacts"].values():
             for artifact in listed["artifacts"]:
                 copy_files(self.backend.path(artifact["uri"]), below(pod, local(artifact["uri"])))
@@ -330,7 +347,7 @@ class _Driver:
         text = json_format.MessageToJson(json_format.ParseDict(told, pb.ExecutorInput()), indent=None)
         arguments = [argument.replace("{{$}}", text) for argument in container["args"]]
         environment = {one["name"]: one["value"] for one in container.get("env", [])} | {"IMAGEGATE_STAGING": str(pod)}
-        code, log = self.backend._execute(Pod(pod, [*container["command"], *arguments], environment))
+        code, log = self.backend._execute(Pod(name, pod, [*container["command"], *arguments], environment))
         if code:
             return Task("failed", log)
         if LOGS in told["outputs"]["artifacts"]:
