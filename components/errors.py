@@ -37,6 +37,12 @@ def some(items: Iterable[str]) -> str:
     return ", ".join(listed[:_NAMED]) + (f", and {more} more" if more > 0 else "")
 
 
+class ModelRefused(ImagegateError):
+    """The model gate refuses."""
+
+    exit_code = 4
+
+
 class DataRejected(ImagegateError):
     """The data gate refuses. `verdicts` says why; `manifest` and `images` hold what was counted, see `census.merge`."""
 

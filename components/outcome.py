@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,12 +145,7 @@ class Outcome:
             }
         else:
             self.status, self.exit_code = "not_blessed", 4
-            failed = [g["reason"] for g in self.gates if not g["passed"]]
-            unjudged = (
-                "no threshold is configured, so nothing says that this model is good enough; add evaluation.thresholds "
-                "(or push.without_thresholds: true, to push a model that nothing has judged)"
-            )
-            self.error = "\n".join(failed) or properties.get("withdrawn") or unjudged
+            self.error = refusal(self.gates, properties.get("withdrawn"))
 
     def fail(self, error: ImagegateError) -> None:
         """Ends the run with an answer."""
@@ -159,6 +155,21 @@ class Outcome:
             self._read_manifest(error.manifest)
         rejected = isinstance(error, DataRejected | LayoutError)
         self.status = "data_rejected" if rejected else "failed"
+
+
+def refusal(gates: Sequence[Mapping[str, Any]], withdrawn: str | None) -> str:
+    """Why a model was not pushed.
+
+    Args:
+        gates: the verdicts.
+        withdrawn: why one that passed them was not.
+    """
+    failed = [gate["reason"] for gate in gates if not gate["passed"]]
+    unjudged = (
+        "no threshold is configured, so nothing says that this model is good enough; add evaluation.thresholds "
+        "(or push.without_thresholds: true, to push a model that nothing has judged)"
+    )
+    return "\n".join(failed) or withdrawn or unjudged
 
 
 def split(

@@ -68,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(history)
     history.set_defaults(command=_history)
 
+    compile_ = commands.add_parser("compile", help="write the pipeline for Kubeflow Pipelines; reads no data")
+    _add_config(compile_)
+    compile_.add_argument("-o", dest="output", metavar="FILE.yaml", required=True)
+    compile_.set_defaults(command=_compile)
+
     schema = commands.add_parser("schema", help="freeze what the latest run's data are like; later data must be so")
     _add_config(schema)
     schema.add_argument("-o", dest="output", metavar="FILE", help="default: data.schema_file, or schema.pbtxt")
@@ -158,6 +163,19 @@ def _history(options: argparse.Namespace) -> int:
 
     table, terminal = history.table(_load(options)), show.Terminal()
     terminal.console.print(table)
+    return 0
+
+
+def _compile(options: argparse.Namespace) -> int:
+    from components.errors import shown
+    from pipeline import kubeflow, show
+
+    config = _load(options)
+    with show.output_to(os.devnull):
+        kubeflow.write(config, options.output)
+    for note in kubeflow.outside_of_volumes(config):
+        print(shown(f"note: {note}"), file=sys.stderr)
+    print(shown(f"wrote {options.output}"))
     return 0
 
 

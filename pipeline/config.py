@@ -9,11 +9,20 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from components import destination, features, metrics, perceptual, storage
 from components.errors import ConfigError
@@ -27,6 +36,13 @@ Id = Annotated[int, Field(ge=0, le=65535, strict=True)]  # strict: YAML's `yes` 
 Positive = Annotated[int, Field(gt=0)]
 # As labels come out of the data, whatever the editor or file system that their names were copied from.
 LabelName = Annotated[str, AfterValidator(lambda name: unicodedata.normalize("NFC", name))]
+# As Kubernetes writes amounts; YAML's `cpu: 2` is a number.
+Quantity = Annotated[
+    str,
+    BeforeValidator(lambda v: f"{v:g}" if isinstance(v, int | float) and not isinstance(v, bool) else v),
+    Field(pattern=r"^\d+(\.\d+)?(m|[kMGTP]|[KMGTP]i)?$"),
+]
+_DNS_NAME = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
 
 
 def _no_secret(path: str) -> str:
@@ -449,6 +465,125 @@ class Push(_Section):
     )
 
 
+class Gpu(_Section):
+    """What the Trainer's pod asks for."""
+
+    resource: str = Field(
+        "nvidia.com/gpu",
+        pattern=r"^[a-z0-9.-]+/[A-Za-z0-9_.-]+$",
+        description="as the cluster's device plugin calls it, such as `amd.com/gpu` or `nvidia.com/mig-1g.5gb`",
+    )
+    count: Positive = Field(1, description="how many; more than one train together")
+
+
+class Resources(_Section):
+    """Limits of one stage's pod; they are also what the pod asks for."""
+
+    cpu: Quantity | None = Field(None, description="cores, such as `2` or `500m`")
+    memory: Quantity | None = Field(None, description="bytes, such as `4Gi`")
+
+
+class Secret(_Section):
+    """One environment variable from a Kubernetes secret; its value is read in the cluster, and stands nowhere else."""
+
+    secret: str = Field(pattern=_DNS_NAME, description="the secret's name")
+    key: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="the key in it")
+    env: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="the variable, such as `AWS_ACCESS_KEY_ID`")
+
+
+class Toleration(_Section):
+    """A taint that the Trainer's pod may be scheduled in spite of, in Kubernetes' words."""
+
+    key: str | None = Field(None, description="null with `Exists`: every taint")
+    operator: Literal["Equal", "Exists"] = Field("Equal", description="whether `value` counts")
+    value: str | None = Field(None, description="of the taint")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        None, description="null: every effect"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Toleration:
+        if self.operator == "Exists" and self.value is not None:
+            raise ValueError(f"value: {self.value!r} does not count with operator Exists; leave one of the two out")
+        if self.operator == "Equal" and self.key is None:
+            raise ValueError("key: operator Equal needs one")
+        return self
+
+
+class Kubeflow(_Section):
+    """How `imagegate compile` makes a Kubeflow pipeline of the graph; `imagegate run` does not look at it."""
+
+    image: str | None = Field(
+        None,
+        pattern=r"^[^\s@]+(@sha256:[0-9a-f]{64})?$",
+        description="container image that holds imagegate; needed. Give its digest (`registry/name@sha256:…`): cached "
+        "results are told apart by this text, not by what a tag points to today",
+    )
+    pipeline_root: str = Field(
+        "minio://mlpipeline/v2/artifacts",
+        pattern=r"^(minio|s3|gs)://[^/]+.*$",
+        description="where artifacts go: `minio://`, `s3://` or `gs://`, then a bucket",
+    )
+    gpu: Gpu | None = Field(None, description="of the Trainer: see [`kubeflow.gpu`](#kubeflowgpu); null: none")
+    memory: Quantity = Field("16Gi", description="of the Trainer")
+    shared_memory: Quantity | None = Field(
+        None, description="size of the Trainer's `/dev/shm`, a part of its memory; several GPUs talk through it"
+    )
+    stages: dict[str, Resources] = Field(
+        {}, description="stage: `{cpu: …, memory: …}`, where the defaults do not fit; `Evaluator: {memory: 16Gi}`"
+    )
+    node_selector: dict[str, str] = Field({}, description="labels of the nodes that the Trainer may run on")
+    tolerations: tuple[Toleration, ...] = Field(
+        (), description="of the Trainer: see [`kubeflow.tolerations`](#an-entry-of-kubeflowtolerations)"
+    )
+    volumes: dict[Annotated[str, Field(pattern=_DNS_NAME)], str] = Field(
+        {},
+        description="persistent volume claim: path to mount it at, in stages that read data or the push destination",
+    )
+    secrets: tuple[Secret, ...] = Field(
+        (), description="environment variables of the same stages, from [secrets](#an-entry-of-kubeflowsecrets)"
+    )
+    retries: Annotated[int, Field(ge=0, le=10)] = Field(
+        2, description="how often a stage that broke is tried again, after 30 s, then twice as long each; no gate is"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Kubeflow:
+        memory = self.stages.get("Trainer", Resources.model_construct(memory=None)).memory
+        if memory is not None and "memory" in self.model_fields_set:
+            raise ValueError(f"stages.Trainer.memory: {memory}, but memory, which is the Trainer's, {self.memory}")
+        memory = memory or self.memory
+        if self.shared_memory is not None and _amount(self.shared_memory) >= _amount(memory):
+            raise ValueError(f"shared_memory: {self.shared_memory} is a part of memory, {memory}, and must be smaller")
+        for claim, path in self.volumes.items():
+            if not path.startswith("/") or _mount(path) in ("/", "/dev/shm"):  # noqa: S108  a mount's name
+                raise ValueError(f"volumes.{claim}: expected an absolute path to mount it at, got {path!r}")
+        _once("volumes: two claims are mounted at", map(_mount, self.volumes.values()))
+        _once("secrets: two are to be the variable", (secret.env for secret in self.secrets))
+        return self
+
+
+_SUFFIXES = {"m": 1e-3} | {s: 1000.0**i for i, s in enumerate("kMGTP", 1)} | {"": 1.0}
+_SUFFIXES |= {f"{s}i": 1024.0**i for i, s in enumerate("KMGTP", 1)}
+
+
+def _amount(quantity: str) -> float:
+    """What a Kubernetes quantity stands for."""
+    number = quantity.rstrip("kKMGTPim")
+    return float(number) * _SUFFIXES[quantity[len(number) :]]
+
+
+def _mount(path: str) -> str:
+    return "/" + os.path.normpath(path).lstrip("/")
+
+
+def _once(what: str, names: Iterable[str]) -> None:
+    listed = list(names)
+    twice = sorted({name for name in listed if listed.count(name) > 1})
+    if twice:
+        raise ValueError(f"{what} {twice[0]}")
+
+
 class Config(_Section):
     """Everything a run is told.
 
@@ -469,6 +604,7 @@ class Config(_Section):
     evaluation: Evaluation = Field(default_factory=Evaluation)
     serving: Serving = Field(default_factory=Serving)
     push: Push
+    kubeflow: Kubeflow = Field(default_factory=Kubeflow)
     beam: tuple[str, ...] = Field(
         (),
         description="empty: in process on this machine; or any Beam runner's options, such as `--runner=FlinkRunner`",
@@ -594,8 +730,8 @@ class Config(_Section):
         return self.model_dump(mode="json", exclude_unset=True)
 
     def fingerprint(self) -> str:
-        """SHA-256 over every setting."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """SHA-256 over every setting but where Kubeflow runs it, which changes no result."""
+        return hashlib.sha256(self.model_dump_json(exclude={"kubeflow"}).encode()).hexdigest()
 
     def _absolute(self, path: str) -> str:
         return path if storage.is_url(path) else os.path.normpath(os.path.join(self.folder, os.path.expanduser(path)))
@@ -629,8 +765,21 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
         _override(raw, override)
     if "folder" in raw:
         raise ConfigError(f"{path}: folder: unknown key")
+    return validated(raw | {"folder": os.path.dirname(os.path.abspath(path))}, path)
+
+
+def validated(raw: Mapping[str, Any], path: str = "the configuration") -> Config:
+    """The settings, from keys and values, of which `folder` is one.
+
+    Args:
+        raw: as YAML or JSON has them.
+        path: what messages call them.
+
+    Raises:
+        ConfigError: anything wrong, naming the key.
+    """
     try:
-        return Config(**raw, folder=os.path.dirname(os.path.abspath(path)))
+        return Config(**raw)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     except ValidationError as error:
@@ -697,12 +846,23 @@ def _sentence(error: Mapping[str, Any]) -> str:
     return f"{prefix}{message[0].lower()}{message[1:]}, got {error['input']!r}"
 
 
+# Of lists and options, whose annotation is no section.
+_ENTRIES: dict[str, type[BaseModel]] = {
+    "thresholds": Threshold,
+    "tfma_metrics": StandardMetric,
+    "gpu": Gpu,
+    "stages": Resources,
+    "secrets": Secret,
+    "tolerations": Toleration,
+}
+
+
 def _keys_beside(location: Sequence[str | int]) -> set[str]:
     section: type[BaseModel] = Config
     for part in location[:-1]:
         if isinstance(part, str) and part in section.model_fields:
             found = section.model_fields[part].annotation
-            found = {"thresholds": Threshold, "tfma_metrics": StandardMetric}.get(part, found)
+            found = _ENTRIES.get(part, found)
             if isinstance(found, type) and issubclass(found, BaseModel):
                 section = found
     return set(section.model_fields) - {"folder"}

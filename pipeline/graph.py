@@ -55,7 +55,13 @@ def pictured(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build(
-    config: Config, *, data_fingerprint: str, served_version: str, frozen: str = "", cache: bool = True
+    config: Config,
+    *,
+    data_fingerprint: str,
+    served_version: str,
+    frozen: str = "",
+    cache: bool = True,
+    elsewhere: bool = False,
 ) -> Pipeline:
     """The graph of one run.
 
@@ -65,6 +71,7 @@ def build(
         served_version: newest version in the push destination, "" for none.
         frozen: text of the user's schema, "" for none.
         cache: whether a stage whose inputs, settings and code are those of an earlier run takes its results.
+        elsewhere: the graph runs on other machines, whose files nobody here can look at.
     """
     from tfx.components import ExampleValidator, StatisticsGen, Trainer
     from tfx.orchestration import metadata, pipeline
@@ -134,7 +141,7 @@ def build(
         schema=schema,
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-        custom_config=_training(config),
+        custom_config=_training(config, "" if elsewhere else file_version(config.backbone)),
     )
     baseline = Baseline(
         schema_in=schema,
@@ -152,7 +159,7 @@ def build(
         slices=json.dumps(config.slices),
         standard_metrics=json.dumps([m.model_dump() for m in config.evaluation.tfma_metrics]),
         thresholds=json.dumps([t.model_dump() for t in config.evaluation.thresholds]),
-        unknown=_unknown(config),
+        unknown=_unknown(config, "" if elsewhere else unknown.fingerprint(config.unknown_root)),
         without_thresholds=int(config.push.without_thresholds),
         code_fingerprint=fingerprint.code("components.stages.evaluator"),
     )
@@ -243,7 +250,7 @@ def _stats_options() -> Any:
     return tfdv.StatsOptions(experimental_filter_read_paths=True, use_sketch_based_topk_uniques=True)
 
 
-def _training(config: Config) -> dict[str, Any]:
+def _training(config: Config, backbone_version: str) -> dict[str, Any]:
     """The Trainer's `custom_config`; see `components.training.Settings`."""
     training = config.training
     settings = training.model_dump(mode="json")
@@ -254,20 +261,19 @@ def _training(config: Config) -> dict[str, Any]:
         "positive": config.labels.positive,
         "decisions": config.decisions.model_dump(),
         "checkpoints": os.path.join(config.output_folder, "checkpoints"),
-        "code_fingerprint": fingerprint.code("components.training") + _file_version(config.backbone),
+        "code_fingerprint": fingerprint.code("components.training") + backbone_version,
     }
 
 
-def _unknown(config: Config) -> str:
+def _unknown(config: Config, version: str) -> str:
     """What the Evaluator is told of the images of none of the labels."""
     root = config.unknown_root
     if root is None:
         return ""
-    told = {"root": root, "max_pixels": config.data.max_pixels, "fingerprint": unknown.fingerprint(root)}
-    return json.dumps(told)
+    return json.dumps({"root": root, "max_pixels": config.data.max_pixels, "fingerprint": version})
 
 
-def _file_version(backbone: str) -> str:
+def file_version(backbone: str) -> str:
     """Changes when a backbone's file does."""
     if not backbone.endswith(".keras"):
         return ""

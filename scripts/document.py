@@ -33,9 +33,12 @@ Relative paths count from the configuration file's folder. A limit that can be `
 def page() -> str:
     """The whole page as Markdown."""
     parts = [_HEAD, _section("Top level", config.Config)]
-    sections = ("data", "labels", "balance", "training", "decisions", "evaluation", "serving", "push")
+    sections = ("data", "labels", "balance", "training", "decisions", "evaluation", "serving", "push", "kubeflow")
     parts += [_section(f"`{name}`", _model(config.Config.model_fields[name])) for name in sections]
     parts.insert(3, _section("`data.columns`", _model(config.Data.model_fields["columns"])))
+    parts.append(_section("`kubeflow.gpu`", config.Gpu))
+    parts.append(_section("An entry of `kubeflow.secrets`", config.Secret))
+    parts.append(_section("An entry of `kubeflow.tolerations`", config.Toleration))
     parts.append(_section("An entry of `evaluation.thresholds`", config.Threshold))
     parts.append(_metrics())
     return "\n".join(parts)
@@ -98,7 +101,8 @@ def _name(annotation: Any) -> str:
     if annotation is type(None):
         return "null"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "keys" if annotation is not config.Threshold else "entry"
+        entries = (config.Threshold, config.Secret, config.Toleration)
+        return "entry" if annotation in entries else "keys"
     return {str: "text", int: "whole number", float: "number", bool: "true or false"}[annotation]
 
 
@@ -118,6 +122,8 @@ def _yaml(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
+    if value == {}:
+        return "{}"
     if isinstance(value, tuple):
         return f"[{', '.join(map(_yaml, value))}]"
     return str(value) if value != "" else '""'

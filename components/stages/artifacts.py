@@ -1,4 +1,4 @@
-"""Artifact types of imagegate's own. Kubeflow finds them by import path and type name."""
+"""Artifact types of imagegate's own. `imagegate.NAME` is how Kubeflow wants types called; `NAME` is found here."""
 
 from tfx.types import artifact
 
@@ -9,16 +9,16 @@ class ClassBalance(artifact.Artifact):
     And, with `images.npy`, what a model that is pushed keeps of its data; see `changes.remember`.
     """
 
-    TYPE_NAME = "ClassBalance"
+    TYPE_NAME = "imagegate.ClassBalance"
 
 
 class ServingCheck(artifact.Artifact):
     """`serving.json`: what serving the model costs, and the verdicts on it."""
 
-    TYPE_NAME = "ServingCheck"
+    TYPE_NAME = "imagegate.ServingCheck"
 
 
 class Report(artifact.Artifact):
     """`report.html`, and `evidence.json`: what it shows beyond the numbers; see `report.evidence`."""
 
-    TYPE_NAME = "Report"
+    TYPE_NAME = "imagegate.Report"

@@ -76,10 +76,12 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
 
 def _compare_counts(counted: dict[str, Any], statistics: standard_artifacts.ExampleStatistics) -> None:
     """TFDV counted the shards by itself; ingest counted while writing. They must agree."""
-    from tfx.components.statistics_gen import stats_artifact_utils
+    from tensorflow_metadata.proto.v0 import statistics_pb2
 
     for split in artifact_utils.decode_split_names(statistics.split_names):
-        examples = stats_artifact_utils.load_statistics(statistics, split).proto().datasets[0].num_examples
+        path = os.path.join(artifact_utils.get_split_uri([statistics], split), "FeatureStats.pb")
+        found = statistics_pb2.DatasetFeatureStatisticsList.FromString(io_utils.read_bytes_file(path))
+        examples = found.datasets[0].num_examples
         if examples != counted["counts"][split]:
             raise ImagegateError(
                 f"{split}: the statistics counted {examples} examples in the shards, ingest wrote "

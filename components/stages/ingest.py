@@ -8,7 +8,6 @@ from typing import Any
 
 import apache_beam as beam
 from tfx import types
-from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts
@@ -66,7 +65,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         seen.write(examples.uri)
         manifest.write(examples.uri, counted)
         examples.split_names = artifact_utils.encode_split_names(list(layouts.SPLITS))
-        examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
+        # As `tfx.components.util.examples_utils` does, whose import would load every component of TFX.
+        payload = example_gen_pb2.PayloadFormat.Name(example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
+        examples.set_string_custom_property("payload_format", payload)
         if not all(counted["counts"].values()):
             # TFDV and Transform cannot work on an empty split, so the data gate speaks here already.
             raise DataRejected(balance.empty_splits(counted), counted, seen)

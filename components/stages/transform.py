@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from tfx.components import Transform as StockTransform
-from tfx.components.transform import executor
+from tfx.components.transform import component, executor
 from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import json_utils
@@ -22,7 +21,7 @@ class Executor(executor.Executor):
         super().Do(input_dict, output_dict, {**exec_properties, key: json_utils.dumps(config)})
 
 
-class Transform(StockTransform):
+class Transform(component.Transform):
     """See `Executor`. Used with `materialize=False`: the Trainer applies the graph on the fly."""
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)

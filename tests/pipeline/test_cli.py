@@ -13,7 +13,7 @@ import pytest
 from pipeline import cli
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("init", "check", "run", "rollback", "predict")
+COMMANDS = ("init", "check", "run", "compile", "rollback", "predict")
 
 
 def imagegate(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -62,6 +62,7 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str
         (["train"], "invalid choice: 'train'"),
         (["check"], "the following arguments are required: CONFIG"),
         (["run", "a.yaml", "--forse"], "unrecognized arguments: --forse"),
+        (["compile", "a.yaml"], "the following arguments are required: -o"),
         (["run", "a.yaml", "--set"], "argument --set: expected one argument"),
         (["predict", "model"], "the following arguments are required: IMAGE"),
         (["init", "folder", "--task", "regression"], "invalid choice: 'regression'"),

@@ -502,6 +502,61 @@ def test_the_layout_is_plain_values_with_all_that_the_reading_needs(tmp_path: Pa
     }
 
 
+def kubeflow(**keys: Any) -> dict[str, Any]:
+    return least(kubeflow=keys)
+
+
+WRONG |= {
+    "kubeflow: no image": (kubeflow(image="a b"), "kubeflow.image: string should match"),
+    "kubeflow: no digest": (kubeflow(image="a@sha256:12"), "kubeflow.image: string should match"),
+    "kubeflow: other root": (kubeflow(pipeline_root="/artifacts"), "kubeflow.pipeline_root: string should match"),
+    "kubeflow: no resource": (kubeflow(gpu={"resource": "nvidia"}), "kubeflow.gpu.resource: string should match"),
+    "kubeflow: half a GPU": (kubeflow(gpu={"count": 0.5}), "kubeflow.gpu.count: .*integer"),
+    "kubeflow: unknown key of gpu": (kubeflow(gpu={"kind": "x"}), "kubeflow.gpu.kind: unknown key; known here: count"),
+    "kubeflow: no amount": (kubeflow(memory="16 GB"), "kubeflow.memory: string should match pattern .*, got '16 GB'"),
+    "kubeflow: no amount of a stage": (
+        kubeflow(stages={"Evaluator": {"cpu": True}}),
+        "kubeflow.stages.Evaluator.cpu: input should be a valid string, got True",
+    ),
+    "kubeflow: unknown key of a stage": (
+        kubeflow(stages={"Evaluator": {"gpu": 1}}),
+        "kubeflow.stages.Evaluator.gpu: unknown key; known here: cpu, memory",
+    ),
+    "kubeflow: two memories": (
+        kubeflow(memory="8Gi", stages={"Trainer": {"memory": "16Gi"}}),
+        "kubeflow: stages.Trainer.memory: 16Gi, but memory, which is the Trainer's, 8Gi",
+    ),
+    "kubeflow: shared memory as large as memory": (
+        kubeflow(memory="8Gi", shared_memory="8192Mi"),
+        "kubeflow: shared_memory: 8192Mi is a part of memory, 8Gi, and must be smaller",
+    ),
+    "kubeflow: relative mount": (
+        kubeflow(volumes={"claim": "data"}),
+        "kubeflow: volumes.claim: expected an absolute path to mount it at, got 'data'",
+    ),
+    "kubeflow: everything mounted": (kubeflow(volumes={"claim": "//"}), "volumes.claim: expected an absolute path"),
+    "kubeflow: one path for two claims": (
+        kubeflow(volumes={"a": "/data", "b": "/data/"}),
+        "kubeflow: volumes: two claims are mounted at /data",
+    ),
+    "kubeflow: no claim's name": (kubeflow(volumes={"My_Claim": "/a"}), "kubeflow.volumes.My_Claim.*: string should"),
+    "kubeflow: a secret's value": (
+        kubeflow(secrets=[{"secret": "store", "key": "id", "env": "A", "value": "x"}]),
+        "kubeflow.secrets.0.value: unknown key; known here: env, key, secret",
+    ),
+    "kubeflow: two secrets for one variable": (
+        kubeflow(secrets=[{"secret": "a", "key": "b", "env": "A"}, {"secret": "c", "key": "d", "env": "A"}]),
+        "kubeflow: secrets: two are to be the variable A",
+    ),
+    "kubeflow: a taint without a key": (kubeflow(tolerations=[{"value": "x"}]), "tolerations.0: key: operator Equal"),
+    "kubeflow: a value that does not count": (
+        kubeflow(tolerations=[{"key": "gpu", "operator": "Exists", "value": "x"}]),
+        "kubeflow.tolerations.0: value: 'x' does not count with operator Exists",
+    ),
+    "kubeflow: tried forever": (kubeflow(retries=-1), "kubeflow.retries: .*greater than or equal to 0"),
+}
+
+
 @pytest.mark.parametrize(("content", "message"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_is_named(tmp_path: Path, content: dict[str, Any], message: str) -> None:
     lines = error(tmp_path, content).splitlines()
@@ -670,6 +725,12 @@ def test_the_fingerprint_changes_with_every_setting(tmp_path: Path) -> None:
     prints = {config(tmp_path, override).fingerprint() for override in variants}
     assert len(prints | {config(tmp_path).fingerprint()}) == len(variants) + 1
     assert config(tmp_path).fingerprint() == config(tmp_path, "training.seed=1").fingerprint()
+
+
+def test_where_kubeflow_runs_it_changes_no_result(tmp_path: Path) -> None:
+    settings = config(tmp_path, kubeflow={"image": "a/b:1", "stages": {"Evaluator": {"cpu": 2, "memory": "1.5Gi"}}})
+    assert settings.fingerprint() == config(tmp_path).fingerprint()
+    assert settings.kubeflow.stages["Evaluator"].cpu == "2"
 
 
 def test_a_link_does_not_hide_that_folders_lie_in_one_another(tmp_path: Path) -> None:

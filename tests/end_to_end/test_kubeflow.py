@@ -1,0 +1,166 @@
+"""The compiled pipelines, run by a simulated backend: the same numbers, the same refusals and the same push as here."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import simulator
+from conftest import Demo, Project, Trained, copy_source
+from simulator import Backend, Pod, Task, in_process_of_its_own, in_this_process
+
+from components import push
+from pipeline import config, kubeflow
+
+pytestmark = pytest.mark.end_to_end
+
+IMAGE = "kubeflow.image=registry.example/imagegate@sha256:" + "0" * 64
+# Stages whose start should not take what Transform, the Trainer and the Evaluator need.
+LIGHT = {"Preflight", "ImageExampleGen", "CuratedSchema", "ClassBalance", "Baseline"}
+
+
+def compiled(project: Project, folder: Path, *overrides: str) -> Path:
+    """A project's pipeline, which pushes to `folder`/models, where no other test looks."""
+    path = folder / "pipeline.yaml"
+    settings = config.load(project.config, [IMAGE, f"push.destination={folder / 'models'}", *overrides])
+    kubeflow.write(settings, str(path))
+    return path
+
+
+def statuses(tasks: dict[str, Task]) -> dict[str, set[str]]:
+    """Status -> tasks."""
+    return {
+        status: {n for n, task in tasks.items() if task.status == status}
+        for status in {t.status for t in tasks.values()}
+    }
+
+
+def assert_like_the_run_here(tasks: dict[str, Task], backend: Backend, told: dict[str, Any]) -> None:
+    """Label weights and metrics are those of `imagegate run` on the same data with the same seed."""
+    gate = json.loads(
+        (backend.path(tasks["ClassBalance"].artifacts["class_balance"].uri) / "class_balance.json").read_text()
+    )
+    assert gate["weights"] == pytest.approx(told["label_weights"], rel=1e-9)
+    metrics = tasks["Evaluator"].artifacts["metrics"].metadata
+    assert {name: metrics[name] for name in told["metrics"]} == pytest.approx(told["metrics"], rel=1e-3, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def sequence(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The demo three times: processes of their own, then in this one, with logs kept, on the older paths."""
+    folder, loaded = tmp_path_factory.mktemp("kubeflow"), dict[str, set[str]]()
+    alone = in_process_of_its_own(copy_source(folder / "source"), loaded)
+    backend = Backend(folder / "backend", alone, release="2.14", logs=True)
+    path = compiled(demo, folder)
+    runs = [backend.run(path)]
+    backend._execute = in_this_process
+    runs += [backend.run(path), backend.run(path)]
+    return backend, runs, loaded, folder / "models"
+
+
+def test_a_first_run_pushes_what_a_run_here_pushes(sequence: Any, demo: Demo) -> None:
+    backend, [first, *_], _, models = sequence
+    assert set(statuses(first)) == {"succeeded"}, {n: t.log[-2000:] for n, t in first.items() if t.status == "failed"}
+    assert_like_the_run_here(first, backend, demo.told)
+    served = push.current(str(models))
+    assert served is not None
+    push.verify(served)
+    assert first["Pusher"].artifacts["pushed_model"].metadata["pushed_version"] == served.version
+    assert served.manifest["labels"] == list(demo.told["label_weights"])
+
+
+def test_a_second_run_compares_with_the_served_model_and_trains_nothing(sequence: Any) -> None:
+    _, [first, second, _], _, models = sequence
+    # Preflight's served_version has changed from "" to the one pushed, and with it the keys of those who look at it.
+    assert statuses(second)["succeeded"] == {
+        "Preflight", "ClassBalance", "Baseline", "Evaluator", "ServingCheck", "Pusher", "ModelGate",
+    }  # fmt: skip
+    assert second["Trainer"].status == "cached"
+    version = first["Pusher"].artifacts["pushed_model"].metadata["pushed_version"]
+    assert second["Baseline"].artifacts["baseline_model"].metadata["version"] == version
+    assert second["Evaluator"].artifacts["blessing"].metadata["blessed"] == 1
+    assert [path.name for path in models.iterdir() if path.name.isdigit()] == [version]
+
+
+def test_a_third_run_has_nothing_new(sequence: Any) -> None:
+    third = sequence[1][2]
+    assert statuses(third)["succeeded"] == {"Preflight", "Pusher", "ModelGate"}
+    assert len(statuses(third)["cached"]) == len(third) - 3
+
+
+def test_light_stages_load_neither_model_analysis_nor_transform(sequence: Any) -> None:
+    loaded = sequence[2]
+    heavy = {"tensorflow_model_analysis", "tensorflow_transform"}
+    assert {task for task, modules in loaded.items() if not heavy & modules} >= LIGHT
+    assert "tensorflow" not in loaded["Preflight"]
+
+
+def test_the_user_interface_gets_metrics_and_a_confusion_matrix(sequence: Any, demo: Demo) -> None:
+    evaluator = sequence[1][0]["Evaluator"].artifacts
+    assert evaluator["metrics"].schema["schemaTitle"] == "system.Metrics"
+    drawn = evaluator["confusion_matrix"].metadata["confusionMatrix"]
+    assert [label["displayName"] for label in drawn["annotationSpecs"]] == list(demo.told["label_weights"])
+    rows = [row["row"] for row in drawn["rows"]]
+    right, every = sum(row[i] for i, row in enumerate(rows)), sum(map(sum, rows))
+    assert right / every == pytest.approx(evaluator["metrics"].metadata["accuracy"])
+
+
+def test_logs_are_kept_beside_the_outputs(sequence: Any) -> None:
+    backend, [first, *_], *_ = sequence
+    assert "Trainer" in first
+    assert all(backend.path(task.artifacts[simulator.LOGS].uri).is_file() for task in first.values())
+
+
+@pytest.mark.parametrize("name", ["shapes", "regions"])
+def test_the_other_tasks_push_as_a_run_here_does(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    project: Trained = request.getfixturevalue(name)
+    backend = Backend(tmp_path / "backend", in_this_process)
+    tasks = backend.run(compiled(project, tmp_path))
+    assert set(statuses(tasks)) == {"succeeded"}, {n: t.log[-2000:] for n, t in tasks.items() if t.status == "failed"}
+    assert_like_the_run_here(tasks, backend, project.told)
+    assert push.current(str(tmp_path / "models")) is not None
+
+
+def alone_where(task: str, source: Path) -> Callable[[Pod], tuple[int, str]]:
+    """One task in a process of its own, for its log and exit code; the others here."""
+    alone = in_process_of_its_own(source, {})
+    return lambda pod: alone(pod) if pod.task == task else in_this_process(pod)
+
+
+def test_data_that_the_gate_refuses_stop_the_run_once_and_for_all(tiny: Project, tmp_path: Path) -> None:
+    backend = Backend(tmp_path / "backend", alone_where("ClassBalance", copy_source(tmp_path / "source")))
+    tasks = backend.run(compiled(tiny, tmp_path, "balance.min_examples=1000"))
+    gate = tasks["ClassBalance"]
+    assert (gate.status, gate.attempts) == ("failed", 1)
+    last = gate.log.splitlines()[-1]
+    assert last.startswith("number of examples in train of label '2' is ")
+    assert last.endswith(", below the minimum 1,000. Add images, drop the label, or lower balance.min_examples")
+    assert statuses(tasks)["skipped"] == {"Transform", "Trainer", "Evaluator", "ServingCheck", "Pusher", "ModelGate"}
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_refused_model_fails_the_run_when_all_is_kept(tiny: Project, tmp_path: Path) -> None:
+    backend = Backend(tmp_path / "backend", alone_where("ModelGate", copy_source(tmp_path / "source")))
+    tasks = backend.run(compiled(tiny, tmp_path, "evaluation.thresholds=[{metric: loss, max: 0.0}]"))
+    assert statuses(tasks)["failed"] == {"ModelGate"}
+    assert tasks["ModelGate"].attempts == 1
+    assert tasks["ModelGate"].log.splitlines()[-1].startswith("imagegate: loss is ")
+    assert tasks["Pusher"].artifacts["pushed_model"].metadata["pushed"] == 0
+    assert not (tmp_path / "models").exists()
+
+
+def test_what_is_told_at_submission_reaches_its_stages(tiny: Project, tmp_path: Path) -> None:
+    backend = Backend(tmp_path / "backend", in_this_process)
+    path = compiled(tiny, tmp_path, "data.root=/only/in/the/cluster")
+    shutil.copytree(tiny.folder / "data", tmp_path / "data")
+    told = {"data_root": str(tmp_path / "data"), "epochs": 2}
+    first = backend.run(path, told)
+    assert set(statuses(first)) == {"succeeded"}
+    history = json.loads((backend.path(first["Trainer"].artifacts["model_run"].uri) / "history.json").read_text())
+    assert len(history["all"]) == 2
+    version = first["Preflight"].parameters["data_fingerprint"]
+    (tmp_path / "data" / "0" / "0.png").unlink()
+    assert backend.run(path, told | {"data_version": version})["ImageExampleGen"].status == "cached"
+    assert backend.run(path, told)["ImageExampleGen"].status == "succeeded"
