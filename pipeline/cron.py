@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from components.errors import ConfigError, ImagegateError
@@ -28,6 +29,19 @@ _ALIASES = {
 _VALUE = "([0-9]{1,2}|[A-Za-z]{3})"
 _STARS = "\\*(/0*[1-9][0-9]*)?"
 _PART = f"({_STARS}|{_VALUE}(-{_VALUE}(/[0-9]+)?)?)"
+
+FORMAT = "%Y-%m-%d %H:%M %Z"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A schedule as `--list` shows it: name, expression, "on" or "off", its latest run, its next."""
+
+    name: str
+    cron: str
+    state: str
+    last: str
+    following: str
 
 
 def parse(expression: str) -> str:

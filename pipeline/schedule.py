@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from components.errors import ConfigError, ImagegateError
@@ -12,19 +11,6 @@ from pipeline import cron
 from pipeline.api_errors import ServerError, known
 from pipeline.server import Server, quietly
 from pipeline.submit import Package, named, upload
-
-_FORMAT = "%Y-%m-%d %H:%M %Z"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of `--list`."""
-
-    name: str
-    cron: str
-    state: str
-    last: str
-    following: str
 
 
 def replace(client: Any, server: Server, package: Package, fields: str, values: Mapping[str, Any]) -> str:
@@ -83,7 +69,7 @@ def delete(client: Any, server: Server, name: str) -> int:
     return len(found)
 
 
-def rows(client: Any, server: Server, name: str) -> list[Row]:
+def rows(client: Any, server: Server, name: str) -> list[cron.Row]:
     """The schedule, with its latest run and its next, by UTC."""
     experiment = _experiment(client, server, name)
     if experiment is None:
@@ -92,11 +78,11 @@ def rows(client: Any, server: Server, name: str) -> list[Row]:
     found = []
     for it in _schedules(client, experiment, name):
         last = next((r for r in runs if r.recurring_run_id == it.recurring_run_id), None)
-        found.append(_row(it, f"{last.created_at:{_FORMAT}} {last.state}" if last else "never"))
+        found.append(_row(it, f"{last.created_at:{cron.FORMAT}} {last.state}" if last else "never"))
     return found
 
 
-def _row(it: Any, last: str) -> Row:
+def _row(it: Any, last: str) -> cron.Row:
     on = it.mode == "ENABLE"
     trigger = it.trigger and it.trigger.cron_schedule
     seconds, _, fields = (trigger.cron if trigger and trigger.cron else "").partition(" ")
@@ -104,8 +90,8 @@ def _row(it: Any, last: str) -> Row:
         times = cron.parse(fields) if seconds == "0" else ""
     except ConfigError:  # somebody changed it elsewhere, in Kubeflow's own way
         times = ""
-    following = f"{cron.following(times, datetime.datetime.now(datetime.UTC)):{_FORMAT}}" if times else "unknown"
-    return Row(it.display_name, times or "unknown", "on" if on else "off", last, following if on else "never")
+    following = f"{cron.following(times, datetime.datetime.now(datetime.UTC)):{cron.FORMAT}}" if times else "unknown"
+    return cron.Row(it.display_name, times or "unknown", "on" if on else "off", last, following if on else "never")
 
 
 def _found(client: Any, server: Server, name: str) -> list[str]:

@@ -20,7 +20,7 @@ from pipeline.api_errors import ServerError, known
 from pipeline.server import Server, quietly
 
 # The server tells which task failed, not why: these fail by refusing. All others, and their drivers, broke.
-GATES = {"ImageExampleGen": 3, "ClassBalance": 3, "Evaluator": 4, "ServingCheck": 4, "Pusher": 4}
+GATES = {"ImageExampleGen": 3, "ClassBalance": 3, "ModelGate": 4}
 _WORDS = {1: "failed", 3: "the data gate refused", 4: "the model gate refused"}
 
 _PATIENCE = 300.0  # seconds without any answer before waiting is given up
