@@ -28,7 +28,7 @@ _ALIASES = {
 # What every cron knows; croniter alone would also take L, #, ?, R and H.
 _VALUE = "([0-9]{1,2}|[A-Za-z]{3})"
 _STARS = "\\*(/0*[1-9][0-9]*)?"
-_PART = f"({_STARS}|{_VALUE}(-{_VALUE}(/[0-9]+)?)?)"
+_PART = f"{_VALUE}(-{_VALUE}(/[0-9]+)?)?"
 
 FORMAT = "%Y-%m-%d %H:%M %Z"
 
@@ -79,16 +79,18 @@ def following(fields: str, after: datetime.datetime) -> datetime.datetime:
 def _plain(croniter: Any, position: int, field: str) -> str:
     name, expected = list(_FIELDS.items())[position]
     wrong = ConfigError(f"--cron: {name}: {field!r}: expected {expected}, as in '*', '*/2', '1-5' or '1,3'")
-    if not re.fullmatch(f"{_PART}(,{_PART})*", field):
-        raise wrong
     if re.fullmatch(_STARS, field):
         return field
+    if not re.fullmatch(f"{_PART}(,{_PART})*", field):
+        raise wrong
     alone = ["*"] * len(_FIELDS)
-    alone[position] = field
+    alone[position] = re.sub(r"\b(\w+)-\1\b(/\d+)?", r"\1", field)  # croniter takes 5-5 for all of the week
     try:
         numbers = croniter.croniter.expand(" ".join(alone))[0][position]
     except croniter.CroniterError:
         raise wrong from None
+    if numbers == ["*"] and "day" in name:  # beside another day field, `*` restricts nothing, and this allows all
+        raise ConfigError(f"--cron: {name}: {field!r} is every day: write '*'")
     return ",".join(map(str, numbers))
 
 

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         log = os.path.join(settings.output_folder, LOG)
         with show.output_to(log):
-            print(f"\n{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}", flush=True)
+            print(f"== {datetime.datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}", flush=True)
             code = cli.main(["run", options.config, *(f"--set={override}" for override in options.overrides)])
     if code:
         print(shown(f"imagegate: {settings.name}: exit code {code}; see {log}"), file=sys.stderr)
