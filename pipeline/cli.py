@@ -288,7 +288,8 @@ def _show(rows: Sequence[Row]) -> None:
     table = Table("name", "cron", "state", "latest run", "next run", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(escape(shown(c)) for c in (row.name, row.cron, row.state, row.last, row.following)))
-    show.Terminal().console.print(table)
+    with show.Terminal() as terminal:
+        terminal.console.print(table)
 
 
 if __name__ == "__main__":

@@ -469,6 +469,21 @@ def test_the_token_is_sent_and_never_shown(
     assert not (tmp_path / "home").exists()  # kfp would keep a namespace and tokens there
 
 
+def test_what_kfp_keeps_in_the_home_folder_is_not_used(
+    api: Api, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import kfp
+
+    context = tmp_path / "context.json"
+    context.write_text('{"namespace": "other", "client_authentication_cookie": "session=1"}')
+    monkeypatch.setattr(kfp.Client, "_LOCAL_KFP_CONTEXT", str(context))
+    assert call("submit", "--host", api.url)[0] == 0
+    assert {headers["Cookie"] for *_, headers in api.seen} == {None}
+    assert only(api.experiments)["namespace"] == ""
+    kfp.Client(api.url, existing_token="x").list_pipelines(filter=submit.named("birds"))  # as kfp's own would
+    assert api.seen[-1][-1]["Cookie"] == "session=1"
+
+
 def test_a_rotated_token_is_read_again(api: Api, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("first")

@@ -115,6 +115,14 @@ def test_create_replace_list_delete(call: Call, spool: Path, config: Path) -> No
     assert call("--delete") == (0, "there is no schedule birds\n", "")
 
 
+def test_a_process_of_its_own_prints_the_list_too(call: Call, spool: Path, config: Path) -> None:
+    assert call("--cron", "@daily")[0] == 0
+    command = [sys.executable, "-m", "pipeline", "schedule", config, "--local", "--list"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1].startswith("birds  0 0 * * *  on ")
+
+
 def test_other_lines_stay_byte_for_byte(call: Call, spool: Path) -> None:
     table = spool / "table"
     table.write_bytes(OTHERS)
