@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.config import Config
+    from pipeline.cron import Row
+    from pipeline.submit import Package
 
 _TASKS = ("single_label", "multi_label", "segmentation")
 
@@ -95,6 +97,22 @@ def _parser() -> argparse.ArgumentParser:
         "--overlay", metavar="DIR", help="write each image there with its mask over it; what is there is not read"
     )
     predict.set_defaults(command=_predict)
+
+    submit = commands.add_parser("submit", help="a run on a Kubeflow Pipelines server")
+    _add_config(submit)
+    _add_server(submit)
+    submit.add_argument("--wait", action="store_true", help="follow the run; exit as it ends")
+    submit.set_defaults(command=_submit)
+
+    schedule = commands.add_parser("schedule", help="runs at set times, on a Kubeflow Pipelines server or this machine")
+    _add_config(schedule)
+    what = schedule.add_mutually_exclusive_group(required=True)
+    what.add_argument("--cron", metavar="EXPR", help="create or replace: minute hour day month weekday, or @daily")
+    what.add_argument("--list", action="store_true", help="show it, its latest run and its next")
+    what.add_argument("--delete", action="store_true", help="remove it")
+    schedule.add_argument("--local", action="store_true", help="in this user's crontab instead of a server")
+    _add_server(schedule)
+    schedule.set_defaults(command=_schedule)
     return parser
 
 
@@ -107,6 +125,23 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="override a key, such as training.epochs=3; may be repeated",
+    )
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", metavar="URL", help="of the Kubeflow Pipelines API; or KF_PIPELINES_ENDPOINT")
+    parser.add_argument("--namespace", metavar="NAME", help="where the server keeps several; or KFP_NAMESPACE")
+    parser.add_argument(
+        "--token-file", metavar="FILE", help="read for each request; or the token in KFP_EXISTING_TOKEN"
+    )
+    parser.add_argument("--ca", metavar="FILE", help="certificates, in PEM, of a server with a private authority")
+    parser.add_argument(
+        "--param",
+        dest="params",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a parameter of the compiled pipeline; may be repeated",
     )
 
 
@@ -223,6 +258,96 @@ def _predict(options: argparse.Namespace) -> int:
                         for line in rows.rows(result):
                             out.line(line)
     return 1 if failures else 0
+
+
+def _submit(options: argparse.Namespace) -> int:
+    from components.errors import shown
+    from pipeline import server, show, submit
+
+    config = _load(options)
+    to = server.address(options.host, options.namespace, options.token_file, options.ca)
+    client = server.connect(to)
+    package = _package(config)
+    values = submit.parameters(package.spec, options.params)
+    with show.Terminal() as terminal:
+        run = submit.submit(client, to, package, values)
+        terminal.line(shown(f"submitted run {run}: {to.page('runs', run)}"))
+        if options.wait:
+            submit.wait(client, to, run, package.tasks, terminal.stage)
+            terminal.line(shown(f"the run {run} succeeded"))
+    return 0
+
+
+def _package(config: Config) -> Package:
+    from components.errors import shown
+    from pipeline import kubeflow, show, submit
+
+    with show.output_to(os.devnull):
+        spec, platform = kubeflow.compile(config)
+    for note in kubeflow.outside_of_volumes(config):
+        print(shown(f"note: {note}"), file=sys.stderr)
+    return submit.Package(config.name, spec, platform, config.kubeflow.pipeline_root)
+
+
+def _schedule(options: argparse.Namespace) -> int:
+    config = _load(options)
+    if options.local:
+        return _schedule_local(options, config)
+    from components.errors import shown
+    from pipeline import cron, schedule, server, submit
+
+    to = server.address(options.host, options.namespace, options.token_file, options.ca)
+    fields = cron.parse(options.cron) if options.cron is not None else ""
+    client = server.connect(to)
+    if options.list:
+        _show(schedule.rows(client, to, config.name))
+    elif options.delete:
+        there = schedule.delete(client, to, config.name)
+        print(shown(f"deleted the schedule {config.name}" if there else f"there is no schedule {config.name}"))
+    else:
+        package = _package(config)
+        made = schedule.replace(client, to, package, fields, submit.parameters(package.spec, options.params))
+        print(shown(f"scheduled {config.name} at {fields!r}: {to.page('recurringrun', made)}"))
+    return 0
+
+
+def _schedule_local(options: argparse.Namespace, config: Config) -> int:
+    from components.errors import ConfigError, shown
+    from pipeline import cron, crontab, scheduled
+
+    for name in ("host", "namespace", "token_file", "ca", "params"):
+        if getattr(options, name):
+            raise ConfigError(
+                f"--local: takes no --{name.replace('_', '-').removesuffix('s')}; --set changes a setting"
+            )
+    if options.list:
+        _show(crontab.rows(config))
+    elif options.delete:
+        there = crontab.delete(config.name)
+        print(shown(f"deleted the schedule {config.name}" if there else f"there is no schedule {config.name}"))
+    else:
+        fields = cron.parse(options.cron)
+        crontab.schedule(config, options.config, fields, options.overrides)
+        log = os.path.join(config.output_folder, scheduled.LOG)
+        print(shown(f"scheduled {config.name} at {fields!r} in the crontab; its log: {log}"))
+    return 0
+
+
+def _show(rows: Sequence[Row]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from components.errors import shown
+    from pipeline import show
+
+    if not rows:
+        print("there is no schedule")
+        return
+    table = Table("name", "cron", "state", "latest run", "next run", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(escape(shown(c)) for c in (row.name, row.cron, row.state, row.last, row.following)))
+    with show.Terminal() as terminal:
+        terminal.console.print(table)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pytest
 from pipeline import cli
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("init", "check", "run", "compile", "rollback", "predict")
+COMMANDS = ("init", "check", "run", "report", "history", "compile", "submit", "schedule", "rollback", "predict")
 
 
 def imagegate(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -66,6 +66,8 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str
         (["run", "a.yaml", "--set"], "argument --set: expected one argument"),
         (["predict", "model"], "the following arguments are required: IMAGE"),
         (["init", "folder", "--task", "regression"], "invalid choice: 'regression'"),
+        (["schedule", "a.yaml"], "one of the arguments --cron --list --delete is required"),
+        (["schedule", "a.yaml", "--list", "--delete"], "argument --delete: not allowed with argument --list"),
     ],
 )
 def test_wrong_usage_exits_with_two(capsys: pytest.CaptureFixture[str], arguments: Sequence[str], message: str) -> None:
@@ -75,7 +77,7 @@ def test_wrong_usage_exits_with_two(capsys: pytest.CaptureFixture[str], argument
     assert message in err
 
 
-@pytest.mark.parametrize("command", ["check", "run", "rollback"])
+@pytest.mark.parametrize("command", ["check", "run", "rollback", "submit"])
 def test_a_missing_configuration_is_one_sentence(capsys: pytest.CaptureFixture[str], command: str) -> None:
     code, out, err = call(capsys, command, "none.yaml")
     assert (code, out) == (2, "")

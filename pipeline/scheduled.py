@@ -1,0 +1,58 @@
+"""What cron runs: one run of a configuration, told in a log, and skipped while the one before still goes on."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import fcntl
+import os
+import sys
+from collections.abc import Iterator, Sequence
+
+from components.errors import ImagegateError, shown
+
+LOG = "schedule.log"
+_LOCK = "schedule.lock"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the run's exit code, 0 when skipped. Only a run that did not end well says so, for cron to mail."""
+    from pipeline import cli, config, show
+
+    parser = argparse.ArgumentParser(prog="python -m pipeline.scheduled")
+    parser.add_argument("config")
+    parser.add_argument("--set", dest="overrides", action="append", default=[])
+    options = parser.parse_args(arguments)
+    try:
+        settings = config.load(options.config, options.overrides)
+        os.makedirs(settings.output_folder, exist_ok=True)
+    except (ImagegateError, OSError) as error:
+        print(f"imagegate: {shown(str(error))}", file=sys.stderr)
+        return error.exit_code if isinstance(error, ImagegateError) else 1
+    with _alone(settings.output_folder) as alone:
+        if not alone:
+            return 0
+        log = os.path.join(settings.output_folder, LOG)
+        with show.output_to(log):
+            print(f"== {datetime.datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}", flush=True)
+            code = cli.main(["run", options.config, *(f"--set={override}" for override in options.overrides)])
+    if code:
+        print(shown(f"imagegate: {settings.name}: exit code {code}; see {log}"), file=sys.stderr)
+    return code
+
+
+@contextlib.contextmanager
+def _alone(folder: str) -> Iterator[bool]:
+    """Whether no other scheduled run is on; the kernel lets go of the lock when a process dies."""
+    with open(os.path.join(folder, _LOCK), "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
