@@ -118,6 +118,7 @@ class Runner:
                 self.summary.fail(dataset)
             else:
                 self._run(dataset, force=force)
+            self.summary.stop()
             with show.output_to(self.log):
                 self._write_report()
             self._write_summary()

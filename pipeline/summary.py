@@ -50,7 +50,7 @@ class Summary(Outcome):
         self.report: str | None = None
         self.schema = ""
         self._started = datetime.datetime.now().astimezone()
-        self._clock = time.monotonic()
+        self._clock, self._seconds = time.monotonic(), 0.0
         self.run_id = f"{self._started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
     def add_stage(self, store: Any, name: str, execution: Any, seconds: float) -> bool:
@@ -87,6 +87,13 @@ class Summary(Outcome):
         self.artifacts = located(earlier, self.config.output_folder)
         self.pushed = {"path": served.path, "version": served.version}
 
+    def stop(self) -> None:
+        """Ends the run's time: the report and the file tell the same."""
+        self._seconds = self._elapsed()
+
+    def _elapsed(self) -> float:
+        return round(time.monotonic() - self._clock, 3)
+
     def to_json(self) -> dict[str, Any]:
         """The object of summary.json."""
         told = self.told()
@@ -96,7 +103,7 @@ class Summary(Outcome):
             "name": self.config.name,
             **{key: told.pop(key) for key in ("task", "status", "exit_code")},
             "started": self._started.isoformat(timespec="seconds"),
-            "seconds": round(time.monotonic() - self._clock, 3),
+            "seconds": self._seconds or self._elapsed(),
             "stages": self.stages,
             **told,
             "report": self.report,
@@ -151,6 +158,8 @@ class Summary(Outcome):
             )
         for note in self.notes if self.metrics else ():
             console.print(escape(note), highlight=False)
+        if self.report is not None:
+            console.print(f"report: {escape(shown(self.report))}", highlight=False, soft_wrap=True)
         self._show_verdict(console)
 
     def _show_verdict(self, console: Console) -> None:
@@ -171,8 +180,6 @@ class Summary(Outcome):
         console.print(text, highlight=False, soft_wrap=True)
         for line in (self.error or "").splitlines():
             console.print(f"  {escape(shown(line))}", highlight=False, soft_wrap=True)
-        if self.report is not None:
-            console.print(f"report: {escape(shown(self.report))}", highlight=False, soft_wrap=True)
 
 
 def located(told: Mapping[str, Any], output: str) -> dict[str, str]:

@@ -221,12 +221,14 @@ def runs(points: Sequence[tuple[str, float | None, str]]) -> str:
 
 
 def _dates(axes: Axes, times: Sequence[str]) -> None:
-    """When the first and the last run began, and one in the middle."""
+    """When the first and the last run began, and one in the middle where days suffice to tell them apart."""
     last = len(times) - 1
-    at = sorted({0, last // 2, last} if last > 4 else {0, last})
-    days = [datetime.datetime.fromisoformat(times[i]) for i in at]
-    form = "%Y-%m-%d" if len({day.date() for day in days}) == len(days) else "%Y-%m-%d %H:%M"
-    axes.set_xticks(at, [day.strftime(form) for day in days])
+    days = {
+        i: datetime.datetime.fromisoformat(times[i]) for i in sorted({0, last // 2, last} if last > 4 else {0, last})
+    }
+    several = len({day.date() for day in days.values()}) == len(days)
+    at = list(days) if several else sorted({0, last})
+    axes.set_xticks(at, [f"{days[i]:%Y-%m-%d}" if several else f"{days[i]:%m-%d %H:%M}" for i in at])
     for label, i in zip(axes.get_xticklabels(), at, strict=True):
         label.set_horizontalalignment("center" if 0 < i < last or not last else "left" if i == 0 else "right")
 
