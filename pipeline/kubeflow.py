@@ -31,7 +31,7 @@ WITHIN_FLAG = "--within"
 _TOLD = {
     "data_root": ("STRING", (PREFLIGHT, "ImageExampleGen")),
     "data_version": ("STRING", (PREFLIGHT,)),
-    "epochs": ("NUMBER_INTEGER", ("Trainer",)),
+    "epochs": ("NUMBER_INTEGER", (PREFLIGHT, "Trainer")),
 }
 # Stage -> parameter -> where it belongs in another parameter, which is JSON.
 WITHIN = {"ImageExampleGen": {"data_root": ("layout", "root")}, "Trainer": {"epochs": ("custom_config", "epochs")}}

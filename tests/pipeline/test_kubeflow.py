@@ -123,7 +123,7 @@ def test_what_may_be_told_at_submission_has_a_default(spec: dict[str, Any]) -> N
         "epochs": {"parameterType": "NUMBER_INTEGER", "defaultValue": 20},
     }
     for stage, names in {
-        "Preflight": {"data_root", "data_version"},
+        "Preflight": {"data_root", "data_version", "epochs"},
         "ImageExampleGen": {"data_root"},
         "Trainer": {"epochs"},
     }.items():
