@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from components import census, outcome, push, splits, unknown
 from components.errors import ConfigError, DataRejected, ModelRefused
-from pipeline import config, graph, local
+from pipeline import graph, local
+from pipeline.config import validated
 
 if TYPE_CHECKING:
     from tfx.types.artifact import Artifact
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def run(task: str, parameters: Mapping[str, Any], inputs: Mapping[str, Sequence[Artifact]]) -> dict[str, Any]:
     """Runs one of the tasks and returns the parameters that it puts out."""
     if task == "Preflight":
-        return preflight(parameters["config"], parameters["data_root"], parameters["data_version"])
+        return preflight(**parameters)
     [evaluation], [checked], [pushed] = (inputs[key] for key in ("evaluation", "serving_check", "pushed_model"))
     model_gate(
         [*_verdicts(evaluation.uri, "verdicts.json"), *_verdicts(checked.uri, "serving.json")],
@@ -32,13 +33,14 @@ def run(task: str, parameters: Mapping[str, Any], inputs: Mapping[str, Sequence[
     return {}
 
 
-def preflight(told: str, data_root: str, data_version: str) -> dict[str, str]:
+def preflight(config: str, data_root: str, data_version: str, epochs: int) -> dict[str, str]:
     """What the cache keys of the graph follow.
 
     Args:
-        told: JSON of the configuration's keys, and `folder`.
+        config: JSON of the configuration's keys, and `folder`.
         data_root: takes the place of `data.root`.
         data_version: "" for the fingerprint of the data set's listing; anything else is taken for it.
+        epochs: takes the place of `training.epochs`.
 
     Returns:
         `data_fingerprint`; `served_version`, the version now served, or ""; `files_version`, which changes with the
@@ -48,8 +50,9 @@ def preflight(told: str, data_root: str, data_version: str) -> dict[str, str]:
         ConfigError: the configuration does not fit the data.
         DataRejected: there is no image.
     """
-    raw = json.loads(told)
-    settings = config.validated(raw | {"data": raw["data"] | {"root": data_root}})
+    raw = json.loads(config)
+    told = {"data": raw["data"] | {"root": data_root}, "training": raw.get("training", {}) | {"epochs": epochs}}
+    settings = validated(raw | told)
     dataset, _ = local.read_dataset(settings)
     if not dataset.records:
         raise DataRejected(local.judge_data(settings, *census.merge(dataset, []), ""))

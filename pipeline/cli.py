@@ -203,12 +203,12 @@ def _history(options: argparse.Namespace) -> int:
 
 def _compile(options: argparse.Namespace) -> int:
     from components.errors import shown
-    from pipeline import kubeflow, show
+    from pipeline import kubeflow, pods, show
 
     config = _load(options)
     with show.output_to(os.devnull):
         kubeflow.write(config, options.output)
-    for note in kubeflow.outside_of_volumes(config):
+    for note in pods.outside_of_volumes(config):
         print(shown(f"note: {note}"), file=sys.stderr)
     print(shown(f"wrote {options.output}"))
     return 0

@@ -1,21 +1,19 @@
-"""`imagegate compile`: the graph as a Kubeflow pipeline of schema 2.1.0, and what each stage's pod asks Kubernetes for.
+"""`imagegate compile`: the graph as a Kubeflow pipeline of schema 2.1.0.
 
 TFX compiles the graph. What the open-source backend wants otherwise, or TFX cannot say, is changed in the result: what
-may be told when a run is submitted, the tasks around the graph, caching, retries, resources, secrets and volumes.
+may be told when a run is submitted, the tasks around the graph, caching, retries, and what `pods` asks for.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from components import storage
 from components.errors import ConfigError, ImagegateError
-from pipeline import views
+from pipeline import pods, views
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -31,7 +29,7 @@ WITHIN_FLAG = "--within"
 _TOLD = {
     "data_root": ("STRING", (PREFLIGHT, "ImageExampleGen")),
     "data_version": ("STRING", (PREFLIGHT,)),
-    "epochs": ("NUMBER_INTEGER", ("Trainer",)),
+    "epochs": ("NUMBER_INTEGER", (PREFLIGHT, "Trainer")),
 }
 # Stage -> parameter -> where it belongs in another parameter, which is JSON.
 WITHIN = {"ImageExampleGen": {"data_root": ("layout", "root")}, "Trainer": {"epochs": ("custom_config", "epochs")}}
@@ -43,19 +41,6 @@ _FILES, _READ_FILES = "files_version", ("Trainer", "Evaluator")
 _NEVER_CACHED = (PREFLIGHT, "Pusher", MODEL_GATE)
 # A refusal stays one however often it is repeated.
 _GATES = (PREFLIGHT, "ImageExampleGen", "ClassBalance", MODEL_GATE)
-# Read data or the push destination.
-_OUTWARD = (PREFLIGHT, "ImageExampleGen", "ClassBalance", "Baseline", "Pusher")
-# Cores and memory of a stage's pod. What a stage holds in memory does not grow with the data, but with the model.
-_RESOURCES = {
-    "ImageExampleGen": ("2", "4Gi"),
-    "StatisticsGen": ("2", "4Gi"),
-    "Transform": ("2", "4Gi"),
-    "Trainer": ("4", ""),
-    "Baseline": ("1", "4Gi"),
-    "Evaluator": ("2", "8Gi"),
-    "ServingCheck": ("2", "4Gi"),
-}
-_OTHERS = ("1", "2Gi")
 
 
 def compile(config: Config) -> tuple[Spec, Spec]:
@@ -82,7 +67,8 @@ def compile(config: Config) -> tuple[Spec, Spec]:
     _check_stages(spec, config)
     for stage in _tasks(spec):
         _settle(spec, stage, config)
-    return spec, _platform(spec, config)
+    labels = {stage: spec["components"][stage]["executorLabel"] for stage in _tasks(spec)}
+    return spec, pods.platform(labels, config)
 
 
 def write(config: Config, path: str) -> None:
@@ -99,23 +85,6 @@ def write(config: Config, path: str) -> None:
             f.write(text)
     except OSError as error:
         raise ConfigError(f"-o {path}: {error.strerror}") from None
-
-
-def outside_of_volumes(config: Config) -> list[str]:
-    """Sentences on paths that a pod would look for in its image, since no volume is mounted there."""
-    mounts = [os.path.normpath(path) for path in config.kubeflow.volumes.values()]
-    paths = {
-        "data.root": config.data_root,
-        "push.destination": config.destination,
-        "evaluation.unknown": config.unknown_root or "",
-        "training.backbone": config.backbone if config.backbone.endswith(".keras") else "",
-    }
-    return [
-        f"{key}: {path} lies in none of kubeflow.volumes, so that a pod looks for it in its image"
-        + (", and what it writes there is lost with it" if key == "push.destination" else "")
-        for key, path in paths.items()
-        if path and not storage.is_url(path) and not any(f"{path}/".startswith(f"{mount}/") for mount in mounts)
-    ]
 
 
 def _of_graph(config: Config) -> Spec:
@@ -237,7 +206,7 @@ def _settle(spec: Spec, stage: str, config: Config) -> None:
             "backoffFactor": 2.0,
             "backoffMaxDuration": "3600s",
         }
-    container["resources"] = _resources(stage, config)
+    container["resources"] = pods.resources(stage, config)
     # TFX wrote the definitions down before they were changed above.
     arguments = container["args"]
     arguments[arguments.index(SPEC_FLAG) + 1] = json.dumps(
@@ -245,73 +214,6 @@ def _settle(spec: Spec, stage: str, config: Config) -> None:
     )
     if stage in WITHIN:
         arguments += [WITHIN_FLAG, json.dumps(WITHIN[stage])]
-
-
-def _resources(stage: str, config: Config) -> Spec:
-    """Limits, which are also the requests where those are not given; the GPU is the Trainer's alone."""
-    settings = config.kubeflow
-    cpu, memory = _RESOURCES.get(stage, _OTHERS)
-    given = settings.stages.get(stage)
-    asked: Spec = {
-        "resourceCpuLimit": (given and given.cpu) or cpu,
-        "resourceMemoryLimit": (given and given.memory) or memory or settings.memory,
-    }
-    if stage == "Trainer" and settings.gpu is not None:
-        kind, count = settings.gpu.resource, str(settings.gpu.count)
-        # Backends before 2.4 read the former two.
-        asked["accelerator"] = {"type": kind, "count": count, "resourceType": kind, "resourceCount": count}
-    return asked
-
-
-def _platform(spec: Spec, config: Config) -> Spec:
-    """What Kubernetes is told beyond resources, for each stage that needs it."""
-    outward = {*_OUTWARD}
-    if config.unknown_root is not None:
-        outward.add("Evaluator")
-    if config.backbone.endswith(".keras"):
-        outward.add("Trainer")
-    executors: Spec = {}
-    for stage in _tasks(spec):
-        told = (_outward(config) if stage in outward else {}) | (_trainer(config) if stage == "Trainer" else {})
-        if told:
-            executors[spec["components"][stage]["executorLabel"]] = told
-    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
-
-
-def _outward(config: Config) -> Spec:
-    """Volumes and secrets. Names stand twice: where backends look now, and where those before 2.5 did."""
-    mounts = [
-        {"constant": claim, "pvcNameParameter": {"runtimeValue": {"constant": claim}}, "mountPath": path}
-        for claim, path in config.kubeflow.volumes.items()
-    ]
-    secrets = [
-        {
-            "secretName": one.secret,
-            "secretNameParameter": {"runtimeValue": {"constant": one.secret}},
-            "keyToEnv": [{"secretKey": one.key, "envVar": one.env}],
-        }
-        for one in config.kubeflow.secrets
-    ]
-    return ({"pvcMount": mounts} if mounts else {}) | ({"secretAsEnv": secrets} if secrets else {})
-
-
-def _trainer(config: Config) -> Spec:
-    """Which nodes, and /dev/shm."""
-    settings, told = config.kubeflow, Spec()
-    if settings.node_selector:
-        told["nodeSelector"] = {"labels": dict(settings.node_selector)}
-    if settings.tolerations:
-        told["tolerations"] = [one.model_dump(exclude_none=True) for one in settings.tolerations]
-    if settings.shared_memory is not None:
-        told["emptyDirMounts"] = [
-            {
-                "volumeName": "shared-memory",
-                "mountPath": "/dev/shm",  # noqa: S108
-                "medium": "Memory",
-                "sizeLimit": settings.shared_memory,
-            }
-        ]
-    return told
 
 
 def _tasks(spec: Spec) -> dict[str, Spec]:

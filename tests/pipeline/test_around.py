@@ -20,7 +20,7 @@ def preflight(tmp_path: Path, write_files: Write, png: Callable[..., bytes]) -> 
     """Runs it as the task does, over two images; `sections` are the configuration's."""
     write_files(tmp_path / "images", {"cat/1.png": png(1), "dog/1.png": png(2)})
 
-    def run(data_root: str = "", data_version: str = "", **sections: Any) -> dict[str, str]:
+    def run(data_root: str = "", data_version: str = "", epochs: int = 1, **sections: Any) -> dict[str, str]:
         told = {
             "name": "pets",
             "task": "single_label",
@@ -29,7 +29,7 @@ def preflight(tmp_path: Path, write_files: Write, png: Callable[..., bytes]) -> 
         }
         raw = config.validated(told | sections | {"folder": str(tmp_path)})
         unset = raw.model_dump(mode="json", exclude_unset=True) | {"folder": str(tmp_path)}
-        return around.preflight(json.dumps(unset), data_root or str(tmp_path / "images"), data_version)
+        return around.preflight(json.dumps(unset), data_root or str(tmp_path / "images"), data_version, epochs)
 
     return run
 
@@ -83,6 +83,11 @@ def test_a_folder_without_an_image_is_refused(preflight: Preflight, tmp_path: Pa
 def test_what_does_not_fit_is_named(preflight: Preflight, root: str, sections: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         preflight(root, **sections)
+
+
+def test_nothing_to_train_is_no_training(preflight: Preflight) -> None:
+    with pytest.raises(ConfigError, match="epochs: 0 and no freeze_epochs leave nothing to train"):
+        preflight(epochs=0)
 
 
 def test_a_model_that_is_served_passes() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import ConfigError
-from pipeline import cli, config, kubeflow
+from pipeline import cli, config, kubeflow, pods
 
 IMAGE = "registry.example/imagegate@sha256:" + "0123456789abcdef" * 4
 TASKS: dict[str, dict[str, Any]] = {
@@ -123,7 +123,7 @@ def test_what_may_be_told_at_submission_has_a_default(spec: dict[str, Any]) -> N
         "epochs": {"parameterType": "NUMBER_INTEGER", "defaultValue": 20},
     }
     for stage, names in {
-        "Preflight": {"data_root", "data_version"},
+        "Preflight": {"data_root", "data_version", "epochs"},
         "ImageExampleGen": {"data_root"},
         "Trainer": {"epochs"},
     }.items():
@@ -223,11 +223,11 @@ def test_the_trainer_is_told_no_folder_of_this_machine(spec: dict[str, Any]) -> 
 
 def test_paths_outside_of_every_volume_are_told(tmp_path: Path) -> None:
     volumes = {"image": IMAGE, "volumes": {"claim": "/data/"}}
-    [told] = kubeflow.outside_of_volumes(settings(tmp_path, kubeflow=volumes))
+    [told] = pods.outside_of_volumes(settings(tmp_path, kubeflow=volumes))
     assert told.startswith("push.destination: /models/x lies in none of kubeflow.volumes")
-    assert kubeflow.outside_of_volumes(settings(tmp_path, kubeflow=FULL)) == []
-    assert len(kubeflow.outside_of_volumes(settings(tmp_path, data={"root": "/database"}, kubeflow=volumes))) == 2
-    assert len(kubeflow.outside_of_volumes(settings(tmp_path, "multi_label"))) == 1  # the data are at a URL
+    assert pods.outside_of_volumes(settings(tmp_path, kubeflow=FULL)) == []
+    assert len(pods.outside_of_volumes(settings(tmp_path, data={"root": "/database"}, kubeflow=volumes))) == 2
+    assert len(pods.outside_of_volumes(settings(tmp_path, "multi_label"))) == 1  # the data are at a URL
 
 
 @pytest.mark.parametrize(
