@@ -9,10 +9,12 @@ ARG BASE=python:3.11-slim-trixie
 
 FROM ${BASE} AS build
 # The image's files never change, so bytecode needs no check of its source; its times may get lost on the way.
+# Company proxies sign with certificates of their own, which only a BASE of that company knows.
 ENV PYC_INVALIDATION_MODE=UNCHECKED_HASH \
     UV_LINK_MODE=copy \
     UV_NO_CACHE=1 \
-    UV_PYTHON=/opt/venv/bin/python
+    UV_PYTHON=/opt/venv/bin/python \
+    UV_SYSTEM_CERTS=true
 WORKDIR /build
 COPY requirements.lock requirements-container.lock requirements-gpu.lock ./
 RUN sed -n '/^uv==/,/^    # via/p' requirements.lock > uv.lock \
