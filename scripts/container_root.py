@@ -3,13 +3,12 @@
     .venv/bin/python -m scripts.container_root FOLDER [--build-arg NAME=VALUE]...
 
 Needs root, debootstrap and util-linux; docs/container.md says what it proves and what not. All it writes is below
-FOLDER. Its mounts are in a namespace of its own: they end with it, however it ends.
+FOLDER. Its mounts and processes are in namespaces of its own: they end with it, however it ends.
 """
 
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from scripts.dockerfile import DockerfileError, Stage
 
 _PROJECT = Path(__file__).parent.parent
 _CERTIFICATES = "/run/certificates.pem"
+_UNSHARE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 
 def say(text: str) -> None:
@@ -171,8 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_host(folder)
         if not options.unshared:
             words = sys.argv[1:] if arguments is None else list(arguments)
-            command = ["unshare", "--mount", sys.executable, "-m", "scripts.container_root", "--unshared", *words]
-            return subprocess.run(command, check=False).returncode
+            os.execvp("unshare", [*_UNSHARE, sys.executable, "-m", "scripts.container_root", "--unshared", *words])  # noqa: S606
         root, stage, environment = build(folder, dict(pair.split("=", 1) for pair in options.build_arg))
         view = view_of(root, folder)
         # A cluster may choose a user that the image does not know.
