@@ -1,7 +1,7 @@
 # Everything runs from .venv, which `make setup` builds; nothing has to be activated or on PATH.
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test lint bench docs lock clean
+.PHONY: help setup demo test lint bench docs lock sbom clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-7s%s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,10 @@ docs: setup  ## write docs/configuration.md anew
 
 lock: setup  ## resolve pyproject.toml anew into the lock files (UPGRADE=--upgrade: to newer versions)
 	@UPGRADE=$(UPGRADE) sh scripts/lock.sh
+
+sbom: setup  ## write sbom.cdx.json: the packages of .venv and their licences (CycloneDX)
+	.venv/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
+	  --output-file sbom.cdx.json .venv/bin/python
 
 clean:  ## remove what the tools cached; .venv and demo stay
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

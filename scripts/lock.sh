@@ -1,5 +1,5 @@
 #!/bin/sh
-# Resolves pyproject.toml again and writes both lock files; `make lock UPGRADE=--upgrade` takes newer versions.
+# Resolves pyproject.toml again and writes the lock files; `make lock UPGRADE=--upgrade` takes newer versions.
 set -eu
 cd "$(dirname "$0")/.."
 export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"  # as in setup.sh
@@ -20,3 +20,5 @@ lock() {
 lock requirements.lock --extra kubeflow --extra dev ${UPGRADE:-}
 # The same packages and versions, and NVIDIA's libraries besides.
 lock requirements-gpu.lock --extra kubeflow --extra dev --extra gpu --constraints requirements.lock
+# The same versions, without the tools for development.
+lock requirements-container.lock --extra kubeflow --constraints requirements.lock

@@ -1,0 +1,81 @@
+# For processors: docker build --tag imagegate .
+# For NVIDIA GPUs: docker build --tag imagegate:gpu --build-arg GPU=1 .
+# How to run it, and what was tried out: docs/container.md.
+
+# Debian 13, since ml-metadata and tensorflow-data-validation need glibc 2.39 or newer. The tag follows Python's and
+# Debian's security updates; to build from the very same image again, give its digest, which
+# `docker buildx imagetools inspect` prints: --build-arg BASE=python:3.11-slim-trixie@sha256:...
+ARG BASE=python:3.11-slim-trixie
+
+FROM ${BASE} AS build
+# The image's files never change, so bytecode needs no check of its source; its times may get lost on the way.
+# Company proxies sign with certificates of their own, which only a BASE of that company knows.
+ENV PYC_INVALIDATION_MODE=UNCHECKED_HASH \
+    UV_LINK_MODE=copy \
+    UV_NO_CACHE=1 \
+    UV_PYTHON=/opt/venv/bin/python \
+    UV_SYSTEM_CERTS=true
+WORKDIR /build
+COPY requirements.lock requirements-container.lock requirements-gpu.lock ./
+RUN sed -n '/^uv==/,/^    # via/p' requirements.lock > uv.lock \
+    && pip install --no-cache-dir --no-deps --require-hashes --requirement uv.lock
+
+# tensorflow[and-cuda] is tensorflow and NVIDIA's libraries.
+ARG GPU=0
+RUN case "$GPU" in \
+      0) : > nvidia.lock ;; \
+      1) sed -n '/^nvidia-/,/^    # via/p' requirements-gpu.lock > nvidia.lock ;; \
+      *) echo "GPU is 0 or 1, not '$GPU'" >&2; exit 1 ;; \
+    esac \
+    && python -m venv --without-pip /opt/venv \
+    && uv pip sync --require-hashes --build-constraints requirements.lock --compile-bytecode \
+       requirements-container.lock nvidia.lock \
+    # 0.4 GB of headers, for C++ that is compiled against TensorFlow.
+    && rm -r /opt/venv/lib/python3.11/site-packages/tensorflow/include
+
+COPY pyproject.toml README.md LICENSE ./
+COPY components components
+COPY pipeline pipeline
+COPY schemas schemas
+RUN uv pip install --offline --no-deps --no-build-isolation --compile-bytecode .
+
+# The list of what /opt/venv holds, made by a tool that does not get into it.
+RUN python -m venv --without-pip /opt/sbom \
+    && uv pip install --python /opt/sbom/bin/python --require-hashes --constraints requirements.lock \
+       "$(grep -o '^cyclonedx-bom==[^ ;]*' requirements.lock)" \
+    && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
+       --output-file sbom.cdx.json /opt/venv/bin/python
+
+FROM ${BASE}
+# /work is for users. The others are where Kubeflow's launcher puts artifacts: newer backends mount volumes there,
+# older ones write into the container. Open to all like /tmp, since a cluster may choose another user.
+RUN pip uninstall --yes --root-user-action ignore pip setuptools wheel \
+    && rm -r /usr/local/lib/python3.11/ensurepip \
+    && python -m compileall -q --invalidation-mode unchecked-hash /usr/local/lib/python3.11 \
+    && groupadd --gid 10001 imagegate \
+    && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin imagegate \
+    && install --directory --owner 10001 --group 10001 --mode 1777 /work /gcs /minio /s3
+COPY --from=build /build/sbom.cdx.json /usr/share/doc/imagegate/
+COPY --from=build /opt/venv /opt/venv
+
+# Libraries keep their settings and caches below HOME, and /tmp is the one place that is always writable.
+# The driver's capabilities are for NVIDIA's container toolkit, which does nothing where there is no GPU.
+ENV PATH=/opt/venv/bin:$PATH \
+    HOME=/tmp \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONSAFEPATH=1 \
+    PYTHONUNBUFFERED=1
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ARG SOURCE=unknown
+LABEL org.opencontainers.image.title="imagegate" \
+      org.opencontainers.image.description="A TFX pipeline for image datasets that lets no bad data and no worse model through." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}"
+WORKDIR /work
+USER 10001:10001
+ENTRYPOINT ["imagegate"]
+CMD ["--help"]
