@@ -280,11 +280,11 @@ def _submit(options: argparse.Namespace) -> int:
 
 def _package(config: Config) -> Package:
     from components.errors import shown
-    from pipeline import kubeflow, show, submit
+    from pipeline import kubeflow, pods, show, submit
 
     with show.output_to(os.devnull):
         spec, platform = kubeflow.compile(config)
-    for note in kubeflow.outside_of_volumes(config):
+    for note in pods.outside_of_volumes(config):
         print(shown(f"note: {note}"), file=sys.stderr)
     return submit.Package(config.name, spec, platform, config.kubeflow.pipeline_root)
 
