@@ -1,0 +1,62 @@
+// Compiles a pipeline to the Argo workflow that the backend's API server would submit, with the backend's own compiler.
+// Built inside the backend's module; see test_backend_compiler.py.
+//
+//	imagegate-argo spec.json platform.json
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/kubeflow/pipelines/api/v2alpha1/go/pipelinespec"
+	"github.com/kubeflow/pipelines/backend/src/apiserver/config/proxy"
+	"github.com/kubeflow/pipelines/backend/src/v2/compiler/argocompiler"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/structpb"
+	"sigs.k8s.io/yaml"
+)
+
+func main() {
+	if err := run(os.Args[1], os.Args[2]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(specPath, platformPath string) error {
+	spec, err := os.ReadFile(specPath)
+	if err != nil {
+		return err
+	}
+	// As the backend's own reader does: once through the strict message, so that an unknown field is an error.
+	if err := protojson.Unmarshal(spec, &pipelinespec.PipelineSpec{}); err != nil {
+		return err
+	}
+	pipeline := &structpb.Struct{}
+	if err := protojson.Unmarshal(spec, pipeline); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(platformPath)
+	if err != nil {
+		return err
+	}
+	platform := &pipelinespec.PlatformSpec{}
+	if err := protojson.Unmarshal(text, platform); err != nil {
+		return err
+	}
+	proxy.InitializeConfig("", "", "")
+	job := &pipelinespec.PipelineJob{
+		PipelineSpec:  pipeline,
+		RuntimeConfig: &pipelinespec.PipelineJob_RuntimeConfig{},
+	}
+	workflow, err := argocompiler.Compile(job, platform.GetPlatforms()["kubernetes"], &argocompiler.Options{})
+	if err != nil {
+		return err
+	}
+	out, err := yaml.Marshal(workflow)
+	if err != nil {
+		return err
+	}
+	_, err = os.Stdout.Write(out)
+	return err
+}
