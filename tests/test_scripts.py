@@ -176,7 +176,7 @@ def test_setup_refuses_other_hosts_in_one_sentence(tmp_path: Path, host: str, me
     assert not (tmp_path / ".venv").exists()
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-gpu.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-gpu.lock", "requirements-container.lock"])
 def test_every_locked_package_has_a_hash_and_no_address(name: str) -> None:
     text = (ROOT / name).read_text()
     packages = re.findall(r"^[a-z0-9-]+==.*(?:\n    .*)*", text, re.MULTILINE)
