@@ -75,7 +75,7 @@ def test_a_second_run_compares_with_the_served_model_and_trains_nothing(sequence
     _, [first, second, _], _, models = sequence
     # Preflight's served_version has changed from "" to the one pushed, and with it the keys of those who look at it.
     assert statuses(second)["succeeded"] == {
-        "Preflight", "ClassBalance", "Baseline", "Evaluator", "ServingCheck", "Pusher", "ModelGate",
+        "Preflight", "ClassBalance", "Baseline", "Evaluator", "ServingCheck", "Pusher", "ModelReport", "ModelGate",
     }  # fmt: skip
     assert second["Trainer"].status == "cached"
     version = first["Pusher"].artifacts["pushed_model"].metadata["pushed_version"]
@@ -86,8 +86,9 @@ def test_a_second_run_compares_with_the_served_model_and_trains_nothing(sequence
 
 def test_a_third_run_has_nothing_new(sequence: Any) -> None:
     third = sequence[1][2]
-    assert statuses(third)["succeeded"] == {"Preflight", "Pusher", "ModelGate"}
-    assert len(statuses(third)["cached"]) == len(third) - 3
+    # ModelReport tells what Pusher did.
+    assert statuses(third)["succeeded"] == {"Preflight", "Pusher", "ModelReport", "ModelGate"}
+    assert len(statuses(third)["cached"]) == len(third) - 4
 
 
 def test_light_stages_load_neither_model_analysis_nor_transform(sequence: Any) -> None:
@@ -105,6 +106,16 @@ def test_the_user_interface_gets_metrics_and_a_confusion_matrix(sequence: Any, d
     rows = [row["row"] for row in drawn["rows"]]
     right, every = sum(row[i] for i, row in enumerate(rows)), sum(map(sum, rows))
     assert right / every == pytest.approx(evaluator["metrics"].metadata["accuracy"])
+
+
+def test_the_user_interface_gets_the_report_as_a_page(sequence: Any) -> None:
+    backend, [first, second, _], *_ = sequence
+    for run, sentence in ((first, "Pushed as version"), (second, "Nothing is new: version")):
+        page = run["ModelReport"].artifacts["page"]
+        assert page.schema["schemaTitle"] == "system.HTML"
+        text = backend.path(page.uri).read_text()
+        assert sentence in text
+        assert text.count('src="data:image/webp;base64,') > 20
 
 
 def test_logs_are_kept_beside_the_outputs(sequence: Any) -> None:
