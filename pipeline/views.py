@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tfx.types.artifact import Artifact
 
 METRICS, CONFUSION, PAGE = "metrics", "confusion_matrix", "page"
+# The interface draws every cell. From some 600 labels on, a matrix is above the 4 MiB that ML Metadata's server takes
+# in one message with backends before 2.16, and the stage would fail for a picture.
+MOST_DRAWN = 200
 
 
 def types(stage: str, task: str) -> dict[str, str]:
@@ -35,10 +38,14 @@ def overall(numbers: Mapping[str, Any]) -> dict[str, float]:
 
 
 def confusion_matrix(labels: Sequence[str], matrix: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """Rows are the truth, columns the prediction."""
+    """The metadata that hold it: rows are the truth, columns the prediction. None of more than `MOST_DRAWN` labels."""
+    if len(labels) > MOST_DRAWN:
+        return {}
     return {
-        "annotationSpecs": [{"displayName": label} for label in labels],
-        "rows": [{"row": [float(value) for value in row]} for row in matrix],
+        "confusionMatrix": {
+            "annotationSpecs": [{"displayName": label} for label in labels],
+            "rows": [{"row": [float(value) for value in row]} for row in matrix],
+        }
     }
 
 
@@ -66,7 +73,7 @@ def fill(
         found[METRICS] = overall(numbers)
         if CONFUSION in listed:
             labels = schema.labels(inputs["schema"][0].uri)
-            found[CONFUSION] = {"confusionMatrix": confusion_matrix(labels, numbers[metrics.CONFUSION])}
+            found[CONFUSION] = confusion_matrix(labels, numbers[metrics.CONFUSION])
     if PAGE in listed:
         [page] = glob.glob(os.path.join(glob.escape(outputs["report"][0].uri), "*.html"))
         shutil.copyfile(page, local(listed[PAGE]["artifacts"][0]["uri"]))

@@ -1,13 +1,15 @@
 """A Kubeflow backend on this machine: driver, launcher and cache over a compiled pipeline; each task is a process.
 
-Written from what the backend (releases 2.14 and 2.17) does, and stricter: what it lets pass with a warning is an error
-here. Unlike a cluster it has no containers: commands run with this interpreter, their paths below a folder of their
-own. Volumes are this machine's paths, mounted or not.
+Written from what the backend (releases 2.14 to 2.17) does, and stricter: what it lets pass with a warning is an error
+here. Metadata go through ML Metadata's own store, as they do there. Unlike a cluster it has no containers: commands run
+with this interpreter, their paths below a folder of their own (see `pod` for more). Volumes are this machine's paths,
+mounted or not.
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import io
 import json
@@ -21,20 +23,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import mlmd
 import yaml
 from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+from mlmd import Refused
 
 Json = dict[str, Any]
 
 SCHEMES = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/"}
 TYPES = {"STRING": str, "NUMBER_INTEGER": int, "NUMBER_DOUBLE": float, "BOOLEAN": bool}
 LOGS = "executor-logs"
-
-
-class Refused(Exception):
-    """The backend does not take this."""
+LONGEST = 32 * 4096  # MAX_ARG_STRLEN, with the end
 
 
 def parse(path: Path) -> tuple[Json, Json]:
@@ -48,21 +49,6 @@ def parse(path: Path) -> tuple[Json, Json]:
     return spec, platform
 
 
-def stored(metadata: Mapping[str, Any]) -> Json:
-    """What ML Metadata gives back: numbers are doubles, a list or an object is wrapped; there is no null."""
-
-    def value(key: str, given: Any) -> Any:
-        if given is None:
-            raise Refused(f"metadata {key}: null")
-        if isinstance(given, bool | str):
-            return given
-        if isinstance(given, int | float):
-            return float(given)
-        return {"list" if isinstance(given, list) else "struct": given}
-
-    return {key: value(key, given) for key, given in metadata.items()}
-
-
 @dataclass(frozen=True)
 class Artifact:
     """As the metadata store has it."""
@@ -70,7 +56,7 @@ class Artifact:
     id: int
     uri: str
     schema: Json
-    metadata: Json
+    metadata: Json  # as the launcher has them
 
 
 @dataclass
@@ -161,7 +147,7 @@ class Backend:
         self.store, self._pods = folder / "store", folder / "pods"
         self._execute, self._release, self._logs = execute, release, logs
         self._cache: dict[str, Task] = {}
-        self._ids = 0
+        self.metadata = mlmd.Metadata()
 
     def run(self, path: Path, parameters: Mapping[str, Any] | None = None) -> dict[str, Task]:
         """Runs a compiled pipeline to its end; tasks by name, in the order they ran in."""
@@ -189,10 +175,6 @@ class Backend:
     def path(self, uri: str) -> Path:
         """Where the object store keeps what lies at `uri`."""
         return self.store / uri.partition("://")[2]
-
-    def record(self, uri: str, schema: Json, metadata: Json) -> Artifact:
-        self._ids += 1
-        return Artifact(self._ids, uri, schema, metadata)
 
 
 def check_type(name: str, value: Any, kind: str) -> None:
@@ -266,18 +248,7 @@ class _Driver:
         for key, source in inputs.get("artifacts", {}).items():
             producer = source["taskOutputArtifact"]
             found = self.tasks[producer["producerTask"]].artifacts[producer["outputArtifactKey"]]
-            extra = {"display_name": producer["outputArtifactKey"], "store_session_info": "{}"}
-            # The type stays blank; its kind is that of every artifact.
-            artifacts[key] = {
-                "artifacts": [
-                    {
-                        "name": str(found.id),
-                        "uri": found.uri,
-                        "type": {"instanceSchema": ""},
-                        "metadata": stored(found.metadata) | extra,
-                    }
-                ]
-            }
+            artifacts[key] = {"artifacts": [self.backend.metadata.resolve(found.id)]}
         return {"inputs": {"parameterValues": parameters, "artifacts": artifacts}}
 
     def _parameter(self, key: str, source: Json, kind: str) -> Any:
@@ -297,13 +268,13 @@ class _Driver:
         folder = f"{self.root}/{name}/{uuid.uuid4()}"
         types = {key: one["artifactType"] for key, one in definitions.get("artifacts", {}).items()}
         if self.backend._logs:
-            types[LOGS] = {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"}
+            types[LOGS] = {"schemaTitle": "system.Artifact"}
+        old = self.backend._release == "2.14"
         artifacts = {
-            key: {"artifacts": [{"uri": f"{folder}/{key}", "type": kind, "metadata": {}}]}
+            key: {"artifacts": [({} if old else {"name": key}) | {"uri": f"{folder}/{key}", "type": kind}]}
             for key, kind in types.items()
         }
         parameters = {key: {"outputFile": f"/tmp/kfp/outputs/{key}"} for key in definitions.get("parameters", {})}
-        old = self.backend._release == "2.14"
         file = "/tmp/kfp_outputs/output_metadata.json" if old else f"{local(folder)}/output_metadata.json"
         return {"outputs": {"artifacts": artifacts, "parameters": parameters, "outputFile": file}}
 
@@ -316,7 +287,7 @@ class _Driver:
             {key: [a["name"] for a in listed["artifacts"]] for key, listed in inputs["artifacts"].items()},
             inputs["parameterValues"],
             {
-                key: [a["type"], a["metadata"]]
+                key: [a.get("name"), a["type"]]
                 for key, listed in outputs["artifacts"].items()
                 for a in listed["artifacts"]
             },
@@ -338,7 +309,7 @@ class _Driver:
     def _launch_in(self, name: str, pod: Path, told: Json, component: Json, container: Json) -> Task:
         for listed in told["inputs"]["artifacts"].values():
             for artifact in listed["artifacts"]:
-                copy_files(self.backend.path(artifact["uri"]), below(pod, local(artifact["uri"])))
+                self._download(artifact["uri"], pod)
         outputs = [(key, a) for key, listed in told["outputs"]["artifacts"].items() for a in listed["artifacts"]]
         for _, artifact in outputs:
             below(pod, local(artifact["uri"])).parent.mkdir(parents=True, exist_ok=True)
@@ -346,6 +317,8 @@ class _Driver:
             below(pod, parameter["outputFile"]).parent.mkdir(parents=True, exist_ok=True)
         text = json_format.MessageToJson(json_format.ParseDict(told, pb.ExecutorInput()), indent=None)
         arguments = [argument.replace("{{$}}", text) for argument in container["args"]]
+        if any(len(argument.encode()) >= LONGEST for argument in [text, *arguments]):
+            raise Refused(f"{name}: longer than an argument may be on Linux")
         environment = {one["name"]: one["value"] for one in container.get("env", [])} | {"IMAGEGATE_STAGING": str(pod)}
         code, log = self.backend._execute(Pod(name, pod, [*container["command"], *arguments], environment))
         if code:
@@ -355,6 +328,13 @@ class _Driver:
         made = self._executor_output(below(pod, told["outputs"]["outputFile"]))
         return Task("succeeded", log, self._publish(pod, outputs, made), self._parameters(pod, told, component, made))
 
+    def _download(self, uri: str, pod: Path) -> None:
+        source, target = self.backend.path(uri), below(pod, local(uri))
+        copy_files(source, target)
+        if self.backend._release == "2.14":  # what begins like it comes with it: model_run with model
+            for other in source.parent.glob(f"{glob.escape(source.name)}?*"):
+                copy_files(other, target.parent / other.name)
+
     @staticmethod
     def _executor_output(file: Path) -> Json:
         if not file.exists():
@@ -362,7 +342,8 @@ class _Driver:
         made = json.loads(file.read_text(), parse_constant=lambda name: (_ for _ in ()).throw(Refused(name)))
         for listed in made.get("artifacts", {}).values():
             for artifact in listed["artifacts"]:
-                stored(artifact.get("metadata", {}))
+                for key, value in artifact.get("metadata", {}).items():
+                    mlmd.to_value(key, value)
         json_format.ParseDict(made, pb.ExecutorOutput())
         return made
 
@@ -377,8 +358,9 @@ class _Driver:
             if not uri.startswith(f"{self.root}/"):
                 raise Refused(f"{uri} is not below {self.root}")
             copy_files(below(pod, local(uri)), self.backend.path(uri))
-            metadata = artifact["metadata"] | told.get("metadata", {})
-            published[key] = self.backend.record(uri, artifact["type"], metadata)
+            metadata = artifact.get("metadata", {}) | told.get("metadata", {})
+            number = self.backend.metadata.record(key, uri, artifact["type"], metadata)
+            published[key] = Artifact(number, uri, artifact["type"], metadata)
         return published
 
     @staticmethod

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline import views
@@ -21,9 +23,19 @@ def test_a_metric_of_the_whole_that_is_a_number_is_drawn() -> None:
 
 def test_a_confusion_matrix_as_the_interface_reads_it() -> None:
     assert views.confusion_matrix(["cat", "dog"], [[3, 1], [0, 2]]) == {
-        "annotationSpecs": [{"displayName": "cat"}, {"displayName": "dog"}],
-        "rows": [{"row": [3.0, 1.0]}, {"row": [0.0, 2.0]}],
+        "confusionMatrix": {
+            "annotationSpecs": [{"displayName": "cat"}, {"displayName": "dog"}],
+            "rows": [{"row": [3.0, 1.0]}, {"row": [0.0, 2.0]}],
+        }
     }
+
+
+def test_a_confusion_matrix_that_nobody_could_read_is_not_drawn() -> None:
+    def drawn(labels: int) -> dict[str, Any]:
+        return views.confusion_matrix([str(i) for i in range(labels)], np.eye(labels).tolist())
+
+    assert len(drawn(200)["confusionMatrix"]["rows"]) == 200
+    assert drawn(201) == {}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,42 @@
+# What a pod of Kubeflow's finds, on this machine: sh pod.sh ROOT POD [ro:FOLDER | rw:FOLDER]… -- COMMAND…
+# Started by `unshare --user --map-root-user --mount`; ROOT: an empty folder. The launcher's folders and /tmp are POD's;
+# besides, only FOLDERs marked rw can be written to. The command runs as a user who is in no list of users, without a
+# capability and with no way to one.
+set -eu
+root=$1 pod=$2
+shift 2
+mount -t tmpfs none "$root"
+for entry in /*; do
+  case $entry in
+    /tmp | /gcs | /minio | /s3) ;;
+    *)
+      if [ -L "$entry" ]; then
+        cp -P "$entry" "$root$entry"
+      elif [ -d "$entry" ]; then
+        mkdir "$root$entry"
+        mount --rbind "$entry" "$root$entry"
+        case $entry in /dev | /proc | /sys) ;; *) mount -o remount,bind,ro "$root$entry" ;; esac
+      fi
+      ;;
+  esac
+done
+for place in tmp gcs minio s3; do
+  mkdir -p "$pod/$place" "$root/$place"
+  mount --bind "$pod/$place" "$root/$place"
+done
+while [ "$1" != -- ]; do
+  mode=${1%%:*} folder=${1#*:}
+  mkdir -p "$root$folder"
+  mount --bind "$folder" "$root$folder"
+  mount -o "remount,bind,$mode" "$root$folder"
+  shift
+done
+shift
+mkdir "$root/before"
+cd "$root"
+pivot_root . before
+umount -l before
+rmdir before
+mount -o remount,ro /
+cd /tmp
+exec setpriv --no-new-privs unshare --user --map-user=10001 --map-group=10001 "$@"
