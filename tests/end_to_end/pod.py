@@ -23,7 +23,7 @@ def why_not(folder: Path) -> str:
     if missing := [name for name in ("unshare", "setpriv", "pivot_root") if not shutil.which(name, path=TOOLS)]:
         return f"no {missing[0]}"
     done = _start(folder / "none", [], ["true"], {"PATH": TOOLS})
-    return f"no namespaces for users: {done.stdout.strip()}" if done.returncode else ""
+    return f"no pod here: {done.stdout.strip()}" if done.returncode else ""
 
 
 def in_a_pod(source: Path, readable: Sequence[Path], writable: Sequence[Path]) -> Callable[[Pod], tuple[int, str]]:

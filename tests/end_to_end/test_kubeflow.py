@@ -148,7 +148,9 @@ def test_data_that_the_gate_refuses_stop_the_run_once_and_for_all(tiny: Project,
     last = gate.log.splitlines()[-1]
     assert last.startswith("number of examples in train of label '2' is ")
     assert last.endswith(", below the minimum 1,000. Add images, drop the label, or lower balance.min_examples")
-    assert statuses(tasks)["skipped"] == {"Transform", "Trainer", "Evaluator", "ServingCheck", "Pusher", "ModelGate"}
+    assert statuses(tasks)["skipped"] == {
+        "Transform", "Trainer", "Evaluator", "ServingCheck", "Pusher", "ModelReport", "ModelGate",
+    }  # fmt: skip
     assert not (tmp_path / "models").exists()
 
 
