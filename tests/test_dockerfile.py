@@ -166,7 +166,7 @@ def files(folder: str) -> set[str]:
         "models/digits/1/saved_model.pb",
         "runs/digits/latest",
         "service-account.json",
-        "tests/test_container.py",
+        "tests/test_dockerfile.py",
     ],
 )
 def test_the_build_does_not_see(path: str) -> None:
