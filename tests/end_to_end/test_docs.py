@@ -34,6 +34,17 @@ def test_links_lead_to_files(page: Path) -> None:
     assert [t for t in local if not (page.parent / t).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_is_shown_is_one(page: Path) -> None:
+    """Also those that need a cluster: their options are spelt as the command line knows them."""
+    from pipeline.cli import _parser
+
+    blocks = re.findall(r"```[a-z]*\n(.*?)```", page.read_text(), re.DOTALL)
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    for line in (line for line in lines if line.startswith("imagegate ")):
+        _parser().parse_args(shlex.split(line, comments=True)[1:])
+
+
 @pytest.mark.end_to_end
 def test_commands_run(demo: Demo, imagegate: Callable[..., Run], tmp_path: Path) -> None:
     pages = (ROOT / "README.md", ROOT / "docs" / "report.md")
