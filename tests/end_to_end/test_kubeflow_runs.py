@@ -164,6 +164,24 @@ def test_a_refused_model_fails_the_run_when_all_is_kept(tiny: Project, tmp_path:
     assert not (tmp_path / "models").exists()
 
 
+def test_a_better_model_is_pushed_beside_the_one_it_was_compared_with(tiny: Project, tmp_path: Path) -> None:
+    backend = Backend(tmp_path / "backend", in_this_process)
+    path = compiled(tiny, tmp_path, "evaluation.thresholds=[{metric: loss, max_drop: 0.0}]")
+    first, second = backend.run(path, {"epochs": 1}), backend.run(path, {"epochs": 8})
+    versions = [run["Pusher"].artifacts["pushed_model"].metadata["pushed_version"] for run in (first, second)]
+    assert sorted(p.name for p in (tmp_path / "models").iterdir() if p.name.isdigit()) == sorted(set(versions))
+    assert len(set(versions)) == 2
+    assert second["Baseline"].artifacts["baseline_model"].metadata["version"] == versions[0]
+    losses = [run["Evaluator"].artifacts["metrics"].metadata["loss"] for run in (first, second)]
+    assert losses[1] < losses[0]
+    [verdict] = json.loads(
+        (backend.path(second["Evaluator"].artifacts["evaluation"].uri) / "verdicts.json").read_text()
+    )
+    assert (verdict["rule"], verdict["passed"]) == ("loss <= served model's + 0", True)
+    # With the bound at the served model's own loss, on the same images: 0 above it.
+    assert verdict["bound"] == pytest.approx(losses[0], rel=1e-5)
+
+
 def test_what_is_told_at_submission_reaches_its_stages(tiny: Project, tmp_path: Path) -> None:
     backend = Backend(tmp_path / "backend", in_this_process)
     path = compiled(tiny, tmp_path, "data.root=/only/in/the/cluster")
