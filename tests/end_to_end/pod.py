@@ -28,7 +28,8 @@ def why_not(folder: Path) -> str:
 
 def in_a_pod(source: Path, readable: Sequence[Path], writable: Sequence[Path]) -> Callable[[Pod], tuple[int, str]]:
     """Runs a pod's command with the packages below `source`; the folders are mounted where they are here."""
-    volumes = [f"ro:{path}" for path in (source, *readable)] + [f"rw:{path}" for path in writable]
+    python = {Path(sys.prefix), Path(sys.base_prefix)}  # which may lie below /tmp, as all else here does
+    volumes = [f"ro:{path}" for path in (*sorted(python), source, *readable)] + [f"rw:{path}" for path in writable]
 
     def execute(pod: Pod) -> tuple[int, str]:
         given = {k: v for k, v in pod.environment.items() if k != "IMAGEGATE_STAGING"}
