@@ -1,5 +1,6 @@
 # Everything runs from .venv, which `make setup` builds; nothing has to be activated or on PATH.
-PYTEST_ARGS ?=
+# Two processes, each with whole files: the projects that end-to-end tests share are trained once in each.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .PHONY: help setup demo test lint bench docs lock sbom clean
 
