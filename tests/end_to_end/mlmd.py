@@ -14,6 +14,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 
 Json = dict[str, Any]
 
+SESSION = '{"Provider":"minio","Params":{"fromEnv":"false","secretName":"mlpipeline-minio-artifact"}}'
 LARGEST = 4 * 2**20  # gRPC's default, which the server keeps before 2.16
 
 
@@ -64,7 +65,7 @@ class Metadata:
         """Puts an artifact there as the launcher does after a task; its number."""
         kind = self._store.put_artifact_type(pb.ArtifactType(name=type_name(schema)), can_add_fields=True)
         artifact = pb.Artifact(type_id=kind, uri=uri, state=pb.Artifact.LIVE)
-        for key, given in ({"display_name": output, "store_session_info": "{}"} | metadata).items():
+        for key, given in ({"display_name": output, "store_session_info": SESSION} | metadata).items():
             artifact.custom_properties[key].CopyFrom(to_value(key, given))
         if artifact.ByteSize() > LARGEST:
             raise Refused(f"{output}: larger than a message to the server may be")

@@ -227,7 +227,7 @@ class _Driver:
             return Task("cached", artifacts=found.artifacts, parameters=found.parameters)
         attempts = 1 + task.get("retryPolicy", {}).get("maxRetryCount", 0)
         for attempt in range(1, attempts + 1):
-            done = self._launch(name, told, component, container)
+            done = self._launch(name, self._attempt(told, attempt), component, container)
             done.attempts = attempt
             if done.status == "succeeded":
                 break
@@ -278,6 +278,13 @@ class _Driver:
         file = "/tmp/kfp_outputs/output_metadata.json" if old else f"{local(folder)}/output_metadata.json"
         return {"outputs": {"artifacts": artifacts, "parameters": parameters, "outputFile": file}}
 
+    def _attempt(self, told: Json, attempt: int) -> Json:
+        """What the launcher makes of it: since 2.17 each attempt's log has a name of its own."""
+        told = json.loads(json.dumps(told))
+        if LOGS in told["outputs"]["artifacts"] and self.backend._release != "2.14":
+            told["outputs"]["artifacts"][LOGS]["artifacts"][0]["uri"] += f"-{attempt - 1}"
+        return told
+
     def _key(self, told: Json, component: Json, container: Json) -> str:
         """Who made the inputs, what is told, what comes out, and how; neither URIs nor what an image's tag means."""
         executors = self.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
@@ -302,7 +309,7 @@ class _Driver:
         folder = self.backend._pods / str(uuid.uuid4())
         folder.mkdir(parents=True)
         try:
-            return self._launch_in(name, folder, json.loads(json.dumps(told)), component, container)
+            return self._launch_in(name, folder, told, component, container)
         finally:
             shutil.rmtree(folder)
 
@@ -315,7 +322,7 @@ class _Driver:
             below(pod, local(artifact["uri"])).parent.mkdir(parents=True, exist_ok=True)
         for parameter in told["outputs"]["parameters"].values():
             below(pod, parameter["outputFile"]).parent.mkdir(parents=True, exist_ok=True)
-        text = json_format.MessageToJson(json_format.ParseDict(told, pb.ExecutorInput()), indent=None)
+        text = json.dumps(whole(json_format.MessageToDict(json_format.ParseDict(told, pb.ExecutorInput()))))
         arguments = [argument.replace("{{$}}", text) for argument in container["args"]]
         if any(len(argument.encode()) >= LONGEST for argument in [text, *arguments]):
             raise Refused(f"{name}: longer than an argument may be on Linux")
@@ -383,13 +390,22 @@ def local(uri: str) -> str:
     raise Refused(f"{uri}: unknown scheme, nothing would be uploaded")
 
 
+def whole(told: Any) -> Any:
+    """As Go writes JSON: whole doubles without a point."""
+    if isinstance(told, dict):
+        return {key: whole(value) for key, value in told.items()}
+    if isinstance(told, list):
+        return [whole(value) for value in told]
+    return int(told) if isinstance(told, float) and told.is_integer() else told
+
+
 def below(pod: Path, path: str) -> Path:
     """A path of a container, on this machine."""
     return pod / path.lstrip("/")
 
 
 def copy_files(source: Path, target: Path) -> None:
-    """An object store holds files: folders without any are lost, and so is a link."""
+    """An object store holds files: folders without any are lost; a link to a folder ends the launcher."""
     for path in _files(source):
         to = target / path.relative_to(source) if source.is_dir() else target
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -399,4 +415,8 @@ def copy_files(source: Path, target: Path) -> None:
 def _files(source: Path) -> Iterator[Path]:
     if source.is_file():
         yield source
-    yield from (path for path in sorted(source.rglob("*")) if path.is_file())
+    for path in sorted(source.rglob("*")):
+        if path.is_symlink() and path.is_dir():
+            raise Refused(f"{path}: a link to a folder is read as a file")
+        if path.is_file():
+            yield path

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mlmd
 import pytest
 import simulator
 import yaml
@@ -67,13 +68,14 @@ def pipeline() -> dict[str, Any]:
 
 
 class Pods:
-    """Runs both tasks: A leaves a file and an empty folder, and says `said` of its model; B looks at it."""
+    """Runs both tasks: A leaves a file and an empty folder, or a `link` to it, and says `said` of it; B looks at it."""
 
     def __init__(self) -> None:
         self.ran: list[Pod] = []
         self.seen: list[str] = []
         self.said: dict[str, Any] = {}
         self.code = 0
+        self.link = False
 
     def __call__(self, pod: Pod) -> tuple[int, str]:
         self.ran.append(pod)
@@ -85,6 +87,8 @@ class Pods:
             return 0, "log"
         (folder / "empty").mkdir(parents=True)
         (folder / "file").write_text("x")
+        if self.link:
+            (folder / "link").symlink_to("empty")
         file = simulator.below(pod.folder, told(pod)["outputs"]["outputFile"])
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(
@@ -102,9 +106,14 @@ Run = Callable[..., dict[str, simulator.Task]]
 
 
 @pytest.fixture
-def run(tmp_path: Path, pods: Pods) -> Run:
+def backend(tmp_path: Path, pods: Pods) -> Backend:
+    return Backend(tmp_path / "backend", pods)
+
+
+@pytest.fixture
+def run(tmp_path: Path, backend: Backend) -> Run:
     """Runs a pipeline with parameters."""
-    backend, platform = Backend(tmp_path / "backend", pods), {"kubernetes": {"deploymentSpec": {"executors": {}}}}
+    platform = {"kubernetes": {"deploymentSpec": {"executors": {}}}}
 
     def start(spec: dict[str, Any] | None = None, **given: Any) -> dict[str, simulator.Task]:
         (tmp_path / "p.yaml").write_text(yaml.safe_dump_all([spec or pipeline(), {"platforms": platform}]))
@@ -118,12 +127,15 @@ def test_what_is_put_out_is_taken_in_through_the_store(run: Run, pods: Pods) -> 
     tasks = run()
     [a, b] = pods.ran
     assert {name: task.status for name, task in tasks.items()} == {"A": "succeeded", "B": "succeeded"}
-    assert told(a)["inputs"]["parameterValues"] == {"count": 3.0}
+    assert repr(told(a)["inputs"]["parameterValues"]) == "{'count': 3}"  # as Go writes doubles
     inputs = told(b)["inputs"]
     assert inputs["parameterValues"] == {"name": "n"}
     [model] = inputs["artifacts"]["model"]["artifacts"]
     assert model["type"] == {"instanceSchema": ""}
-    assert model["metadata"] == {"n": 1.0, "list": {"list": [1.0]}, "display_name": "model", "store_session_info": "{}"}
+    assert model["metadata"] == {"n": 1, "list": {"list": [1]}} | {
+        "display_name": "model",
+        "store_session_info": mlmd.SESSION,
+    }
     assert pods.seen == ["file"]
 
 
@@ -137,6 +149,25 @@ def test_what_failed_is_tried_again_and_what_waits_for_it_is_skipped(run: Run, p
     tasks = run()
     assert (tasks["A"].status, tasks["A"].attempts, tasks["B"].status) == ("failed", 3, "skipped")
     assert len({pod.folder for pod in pods.ran}) == 3
+
+
+def test_each_attempt_keeps_a_log_of_its_own(run: Run, backend: Backend, pods: Pods) -> None:
+    def fail_twice(pod: Pod) -> tuple[int, str]:
+        pods(pod)
+        return int(len(pods.ran) < 3), "log"
+
+    backend._execute, backend._logs = fail_twice, True
+    tasks = run()
+    assert [tasks[name].artifacts[simulator.LOGS].uri.rpartition("/")[2] for name in ("A", "B")] == [
+        "executor-logs-2",
+        "executor-logs-0",
+    ]
+
+
+def test_a_link_to_a_folder_is_refused(run: Run, pods: Pods) -> None:
+    pods.link = True
+    with pytest.raises(Refused, match="a link to a folder"):
+        run()
 
 
 @pytest.mark.parametrize(

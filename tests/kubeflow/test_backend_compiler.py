@@ -1,15 +1,11 @@
-"""The backend's own compiler, in Go, turns our pipelines into Argo workflows.
-
-It comes from the Go module proxy; where that does not give it, the tests skip and say so.
-"""
+"""The backend's own compiler, in Go, turns our pipelines into Argo workflows."""
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import backend_programs
 import pytest
 import yaml
 
@@ -17,44 +13,12 @@ from pipeline import config, kubeflow, starter
 
 pytestmark = [pytest.mark.go, pytest.mark.end_to_end]
 
-MODULE = "github.com/kubeflow/pipelines"
-COMMIT = "4a3592cb2dd0a91a4652ab93893ec8beda1f3158"  # 2.17.0
 TASKS = ("single_label", "multi_label", "segmentation")
 
 
-def go(*arguments: str, folder: Path | str) -> subprocess.CompletedProcess[str]:
-    # -mod=mod: a module of the proxy cannot be written to, and a checkout may lack sums.
-    environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false -mod=mod"}
-    return subprocess.run(
-        ["go", *arguments], cwd=folder, env=environment, check=False, capture_output=True, text=True, timeout=900
-    )
-
-
 @pytest.fixture(scope="session")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("go") is None:
-        pytest.skip("no Go on PATH")
-    empty = tmp_path_factory.mktemp("empty")
-    found = go("mod", "download", "-json", f"{MODULE}@{COMMIT}", folder=empty)
-    told = json.loads(found.stdout or "{}")
-    if "Dir" not in told:
-        pytest.skip("the Go module proxy does not give github.com/kubeflow/pipelines at this commit")
-    return Path(told["Dir"])
-
-
-@pytest.fixture(scope="session")
-def compiler(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Our few lines around the backend's package, built as if they lay in its module."""
-    folder = tmp_path_factory.mktemp("compiler")
-    ours = Path(__file__).parent / "argo" / "main.go"
-    there = source / "backend" / "src" / "v2" / "cmd" / "imagegate-argo" / "main.go"
-    (folder / "overlay.json").write_text(json.dumps({"Replace": {str(there): str(ours)}}))
-    program, overlay = str(folder / "argo"), str(folder / "overlay.json")
-    built = go("build", "-overlay", overlay, "-o", program, "./backend/src/v2/cmd/imagegate-argo", folder=source)
-    if "403 Forbidden" in built.stderr or "404 Not Found" in built.stderr:
-        pytest.skip("the Go module proxy does not give all that the backend needs")
-    assert built.returncode == 0, built.stderr[-2000:]
-    return folder / "argo"
+def compiler(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return backend_programs.found(tmp_path_factory.mktemp("programs")) / "argo"
 
 
 def workflow(compiler: Path, folder: Path, task: str) -> dict[str, Any]:

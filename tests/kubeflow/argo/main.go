@@ -1,7 +1,7 @@
 // Compiles a pipeline to the Argo workflow that the backend's API server would submit, with the backend's own compiler.
-// Built inside the backend's module; see test_backend_compiler.py.
+// Built inside the backend's module; see backend_programs.py.
 //
-//	imagegate-argo spec.json platform.json
+//	argo spec.json platform.json [runtime.json]
 package main
 
 import (
@@ -17,13 +17,13 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1], os.Args[2]); err != nil {
+	if err := run(os.Args[1], os.Args[2], os.Args[3:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(specPath, platformPath string) error {
+func run(specPath, platformPath string, runtimePaths []string) error {
 	spec, err := os.ReadFile(specPath)
 	if err != nil {
 		return err
@@ -44,10 +44,21 @@ func run(specPath, platformPath string) error {
 	if err := protojson.Unmarshal(text, platform); err != nil {
 		return err
 	}
+	// What the API server makes of a submission: parameters, and where artifacts go.
+	runtime := &pipelinespec.PipelineJob_RuntimeConfig{}
+	for _, path := range runtimePaths {
+		told, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if err := protojson.Unmarshal(told, runtime); err != nil {
+			return err
+		}
+	}
 	proxy.InitializeConfig("", "", "")
 	job := &pipelinespec.PipelineJob{
 		PipelineSpec:  pipeline,
-		RuntimeConfig: &pipelinespec.PipelineJob_RuntimeConfig{},
+		RuntimeConfig: runtime,
 	}
 	workflow, err := argocompiler.Compile(job, platform.GetPlatforms()["kubernetes"], &argocompiler.Options{})
 	if err != nil {
