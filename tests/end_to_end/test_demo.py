@@ -218,15 +218,10 @@ def test_with_json_nothing_else_is_on_the_output_and_only_stages_on_the_other(
 
 def test_only_what_depends_on_thresholds_ran_again(refused: tuple[Run, dict, dict]) -> None:
     stages = json.loads(refused[0].out)["stages"]
-    # ClassBalance and Baseline: there is a served model now.
-    assert {s["name"] for s in stages if not s["cached"]} == {
-        "ClassBalance",
-        "Baseline",
-        "Evaluator",
-        "ServingCheck",
-        "Pusher",
-        "ModelReport",
-    }
+    gate = {"Evaluator", "ServingCheck", "Pusher", "ModelReport"}
+    # There is a served model now; another test that runs the demo may have asked these before.
+    served = {"ClassBalance", "Baseline"}
+    assert gate <= {s["name"] for s in stages if not s["cached"]} <= gate | served
 
 
 # Predictions of the pushed model.
