@@ -22,7 +22,7 @@ from components import features, predictions, progress, serving, unknown
 from components.metrics import standard as tfma_standard
 from components.metrics import tfma as tfma_metrics
 
-CANDIDATE, BASELINE = "candidate", "baseline"
+CANDIDATE, BASELINE = predictions.CANDIDATE, predictions.BASELINE
 # TFMA's batches grow to hundreds; decoded at once, that many photos would set the peak of memory.
 _BATCH = 32
 TASK = "images"

@@ -12,6 +12,7 @@ import numpy as np
 from components import features
 
 FOLDER = "predictions"
+CANDIDATE, BASELINE = "candidate", "baseline"  # the models
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from components.gates import Verdict
 from components.layouts import Dataset, LayoutError, reading
 from components.mask_rules import Rule
 from components.report import evidence
-from pipeline import graph, report, show, summary
+from pipeline import graph, history, report, show
 from pipeline.summary import Summary
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Runner:
         state = self._state()
         run = state.pop("run", "")
         if not force and served is not None and state == inputs | {"served": served.version}:
-            self.summary.up_to_date(served, self._summary_of(run))
+            self.summary.up_to_date(served, history.of(os.path.join(os.path.dirname(self.folder), run)) or {})
             return
         try:
             if not dataset.records:
@@ -250,14 +250,6 @@ class Runner:
         temporary = f"{latest}.{os.getpid()}"
         os.symlink(os.path.join("history", self.summary.run_id), temporary)
         os.replace(temporary, latest)
-
-    def _summary_of(self, run_id: str) -> dict[str, Any]:
-        try:
-            with open(os.path.join(os.path.dirname(self.folder), run_id, summary.FILE), encoding="utf-8") as f:
-                found: dict[str, Any] = json.load(f)
-                return found
-        except (OSError, ValueError):
-            return {}
 
     def _state(self) -> dict[str, str]:
         try:

@@ -12,7 +12,6 @@ from components.errors import ConfigError
 from components.report import charts, evidence, page
 from pipeline import config, graph, history, summary
 
-FILE = "report.html"
 _EARLIER = 60  # runs in the chart
 
 
@@ -31,7 +30,7 @@ def write(folder: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> str
         for run in sorted(earlier.values(), key=lambda run: run["run_id"])
         if run["task"] == told["task"] and run["run_id"] <= told["run_id"]
     ]
-    path = os.path.join(folder, FILE)
+    path = os.path.join(folder, page.FILE)
     with open(path + ".tmp", "w", encoding="utf-8") as f:
         f.write(page.render(told, found, charts.runs(points)))
     os.replace(path + ".tmp", path)

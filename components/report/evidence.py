@@ -14,7 +14,6 @@ from components import manifest, predictions, push
 from components.report import charts, curves, examples
 
 FILE = "evidence.json"
-_CANDIDATE = "candidate"
 _MATRIX = 80  # labels; of more, those that are confused most
 
 
@@ -30,7 +29,7 @@ def collect(
         distance, contradictions: as in `balance.Limits`, of nearly equal images.
 
     Returns:
-        `charts` [{title, svg, note}], `confusion` {labels, counts, omitted} or None, `cases` [{label, tp, fp, fn, tn}],
+        `charts` [{title, svg}], `confusion` {labels, counts, omitted} or None, `cases` [{label, tp, fp, fn, tn}],
         `examples` as `examples.collect` gives it, `duplicates`, `images` {key: data URI}.
     """
     task, counts = told["task"], told["data"].get("labels") or {}
@@ -38,7 +37,7 @@ def collect(
     found: dict[str, Any] = {"charts": [], "confusion": None, "cases": [], "examples": {}, "duplicates": []}
     rows: list[dict[str, Any]] = []
     if "evaluation" in artifacts:
-        rows = predictions.read(artifacts["evaluation"], _CANDIDATE)
+        rows = predictions.read(artifacts["evaluation"], predictions.CANDIDATE)
         found["confusion"] = _confusion(rows, labels, task)
         found["cases"] = _cases(rows, labels) if task == "multi_label" else []
         found["examples"] = examples.collect(
@@ -71,19 +70,19 @@ def _charts(
     labels, made = list(counts), []
     if rows and task != "segmentation":
         precision_recall, roc = curves.per_label(rows, labels, task)
-        made.append(("Precision and recall", charts.precision_recall(precision_recall, "Precision over recall"), ""))
-        made.append(("ROC", charts.roc(roc, "True over false positive rate"), ""))
+        made.append(("Precision and recall", charts.precision_recall(precision_recall, "Precision over recall")))
+        made.append(("ROC", charts.roc(roc, "True over false positive rate")))
     if rows:
-        made.append(("Reliability", charts.reliability(*curves.reliability(rows, labels, task), "Reliability"), ""))
-    made.append(("Training", charts.training(_history(artifacts), "Training"), ""))
+        made.append(("Reliability", charts.reliability(*curves.reliability(rows, labels, task), "Reliability")))
+    made.append(("Training", charts.training(_history(artifacts), "Training")))
     reference = _reference(artifacts)
     if counts:
         served = {label: n["train"] for label, n in reference.get("label_counts", {}).items()}
-        made.append(("Labels", charts.shares(counts, served or None, "Share of each label"), ""))
+        made.append(("Labels", charts.shares(counts, served or None, "Share of each label")))
     if "examples" in artifacts:
         properties = manifest.read(artifacts["examples"])["properties"]
-        made.append(("What the images look like", charts.properties(properties, reference.get("properties")), ""))
-    return [dict(zip(("title", "svg", "note"), one, strict=True)) for one in made]
+        made.append(("What the images look like", charts.properties(properties, reference.get("properties"))))
+    return [{"title": title, "svg": svg} for title, svg in made]
 
 
 def _history(artifacts: Mapping[str, str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from components import census, features, manifest, overlay
+from components import census, features, manifest, overlay, predictions
 from components.errors import ImagegateError, shown
 from components.layouts import SPLITS
 from components.report import answers, budget, choose, pictures, suspects
@@ -21,7 +21,7 @@ from components.report.choose import Pick
 from components.report.pictures import Album, Identity
 
 _KINDS = ("mistakes", "hits", "random")
-_SPLIT, _MODEL = "test", "candidate"
+_SPLIT = "test"
 
 Object = dict[str, Any]
 
@@ -42,7 +42,7 @@ def collect(examples: str, evaluation: str, model: str, task: str, labels: Seque
     Raises:
         ImagegateError: the artifacts are damaged or do not belong together.
     """
-    found = answers.read(evaluation, _MODEL, task, labels)
+    found = answers.read(evaluation, predictions.CANDIDATE, task, labels)
     masks = task == "segmentation"
     picks = {
         "masks": choose.masks(found, labels, seed) if masks else [],

@@ -12,8 +12,6 @@ from components.outcome import Outcome
 from components.report import evidence, page
 from components.stages import artifacts
 
-FILE = "report.html"
-
 
 @component
 def ModelReport(  # noqa: N802  TFX names components like classes
@@ -60,7 +58,7 @@ def ModelReport(  # noqa: N802  TFX names components like classes
     os.makedirs(report.uri, exist_ok=True)
     with open(os.path.join(report.uri, evidence.FILE), "w", encoding="utf-8") as f:
         json.dump(found, f)
-    with open(os.path.join(report.uri, FILE), "w", encoding="utf-8") as f:
+    with open(os.path.join(report.uri, page.FILE), "w", encoding="utf-8") as f:
         f.write(page.render(told | outcome.told(), found))
 
 

@@ -50,7 +50,7 @@ def evidence() -> dict:
         "split": "test",
     }
     return {
-        "charts": [{"title": HOSTILE, "svg": "<svg></svg>", "note": ""}],
+        "charts": [{"title": HOSTILE, "svg": "<svg></svg>"}],
         "confusion": {"labels": [HOSTILE, "owl"], "counts": [[1, 0], [0, 1]], "totals": [1, 1], "omitted": 0},
         "cases": [{"label": HOSTILE, "tp": 1, "fp": 0, "fn": 0, "tn": 0}],
         "examples": {

@@ -230,6 +230,19 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path) -> None
         )
 
 
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("data.root", {"data": {"root": "s3://me:secret@bucket/x"}}),
+        ("evaluation.unknown", {"evaluation": {"unknown": "s3://me:secret@bucket/x"}}),
+    ],
+)
+def test_nor_may_any_other_url_hold_one(tmp_path: Path, key: str, told: dict) -> None:
+    found = error(tmp_path, least(**told))
+    assert found.startswith(f"DIR/imagegate.yaml: {key}: the URL holds a password")
+    assert "secret" not in found
+
+
 def test_a_destination_may_be_a_url(tmp_path: Path) -> None:
     there = config(tmp_path, push={"destination": "s3://bucket/served", "keep": None})
     assert (there.destination, there.push.keep) == ("s3://bucket/served", None)
