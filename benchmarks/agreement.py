@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 from sklearn import metrics as sk
 
-from components import evaluation, predictions
+from components.evaluation import analysis, predictions
 from pipeline import config
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     with open(os.path.join(settings.output_folder, "latest", "summary.json"), encoding="utf-8") as f:
         summary = json.load(f)
     folder = os.path.join(settings.output_folder, "pipeline", "Evaluator", "evaluation")
-    rows = predictions.read(os.path.join(folder, max(os.listdir(folder), key=int)), evaluation.CANDIDATE)
+    rows = predictions.read(os.path.join(folder, max(os.listdir(folder), key=int)), analysis.CANDIDATE)
     names = list(summary["per_label"])
     rows = [row for row in rows if row["labels"] or settings.task == "multi_label"]
     truth = np.array([[name in row["labels"] for name in names] for row in rows])

@@ -99,7 +99,8 @@ def _rows(start: int, count: int) -> Iterator[dict[str, Any]]:
     """What TFMA's extractors would have made of some of the examples."""
     import tensorflow_model_analysis as tfma
 
-    from components import features, serving
+    from components.data import features
+    from components.model import signatures
 
     each = zip(*(column[start : start + _CHUNK] for column in _examples(count)), strict=True)
     for truth, p, camera in each:
@@ -111,10 +112,10 @@ def _rows(start: int, count: int) -> Iterator[dict[str, Any]]:
             tfma.LABELS_KEY: np.array([truth]),
             tfma.EXAMPLE_WEIGHTS_KEY: np.array([1.0]),
             tfma.PREDICTIONS_KEY: {
-                serving.PROBABILITIES: p,
-                serving.UNCALIBRATED: p,
-                serving.DECISIONS: p >= 0.5,
-                serving.ABSTAIN: np.array([False]),
+                signatures.PROBABILITIES: p,
+                signatures.UNCALIBRATED: p,
+                signatures.DECISIONS: p >= 0.5,
+                signatures.ABSTAIN: np.array([False]),
             },
         }
 
@@ -123,14 +124,15 @@ def _config(side: str) -> Any:
     import tensorflow_model_analysis as tfma
     from tensorflow_model_analysis.proto import config_pb2
 
-    from components import evaluation, serving
+    from components.evaluation import analysis
+    from components.model import signatures
 
     if side == "ours":
-        return evaluation.eval_config("single_label", _LABELS, [["camera"]], has_baseline=False)
+        return analysis.eval_config("single_label", _LABELS, [["camera"]], has_baseline=False)
     config = config_pb2.EvalConfig(
         model_specs=[
             config_pb2.ModelSpec(
-                name=evaluation.CANDIDATE, signature_name=serving.EVALUATE, prediction_key=serving.PROBABILITIES
+                name=analysis.CANDIDATE, signature_name=signatures.EVALUATE, prediction_key=signatures.PROBABILITIES
             )
         ]
     )

@@ -23,7 +23,7 @@ import yaml
 from numpy.typing import NDArray
 
 from benchmarks import photos
-from components import perceptual
+from components.data import perceptual
 
 _PHOTOS = 20_000
 _HASHES = (10_000, 100_000, 1_000_000)
@@ -65,15 +65,16 @@ def _check(folder: str, work: str) -> None:
     """`imagegate check` in this process, from the listing to the last line; and of that, the rules alone."""
     import tensorflow as tf
 
-    from components import balance
-    from pipeline import check, config, show
+    from components.gates import data_gate
+    from pipeline import config, show
+    from pipeline.runs import check
 
     told = {"name": "photos", "task": "single_label", "data": {"root": folder}, "push": {"destination": "models"}}
     path = os.path.join(work, "imagegate.yaml")
     with open(path, "w", encoding="utf-8") as f:
         yaml.safe_dump(told, f)
     tf.io.decode_jpeg(_first(folder), channels=3)  # what the library sets up is not the check
-    rules, seconds = balance.check, 0.0
+    rules, seconds = data_gate.check, 0.0
 
     def timed(*arguments: Any) -> Any:
         nonlocal seconds
@@ -82,7 +83,7 @@ def _check(folder: str, work: str) -> None:
         seconds = time.perf_counter() - began
         return found
 
-    balance.check = timed
+    data_gate.check = timed
     started, cpu = time.perf_counter(), time.process_time()
     with show.Terminal() as terminal:
         code = check.run(config.load(path), terminal)

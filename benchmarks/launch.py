@@ -1,4 +1,4 @@
-"""Runs the first stages of a TFX pipeline in this process, as both `pipeline.local` and TFX's LocalDagRunner do."""
+"""Runs the first stages of a TFX pipeline in this process, as `pipeline.runs.local` and TFX's runner do."""
 
 from __future__ import annotations
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from components import features, images, splits
-from components.layouts import SPLITS, Record
+from components.data import images
+from components.data.dataset import SPLITS, Record
+from components.ingest import splits
+from components.ingest.examples import to_example
 from pipeline.config import Data, Split
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def run(job: Job) -> dict[str, float]:
             sha256 = splits.digest(data)
             image = images.check(data, max_pixels)
             record = Record(f"{label}/{name}", (label,), None, len(data), "")
-            example = features.to_example(record, sha256, image, None)
+            example = to_example(record, sha256, image, None)
             writers[splits.by_hash(sha256, fractions)].write(example)
     for writer in writers.values():
         writer.close()

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from benchmarks import network
 from benchmarks.launch import launch
-from components import manifest
-from pipeline import config, graph, local
+from components.ingest import manifest
+from pipeline import config, graph
+from pipeline.runs import local
 
 if TYPE_CHECKING:
     from benchmarks.worker import Job

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from components import census, manifest, predictions, shards
-from components.layouts import Dataset, Record
+from components.data.dataset import Dataset, Record
+from components.evaluation import predictions
+from components.ingest import census, manifest, shards
 from components.report import evidence, page
 
 _SIZE = (500, 375)

@@ -37,9 +37,9 @@ _LATE = (
 _LATE_OURS = (
     *(f"components.stages.{stage}" for stage in ("ingest", "schema", "balance", "transform", "baseline", "evaluator")),
     "components.stages.pusher",
-    "components.evaluation",
-    "components.preprocessing",
-    "components.training",
+    "components.evaluation.analysis",
+    "components.model.preprocessing",
+    "components.model.training",
     "schemas",
 )
 _IMPORTS = {"ours": _LATE + _LATE_OURS, "stock": _LATE, "lean": _LATE, "loop": ()}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.config import Config
-    from pipeline.cron import Row
-    from pipeline.submit import Package
+    from pipeline.cron.expression import Row
+    from pipeline.kubeflow.submit import Package
 
 _TASKS = ("single_label", "multi_label", "segmentation")
 
@@ -20,7 +20,8 @@ _TASKS = ("single_label", "multi_label", "segmentation")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 1 broke, 2 configuration, 3 data gate, 4 model gate."""
     options = _parser().parse_args(arguments)
-    from components.errors import ImagegateError, shown
+    from components.base.errors import ImagegateError
+    from components.base.text import shown
 
     try:
         code: int = options.command(options)
@@ -152,8 +153,8 @@ def _load(options: argparse.Namespace) -> Config:
 
 
 def _init(options: argparse.Namespace) -> int:
-    from components.errors import shown
-    from pipeline import starter
+    from components.base.text import shown
+    from pipeline.init import starter
 
     path = shown(starter.write(options.folder, task=options.task, demo=options.demo))
     print(f"wrote {path}\nnext: imagegate run {path}")
@@ -161,14 +162,16 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from pipeline import check, show
+    from pipeline import show
+    from pipeline.runs import check
 
     with show.Terminal() as terminal:
         return check.run(_load(options), terminal)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pipeline import local, show
+    from pipeline import show
+    from pipeline.runs import local
 
     config = _load(options)
     out = show.Terminal()
@@ -184,8 +187,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from components.errors import shown
-    from pipeline import report, show
+    from components.base.text import shown
+    from pipeline import show
+    from pipeline.runs import report
 
     with show.output_to(os.devnull):
         path = report.again(options.run)
@@ -194,7 +198,8 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _history(options: argparse.Namespace) -> int:
-    from pipeline import history, show
+    from pipeline import show
+    from pipeline.runs import history
 
     table, terminal = history.table(_load(options)), show.Terminal()
     terminal.console.print(table)
@@ -202,12 +207,13 @@ def _history(options: argparse.Namespace) -> int:
 
 
 def _compile(options: argparse.Namespace) -> int:
-    from components.errors import shown
-    from pipeline import kubeflow, pods, show
+    from components.base.text import shown
+    from pipeline import show
+    from pipeline.kubeflow import compiler, pods
 
     config = _load(options)
     with show.output_to(os.devnull):
-        kubeflow.write(config, options.output)
+        compiler.write(config, options.output)
     for note in pods.outside_of_volumes(config):
         print(shown(f"note: {note}"), file=sys.stderr)
     print(shown(f"wrote {options.output}"))
@@ -215,8 +221,8 @@ def _compile(options: argparse.Namespace) -> int:
 
 
 def _schema(options: argparse.Namespace) -> int:
-    from components.errors import shown
-    from pipeline import freeze
+    from components.base.text import shown
+    from pipeline.runs import freeze
 
     config = _load(options)
     path = freeze.run(config, options.output)
@@ -227,15 +233,16 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _rollback(options: argparse.Namespace) -> int:
-    from components.errors import shown
-    from pipeline import rollback
+    from components.base.text import shown
+    from pipeline.runs import rollback
 
     print(shown(rollback.run(_load(options), options.version)))
     return 0
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from pipeline import inputs, predict, show, table
+    from pipeline import show
+    from pipeline.predict import inputs, predict, table
 
     served = predict.find(options.model)
     found, notes = inputs.expand(options.images, options.overlay)
@@ -261,8 +268,9 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _submit(options: argparse.Namespace) -> int:
-    from components.errors import shown
-    from pipeline import server, show, submit
+    from components.base.text import shown
+    from pipeline import show
+    from pipeline.kubeflow import server, submit
 
     config = _load(options)
     to = server.address(options.host, options.namespace, options.token_file, options.ca)
@@ -279,11 +287,12 @@ def _submit(options: argparse.Namespace) -> int:
 
 
 def _package(config: Config) -> Package:
-    from components.errors import shown
-    from pipeline import kubeflow, pods, show, submit
+    from components.base.text import shown
+    from pipeline import show
+    from pipeline.kubeflow import compiler, pods, submit
 
     with show.output_to(os.devnull):
-        spec, platform = kubeflow.compile(config)
+        spec, platform = compiler.compile(config)
     for note in pods.outside_of_volumes(config):
         print(shown(f"note: {note}"), file=sys.stderr)
     return submit.Package(config.name, spec, platform, config.kubeflow.pipeline_root)
@@ -293,11 +302,12 @@ def _schedule(options: argparse.Namespace) -> int:
     config = _load(options)
     if options.local:
         return _schedule_local(options, config)
-    from components.errors import shown
-    from pipeline import cron, schedule, server, submit
+    from components.base.text import shown
+    from pipeline.cron import expression
+    from pipeline.kubeflow import schedule, server, submit
 
     to = server.address(options.host, options.namespace, options.token_file, options.ca)
-    fields = cron.parse(options.cron) if options.cron is not None else ""
+    fields = expression.parse(options.cron) if options.cron is not None else ""
     client = server.connect(to)
     if options.list:
         _show(schedule.rows(client, to, config.name))
@@ -312,8 +322,10 @@ def _schedule(options: argparse.Namespace) -> int:
 
 
 def _schedule_local(options: argparse.Namespace, config: Config) -> int:
-    from components.errors import ConfigError, shown
-    from pipeline import cron, crontab, scheduled
+    from components.base.errors import ConfigError
+    from components.base.text import shown
+    from pipeline import scheduled
+    from pipeline.cron import crontab, expression
 
     for name in ("host", "namespace", "token_file", "ca", "params"):
         if getattr(options, name):
@@ -326,7 +338,7 @@ def _schedule_local(options: argparse.Namespace, config: Config) -> int:
         there = crontab.delete(config.name)
         print(shown(f"deleted the schedule {config.name}" if there else f"there is no schedule {config.name}"))
     else:
-        fields = cron.parse(options.cron)
+        fields = expression.parse(options.cron)
         crontab.schedule(config, options.config, fields, options.overrides)
         log = os.path.join(config.output_folder, scheduled.LOG)
         print(shown(f"scheduled {config.name} at {fields!r} in the crontab; its log: {log}"))
@@ -337,7 +349,7 @@ def _show(rows: Sequence[Row]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from components.errors import shown
+    from components.base.text import shown
     from pipeline import show
 
     if not rows:

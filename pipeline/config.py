@@ -24,11 +24,13 @@ from pydantic import (
     model_validator,
 )
 
-from components import destination, features, metrics, perceptual, storage
-from components.errors import ConfigError
-from components.layouts import LayoutError
-from components.layouts.columns import Columns as Meanings
-from components.mask_rules import rule
+from components import metrics
+from components.base.errors import ConfigError
+from components.data import features, perceptual, storage
+from components.data.dataset import LayoutError
+from components.data.mask_rules import rule
+from components.ingest.layouts.columns import Columns as Meanings
+from components.push import destination
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Byte = Annotated[int, Field(ge=0, le=255)]
@@ -431,9 +433,9 @@ class Evaluation(_Section):
     @classmethod
     def _computable(cls, asked: tuple[StandardMetric, ...]) -> tuple[StandardMetric, ...]:
         if asked:
-            from components.metrics import standard  # TFMA takes seconds to import
+            from components.evaluation import tfma_standard  # TFMA takes seconds to import
 
-            standard.specs([one.model_dump() for one in asked])
+            tfma_standard.specs([one.model_dump() for one in asked])
         return asked
 
 
@@ -692,7 +694,7 @@ class Config(_Section):
 
     @property
     def layout(self) -> dict[str, Any]:
-        """What `components.layouts.reading` needs to list the data set and read its masks; plain values."""
+        """What `components.ingest.layouts.reading` needs to list the data set and read its masks; plain values."""
         names = self.labels.names
         return {
             "task": self.task,

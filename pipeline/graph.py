@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from components import fingerprint, unknown
-from components.balance import Limits
+from components.base import fingerprint
+from components.evaluation import out_of_distribution
+from components.gates.data_gate import Limits
 from pipeline.config import Balance, Training
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ def build(
     from tfx.orchestration import metadata, pipeline
     from tfx.proto import trainer_pb2
 
-    from components.stages.balance import ClassBalance
     from components.stages.baseline import Baseline
+    from components.stages.class_balance import ClassBalance
     from components.stages.evaluator import Evaluator
     from components.stages.ingest import ImageExampleGen
     from components.stages.pusher import Pusher
@@ -117,12 +118,12 @@ def build(
         task=config.task,
         destination=config.destination,
         served_version=served_version,
-        code_fingerprint=fingerprint.code("components.stages.balance"),
+        code_fingerprint=fingerprint.code("components.stages.class_balance"),
     )
     transform = Transform(
         examples=examples,
         schema=schema,
-        preprocessing_fn="components.preprocessing.preprocessing_fn",
+        preprocessing_fn="components.model.preprocessing.preprocessing_fn",
         materialize=False,
         disable_statistics=True,
         disable_analyzer_cache=True,
@@ -130,12 +131,12 @@ def build(
             "task": config.task,
             "count_ignored": config.labels.count_ignored,
             "code_fingerprint": fingerprint.code("components.stages.transform")
-            + fingerprint.code("components.preprocessing"),
+            + fingerprint.code("components.model.preprocessing"),
         },
     )
     transform.add_upstream_node(balance)
     trainer = Trainer(
-        run_fn="components.training.run_fn",
+        run_fn="components.model.training.run_fn",
         examples=examples,
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
@@ -159,7 +160,7 @@ def build(
         slices=json.dumps(config.slices),
         standard_metrics=json.dumps([m.model_dump() for m in config.evaluation.tfma_metrics]),
         thresholds=json.dumps([t.model_dump() for t in config.evaluation.thresholds]),
-        unknown=_unknown(config, "" if elsewhere else unknown.fingerprint(config.unknown_root)),
+        unknown=_unknown(config, "" if elsewhere else out_of_distribution.fingerprint(config.unknown_root)),
         without_thresholds=int(config.push.without_thresholds),
         code_fingerprint=fingerprint.code("components.stages.evaluator"),
     )
@@ -187,7 +188,7 @@ def build(
                 "name": config.name,
                 "task": config.task,
                 "image_size": config.training.image_size,
-                "code_fingerprint": fingerprint.code("components.training"),
+                "code_fingerprint": fingerprint.code("components.model.training"),
                 "configuration_fingerprint": config.fingerprint(),
             }
         ),
@@ -251,7 +252,7 @@ def _stats_options() -> Any:
 
 
 def _training(config: Config, backbone_version: str) -> dict[str, Any]:
-    """The Trainer's `custom_config`; see `components.training.Settings`."""
+    """The Trainer's `custom_config`; see `components.model.training.Settings`."""
     training = config.training
     settings = training.model_dump(mode="json")
     return {
@@ -261,7 +262,7 @@ def _training(config: Config, backbone_version: str) -> dict[str, Any]:
         "positive": config.labels.positive,
         "decisions": config.decisions.model_dump(),
         "checkpoints": os.path.join(config.output_folder, "checkpoints"),
-        "code_fingerprint": fingerprint.code("components.training") + backbone_version,
+        "code_fingerprint": fingerprint.code("components.model.training") + backbone_version,
     }
 
 

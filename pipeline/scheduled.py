@@ -10,7 +10,8 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
-from components.errors import ImagegateError, shown
+from components.base.errors import ImagegateError
+from components.base.text import shown
 
 LOG = "schedule.log"
 _LOCK = "schedule.lock"

@@ -14,7 +14,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from components import progress
+from components.base import progress
 
 _PLAIN_SECONDS = 10
 
@@ -107,7 +107,7 @@ class Terminal:
             self.console.print(f"{name:<18} {mark}  {how}", highlight=False)
 
     def progress(self, task: str, done: float, total: float | None, note: str = "") -> None:
-        """A listener for `components.progress`."""
+        """A listener for `components.base.progress`."""
         with self._lock:
             description = f"{self._name}: {task}" if self._name else task
             if self._bar is None:

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from components import features, metrics
+from components import metrics
+from components.data import features
 from pipeline import config
 
 PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"

@@ -45,10 +45,10 @@ def png() -> Callable[..., bytes]:
 @pytest.fixture(scope="session")
 def undecided() -> Callable[[Any], Any]:
     """`undecided(parts)`: what decides for a network without changing its answers; a label applies from 0.5 on."""
-    from components import decisions, familiarity, model
+    from components.model import decisions, familiarity, network
 
     def make(parts: Any) -> decisions.Decisions:
-        classes, width = parts.model.output.shape[-1], model.pooled(parts.extractor.output).shape[-1]
+        classes, width = parts.model.output.shape[-1], network.pooled(parts.extractor.output).shape[-1]
         rows = np.random.default_rng(0).normal(size=(3, width))
         reference = familiarity.fit(rows, rows)
         ones = np.ones(classes)

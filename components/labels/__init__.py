@@ -6,7 +6,7 @@ only, and `encode` (`mask`: `decode_mask`) and `count`, which run in TensorFlow 
 
 from __future__ import annotations
 
-from components.errors import ConfigError
+from components.base.errors import ConfigError
 
 
 def need_two(classes: int) -> None:

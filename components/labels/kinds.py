@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from components.errors import ConfigError
+from components.base.errors import ConfigError
 from components.labels import mask, multi, single
 
 _KINDS = {"single_label": single, "multi_label": multi, "segmentation": mask}

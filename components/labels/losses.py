@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from components.errors import ConfigError
+from components.base.errors import ConfigError
 
 Kind = Literal["cross_entropy", "focal"]
 # Below it 1 - p counts as 0; it keeps a power below 1 from an infinite slope there.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from components.features import IGNORED_ID
+from components.data.features import IGNORED_ID
 from components.labels import need_two, refuse_positive
 from components.labels.weights import pixel_counts as count
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from components.errors import ConfigError
+from components.base.errors import ConfigError
 from components.labels import need_two
 from components.labels.names import among
 from components.labels.weights import image_counts as count

@@ -81,7 +81,7 @@ PROPORTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "segmentation": {},
     }
 )
-# Of the whole, for every task, where images of none of the labels are configured; see `components.unknown`.
+# Of the whole, for every task, where images of none of the labels are configured; see `evaluation.out_of_distribution`.
 UNKNOWN = ("unknown_auroc", "unknown_abstained")
 # Where there is one label only, all else holds by itself.
 OF_DETECTOR = ("abstained", *UNKNOWN)

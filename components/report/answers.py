@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components import predictions
+from components.evaluation import predictions
 from components.metrics import curves
 
 Floats = NDArray[np.float32]

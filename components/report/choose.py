@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from components import duplicates
-from components.duplicates import Pair
+from components.data import duplicates
+from components.data.duplicates import Pair
 from components.metrics.base import ratio
 from components.report.answers import Answers
 

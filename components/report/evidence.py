@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components import manifest, predictions, push
-from components.report import charts, curves, examples
+from components.drawing import charts, curves
+from components.evaluation import predictions
+from components.ingest import manifest
+from components.push import versions
+from components.report import examples
 
 FILE = "evidence.json"
 _MATRIX = 80  # labels; of more, those that are confused most
@@ -92,7 +95,7 @@ def _history(artifacts: Mapping[str, str]) -> dict[str, Any]:
 def _reference(artifacts: Mapping[str, str]) -> dict[str, Any]:
     """What the served model's manifest keeps of its data; {} where none was compared with."""
     served = artifacts.get("baseline_model")
-    told = _json(served and os.path.join(served, "Format-Serving"), push.MANIFEST)
+    told = _json(served and os.path.join(served, "Format-Serving"), versions.MANIFEST)
     found: dict[str, Any] = told.get("data") or {}
     return found
 

@@ -12,9 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from components import census, features, manifest, overlay, predictions
-from components.errors import ImagegateError, shown
-from components.layouts import SPLITS
+from components.base.errors import ImagegateError
+from components.base.text import shown
+from components.data import features
+from components.data.dataset import SPLITS
+from components.drawing import overlay
+from components.evaluation import predictions
+from components.ingest import census, manifest
 from components.report import answers, budget, choose, pictures, suspects
 from components.report.answers import Answers
 from components.report.choose import Pick

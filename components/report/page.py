@@ -14,8 +14,7 @@ from typing import Any
 import yaml
 
 from components import metrics
-from components.errors import shown
-from components.gates import number
+from components.base.text import number, shown
 from components.report import tables
 
 FILE = "report.html"

@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from components import features, images, manifest, predictions
+from components.data import features, images
+from components.evaluation import predictions
+from components.ingest import manifest
 
 SIDE, MASK_SIDE = 112, 200  # pixels of the longer side
 _QUALITY = 70

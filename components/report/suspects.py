@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from components import decisions
 from components.metrics import curves
+from components.model import decisions
 from components.report.answers import Answers
 from components.report.choose import Pick
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from components import metrics
-from components.gates import number
+from components.base.text import number
 
 _HEADS = {"auc": "AUC", "ece": "ECE", "average_precision": "average precision", "f1": "F1", "iou": "IoU"}
 _PER_LABEL = {

@@ -8,8 +8,10 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
-from components import push, schema
-from components.errors import ImagegateError, some
+from components.base.errors import ImagegateError
+from components.base.text import truncated_list
+from components.data import schema
+from components.push import versions
 
 
 @component
@@ -32,7 +34,7 @@ def Baseline(  # noqa: N802  TFX names components like classes
         served_version: the version when the graph was built, "" for none; part of the cache key.
     """
     os.makedirs(baseline_model.uri, exist_ok=True)
-    served = push.current(destination)
+    served = versions.current(destination)
     note = _incomparable(served, task, schema.labels(schema_in.uri))
     broken = ""
     if served is not None and not note:
@@ -42,7 +44,7 @@ def Baseline(  # noqa: N802  TFX names components like classes
         baseline_model.set_string_custom_property(name, text)
 
 
-def _incomparable(served: push.Served | None, task: str, labels: list[str]) -> str:
+def _incomparable(served: versions.Served | None, task: str, labels: list[str]) -> str:
     """Why the served model has nothing to be compared in, or ""."""
     if served is None:
         return "no model is served yet"
@@ -53,16 +55,16 @@ def _incomparable(served: push.Served | None, task: str, labels: list[str]) -> s
     if known == labels:
         return ""
     only = {f"only {version}": set(known) - set(labels), "only this run": set(labels) - set(known)}
-    told = [f"{who} has {some(map(repr, sorted(names)))}" for who, names in only.items() if names]
+    told = [f"{who} has {truncated_list(map(repr, sorted(names)))}" for who, names in only.items() if names]
     return f"{version} has other labels: {' and '.join(told) or 'the same ones in another order'}"
 
 
-def _fetch(served: push.Served, task: str, folder: str) -> str:
+def _fetch(served: versions.Served, task: str, folder: str) -> str:
     """Copies the model if it can be evaluated; says why where it cannot."""
     try:
-        with push.local(served) as source:
+        with versions.local(served) as source:
             shutil.copytree(source, folder)
-        push.verify(served, folder)
+        versions.verify(served, folder)
         _try(served, task, folder)
     except ImagegateError as error:
         shutil.rmtree(folder, ignore_errors=True)
@@ -73,11 +75,11 @@ def _fetch(served: push.Served, task: str, folder: str) -> str:
     return ""
 
 
-def _try(served: push.Served, task: str, folder: str) -> None:
+def _try(served: versions.Served, task: str, folder: str) -> None:
     """Raises ImagegateError where the copy of a model cannot be evaluated as a candidate is."""
     import tensorflow as tf
 
-    from components import serving
+    from components.model import signatures as serving
 
     form = served.manifest.get("format")
     if form != serving.FORMAT:
@@ -89,6 +91,6 @@ def _try(served: push.Served, task: str, folder: str) -> None:
     outputs = set(signatures[serving.EVALUATE].structured_outputs) if serving.EVALUATE in signatures else set()
     if outputs != serving.evaluated(task):
         raise ImagegateError(
-            f"its signature {serving.EVALUATE!r} gives {some(sorted(outputs)) or 'nothing'}; expected "
-            f"{some(sorted(serving.evaluated(task)))}"
+            f"its signature {serving.EVALUATE!r} gives {truncated_list(sorted(outputs)) or 'nothing'}; expected "
+            f"{truncated_list(sorted(serving.evaluated(task)))}"
         )

@@ -13,8 +13,13 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as keys
 from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
-from components import evaluation, manifest, predictions, push, schema, serving, unknown, verdicts
-from components.gates import failed
+from components.data import schema
+from components.evaluation import analysis, out_of_distribution, predictions
+from components.gates import model_gate
+from components.gates.judge import failed
+from components.ingest import manifest
+from components.model import signatures
+from components.push import versions
 
 VERDICTS = "verdicts.json"
 DIGESTS = "model_digests.json"  # what was evaluated, which is what may be pushed
@@ -30,7 +35,7 @@ class Executor(executor.Executor):
         has_baseline = bool(served) and not broken and _holds_model(served)
         input_dict = {k: v for k, v in input_dict.items() if k != keys.BASELINE_MODEL_KEY or has_baseline}
         labels = schema.labels(artifact_utils.get_single_uri(input_dict[keys.SCHEMA_KEY]))
-        config = evaluation.eval_config(
+        config = analysis.eval_config(
             exec_properties["task"],
             labels,
             json.loads(exec_properties["slices"]),
@@ -41,7 +46,7 @@ class Executor(executor.Executor):
         manifest.verify(examples, "test")
         folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
         _clear(folder)
-        models = [evaluation.CANDIDATE, *([evaluation.BASELINE] if has_baseline else [])]
+        models = [analysis.CANDIDATE, *([analysis.BASELINE] if has_baseline else [])]
         predictions.expect(
             predictions.Expected(
                 examples=manifest.read(examples)["counts"]["test"],
@@ -52,14 +57,14 @@ class Executor(executor.Executor):
             )
         )
         model = path_utils.serving_model_dir(artifact_utils.get_single_uri(input_dict[keys.MODEL_KEY]))
-        digests = push.digests(model)
+        digests = versions.digests(model)
         super().Do(
             input_dict,
             output_dict,
             {
                 keys.EVAL_CONFIG_KEY: proto_utils.proto_to_json(config),
                 keys.EXAMPLE_SPLITS_KEY: json_utils.dumps(["test"]),
-                keys.MODULE_PATH_KEY: evaluation.__name__,
+                keys.MODULE_PATH_KEY: analysis.__name__,
             },
         )
         with open(os.path.join(folder, DIGESTS), "w", encoding="utf-8") as f:
@@ -74,10 +79,10 @@ class Executor(executor.Executor):
         self, labels: list[str], output_dict: Any, exec_properties: dict[str, Any], has_baseline: bool, broken: str
     ) -> None:
         folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
-        candidate = evaluation.results(folder, evaluation.CANDIDATE)
-        baseline = evaluation.results(folder, evaluation.BASELINE) if has_baseline else None
+        candidate = analysis.results(folder, analysis.CANDIDATE)
+        baseline = analysis.results(folder, analysis.BASELINE) if has_baseline else None
         rules, task = json.loads(exec_properties["thresholds"]), exec_properties["task"]
-        result = verdicts.thresholds(rules, labels, task, candidate, baseline, broken)
+        result = model_gate.thresholds(rules, labels, task, candidate, baseline, broken)
         with open(os.path.join(folder, VERDICTS), "w", encoding="utf-8") as f:
             json.dump([v.to_json() for v in result], f, ensure_ascii=False, indent=1)
         blessed = not failed(result) and bool(result or exec_properties["without_thresholds"])
@@ -94,13 +99,13 @@ def _clear(folder: str) -> None:
     """Where somebody deleted the metadata, the folder may be an earlier run's."""
     shutil.rmtree(os.path.join(folder, predictions.FOLDER), ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
-        os.remove(os.path.join(folder, unknown.FILE))
+        os.remove(os.path.join(folder, out_of_distribution.FILE))
 
 
 def _measure_unknown(folder: str, models: dict[str, str], told: dict[str, Any]) -> None:
-    known = {name: [row[serving.FAMILIARITY] for row in predictions.read(folder, name)] for name in models}
+    known = {name: [row[signatures.FAMILIARITY] for row in predictions.read(folder, name)] for name in models}
     asked = {name: (path_utils.serving_model_dir(uri), known[name]) for name, uri in models.items()}
-    unknown.write(folder, unknown.measure(asked, told["root"], told["max_pixels"]))
+    out_of_distribution.write(folder, out_of_distribution.measure(asked, told["root"], told["max_pixels"]))
 
 
 def _holds_model(artifacts: list[types.Artifact]) -> bool:
@@ -137,7 +142,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         task: as in the configuration.
         slices: JSON list of lists of columns.
         standard_metrics: JSON list of TFMA's own metrics; see `metrics.standard.specs`.
-        thresholds: JSON list of rules; see `verdicts.thresholds`.
+        thresholds: JSON list of rules; see `model_gate.thresholds`.
         unknown: JSON object of root, max_pixels and fingerprint of images of none of the labels; "" for none.
         without_thresholds: 1: without a rule the model is blessed all the same.
         code_fingerprint: changes when the code of this stage does.

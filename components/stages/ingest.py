@@ -12,9 +12,12 @@ from tfx.dsl.components.base import base_beam_component, base_beam_executor, exe
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
-from components import balance, census, layouts, manifest, progress, shards
-from components.errors import DataRejected
-from components.layouts import reading
+from components.base import progress
+from components.data.dataset import SPLITS, Record
+from components.gates import data_gate
+from components.gates.errors import DataRejected
+from components.ingest import census, manifest, shards
+from components.ingest.layouts import reading
 
 _TASK = "images"
 
@@ -27,7 +30,7 @@ class _WriteShard(beam.DoFn):
 
     def process(self, element: bytes) -> Any:
         index, rows = json.loads(element)
-        records = [layouts.Record(*map(census.tupled, row)) for row in rows]
+        records = [Record(*map(census.tupled, row)) for row in rows]
         yield shards.write(self._folder, index, self._count, records, self._job, self._tick)
 
     def _tick(self, count: int) -> None:
@@ -64,13 +67,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         counted, seen = census.merge(dataset, _read_and_remove(reports))
         seen.write(examples.uri)
         manifest.write(examples.uri, counted)
-        examples.split_names = artifact_utils.encode_split_names(list(layouts.SPLITS))
+        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         # As `tfx.components.util.examples_utils` does, whose import would load every component of TFX.
         payload = example_gen_pb2.PayloadFormat.Name(example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
         examples.set_string_custom_property("payload_format", payload)
         if not all(counted["counts"].values()):
             # TFDV and Transform cannot work on an empty split, so the data gate speaks here already.
-            raise DataRejected(balance.empty_splits(counted), counted, seen)
+            raise DataRejected(data_gate.empty_splits(counted), counted, seen)
 
 
 def _read_and_remove(prefix: str) -> list[census.Report]:

@@ -11,10 +11,15 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
-from components import balance as rules
-from components import changes, decisions, evaluation, metrics, model_card, push, serving
-from components.errors import ImagegateError
-from components.stages import artifacts, balance, evaluator
+from components import metrics
+from components.base.errors import ImagegateError
+from components.evaluation import analysis
+from components.gates import changes
+from components.gates import data_gate as rules
+from components.model import decisions, signatures
+from components.push import model_card, versions
+from components.stages import artifacts, evaluator
+from components.stages import class_balance as balance
 
 
 @component
@@ -47,16 +52,16 @@ def Pusher(  # noqa: N802  TFX names components like classes
     if not blessing.get_int_custom_property("blessed") or not serving_check.get_int_custom_property("passed"):
         return
     evaluated = _json(model_evaluation.uri, evaluator.DIGESTS)
-    served = push.current(destination)
+    served = versions.current(destination)
     if served is None or served.model != evaluated or not _whole(served):
         data, told = _json(class_balance.uri, balance.FILE), json.loads(facts)
         verdicts = _json(model_evaluation.uri, evaluator.VERDICTS)
-        results = evaluation.results(model_evaluation.uri, evaluation.CANDIDATE)
+        results = analysis.results(model_evaluation.uri, analysis.CANDIDATE)
         folder = path_utils.serving_model_dir(model.uri)
         decided = _json(os.path.join(folder, "assets.extra"), decisions.FILE)
         manifest = told | _manifest(data, verdicts, results) | {"decisions": decided}
         version, note = (baseline_model.get_string_custom_property(name) for name in ("version", "note"))
-        others = evaluation.results(model_evaluation.uri, evaluation.BASELINE) if version else []
+        others = analysis.results(model_evaluation.uri, analysis.BASELINE) if version else []
         card = model_card.Facts(
             name=told["name"],
             task=told["task"],
@@ -69,28 +74,28 @@ def Pusher(  # noqa: N802  TFX names components like classes
             thresholds=[v["reason"] for v in verdicts],
             notes=_notes(data["manifest"]),
             fingerprints={"data": manifest["data_fingerprint"], "code": told["code_fingerprint"]}
-            | {"configuration": told["configuration_fingerprint"], "model": push.identity(evaluated)},
+            | {"configuration": told["configuration_fingerprint"], "model": versions.identity(evaluated)},
             **{key: manifest[key] for key in ("labels", "label_counts", "label_weights")},
         )
         with open(os.path.join(class_balance.uri, changes.FILE), "rb") as f:
             beside = {changes.FILE: f.read(), model_card.FILE: model_card.render(card).encode()}
         try:
-            served = push.push(folder, destination, manifest, beside, evaluated)
-        except push.Withdrawn as error:
+            served = versions.push(folder, destination, manifest, beside, evaluated)
+        except versions.Withdrawn as error:
             pushed_model.set_string_custom_property("withdrawn", str(error))
             return
         pushed_model.set_int_custom_property("pushed", 1)
         pushed_model.set_string_custom_property("pushed_destination", served.path)
     pushed_model.set_string_custom_property("pushed_version", served.version)
-    removed, problem = push.tidy(destination, keep or None)
+    removed, problem = versions.tidy(destination, keep or None)
     pushed_model.set_string_custom_property("removed", ", ".join(removed))
     pushed_model.set_string_custom_property("note", problem)
 
 
-def _whole(served: push.Served) -> bool:
+def _whole(served: versions.Served) -> bool:
     """Whether the served model is as it was pushed; one that is damaged is replaced."""
     try:
-        push.verify(served)
+        versions.verify(served)
     except ImagegateError:
         return False
     return True
@@ -99,7 +104,7 @@ def _whole(served: push.Served) -> bool:
 def _manifest(data: dict[str, Any], verdicts: list[dict[str, Any]], results: Any) -> dict[str, Any]:
     numbers = next(found for where, found in results if not where)
     return {
-        "format": serving.FORMAT,
+        "format": signatures.FORMAT,
         "labels": data["manifest"]["labels"],
         "label_counts": data["manifest"]["label_counts"],
         "label_weights": data["weights"],

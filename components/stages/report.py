@@ -8,8 +8,8 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact, standard_artifacts
 
-from components.outcome import Outcome
 from components.report import evidence, page
+from components.report.outcome import Outcome
 from components.stages import artifacts
 
 

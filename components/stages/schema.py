@@ -6,7 +6,8 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 
-from components import manifest, schema
+from components.data import schema
+from components.ingest import manifest
 
 
 @component

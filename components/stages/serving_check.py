@@ -10,8 +10,11 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
-from components import evaluation, features, manifest, predictions, serving_check
-from components.gates import failed
+from components.data import features
+from components.evaluation import analysis, predictions
+from components.gates import serving_check
+from components.gates.judge import failed
+from components.ingest import manifest
 from components.stages import artifacts
 
 
@@ -51,7 +54,7 @@ def ServingCheck(  # noqa: N802  TFX names components like classes
 def _samples(examples: str, model_evaluation: str) -> list[serving_check.Sample]:
     import tensorflow as tf
 
-    predicted = {(row["path"], row["sha256"]): row for row in predictions.read(model_evaluation, evaluation.CANDIDATE)}
+    predicted = {(row["path"], row["sha256"]): row for row in predictions.read(model_evaluation, analysis.CANDIDATE)}
     records = tf.data.TFRecordDataset(manifest.verify(examples, "test")).as_numpy_iterator()
     samples = []
     for record in itertools.islice(records, serving_check.IMAGES):

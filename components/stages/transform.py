@@ -7,7 +7,7 @@ from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import json_utils
 
-from components import schema
+from components.data import schema
 
 
 class Executor(executor.Executor):

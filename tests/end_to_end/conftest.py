@@ -133,7 +133,8 @@ class Project:
 
     def run(self, *overrides: str, force: bool = False) -> dict[str, Any]:
         """Runs in this process, which has the libraries loaded, and returns summary.json's object."""
-        from pipeline import config, local
+        from pipeline import config
+        from pipeline.runs import local
 
         settings = config.load(self.config, overrides)
         with warnings.catch_warnings():
@@ -211,7 +212,7 @@ class Trained(Project):
 
 def trained(folder: Path, task: str, name: str) -> Trained:
     """A demo, run in this process."""
-    from pipeline import starter
+    from pipeline.init import starter
 
     starter.write(str(folder), task=task, demo=True)
     told = Project(folder, name).run()

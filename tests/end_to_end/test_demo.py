@@ -17,7 +17,8 @@ import tensorflow_transform as tft
 from conftest import CONTRACT, Demo, Run, assert_like
 from sklearn import metrics as sk
 
-from components import features, metrics
+from components import metrics
+from components.data import features
 
 pytestmark = pytest.mark.end_to_end
 

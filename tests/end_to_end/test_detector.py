@@ -64,7 +64,7 @@ def test_another_folder_of_unknown_images_asks_the_gate_again(one: Project) -> N
 
 
 def test_metrics_that_say_nothing_of_a_detector_are_refused(one: Project) -> None:
-    from components.errors import ConfigError
+    from components.base.errors import ConfigError
 
     with pytest.raises(ConfigError, match=r"'0' is the only label, so the model is a detector .* expected one of abst"):
         one.run(*SETTINGS, "evaluation.thresholds=[{metric: accuracy, min: 0.5}]")

@@ -8,8 +8,9 @@ import yaml
 from conftest import Project, Run
 from PIL import Image
 
-from components.errors import ConfigError
-from pipeline import cli, config, freeze, local
+from components.base.errors import ConfigError
+from pipeline import cli, config
+from pipeline.runs import freeze, local
 
 pytestmark = pytest.mark.end_to_end
 

@@ -11,8 +11,9 @@ import simulator
 from conftest import Demo, Project, Trained, copy_source
 from simulator import Backend, Pod, Task, in_process_of_its_own, in_this_process
 
-from components import push
-from pipeline import config, kubeflow
+from components.push import versions as push
+from pipeline import config
+from pipeline.kubeflow import compiler
 
 pytestmark = pytest.mark.end_to_end
 
@@ -25,7 +26,7 @@ def compiled(project: Project, folder: Path, *overrides: str) -> Path:
     """A project's pipeline, which pushes to `folder`/models, where no other test looks."""
     path = folder / "pipeline.yaml"
     settings = config.load(project.config, [IMAGE, f"push.destination={folder / 'models'}", *overrides])
-    kubeflow.write(settings, str(path))
+    compiler.write(settings, str(path))
     return path
 
 

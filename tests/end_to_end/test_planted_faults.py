@@ -12,9 +12,12 @@ import yaml
 from conftest import Project
 from faults import FAULTS, SETS
 
-from components import census, changes, push, shards
-from components.gates import failed
-from pipeline import cli, config, graph, local
+from components.gates import changes
+from components.gates.judge import failed
+from components.ingest import census, shards
+from components.push import versions
+from pipeline import cli, config, graph
+from pipeline.runs import local
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.real_images]
 
@@ -54,7 +57,7 @@ def serve(folder: Path, pushed: tuple[dict[str, Any], bytes]) -> None:
     """Puts a version with that memory where the configuration looks for the served model."""
     (folder / "model").mkdir()
     (folder / "model" / "saved_model.pb").write_bytes(b"the data gate does not load it")
-    push.push(str(folder / "model"), str(folder / "served"), pushed[0], {changes.FILE: pushed[1]})
+    versions.push(str(folder / "model"), str(folder / "served"), pushed[0], {changes.FILE: pushed[1]})
 
 
 def test_sound_data_pass(kind: Any, pushed: Any, real_images: Path, tmp_path: Path) -> None:

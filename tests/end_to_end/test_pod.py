@@ -8,8 +8,9 @@ import pytest
 from conftest import Project, copy_source
 from simulator import Backend, Pod
 
-from components import push
-from pipeline import config, kubeflow
+from components.push import versions
+from pipeline import config
+from pipeline.kubeflow import compiler
 
 pytestmark = pytest.mark.end_to_end
 
@@ -45,16 +46,16 @@ def test_a_pod_writes_where_kubeflows_do_and_nowhere_else(make: Make, tmp_path: 
 def test_every_task_runs_at_the_launchers_own_paths_with_no_rights(make: Make, tiny: Project, tmp_path: Path) -> None:
     models, pipeline = tmp_path / "models", tmp_path / "pipeline.yaml"
     models.mkdir()
-    kubeflow.write(config.load(tiny.config, [IMAGE, f"push.destination={models / 'tiny'}"]), str(pipeline))
+    compiler.write(config.load(tiny.config, [IMAGE, f"push.destination={models / 'tiny'}"]), str(pipeline))
     execute = make(copy_source(tmp_path / "source"), [tiny.folder / "data"], [models])
     backend = Backend(tmp_path / "backend", execute)
     tasks = backend.run(pipeline)
     assert {task.status for task in tasks.values()} == {"succeeded"}, {
         name: task.log[-2000:] for name, task in tasks.items() if task.status == "failed"
     }
-    served = push.current(str(models / "tiny"))
+    served = versions.current(str(models / "tiny"))
     assert served is not None
-    push.verify(served)
+    versions.verify(served)
     kinds = {key: backend.metadata.type_of(made.id) for name in tasks for key, made in tasks[name].artifacts.items()}
     assert kinds == {
         "anomalies": "tfx.ExampleAnomalies",

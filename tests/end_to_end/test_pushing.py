@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Project, Run, ran
 
-from components import push
+from components.push import versions
 
 pytestmark = pytest.mark.end_to_end
 
@@ -18,8 +18,8 @@ SETTLED = "evaluation.slices=[label]"  # as in the latest of the runs that `tiny
 
 
 def test_a_card_lies_beside_the_model_and_is_covered(tiny: Project) -> None:
-    served = push.current(str(tiny.destination))
-    card = push.content(served, "MODEL_CARD.md").decode()
+    served = versions.current(str(tiny.destination))
+    card = versions.content(served, "MODEL_CARD.md").decode()
     manifest = served.manifest
     assert sorted(manifest["beside"]) == ["MODEL_CARD.md", "images.npy"]
     assert card.startswith("# Model card: tiny\n\nTask `single_label`, pushed 20")
@@ -28,7 +28,7 @@ def test_a_card_lies_beside_the_model_and_is_covered(tiny: Project) -> None:
     assert f"| accuracy | {manifest['metrics']['accuracy']:.4g} |" in card
     assert "Compared with no other model: no model is served yet." in card
     assert "- accuracy is " in card
-    assert f"| model | {push.identity(served.model)} |" in card
+    assert f"| model | {versions.identity(served.model)} |" in card
     assert f"| data | {manifest['data_fingerprint']} |" in card
     assert manifest["format"] == 1
 
@@ -49,7 +49,7 @@ def test_a_rolled_back_model_stays_away_until_something_changes(tiny: Project, i
     two = tiny.run(SETTLED, "training.seed=2")["pushed"]["version"]
     back = imagegate("rollback", tiny.config)
     assert back.code == 0, back
-    served = push.current(str(tiny.destination))
+    served = versions.current(str(tiny.destination))
     assert (served.manifest["rolled_back_from"], served.manifest["rolled_back_to"]) == (two, one)
     before = tiny.served()
     # The nightly run, which builds the same bytes again.
@@ -64,7 +64,7 @@ def test_a_rolled_back_model_stays_away_until_something_changes(tiny: Project, i
     assert found["status"] == "pushed"
     three = found["pushed"]["version"]
     assert sorted(os.listdir(tiny.destination)) == sorted([served.version, three])
-    assert push.current(str(tiny.destination)).manifest["withdrawn"] == served.manifest["withdrawn"]
+    assert versions.current(str(tiny.destination)).manifest["withdrawn"] == served.manifest["withdrawn"]
     found = tiny.run(SETTLED, "training.seed=2")
     assert (found["status"], found["exit_code"]) == ("not_blessed", 4)
 

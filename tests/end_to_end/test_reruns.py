@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Project, Run, copy_source, ran
 
-from components.errors import ImagegateError
+from components.base.errors import ImagegateError
 
 pytestmark = pytest.mark.end_to_end
 

@@ -14,8 +14,10 @@ from conftest import CONTRACT, Project, Run, Trained, assert_like, ran
 from PIL import Image
 from sklearn import metrics as sk
 
-from components import features, metrics
-from pipeline import cli, inputs, predict
+from components import metrics
+from components.data import features
+from pipeline import cli
+from pipeline.predict import inputs, predict
 
 pytestmark = pytest.mark.end_to_end
 

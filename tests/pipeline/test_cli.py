@@ -107,7 +107,7 @@ def test_init_says_what_comes_next(capsys: pytest.CaptureFixture[str], tmp_path:
 
 
 def test_an_interrupt_is_no_stack_trace(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline import starter
+    from pipeline.init import starter
 
     def interrupted(*_: object, **__: object) -> str:
         raise KeyboardInterrupt

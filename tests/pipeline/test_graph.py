@@ -53,7 +53,7 @@ def test_every_stage_is_told_what_it_needs(stages: tuple[str, dict[str, dict[str
 
 
 def test_the_trainer_understands_what_it_is_told(stages: tuple[str, dict[str, dict[str, Any]]]) -> None:
-    from components import training
+    from components.model import training
 
     task, told = stages
     settings = training.Settings.from_config(json.loads(told["Trainer"]["custom_config"]))

@@ -15,7 +15,7 @@ from typing import TextIO
 
 import pytest
 
-from components import progress
+from components.base import progress
 from pipeline import show
 
 

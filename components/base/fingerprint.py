@@ -1,0 +1,108 @@
+"""What a stage's result depends on besides its inputs: its code. Part of the cache keys: a change runs again."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import platform
+from functools import cache
+from importlib import metadata
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_PACKAGES = ("components", "schemas")
+# Their behaviour ends up in the results as much as our own code's.
+_LIBRARIES = (
+    "tfx",
+    "tensorflow",
+    "keras",
+    "pillow",
+    "numpy",
+    "tensorflow-transform",
+    "tensorflow-model-analysis",
+)
+
+
+# Of the report, the page is code, too.
+_SOURCES = (".py", ".pbtxt", ".html", ".css", ".js")
+
+
+def code(module: str) -> str:
+    """SHA-256 over a module of `components` and all of `components` that it imports, however deep.
+
+    Imports are read from the source, nothing is imported: two stages that share no code do not share a fingerprint,
+    and a changed line runs again exactly the stages that can see it.
+
+    Args:
+        module: dotted name, such as "components.model.training".
+    """
+    digest = hashlib.sha256(_library_versions().encode())
+    for name in sorted(_closure(module)):
+        with open(_path(name), "rb") as f:
+            digest.update(f"{name}\0".encode() + hashlib.sha256(f.read()).digest())
+    for path in _data_files(_closure(module)):
+        with open(path, "rb") as f:
+            digest.update(f.read())
+    return digest.hexdigest()
+
+
+def everything() -> str:
+    """SHA-256 over the source of every module and schema, and the libraries' versions."""
+    digest = hashlib.sha256(_library_versions().encode())
+    for folder in ("components", "pipeline", "schemas"):
+        for parent, _, names in sorted(os.walk(os.path.join(_ROOT, folder))):
+            for name in sorted(n for n in names if n.endswith(_SOURCES)):
+                with open(os.path.join(parent, name), "rb") as f:
+                    digest.update(f"{parent[len(_ROOT) :]}/{name}\0".encode() + hashlib.sha256(f.read()).digest())
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Of Python, this package and the libraries that results depend on."""
+    return {"python": platform.python_version()} | {n: metadata.version(n) for n in ("imagegate", *_LIBRARIES)}
+
+
+@cache
+def _library_versions() -> str:
+    return " ".join(f"{name}=={metadata.version(name)}" for name in _LIBRARIES)
+
+
+def _data_files(modules: set[str]) -> list[str]:
+    """What these modules read beside the data: schemas, and the report's template."""
+    folders = {"components.data.schema": "schemas", "components.report.page": "components/report"}
+    found = []
+    for module, folder in folders.items():
+        names = os.listdir(os.path.join(_ROOT, folder)) if module in modules else ()
+        found += [os.path.join(_ROOT, folder, name) for name in names if name.endswith(_SOURCES[1:])]
+    return sorted(found)
+
+
+def _closure(module: str) -> set[str]:
+    found: set[str] = set()
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += _imports(name)
+    return found
+
+
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    """Modules of `components` that this one imports, anywhere in its text, and the packages they lie in."""
+    with open(_path(module), encoding="utf-8") as f:
+        tree = ast.parse(f.read())
+    named: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            named |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    parts = {".".join(name.split(".")[:i]) for name in named for i in range(1, name.count(".") + 2)}
+    return tuple(p for p in parts if p.split(".")[0] in _PACKAGES and os.path.isfile(_path(p)))
+
+
+def _path(module: str) -> str:
+    base = os.path.join(_ROOT, *module.split("."))
+    return os.path.join(base, "__init__.py") if os.path.isdir(base) else base + ".py"

@@ -1,0 +1,194 @@
+"""Masks: what each pixel of an image shows. `check` reads a mask file, `draw` makes one from regions.
+
+Both give the same: an 8-bit grey PNG in which a pixel's value is the index of its label, or `features.IGNORED_ID`.
+
+A mask belongs to the upright image. Where a camera stored a photo lying on its side (EXIF orientation) and the mask
+was drawn on it as it lies, their sizes differ and the image is refused. A photo stored upside down or mirrored has
+the same size either way; its mask is taken as drawn upright.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
+
+from components.data import features, images, regions
+from components.data.images import BadImage
+from components.data.mask_rules import Rule
+
+Ids = NDArray[np.uint8]
+
+_FORMATS = ("PNG", "TIFF", "GIF", "BMP")
+_LOSSY = (b"\xff\xd8\xff", b"RIFF")  # JPEG, WebP
+_GREY = ("1", "L", "I", "I;16", "I;16B", "I;16L")
+_STRANGE = 254  # stands for every id and colour without a meaning
+_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # TIFF tags
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """A mask to store.
+
+    Attributes:
+        encoded: PNG, 8-bit grey.
+        pixels: of each label, in the order of `Rule.labels`.
+        ignored: pixels that take part in nothing. With `pixels` it sums to width * height.
+    """
+
+    encoded: bytes
+    pixels: tuple[int, ...]
+    ignored: int
+
+
+def check(data: bytes, width: int, height: int, rule: Rule, max_pixels: int) -> Mask:
+    """Reads a mask file.
+
+    Id masks are PNG, TIFF, GIF or BMP of 1 to 16 bit grey, or with a palette, whose indices count and not the
+    colours. Colour masks are RGB or have a palette; alpha is not looked at.
+
+    Args:
+        data: the file's content; untrusted.
+        width, height: of the image, upright.
+        rule: what its values mean.
+        max_pixels: larger files are refused before they are decoded.
+
+    Raises:
+        BadImage: it is no such file, of another size than the image, or a pixel has no meaning.
+    """
+    if len(data) > images.max_file_bytes(max_pixels):
+        raise BadImage(f"{len(data):,} bytes are more than a mask of {max_pixels:,} pixels needs")
+    if data.startswith(_LOSSY):
+        raise BadImage("JPEG and WebP change pixels, and so labels; save the mask as PNG")
+    try:
+        with Pillow.open(io.BytesIO(data), formats=_FORMATS) as image:
+            _same_size("the mask has", image.size, (width, height))
+            return _mask(_indices(_codes(image, data, rule), rule), rule)
+    except BadImage:
+        raise
+    except UnidentifiedImageError:
+        what = f"no mask of a known format ({', '.join(_FORMATS)}), or its header is broken" if data else "empty file"
+        raise BadImage(what) from None
+    except Exception as error:
+        raise BadImage(f"cannot be decoded: {error or type(error).__name__}") from error
+
+
+def draw(text: str, width: int, height: int, rule: Rule) -> Mask:
+    """Draws regions, the first one first, so that later ones lie on top.
+
+    A pixel that lies in no region is `rule.background` where there is one, else ignored.
+
+    Args:
+        text: `Record.regions`; see `regions.dump`.
+        width, height: of the image, upright.
+        rule: names the labels.
+
+    Raises:
+        BadImage: the regions were drawn on an image of another size, or one of them is malformed.
+    """
+    size, found = regions.load(text)
+    if size is not None:
+        _same_size("the regions are for", size, (width, height))
+    empty = rule.index(rule.background) if rule.background else features.IGNORED_ID
+    canvas = np.full((height, width), empty, np.uint8)
+    for label, segmentation in found:
+        index = rule.index(label)
+        if index is None:
+            raise BadImage(f"a region is of {label!r}, which is none of labels.names")
+        regions.paint(canvas, segmentation, index)
+    return _mask(canvas, rule)
+
+
+def _same_size(what: str, size: tuple[int, int], image: tuple[int, int]) -> None:
+    if size != image:
+        turned = "; they seem to be made before EXIF orientation turned the image" if size == image[::-1] else ""
+        raise BadImage(f"{what} {size[0]} x {size[1]} pixels, but the upright image {image[0]} x {image[1]}{turned}")
+
+
+def _codes(image: Pillow.Image, data: bytes, rule: Rule) -> NDArray[np.integer]:
+    """[height, width] of ids, or of colours as in `Rule.codes`."""
+    if getattr(image, "n_frames", 1) > 1:
+        raise BadImage(f"holds {image.n_frames} images; expected one mask")  # type: ignore[attr-defined]
+    if rule.colored:
+        if image.mode not in ("RGB", "RGBA", "P"):
+            raise BadImage(f"has no colours (mode {image.mode}), but labels.colors gives each label one")
+        return np.asarray(image.convert("RGBA")).view("<u4")[..., 0] & 0xFFFFFF
+    if image.mode == "P":
+        return np.asarray(image)
+    if image.mode not in _GREY:
+        raise BadImage(f"holds colours (mode {image.mode}), not ids; set labels.colors, or save it as ids")
+    bits = 8
+    if image.format == "PNG":
+        bits = data[24]  # bit depth in the header chunk
+    elif image.format == "TIFF":
+        bits = image.tag_v2.get(_BITS_PER_SAMPLE, (1,))[0]  # type: ignore[attr-defined]
+        if image.tag_v2.get(_PHOTOMETRIC) == 0:  # type: ignore[attr-defined]
+            raise BadImage("is a TIFF that stores white as 0, which leaves open what its ids are; save it as PNG")
+    ids = np.asarray(image)
+    # Pillow widens 2 and 4 bit to levels from 0 to 255; these were ids.
+    return ids // (255 // (2**bits - 1)) if bits in (2, 4) else ids
+
+
+def _indices(codes: NDArray[np.integer], rule: Rule) -> Ids:
+    """What the codes mean: uint8 [height, width] of indices into the labels, or IGNORED_ID."""
+    table = _table(rule.codes, 1 << 24 if rule.colored else (1 << 16) + 1)
+    # A 32-bit id may be anything; too large and negative ones fall on the table's end, which has no meaning.
+    wide = codes.dtype.itemsize > 2 and not rule.colored
+    indices = np.take(table, np.minimum(codes.view(np.uint32), table.size - 1) if wide else codes)
+    strange = indices == _STRANGE
+    if strange.any():
+        raise BadImage(_meaningless(codes, strange, rule))
+    return indices
+
+
+def _meaningless(codes: NDArray[np.integer], strange: NDArray[np.bool_], rule: Rule) -> str:
+    y, x = np.unravel_index(int(strange.argmax()), strange.shape)
+    code = int(codes[y, x])
+    more = f" (and {rest:,} more pixels)" if (rest := int(strange.sum()) - 1) else ""
+    if rule.colored:
+        return f"the colour {code & 255, code >> 8 & 255, code >> 16} at x={x}, y={y}{more} is not in labels.colors"
+    known = [code for code, _ in rule.codes]
+    run = sum(code == i for i, code in enumerate(known))  # ids from 0 on
+    ids = [*([f"0 to {run - 1}"] if run else []), *map(str, known[run:])]
+    return f"the id {code} at x={x}, y={y}{more} means nothing; expected {', '.join(ids)}, from labels.names"
+
+
+@functools.lru_cache(maxsize=4)
+def _table(codes: tuple[tuple[int, int], ...], size: int) -> Ids:
+    """Code -> index, for every possible code. For colours it has 16 MiB, but only the few in use are looked at."""
+    table = np.full(size, _STRANGE, np.uint8)
+    for code, index in codes:
+        table[code] = index
+    return table
+
+
+def _mask(indices: Ids, rule: Rule) -> Mask:
+    counts = Pillow.fromarray(indices).histogram()  # twice as fast as np.bincount, which widens to 64 bit first
+    return Mask(_png(indices), tuple(counts[: len(rule.labels)]), counts[features.IGNORED_ID])
+
+
+def _png(indices: Ids) -> bytes:
+    """An 8-bit grey PNG.
+
+    Rows are stored as differences from the row above, nearly all zeros in a mask. Saying so, instead of having
+    Pillow try every filter, is four times as fast and the smallest; and the bytes depend on no library's defaults.
+    """
+    height, width = indices.shape
+    rows = np.empty((height, width + 1), np.uint8)
+    rows[:, 0] = 2  # the filter "up"
+    rows[0, 1:] = indices[0]
+    np.subtract(indices[1:], indices[:-1], out=rows[1:, 1:])
+    deflate = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    body = deflate.compress(rows.tobytes()) + deflate.flush()
+    chunks = ((b"IHDR", header), (b"IDAT", body), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )

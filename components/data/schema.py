@@ -1,0 +1,176 @@
+"""The curated schema: what a record must look like. The label names travel through the graph as its label domain.
+
+`curated` fits any data set of a task. `frozen` is one data set's own, which a user keeps beside the configuration, and
+`compare` says in words where later data differ from it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from components.base.errors import ConfigError
+from components.base.text import truncated_list
+from components.data import features
+
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+FILE = "schema.pbtxt"  # the name that TFX's own schema components use
+
+
+def curated(task: str, labels: Sequence[str], columns: Sequence[str] = ()) -> schema_pb2.Schema:
+    """`schemas/TASK.pbtxt`, made this data set's.
+
+    Args:
+        task: of the configuration.
+        labels: become the domain "label", in the order of the model's outputs.
+        columns: of the manifest, to slice by; a feature each.
+    """
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    text = resources.files("schemas").joinpath(f"{task}.pbtxt").read_text(encoding="utf-8")
+    schema = text_format.Parse(text, schema_pb2.Schema())
+    _label_domain(schema).value[:] = labels
+    for feature in schema.feature:
+        if feature.name == features.PIXELS:
+            feature.shape.dim.add(size=len(labels))
+    for column in columns:
+        feature = schema.feature.add(name=features.SLICE + column, type=schema_pb2.BYTES)
+        feature.presence.min_fraction = 1.0
+        feature.shape.SetInParent()
+    return schema
+
+
+def frozen(task: str, manifest: Mapping[str, Any]) -> str:
+    """The schema that a data set fits, as text: its labels, and as domains the formats and slice values that it has.
+
+    Args:
+        task: of the configuration.
+        manifest: see `census.merge`.
+    """
+    schema = curated(task, manifest["labels"], list(manifest["slices"]))
+    for feature in schema.feature:
+        if feature.name == features.FORMAT:
+            feature.string_domain.value[:] = list(manifest["formats"])
+        if feature.name.startswith(features.SLICE):
+            feature.string_domain.value.extend(manifest["slices"][feature.name.removeprefix(features.SLICE)])
+    return _HEAD + _text(schema)
+
+
+_HEAD = """\
+# What the data are like, to be edited by hand. A label, format, column or value that is not in here stops a run; so
+# does a label or column that is in here and not in the data. The order of the labels is that of the model's outputs.
+"""
+
+
+def parse(text: str, task: str, where: str) -> schema_pb2.Schema:
+    """Reads a frozen schema.
+
+    Args:
+        text: what `frozen` made and somebody may have edited.
+        task: of the configuration.
+        where: the file, for messages.
+
+    Raises:
+        ConfigError: it is no schema, or lacks what the pipeline cannot do without.
+    """
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    try:
+        schema = text_format.Parse(text, schema_pb2.Schema())
+    except text_format.ParseError as error:
+        raise ConfigError(f"{where}: not a schema in text format: {error}") from None
+    there = {feature.name for feature in schema.feature}
+    missing = [feature.name for feature in curated(task, []).feature if feature.name not in there]
+    if missing:
+        raise ConfigError(
+            f"{where}: has no feature {truncated_list(map(repr, missing))}, which task {task} needs; put it back"
+        )
+    if not any(domain.name == features.LABEL for domain in schema.string_domain):
+        raise ConfigError(f"{where}: has no string_domain {features.LABEL!r}, the labels; put it back")
+    return schema
+
+
+def compare(schema: schema_pb2.Schema, manifest: Mapping[str, Any], where: str) -> list[tuple[str, str]]:
+    """Where the data are not as a frozen schema says: (feature, sentence), the sentence naming value and images.
+
+    Args:
+        schema: see `parse`.
+        manifest: see `census.merge`.
+        where: the schema's file, for messages.
+    """
+    accept = f"if that is meant, edit {where} or freeze the schema again: imagegate schema"
+    return [(feature, f"{text}; {accept}") for feature, text in _differences(schema, manifest)]
+
+
+def _differences(schema: schema_pb2.Schema, manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    known, labels = list(_label_domain(schema).value), manifest["labels"]
+    for label in labels:
+        if label not in known:
+            yield features.LABEL, f"the label {label!r} is new ({_where(manifest['label_counts'][label])})"
+    for label in known:
+        if label not in labels:
+            yield features.LABEL, f"the label {label!r} is not in the data"
+    if sorted(known) == sorted(labels) and known != labels:
+        yield features.LABEL, f"the order of the labels is {truncated_list(labels)}, expected {truncated_list(known)}"
+    own = {f.name: f for f in schema.feature}
+    columns = {name.removeprefix(features.SLICE) for name in own if name.startswith(features.SLICE)}
+    for column in sorted(columns - set(manifest["slices"])):
+        yield features.SLICE + column, f"the column {column!r} is not in the data"
+    for column in sorted(set(manifest["slices"]) - columns):
+        yield features.SLICE + column, f"the column {column!r} is new"
+    values = {features.SLICE + column: found for column, found in manifest["slices"].items()}
+    for name, found in {features.FORMAT: manifest["formats"], **values}.items():
+        domain = own[name].string_domain.value if name in own and own[name].HasField("string_domain") else None
+        for value, by_split in found.items():
+            if domain is not None and value not in domain:
+                known = truncated_list(map(repr, domain))
+                yield name, f"the value {value!r} is new ({_where(by_split)}), expected one of {known}"
+    for name, (least, most) in zip((features.WIDTH, features.HEIGHT), manifest["sizes"].values(), strict=False):
+        bounds = own[name].int_domain
+        if bounds.HasField("min") and least < bounds.min:
+            yield name, f"the smallest is {least} pixels, expected {bounds.min} or more"
+        if bounds.HasField("max") and most > bounds.max:
+            yield name, f"the largest is {most} pixels, expected {bounds.max} or less"
+
+
+def _where(by_split: Mapping[str, int]) -> str:
+    return (
+        ", ".join(f"{n:,} image{'s' if n > 1 else ''} in {split}" for split, n in by_split.items() if n) or "no image"
+    )
+
+
+def write(folder: str, schema: schema_pb2.Schema) -> None:
+    """Puts the schema where TFX looks for it in a Schema artifact."""
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, FILE), "w", encoding="utf-8") as f:
+        f.write(_text(schema))
+
+
+def _text(schema: schema_pb2.Schema) -> str:
+    from google.protobuf import text_format
+
+    return text_format.MessageToString(schema, as_utf8=True)
+
+
+def read(folder: str) -> schema_pb2.Schema:
+    """The schema of a Schema artifact."""
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    with open(os.path.join(folder, FILE), encoding="utf-8") as f:
+        return text_format.Parse(f.read(), schema_pb2.Schema())
+
+
+def labels(folder: str) -> list[str]:
+    """The label names of a Schema artifact, in the order of the model's outputs."""
+    return list(_label_domain(read(folder)).value)
+
+
+def _label_domain(schema: schema_pb2.Schema) -> schema_pb2.StringDomain:
+    return next(d for d in schema.string_domain if d.name == features.LABEL)

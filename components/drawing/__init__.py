@@ -1,0 +1,1 @@
+"""Charts as SVG, and masks drawn over their images."""

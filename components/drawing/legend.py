@@ -1,0 +1,39 @@
+"""Which colour means which label, as a picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.base.text import shown
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_LINE = 28  # pixels
+_SWATCH = 20
+_FONT = 16
+
+
+def draw(labels: Sequence[str], colours: NDArray[np.uint8]) -> Image.Image:
+    """A line for each label: a square of its colour, uint8 [K, 3], and its name; mode RGB."""
+    import matplotlib as mpl
+    from PIL import Image, ImageDraw, ImageFont
+
+    # Pillow's own font has no more than ASCII.
+    font = ImageFont.truetype(os.path.join(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _FONT)
+    names = [shown(label).replace("\n", r"\n") for label in labels]
+    margin = (_LINE - _SWATCH) // 2
+    left = margin + _SWATCH + 2 * margin
+    width = left + max(int(font.getlength(name)) + 1 for name in names) + 2 * margin
+    image = Image.new("RGB", (width, _LINE * len(names)), "white")
+    pen = ImageDraw.Draw(image)
+    for i, (name, colour) in enumerate(zip(names, colours.tolist(), strict=True)):
+        top = i * _LINE + margin
+        pen.rectangle((margin, top, margin + _SWATCH - 1, top + _SWATCH - 1), fill=tuple(colour))
+        pen.text((left, i * _LINE + _LINE // 2), name, fill="black", font=font, anchor="lm")
+    return image

@@ -1,0 +1,122 @@
+"""Images of none of the labels: how well a model tells them from those it knows, by their familiarity."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from components.data import images, storage
+from components.ingest import splits
+from components.metrics import UNKNOWN, curves
+
+FILE = "unknown.json"
+AUROC, ABSTAINED = UNKNOWN
+_BATCH = 32
+
+
+def fingerprint(root: str | None) -> str:
+    """Changes when a file below the folder or URL `root` does; "" for none.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    if root is None:
+        return ""
+    listed = sorted((f.path, f.size, f.version) for f in storage.files(root, "evaluation.unknown"))
+    return splits.digest(json.dumps(listed).encode())
+
+
+def measure(models: Mapping[str, tuple[str, Sequence[float]]], root: str, max_pixels: int) -> dict[str, Any]:
+    """Asks each model for every image below `root`.
+
+    Args:
+        models: name -> (folder of the SavedModel, familiarities of the test split).
+        root: folder or fsspec URL; what lies in its folders counts, too.
+        max_pixels: of an image; see `images.check`.
+
+    Returns:
+        `images`, how many there are; `unusable`, list of {path, reason}; `models`, name -> {metric -> number}, NaN
+        where there is no image.
+    """
+    from components.model import signatures as serving  # TensorFlow; the configuration's side only needs a fingerprint
+
+    unusable: list[dict[str, str]] = []
+    found: dict[str, list[float]] = {name: [] for name in models}
+    signatures = {name: _signature(folder) for name, (folder, _) in models.items()}
+    abstained = dict.fromkeys(models, 0)
+    for batch in _batches(root, max_pixels, unusable):
+        for name, signature in signatures.items():
+            answer = signature(batch)
+            found[name] += answer[serving.FAMILIARITY].numpy().tolist()
+            abstained[name] += int(answer[serving.ABSTAIN].numpy().sum())
+    return {
+        "images": len(next(iter(found.values()))),
+        "unusable": unusable,
+        "models": {
+            name: {AUROC: auroc(known, found[name]), ABSTAINED: _share(abstained[name], len(found[name]))}
+            for name, (_, known) in models.items()
+        },
+    }
+
+
+def auroc(known: ArrayLike, unknown: ArrayLike) -> float:
+    """Probability that a known image is more familiar than an unknown one, equal ones counting half; NaN of none."""
+    scores = np.concatenate([known, unknown]).astype(np.float32)[:, None]
+    positive = np.arange(len(scores))[:, None] < np.size(known)
+    return float(curves.exact_areas(scores, positive, np.ones(scores.shape))[0, 0])
+
+
+def write(folder: str, found: Mapping[str, Any]) -> None:
+    """Puts what `measure` found beside an evaluation."""
+    with open(os.path.join(folder, FILE), "w", encoding="utf-8") as f:
+        json.dump(found, f, indent=1)
+
+
+def read(folder: str) -> dict[str, Any]:
+    """What `write` wrote, or {}."""
+    path = os.path.join(folder, FILE)
+    if not os.path.isfile(path):
+        return {}
+    with open(path, encoding="utf-8") as f:
+        found: dict[str, Any] = json.load(f)
+    return found
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")
+
+
+def _batches(root: str, max_pixels: int, unusable: list[dict[str, str]]) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    for file in sorted(storage.files(root, "evaluation.unknown"), key=lambda f: f.path):
+        try:
+            if file.problem:
+                raise images.BadImage(file.problem)
+            if file.size > images.max_file_bytes(max_pixels):
+                raise images.BadImage(f"{file.size:,} bytes are more than data.max_pixels allows for")
+            batch.append(images.check(storage.read(root, file.path), max_pixels).encoded)
+        except (images.BadImage, OSError) as error:
+            unusable.append({"path": file.path, "reason": str(error)})
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _signature(folder: str) -> Any:
+    import tensorflow as tf
+
+    model = tf.saved_model.load(folder)
+    call = model.signatures["serving_default"]
+
+    def ask(batch: list[bytes]) -> Any:
+        _ = model  # keeps the variables that the signature uses
+        return call(image_bytes=tf.constant(batch))
+
+    return ask

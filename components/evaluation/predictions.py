@@ -1,0 +1,127 @@
+"""What the models answered to each image of the test split: Parquet files beside the evaluation, for any tool."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from components.data import features
+
+FOLDER = "predictions"
+CANDIDATE, BASELINE = "candidate", "baseline"  # the models
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What TFX does not hand on to its Evaluator's user module.
+
+    Attributes:
+        examples: how many will be evaluated.
+        task: as in the configuration.
+        classes: K.
+        models: names of those that are evaluated.
+        folder: of the evaluation.
+    """
+
+    examples: int
+    task: str
+    classes: int
+    models: Sequence[str]
+    folder: str
+
+
+_expected: list[Expected] = []
+
+
+def expect(expected: Expected) -> None:
+    """Keeps it for the graph that TFX builds next in this process. Here, since TFX reloads the user module itself."""
+    _expected[:] = [expected]
+
+
+def expected() -> Expected:
+    """What `expect` was told last."""
+    return _expected[0]
+
+
+def identity(serialised: bytes) -> tuple[str, str]:
+    """(path, sha256) of a row, from the image's tf.Example."""
+    import tensorflow as tf
+
+    found = tf.train.Example.FromString(serialised).features.feature
+    return _text(found[features.PATH]), _text(found[features.SHA256])
+
+
+def _text(feature: Any) -> str:
+    # A path need not be UTF-8; Parquet's text must be.
+    return "".join(value.decode("utf-8", "backslashreplace") for value in feature.bytes_list.value)
+
+
+def row(serialised: Any, answer: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """One image.
+
+    Args:
+        serialised: its tf.Example.
+        answer: output of the signature `signatures.EVALUATE` -> array, without a batch dimension.
+        task: as in the configuration.
+
+    Returns:
+        path, sha256, labels, unknown (label names), weight, familiarity, abstain, and for labels probabilities,
+        uncalibrated and decisions [K], for segmentation confusion [K * K] and calibration [2 * 3 * bins].
+    """
+    import tensorflow as tf
+
+    from components.model import signatures
+
+    [data] = np.ravel(np.asarray(serialised, object))
+    found = tf.train.Example.FromString(data).features.feature
+
+    def names(feature: str) -> list[str]:
+        return [value.decode() for value in found[feature].bytes_list.value]
+
+    weight = found[features.WEIGHT].float_list.value
+    return {
+        "path": _text(found[features.PATH]),
+        "sha256": _text(found[features.SHA256]),
+        "labels": names(features.LABEL),
+        "unknown": names(features.UNKNOWN),
+        "weight": weight[0] if weight else 1.0,
+        signatures.FAMILIARITY: float(np.ravel(answer[signatures.FAMILIARITY])[0]),
+        signatures.ABSTAIN: bool(np.ravel(answer[signatures.ABSTAIN])[0]),
+    } | {name: np.ravel(answer[name]).tolist() for name in _lists(task)}
+
+
+def write(evaluation: str, model: str, task: str) -> Any:
+    """A Beam transform that writes rows as `row` makes them to Parquet files below the folder of an evaluation."""
+    import apache_beam as beam
+    import pyarrow as pa
+
+    from components.model import signatures
+
+    types = {"float": pa.list_(pa.float32()), "bool": pa.list_(pa.bool_())}
+    fields = [("path", pa.string()), ("sha256", pa.string())]
+    fields += [("labels", pa.list_(pa.string())), ("unknown", pa.list_(pa.string())), ("weight", pa.float32())]
+    fields += [(signatures.FAMILIARITY, pa.float32()), (signatures.ABSTAIN, pa.bool_())]
+    fields += [(name, types[kind]) for name, kind in _lists(task).items()]
+    prefix = os.path.join(evaluation, FOLDER, model, "part")
+    return beam.io.WriteToParquet(prefix, pa.schema(fields), file_name_suffix=".parquet")
+
+
+def _lists(task: str) -> Mapping[str, str]:
+    """Lists of numbers in a row, and of what kind; see `serving` for those of segmentation."""
+    from components.model import signatures  # loads TensorFlow, which who reads the rows does not need
+
+    if task == "segmentation":
+        return {signatures.CONFUSION: "float", signatures.CALIBRATION: "float"}
+    return {signatures.PROBABILITIES: "float", signatures.UNCALIBRATED: "float", signatures.DECISIONS: "bool"}
+
+
+def read(evaluation: str, model: str) -> list[dict[str, Any]]:
+    """The rows that `write` wrote of one model, sorted by path."""
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = pq.read_table(os.path.join(evaluation, FOLDER, model)).to_pylist()
+    return sorted(rows, key=lambda r: (r["path"], r["sha256"]))

@@ -1,0 +1,29 @@
+"""Refusals of the two gates, with the exit codes that they end in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from components.base.errors import ImagegateError
+from components.gates.judge import Verdict
+from components.ingest.census import Images
+
+
+class ModelRefused(ImagegateError):
+    """The model gate refuses."""
+
+    exit_code = 4
+
+
+class DataRejected(ImagegateError):
+    """The data gate refuses. `verdicts` says why; `manifest` and `images` hold what was counted, see `census.merge`."""
+
+    exit_code = 3
+
+    def __init__(
+        self, verdicts: Sequence[Verdict], manifest: dict[str, Any] | None = None, images: Images | None = None
+    ) -> None:
+        super().__init__("\n".join(v.reason for v in verdicts if not v.passed))
+        self.verdicts = list(verdicts)
+        self.manifest, self.images = manifest or {}, images

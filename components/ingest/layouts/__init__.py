@@ -1,0 +1,1 @@
+"""Data sets as they are found on disk, one module per layout; `reading` picks the one that is configured."""

@@ -1,0 +1,228 @@
+"""What the columns of a table mean, and what one row says of its image."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from components.base.errors import ConfigError
+from components.data.dataset import LayoutError
+from components.ingest.layouts.rules import label_name, split_name
+
+_FLAGS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+_LEAST, _MOST = 1e-37, 3e38  # what float32, in which weights are stored, tells from 0 and infinity
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column means what.
+
+    Attributes:
+        image: file names.
+        labels: several 0/1 columns named like their labels, or one column of label names, or None: `label` or
+            `labels`, whichever is there.
+        weight: how much the image counts, a number above 0.
+        split: train; eval, val, valid, validation or dev; test; or empty.
+        group: rows of one group land in one split.
+        slices: what the evaluation can be sliced by.
+
+    Raises:
+        ConfigError: a name is blank, or a column is to mean two things.
+    """
+
+    image: str = "file_name"
+    labels: str | tuple[str, ...] | None = None
+    weight: str | None = None
+    split: str | None = None
+    group: str | None = None
+    slices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.labels == ():
+            raise ConfigError("data.columns.labels: an empty list; name the label columns")
+        seen: dict[str, str] = {}
+        for key, column in self.named():
+            if not column.strip():
+                raise ConfigError(f"data.columns.{key}: a column's name is blank; give it one, here and in the file")
+            if key == "slices":  # may be any column, but for the image and one another
+                clash = "image" if column == self.image else "slices" if self.slices.count(column) > 1 else None
+            else:
+                clash = seen.get(column)
+            if clash:
+                raise ConfigError(f"data.columns: {column!r} cannot be both {clash} and {key}; each needs its own")
+            seen[column] = key
+        if len(set(self.label_of.values())) < len(self.label_of):
+            raise ConfigError("data.columns.labels: two columns differ only in how Unicode composes their letters")
+
+    @functools.cached_property
+    def label_of(self) -> dict[str, str]:
+        """Label column -> label; empty where one column holds names."""
+        labels = self.labels if isinstance(self.labels, tuple) else ()
+        return {column: label_name(column, "data.columns.labels") for column in labels}
+
+    def named(self) -> list[tuple[str, str]]:
+        """(key, column) of every column that means something."""
+        labels = (self.labels,) if isinstance(self.labels, str) else self.labels or ()
+        one = (("image", self.image), ("weight", self.weight), ("split", self.split), ("group", self.group))
+        many = [("labels", column) for column in labels] + [("slices", column) for column in self.slices]
+        return [(key, column) for key, column in one if column is not None] + many
+
+
+def default_columns(header: Sequence[str], columns: Columns, path: str) -> Columns:
+    """`columns` with the label column of this table filled in, after checking that it has them all.
+
+    Raises:
+        LayoutError: naming `path`: a column is not in `header`, or it is not clear which one holds the labels.
+    """
+    if columns.labels is None:
+        found = [name for name in ("label", "labels") if name in header]
+        if len(found) != 1:
+            raise LayoutError(
+                f"{path}: which column holds the labels? Set data.columns.labels; there are "
+                + ", ".join(map(repr, header))
+            )
+        columns = replace(columns, labels=found[0])
+    for key, column in columns.named():
+        if column not in header:
+            raise LayoutError(
+                f"{path}: there is no column {column!r} (data.columns.{key}); there are {', '.join(map(repr, header))}"
+                + ("; cells must be separated by ','" if len(header) == 1 and ";" in header[0] else "")
+            )
+    return columns
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a row says of its image.
+
+    Attributes:
+        labels: that apply.
+        unknown: of which nobody said whether they apply; None: all.
+        weight, split, group, slices: as in `Record`; `split` as the table has it.
+        problem: why it cannot be true, or "".
+    """
+
+    labels: frozenset[str]
+    unknown: frozenset[str] | None
+    weight: float
+    split: str | None
+    group: str
+    slices: tuple[tuple[str, str], ...]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How the rows of one table are read.
+
+    Attributes:
+        path: of the table, for messages.
+        columns: with `labels` filled in.
+        separator: between the names in a cell; "": a cell is one name.
+        empty_is_none: whether an empty list of names says that none of the labels applies.
+        single: whether an image has exactly one label.
+        split: of rows that say nothing else.
+    """
+
+    path: str
+    columns: Columns
+    separator: str
+    empty_is_none: bool
+    single: bool
+    split: str | None = None
+
+    def file_name(self, number: int, cells: Mapping[str, Any]) -> str:
+        """The image of row `number`; LayoutError where the cell holds none."""
+        name = cells.get(self.columns.image)
+        if not isinstance(name, str) or not name:
+            raise LayoutError(f"{self._where(number, self.columns.image)}: expected a file name, got {name!r}")
+        return name
+
+    def said(self, number: int, cells: Mapping[str, Any]) -> Said:
+        """The meaning of row `number`; LayoutError where a cell has none."""
+        columns, split = self.columns, self.split
+        one_column = isinstance(columns.labels, str)
+        labels, unknown = self._names(number, cells) if one_column else self._flags(number, cells)
+        problem = _not_one(labels, unknown) if self.single else ""
+        if self.single:
+            unknown = frozenset() if labels else None
+        if columns.split is not None and (word := _text(cells.get(columns.split))):
+            split = split_name(word, self._where(number, columns.split))
+        return Said(
+            labels,
+            unknown,
+            1.0 if columns.weight is None else self._weight(number, cells),
+            split,
+            "" if columns.group is None else _text(cells.get(columns.group)),
+            tuple((column, _text(cells.get(column))) for column in sorted(columns.slices)),
+            problem,
+        )
+
+    def _flags(self, number: int, cells: Mapping[str, Any]) -> tuple[frozenset[str], frozenset[str] | None]:
+        """0/1 columns -> labels that apply, and those of which nobody said."""
+        labels, unknown = [], []
+        for column, label in self.columns.label_of.items():
+            value = cells.get(column)
+            cell = value if type(value) is str else _text(value)
+            flag = _FLAGS.get(cell)  # nearly always enough, and there may be millions of cells
+            if flag is None and (text := cell.strip().lower()):
+                flag = _FLAGS.get(text)
+                if flag is None:
+                    raise LayoutError(
+                        f"{self._where(number, column)}: expected 1, 0, true, false or nothing (unknown), got {cell!r}"
+                    )
+            if flag is None:
+                unknown.append(label)
+            elif flag:
+                labels.append(label)
+        return frozenset(labels), frozenset(unknown)
+
+    def _names(self, number: int, cells: Mapping[str, Any]) -> tuple[frozenset[str], frozenset[str] | None]:
+        """A column of names -> labels that apply; unknown is all or none."""
+        column = str(self.columns.labels)
+        where = self._where(number, column)
+        value = cells.get(column)
+        if isinstance(value, dict) or (isinstance(value, list) and not all(type(v) in (str, int) for v in value)):
+            raise LayoutError(f"{where}: expected a name or a list of names, got {json.dumps(value)}")
+        if isinstance(value, list):
+            parts = [_text(name) for name in value]
+        elif self.separator and not self.single:
+            parts = [name for part in _text(value).split(self.separator) if (name := part.strip())]
+        else:
+            parts = [text] if (text := _text(value)) else []
+        nobody_said = not parts and (value is None or self.single or not self.empty_is_none)
+        return frozenset(label_name(part, where) for part in parts), None if nobody_said else frozenset()
+
+    def _weight(self, number: int, cells: Mapping[str, Any]) -> float:
+        column = str(self.columns.weight)
+        text = _text(cells.get(column))
+        try:
+            weight = float(text)
+        except ValueError:
+            weight = math.nan
+        if not _LEAST < weight < _MOST:
+            raise LayoutError(f"{self._where(number, column)}: expected a finite number above 0, got {text!r}")
+        return weight
+
+    def _where(self, number: int, column: str) -> str:
+        return f"{self.path}: row {number}: column {column!r}"
+
+
+def _not_one(labels: frozenset[str], unknown: frozenset[str] | None) -> str:
+    """Why this row says what cannot be of an image that has exactly one label, or ""."""
+    if len(labels) > 1:
+        return f"has {len(labels)} labels ({', '.join(sorted(labels))}), but the task is single_label"
+    if not labels and unknown is not None and not unknown:
+        return "says that no label applies, but the task is single_label; leave the cells empty where it is unknown"
+    return ""
+
+
+def _text(value: Any) -> str:
+    """A cell as text: CSV has nothing else, and JSONL's 1, 1.0, true and null read the same as CSV's."""
+    if isinstance(value, str):
+        return value.strip()
+    return "" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)

@@ -1,0 +1,81 @@
+"""Layout `folders`: `root/LABEL/…/image`, or `root/SPLIT/LABEL/…/image` with split folders above."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from components.data import storage
+from components.data.dataset import Dataset, LayoutError, Record
+from components.ingest.layouts.rules import SPLIT_NAMES, label_name, ordered_labels, settled, shares
+
+
+def read(root: str, split: Mapping[str, float], names: Sequence[str] | None = None) -> Dataset:
+    """Lists a data set of one folder per label. Reads no file.
+
+    Split folders count as such when every folder in `root` is one and `train` is among them. A split without a
+    folder is then cut from `train` by hash, in the proportions of `split`.
+
+    Args:
+        root: local folder or fsspec URL.
+        split: shares of train, eval and test; used where no split folder decides.
+        names: the labels in output order, or None: the folder names, sorted.
+
+    Raises:
+        ConfigError: `root` does not exist.
+        LayoutError: no label folder, split folders beside label folders, or a name that cannot be a label.
+    """
+    found = list(storage.files(root))
+    top = storage.folders(root)
+    split_of = _split_folders(root, top)
+    depth = 1 if split_of else 0
+    label_folders = (
+        [(f"{s}/{name}", name) for s in top for name in storage.folders(f"{root.rstrip('/')}/{s}")]
+        if split_of
+        else [(name, name) for name in top]
+    )
+    label_of = {folder: label_name(name, f"data.root: folder {folder!a}") for folder, name in label_folders}
+    if not label_of:
+        loose = len(found)
+        raise LayoutError(
+            f"data.root: {root} holds no label folder"
+            + (f" (but {loose} files directly in it)" if loose else "")
+            + "; expected one folder per label with its images inside"
+        )
+
+    fractions = shares(split, set(split_of.values()))
+    records: list[Record] = []
+    rejected: list[tuple[str, str]] = []
+    ignored: list[tuple[str, str]] = []
+    for file in found:
+        parts = file.path.split("/")
+        label = label_of.get("/".join(parts[: depth + 1])) if len(parts) > depth + 1 else None
+        if label is None:
+            (rejected if file.problem else ignored).append((file.path, file.problem))
+        elif file.problem:
+            rejected.append((file.path, file.problem))
+        else:
+            fixed = settled(split_of.get(parts[0]), fractions) if depth else None
+            records.append(Record(file.path, (label,), fixed, file.size, file.version))
+
+    return Dataset(
+        root=root,
+        labels=ordered_labels(set(label_of.values()), names, f"data.root: {root}"),
+        records=tuple(sorted(records, key=lambda r: r.path)),
+        fractions=fractions,
+        rejected=tuple(sorted(rejected)),
+        ignored=tuple(sorted(path for path, _ in ignored)),
+    )
+
+
+def _split_folders(root: str, top: Sequence[str]) -> dict[str, str]:
+    """Folder name -> split, or {} where the folders are labels."""
+    splits = {name: SPLIT_NAMES[name.lower()] for name in top if name.lower() in SPLIT_NAMES}
+    if "train" not in splits.values():
+        return {}
+    labels = [name for name in top if name not in splits]
+    if labels:
+        raise LayoutError(
+            f"data.root: {root} has the split folder{'s' if len(splits) > 1 else ''} {', '.join(sorted(splits))} "
+            f"beside the label folder {labels[0]!r}; put every label folder below a split folder, or none"
+        )
+    return splits

@@ -1,0 +1,190 @@
+"""Layout `masks`: each image has a mask file of the same name. Pairs are found by name, never by sort order."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from components.base.errors import ConfigError
+from components.data.dataset import Dataset, LayoutError, Record
+from components.data.storage import File
+from components.ingest.layouts.listing import ENDINGS, Listing
+from components.ingest.layouts.rules import by_split, settled, shares
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """The images, or the masks, of one split; `folder` as `Listing.folder` returns it."""
+
+    split: str | None
+    folder: str
+    suffix: str
+
+    def key(self, path: str) -> str | None:
+        """What a file and its partner have in common, or None for a file that is none of these."""
+        stem, ending = posixpath.splitext(path)
+        # Other files beside images and masks (polygons, annotations, lists) are no second partner.
+        if ending.lower() not in ENDINGS or not stem.startswith(self.folder) or not stem.endswith(self.suffix):
+            return None
+        return stem[len(self.folder) : len(stem) - len(self.suffix)]
+
+    def __str__(self) -> str:
+        return f"{self.folder or './'}*{self.suffix}.*"
+
+
+def read(
+    root: str,
+    split: Mapping[str, float],
+    names: Sequence[str],
+    *,
+    images: str | Mapping[str, str],
+    masks: str | Mapping[str, str],
+    image_suffix: str = "",
+    mask_suffix: str = "",
+    lists: str | Mapping[str, str] | None = None,
+) -> Dataset:
+    """Pairs images and masks whose paths below their folders are the same, without ending and suffix. Opens neither.
+
+    `images/a/1.jpg` belongs to `masks/a/1.png`, with mask_suffix "_mask" to `masks/a/1_mask.png`. A file that could
+    be both is what the longer folder, then the longer suffix, says. An image without exactly one mask is rejected;
+    a mask without an image is ignored.
+
+    Args:
+        root: local folder or fsspec URL.
+        split: shares of train, eval and test; see `layouts.shares`.
+        names: labels in output order, without the ignored one: `masks.Rule.labels`.
+        images: folder below `root`, or one per split.
+        masks: likewise; one folder may serve all splits.
+        image_suffix: what the images' names have before their ending, and their partners' have not.
+        mask_suffix: likewise of masks.
+        lists: a text file that names the images to use, one per line, without ending; or one per split. Other images
+            are ignored. Pascal VOC's `ImageSets/Segmentation/train.txt` is one.
+
+    Raises:
+        ConfigError: no such root or list, or settings that contradict each other.
+        LayoutError: a folder without files, no image, or a list that names one image in two splits.
+    """
+    listing = Listing(root)
+    sides = _sides(listing, images, masks, image_suffix, mask_suffix, lists)
+    found = _find(listing, [side for pair in sides for side in pair])
+    listed = _listed(listing, lists)
+    fractions = shares(split, set(listed.values()) | {image.split for image, _ in sides})
+    records: list[Record] = []
+    rejected: list[tuple[str, str]] = []
+    used: set[str] = set()
+    for image_side, mask_side in sides:
+        partners = found[mask_side]
+        for key, group in found[image_side].items():
+            if lists is not None and key not in listed:
+                continue
+            for image in group:
+                pair = partners.get(key, [])
+                used.update(file.path for file in (image, *pair))
+                if problem := _problem(image, group, pair, mask_side):
+                    rejected.append((image.path, problem))
+                    continue
+                in_split = settled(listed.get(key, image_side.split), fractions)
+                version = f"{image.version} {pair[0].size} {pair[0].version}"
+                records.append(Record(image.path, (), in_split, image.size, version, mask=pair[0].path))
+        missing = sorted(set(listed) - set(found[image_side]))
+        rejected += [
+            (image_side.folder + key, f"is listed in data.lists, but no {image_side} is it") for key in missing
+        ]
+    if not records and not rejected:
+        raise LayoutError(f"data.images: there is no image {' or '.join(str(s) for s, _ in sides)} in {root}")
+    return Dataset(
+        root=root,
+        labels=tuple(names),
+        records=tuple(sorted(records, key=lambda r: r.path)),
+        fractions=fractions,
+        rejected=tuple(sorted(rejected)),
+        ignored=tuple(sorted(_inside(listing, sides) - used)),
+    )
+
+
+def _sides(
+    listing: Listing,
+    images: str | Mapping[str, str],
+    masks: str | Mapping[str, str],
+    image_suffix: str,
+    mask_suffix: str,
+    lists: str | Mapping[str, str] | None,
+) -> list[tuple[_Side, _Side]]:
+    """Images and masks of each split, or of the whole under None."""
+    of_images, of_masks = by_split(images, "data.images"), by_split(masks, "data.masks")
+    if None not in of_masks and set(of_masks) != set(of_images):
+        raise ConfigError(
+            f"data.masks: names {_words(of_masks)}, but data.images {_words(of_images)}; "
+            "give both the same splits, or data.masks one folder"
+        )
+    if lists is not None and None not in of_images:
+        raise ConfigError("data.lists: data.images already has one folder per split; remove one of the two")
+    sides = []
+    for split, folder in of_images.items():
+        image = _Side(split, listing.folder(folder, "data.images"), image_suffix)
+        shared = split if split in of_masks else None
+        mask = _Side(shared, listing.folder(of_masks[shared], "data.masks"), mask_suffix)
+        sides.append((image, mask))
+    places = [(side.folder, side.suffix) for side in {side for pair in sides for side in pair}]
+    clash = next((place for place in places if places.count(place) > 1), None)
+    if clash or any((i.folder, i.suffix) == (m.folder, m.suffix) for i, m in sides):
+        folder, suffix = clash or (sides[0][0].folder, sides[0][0].suffix)
+        raise ConfigError(
+            f"data.images, data.masks: {folder or '.'} with the suffix {suffix!r} is named twice, so its files cannot "
+            "be told apart; give another folder, or set data.image_suffix or data.mask_suffix"
+        )
+    return sides
+
+
+def _words(paths: Mapping[str | None, str]) -> str:
+    return ", ".join(split or "one folder for all" for split in paths)
+
+
+def _find(listing: Listing, sides: Sequence[_Side]) -> dict[_Side, dict[str, list[File]]]:
+    """Side -> key -> files, by path; more than one where only the ending differs."""
+    found: dict[_Side, dict[str, list[File]]] = {side: defaultdict(list) for side in sides}
+    ranked = sorted(found, key=lambda side: (len(side.folder), len(side.suffix)), reverse=True)
+    for path in sorted(listing.files):
+        for side in ranked:
+            key = side.key(path)
+            if key is not None:
+                found[side][key].append(listing.files[path])
+                break
+    return found
+
+
+def _listed(listing: Listing, lists: str | Mapping[str, str] | None) -> dict[str, str | None]:
+    """Key -> split, of every image that a list names."""
+    listed: dict[str, str | None] = {}
+    for split, path in by_split(lists, "data.lists").items() if lists is not None else ():
+        for key in _lines(listing.text(path, "data.lists")):
+            if listed.setdefault(key, split) != split:
+                raise LayoutError(
+                    f"{path}: {key!r} is in the list of {listed[key]}, too; remove it from one of the two"
+                )
+    return listed
+
+
+def _lines(text: str) -> Iterator[str]:
+    return (line.strip() for line in text.split("\n") if line.strip())
+
+
+def _problem(image: File, group: Sequence[File], pair: Sequence[File], masks: _Side) -> str:
+    """Why an image has no mask to learn from, or ""."""
+    if image.problem:
+        return image.problem
+    if len(group) > 1:
+        others = ", ".join(file.path for file in group if file is not image)
+        return f"has the same name as {others}; of two images with one mask it is not clear whose it is"
+    if not pair:
+        return f"has no mask: expected one of the same name in {masks}"
+    if len(pair) > 1:
+        return f"has {len(pair)} masks, {', '.join(file.path for file in pair)}; remove all but one"
+    return f"its mask {pair[0].path}: {pair[0].problem}" if pair[0].problem else ""
+
+
+def _inside(listing: Listing, sides: Sequence[tuple[_Side, _Side]]) -> set[str]:
+    folders = tuple({side.folder for pair in sides for side in pair})
+    return {path for path in listing.files if path.startswith(folders)}

@@ -1,0 +1,226 @@
+"""The unit of ingest: a shard. `plan` deals the records out, `write` makes one shard's files; `census` counts.
+
+Nothing depends on how many workers there are or in which order they finish: the same data set gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from components.data import images, masks, storage
+from components.data.dataset import SPLITS, Dataset, Record
+from components.data.mask_rules import Rule
+from components.ingest import examples, splits
+from components.ingest.census import Report
+
+_SHARD_BYTES = 64 << 20
+_MIN_SHARDS = 4
+# Decoding threads pay once files are large enough for the decoder, which releases the interpreter lock, to dominate.
+_THREADED_FILE_BYTES = 16 << 10
+_CHUNK = 16  # files per task: handing over a tiny file costs more than decoding it
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One record after a look at its file: `image` and `sha256`, or the `problem` that sends it to quarantine."""
+
+    record: Record
+    split: str = ""
+    sha256: str = ""
+    image: images.Checked | None = None
+    mask: masks.Mask | None = None
+    rule: Rule | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every shard of one ingest shares; plain values, so that it travels to any worker."""
+
+    root: str
+    fractions: dict[str, float]
+    moved: dict[str, str]
+    max_pixels: int
+    threads: int
+    rule: Rule | None = None
+
+
+def job(dataset: Dataset, max_pixels: int, rule: Rule | None = None) -> Job:
+    """The common part of a data set's ingest. Reads the images of rare labels; see `splits.rare_label_splits`."""
+
+    def content(record: Record) -> bytes | None:
+        if record.size > images.max_file_bytes(max_pixels):
+            return None
+        try:
+            return storage.read(dataset.root, record.path)
+        except OSError:
+            return None
+
+    def usable(record: Record) -> bool:
+        try:
+            images.check(content(record) or b"", max_pixels)
+        except images.BadImage:
+            return False
+        return True
+
+    mean = sum(r.size for r in dataset.records) / max(1, len(dataset.records))
+    threads = (os.cpu_count() or 1) if mean >= _THREADED_FILE_BYTES or storage.is_url(dataset.root) else 1
+    moved = splits.rare_label_splits(dataset, content, usable)
+    return Job(dataset.root, dict(dataset.fractions), moved, max_pixels, max(1, threads), rule)
+
+
+def plan(records: Sequence[Record]) -> list[list[Record]]:
+    """Deals records to shards by hash of their path, about 64 MiB each; at least four, so that readers interleave.
+
+    The order of `records` does not matter.
+    """
+    total = sum(r.size for r in records)
+    count = max(_MIN_SHARDS, -(-total // _SHARD_BYTES))
+    shards: list[list[Record]] = [[] for _ in range(count)]
+    for record in sorted(records, key=lambda r: r.path):
+        path = record.path.encode("utf-8", "surrogateescape")
+        shards[int.from_bytes(hashlib.blake2b(path, digest_size=8).digest(), "big") % count].append(record)
+    return shards
+
+
+def examine(records: Iterable[Record], job: Job) -> Iterator[Examined]:
+    """Reads, digests and fully decodes each record's file; yields in the order of `records`.
+
+    Nothing here raises for what a file holds: an unusable one comes out with its `problem`.
+    """
+
+    def one(record: Record) -> Examined:
+        if record.size > images.max_file_bytes(job.max_pixels):
+            return Examined(record, problem=f"{record.size:,} bytes are more than data.max_pixels allows for")
+        try:
+            data = storage.read(job.root, record.path)
+            image = images.check(data, job.max_pixels)
+            mask = _mask(record, image, job)
+        except images.BadImage as error:
+            return Examined(record, problem=str(error))
+        except OSError as error:
+            return Examined(record, problem=f"cannot be read: {error.strerror or error}")
+        sha256 = splits.digest(data)
+        unit = splits.unit(record, sha256)
+        split = record.split or job.moved.get(unit) or splits.by_hash(unit, job.fractions)
+        return Examined(record, split, sha256, image, mask, job.rule)
+
+    if job.threads == 1:
+        yield from map(one, records)
+        return
+    iterator = iter(records)
+    chunks = iter(lambda: list(itertools.islice(iterator, _CHUNK)), [])
+    with ThreadPoolExecutor(job.threads) as pool:
+        # A bounded look-ahead: memory holds 2 chunks a thread, and results come in order.
+        ahead = collections.deque(
+            pool.submit(lambda c: [one(r) for r in c], c) for c in itertools.islice(chunks, 2 * job.threads)
+        )
+        while ahead:
+            done = ahead.popleft().result()
+            for chunk in itertools.islice(chunks, 1):
+                ahead.append(pool.submit(lambda c: [one(r) for r in c], chunk))
+            yield from done
+
+
+def enter(item: Examined, report: Report) -> None:
+    """Enters one examined record into the report."""
+    if item.image is None:
+        report.reject(item.record.path, item.problem)
+    else:
+        report.add(item.record, item.split, item.sha256, item.image, item.mask, item.rule)
+
+
+def _mask(record: Record, image: images.Checked, job: Job) -> masks.Mask | None:
+    """The record's mask, from its file or its regions.
+
+    Raises:
+        images.BadImage: it is not what the rule says.
+    """
+    if job.rule is None:
+        return None
+    if record.regions:
+        return masks.draw(record.regions, image.width, image.height, job.rule)
+    try:
+        data = storage.read(job.root, record.mask)
+        return masks.check(data, image.width, image.height, job.rule, job.max_pixels)
+    except (images.BadImage, OSError) as error:
+        raise images.BadImage(f"mask {record.mask}: {error}") from None
+
+
+def write(
+    folder: str, index: int, count: int, records: Sequence[Record], job: Job, tick: Callable[[int], None]
+) -> Report:
+    """Writes shard `index` of `count`: one uncompressed TFRecord file per split below `folder/Split-NAME/`.
+
+    Files are written under another name, synced and renamed when complete, so that a reader never sees half of one.
+    Every split gets its file, an empty one if need be: readers stop at a split without any.
+
+    Args:
+        tick: called now and then with the number of records done since the last call.
+
+    Returns:
+        what was written and what went to quarantine.
+    """
+    report = Report()
+    name = f"data-{index:05d}-of-{count:05d}.tfrecord"
+    files = {split: _ShardFile(folder, split, name) for split in SPLITS}
+    try:
+        for number, item in enumerate(examine(records, job), 1):
+            enter(item, report)
+            if item.image is not None:
+                example = examples.to_example(item.record, item.sha256, item.image, item.mask)
+                files[item.split].write(example)
+            if number % _CHUNK == 0:
+                tick(_CHUNK)
+        tick(len(records) % _CHUNK)
+        report.files = [file.commit() for file in files.values()]
+    finally:
+        for file in files.values():
+            file.discard()
+    return report
+
+
+class _ShardFile:
+    """One TFRecord file that appears under its name only when it is complete and on disk."""
+
+    def __init__(self, folder: str, split: str, name: str) -> None:
+        import tensorflow as tf
+
+        os.makedirs(os.path.join(folder, f"Split-{split}"), exist_ok=True)
+        self.split, self.name, self.records = split, f"Split-{split}/{name}", 0
+        self._path = os.path.join(folder, self.name)
+        # Beside the split folders, not in them: whatever lies inside is read as data.
+        self._temporary = os.path.join(folder, f".{split}-{name}.{os.getpid()}")
+        self._writer = tf.io.TFRecordWriter(self._temporary)
+
+    def write(self, example: bytes) -> None:
+        self._writer.write(example)
+        self.records += 1
+
+    def commit(self) -> dict[str, Any]:
+        self._writer.close()  # raises where the disk is full
+        with open(self._temporary, "rb") as f:
+            os.fsync(f.fileno())
+            sha256 = hashlib.file_digest(f, "sha256").hexdigest()
+            size = f.tell()
+        os.rename(self._temporary, self._path)
+        return {
+            "name": self.name,
+            "split": self.split,
+            "records": self.records,
+            "bytes": size,
+            "sha256": sha256,
+        }
+
+    def discard(self) -> None:
+        """Removes what an interrupted write left; after `commit` there is nothing."""
+        if os.path.exists(self._temporary):
+            self._writer.close()
+            os.unlink(self._temporary)

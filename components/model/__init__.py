@@ -1,0 +1,1 @@
+"""The network, its training, and everything fitted after it; the exported signatures."""

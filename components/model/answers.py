@@ -1,0 +1,71 @@
+"""What a trained network answers to the images of a split, as arrays: what decisions are fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from components.base import progress
+from components.data import features
+from components.model import decisions, familiarity
+from components.model.batches import Batches
+from components.model.decisions import Answers
+from components.model.network import Parts, pooled
+
+_PIXELS = 200_000  # of a split, for a single temperature
+
+
+def fit(parts: Parts, data: Batches, task: str, settings: decisions.Settings, seed: int) -> decisions.Decisions:
+    """Lets the network answer to the eval split and to as much of train as a model carries, and fits to that."""
+    train = np.concatenate([rows for rows, *_ in _answers(parts, data, "train", headless=True)])
+    evaluation = _masks(parts, data, seed) if task == "segmentation" else _labels(parts, data)
+    return decisions.fit(task, train, evaluation, settings)
+
+
+def _labels(parts: Parts, data: Batches) -> Answers:
+    columns = zip(*_answers(parts, data, "eval"), strict=True)
+    rows, logits, target, weight = (np.concatenate(column) for column in columns)
+    return Answers(features=rows, logits=logits, target=target, weight=weight.astype(np.float64))
+
+
+def _masks(parts: Parts, data: Batches, seed: int) -> Answers:
+    """As many pixels of each image, drawn from those that are known."""
+    draw, found = np.random.default_rng(seed), []
+    each = max(1, _PIXELS // data.count("eval"))
+    rows = []
+    for pooled_maps, logits, masks, weight in _answers(parts, data, "eval"):
+        rows.append(pooled_maps)
+        for of_image, mask, w in zip(logits, masks, weight, strict=True):
+            known = np.flatnonzero(mask.ravel() != features.IGNORED_ID)
+            drawn = known if len(known) <= each else draw.choice(known, each, replace=False)
+            one_hot = np.eye(of_image.shape[-1], dtype=np.float32)[mask.ravel()[drawn]]
+            found.append((of_image.reshape(-1, of_image.shape[-1])[drawn], one_hot, np.full(len(drawn), w, np.float64)))
+    logits, target, weight = (np.concatenate(column) for column in zip(*found, strict=True))
+    return Answers(features=np.concatenate(rows), logits=logits, target=target, weight=weight)
+
+
+def _answers(
+    parts: Parts, data: Batches, split: str, *, headless: bool = False
+) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    """(pooled features, logits, targets, weights) of each batch.
+
+    `headless`: no logits, which for masks cost the most; and of many images evenly drawn ones, as a model carries.
+    """
+    most = familiarity.REFERENCES if headless else None
+
+    def answer(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        maps = parts.extractor(tf.cast(pixels, tf.float32), training=False)
+        logits = tf.zeros([0]) if headless else tf.cast(parts.head(maps, training=False), tf.float32)
+        return pooled(maps), logits
+
+    compiled, done = tf.function(answer, reduce_retracing=True), 0
+    total = min(data.count(split), most or data.count(split))
+    for pixels, target, weight in data.once(split, most):
+        rows, logits = compiled(pixels)
+        yield rows.numpy(), logits.numpy(), target.numpy(), weight.numpy()
+        done += len(rows)
+        progress.report(f"decisions from {split}", done, total)

@@ -1,0 +1,151 @@
+"""The shards of one ingest as batches to train on: decoded, encoded by the transform graph, in an order of the seed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from components.base import progress
+from components.data import features, images
+from components.ingest import manifest
+from components.labels.mask import decode_mask
+
+_AUTOTUNE = tf.data.AUTOTUNE
+# Decoded images are kept in memory between epochs up to this many bytes; beyond, every epoch decodes again.
+_CACHE_BYTES = 512 << 20
+_SHUFFLE = 2048
+
+Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+class Batches:
+    """Datasets of (images uint8 [batch, H, W, 3], targets, example weights float32 [batch]).
+
+    Targets are float32 [batch, K], 1 applies, 0 does not, -1 nobody said; for segmentation uint8 [batch, H, W], ids.
+
+    Args:
+        folder: of the shards.
+        transform: what Transform put out.
+        task: as in the configuration.
+        image_size: height and width in pixels.
+        batch_size: images per batch.
+        epochs: how often each image will be seen; more than once, and decoded images are worth keeping.
+        seed: decides the order.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        transform: tft.TFTransformOutput,
+        *,
+        task: str,
+        image_size: tuple[int, int],
+        batch_size: int,
+        epochs: int,
+        seed: int,
+    ) -> None:
+        self._folder, self._size, self._batch_size = folder, image_size, batch_size
+        self._masks, self._epochs, self._seed = task == "segmentation", epochs, seed
+        self._counts = manifest.read(folder)["counts"]
+        self._spec = transform.raw_feature_spec()
+        self._transform = transform.transform_features_layer()
+
+    def train(self, augment: Augment | None = None) -> tf.data.Dataset:
+        """Shuffled anew each epoch; the order, and what `augment` does, depend on the seed alone."""
+        data = self._batches("train", shuffle=True)
+        if augment is None:
+            return data
+        seeds = tf.data.Dataset.random(self._seed, rerandomize_each_iteration=True).batch(2)
+
+        def changed(batch: tuple[Any, Any, Any], seed: tf.Tensor) -> tuple[Any, Any, Any]:
+            pixels, masks, weight = batch
+            return *augment(pixels, masks, tf.cast(seed % 2**31, tf.int32)), weight
+
+        return tf.data.Dataset.zip(data, seeds).map(changed, _AUTOTUNE).prefetch(_AUTOTUNE)
+
+    def eval(self) -> tf.data.Dataset:
+        """In the order of the shards."""
+        return self._batches("eval", shuffle=False)
+
+    def count(self, split: str) -> int:
+        """Images in a split."""
+        return int(self._counts[split])
+
+    def once(self, split: str, most: int | None = None) -> tf.data.Dataset:
+        """In the order of the shards, nothing kept; of a split with more than `most` images, every n-th."""
+        return self._batches(split, shuffle=False, keep=False, every=-(-self.count(split) // (most or sys.maxsize)))
+
+    def label_weights(self) -> list[float]:
+        """[K] as Transform computed them over the train split."""
+        path = manifest.verify(self._folder, "train")
+        record = next(iter(tf.data.TFRecordDataset(path).batch(1)))
+        row = self._transform(tf.io.parse_example(record, self._spec))[features.LABEL_WEIGHTS]
+        return [float(weight) for weight in row[0]]
+
+    def pooled(self, extractor: keras.Model) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+        """(train, eval) with the extractor's features [batch, F] in place of the images, computed once."""
+        return self._pooled("train", extractor), self._pooled("eval", extractor)
+
+    def _pooled(self, split: str, extractor: keras.Model) -> tf.data.Dataset:
+        rows, done = [], 0
+        extract = tf.function(lambda x: extractor(tf.cast(x, tf.float32), training=False), reduce_retracing=True)
+        for pixels, target, weight in self.once(split):
+            rows.append((extract(pixels).numpy(), target.numpy(), weight.numpy()))
+            done += len(target)
+            progress.report(f"features of {split}", done, self._counts[split])
+        data = tf.data.Dataset.from_tensor_slices(tuple(np.concatenate(column) for column in zip(*rows, strict=True)))
+        if split == "train":
+            data = data.shuffle(self._counts[split], seed=self._seed)
+        return data.batch(self._batch_size).prefetch(_AUTOTUNE)
+
+    def _batches(self, split: str, *, shuffle: bool, keep: bool = True, every: int = 1) -> tf.data.Dataset:
+        """`keep`: hold the decoded images for the next epoch, if there is one and they fit."""
+        paths = manifest.verify(self._folder, split)
+        count = -(-self._counts[split] // every)
+        data = tf.data.TFRecordDataset(paths, num_parallel_reads=min(4, len(paths)) if shuffle else None)
+        data = data.shard(every, 0) if every > 1 else data
+        decoded = count * self._size[0] * self._size[1] * (4 if self._masks else 3)
+        if keep and self._epochs > 1 and decoded <= _CACHE_BYTES:
+            data = data.map(self._parse, _AUTOTUNE).cache()
+            if shuffle:
+                data = data.shuffle(count, seed=self._seed, reshuffle_each_iteration=True)
+        else:
+            if shuffle:  # encoded bytes are smaller than pixels
+                data = data.shuffle(min(count, _SHUFFLE), seed=self._seed, reshuffle_each_iteration=True)
+            data = data.map(self._parse, _AUTOTUNE)
+        batches = data.batch(self._batch_size).map(self._encode, _AUTOTUNE)
+        # A file's length in records is unknown to tf.data; the manifest knows it.
+        known = tf.data.experimental.assert_cardinality(-(-count // self._batch_size))
+        return batches.apply(known).prefetch(_AUTOTUNE)
+
+    def _parse(self, record: tf.Tensor) -> tuple[tf.Tensor, dict[str, Any]]:
+        """A record's image, and what else of it is needed."""
+        wanted = {features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
+        wanted[features.WEIGHT] = tf.io.FixedLenFeature([], tf.float32)
+        if self._masks:
+            wanted[features.MASK] = tf.io.FixedLenFeature([], tf.string)
+        else:
+            wanted |= {name: tf.io.VarLenFeature(tf.string) for name in (features.LABEL, features.UNKNOWN)}
+        parsed = tf.io.parse_single_example(record, wanted)
+        if self._masks:
+            parsed[features.MASK] = decode_mask(parsed[features.MASK], self._size)
+        return images.decode(parsed.pop(features.IMAGE), self._size), parsed
+
+    def _encode(self, pixels: tf.Tensor, parsed: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Applies the transform graph to a batch; features that it does not use are filled, not read."""
+        if self._masks:
+            return pixels, parsed[features.MASK], parsed[features.WEIGHT]
+        count = tf.shape(pixels)[0]
+        inputs = {name: parsed[name] if name in parsed else _filled(spec, count) for name, spec in self._spec.items()}
+        return pixels, self._transform(inputs)[features.TARGET], parsed[features.WEIGHT]
+
+
+def _filled(spec: tf.io.FixedLenFeature, count: tf.Tensor) -> tf.Tensor:
+    shape = [count, *spec.shape]
+    return tf.fill(shape, "") if spec.dtype == tf.string else tf.zeros(shape, spec.dtype)

@@ -1,0 +1,201 @@
+"""Backbone + head. `keras` and `keras.ops` only, so the same code runs on every Keras backend."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from components import labels
+from components.base.errors import ConfigError
+from components.labels import kinds
+from components.model import augmentation, pyramid
+from components.model.decisions import is_detector
+
+_CHANNELS = 3
+_MAP_RANK = 4  # feature maps: [batch, height, width, channels]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One network in the three forms that training and serving use; the layers are shared.
+
+    Attributes:
+        extractor: images float32 [batch, H, W, 3] in 0-255 -> features: pooled [batch, F]; for segmentation a list of
+            maps [batch, h, w, channels], finest first, together larger than the images.
+        head: features -> logits float32 [batch, K]; for segmentation [batch, H, W, K].
+        model: images uint8 [batch, H, W, 3] -> logits; augments while training only, except for segmentation.
+        pretrained: the backbone knows something.
+        augment: for segmentation, what `tf.data` is to do to images and masks while training, see
+            `augmentation.pairs`; None for nothing.
+    """
+
+    extractor: keras.Model
+    head: keras.Model
+    model: keras.Model
+    pretrained: bool
+    augment: Callable[..., Any] | None = None
+
+
+def build(
+    backbone: str,
+    *,
+    weights: str | None,
+    image_size: tuple[int, int],
+    classes: int,
+    augment: bool,
+    seed: int,
+    task: str = "single_label",
+    positive: int | None = None,
+) -> Parts:
+    """Builds the network.
+
+    Args:
+        backbone: "small", a name of keras.applications, or the path of a `.keras` file.
+        weights: "imagenet" or None, for keras.applications.
+        image_size: height and width in pixels.
+        classes: number of labels, K.
+        augment: whether training sees randomly changed images.
+        seed: of the augmentation; that of segmentation takes one with every call.
+        task: "single_label", "multi_label" or "segmentation".
+        positive: index of the label that one sigmoid unit decides on, see `labels.single.head`.
+
+    Raises:
+        ConfigError: no such backbone, or one that does not map RGB images to feature maps; or a head that the task
+            cannot have.
+    """
+    kind, masks = kinds.kind(task), task == "segmentation"
+    pretrained = backbone != "small" and (backbone.endswith(".keras") or weights is not None)
+    images = keras.Input((*image_size, _CHANNELS), name="pixels")
+    network, x = _network(backbone, weights, images)
+    maps = _maps(network, x, backbone, frozen=pretrained, every=masks)
+    found = maps if masks else keras.layers.GlobalAveragePooling2D(dtype="float32")(maps)
+    extractor = keras.Model(images, found, name="extractor")
+
+    features = keras.tree.map_structure(lambda t: keras.Input(t.shape[1:], dtype=t.dtype), found)
+    if masks:
+        labels.refuse_positive(positive, task)
+        logits = kind.decoder(features, image_size, classes)
+    elif is_detector(task, classes):  # nothing to tell apart; see `decisions.fit`
+        logits = keras.ops.zeros_like(features[:, :1])
+    else:
+        logits = kind.head(features, classes, positive=positive)
+    head = keras.Model(features, logits, name="head")
+
+    encoded = keras.Input((*image_size, _CHANNELS), dtype="uint8", name="images")
+    x = keras.ops.cast(encoded, "float32")
+    if augment and not masks:
+        x = _augmentation(seed)(x)
+    whole = keras.Model(encoded, head(extractor(x)), name="imagegate")
+    return Parts(extractor, head, whole, pretrained, augmentation.pairs if augment and masks else None)
+
+
+def pooled(maps: Any) -> Any:
+    """[batch, F] of what an extractor gives: pooled features as they are, of maps the mean of the coarsest."""
+    coarsest = maps[-1] if isinstance(maps, list) else maps  # Keras gives a single map without its list
+    if len(coarsest.shape) < _MAP_RANK:
+        return coarsest
+    return keras.ops.mean(keras.ops.cast(coarsest, "float32"), axis=(1, 2))
+
+
+def _network(backbone: str, weights: str | None, images: keras.KerasTensor) -> tuple[keras.Model, keras.KerasTensor]:
+    """The backbone, and the images as it takes them."""
+    if backbone == "small":
+        return _small(images), images
+    if backbone.endswith(".keras"):
+        return _from_file(backbone), images
+    return _from_applications(backbone, weights, images)
+
+
+def _maps(network: keras.Model, x: keras.KerasTensor, backbone: str, *, frozen: bool, every: bool) -> Any:
+    """The network's feature maps of x, with `every` a list of those at each stride."""
+    size = tuple(x.shape[1:3])
+    try:
+        used = pyramid.build(network, size) if every else network
+        maps = _Inference(used)(x) if frozen else used(x)
+    except ValueError as error:
+        raise ConfigError(
+            f"training.image_size: {backbone} cannot take images of {list(size)}; its input is "
+            f"{network.input_shape}, and its layers may need more pixels"
+        ) from error
+    return [maps] if every and not isinstance(maps, list) else maps  # Keras unpacks a list of one
+
+
+def _small(images: keras.KerasTensor) -> keras.Model:
+    """Two 3x3 convolutions and a halving per block, up to four blocks or until the maps are 4 pixels wide."""
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
+    height, width = images.shape[1:3]
+    if min(height, width) >= 96:
+        x = keras.layers.Conv2D(32, 5, strides=2, padding="same", use_bias=False)(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+    for filters in (32, 64, 128, 256):
+        if filters > 32 and min(x.shape[1:3]) < 8:
+            break
+        for _ in range(2):
+            x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+            # The default momentum of 0.99 takes hundreds of steps to forget the start; small data sets have fewer.
+            x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+        x = keras.layers.MaxPooling2D(padding="same")(x)
+    return keras.Model(images, x, name="small")
+
+
+class _Inference(keras.layers.Layer):
+    """Calls a network as at inference in training, too: batch statistics of small batches would wreck ImageNet's.
+
+    Its weights stay trainable. (`network(x, training=False)` would hold only until the whole is called with True.)
+    """
+
+    def __init__(self, network: keras.Model) -> None:
+        super().__init__()
+        self.network = network
+
+    def call(self, images: keras.KerasTensor) -> keras.KerasTensor:
+        return self.network(images, training=False)
+
+
+def _from_file(path: str) -> keras.Model:
+    try:
+        network = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        raise ConfigError(f"training.backbone: {path} cannot be loaded: {error}") from error
+    shape_in, shape_out = network.input_shape, network.output_shape
+    if not isinstance(shape_out, tuple) or len(shape_out) != _MAP_RANK or shape_in[-1] != _CHANNELS:
+        raise ConfigError(
+            f"training.backbone: {path} maps {shape_in} to {shape_out}; "
+            "expected RGB images (batch, height, width, 3) to feature maps (batch, height, width, channels)"
+        )
+    return network
+
+
+def _from_applications(
+    name: str, weights: str | None, images: keras.KerasTensor
+) -> tuple[keras.Model, keras.KerasTensor]:
+    factory = getattr(keras.applications, name, None)
+    if factory is None or not callable(factory):
+        known = sorted(n for n in dir(keras.applications) if n[0].isupper())
+        raise ConfigError(
+            f"training.backbone: {name!r} is neither small, nor a .keras file, nor in keras.applications; "
+            f"there are {', '.join(known)}"
+        )
+    try:
+        network = factory(include_top=False, weights=weights, input_shape=tuple(images.shape[1:]))
+    except Exception as error:
+        raise ConfigError(f"training.backbone: {name} with weights {weights} cannot be built: {error}") from error
+    # Each family brings its own normalisation, in the module that defines it.
+    return network, sys.modules[factory.__module__].preprocess_input(images)
+
+
+def _augmentation(seed: int) -> keras.Sequential:
+    """Changes that leave a photo's label as it is."""
+    return keras.Sequential(
+        [
+            keras.layers.RandomFlip("horizontal", seed=seed),
+            keras.layers.RandomTranslation(0.1, 0.1, fill_mode="reflect", seed=seed + 1),
+            keras.layers.RandomZoom((-0.15, 0.1), fill_mode="reflect", seed=seed + 2),
+            keras.layers.RandomContrast(0.2, value_range=(0, 255), seed=seed + 3),
+        ],
+        name="augmentation",
+    )

@@ -1,0 +1,41 @@
+"""Transform's preprocessing_fn: label names -> targets, label counts -> weights. No image bytes anywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from components.data import features
+from components.labels import kinds, weights
+
+
+def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
+    """Encodes labels and computes their weights over the train split.
+
+    Args:
+        inputs: the features of the task's schema: `features.LABEL` and `UNKNOWN`, or `PIXELS` and `IGNORED`.
+        custom_config: `task`; `labels`, the K names in the order of the model's outputs; `count_ignored`, see
+            `weights.pixel_counts`.
+
+    Returns:
+        `features.TARGET`, float32 [batch, K], unless the task is segmentation, whose targets are the masks;
+        `features.LABEL_WEIGHTS`, float32 [batch, K], the same row throughout.
+    """
+    names, task = custom_config["labels"], custom_config["task"]
+    kind, xp = kinds.kind(task), tf.experimental.numpy
+    outputs = {}
+    if task == "segmentation":
+        like = tf.cast(inputs[features.PIXELS], tf.float32)
+        counts = kind.count(
+            inputs[features.PIXELS], inputs[features.IGNORED], xp, count_ignored=custom_config["count_ignored"]
+        )
+    else:
+        like = kind.encode(inputs[features.LABEL], inputs[features.UNKNOWN], names)
+        outputs[features.TARGET] = like
+        counts = kind.count(like, xp)
+    own, total = (tft.sum(x, reduce_instance_dims=False) for x in counts)
+    row = tf.cast(weights.label_weights(own, total, len(names), xp), tf.float32)
+    outputs[features.LABEL_WEIGHTS] = tf.broadcast_to(row, tf.shape(like))
+    return outputs

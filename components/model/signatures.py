@@ -1,0 +1,244 @@
+"""The exported SavedModel: encoded images or tf.Examples in, label names and probabilities, or masks, out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from components.data import features, images
+from components.labels import kinds
+from components.labels.mask import decode_mask
+from components.metrics import curves
+from components.model import decisions
+from components.model.network import pooled
+
+if TYPE_CHECKING:
+    from components.model.decisions import Decisions
+    from components.model.network import Parts
+
+FORMAT = 1  # of a pushed model; one of another format is not evaluated beside a candidate
+LABELS, PROBABILITIES, LOGITS, MASK = "labels", "probabilities", "logits", "mask"
+DECISIONS, FAMILIARITY, ABSTAIN, CONFIDENCE = "decisions", "familiarity", "abstain", "confidence"
+# Of the evaluation alone.
+UNCALIBRATED = "uncalibrated"  # probabilities without calibration [batch, K]
+CONFUSION = "confusion"  # pixels by truth and prediction [batch, K, K], of segmentation
+CALIBRATION = "calibration"  # [batch, 2, 3, bins] `curves.calibration` of pixels, as answered and without calibration
+EVALUATE = "evaluate"
+_CERTAIN = 1e-6  # a detector's logit of a familiarity of 0 or 1 is that of this far from it
+
+
+def evaluated(task: str) -> set[str]:
+    """Names of the outputs of the signature `EVALUATE`."""
+    own = {CONFUSION, CALIBRATION} if task == "segmentation" else {PROBABILITIES, UNCALIBRATED, DECISIONS}
+    return own | {FAMILIARITY, ABSTAIN}
+
+
+class _Served(tf.Module):
+    """What every task's signatures share. `images.decode` is the one that training used."""
+
+    def __init__(
+        self, parts: Parts, labels: Sequence[str], image_size: tuple[int, int], task: str, decided: Decisions
+    ) -> None:
+        super().__init__()
+        # Without the augmentation, which serves training only and whose random state cannot be exported.
+        self.extractor, self.head = parts.extractor, parts.head
+        self.names = tf.constant(list(labels))
+        self._size, self._classes = image_size, len(labels)
+        self._probabilities = kinds.kind(task).probabilities
+        self._scale, self._bias = (tf.constant(x, tf.float32) for x in (decided.scale, decided.bias))
+        self._thresholds = tf.constant(decided.thresholds, tf.float32)
+        self._below, self._neighbour = decided.abstain_below, decided.reference.neighbour
+        self.reference = tf.Variable(decided.reference.features, trainable=False)
+        self.distances = tf.Variable(decided.reference.distances, trainable=False)
+
+    def _parsed(self, examples: tf.Tensor, *wanted: str) -> list[tf.Tensor]:
+        spec = {name: tf.io.FixedLenFeature([], tf.string) for name in wanted}
+        parsed = tf.io.parse_example(examples, spec)
+        return [parsed[name] for name in wanted]
+
+    def _answer(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """(logits without calibration, familiarity)."""
+        pixels = tf.map_fn(
+            lambda encoded: images.decode(encoded, self._size),
+            image_bytes,
+            fn_output_signature=tf.TensorSpec([*self._size, 3], tf.uint8),
+            parallel_iterations=32,
+        )
+        features = self.extractor(tf.cast(pixels, tf.float32), training=False)
+        return tf.cast(self.head(features, training=False), tf.float32), self._familiarity(pooled(features))
+
+    def _familiarity(self, features: tf.Tensor) -> tf.Tensor:
+        """[batch]; as in `components.model.familiarity`."""
+        similar = tf.linalg.matmul(tf.math.l2_normalize(features, axis=1), self.reference, transpose_b=True)
+        nearest = tf.math.top_k(similar, self._neighbour).values[:, -1]
+        distance = tf.sqrt(tf.maximum(2 - 2 * nearest, 0))
+        farther = tf.shape(self.distances)[0] - tf.searchsorted(self.distances, distance, side="left")
+        return tf.cast(farther, tf.float32) / tf.cast(tf.shape(self.distances)[0], tf.float32)
+
+    def _unlike(self, familiarity: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {FAMILIARITY: familiarity, ABSTAIN: familiarity < self._below}
+
+
+class _Labels(_Served):
+    """Single-label and multi-label."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """image_bytes string [batch] -> each [batch, K]: labels string, probabilities and logits float32, decisions
+        bool; each [batch]: familiarity float32, abstain bool.
+        """
+        raw, familiarity = self._answer(image_bytes)
+        logits, probabilities = self._calibrated(raw, familiarity)
+        return {
+            LABELS: tf.tile(self.names[tf.newaxis], [tf.shape(logits)[0], 1]),
+            PROBABILITIES: probabilities,
+            LOGITS: logits,
+            DECISIONS: probabilities >= self._thresholds,
+        } | self._unlike(familiarity)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The same from serialised tf.Examples."""
+        return self.serving_default(*self._parsed(examples, features.IMAGE))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What the evaluation needs: of `serving_default` all but labels and logits, and uncalibrated [batch, K]."""
+        raw, familiarity = self._answer(*self._parsed(examples, features.IMAGE))
+        _, probabilities = self._calibrated(raw, familiarity)
+        return {
+            PROBABILITIES: probabilities,
+            UNCALIBRATED: self._uncalibrated(raw, familiarity),
+            DECISIONS: probabilities >= self._thresholds,
+        } | self._unlike(familiarity)
+
+    def _calibrated(self, raw: tf.Tensor, familiarity: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """(logits, probabilities)."""
+        logits = raw * self._scale + self._bias
+        return logits, self._probabilities(logits)
+
+    def _uncalibrated(self, raw: tf.Tensor, familiarity: tf.Tensor) -> tf.Tensor:
+        return self._probabilities(raw)
+
+
+class _Detector(_Labels):
+    """A single label and no other: how familiar an image is stands for how probable the label is."""
+
+    def _calibrated(self, raw: tf.Tensor, familiarity: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        inside = tf.clip_by_value(familiarity, _CERTAIN, 1 - _CERTAIN)[:, tf.newaxis]
+        return tf.math.log(inside) - tf.math.log1p(-inside), familiarity[:, tf.newaxis]
+
+    def _uncalibrated(self, raw: tf.Tensor, familiarity: tf.Tensor) -> tf.Tensor:
+        return familiarity[:, tf.newaxis]
+
+
+class _Masks(_Served):
+    """Segmentation."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """image_bytes string [batch] -> mask uint8 [batch, H, W], indices into labels string [K]; confidence float32
+        [batch, H, W], the probability of what the mask says; familiarity float32 and abstain bool [batch].
+        """
+        raw, familiarity = self._answer(image_bytes)
+        return {
+            MASK: tf.cast(tf.argmax(raw, axis=-1), tf.uint8),
+            CONFIDENCE: tf.reduce_max(self._probabilities(raw * self._scale), axis=-1),
+            LABELS: tf.identity(self.names),
+        } | self._unlike(familiarity)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The same from serialised tf.Examples."""
+        return self.serving_default(*self._parsed(examples, features.IMAGE))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What the evaluation needs: confusion float32 [batch, K, K], pixels by truth and prediction; calibration.
+
+        Counted at the model's size, with the truth's nearest pixels; ignored ones are left out.
+        """
+        encoded, masks = self._parsed(examples, features.IMAGE, features.MASK)
+        raw, familiarity = self._answer(encoded)
+        truth = tf.map_fn(
+            lambda mask: decode_mask(mask, self._size),
+            masks,
+            fn_output_signature=tf.TensorSpec(list(self._size), tf.uint8),
+        )
+        pixels = self._size[0] * self._size[1]
+        known = tf.reshape(truth != features.IGNORED_ID, [-1, pixels])
+        said = tf.reshape(tf.argmax(raw, axis=-1, output_type=tf.int32), [-1, pixels])
+        truth = tf.where(known, tf.reshape(tf.cast(truth, tf.int32), [-1, pixels]), 0)
+        counts = _counted(truth * self._classes + said, known, self._classes**2)
+        # A model that answers NaN has no largest logit; its counts must not look as if it had.
+        finite = tf.reduce_all(tf.math.is_finite(raw), axis=[1, 2, 3])[:, tf.newaxis]
+        confusion = tf.where(finite, counts, float("nan"))
+        both = [
+            _calibration(tf.reshape(tf.reduce_max(self._probabilities(z), axis=-1), [-1, pixels]), said == truth, known)
+            for z in (raw * self._scale, raw)
+        ]
+        return {
+            CONFUSION: tf.reshape(confusion, [-1, self._classes, self._classes]),
+            CALIBRATION: tf.stack(both, axis=1),
+        } | self._unlike(familiarity)
+
+
+def _counted(cells: tf.Tensor, weights: tf.Tensor, size: int) -> tf.Tensor:
+    """Weight in each of `size` cells, float32 [batch, size]; both arguments [batch, pixels]."""
+    weights = tf.cast(weights, tf.float32)
+    return tf.math.bincount(cells, weights=weights, minlength=size, maxlength=size, axis=-1)
+
+
+def _calibration(score: tf.Tensor, hit: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
+    """As `curves.calibration`: [batch, 3, bins]; all arguments [batch, pixels]."""
+    bins = curves.CALIBRATION_BINS
+    score = tf.where(tf.math.is_finite(score), score, 0.0)
+    cells = tf.minimum(tf.cast(score * bins, tf.int32), bins - 1)
+    weight = tf.cast(known, tf.float32)
+    return tf.stack(
+        [_counted(cells, w, bins) for w in (weight, weight * score, weight * tf.cast(hit, tf.float32))], axis=1
+    )
+
+
+def export(
+    parts: Parts,
+    labels: Sequence[str],
+    image_size: tuple[int, int],
+    task: str,
+    decided: Decisions,
+    folder: str,
+) -> None:
+    """Writes the SavedModel with the signatures `serving_default`, `examples` and `evaluate`.
+
+    Args:
+        parts: the trained network.
+        labels: K label names in the order of its outputs.
+        image_size: height and width in pixels that it was built for.
+        task: as in the configuration.
+        decided: what turns its logits into decisions; for people it stands in `assets.extra/decisions.json`, too.
+        folder: where to.
+    """
+    served = _kind(task, len(labels))(parts, labels, image_size, task, decided)
+    tf.saved_model.save(
+        served,
+        folder,
+        signatures={
+            "serving_default": served.serving_default,
+            "examples": served.examples,
+            EVALUATE: served.evaluate,
+        },
+    )
+    extra = os.path.join(folder, "assets.extra")
+    os.makedirs(extra, exist_ok=True)
+    with open(os.path.join(extra, decisions.FILE), "w", encoding="utf-8") as f:
+        json.dump(decided.to_json(labels), f, ensure_ascii=False, indent=1, allow_nan=False)
+
+
+def _kind(task: str, classes: int) -> type[_Served]:
+    if task == "segmentation":
+        return _Masks
+    return _Detector if decisions.is_detector(task, classes) else _Labels

@@ -1,0 +1,23 @@
+"""Where versions of a model lie: a folder of this machine, or an object store behind an fsspec URL.
+
+Both offer the same few operations, so that nobody else asks which it is. A version is a folder whose name is a number;
+one that holds no `MANIFEST` is incomplete, or somebody else's.
+"""
+
+from __future__ import annotations
+
+from components.data import storage
+from components.push.destination.base import MANIFEST, MARKER, Content, Destination, digests, parsed
+from components.push.destination.folder import Folder
+from components.push.destination.store import Store, check_url
+
+__all__ = ["MANIFEST", "MARKER", "Content", "Destination", "at", "check_url", "digests", "parsed"]
+
+
+def at(root: str) -> Destination:
+    """The versions below a folder or fsspec URL.
+
+    Raises:
+        ConfigError: the URL cannot be opened, or holds what should be secret.
+    """
+    return Store(root) if storage.is_url(root) else Folder(root)

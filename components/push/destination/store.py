@@ -1,0 +1,156 @@
+"""An object store behind an fsspec URL: a version is complete once its manifest is written, the last."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from components.base.errors import ConfigError
+from components.push.destination.base import MANIFEST, MARKER, Content, Destination, Seal, numbers, parsed
+
+_GRAPH = "saved_model.pb"
+
+
+def check_url(url: str) -> None:
+    """Refuses what would put a secret into manifests and logs, without repeating it.
+
+    Raises:
+        ConfigError: a password or a query stands in it.
+    """
+    if re.search(r"://[^/@]*:[^/]*@", url):
+        raise ConfigError(
+            "the URL holds a password, which would end up in manifests and logs; leave it out, and give it as the "
+            "store expects it: in the environment, or in fsspec's configuration"
+        )
+    if "?" in url:
+        raise ConfigError("the URL has a query (?...), behind which no folder can lie; leave it out")
+
+
+class Store(Destination):
+    """See `Destination`. There is no lock: a second push takes one at the same time for one that was killed."""
+
+    def __init__(self, root: str) -> None:
+        import fsspec
+
+        self.root = root.rstrip("/")
+        try:
+            check_url(root)
+            fs, path = fsspec.core.url_to_fs(self.root)
+        except (ImportError, ValueError) as error:
+            raise ConfigError(f"{self.root} cannot be opened: {error}") from error
+        self._fs, self._base = _Calls(fs), path.rstrip("/")
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def versions(self) -> list[int]:
+        self._fs.invalidate_cache()
+        try:
+            entries = self._fs.ls(self._base, detail=True)
+        except FileNotFoundError:
+            return []
+        return numbers(entry["name"].rstrip("/").rpartition("/")[2] for entry in entries)
+
+    def read(self, version: str, name: str) -> bytes | None:
+        try:
+            content: bytes = self._fs.cat_file(self._path(version, name))
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        return content
+
+    def digests(self, version: str) -> dict[str, str]:
+        return {name: self._digest(version, name) for name in self._names(version)}
+
+    def put(self, version: str, files: Mapping[str, Content], seal: Seal) -> None:
+        arrived = {}
+        try:
+            self._put(version, MARKER, b"")
+            # No server can load a model without its graph: once that is there, so is all the rest.
+            for name in sorted(files, key=lambda name: (name == _GRAPH, name)):
+                self._put(version, name, files[name])
+                arrived[name] = self._digest(version, name)
+            self._put(version, MANIFEST, seal(dict(sorted(arrived.items()))))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.remove(version)
+            raise
+        with contextlib.suppress(OSError):  # or the next push does it
+            self._fs.rm_file(self._path(version, MARKER))
+
+    def remove(self, version: str) -> None:
+        self._put(version, MARKER, b"")  # first, so that a killed removal is known as such
+        if self.read(version, MANIFEST) is not None:
+            self._fs.rm_file(self._path(version, MANIFEST))
+        for name in self._names(version):
+            self._fs.rm_file(self._path(version, name))
+        self._fs.rm(self._path(version), recursive=True)
+
+    def clean(self) -> list[str]:
+        left = []
+        for version in map(str, self.versions()):
+            try:
+                if self.read(version, MARKER) is None:
+                    continue
+                if parsed(self.read(version, MANIFEST)) is None:
+                    self.remove(version)
+                else:
+                    self._fs.rm_file(self._path(version, MARKER))
+            except OSError:
+                left.append(f"{self.root}/{version}")
+        return left
+
+    @contextlib.contextmanager
+    def local(self, version: str) -> Iterator[str]:
+        with tempfile.TemporaryDirectory(prefix="imagegate-") as folder:
+            for name in [MANIFEST, *self._names(version)]:
+                path = os.path.join(folder, name)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                self._fs.get_file(self._path(version, name), path)
+            yield folder
+
+    def _names(self, version: str) -> list[str]:
+        """A version's files but our own."""
+        folder = self._path(version) + "/"
+        self._fs.invalidate_cache()
+        names = [found.removeprefix(folder) for found in self._fs.find(folder)]
+        if any(name.startswith("/") or ".." in name.split("/") for name in names):
+            raise OSError(f"{self.root}/{version} holds names that lead out of it")
+        return sorted(set(names) - {MANIFEST, MARKER})
+
+    def _put(self, version: str, name: str, content: Content) -> None:
+        path = self._path(version, name)
+        self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+        if isinstance(content, bytes):
+            self._fs.pipe_file(path, content)
+        else:
+            self._fs.put_file(content, path)
+
+    def _digest(self, version: str, name: str) -> str:
+        with self._fs.open(self._path(version, name), "rb") as f:
+            return hashlib.file_digest(f, "sha256").hexdigest()
+
+    def _path(self, *names: str) -> str:
+        return "/".join([self._base, *names])
+
+
+class _Calls:
+    """A file system whose errors are OSErrors: each store has some of its own."""
+
+    def __init__(self, fs: Any) -> None:
+        self._fs = fs
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return getattr(self._fs, name)(*args, **kwargs)
+            except OSError:
+                raise
+            except Exception as error:
+                raise OSError(f"{type(error).__name__}: {error}") from error
+
+        return call

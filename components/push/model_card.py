@@ -1,0 +1,173 @@
+"""A model card in Markdown: what a pushed model is, what it was judged by, and where it is weak.
+
+After Mitchell et al., Model Cards for Model Reporting, FAT* 2019. What only people know is left for them to fill in.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from components import metrics
+from components.base.text import number, shown, truncated_list
+from components.data.dataset import SPLITS
+
+FILE = "MODEL_CARD.md"  # beside the model
+_ESCAPES = {"|": "&#124;", "`": "&#96;", "<": "&lt;", ">": "&gt;", "&": "&amp;"}
+_FEW = 100  # test examples, below which a share may be off by a tenth
+
+
+_TOP = (
+    "Task `{task}`, pushed {date} by imagegate. The version is the name of this folder; `imagegate.json` beside this "
+    "card vouches for every file."
+)
+_INTENDED = (
+    "**To be filled in by the owner of this model, in a copy of this card:** what it is for, who may use it, and what "
+    "it must not be used for. imagegate cannot know. (In a copy, since a version with a changed file is not loaded.)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a card tells.
+
+    Attributes:
+        name, task: as in the configuration.
+        date: of the push, as text.
+        labels: in the order of the model's outputs.
+        counts: images by split.
+        label_counts: label -> images by split.
+        label_weights: in the loss.
+        results: (slice, metric key -> value); the slice {} is all of the test split.
+        served: version that the model was compared with, or "".
+        served_numbers: its metrics on the same images.
+        not_compared: why there was none, or "".
+        thresholds: sentences, those that held.
+        notes: further limits, as sentences.
+        fingerprints: what -> SHA-256.
+    """
+
+    name: str
+    task: str
+    date: str
+    labels: Sequence[str]
+    counts: Mapping[str, int]
+    label_counts: Mapping[str, Mapping[str, int]]
+    label_weights: Mapping[str, float]
+    results: Sequence[tuple[Mapping[str, str], Mapping[str, Any]]]
+    served: str = ""
+    served_numbers: Mapping[str, Any] = field(default_factory=dict)
+    not_compared: str = ""
+    thresholds: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+
+
+def render(facts: Facts) -> str:
+    """The card as Markdown (CommonMark with tables)."""
+    numbers = next((found for where, found in facts.results if not where), {})
+    slices = [(where, found) for where, found in facts.results if where]
+    parts = [
+        f"# Model card: {text(facts.name)}",
+        _TOP.format(task=facts.task, date=text(facts.date)),
+        "## Intended use",
+        _INTENDED,
+        "## Data",
+        _data(facts),
+        "## Metrics on the test split",
+        _overall(facts, numbers),
+        "### Per label",
+        _per_label(facts, numbers),
+    ]
+    if slices:
+        parts += ["### Per slice", _per_slice(facts, slices)]
+    parts += ["## Thresholds that held", _listed(facts.thresholds, "none")]
+    parts += ["## Limits", _listed([*_limits(facts), *facts.notes], "none that the data show")]
+    parts += ["## Fingerprints", _table(("what", "SHA-256"), facts.fingerprints.items())]
+    return "\n\n".join(parts) + "\n"
+
+
+def text(value: object) -> str:
+    """Anything as plain text: nothing in it is read as Markdown or HTML, and it stays in its cell of a table."""
+    line = " ".join(shown(str(value)).split())
+    return re.sub(r"[\\`*_\[\]~|<>&]", lambda found: _ESCAPES.get(found[0], "\\" + found[0]), line)
+
+
+def _data(facts: Facts) -> str:
+    rows = [
+        [name, *(f"{facts.label_counts[name].get(split, 0):,}" for split in SPLITS), _number(weight)]
+        for name, weight in ((name, facts.label_weights.get(name)) for name in facts.labels)
+    ]
+    total = ["all images", *(f"{facts.counts.get(split, 0):,}" for split in SPLITS), ""]
+    return _table(("label", *SPLITS, "weight in the loss"), [*rows, total])
+
+
+def _overall(facts: Facts, numbers: Mapping[str, Any]) -> str:
+    compared = f"Compared with version {text(facts.served)}, which was served then, on the same images."
+    if not facts.served:
+        compared = f"Compared with no other model: {text(facts.not_compared or 'none was served')}."
+    heads = ["metric", "this model", *([f"version {facts.served}"] if facts.served else [])]
+    rows = []
+    for name in metrics.OVERALL[facts.task]:
+        row = [name, _number(numbers.get(name))]
+        rows.append([*row, *([_number(facts.served_numbers.get(name))] if facts.served else [])])
+    return f"{compared}\n\n{_table(heads, rows)}"
+
+
+def _per_label(facts: Facts, numbers: Mapping[str, Any]) -> str:
+    names = metrics.PER_LABEL[facts.task]
+    rows = [[label, *(_number(numbers.get(metrics.key(name, label))) for name in names)] for label in facts.labels]
+    return _table(("label", *names), rows)
+
+
+def _per_slice(facts: Facts, slices: Sequence[tuple[Mapping[str, str], Mapping[str, Any]]]) -> str:
+    names = ("example_count", *metrics.OVERALL[facts.task])
+    rows = []
+    for where, numbers in slices:
+        named = ", ".join(f"{column} = {value}" for column, value in where.items())
+        rows.append([named, *(_number(numbers.get(name)) for name in names)])
+    return _table(("slice", "examples", *names[1:]), rows)
+
+
+def _limits(facts: Facts) -> list[str]:
+    """What the numbers above cannot carry, in sentences."""
+    tested = {label: facts.label_counts[label].get("test", 0) for label in facts.labels}
+    few = {label: n for label, n in tested.items() if 0 < n < _FEW}
+    said = []
+    for split, what in (("train", "learnt"), ("test", "tested")):
+        none = [label for label in facts.labels if not facts.label_counts[label].get(split, 0)]
+        if none:
+            said.append(
+                f"Without an image in {split}, so nothing about them was {what}: {truncated_list(map(repr, none))}."
+            )
+    if few:
+        named = [f"{label!r} {n} (±{0.98 / math.sqrt(n):.2f})" for label, n in sorted(few.items(), key=lambda i: i[1])]
+        said.append(
+            f"Fewer than {_FEW} test images: {truncated_list(named)}. In brackets, how far a share such as the recall "
+            "may be off by chance (95 %, at its widest: 0.98 / √n)."
+        )
+    said.append(
+        "The test images come from the same source as those of training; other cameras, places or times may give "
+        "other numbers."
+    )
+    kinds = {"single_label": "image", "segmentation": "pixel"}
+    if facts.task in kinds:
+        said.append(f"It knows these labels only: every {kinds[facts.task]} gets one of them, whatever it shows.")
+    return said
+
+
+def _listed(sentences: Iterable[str], otherwise: str) -> str:
+    return "\n".join(f"- {text(sentence)}" for sentence in sentences) or otherwise
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    cells = [list(map(text, heads))]
+    cells += [["---"] * len(cells[0]), *(list(map(text, row)) for row in rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else number(value)

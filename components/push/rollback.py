@@ -1,0 +1,78 @@
+"""Brings an older version back, as a new one: TensorFlow Serving loads the largest number."""
+
+from __future__ import annotations
+
+import os
+
+from components.base.errors import ConfigError
+from components.push import versions as push
+from components.push.destination import Destination, at
+from components.push.versions import Served
+
+# Keys of the manifest of a version that was made here.
+FROM = "rolled_back_from"  # the version that was served until then
+TO = "rolled_back_to"  # the version that this is a copy of; of a copy, the one that it is a copy of
+
+
+def roll_back(destination: str, version: str | None = None) -> tuple[Served, Served]:
+    """Copies an older version to a new, larger number, and withdraws the model that was served.
+
+    A withdrawn model is not pushed again, unless a later rollback brings it back.
+
+    Args:
+        destination: folder or fsspec URL of the versions.
+        version: which; default: the one before the served one. Where that is a copy of an older one itself, the one
+            before that. What was withdrawn before is passed over.
+
+    Returns:
+        what is served now, and what was before.
+
+    Raises:
+        ConfigError: there is no such version, or none to go back to.
+        ImagegateError: its files are not those that were pushed, or the new one cannot be written.
+    """
+    place = at(destination)
+    with push.told(f"cannot write to {destination}"), place.locked():
+        versions = list(push.newest_first(place))
+        if not versions:
+            raise ConfigError(f"{destination}: no version that imagegate pushed, so there is nothing to go back to")
+        served, source = versions[0], _source(versions, version, destination)
+        return _copy(place, served, source), served
+
+
+def listed(versions: list[Served]) -> str:
+    """Which versions there are, in words: "9 (served, a copy of 3), 7, 3"."""
+    texts = []
+    for i, one in enumerate(versions):
+        facts = [] if i else ["served"]
+        if TO in one.manifest:
+            facts.append(f"a copy of {one.manifest[TO]}")
+        texts.append(f"{one.version} ({', '.join(facts)})" if facts else one.version)
+    return ", ".join(texts)
+
+
+def _source(versions: list[Served], version: str | None, destination: str) -> Served:
+    served, older = versions[0], versions[1:]
+    there = f"{destination} holds {listed(versions)}"
+    if version is not None:
+        if version == served.version:
+            raise ConfigError(f"version {version} is served already; {there}")
+        found = next((one for one in older if one.version == version), None)
+        if found is None:
+            raise ConfigError(f"there is no version {version}; {there}")
+        return found
+    origin, gone = int(served.manifest.get(TO, served.version)), served.manifest.get(push.WITHDRAWN, {})
+    for one in older:
+        identity = push.identity(one.model)
+        if int(one.version) < origin and identity not in gone and identity != push.identity(served.model):
+            return one
+    raise ConfigError(f"there is no version before {origin} to go back to; {there}")
+
+
+def _copy(place: Destination, served: Served, source: Served) -> Served:
+    withdrawn = served.manifest.get(push.WITHDRAWN, {}) | {push.identity(served.model): served.version}
+    withdrawn.pop(push.identity(source.model), None)  # a damaged version may be replaced by its own equal
+    facts = {FROM: served.version, TO: source.manifest.get(TO, source.version), push.WITHDRAWN: withdrawn}
+    with push.local(source) as folder:
+        files = source.manifest["files"]
+        return push.add(place, {name: os.path.join(folder, name) for name in files}, files, source.manifest | facts)

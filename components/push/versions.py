@@ -1,0 +1,263 @@
+"""Puts a model where TensorFlow Serving finds it: digested, and visible as a whole or not at all; and what is there."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from components.base.errors import ImagegateError
+from components.push.destination import MANIFEST, Content, Destination, at, digests, parsed
+
+__all__ = [
+    "BESIDE",
+    "MANIFEST",
+    "WITHDRAWN",
+    "Served",
+    "Withdrawn",
+    "add",
+    "content",
+    "current",
+    "digests",
+    "identity",
+    "local",
+    "newest_first",
+    "push",
+    "read",
+    "tidy",
+    "told",
+    "verify",
+]
+
+# Keys of the manifest, besides "version" and "files" {path: SHA-256}.
+BESIDE = "beside"  # names of the files that are not the model's own
+WITHDRAWN = "withdrawn"  # `identity` of each model that was rolled back -> the version that it had
+_NOTHING: Mapping[str, bytes] = MappingProxyType({})
+
+
+class Withdrawn(ImagegateError):
+    """The model was rolled back once, and is not pushed again."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Served:
+    """One version in a push destination.
+
+    Attributes:
+        version: its number, as text.
+        path: its folder, or URL.
+        manifest: its `imagegate.json`.
+    """
+
+    version: str
+    path: str
+    manifest: dict[str, Any]
+
+    @property
+    def model(self) -> dict[str, str]:
+        """SHA-256 of the model's own files."""
+        beside = self.manifest.get(BESIDE, ())
+        return {name: digest for name, digest in self.manifest["files"].items() if name not in beside}
+
+
+def current(destination: str) -> Served | None:
+    """The newest version that imagegate pushed to `destination`, or None. Its files are not checked; see `verify`.
+
+    Raises:
+        ImagegateError: the destination cannot be read.
+    """
+    with told(f"cannot read {destination}"):
+        return next(newest_first(at(destination)), None)
+
+
+def newest_first(place: Destination) -> Iterator[Served]:
+    """Every version that has a manifest; without one it is incomplete, or somebody else's."""
+    for version in sorted(place.versions(), reverse=True):
+        served = _read(place, str(version))
+        if served is not None:
+            yield served
+
+
+def read(path: str) -> Served | None:
+    """The version in the folder or URL `path`, or None where there is no manifest, or a broken one."""
+    place, version = _split(path)
+    with told(f"cannot read {path}"):
+        return _read(place, version)
+
+
+def _read(place: Destination, version: str) -> Served | None:
+    manifest = parsed(place.read(version, MANIFEST))
+    return None if manifest is None else Served(version, f"{place.root.rstrip('/')}/{version}", manifest)
+
+
+def content(served: Served, name: str) -> bytes:
+    """A file of a version.
+
+    Raises:
+        ImagegateError: it is missing, or not the one that was pushed.
+    """
+    place, version = _split(served.path)
+    with told(f"cannot read {served.path}"):
+        found = place.read(version, name)
+    if found is None or hashlib.sha256(found).hexdigest() != served.manifest["files"].get(name):
+        raise ImagegateError(f"{served.path}/{name} is missing or does not match the model's {MANIFEST}")
+    return found
+
+
+@contextlib.contextmanager
+def local(served: Served) -> Iterator[str]:
+    """A folder of this machine with the version's files, checked; of a URL a copy that vanishes afterwards.
+
+    Raises:
+        ImagegateError: see `verify`.
+    """
+    place, version = _split(served.path)
+    with contextlib.ExitStack() as stack:
+        with told(f"cannot read {served.path}"):
+            folder = stack.enter_context(place.local(version))
+            verify(served, folder)
+        yield folder
+
+
+def verify(served: Served, folder: str | None = None) -> None:
+    """Checks a version's files against its manifest. A SavedModel is code: one that changed must not be loaded.
+
+    Args:
+        served: the version.
+        folder: a copy of it, to check instead.
+
+    Raises:
+        ImagegateError: a file is missing, changed or one too many.
+    """
+    place, version = _split(served.path)
+    with told(f"cannot read {served.path}"):
+        there = place.digests(version) if folder is None else digests(folder)
+    wanted = served.manifest["files"]
+    for name in sorted(wanted.keys() | there.keys()):
+        if wanted.get(name) != there.get(name):
+            what = "is missing, but is in" if name not in there else "does not match" if name in wanted else "is not in"
+            raise ImagegateError(
+                f"{served.path}/{name} {what} the model's {MANIFEST}; the model was changed after it was pushed and is "
+                "not loaded"
+            )
+
+
+def push(
+    model: str,
+    destination: str,
+    manifest: Mapping[str, Any],
+    beside: Mapping[str, bytes] = _NOTHING,
+    evaluated: Mapping[str, str] | None = None,
+) -> Served:
+    """Copies a SavedModel to a new version below `destination`; a reader sees the whole version or none.
+
+    Version numbers are seconds since 1970, or one more than the largest where that is not more.
+
+    Args:
+        model: folder of the SavedModel.
+        destination: folder or fsspec URL; made if missing.
+        manifest: what to write beside the model; the keys named above are added.
+        beside: name -> content of further files to put there.
+        evaluated: SHA-256 of each file of the model as it was judged; default: as it is.
+
+    Raises:
+        Withdrawn: this model was rolled back.
+        ImagegateError: what arrived is not that model, or the disk is full.
+    """
+    place = at(destination)
+    with told(f"cannot read {model}"):
+        there = digests(model)
+    with told(f"cannot write to {destination}"), place.locked():
+        wanted = dict(there if evaluated is None else evaluated)
+        newest = next(newest_first(place), None)
+        withdrawn = {} if newest is None else newest.manifest.get(WITHDRAWN, {})
+        if identity(wanted) in withdrawn:
+            version = withdrawn[identity(wanted)]
+            raise Withdrawn(
+                f"this very model was rolled back as version {version}, so it is not pushed again; change the data or "
+                f"the settings, or bring it back: imagegate rollback CONFIG {version}"
+            )
+        files: dict[str, Content] = {name: os.path.join(model, name) for name in there}
+        wanted |= {name: hashlib.sha256(content).hexdigest() for name, content in beside.items()}
+        full = {**manifest, BESIDE: sorted(beside), WITHDRAWN: withdrawn}
+        return add(place, {**files, **beside}, wanted, full)
+
+
+def add(
+    place: Destination, files: Mapping[str, Content], wanted: Mapping[str, str], manifest: Mapping[str, Any]
+) -> Served:
+    """Writes a new version; the destination is locked.
+
+    Args:
+        place: where to.
+        files: relative path -> the file or its content.
+        wanted: SHA-256 that each file must have there.
+        manifest: what to write beside them.
+    """
+    version = str(max(int(time.time()), max(place.versions(), default=0) + 1))  # also than what is removed now
+    place.clean()
+    full = {**manifest, "version": version, "files": {name: wanted[name] for name in sorted(wanted)}}
+    sealed = json.dumps(full, ensure_ascii=False, indent=1, allow_nan=False).encode()
+
+    def seal(arrived: Mapping[str, str]) -> bytes:
+        for name in sorted(wanted.keys() | arrived.keys()):
+            expected, found = wanted.get(name, "no such file"), arrived.get(name, "no such file")
+            if expected != found:
+                raise ImagegateError(
+                    f"push: {name} is not the file of the model that was evaluated: expected SHA-256 {expected}, "
+                    f"found {found}; nothing was pushed, run again with --force"
+                )
+        return sealed
+
+    place.put(version, files, seal)
+    return Served(version, f"{place.root.rstrip('/')}/{version}", full)
+
+
+def tidy(destination: str, keep: int | None) -> tuple[list[str], str]:
+    """Removes what killed pushes left, and of the versions that imagegate pushed all but the newest `keep`.
+
+    Returns:
+        the versions that were removed, and a sentence where something could not be: that is no reason to fail.
+    """
+    removed, problems = [], []
+    try:
+        place = at(destination)
+        with place.locked():
+            problems += [f"{path} cannot be removed" for path in place.clean()]
+            ours = [served for served in newest_first(place) if served.manifest.get("version") == served.version]
+            for served in ours[keep:] if keep else ():
+                try:
+                    place.remove(served.version)
+                    removed.append(served.version)
+                except OSError as error:
+                    problems.append(f"{served.path} cannot be removed: {error.strerror or error}")
+    except OSError as error:
+        problems.append(f"{destination} cannot be tidied: {error.strerror or error}")
+    return removed, "; ".join(problems)
+
+
+def identity(model: Mapping[str, str]) -> str:
+    """One SHA-256 for a model, from those of its files."""
+    return hashlib.sha256(json.dumps(sorted(model.items())).encode()).hexdigest()
+
+
+def _split(path: str) -> tuple[Destination, str]:
+    root, _, version = path.rstrip("/").rpartition("/")
+    return at(root or "/"), version
+
+
+@contextlib.contextmanager
+def told(what: str) -> Iterator[None]:
+    """Makes an OSError a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise ImagegateError(f"push: {what}: {error.strerror or error}") from error

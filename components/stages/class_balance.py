@@ -1,0 +1,107 @@
+"""ClassBalance: the data gate. Refuses the run, with sentences, or lets it pass and records what was counted."""
+
+import json
+import os
+from typing import Any
+
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.utils import io_utils
+
+from components.base.errors import ImagegateError
+from components.data import schema
+from components.data.dataset import SPLITS
+from components.gates import changes, data_gate
+from components.gates.errors import DataRejected
+from components.gates.judge import failed
+from components.ingest import manifest
+from components.ingest.census import Images
+from components.push import versions
+from components.stages import artifacts
+
+FILE = "class_balance.json"
+
+
+@component
+def ClassBalance(  # noqa: N802  TFX names components like classes
+    examples: InputArtifact[standard_artifacts.Examples],
+    statistics: InputArtifact[standard_artifacts.ExampleStatistics],
+    anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
+    class_balance: OutputArtifact[artifacts.ClassBalance],
+    frozen: Parameter[str],
+    frozen_file: Parameter[str],
+    limits: Parameter[str],
+    task: Parameter[str],
+    destination: Parameter[str],
+    served_version: Parameter[str],
+    label_weights: Parameter[str],
+    count_ignored: Parameter[int],
+    code_fingerprint: Parameter[str],
+) -> None:
+    """Judges the data set by `limits` (JSON of `data_gate.Limits`), the data served now and the validator's anomalies.
+
+    Args:
+        frozen: text of the user's schema, "" for none.
+        frozen_file: its file, for messages.
+        destination: where the served model is.
+        served_version: the version when the graph was built, "" for none; part of the cache key.
+        label_weights: JSON of what the configuration says; see `data_gate.weights`.
+        count_ignored: 0 or 1; likewise.
+
+    Raises:
+        DataRejected: a rule failed.
+        ImagegateError: the shards do not hold what the manifest says.
+    """
+    counted, images = manifest.read(examples.uri), Images.read(examples.uri)
+    for split in SPLITS:
+        manifest.verify(examples.uri, split)
+    _compare_counts(counted, statistics)
+    reference = changes.recall(versions.current(destination), task)
+    found = schema.compare(schema.parse(frozen, task, frozen_file), counted, frozen_file) if frozen else []
+    # What is said already, TensorFlow Data Validation need not say again.
+    found += [(feature, text) for feature, text in _anomalies(anomalies) if feature not in dict(found)]
+    verdicts = data_gate.check(counted, images, data_gate.Limits(**json.loads(limits)), reference, found)
+    if failed(verdicts):
+        raise DataRejected(verdicts, counted)
+    kept, content = changes.remember(counted, images)
+    data = {
+        "manifest": {k: v for k, v in counted.items() if k not in ("files", "label_sets")},
+        "weights": data_gate.weights(counted, json.loads(label_weights), count_ignored=bool(count_ignored)),
+        "compared_with": reference.version if reference else None,
+        "verdicts": [v.to_json() for v in verdicts],
+        "pushed": kept,
+    }
+    with open(os.path.join(class_balance.uri, changes.FILE), "wb") as f:
+        f.write(content)
+    with open(os.path.join(class_balance.uri, FILE), "w", encoding="utf-8") as f:
+        json.dump(data, f, indent=1)  # ASCII: a file name may be no valid UTF-8
+
+
+def _compare_counts(counted: dict[str, Any], statistics: standard_artifacts.ExampleStatistics) -> None:
+    """TFDV counted the shards by itself; ingest counted while writing. They must agree."""
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    for split in artifact_utils.decode_split_names(statistics.split_names):
+        path = os.path.join(artifact_utils.get_split_uri([statistics], split), "FeatureStats.pb")
+        found = statistics_pb2.DatasetFeatureStatisticsList.FromString(io_utils.read_bytes_file(path))
+        examples = found.datasets[0].num_examples
+        if examples != counted["counts"][split]:
+            raise ImagegateError(
+                f"{split}: the statistics counted {examples} examples in the shards, ingest wrote "
+                f"{counted['counts'][split]}; run again with --force"
+            )
+
+
+def _anomalies(artifact: standard_artifacts.ExampleAnomalies) -> list[tuple[str, str]]:
+    """(feature, text) of everything that ExampleValidator found, each once with the splits it was found in."""
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+    found: dict[tuple[str, str], list[str]] = {}
+    for split in artifact_utils.decode_split_names(artifact.split_names):
+        path = os.path.join(artifact_utils.get_split_uri([artifact], split), "SchemaDiff.pb")
+        proto = anomalies_pb2.Anomalies.FromString(io_utils.read_bytes_file(path))
+        for feature, info in proto.anomaly_info.items():
+            text = f"{info.short_description}: {info.description}"
+            found.setdefault((feature, text), []).append(split)
+    return [(feature, f"{text} (in {', '.join(splits)})") for (feature, text), splits in sorted(found.items())]

@@ -1,0 +1,1 @@
+"""`imagegate init`: the first configuration, and small data sets to try it on."""

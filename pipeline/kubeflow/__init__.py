@@ -1,0 +1,1 @@
+"""Kubeflow Pipelines: compiling, submitting, scheduling, and the entry point in the container."""

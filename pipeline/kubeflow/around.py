@@ -1,0 +1,91 @@
+"""What `imagegate run` does before and after the graph, as tasks of a Kubeflow pipeline.
+
+Preflight looks at the data and the push destination, so that the cache keys of what follows are those of a run on this
+machine. ModelGate comes last and fails where the model gate refused: by then every artifact is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from components.base.errors import ConfigError
+from components.evaluation import out_of_distribution
+from components.gates.errors import DataRejected, ModelRefused
+from components.ingest import census, splits
+from components.push import versions
+from components.report import outcome
+from pipeline import graph
+from pipeline.config import validated
+from pipeline.runs import local
+
+if TYPE_CHECKING:
+    from tfx.types.artifact import Artifact
+
+
+def run(task: str, parameters: Mapping[str, Any], inputs: Mapping[str, Sequence[Artifact]]) -> dict[str, Any]:
+    """Runs one of the tasks and returns the parameters that it puts out."""
+    if task == "Preflight":
+        return preflight(**parameters)
+    [evaluation], [checked], [pushed] = (inputs[key] for key in ("evaluation", "serving_check", "pushed_model"))
+    model_gate(
+        [*_verdicts(evaluation.uri, "verdicts.json"), *_verdicts(checked.uri, "serving.json")],
+        pushed.get_string_custom_property("pushed_version"),
+        pushed.get_string_custom_property("withdrawn"),
+    )
+    return {}
+
+
+def preflight(config: str, data_root: str, data_version: str, epochs: int) -> dict[str, str]:
+    """What the cache keys of the graph follow.
+
+    Args:
+        config: JSON of the configuration's keys, and `folder`.
+        data_root: takes the place of `data.root`.
+        data_version: "" for the fingerprint of the data set's listing; anything else is taken for it.
+        epochs: takes the place of `training.epochs`.
+
+    Returns:
+        `data_fingerprint`; `served_version`, the version now served, or ""; `files_version`, which changes with the
+        backbone's file and the images of none of the labels, "" where there are none.
+
+    Raises:
+        ConfigError: the configuration does not fit the data.
+        DataRejected: there is no image.
+    """
+    raw = json.loads(config)
+    told = {"data": raw["data"] | {"root": data_root}, "training": raw.get("training", {}) | {"epochs": epochs}}
+    settings = validated(raw | told)
+    dataset, _ = local.read_dataset(settings)
+    if not dataset.records:
+        raise DataRejected(local.judge_data(settings, *census.merge(dataset, []), ""))
+    if settings.backbone.endswith(".keras") and not os.path.isfile(settings.backbone):
+        raise ConfigError(f"training.backbone: {settings.backbone} does not exist")
+    served = versions.current(settings.destination)
+    files = graph.file_version(settings.backbone) + out_of_distribution.fingerprint(settings.unknown_root)
+    return {
+        "data_fingerprint": data_version or dataset.fingerprint(),
+        "served_version": served.version if served else "",
+        "files_version": splits.digest(files.encode()) if files else "",
+    }
+
+
+def model_gate(gates: Sequence[Mapping[str, Any]], version: str | None, withdrawn: str | None) -> None:
+    """Raises ModelRefused where no model is served that passed.
+
+    Args:
+        gates: verdicts; see `gates.Verdict.to_json`.
+        version: what is served now, where the model passed.
+        withdrawn: why a model that passed was not pushed.
+    """
+    if not version:
+        raise ModelRefused(outcome.refusal(gates, withdrawn))
+
+
+def _verdicts(folder: str, name: str) -> list[dict[str, Any]]:
+    with open(os.path.join(folder, name), encoding="utf-8") as f:
+        found = json.load(f)
+    listed: list[dict[str, Any]] = found["verdicts"] if isinstance(found, dict) else found
+    return listed

@@ -1,0 +1,132 @@
+"""`imagegate schedule`: recurring runs on a Kubeflow Pipelines server, one per configuration."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from components.base.errors import ConfigError, ImagegateError
+from pipeline.cron import expression
+from pipeline.kubeflow.api_errors import ServerError, known
+from pipeline.kubeflow.server import Server, quietly
+from pipeline.kubeflow.submit import Package, named, upload
+
+
+def replace(client: Any, server: Server, package: Package, fields: str, values: Mapping[str, Any]) -> str:
+    """Creates the schedule; then removes those that it replaces, so that one is there whatever fails.
+
+    Args:
+        fields: what `expression.parse` returned.
+
+    Returns:
+        The recurring run's ID.
+
+    Raises:
+        ImagegateError: an older schedule could not be removed; both are there, and the message says so.
+    """
+    try:
+        made = _create(client, server, package, fields, values)
+    except ServerError as error:
+        unsure = "; whether the new schedule is on beside the old one is unknown: look with --list, or give it again"
+        raise ServerError(f"{error}{unsure if error.unsure else '; the old schedule, if any, stays'}") from None
+    both = "the new schedule is on, but an older one may be too, which would start runs as well"
+    try:
+        for old in _found(client, server, package.name):
+            if old != made:
+                _remove(client, old)
+        left = [old for old in _found(client, server, package.name) if old != made]
+    except ServerError as error:
+        raise ImagegateError(f"{both}: {error}; then give the same command again") from None
+    if left:
+        pages = ", ".join(server.page("recurringrun", old) for old in left)
+        raise ImagegateError(f"{both}: {pages}; somebody made it just now: give the same command again")
+    return made
+
+
+@quietly()
+def _create(client: Any, server: Server, package: Package, fields: str, values: Mapping[str, Any]) -> str:
+    experiment, pipeline, version, _ = upload(client, server, package)
+    made = client.create_recurring_run(
+        experiment,
+        package.name,
+        cron_expression=f"0 {fields}",  # Kubeflow counts seconds; it would read five fields as second to month
+        max_concurrency=1,
+        no_catchup=True,
+        params=dict(values),
+        pipeline_id=pipeline,
+        version_id=version,
+        pipeline_root=package.root,
+    )
+    return known(made.recurring_run_id, server.host)
+
+
+def delete(client: Any, server: Server, name: str) -> int:
+    """Removes the schedule; returns how many there were."""
+    found = _found(client, server, name)
+    for identity in found:
+        _remove(client, identity)
+    return len(found)
+
+
+def rows(client: Any, server: Server, name: str) -> list[expression.Row]:
+    """The schedule, with its latest run and its next, by UTC."""
+    experiment = _experiment(client, server, name)
+    if experiment is None:
+        return []
+    runs = client.list_runs(experiment_id=experiment, sort_by="created_at desc", page_size=100).runs or []
+    found = []
+    for it in _schedules(client, experiment, name):
+        last = next((r for r in runs if r.recurring_run_id == it.recurring_run_id), None)
+        found.append(_row(it, f"{last.created_at:{expression.FORMAT}} {last.state}" if last else "never"))
+    return found
+
+
+def _row(it: Any, last: str) -> expression.Row:
+    on = it.mode == "ENABLE"
+    trigger = it.trigger and it.trigger.cron_schedule
+    seconds, _, fields = (trigger.cron if trigger and trigger.cron else "").partition(" ")
+    try:
+        times = expression.parse(fields) if seconds == "0" else ""
+    except ConfigError:  # somebody changed it elsewhere, in Kubeflow's own way
+        times = ""
+    following = (
+        f"{expression.following(times, datetime.datetime.now(datetime.UTC)):{expression.FORMAT}}"
+        if times
+        else "unknown"
+    )
+    return expression.Row(
+        it.display_name, times or "unknown", "on" if on else "off", last, following if on else "never"
+    )
+
+
+def _found(client: Any, server: Server, name: str) -> list[str]:
+    experiment = _experiment(client, server, name)
+    if experiment is None:
+        return []
+    return [known(it.recurring_run_id, server.host) for it in _schedules(client, experiment, name)]
+
+
+def _experiment(client: Any, server: Server, name: str) -> str | None:
+    found = client.list_experiments(namespace=server.namespace, filter=named(name), page_size=100).experiments or []
+    return next((known(e.experiment_id, server.host) for e in found if e.display_name == name), None)
+
+
+def _schedules(client: Any, experiment: str, name: str) -> Iterator[Any]:
+    page = ""
+    while True:
+        answer = client.list_recurring_runs(
+            page_token=page, page_size=100, experiment_id=experiment, filter=named(name)
+        )
+        yield from (it for it in answer.recurring_runs or () if it.display_name == name)
+        page = answer.next_page_token
+        if not page:
+            return
+
+
+def _remove(client: Any, identity: str) -> None:
+    try:
+        client.delete_recurring_run(identity)
+    except ServerError as error:
+        if error.status != 404:  # somebody else was quicker
+            raise

@@ -1,0 +1,51 @@
+"""`imagegate check`: the data gate without TFX. Reads and decodes every image once, applies the run's own rules."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from components.base.text import shown, truncated_list
+from components.gates import data_gate
+from components.gates.judge import failed
+from components.ingest import census, shards
+from pipeline import show
+from pipeline.runs import local
+from pipeline.runs.summary import label_table, unknown_lines
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.show import Terminal
+
+
+def run(config: Config, terminal: Terminal) -> int:
+    """Prints the labels with their weights, what is in quarantine and what the gate says. Returns the exit code."""
+    frozen = local.frozen_schema(config)
+    dataset, rule = local.read_dataset(config)
+    report = census.Report()
+    with show.output_to(os.devnull):  # decoders complain there; what matters comes back as a problem
+        job = shards.job(dataset, config.data.max_pixels, rule)
+        for number, item in enumerate(shards.examine(dataset.records, job), 1):
+            shards.enter(item, report)
+            terminal.progress("images", number, len(dataset.records))
+    terminal.close()
+    manifest, images = census.merge(dataset, [report])
+    verdicts = local.judge_data(config, manifest, images, frozen)
+    console = terminal.console
+    weights = data_gate.weights(manifest, config.training.label_weights, count_ignored=config.labels.count_ignored)
+    console.print(label_table(manifest["label_counts"], weights))
+    lines = unknown_lines(data_gate.unknown(manifest))
+    lines += [f"quarantined: {item['path']}: {item['reason']}" for item in manifest["quarantined"]]
+    lines += [f"will be re-encoded: {count} ({reason})" for reason, count in manifest["changed"].items()]
+    if manifest["ignored"]:  # often hundreds, and nothing is wrong with them
+        lines.append(f"ignored, they mean nothing here: {truncated_list(manifest['ignored'])}")
+    lines += [f"warning: labels {text}" for text in data_gate.warnings(manifest["label_counts"])]
+    problems = failed(verdicts)
+    lines += [f"refused: {verdict.reason}" for verdict in problems]
+    for line in lines:
+        console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
+    total = sum(manifest["counts"].values())
+    if problems:
+        return 3
+    console.print(f"the data gate lets {total:,} images pass: {len(verdicts)} rules hold", highlight=False)
+    return 0

@@ -1,0 +1,39 @@
+"""`imagegate schema`: takes the schema of the latest run's data for what later data must be like."""
+
+from __future__ import annotations
+
+import glob
+import os
+from typing import TYPE_CHECKING
+
+from components.base.errors import ConfigError
+from components.data import schema
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
+
+def run(config: Config, path: str | None) -> str:
+    """Writes the schema, in one step. Returns where.
+
+    Args:
+        config: the settings.
+        path: where to; default: `data.schema_file`, or `schema.pbtxt` beside the configuration.
+
+    Raises:
+        ConfigError: no run has read the data yet, or the file cannot be written.
+    """
+    # Names of runs begin with their time.
+    found = sorted(glob.glob(os.path.join(glob.escape(config.output_folder), "history", "*", schema.FILE)))
+    if not found:
+        raise ConfigError(f"no run below {config.output_folder} has read the data yet; first: imagegate run")
+    path = path or config.schema_path or os.path.join(config.folder, schema.FILE)
+    try:
+        with open(found[-1], encoding="utf-8") as f:
+            text = f.read()
+        with open(path + ".tmp", "w", encoding="utf-8") as f:
+            f.write(text)
+        os.replace(path + ".tmp", path)
+    except OSError as error:
+        raise ConfigError(f"{error.filename or path}: {error.strerror}") from None
+    return path

@@ -1,0 +1,73 @@
+"""`imagegate report`: the page of a run, from its summary and its artifacts alone."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from components.base.errors import ConfigError
+from components.drawing import charts
+from components.report import evidence, page
+from pipeline import config, graph
+from pipeline.runs import history, summary
+
+_EARLIER = 60  # runs in the chart
+
+
+def write(folder: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """Writes the page of the run in `folder` beside its summary, in one step, and returns its path.
+
+    Args:
+        folder: `history/RUN_ID` of the output.
+        told: the run's summary.json.
+        found: see `evidence.collect`.
+    """
+    output = os.path.dirname(os.path.dirname(folder))
+    earlier = {run["run_id"]: run for run in itertools.islice(history.read(output), _EARLIER)} | {told["run_id"]: told}
+    points = [
+        (run["started"], history.main_metric(dict(run)), run["status"])
+        for run in sorted(earlier.values(), key=lambda run: run["run_id"])
+        if run["task"] == told["task"] and run["run_id"] <= told["run_id"]
+    ]
+    path = os.path.join(folder, page.FILE)
+    with open(path + ".tmp", "w", encoding="utf-8") as f:
+        f.write(page.render(told, found, charts.runs(points)))
+    os.replace(path + ".tmp", path)
+    return path
+
+
+def collect(told: Mapping[str, Any], artifacts: Mapping[str, str]) -> dict[str, Any]:
+    """The evidence of a run from what is left of its artifacts."""
+    there = {key: path for key, path in artifacts.items() if os.path.isdir(path)}
+    return evidence.collect(told, there, **graph.pictured(told["configuration"]))
+
+
+def again(path: str) -> str:
+    """Writes the page of a run anew.
+
+    Args:
+        path: a configuration file, whose newest run is meant, or the folder of a run.
+
+    Raises:
+        ConfigError: there is no such run.
+    """
+    if os.path.isfile(path) and os.path.basename(path) != summary.FILE:
+        folder = os.path.join(config.load(path).output_folder, "latest")
+    else:
+        folder = os.path.dirname(path) if os.path.isfile(path) else path
+    folder = os.path.realpath(folder)
+    told = history.of(folder)
+    if told is None:
+        raise ConfigError(
+            f"{path}: no run here; expected an imagegate.yaml that has run, or a folder with {summary.FILE}"
+        )
+    output = os.path.dirname(os.path.dirname(folder))
+    written = write(folder, told, collect(told, summary.located(told, output)))
+    summary_path = os.path.join(folder, summary.FILE)
+    with open(summary_path + ".tmp", "w", encoding="utf-8") as f:
+        json.dump(told | {"report": written}, f, ensure_ascii=True, indent=1, allow_nan=False)
+    os.replace(summary_path + ".tmp", summary_path)
+    return written

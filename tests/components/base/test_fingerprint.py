@@ -1,0 +1,120 @@
+"""What is run again after a change: what can see it, and nothing else."""
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from components.base import fingerprint
+
+ROOT = Path(__file__).parents[3]
+
+# a imports b inside a function, b the package c.d by its member, and nobody imports e.
+SOURCES = {
+    "components/__init__.py": "",
+    "components/a.py": "import os\ndef f():\n    from components import b\n",
+    "components/b.py": "from components.c import d\nimport numpy as np\n",
+    "components/c/__init__.py": "",
+    "components/c/d.py": "x = 1\n",
+    "components/e.py": "from components import a\nfrom components.data import schema\n",
+    "components/data/__init__.py": "",
+    "components/data/schema.py": "from importlib import resources\n",
+    "schemas/__init__.py": "",
+    "schemas/s.pbtxt": "feature {}",
+    "pipeline/p.py": "from components import a\n",
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A small package in the place of the real one."""
+    for name, text in SOURCES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(fingerprint, "_ROOT", str(tmp_path))
+    fingerprint._imports.cache_clear()
+    yield tmp_path
+    fingerprint._imports.cache_clear()
+
+
+def changed(tree: Path, name: str, compute: Callable[[], object]) -> bool:
+    """Whether another line in file `name` changes what `compute` returns."""
+    before = compute()
+    assert compute() == before
+    with (tree / name).open("a") as f:
+        f.write("# more\n")
+    fingerprint._imports.cache_clear()
+    return compute() != before
+
+
+@pytest.mark.parametrize(
+    ("name", "seen_by"),
+    [
+        ("components/a.py", "ae"),
+        ("components/b.py", "abe"),
+        ("components/c/d.py", "abe"),
+        ("components/c/__init__.py", "abe"),
+        ("components/__init__.py", "abe"),
+        ("components/e.py", "e"),
+        ("schemas/s.pbtxt", "e"),  # by way of components.data.schema
+        ("pipeline/p.py", ""),
+    ],
+)
+def test_code_sees_the_module_and_all_it_imports(tree: Path, name: str, seen_by: str) -> None:
+    seen = [m for m in "abe" if changed(tree, name, lambda m=m: fingerprint.code(f"components.{m}"))]
+    assert "".join(seen) == seen_by
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_everything_sees_everything(tree: Path, name: str) -> None:
+    assert changed(tree, name, fingerprint.everything)
+
+
+def test_everything_sees_new_and_moved_files(tree: Path) -> None:
+    seen = [fingerprint.everything()]
+    (tree / "pipeline" / "new.py").write_text("")
+    seen.append(fingerprint.everything())
+    (tree / "pipeline" / "new.py").rename(tree / "pipeline" / "newer.py")
+    seen.append(fingerprint.everything())
+    (tree / "pipeline" / "notes.txt").write_text("")  # no code
+    assert len({*seen, fingerprint.everything()}) == 3
+
+
+def test_other_library_versions_are_another_fingerprint(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint.code("components.b"), fingerprint.everything()
+    versions = fingerprint._library_versions()
+    assert "tensorflow==" in versions
+    monkeypatch.setattr(fingerprint, "_library_versions", lambda: versions + ".post1")
+    assert fingerprint.code("components.b") != before[0]
+    assert fingerprint.everything() != before[1]
+
+
+def test_stages_that_share_code_and_stages_that_do_not() -> None:
+    ingest, model = fingerprint._closure("components.stages.ingest"), fingerprint._closure("components.model.training")
+    assert "components.data.images" in ingest & model
+    assert "components.model.network" in model - ingest
+    assert "components.ingest.layouts.folders" in ingest - model
+    for kind in ("single", "multi", "mask", "weights"):
+        assert f"components.labels.{kind}" in fingerprint._closure("components.model.preprocessing")
+    assert "components.labels.losses" in model - ingest
+
+
+def test_no_module_imports_in_a_way_that_the_fingerprint_cannot_follow() -> None:
+    for path in (ROOT / "components").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: relative import"
+            called = isinstance(node, ast.Call) and ast.unparse(node.func)
+            assert called not in ("__import__", "importlib.import_module", "import_module"), f"{path}: {called}"
+
+
+def test_every_stage_is_followed_to_the_end() -> None:
+    for path in (ROOT / "components" / "stages").glob("*.py"):
+        closure = fingerprint._closure(f"components.stages.{path.stem}")
+        imported = [
+            alias.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and node.module == "components"
+            for alias in node.names
+        ]
+        assert {f"components.{name}" for name in imported} <= closure

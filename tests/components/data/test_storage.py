@@ -1,0 +1,180 @@
+"""What is below a root, and what must not be read: links that lead out, pipes, what cannot be reached."""
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from components.base.errors import ConfigError
+from components.data import storage
+
+WriteFiles = Callable[..., Path]
+
+
+def problems(root: object) -> dict[str, str]:
+    return {file.path: file.problem for file in storage.files(str(root))}
+
+
+@pytest.fixture
+def memory() -> Iterator[str]:
+    """A root in fsspec's store in memory."""
+    store = fsspec.filesystem("memory")
+    for path, content in {"/data/cat/1.png": b"one", "/data/cat/a/2.png": b"three", "/data/dog/.x": b""}.items():
+        store.pipe_file(path, content)
+    yield "memory://data"
+    store.rm("/data", recursive=True)
+
+
+def test_every_file_is_named_with_its_size(tmp_path: Path, write_files: WriteFiles) -> None:
+    root = write_files(tmp_path, {"top.txt": b"", "cat/1.png": b"one", "cat/a b/ü.png": b"three"})
+    files = {file.path: file for file in storage.files(str(root))}
+
+    assert {path: (file.size, file.problem) for path, file in files.items()} == {
+        "top.txt": (0, ""),
+        "cat/1.png": (3, ""),
+        "cat/a b/ü.png": (5, ""),
+    }
+    assert storage.read(str(root), "cat/a b/ü.png") == b"three"
+
+
+def test_the_version_changes_with_the_file(tmp_path: Path, write_files: WriteFiles) -> None:
+    root = write_files(tmp_path, {"1.png": b"one"})
+    os.utime(root / "1.png", ns=(0, 1_000_000_007))
+    [before] = storage.files(str(root))
+    os.utime(root / "1.png", ns=(0, 1_000_000_008))
+    [after] = storage.files(str(root))
+    assert (before.version, after.version) == ("1000000007", "1000000008")
+
+
+@pytest.mark.parametrize("name", [".DS_Store", ".hidden/1.png", "cat/._1.png", "Thumbs.db", "cat/desktop.ini"])
+def test_what_file_managers_leave_is_no_data(tmp_path: Path, write_files: WriteFiles, name: str) -> None:
+    assert problems(write_files(tmp_path, {name: b"x", "cat/1.png": b""})) == {"cat/1.png": ""}
+
+
+def test_links_below_the_root_are_followed(tmp_path: Path, write_files: WriteFiles) -> None:
+    root = write_files(tmp_path, {"cat/1.png": b"one"})
+    (root / "cat" / "2.png").symlink_to("1.png")
+    assert problems(root) == {"cat/1.png": "", "cat/2.png": ""}
+    assert storage.read(str(root), "cat/2.png") == b"one"
+
+
+def test_the_root_itself_may_be_a_link(tmp_path: Path, write_files: WriteFiles) -> None:
+    write_files(tmp_path / "real", {"cat/1.png": b"one"})
+    (tmp_path / "real" / "cat" / "2.png").symlink_to(tmp_path / "real" / "cat" / "1.png")
+    (tmp_path / "link").symlink_to("real")
+    assert problems(tmp_path / "link") == {"cat/1.png": "", "cat/2.png": ""}
+
+
+@pytest.mark.parametrize("target", ["../../secret", "../../data-more/1.png", "/etc", "/no/such/file", "../../data"])
+def test_a_link_that_leads_out_is_not_read(tmp_path: Path, write_files: WriteFiles, target: str) -> None:
+    write_files(tmp_path, {"secret": b"", "data-more/1.png": b"", "data/cat/1.png": b""})
+    (tmp_path / "data" / "cat" / "2.png").symlink_to(target)
+    found = problems(tmp_path / "data")
+    assert found.pop("cat/1.png") == ""
+    assert found == {"cat/2.png": "a link that leads out of data.root; copy the file instead"}
+
+
+def test_a_link_to_a_folder_is_not_followed_for_ever(tmp_path: Path, write_files: WriteFiles) -> None:
+    root = write_files(tmp_path, {"cat/1.png": b"", "cat/a/2.png": b""})
+    (root / "cat" / "a" / "up").symlink_to("..")
+    assert problems(root)["cat/a/up"] == "a link to a folder; copy the folder instead"
+    assert len(problems(root)) == 3
+
+
+@pytest.mark.parametrize(("target", "reason"), [("itself", "Too many levels"), ("nowhere", "No such file")])
+def test_a_link_to_nothing_is_named(tmp_path: Path, target: str, reason: str) -> None:
+    (tmp_path / "cat").mkdir()
+    for link in (tmp_path / "itself", tmp_path / "cat" / "itself"):
+        link.symlink_to(target)
+    assert problems(tmp_path).keys() == {"itself", "cat/itself"}
+    assert all(p.startswith(f"cannot be read: {reason}") for p in problems(tmp_path).values())
+    assert storage.folders(str(tmp_path)) == ["cat"]
+
+
+def test_pipes_and_sockets_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+        assert problems(tmp_path) == dict.fromkeys(["pipe", "socket"], "not a regular file")
+
+
+def test_a_folder_that_may_not_be_read_is_an_error(tmp_path: Path, write_files: WriteFiles) -> None:
+    root = write_files(tmp_path, {"cat/1.png": b""})
+    (root / "cat").chmod(0)
+    if os.access(root / "cat", os.R_OK):
+        pytest.skip("root may read everything")
+    with pytest.raises(ConfigError, match=r"^data.root: .*/cat cannot be read: Permission denied$"):
+        problems(root)
+    (root / "cat").chmod(0o700)
+
+
+def test_a_folder_that_vanishes_while_it_is_listed_is_named(tmp_path: Path, write_files: WriteFiles) -> None:
+    root = write_files(tmp_path, {"cat/a/1.png": b"", "cat/b/1.png": b""})
+    listing = storage.files(str(root))
+    other = {"cat/a/1.png": "cat/b", "cat/b/1.png": "cat/a"}[next(listing).path]
+    (root / other / "1.png").unlink()
+    (root / other).rmdir()
+    assert [(f.path, f.problem) for f in listing] == [(other, "cannot be read: No such file or directory")]
+
+
+def test_folders_of_what_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ConfigError, match=f"^data.root: {tmp_path}/file cannot be read: Not a directory$"):
+        storage.folders(str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize(("name", "what"), [("none", "does not exist"), ("file", "is a file, not a folder")])
+def test_a_root_that_is_no_folder(tmp_path: Path, name: str, what: str) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ConfigError, match=f"^data.root: {tmp_path}/{name} {what}$") as error:
+        problems(tmp_path / name)
+    assert error.value.exit_code == 2
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no such names")
+def test_names_that_are_no_utf8_are_kept(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(b"one")
+    [file] = storage.files(str(tmp_path))
+    assert os.fsencode(file.path) == b"\xff.png"
+    assert storage.read(str(tmp_path), file.path) == b"one"
+
+
+def test_folders_are_sorted_and_may_be_empty(tmp_path: Path, write_files: WriteFiles) -> None:
+    root = write_files(tmp_path, {"dog/1.png": b"", "Cat/1.png": b"", ".git/x": b"", "file": b""})
+    (root / "ant").mkdir()
+    assert storage.folders(str(root)) == ["Cat", "ant", "dog"]
+
+
+def test_a_url_lists_like_a_folder(memory: str) -> None:
+    files = {file.path: file for file in storage.files(memory)}
+    assert {path: file.size for path, file in files.items()} == {"cat/1.png": 3, "cat/a/2.png": 5}
+    assert all(file.version and not file.problem for file in files.values())
+    assert storage.folders(memory) == ["cat", "dog"]
+    assert storage.read(memory, "cat/a/2.png") == b"three"
+
+
+def test_a_url_may_end_in_a_slash(memory: str) -> None:
+    assert problems(memory + "/") == problems(memory)
+
+
+def test_a_file_url_reads_no_links_and_no_pipes(tmp_path: Path, write_files: WriteFiles) -> None:
+    write_files(tmp_path, {"secret": b"x", "data/cat/1.png": b"one"})
+    root = tmp_path / "data"
+    (root / "cat" / "2.png").symlink_to("../../secret")
+    os.mkfifo(root / "cat" / "3.png")
+    found = problems(f"file://{root}")
+    assert found == {"cat/1.png": "", "cat/2.png": "not a regular file", "cat/3.png": "not a regular file"}
+
+
+@pytest.mark.parametrize(
+    ("root", "reason"),
+    [("memory://nothing", "does not exist"), ("nonsense://data", "cannot be opened: .*[Pp]rotocol")],
+)
+def test_a_url_that_leads_nowhere(root: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=f"data.root: {root} {reason}"):
+        problems(root)

@@ -1,0 +1,233 @@
+"""This run's data against those of the served model: what has changed is found, and chance is let pass."""
+
+import dataclasses
+import io
+import json
+import random
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from counting import PROPERTIES, Seen, merged
+
+from components.base.errors import ImagegateError
+from components.gates import changes
+from components.gates.changes import Limits, Reference
+from components.gates.judge import Verdict, failed
+from components.ingest import census
+from components.push import versions
+
+OFF: dict[str, Any] = {
+    "max_drift": None,
+    "max_property_drift": None,
+    "max_relabelled": None,
+    "allow_vanished_labels": True,
+    "allow_new_labels": True,
+}
+LABELS = ("cat", "dog")
+
+
+def images(label: str, count: int, start: int = 0, split: str = "train", **told: Any) -> list[Seen]:
+    return [Seen(f"{split}{i}", split, (label,), **told) for i in range(start, start + count)]
+
+
+def served(seen: Iterable[Seen], labels: tuple[str, ...] = LABELS) -> Reference:
+    """As a pushed model keeps it: through JSON and a file."""
+    kept, content = changes.remember(*merged(seen, labels))
+    manifest = json.loads(json.dumps(kept)) | {"labels": list(labels)}
+    return Reference("7", manifest, np.load(io.BytesIO(content), allow_pickle=False))
+
+
+def verdicts(before: list[Seen], after: list[Seen], labels: tuple[str, ...] = LABELS, **limits: Any) -> list[Verdict]:
+    return changes.check(*merged(after, labels), served(before), Limits(**(OFF | limits)))
+
+
+def reasons(before: list[Seen], after: list[Seen], labels: tuple[str, ...] = LABELS, **limits: Any) -> list[str]:
+    return [v.reason for v in failed(verdicts(before, after, labels, **limits))]
+
+
+BOTH = images("cat", 50) + images("dog", 50, 50)
+
+
+def test_a_vanished_label_is_named() -> None:
+    [reason] = reasons(BOTH, images("cat", 100), allow_vanished_labels=False)
+    assert "vanished labels" in reason
+    assert "is 1, above the maximum 0: 'dog', which version 7 of the model was trained on" in reason
+    assert "balance.allow_vanished_labels" in reason
+    [verdict] = failed(verdicts(BOTH, images("cat", 100), ("cat",), allow_vanished_labels=False))
+    assert verdict.label == "dog"
+    assert reasons(BOTH, images("cat", 100)) == []
+    # One that had no image before either has not vanished.
+    assert reasons(images("cat", 50), images("cat", 50), allow_vanished_labels=False) == []
+
+
+def test_a_new_label_is_named() -> None:
+    after, labels = BOTH + images("emu", 9, 100), ("cat", "dog", "emu")
+    [reason] = reasons(BOTH, after, labels, allow_new_labels=False)
+    assert (
+        "new labels of label 'emu' is 1, above the maximum 0: 'emu', which version 7 of the model does not know"
+        in reason
+    )
+    assert "balance.allow_new_labels" in reason
+    assert reasons(BOTH, after, labels) == []
+    assert reasons(BOTH, BOTH, allow_new_labels=False, allow_vanished_labels=False) == []
+
+
+def test_drift_of_the_label_shares_is_a_jensen_shannon_distance() -> None:
+    # 1/2 and 1/2 -> 9/10 and 1/10. The mean is 7/10 and 3/10; the entropies in bits are 1, 0.468996 and 0.881291:
+    # divergence 0.881291 - (1 + 0.468996) / 2 = 0.146793, distance 0.383136.
+    after = images("cat", 90) + images("dog", 10, 90)
+    found = failed(verdicts(BOTH, after, max_drift=0.383))
+    assert [v.label for v in found] == [None, "cat", "dog"]
+    assert [v.value for v in found] == [pytest.approx(0.383136, abs=1e-6)] * 3
+    assert "'cat' 50 % -> 90 %, 'dog' 50 % -> 10 %" in found[0].reason
+    assert "50 % of 100 images -> 10 % of 100" in found[2].reason
+    assert "balance.max_drift" in found[0].reason
+    assert reasons(BOTH, after, max_drift=0.384) == []
+
+
+def test_drift_in_few_images_is_let_pass_and_said() -> None:
+    # 5 of 10 -> 9 of 10: that far out chance goes in one of seven cases (Fisher's exact test, p = 0.14).
+    before, after = images("cat", 5) + images("dog", 5, 5), images("cat", 9) + images("dog", 1, 9)
+    found = verdicts(before, after, max_drift=0.2)
+    assert not failed(found)
+    assert found[0].value == pytest.approx(0.383136, abs=1e-6)
+    assert "by chance" in found[0].reason
+
+
+def test_drift_of_masks_is_of_pixels_with_each_image_counted_once() -> None:
+    def masks(cat: int, dog: int, count: int) -> list[Seen]:
+        return [Seen(str(i), pixels=(cat, dog), mask=str(i).encode()) for i in range(count)]
+
+    [reason] = reasons(masks(50, 50, 100), masks(90, 10, 100), max_drift=0.3)
+    assert "is 0.3831, above the maximum 0.3" in reason
+    # A million pixels of three images are three images.
+    assert reasons(masks(500_000, 500_000, 3), masks(900_000, 100_000, 3), max_drift=0.3) == []
+
+
+def looking(brightness: float, *, label: str, count: int, start: int) -> list[Seen]:
+    rng = random.Random(start)
+    return [
+        dataclasses.replace(one, properties=(*PROPERTIES[:3], brightness + rng.uniform(-0.1, 0.1), *PROPERTIES[4:]))
+        for one in images(label, count, start)
+    ]
+
+
+def test_a_label_whose_images_all_got_darker_is_named() -> None:
+    before = looking(0.6, label="cat", count=100, start=0) + looking(0.6, label="dog", count=20, start=100)
+    after = looking(0.6, label="cat", count=100, start=200) + looking(0.3, label="dog", count=20, start=300)
+    [verdict] = failed(verdicts(before, after, max_property_drift=0.5))
+    assert verdict.label == "dog"
+    assert "distance of the brightness in train from that of version 7 of label 'dog' is 1, above" in verdict.reason
+    assert "of 20 images" in verdict.reason
+    assert "balance.max_property_drift" in verdict.reason
+    assert reasons(before, looking(0.6, label="cat", count=100, start=400), max_property_drift=0.5) == []
+    # Three images are too few to say.
+    few = looking(0.6, label="cat", count=100, start=500) + looking(0.3, label="dog", count=3, start=600)
+    assert reasons(before, few, max_property_drift=0.5) == []
+
+
+def test_splits_that_look_different_are_named() -> None:
+    seen = looking(0.6, label="cat", count=60, start=0)
+    dark = [dataclasses.replace(one, split="test") for one in looking(0.2, label="cat", count=60, start=100)]
+    [reason] = [v.reason for v in failed(changes.splits(merged(seen + dark)[0], 0.5))]
+    assert "distance of the brightness in test from that in train is 1, above the maximum 0.5" in reason
+    assert "balance.max_split_drift" in reason
+    same = [dataclasses.replace(one, split="test") for one in looking(0.6, label="cat", count=60, start=100)]
+    assert failed(changes.splits(merged(seen + same)[0], 0.5)) == []
+
+
+def test_images_that_got_another_label_are_named() -> None:
+    # 5 of 50 cats are dogs now: 10 % of the cats, and of 55 dogs 5 are new to it.
+    after = images("dog", 5) + images("cat", 45, 5) + images("dog", 50, 50)
+    found = failed(verdicts(BOTH, after, max_relabelled=0.05))
+    assert [(v.label, v.value) for v in found] == [("cat", 5 / 50), ("dog", pytest.approx(5 / 55))]
+    assert "5 of 50 images, train0, train1, train2, train3, train4" in found[0].reason
+    assert "balance.max_relabelled" in found[0].reason
+    assert reasons(BOTH, after, max_relabelled=0.1) == []
+
+
+def test_a_single_correction_is_let_pass_and_new_images_are_not_relabelled() -> None:
+    before = images("cat", 10) + images("dog", 10, 10)
+    assert reasons(before, images("dog", 1) + images("cat", 9, 1) + images("dog", 10, 10), max_relabelled=0.05) == []
+    assert reasons(before, images("dog", 10, 100) + images("cat", 30, 200), max_relabelled=0.0) == []
+    # What nobody says any more, or did not say before, has not changed.
+    unknown = [dataclasses.replace(one, labels=(), unknown=LABELS) for one in before]
+    assert reasons(before, unknown, max_relabelled=0.0) == reasons(unknown, before, max_relabelled=0.0) == []
+
+
+def test_masks_that_changed_are_named() -> None:
+    before = [Seen(str(i), pixels=(1, 2), mask=b"a", path=f"{i}.png") for i in range(20)]
+    after = [dataclasses.replace(one, mask=b"b" if i < 3 else b"a") for i, one in enumerate(before)]
+    [reason] = reasons(before, after, max_relabelled=0.1)
+    assert "is 0.15, above the maximum 0.1: 3 of 20 images, 0.png, 1.png, 2.png" in reason
+    assert reasons(before, after, max_relabelled=0.15) == []
+
+
+def test_the_same_data_pass_whatever_the_limits() -> None:
+    tight = {
+        "max_drift": 0.0,
+        "max_property_drift": 0.0,
+        "max_relabelled": 0.0,
+        "allow_new_labels": False,
+        "allow_vanished_labels": False,
+    }
+    found = verdicts(BOTH, BOTH, **tight)
+    assert not failed(found)
+    # Vanished, new, all shares, and of each property and of the labels' shares and relabelling the largest.
+    assert len(found) == 2 + 1 + 1 + 9 + 1
+
+
+def test_what_a_pushed_model_keeps_is_small() -> None:
+    _, content = changes.remember(*merged(images("cat", 1000)))
+    assert len(content) == 128 + 16 * 1000  # NumPy's header, and 16 bytes an image
+    masks, _ = changes.remember(*merged([Seen("1", pixels=(1, 2))]))
+    assert masks["label_sets"] == []
+
+
+def pushed(tmp_path: Path, data: dict[str, Any], content: bytes, scheme: str = "") -> versions.Served:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").write_bytes(b"model")
+    manifest = {"task": "single_label", "labels": ["cat"], **data}
+    return versions.push(str(tmp_path / "model"), f"{scheme}{tmp_path}/to", manifest, {changes.FILE: content})
+
+
+@pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
+def test_what_is_recalled_is_what_was_remembered(tmp_path: Path, scheme: str) -> None:
+    counted, rows = merged(images("cat", 3))
+    kept, content = changes.remember(counted, rows)
+    model = pushed(tmp_path, {"data": kept}, content, scheme)
+    found = changes.recall(versions.current(f"{scheme}{tmp_path}/to"), "single_label")
+    assert isinstance(found, Reference)
+    assert found.version == model.version
+    assert found.manifest["label_counts"] == counted["label_counts"]
+    assert set(found.known["truth"].tolist()) == {census.truth(["cat"], [])}
+    assert len(found.known) == 3
+
+
+@pytest.mark.parametrize("damage", [lambda p: p.write_bytes(p.read_bytes() + b"0"), Path.unlink])
+def test_what_does_not_match_the_manifest_is_not_read(tmp_path: Path, damage: Any) -> None:
+    kept, content = changes.remember(*merged(images("cat", 3)))
+    model = pushed(tmp_path, {"data": kept}, content)
+    damage(Path(model.path) / changes.FILE)
+    with pytest.raises(ImagegateError, match=r"images\.npy is missing or does not match") as error:
+        changes.recall(model, "single_label")
+    told = str(error.value)
+    assert told.startswith(f"version {model.version} is served, but these data cannot be compared with its data: ")
+    assert told.endswith(f"Bring an older version back (imagegate rollback CONFIG), or remove {model.path}")
+
+
+def test_a_manifest_that_says_nothing_of_its_data_is_an_answer(tmp_path: Path) -> None:
+    _, content = changes.remember(*merged(images("cat", 3)))
+    with pytest.raises(
+        ImagegateError, match=r"version \d+ is served, .*: its imagegate\.json has no key 'data'\. Bring"
+    ):
+        changes.recall(pushed(tmp_path, {}, content), "single_label")
+
+
+def test_there_may_be_nothing_to_compare_with(tmp_path: Path) -> None:
+    assert changes.recall(None, "single_label") is None
+    kept, content = changes.remember(*merged(images("cat", 3)))
+    assert changes.recall(pushed(tmp_path, {"data": kept}, content), "multi_label") is None

@@ -1,0 +1,434 @@
+"""The model gate's rules on literal numbers."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from components import metrics
+from components.gates import model_gate
+from components.metrics import curves, mask, multi, single
+from components.metrics.scored import Answer
+
+LABELS = ["cat", "dog"]
+WHOLE = {"accuracy": 0.8, "loss": 0.5, "example_count": 10.0, "recall/cat": 0.9, "recall/dog": 0.25}
+WHOLE |= {"effective_count": 10.0, "effective_positives/cat": 6.0, "effective_positives/dog": 4.0}
+WHOLE |= {"support/cat": 6.0, "support/dog": 4.0, "auc/cat": math.nan, "ece": math.nan}
+NIGHT = {"accuracy": 0.5, "example_count": 2.0, "effective_count": 2.0}
+NIGHT |= {"recall/cat": 1.0, "support/cat": 2.0, "effective_positives/cat": 2.0}
+RESULTS = [({}, WHOLE), ({"format": "png"}, NIGHT)]
+
+
+NOTHING = np.zeros((2, 3, curves.CALIBRATION_BINS))
+
+
+def said(p: object) -> Answer:
+    """A model's answer; its own thresholds are 0.5."""
+    p = np.asarray(p, np.float32)
+    return Answer(p, p, p >= 0.5, False)
+
+
+def rule(metric: str, **given: object) -> dict:
+    keys = ("label", "slice", "min", "max", "max_drop", "min_examples", "confidence")
+    return {"metric": metric, **dict.fromkeys(keys)} | given
+
+
+def judge(*rules: dict, baseline: model_gate.Results | None = None) -> list:
+    return model_gate.thresholds(rules, LABELS, "single_label", RESULTS, baseline)
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        (rule("accuracy", min=0.8), True),  # bounds are inclusive
+        (rule("accuracy", min=0.81), False),
+        (rule("accuracy", max=0.8), True),
+        (rule("accuracy", max=0.79), False),
+        (rule("accuracy", min=0.7, max=0.9), True),
+        (rule("loss", max=0.6), True),
+        (rule("recall", label="dog", min=0.25), True),
+        (rule("recall", label="dog", min=0.5), False),
+        (rule("accuracy", slice={"format": "png"}, min=0.5), True),
+        (rule("accuracy", slice={"format": "png"}, min=0.6), False),
+        (rule("recall", label="cat", slice={"format": "png"}, min=1), True),
+    ],
+    ids=str,
+)
+def test_bounds(given: dict, passed: bool) -> None:
+    [verdict] = judge(given)
+    assert verdict.passed is passed
+
+
+def test_a_star_judges_every_label_by_its_name() -> None:
+    found = judge(rule("recall", label="*", min=0.5))
+    assert [(v.label, v.value, v.passed) for v in found] == [("cat", 0.9, True), ("dog", 0.25, False)]
+    low, high = stats.binomtest(1, 4).proportion_ci(method="wilson")
+    assert found[1].reason == (
+        f"recall of label 'dog' is 0.25 (4 examples, 95 % interval {low:.2f} to {high:.2f}), below the minimum 0.5"
+    )
+    assert found[1].interval == pytest.approx([low, high])
+    assert (found[1].bound, found[1].examples) == (0.5, 4)
+    assert found[1].rule == "recall >= 0.5"
+    assert found[1].gate == "evaluation"
+
+
+def test_one_verdict_per_rule_and_label_in_their_order() -> None:
+    found = judge(rule("accuracy", min=0), rule("recall", label="*", min=0), rule("loss", max=1))
+    assert [(v.rule, v.label) for v in found] == [
+        ("accuracy >= 0", None),
+        ("recall >= 0", "cat"),
+        ("recall >= 0", "dog"),
+        ("loss <= 1", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        rule("ece", max=1),  # NaN over all examples
+        rule("auc", label="cat", min=0),  # NaN of a label
+        rule("accuracy", slice={"format": "bmp"}, min=0),  # no such slice
+        rule("recall", label="dog", slice={"format": "png"}, min=0),  # no such number
+        rule("ece", max_drop=1),
+        rule("accuracy", slice={"format": "bmp"}, max_drop=1),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_judged_is_refused(given: dict) -> None:
+    [verdict] = judge(given)
+    assert not verdict.passed
+    assert verdict.value is None
+    assert "cannot be judged" in verdict.reason
+
+
+def test_an_empty_test_split_is_refused() -> None:
+    [verdict] = model_gate.thresholds([rule("accuracy", min=0)], LABELS, "single_label", [], None)
+    assert not verdict.passed
+    assert verdict.reason == "accuracy cannot be judged: there is no example to compute it from; expected accuracy >= 0"
+
+
+@pytest.mark.parametrize(
+    ("metric", "served", "drop", "passed"),
+    [
+        ("accuracy", 0.9, 0.1, True),  # 0.9 - 0.8 is exactly the bound
+        ("accuracy", 0.91, 0.1, False),
+        ("accuracy", 0.5, 0.0, True),  # it got better
+        ("loss", 0.4, 0.1, True),  # smaller is better: 0.5 - 0.4
+        ("loss", 0.3, 0.1, False),
+        ("loss", 0.9, 0.0, True),
+    ],
+)
+def test_a_drop_against_the_served_model(metric: str, served: float, drop: float, passed: bool) -> None:
+    [verdict] = judge(rule(metric, max_drop=drop), baseline=[({}, {metric: served})])
+    assert verdict.passed is passed
+
+
+def test_a_drop_of_a_label_in_a_slice_is_against_the_same_of_the_served_model() -> None:
+    baseline = [({}, {"recall/cat": 0.0}), ({"format": "png"}, {"recall/cat": 1.0})]
+    given = rule("recall", label="cat", slice={"format": "png"}, max_drop=0.1)
+    assert judge(given, baseline=baseline)[0].passed  # 1.0 now, 1.0 then
+    baseline[1][1]["recall/cat"] = 1.2
+    assert not judge(given, baseline=baseline)[0].passed
+
+
+def test_without_a_served_model_a_drop_holds_and_with_a_number_missing_it_fails() -> None:
+    given = rule("accuracy", max_drop=0.0)
+    assert judge(given, baseline=None)[0].passed
+    assert not judge(given, baseline=[({}, {"accuracy": math.nan})])[0].passed
+    assert not judge(given, baseline=[])[0].passed
+
+
+def test_a_rule_of_several_bounds_names_each_that_fails() -> None:
+    [verdict] = judge(rule("accuracy", min=0.85, max_drop=0.05), baseline=[({}, {"accuracy": 0.9})])
+    assert verdict.reason == (
+        "accuracy is 0.8 (10 examples, 95 % interval 0.49 to 0.94), below the minimum 0.85; "
+        "accuracy is 0.8 (10 examples, 95 % interval 0.49 to 0.94), worse than the served model's 0.9 by 0.1; "
+        "allowed are 0.05"
+    )
+    assert verdict.rule == "accuracy >= 0.85 and accuracy >= served model's - 0.05"
+
+
+def test_no_rule_gives_no_verdict() -> None:
+    assert judge() == []
+
+
+# Every value of a column. (camera, truth, answer) of each example; what an accumulator makes of those of each camera.
+SEEN = [
+    *[("day", "cat", "cat")] * 3,  # day: accuracy 4/6; recall of cat 3/4, of dog 1/2
+    *[("day", "cat", "dog"), ("day", "dog", "dog"), ("day", "dog", "cat")],
+    *[("night", "cat", "cat"), ("night", "cat", "dog")],  # night: 1/2, recall of cat 1/2, no dog
+    ("dawn", "dog", "cat"),  # dawn: 0, recall of dog 0
+]
+
+
+def counted(examples: Iterable[tuple[str, str, str]], weight: float = 1.0) -> dict:
+    accumulator = metrics.accumulator("single_label", 2)
+    for _, truth, answer in examples:
+        p = np.array([0.9, 0.1] if answer == "cat" else [0.1, 0.9], np.float32) if answer else np.full(2, np.nan)
+        accumulator.add([single.row(LABELS.index(truth), said(p), weight)])
+    return dict(accumulator.result(LABELS))
+
+
+def by_camera(examples: Sequence[tuple[str, str, str]], weight: float = 1.0) -> list:
+    cameras = sorted({camera for camera, _, _ in examples})
+    slices = [({"camera": c}, counted([e for e in examples if e[0] == c], weight)) for c in cameras]
+    return [({}, counted(examples, weight)), *slices]
+
+
+def judged(*rules: dict, examples: Sequence[tuple[str, str, str]] = SEEN, weight: float = 1.0) -> list:
+    return model_gate.thresholds(rules, LABELS, "single_label", by_camera(examples, weight), None)
+
+
+ANY = {"camera": "*"}
+
+
+def test_every_value_of_a_column_is_judged_by_itself() -> None:
+    found = judged(rule("accuracy", slice=ANY, min=0.5))
+    assert [(v.slice, v.value, v.passed) for v in found] == [
+        ({"camera": "dawn"}, 0.0, False),
+        ({"camera": "day"}, pytest.approx(4 / 6), True),
+        ({"camera": "night"}, 0.5, True),
+    ]
+    low, high = stats.binomtest(0, 1).proportion_ci(method="wilson")
+    assert found[0].reason == (
+        f"accuracy where camera=dawn is 0 (1 example, 95 % interval {low:.2f} to {high:.2f}), below the minimum 0.5"
+    )
+
+
+def test_values_with_too_few_examples_pass_by_name() -> None:
+    found = judged(rule("accuracy", slice=ANY, min=0.6, min_examples=3))
+    assert [(v.slice, v.value, v.passed) for v in found] == [
+        ({"camera": "day"}, pytest.approx(4 / 6), True),
+        (ANY, None, True),
+    ]
+    assert found[1].reason == (
+        "accuracy where camera=* is not judged where there are fewer than 3 examples: camera=dawn (1), camera=night (2)"
+    )
+
+
+def test_of_a_label_metric_the_label_s_own_examples_count() -> None:
+    """Without min_examples one is enough: cat has none at dawn, dog none at night."""
+    found = judged(rule("recall", label="*", slice=ANY, min=0.5))
+    assert [(v.label, v.slice, v.value) for v in found[:-1]] == [
+        ("dog", {"camera": "dawn"}, 0.0),
+        ("cat", {"camera": "day"}, 0.75),
+        ("dog", {"camera": "day"}, 0.5),
+        ("cat", {"camera": "night"}, 0.5),
+    ]
+    assert found[-1].reason == (
+        "recall where camera=* is not judged where there is no example: "
+        "label 'cat' where camera=dawn (0), label 'dog' where camera=night (0)"
+    )
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.1, 7.0])
+@pytest.mark.parametrize(
+    ("metric", "least", "cameras"),
+    [
+        ("recall", 2, ["day", "night"]),  # cats: day 4, night 2
+        ("recall", 3, ["day"]),
+        ("precision", 2, ["day", "night"]),  # not by how often the model says cat: night 1
+        ("specificity", 2, ["day"]),  # others than cats: dawn 1, day 2
+        ("auc", 1, ["day"]),  # both
+        ("binary_accuracy", 1, ["dawn", "day", "night"]),
+    ],
+)
+def test_what_must_be_there_for_a_metric(metric: str, least: int, cameras: list, weight: float) -> None:
+    found = judged(rule(metric, label="cat", slice=ANY, min=0, min_examples=least), weight=weight)
+    assert [v.slice["camera"] for v in found if v.value is not None] == cameras
+
+
+def test_a_label_that_the_model_never_answers_does_not_get_out_of_precision() -> None:
+    examples = [("day", "cat", "dog"), ("day", "dog", "dog")]
+    found = judged(rule("precision", label="*", slice=ANY, min=0.5), examples=examples)
+    assert [(v.label, v.passed) for v in found] == [("cat", False), ("dog", True)]
+    assert found[0].reason == (
+        "precision of label 'cat' where camera=day cannot be judged: the model does not answer it for any example; "
+        "expected precision >= 0.5"
+    )
+
+
+def test_a_model_that_answers_no_number_does_not_get_out_of_a_small_slice() -> None:
+    examples = [*SEEN, ("dusk", "cat", "")]
+    found = judged(rule("accuracy", slice=ANY, min=0, min_examples=3), examples=examples)
+    assert [(v.slice["camera"], v.passed) for v in found[:2]] == [("day", True), ("dusk", False)]
+    assert found[1].reason == (
+        "accuracy where camera=dusk cannot be judged: of 1 example the model's answer is not a number; "
+        "expected accuracy >= 0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (
+            rule("accuracy", slice=ANY, min=0, min_examples=7),
+            (
+                "accuracy where camera=* cannot be judged: nowhere are there 7 examples: camera=dawn (1), "
+                "camera=day (6), camera=night (2); expected accuracy >= 0"
+            ),
+        ),
+        (
+            rule("accuracy", slice={"format": "*"}, min=0),
+            "accuracy where format=* cannot be judged: there is no example to compute it from; expected accuracy >= 0",
+        ),
+        (
+            rule("accuracy", min=0, min_examples=10),
+            "accuracy cannot be judged: min_examples is 10, and there are 9; expected accuracy >= 0",
+        ),
+        (
+            rule("recall", label="cat", slice={"camera": "dawn"}, min=0, min_examples=1),
+            (
+                "recall of label 'cat' where camera=dawn cannot be judged: there is no example to compute it from; "
+                "expected recall >= 0"
+            ),
+        ),
+        (
+            rule("recall", label="cat", slice={"camera": "noon"}, min=0),
+            (
+                "recall of label 'cat' where camera=noon cannot be judged: there is no example to compute it from; "
+                "expected recall >= 0"
+            ),
+        ),
+    ],
+)
+def test_a_rule_that_is_left_with_nothing_to_judge_refuses(given: dict, reason: str) -> None:
+    [verdict] = judged(given)
+    assert not verdict.passed
+    assert verdict.reason == reason
+
+
+def test_with_min_examples_labels_that_have_fewer_pass_by_name_and_without_they_refuse() -> None:
+    given = rule("recall", label="*", slice={"camera": "night"}, min=0.5)
+    assert [(v.label, v.passed) for v in judged(given)] == [("cat", True), ("dog", False)]
+    found = judged(given | {"min_examples": 2})
+    assert [(v.label, v.value, v.passed) for v in found] == [("cat", 0.5, True), (None, None, True)]
+    assert found[1].reason == (
+        "recall where camera=night is not judged where there are fewer than 2 examples: "
+        "label 'dog' where camera=night (0)"
+    )
+
+
+def test_a_cross_of_every_value_and_a_given_one() -> None:
+    slices = [({"camera": c, "format": f}, counted(SEEN[:n])) for c, f, n in [("a", "png", 3), ("b", "jpeg", 4)]]
+    slices += [({"camera": "c"}, counted(SEEN)), ({"format": "png"}, counted(SEEN)), ({}, counted(SEEN))]
+    given = rule("accuracy", slice={"format": "png", "camera": "*"}, min=0)
+    [verdict] = model_gate.thresholds([given], LABELS, "single_label", slices, None)
+    assert (verdict.slice, verdict.value) == ({"camera": "a", "format": "png"}, 1.0)
+
+
+def test_a_drop_in_every_slice_is_against_the_same_slice_of_the_served_model() -> None:
+    """The served model is right on all of dawn and night; the candidate loses 1 there, and 1/2."""
+    baseline = by_camera([(camera, truth, truth) for camera, truth, _ in SEEN])
+    given = rule("accuracy", slice=ANY, max_drop=0.5)
+    found = model_gate.thresholds([given], LABELS, "single_label", by_camera(SEEN), baseline)
+    assert [(v.slice["camera"], v.passed, v.bound) for v in found] == [
+        ("dawn", False, 0.5),
+        ("day", True, 0.5),
+        ("night", True, 0.5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "label", "share", "n"),
+    [
+        ("accuracy", None, 5, 9),
+        ("recall", "cat", 4, 6),
+        ("precision", "cat", 4, 6),  # said 6 times, of which 4 rightly
+        ("specificity", "cat", 1, 3),
+        ("binary_accuracy", "dog", 5, 9),
+    ],
+)
+def test_intervals_rest_on_what_the_metric_is_a_share_of(metric: str, label: str, share: int, n: int) -> None:
+    for weight in (1.0, 0.1):
+        [verdict] = judged(rule(metric, label=label, min=0), weight=weight)
+        expected = stats.binomtest(share, n).proportion_ci(method="wilson")
+        assert verdict.value == pytest.approx(share / n)
+        assert verdict.examples == n
+        assert verdict.interval == pytest.approx(list(expected))
+
+
+def test_f1_has_the_interval_of_its_jaccard_index() -> None:
+    [verdict] = judged(rule("f1", label="cat", min=0))  # tp 4, fp 2, fn 2
+    low, high = stats.binomtest(4, 8).proportion_ci(method="wilson")
+    assert verdict.examples == 8
+    assert verdict.interval == pytest.approx([2 * low / (1 + low), 2 * high / (1 + high)])
+
+
+@pytest.mark.parametrize(("metric", "label"), [("macro_f1", None), ("balanced_accuracy", None), ("auc", "cat")])
+def test_what_is_no_share_has_no_interval(metric: str, label: str | None) -> None:
+    [verdict] = judged(rule(metric, label=label, min=1))
+    assert verdict.interval is None
+    assert "interval" not in verdict.reason
+    assert verdict.examples == (9 if label is None else 6)
+
+
+def test_unequal_weights_widen_the_interval() -> None:
+    """Weights 3, 1, 1, 1: right where it weighs 3 and 1, so 4/6; worth (6)^2 / (9 + 3) = 3 examples, of which 2."""
+    accumulator = metrics.accumulator("single_label", 2)
+    sure = said([0.9, 0.1])
+    accumulator.add([single.row(truth, sure, weight) for truth, weight in [(0, 3), (0, 1), (1, 1), (1, 1)]])
+    results = [({}, dict(accumulator.result(LABELS)))]
+    [verdict] = model_gate.thresholds([rule("accuracy", min=0)], LABELS, "single_label", results, None)
+    assert (verdict.value, verdict.examples) == (pytest.approx(4 / 6), 3)
+    assert verdict.interval == pytest.approx(list(stats.binomtest(2, 3).proportion_ci(method="wilson")))
+
+
+def test_multi_label_entries_and_examples() -> None:
+    """Targets [1 0], [1 -], [0 1], answers [1 1], [1 1], [0 0]: of 5 known entries 3 are right, of 3 examples 1."""
+    accumulator = metrics.accumulator("multi_label", 2)
+    for target, answer in [([1, 0], [0.9, 0.9]), ([1, -1], [0.9, 0.9]), ([0, 1], [0.1, 0.1])]:
+        accumulator.add([multi.row(target, said(answer))])
+    results = [({}, dict(accumulator.result(LABELS)))]
+    rules = [rule(m, max=0) for m in ("hamming_loss", "binary_accuracy", "exact_match", "micro_f1")]
+    found = model_gate.thresholds(rules, LABELS, "multi_label", results, None)
+    shares = [stats.binomtest(k, n).proportion_ci(method="wilson") for k, n in [(2, 5), (3, 5), (1, 3), (2, 4)]]
+    shares[3] = [2 * j / (1 + j) for j in shares[3]]  # micro F1: tp 2, fp 1, fn 1
+    assert [v.interval for v in found] == [pytest.approx(list(share)) for share in shares]
+    assert [v.examples for v in found] == [5, 5, 3, 4]
+    assert found[0].reason.startswith("hamming_loss is 0.4 (5 known labels, 95 % interval 0.12 to 0.77), above")
+
+
+def test_of_masks_the_images_that_a_label_is_in_count_and_pixels_have_no_interval() -> None:
+    """cat is in two images with 3 + 1 pixels, dog in one."""
+    accumulator = metrics.accumulator("segmentation", 2)
+    accumulator.add([mask.row([[3, 0], [1, 0]], NOTHING, False), mask.row([[1, 0], [0, 0]], NOTHING, False)])
+    results = [({}, dict(accumulator.result(LABELS)))]
+    given = rule("recall", label="*", min=0.5, min_examples=2)
+    cat, rest = model_gate.thresholds([given], LABELS, "segmentation", results, None)
+    assert cat.reason == "recall of label 'cat' is 1 (4 pixels): recall >= 0.5"
+    assert cat.interval is None
+    assert rest.reason == "recall is not judged where there are fewer than 2 examples: label 'dog' (1)"
+
+
+@pytest.mark.parametrize(("confidence", "passed"), [(None, True), (0.5, True), (0.8, False), (0.95, False)])
+def test_with_confidence_the_lower_bound_must_hold(confidence: float | None, passed: bool) -> None:
+    """5 of 9 right is 0.556; one-sided, SciPy's bound is 0.42 with 80 %, 0.30 with 95 %."""
+    given = rule("accuracy", min=0.5, confidence=confidence)
+    [verdict] = judged(given)
+    assert verdict.passed is passed
+    if confidence:
+        test = stats.binomtest(5, 9, alternative="greater").proportion_ci(confidence, method="wilson")
+        assert verdict.interval[0] == pytest.approx(test.low)
+
+
+def test_with_confidence_the_upper_bound_must_hold() -> None:
+    results = [({}, {"hamming_loss": 0.1, "effective_known": 100.0, "example_count": 50.0, "effective_count": 50.0})]
+    above = stats.binomtest(10, 100, alternative="less").proportion_ci(0.9, method="wilson").high
+
+    def passes(most: float) -> bool:
+        given = rule("hamming_loss", max=most, confidence=0.9)
+        return model_gate.thresholds([given], LABELS, "multi_label", results, None)[0].passed
+
+    assert passes(above + 1e-9)
+    assert not passes(above - 1e-9)
+
+
+def test_a_served_model_that_cannot_be_evaluated_refuses_every_drop() -> None:
+    why = "version 7 is damaged: saved_model.pb differs from its digest"
+    rules = [rule("accuracy", min=0.5), rule("accuracy", max_drop=1), rule("accuracy", slice=ANY, max_drop=1)]
+    found = model_gate.thresholds(rules, LABELS, "single_label", by_camera(SEEN), None, why)
+    assert [v.passed for v in found] == [True, False, False, False, False]
+    assert all(why in v.reason for v in found[1:])

@@ -1,0 +1,152 @@
+"""The exported model in a process of its own: what agrees passes, what differs, is slow, large or broken is named."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from components.data.features import IMAGE, MASK
+from components.gates import serving_check
+from components.gates.serving_check import Limits, Sample
+from components.model import network
+from components.model import signatures as serving
+
+SIZE, LABELS = (8, 8), ["cat", "dog", "eel"]
+FREE = Limits(max_latency_ms=None, max_megabytes=None)
+
+
+def png(seed: int) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (9, 11, 3), np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
+def example(**values: bytes) -> bytes:
+    names = {"image": IMAGE, "mask": MASK}
+    feature = {names[k]: tf.train.Feature(bytes_list=tf.train.BytesList(value=[v])) for k, v in values.items()}
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+@pytest.fixture(scope="module")
+def exported(undecided: Callable, tmp_path_factory: pytest.TempPathFactory) -> str:
+    parts = network.build("small", weights=None, image_size=SIZE, classes=3, augment=False, seed=1)
+    folder = str(tmp_path_factory.mktemp("model"))
+    serving.export(parts, LABELS, SIZE, "single_label", undecided(parts), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def samples(exported: str) -> list[Sample]:
+    signature = tf.saved_model.load(exported).signatures["evaluate"]
+    found = []
+    for seed in range(3):
+        data = example(image=png(seed))
+        answer = signature(examples=tf.constant([data]))
+        predicted = {"probabilities": answer["probabilities"].numpy()[0].tolist()}
+        found.append(Sample(image=png(seed), example=data, predicted=predicted))
+    return found
+
+
+def test_what_was_evaluated_is_served(exported: str, samples: list[Sample]) -> None:
+    measured, verdicts = serving_check.check(exported, samples, "single_label", FREE)
+    assert [(v.gate, v.passed) for v in verdicts] == [("serving", True), ("serving", True)]
+    assert 0 < measured["latency_ms"]["median"] <= measured["latency_ms"]["p95"]
+    assert measured["images_per_second"] > 0
+    size = sum(p.stat().st_size for p in Path(exported).rglob("*") if p.is_file())
+    assert measured["megabytes"] == pytest.approx(size / 1e6)
+
+
+def test_limits_refuse_with_what_to_do(exported: str, samples: list[Sample]) -> None:
+    tight = Limits(max_latency_ms=1e-6, max_megabytes=1e-6)
+    _, verdicts = serving_check.check(exported, samples, "single_label", tight)
+    assert [v.passed for v in verdicts] == [True, True, False, False]
+    for verdict, metric in zip(
+        verdicts[2:], ("latency of one image in milliseconds", "size in megabytes"), strict=True
+    ):
+        assert verdict.reason.startswith(f"{metric} is ")
+        assert "Take a smaller training.backbone" in verdict.reason
+
+
+def test_other_answers_than_were_evaluated_refuse(exported: str, samples: list[Sample]) -> None:
+    first = samples[0]
+    other = {"probabilities": [p + 0.01 for p in first.predicted["probabilities"]]}
+    changed = [Sample(image=first.image, example=first.example, predicted=other), *samples[1:]]
+    _, [same, broken] = serving_check.check(exported, changed, "single_label", FREE)
+    assert (same.passed, broken.passed) == (False, True)
+    assert same.value == pytest.approx(0.01, rel=1e-3)
+    assert same.reason.startswith("largest difference of served from evaluated answers is 0.01 (3 images), above")
+
+
+class _Odd(tf.Module):
+    """Answers to everything, an image or not."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def serve(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"probabilities": tf.fill([tf.shape(image_bytes)[0], 3], 0.25)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"probabilities": tf.fill([tf.shape(examples)[0], 3], 0.25)}
+
+
+@pytest.mark.parametrize("without", ["", "evaluate"])
+def test_a_model_that_answers_to_garbage_or_lacks_a_signature_refuses(
+    tmp_path: Path, samples: list[Sample], without: str
+) -> None:
+    odd = _Odd()
+    signatures = {"serving_default": odd.serve, "examples": odd.examples, "evaluate": odd.examples}
+    kept = {name: f for name, f in signatures.items() if name != without}
+    tf.saved_model.save(odd, str(tmp_path), signatures=kept)
+    agreed = [Sample(image=s.image, example=s.example, predicted={"probabilities": [0.25] * 3}) for s in samples]
+    _, verdicts = serving_check.check(str(tmp_path), agreed, "single_label", FREE)
+    if without:
+        assert [v.reason for v in verdicts] == [
+            "the exported model, loaded in a fresh process, cannot be served: it has no signature 'evaluate'"
+        ]
+    else:
+        assert [v.passed for v in verdicts] == [True, False]
+        assert verdicts[1].value == len(serving_check.BROKEN)
+
+
+def test_files_that_cannot_be_loaded_refuse_with_the_last_words(tmp_path: Path, samples: list[Sample]) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"no model")
+    _, [verdict] = serving_check.check(str(tmp_path), samples, "single_label", FREE)
+    assert not verdict.passed
+    assert verdict.reason.startswith("the exported model, loaded in a fresh process, cannot be served: ")
+    assert "Error" in verdict.reason
+
+
+def test_a_process_that_is_killed_is_named() -> None:
+    assert serving_check._last_words(-11, "") == "the process ended with SIGSEGV"
+    assert serving_check._last_words(3, " \n") == "the process ended with exit code 3"
+
+
+def test_of_masks_the_share_of_pixels_counts() -> None:
+    """Two images of 2 x 2 pixels: a pixel of the first differs between signatures; one of the second has moved."""
+    shown = np.array([[[0, 1], [1, 1]], [[0, 0], [1, 1]]])
+    other = shown.copy()
+    other[0, 0, 0] = 1
+    confusion = np.array([[[1, 0], [0, 3]], [[2, 0], [0, 2]]], float)
+    arrays: dict[str, Any] = {
+        "serving_default/mask": shown,
+        "examples/mask": shown,
+        "evaluate/confusion": confusion,
+    }
+    rows = [{"confusion": [1, 0, 0, 3]}, {"confusion": [2, 0, 0, 2]}]
+    assert serving_check.largest_difference(arrays, rows, "segmentation") == 0
+    assert serving_check.largest_difference(arrays | {"examples/mask": other}, rows, "segmentation") == 1 / 4
+    moved = [rows[0], {"confusion": [1, 1, 0, 2]}]
+    assert serving_check.largest_difference(arrays, moved, "segmentation") == 1 / 4
+
+
+def test_an_answer_that_is_no_number_is_no_small_difference() -> None:
+    nan = np.full((1, 2), np.nan)
+    names = ("serving_default", "examples", "evaluate")
+    arrays = {f"{name}/probabilities": nan for name in names}
+    found = serving_check.largest_difference(arrays, [{"probabilities": [0.5, 0.5]}], "single_label")
+    assert np.isnan(found)

@@ -1,0 +1,218 @@
+"""COCO's annotation files."""
+
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from trees import SPLIT, documented, tree
+
+from components.base.errors import ConfigError
+from components.data import masks
+from components.data.dataset import Dataset, LayoutError
+from components.data.mask_rules import rule
+from components.ingest.layouts import coco
+
+CATEGORIES = [{"id": 3, "name": "dog"}, {"id": 7, "name": "cat"}, {"id": 9, "name": "owl"}]
+IMAGES = [
+    {"id": 1, "file_name": "a.jpg", "width": 4, "height": 3},
+    {"id": 2, "file_name": "b.jpg", "width": 4, "height": 3},
+]
+
+
+def square(size: float) -> list[list[float]]:
+    return [[0, 0, size, 0, size, size, 0, size]]
+
+
+def annotation(key: int, image: int, category: int, size: float = 1, **more: Any) -> dict[str, Any]:
+    return {"id": key, "image_id": image, "category_id": category, "segmentation": square(size), "iscrowd": 0} | more
+
+
+def content(*annotations: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"images": IMAGES, "annotations": list(annotations), "categories": CATEGORIES} | more
+
+
+def read(folder: Path, found: Any, task: str = "multi_label", **more: Any) -> Dataset:
+    """The data set of the images a.jpg and b.jpg and this annotation file."""
+    root = tree(folder, {"instances.json": found, "a.jpg": "a", "b.jpg": "b"})
+    more = {"annotations": "instances.json"} | more
+    return coco.read(root, SPLIT, more.pop("names", None), task=task, **more)  # type: ignore[arg-type]
+
+
+def drawn(dataset: Dataset, **more: Any) -> Any:
+    """The mask of the first image: (pixels of each label, ignored)."""
+    mask = masks.draw(dataset.records[0].regions, 4, 3, rule(dataset.labels, **more))
+    return dict(zip(dataset.labels, mask.pixels, strict=True)), mask.ignored
+
+
+def test_categories_that_are_present_are_the_labels(tmp_path: Path) -> None:
+    found = content(annotation(1, 1, 3), annotation(2, 1, 7), annotation(3, 1, 3, iscrowd=1))
+    dataset = read(tmp_path, found)
+    assert dataset.labels == ("cat", "dog", "owl")  # owl never occurs, but is named
+    assert [(r.path, r.labels, r.unknown) for r in dataset.records] == [
+        ("a.jpg", ("cat", "dog"), ()),
+        ("b.jpg", (), ()),  # an image without annotations has none of them, which is known
+    ]
+    assert dataset.rejected == dataset.ignored == ()
+    assert read(tmp_path, found, names=("dog", "cat")).labels == ("dog", "cat")  # owl is in no image
+    with pytest.raises(
+        LayoutError, match=r"data\.annotations: found the label 'cat', but labels\.names lists only 'dog'"
+    ):
+        read(tmp_path, found, names=("dog",))
+
+
+def test_smaller_objects_lie_on_top(tmp_path: Path) -> None:
+    # A dog of 3 x 3, a cat of 2 x 2 on it, an owl of 1 x 1 on top: 9 - 4, 4 - 1 and 1 pixels, 12 - 9 beside them.
+    found = content(annotation(1, 1, 9, 1), annotation(2, 1, 3, 3), annotation(3, 1, 7, 2))
+    dataset = read(tmp_path, found, "segmentation")
+    assert drawn(dataset) == ({"cat": 3, "dog": 5, "owl": 1}, 3)
+    assert dataset.records[0].labels == ()
+
+
+def test_the_stated_area_counts_and_of_equal_ones_the_smaller_id_is_below(tmp_path: Path) -> None:
+    first, second = annotation(1, 1, 3, 2), annotation(2, 1, 7, 2)
+    assert drawn(read(tmp_path, content(second, first), "segmentation"))[0]["cat"] == 4
+    assert drawn(read(tmp_path, content(second | {"area": 5}, first | {"area": 4}), "segmentation"))[0]["dog"] == 4
+    # Without an area, or with 0, it is 2 x 2 of the polygon.
+    assert drawn(read(tmp_path, content(second | {"area": 0}, first | {"area": 3.5}), "segmentation"))[0]["dog"] == 4
+
+
+def test_run_lengths_and_crowds(tmp_path: Path) -> None:
+    # Down the columns of 4 x 3 pixels: 3 of 0, 6 of 1, 3 of 0, so columns 1 and 2.
+    crowd = annotation(1, 1, 3, segmentation={"size": [3, 4], "counts": [3, 6, 3]}, iscrowd=1)
+    assert drawn(read(tmp_path, content(crowd), "segmentation")) == ({"cat": 0, "dog": 6, "owl": 0}, 6)
+
+
+def test_background_and_ignored_category(tmp_path: Path) -> None:
+    found = content(annotation(1, 1, 3, 2), annotation(2, 1, 9, 1))
+    dataset = read(tmp_path, found, "segmentation", background="ground", ignore="owl")
+    assert dataset.labels == ("cat", "dog", "ground")
+    mask = masks.draw(
+        dataset.records[0].regions, 4, 3, rule([*dataset.labels, "owl"], ignore="owl", background="ground")
+    )
+    assert (mask.pixels, mask.ignored) == ((0, 3, 8), 1)  # 12 - 4 of ground, 4 - 1 of dog, 1 of owl
+    named = read(tmp_path, found, "segmentation", names=("ground", "dog", "owl"), ignore="owl", background="ground")
+    assert named.labels == ("ground", "dog")
+    with pytest.raises(ConfigError, match=r"labels\.ignore: 'void' is no category; there are 'cat', 'dog', 'owl'"):
+        read(tmp_path, found, "segmentation", ignore="void")
+
+
+def test_splits(tmp_path: Path) -> None:
+    one = {"images": IMAGES[:1], "annotations": [annotation(1, 1, 3)], "categories": CATEGORIES[:1]}
+    # Another file may number images and categories in its own way.
+    other = one | {"categories": [{"id": 3, "name": "cat"}]}
+    root = tree(tmp_path, {"train.json": one, "val.json": other, "t/a.jpg": "1", "v/a.jpg": "2", "v/b.jpg": "3"})
+    paths = {"train": "train.json", "val": "val.json"}
+    dataset = coco.read(root, SPLIT, annotations=paths, images={"train": "t", "eval": "v"}, task="multi_label")
+    assert [(r.path, r.split, r.labels) for r in dataset.records] == [
+        ("t/a.jpg", None, ("dog",)),
+        ("v/a.jpg", "eval", ("cat",)),
+    ]
+    assert dataset.fractions == pytest.approx({"train": 8 / 9, "test": 1 / 9})
+    assert dataset.ignored == ("v/b.jpg",)
+    with pytest.raises(ConfigError, match=r"data\.images: names other splits than data\.annotations"):
+        coco.read(root, SPLIT, annotations="train.json", images={"train": "t"}, task="multi_label")
+
+
+def test_files_that_cannot_be_used_are_rejected(tmp_path: Path) -> None:
+    names = ["a.jpg", "no.jpg", "../x.jpg", "/b.jpg", "./a.jpg", "b.jpg"]
+    images = [{"id": i, "file_name": name} for i, name in enumerate(names)]
+    dataset = read(tmp_path, content(images=images))
+    assert [r.path for r in dataset.records] == ["b.jpg"]
+    reasons = [reason for _, reason in dataset.rejected]
+    assert len(reasons) == 5
+    assert "image 1 of instances.json: there is no such file in" in reasons[4]
+    assert reasons[0].startswith("image 2 of instances.json: leads out of data.root")
+    assert reasons[1].startswith("image 3 of instances.json: an absolute path")
+    assert reasons[2] == (
+        "image 0 of instances.json: the same file is named by image 4 of instances.json, too; remove all but one"
+    )
+
+
+def test_one_file_for_two_splits(tmp_path: Path) -> None:
+    dataset = read(tmp_path, content(), annotations={"train": "instances.json", "val": "instances.json"})
+    assert dataset.records == ()
+    assert len(dataset.rejected) == 4
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "reason"),
+    [
+        ([[0, 0, 1, 0, 1]], "expected polygons [x1, y1, x2, y2, …] of 3 points or more, got 5 numbers"),
+        ([[0, 0, 1, 1]], "expected polygons [x1, y1, x2, y2, …] of 3 points or more, got 4 numbers"),
+        ([], "expected a list of polygons, or run lengths {size, counts}"),
+        (None, "expected a list of polygons, or run lengths {size, counts}"),
+        ({"counts": [1]}, "expected run lengths {size: [height, width], counts: a list or text}"),
+        ({"size": [3, 4], "counts": "\t"}, r"a malformed region: '\t' is no character of compressed run lengths"),
+    ],
+)
+def test_malformed_regions_reject_their_image(tmp_path: Path, segmentation: Any, reason: str) -> None:
+    found = content(annotation(5, 1, 3, segmentation=segmentation), annotation(6, 2, 3))
+    dataset = read(tmp_path, found, "segmentation")
+    assert [r.path for r in dataset.records] == ["b.jpg"]
+    assert dataset.rejected == (("a.jpg", f"image 1 of instances.json: annotation 5 (dog): {reason}"),)
+    assert len(read(tmp_path, found).records) == 2  # for labels alone nobody needs the region
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ("{", r"instances\.json: not valid JSON"),
+        ([], r"expected COCO instances: an object with the lists images, annotations, categories"),
+        ({"images": IMAGES, "categories": CATEGORIES}, r"expected COCO instances"),
+        (content(images=[]), r"instances\.json: the list of images is empty"),
+        (content(categories=[]), r"data\.annotations: there is no category to learn"),
+        (content(annotation(5, 1, 8)), r"annotation 5 of instances\.json: there is no category with the id 8"),
+        (content(annotation(5, 4, 3)), r"annotation 5 of instances\.json: there is no image with the id 4"),
+        (content({"id": 5}), r"annotation 5 of instances\.json: there is no image with the id None"),
+        (content(annotation(5, 1, 3), annotation(5, 2, 3)), r"annotations\[1\]: the id 5 stands twice in this list"),
+        (content(images=[*IMAGES, IMAGES[0]]), r"images\[2\]: the id 1 stands twice"),
+        (content(categories=[*CATEGORIES, {"id": 3, "name": "x"}]), r"categories\[3\]: the id 3 stands twice"),
+        (content(categories=[*CATEGORIES, {"id": 4, "name": "cat"}]), r"category 4 of .* the name 'cat', too"),
+        (content(categories=[{"id": 4}]), r"category 4 of instances\.json: expected a name, got None"),
+        (content(categories=[{"id": 4, "name": " "}]), r"category 4 of instances\.json: ' ' cannot be a label name"),
+        (content(images=[{"id": 1}]), r"image 1 of instances\.json: expected a file_name, got None"),
+        (content(images=["a.jpg"]), r"images\[0\]: expected an object with an id"),
+        (content(images=[{"id": 1.5, "file_name": "a.jpg"}]), r"images\[0\]: expected an object with an id, a whole"),
+        (b'{"images": "\xff"}', r"data\.annotations: instances\.json is not UTF-8 text"),
+    ],
+)
+def test_annotations_that_fit_nothing(tmp_path: Path, found: Any, message: str) -> None:
+    with pytest.raises(LayoutError, match=message):
+        read(tmp_path, found)
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.annotations: x\.json: there is no such file"):
+        read(tmp_path, content(), annotations="x.json")
+
+
+def test_behind_fsspec() -> None:
+    fs = fsspec.filesystem("memory")
+    fs.pipe("/coco-test/images/a.jpg", b"a")
+    tables = '{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [], "categories": [{"id": 1, "name": "x"}]}'
+    fs.pipe("/coco-test/instances.json", tables.encode())
+    dataset = coco.read("memory://coco-test", SPLIT, annotations="instances.json", images="images", task="multi_label")
+    assert [r.path for r in dataset.records] == ["images/a.jpg"]
+
+
+def test_the_documented_configuration(tmp_path: Path) -> None:
+    config = documented("coco")
+    data, background = config["data"], config["labels"]["background"]
+    files: dict[str, Any] = {path: content(annotation(1, 1, 3, 2)) for path in data["annotations"].values()}
+    files |= {f"{folder}/{name}.jpg": name for folder in data["images"].values() for name in "ab"}
+    dataset = coco.read(
+        tree(tmp_path, files),
+        SPLIT,
+        annotations=data["annotations"],
+        images=data["images"],
+        task=config["task"],
+        background=background,
+    )
+    assert [(r.path, r.split) for r in dataset.records] == [
+        ("train2017/a.jpg", None),
+        ("train2017/b.jpg", None),
+        ("val2017/a.jpg", "eval"),
+        ("val2017/b.jpg", "eval"),
+    ]
+    assert drawn(dataset, background=background) == ({"background": 8, "cat": 0, "dog": 4, "owl": 0}, 0)

@@ -1,0 +1,255 @@
+"""Pairs of images and masks."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trees import SPLIT, documented, encoded, grey, tree
+
+from components.base.errors import ConfigError
+from components.data import mask_rules
+from components.data import masks as pixels
+from components.data.dataset import Dataset, LayoutError
+from components.ingest.layouts import masks
+
+NAMES = ("sky", "road")
+
+
+def read(folder: Path, *files: str, **more: Any) -> Dataset:
+    """The data set of these files, each with its own name as content."""
+    more = {"images": "images", "masks": "masks"} | more
+    return masks.read(tree(folder, {name: name for name in files}), SPLIT, NAMES, **more)
+
+
+def pairs(dataset: Dataset) -> dict[str, str]:
+    return {r.path: r.mask for r in dataset.records}
+
+
+def test_pairs_are_found_by_name_and_not_by_order(tmp_path: Path) -> None:
+    # Sorted side by side, 2 and 10 of the masks (10.png, 2.png) would be swapped for 010 and 2.
+    dataset = read(
+        tmp_path, "images/b.jpg", "images/a.JPG", "images/s/a.png", "masks/s/a.png", "masks/b.png", "masks/a.png"
+    )
+    assert pairs(dataset) == {
+        "images/a.JPG": "masks/a.png",
+        "images/b.jpg": "masks/b.png",
+        "images/s/a.png": "masks/s/a.png",
+    }
+    assert dataset.labels == NAMES
+    assert dataset.rejected == dataset.ignored == ()
+    assert {r.split for r in dataset.records} == {None}
+    assert dataset.fractions == pytest.approx(SPLIT)
+
+
+def test_suffixes(tmp_path: Path) -> None:
+    dataset = read(
+        tmp_path,
+        "left/aachen/a_left.png",
+        "fine/aachen/a_ids.png",
+        "fine/aachen/a_color.png",
+        "fine/aachen/a_polygons.json",
+        images="left",
+        masks="fine",
+        image_suffix="_left",
+        mask_suffix="_ids",
+    )
+    assert pairs(dataset) == {"left/aachen/a_left.png": "fine/aachen/a_ids.png"}
+    assert dataset.ignored == ("fine/aachen/a_color.png", "fine/aachen/a_polygons.json")
+
+
+@pytest.mark.parametrize(
+    ("files", "settings_"),
+    [
+        (("x/1.jpg", "x/1_mask.png"), {"images": "x", "masks": "x", "mask_suffix": "_mask"}),
+        (("1.jpg", "masks/1.png"), {"images": "", "masks": "masks"}),
+        (("x/1.png", "x/masks/1.png"), {"images": "x", "masks": "x/masks/"}),
+    ],
+)
+def test_a_file_that_could_be_both_is_what_the_longer_folder_or_suffix_says(
+    tmp_path: Path, files: tuple[str, str], settings_: dict[str, str]
+) -> None:
+    dataset = read(tmp_path, *files, **settings_)
+    assert pairs(dataset) == {files[0]: files[1]}
+    assert dataset.rejected == dataset.ignored == ()
+
+
+def test_a_split_per_folder_and_the_missing_one_is_cut_from_train(tmp_path: Path) -> None:
+    files = ("train/1.png", "trainannot/1.png", "val/1.png", "valannot/1.png")
+    folders = {"images": {"train": "train", "val": "val"}, "masks": {"train": "trainannot", "eval": "valannot"}}
+    dataset = read(tmp_path, *files, **folders)
+    assert [(r.path, r.split, r.mask) for r in dataset.records] == [
+        ("train/1.png", None, "trainannot/1.png"),
+        ("val/1.png", "eval", "valannot/1.png"),
+    ]
+    assert dataset.fractions == pytest.approx({"train": 8 / 9, "test": 1 / 9})
+
+
+def test_one_folder_of_masks_for_all_splits(tmp_path: Path) -> None:
+    files = ("train/1.png", "val/2.png", "masks/1.png", "masks/2.png", "masks/3.png")
+    dataset = read(tmp_path, *files, images={"train": "train", "val": "val"})
+    assert pairs(dataset) == {"train/1.png": "masks/1.png", "val/2.png": "masks/2.png"}
+    assert dataset.ignored == ("masks/3.png",)
+
+
+def test_a_missing_partner(tmp_path: Path) -> None:
+    dataset = read(tmp_path, "images/1.jpg", "images/2.jpg", "masks/2.png", "masks/3.png", mask_suffix="")
+    assert pairs(dataset) == {"images/2.jpg": "masks/2.png"}
+    assert dataset.rejected == (("images/1.jpg", "has no mask: expected one of the same name in masks/*.*"),)
+    assert dataset.ignored == ("masks/3.png",)  # a mask alone is nothing to quarantine
+
+
+def test_two_partners(tmp_path: Path) -> None:
+    dataset = read(
+        tmp_path, "images/1.jpg", "masks/1.png", "masks/1.bmp", "images/2.jpg", "images/2.png", "masks/2.png"
+    )
+    assert dataset.records == ()
+    assert dataset.rejected == (
+        ("images/1.jpg", "has 2 masks, masks/1.bmp, masks/1.png; remove all but one"),
+        ("images/2.jpg", "has the same name as images/2.png; of two images with one mask it is not clear whose it is"),
+        ("images/2.png", "has the same name as images/2.jpg; of two images with one mask it is not clear whose it is"),
+    )
+    assert dataset.ignored == ()
+
+
+def test_links_that_lead_out(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    tree(tmp_path, {"outside.png": "o", "root/images/1.png": "1", "root/masks/2.png": "2"})
+    os.symlink(tmp_path / "outside.png", root / "masks" / "1.png")
+    os.symlink(tmp_path / "outside.png", root / "images" / "2.png")
+    dataset = masks.read(str(root), SPLIT, NAMES, images="images", masks="masks")
+    assert dataset.rejected == (
+        ("images/1.png", "its mask masks/1.png: a link that leads out of data.root; copy the file instead"),
+        ("images/2.png", "a link that leads out of data.root; copy the file instead"),
+    )
+
+
+def test_the_version_changes_with_image_and_mask(tmp_path: Path) -> None:
+    def version() -> str:
+        return read(tmp_path).records[0].version
+
+    read(tmp_path, "images/1.png", "masks/1.png")
+    versions = {version()}
+    for name in ("images/1.png", "masks/1.png"):
+        os.utime(tmp_path / name, ns=(7, 7))
+        versions.add(version())
+    assert len(versions) == 3
+
+
+LISTED = {"lists": {"train": "train.txt", "val": "val.txt"}}
+
+
+def test_lists_name_the_images_to_use(tmp_path: Path) -> None:
+    tree(tmp_path, {"train.txt": "1\n\ns/2\r\n9\n", "val.txt": "\ufeff3"})
+    names = ("1", "s/2", "3", "4")
+    files = [f"images/{n}.jpg" for n in (*names, "5")] + [f"masks/{n}.png" for n in names]
+    dataset = read(tmp_path, *files, **LISTED)
+    assert [(r.path, r.split) for r in dataset.records] == [
+        ("images/1.jpg", None),
+        ("images/3.jpg", "eval"),
+        ("images/s/2.jpg", None),
+    ]
+    assert dataset.rejected == (("images/9", "is listed in data.lists, but no images/*.* is it"),)
+    assert dataset.ignored == ("images/4.jpg", "images/5.jpg", "masks/4.png")
+
+
+def test_lists_that_contradict(tmp_path: Path) -> None:
+    tree(tmp_path, {"train.txt": "1\n", "val.txt": "1\n"})
+    with pytest.raises(LayoutError, match=r"val\.txt: '1' is in the list of train, too"):
+        read(tmp_path, "images/1.jpg", "masks/1.png", **LISTED)
+    with pytest.raises(ConfigError, match=r"data\.lists: data\.images already has one folder per split"):
+        read(tmp_path, images={"train": "images"}, **LISTED)
+
+
+@pytest.mark.parametrize(
+    ("folders", "error", "message"),
+    [
+        ({"masks": "images"}, ConfigError, r"data\.images, data\.masks: images/ with the suffix '' is named twice"),
+        ({"images": {"train": "images", "val": "images"}}, ConfigError, r"is named twice"),
+        ({"masks": {"train": "masks"}}, ConfigError, r"data\.masks: names train, but data\.images one folder for all"),
+        ({"images": {"val": "images"}}, ConfigError, r"data\.images: names 'val' but not 'train'"),
+        ({"images": "../x"}, ConfigError, r"data\.images: \.\./x is not below data\.root"),
+        ({"masks": "nothing"}, LayoutError, r"data\.masks: there is no file below nothing"),
+        ({"image_suffix": "_x"}, LayoutError, r"data\.images: there is no image images/\*_x\.\* in"),
+    ],
+)
+def test_settings_that_contradict(
+    tmp_path: Path, folders: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        read(tmp_path, "images/1.jpg", "masks/1.png", **folders)
+
+
+def test_behind_fsspec() -> None:
+    fs = fsspec.filesystem("memory")
+    for name in ("images/1.jpg", "masks/1.png"):
+        fs.pipe(f"/masks-test/{name}", b"x")
+    dataset = masks.read("memory://masks-test", SPLIT, NAMES, images="images", masks="masks")
+    assert pairs(dataset) == {"images/1.jpg": "masks/1.png"}
+
+
+paths = st.sets(st.sampled_from([f"{d}/{n}" for d in "im" for n in ("1.png", "1.jpg", "s/1.png", "2.bmp", "1.txt")]))
+
+
+@given(paths)
+@settings(deadline=None, max_examples=60)
+def test_nothing_is_lost(files: set[str]) -> None:
+    files |= {"i/0.png", "m/0.png"}  # neither folder is ever empty
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = read(Path(folder), *files, images="i", masks="m")
+    images = {path for path in files if path.startswith("i") and not path.endswith("txt")}
+    assert {r.path for r in dataset.records} | {path for path, _ in dataset.rejected} == images
+    assert len(dataset.records) + len(dataset.rejected) == len(images)
+    unused = files - images - {r.mask for r in dataset.records} - set(dataset.ignored)
+    assert all(
+        any(mask in reason for _, reason in dataset.rejected) or _stem(mask) in _twice(images) for mask in unused
+    )
+
+
+def _stem(path: str) -> str:
+    return path[2:].rpartition(".")[0]
+
+
+def _twice(images: set[str]) -> set[str]:
+    stems = [_stem(path) for path in images]
+    return {stem for stem in stems if stems.count(stem) > 1}
+
+
+def test_the_documented_configuration(tmp_path: Path) -> None:
+    config = documented("masks")
+    data, labels = config["data"], config["labels"]
+    rule = mask_rules.rule(labels["names"], ignore=labels["ignore"])
+    mask = grey([[0, 255, 20], [0, 255, 15]]).convert("P")  # tvmonitor and person beside a border of nothing
+    mask.putpalette([0, 0, 0, 128, 0, 0] + [77] * 762)
+    files = {f"JPEGImages/{n}.jpg": b"" for n in "123"} | {f"SegmentationClass/{n}.png": encoded(mask) for n in "12"}
+    lists = {"ImageSets/Segmentation/train.txt": "1\n", "ImageSets/Segmentation/val.txt": "2\n"}
+    root = tree(tmp_path, files | lists)
+    dataset = masks.read(root, SPLIT, rule.labels, images=data["images"], masks=data["masks"], lists=data["lists"])
+    assert [(r.path, r.split) for r in dataset.records] == [("JPEGImages/1.jpg", None), ("JPEGImages/2.jpg", "eval")]
+    assert dataset.ignored == ("JPEGImages/3.jpg",)
+    found = pixels.check((tmp_path / dataset.records[0].mask).read_bytes(), 3, 2, rule, 100)
+    assert found.ignored == 2
+    assert {rule.labels[i]: n for i, n in enumerate(found.pixels) if n} == {
+        "background": 2,
+        "person": 1,
+        "tvmonitor": 1,
+    }
+
+
+@pytest.mark.real_images
+def test_the_street_scenes(real_images: Path) -> None:
+    dataset = masks.read(
+        str(real_images / "camvid"),
+        SPLIT,
+        NAMES,
+        images={"train": "train", "eval": "val"},
+        masks={"train": "trainannot", "eval": "valannot"},
+    )
+    splits = [r.split for r in dataset.records]
+    assert (splits.count(None), splits.count("eval")) == (37, 11)
+    assert dataset.rejected == ()
+    assert len(dataset.ignored) == (367 - 37) + (101 - 11)  # masks whose images are not there

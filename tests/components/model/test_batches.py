@@ -1,0 +1,244 @@
+"""What training sees: every image once, with its target and weight, in an order of the seed."""
+
+import io
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from prepared import Prepared, prepare
+
+from components.data import features, images
+from components.data.dataset import Dataset, Record
+from components.data.mask_rules import rule
+from components.model import augmentation
+
+NAMES = ("cat", "dog", "emu")
+# Labels that apply, those of which nobody said, and the weight; image i of train is ROWS[i], and eval has them, too.
+ROWS = [
+    (("cat",), (), 1.0),
+    (("dog",), (), 2.5),
+    (("emu",), (), 0.25),
+    ((), NAMES, 3.0),
+    (("cat",), (), 1.0),
+    (("dog",), (), 1.0),
+    (("cat",), (), 7.0),
+]
+SINGLE = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [-1, -1, -1], [1, 0, 0], [0, 1, 0], [1, 0, 0]]
+TAGS = [
+    (("cat", "dog"), (), 1.0),
+    (("dog",), ("cat",), 2.5),
+    ((), (), 0.25),
+    ((), NAMES, 3.0),
+    (("emu",), ("cat", "dog"), 1.0),
+    (("cat", "dog", "emu"), (), 1.0),
+    (("cat",), (), 7.0),
+]
+MULTI = [[1, 1, 0], [-1, 1, 0], [0, 0, 0], [-1, -1, -1], [-1, -1, 1], [1, 1, 1], [1, 0, 0]]
+
+
+def write_records(root: Path, rows: list, **told: object) -> tuple[Record, ...]:
+    """Image i, whatever the split, has the colour (i, split, 0) throughout."""
+    records = []
+    for part, split in enumerate(("train", "eval", "test")):
+        for i, (labels, unknown, weight) in enumerate(rows):
+            path = root / split / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (i, part, 0)).save(path)
+            records.append(Record(f"{split}/{i}.png", labels, split, 100, "", unknown=unknown, weight=weight))
+    return tuple(records)
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    base = tmp_path_factory.mktemp("single")
+    return prepare(base, "single_label", Dataset(str(base / "data"), NAMES, write_records(base / "data", ROWS), {}))
+
+
+@pytest.fixture(scope="module")
+def multi(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    base = tmp_path_factory.mktemp("multi")
+    return prepare(base, "multi_label", Dataset(str(base / "data"), NAMES, write_records(base / "data", TAGS), {}))
+
+
+def quarters(ids: list[int]) -> np.ndarray:
+    """16 x 16 of four values, one a quarter."""
+    return np.kron(np.array(ids, np.uint8).reshape(2, 2), np.ones((8, 8), np.uint8))
+
+
+# Labels of the quarters of each mask; 9 is ignored. The image is 50 times as bright.
+MASKS = [[0, 1, 2, 2], [1, 1, 0, 2], [2, 0, 0, 0], [0, 2, 1, 0], [1, 0, 2, 1], [2, 2, 1, 0]]
+
+
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    base = tmp_path_factory.mktemp("masks")
+    records = []
+    for split in ("train", "eval", "test"):
+        for i, ids in enumerate(MASKS):
+            (base / "data" / split).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(quarters(ids) * 50).convert("RGB").save(base / "data" / split / f"{i}.png")
+            with_ignored = quarters(ids)
+            with_ignored[0, :] = 9
+            Image.fromarray(with_ignored).save(base / "data" / split / f"{i}-mask.png")
+            path = f"{split}/{i}.png"
+            records.append(Record(path, (), split, 100, "", weight=i + 0.5, mask=path.replace(".png", "-mask.png")))
+    meaning = rule(["sky", "road", "car"], ignore=9)
+    return prepare(base, "segmentation", Dataset(str(base / "data"), meaning.labels, tuple(records), {}), meaning)
+
+
+def joined(data: tf.data.Dataset) -> tuple[np.ndarray, ...]:
+    """(images, targets, weights) of all batches."""
+    return tuple(np.concatenate(column) for column in zip(*data, strict=True))
+
+
+@pytest.mark.parametrize("epochs", [1, 3], ids=["decoded once", "kept"])
+@pytest.mark.parametrize(("task", "rows", "expected"), [("single", ROWS, SINGLE), ("multi", TAGS, MULTI)])
+def test_an_epoch_has_every_image_once_with_its_target_and_weight(
+    request: pytest.FixtureRequest, task: str, rows: list, expected: list[list[int]], epochs: int
+) -> None:
+    batches = request.getfixturevalue(task).batches(epochs=epochs)
+    for part, data in ((0, batches.train()), (1, batches.eval())):
+        assert [len(weight) for _, _, weight in data] == [5, 2]
+        assert len(data) == 2
+        for _ in range(2):
+            pixels, target, weight = joined(data)
+            assert (pixels.dtype, pixels.shape, target.dtype) == (np.uint8, (7, 8, 8, 3), np.float32)
+            which = pixels[:, 0, 0, 0]
+            assert sorted(which) == list(range(7))
+            assert (pixels[..., 1] == part).all()
+            np.testing.assert_array_equal(target, np.array(expected)[which])
+            np.testing.assert_array_equal(weight, np.array([row[2] for row in rows], np.float32)[which])
+
+
+def test_train_is_shuffled_anew_each_epoch_and_the_same_for_the_same_seed(single: Prepared) -> None:
+    def epochs(seed: int, count: int) -> list[list[int]]:
+        train = single.batches(seed=seed, epochs=count).train()
+        return [joined(train)[0][:, 0, 0, 0].tolist() for _ in range(4)]
+
+    for count in (1, 3):
+        first = epochs(1, count)
+        assert first == epochs(1, count) != epochs(2, count)
+        assert len(set(map(tuple, first))) > 1
+
+
+def test_label_weights_are_those_of_the_train_split(single: Prepared, multi: Prepared, masks: Prepared) -> None:
+    # 3, 2 and 1 of 6 labelled images: the median is 2.
+    assert single.batches().label_weights() == pytest.approx([2 / 3, 1, 2])
+    # cat 3 of 4, dog 3 of 5, emu 2 of 6: frequencies 0.75, 0.6 and 1/3.
+    assert multi.batches().label_weights() == pytest.approx([0.6 / 0.75, 1, 0.6 * 3])
+    # Of 64 pixels a quarter, the upper two have 8 of them ignored; 240 are known of each image.
+    # sky is in all 6, with the quarters of MASKS: 9 of them, 3 upper; road in 5 (8, 4 upper), car in 6 (8, 5 upper).
+    upper = {k: sum(ids[:2].count(k) for ids in MASKS) for k in range(3)}
+    own = [64 * sum(ids.count(k) for ids in MASKS) - 8 * upper[k] for k in range(3)]
+    of_images = [240 * sum(k in ids for ids in MASKS) for k in range(3)]
+    frequency = np.array(own) / np.array(of_images)
+    assert masks.batches().label_weights() == pytest.approx(np.median(frequency) / frequency)
+
+
+@pytest.mark.parametrize("epochs", [1, 3], ids=["decoded once", "kept"])
+def test_masks_are_resized_as_their_images(masks: Prepared, epochs: int) -> None:
+    pixels, target, weight = joined(masks.batches(epochs=epochs).eval())
+    assert (target.dtype, target.shape) == (np.uint8, (6, 8, 8))
+    # From 16 to 8 pixels a side: of each two, the nearest to the middle is the second, so the ignored row is gone.
+    # The image's pixels are a mean of several, the mask's are not.
+    np.testing.assert_array_equal(target, np.round(pixels[..., 0] / 50))
+    number = [MASKS.index([int(m[0, 0]), int(m[0, 7]), int(m[7, 0]), int(m[7, 7])]) for m in target]
+    assert sorted(number) == list(range(6))
+    np.testing.assert_array_equal(weight, np.array(number) + 0.5)
+
+
+def test_ignored_pixels_stay_ignored(masks: Prepared) -> None:
+    _, target, _ = joined(masks.batches(image_size=(16, 16)).eval())
+    assert (target[:, 0] == features.IGNORED_ID).all()
+    assert (target[:, 1:] != features.IGNORED_ID).all()
+
+
+def test_images_are_those_that_serving_decodes(tmp_path: Path) -> None:
+    """A photo larger than the model's, in another format than the others."""
+    pixels = np.random.default_rng(0).integers(0, 256, (21, 33, 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG")
+    records = write_records(tmp_path / "data", ROWS)
+    (tmp_path / "data" / "eval" / "0.png").write_bytes(out.getvalue())
+    ready = prepare(tmp_path, "single_label", Dataset(str(tmp_path / "data"), NAMES, records, {}))
+    expected = images.decode(tf.constant(out.getvalue()), (8, 8)).numpy()
+    found = joined(ready.batches().eval())[0]
+    assert [i for i in range(7) if np.array_equal(found[i], expected)]
+
+
+def test_augmentation_changes_image_and_mask_anew_each_epoch_as_the_seed_says(masks: Prepared) -> None:
+    keras.utils.set_random_seed(1)  # the Trainer does; tf.data's random numbers depend on it, too
+
+    def epochs(seed: int) -> list[tuple[np.ndarray, ...]]:
+        train = masks.batches(seed=seed).train(augmentation.pairs)
+        return [joined(train) for _ in range(2)]
+
+    first, again, other = epochs(1), epochs(1), epochs(2)
+    for one, same in zip(first, again, strict=True):
+        for a, b in zip(one, same, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(first[0][1], first[1][1])
+    assert not np.array_equal(first[0][1], other[0][1])
+    for _, target, weight in first:
+        assert set(np.unique(target)) == {0, 1, 2, features.IGNORED_ID}  # the last: outside of the picture
+        assert sorted(weight) == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
+
+
+def test_every_batch_is_augmented_with_a_seed_of_its_own(masks: Prepared) -> None:
+    seeds: list[tuple[int, ...]] = []
+
+    def augment(pixels: tf.Tensor, ids: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return pixels, tf.zeros_like(ids, tf.int32) + seed[0]
+
+    train = masks.batches(batch_size=2).train(augment)
+    for _ in range(2):
+        seeds += [tuple(np.unique(ids)) for _, ids, _ in train]
+    assert all(len(seed) == 1 for seed in seeds)
+    assert len(set(seeds)) == len(seeds) == 6
+
+
+@pytest.mark.parametrize("task", ["single", "multi"])
+def test_pooled_features_are_those_of_the_images(request: pytest.FixtureRequest, task: str) -> None:
+    data = request.getfixturevalue(task).batches()
+    extractor = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+    train, evaluation = data.pooled(extractor)
+    for (pooled, *rest), (pixels, *expected) in zip(evaluation, data.eval(), strict=True):
+        np.testing.assert_allclose(pooled, pixels.numpy().mean(axis=(1, 2)), rtol=1e-5)
+        for a, b in zip(rest, expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+    pooled, _, weight = joined(train)
+    assert sorted(pooled[:, 0]) == list(range(7))
+    rows = ROWS if task == "single" else TAGS
+    np.testing.assert_array_equal(weight, [rows[int(i)][2] for i in pooled[:, 0]])
+
+
+def test_names_in_a_changed_order_are_targets_in_that_order(tmp_path: Path) -> None:
+    records = write_records(tmp_path / "data", ROWS)
+    order = ("emu", "cat", "dog")
+    ready = prepare(tmp_path, "single_label", Dataset(str(tmp_path / "data"), order, records, {}))
+    pixels, target, _ = joined(ready.batches().eval())
+    names: list[str | None] = [order[int(row.argmax())] if row.max() > 0 else None for row in target]
+    assert names == [ROWS[i][0][0] if ROWS[i][0] else None for i in pixels[:, 0, 0, 0]]
+    assert ready.batches().label_weights() == pytest.approx([2, 2 / 3, 1])
+
+
+# Once.
+
+
+def test_once_is_in_the_order_of_the_shards_and_of_too_many_every_so_manieth(single: Prepared) -> None:
+    """Image i's red is i."""
+    in_shards = [
+        tf.io.decode_png(tf.train.Example.FromString(r).features.feature[features.IMAGE].bytes_list.value[0])[0, 0, 0]
+        for r in single.records("train")
+    ]
+    data = single.batches(batch_size=2)
+    assert (data.count("train"), data.count("eval")) == (7, 7)
+    # Of 7 at most 6 or 4 are every second; at most 3 every third; at most 2 every fourth.
+    for most, every in ((None, 1), (7, 1), (6, 2), (4, 2), (3, 3), (2, 4), (1, 7)):
+        batches = list(data.once("train", most))
+        assert len(batches) == int(data.once("train", most).cardinality())
+        assert [int(p) for pixels, *_ in batches for p in pixels[:, 0, 0, 0]] == in_shards[::every]
+        assert len(in_shards[::every]) <= (most or 7)

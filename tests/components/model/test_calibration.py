@@ -1,0 +1,277 @@
+"""Temperature and Platt scaling against fits of NumPy and scikit-learn; thresholds against every possible cut."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import linear_model
+from sklearn import metrics as sk
+
+from components.model import calibration
+
+# A temperature for all.
+
+
+def drawn(n: int, t: float, *, classes: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits, and truths drawn from the softmax of logits / t: t is right."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(scale=2.0, size=(n, classes)) * t
+    noise = random.gumbel(size=(n, classes))  # the largest of logits + noise is drawn from their softmax
+    return logits.astype(np.float32), (logits / t + noise).argmax(axis=1)
+
+
+def entropies(logits: np.ndarray, truth: np.ndarray, t: float) -> np.ndarray:
+    """[n, K]: -log softmax(logits / t)."""
+    z = logits.astype(np.float64) / t
+    return np.log(np.exp(z - z.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True)) + z.max(axis=1)[:, None] - z
+
+
+def held(logits: np.ndarray, truth: np.ndarray, weight: np.ndarray, t: float) -> np.ndarray:
+    """Cross-entropy of each with the truth."""
+    return weight * entropies(logits, truth, t)[np.arange(len(truth)), truth]
+
+
+def objective(logits: np.ndarray, truth: np.ndarray, weight: np.ndarray, t: float) -> float:
+    """Cross-entropy with Platt's targets: (n + 1) / (n + 2) for the truth, the rest in equal parts for the others."""
+    n, k = logits.shape
+    target = np.full((n, k), 1 / (n + 2) / (k - 1))
+    target[np.arange(n), truth] = (n + 1) / (n + 2)
+    return weight @ (target * entropies(logits, truth, t)).sum(axis=1)
+
+
+@pytest.mark.parametrize("t", [0.2, 0.5, 2.0, 7.0])
+def test_the_temperature_that_the_truths_were_drawn_with_is_found(t: float) -> None:
+    logits, truth = drawn(20_000, t)
+    assert calibration.temperature(logits, truth, np.ones(20_000)) == pytest.approx(t, rel=0.03)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_temperature_is_better(seed: int) -> None:
+    logits, truth = drawn(300, 3.0, seed=seed)
+    weight = np.random.default_rng(seed).uniform(0.5, 3, 300)
+    found = calibration.temperature(logits, truth, weight)
+    grid = min(objective(logits, truth, weight, t) for t in np.geomspace(0.01, 100, 4001))
+    assert found != 1
+    assert objective(logits, truth, weight, found) <= grid + 1e-6
+
+
+def best(logits: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> float:
+    grid = np.geomspace(0.01, 100, 2001)
+    return float(grid[np.argmin([objective(logits, truth, weight, t) for t in grid])])
+
+
+def test_it_is_used_only_where_it_helps_images_that_it_was_not_fitted_to() -> None:
+    """Every fifth image is held out in turn; here by a search over a grid."""
+    used = []
+    for seed in range(24):
+        logits, truth = drawn(30, (1.0, 10.0)[seed % 2], classes=3, seed=seed)
+        weight, fold = np.random.default_rng(seed).uniform(0.5, 3, 30), np.arange(30) % 5
+        out = [(fold != i, fold == i) for i in range(5)]
+        gains = []
+        for i, o in out:
+            t = best(logits[i], truth[i], weight[i])
+            one, found = (held(logits[o], truth[o], weight[o], x) for x in (1.0, t))
+            gains.append(one - found)
+        gain = np.concatenate(gains)
+        beyond = gain.sum() - 1.64 * gain.std() * np.sqrt(30)
+        if abs(beyond) > 0.02:  # the grid is coarse
+            found = calibration.temperature(logits, truth, weight)
+            assert (found != 1) == (beyond > 0), seed
+            used.append(found != 1)
+    assert 5 < sum(used) < len(used) - 5
+
+
+@pytest.mark.parametrize("n", [0, 1, 4])
+def test_fewer_images_than_folds_say_nothing(n: int) -> None:
+    logits, truth = drawn(n, 9.0)
+    assert calibration.temperature(logits, truth, np.ones(n)) == 1
+
+
+def test_the_unit_of_weights_does_not_matter_and_one_of_2_counts_like_two_images() -> None:
+    logits, truth = drawn(2000, 3.0)
+    weight = np.random.default_rng(1).integers(1, 4, 2000)
+    found = calibration.temperature(logits, truth, weight.astype(float))
+    assert calibration.temperature(logits, truth, weight * 0.25) == pytest.approx(found, rel=1e-5)
+    copies = calibration.temperature(np.repeat(logits, weight, axis=0), np.repeat(truth, weight), np.ones(weight.sum()))
+    # Targets and folds count the rows, which makes a difference of about a thousandth here.
+    assert copies == pytest.approx(found, rel=5e-3)
+    assert calibration.temperature(logits, truth, np.ones(2000)) != pytest.approx(found, rel=5e-3)
+
+
+def test_without_an_error_probabilities_do_not_become_certain() -> None:
+    """Ten images, each right by a logit of 1: nobody knows that the eleventh will be. Platt's target is 11 / 12."""
+    truth = np.arange(10) % 2
+    t = calibration.temperature(np.eye(2)[truth], truth, np.ones(10))
+    assert 1 / (1 + np.exp(-1 / t)) == pytest.approx(11 / 12, rel=1e-4)
+
+
+# A line per label.
+
+
+def platt_of_scikit_learn(z: np.ndarray, applies: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """Logistic regression on each image twice, as applying and as not, weighed by Platt's target."""
+    share = weight * len(weight) / weight.sum()
+    positive, negative = share[applies].sum(), share[~applies].sum()
+    soft = np.where(applies, (positive + 1) / (positive + 2), 1 / (negative + 2))
+    x, y = np.concatenate([z, z])[:, None], np.repeat([1, 0], len(z))
+    model = linear_model.LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000)
+    model.fit(x, y, sample_weight=np.concatenate([weight * soft, weight * (1 - soft)]))
+    return model.coef_.item(), model.intercept_.item()
+
+
+def lines(n: int, seed: int, *, scale: tuple[float, ...] = (0.5, 1.5, 3.0), bias: tuple[float, ...] = (1.0, -2.0, 0.5)):
+    """(logits [n, 3], targets drawn with these scales and biases, weights)."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(scale=2.0, size=(n, 3))
+    target = random.random((n, 3)) < 1 / (1 + np.exp(-(logits * scale + bias)))
+    return logits.astype(np.float32), target.astype(np.float32), random.uniform(0.5, 3, n)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("unknown", [0.0, 0.4])
+def test_each_label_gets_the_line_of_scikit_learn(seed: int, unknown: float) -> None:
+    logits, target, weight = lines(200, seed)
+    target[np.random.default_rng(seed + 10).random(target.shape) < unknown] = -1
+    scale, bias = calibration.platt(logits, target, weight)
+    assert (scale != 1).sum() >= 2
+    for i in range(3):
+        known = target[:, i] >= 0
+        z, applies = logits[known, i].astype(np.float64), target[known, i] > 0
+        if (scale[i], bias[i]) == (1, 0):  # not beyond chance; see below
+            continue
+        expected = platt_of_scikit_learn(z, applies, weight[known])
+        assert (scale[i], bias[i]) == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+def test_the_lines_that_the_targets_were_drawn_with_are_found() -> None:
+    logits, target, _ = lines(30_000, 5)
+    scale, bias = calibration.platt(logits, target, np.ones(30_000))
+    np.testing.assert_allclose(scale, (0.5, 1.5, 3.0), rtol=0.06)
+    np.testing.assert_allclose(bias, (1.0, -2.0, 0.5), atol=0.06)
+
+
+def test_what_a_label_s_unknown_images_say_is_no_matter() -> None:
+    logits, target, weight = lines(200, 6)
+    unknown = np.random.default_rng(0).random(target.shape) < 0.3
+    target[unknown] = -1
+    other = np.where(unknown, np.float32(1e6), logits)
+    np.testing.assert_array_equal(calibration.platt(other, target, weight), calibration.platt(logits, target, weight))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -1.0], ids=["nowhere", "everywhere", "unknown"])
+def test_a_label_without_both_cases_stays_as_it_is(value: float) -> None:
+    logits, target, weight = lines(200, 7)
+    target[:, 1] = value
+    scale, bias = calibration.platt(logits, target, weight)
+    assert (scale[1], bias[1]) == (1, 0)
+    assert (scale[[0, 2]] != 1).all()
+
+
+def test_a_label_that_is_answered_the_wrong_way_round_stays_as_it_is() -> None:
+    logits, target, weight = lines(500, 8, scale=(-1.0, 0.5, 2.0))
+    scale, bias = calibration.platt(logits, target, weight)
+    assert (scale[0], bias[0]) == (1, 0)
+    assert (scale[1:] != 1).all()
+
+
+def test_a_label_answered_rightly_already_stays_as_it_is_more_often_than_not() -> None:
+    stays = []
+    for seed in range(40):
+        logits, target, weight = lines(20, seed, scale=(1.0,) * 3, bias=(0.0,) * 3)
+        scale, bias = calibration.platt(logits, target, weight)
+        stays += ((scale == 1) & (bias == 0)).tolist()
+    assert np.mean(stays) > 0.6
+
+
+def test_fewer_images_than_folds_say_nothing_of_a_label() -> None:
+    logits, target = np.array([[-9.0], [9.0], [9.0], [-9.0]]), np.array([[1.0], [0.0], [1.0], [0.0]])
+    assert [x.tolist() for x in calibration.platt(logits, target, np.ones(4))] == [[1], [0]]
+
+
+def test_a_weight_of_2_counts_like_two_images_of_a_label() -> None:
+    logits, target, _ = lines(2000, 9)
+    weight = np.random.default_rng(1).integers(1, 4, 2000)
+    found = calibration.platt(logits, target, weight.astype(float))
+    np.testing.assert_allclose(calibration.platt(logits, target, weight * 0.25), found, rtol=1e-4)
+    copies = calibration.platt(*(np.repeat(x, weight, axis=0) for x in (logits, target)), np.ones(weight.sum()))
+    np.testing.assert_allclose(copies, found, rtol=2e-2)  # Platt's targets count the rows
+    assert not np.allclose(calibration.platt(logits, target, np.ones(2000)), found, rtol=2e-2)
+
+
+# Thresholds.
+
+TENTHS = st.integers(0, 10).map(lambda n: n / 10)
+IMAGES = st.lists(st.tuples(TENTHS, st.sampled_from([1, 1, 0, 0, -1]), st.integers(1, 4)), min_size=1, max_size=25)
+
+
+def columns(images: list[tuple[float, int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    p, target, weight = (np.array(column, np.float64) for column in zip(*images, strict=True))
+    return p[:, None], target[:, None], weight
+
+
+def known(images: list[tuple[float, int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    p, target, weight = (np.array(column, np.float64) for column in zip(*images, strict=True))
+    return p[target >= 0], target[target >= 0] > 0, weight[target >= 0]
+
+
+def f1(images: list[tuple[float, int, int]], threshold: float) -> float:
+    p, applies, weight = known(images)
+    return sk.f1_score(applies, p >= threshold, sample_weight=weight, zero_division=0)
+
+
+@given(IMAGES)
+def test_no_threshold_has_a_larger_f1(images: list[tuple[float, int, int]]) -> None:
+    [found] = calibration.decision_thresholds(*columns(images), "f1")
+    if any(target == 1 for _, target, _ in images):
+        assert f1(images, found) == pytest.approx(max(f1(images, n / 20) for n in range(23)))
+    else:
+        assert found == 0.5
+
+
+@given(IMAGES)
+def test_a_threshold_lies_halfway_between_scores(images: list[tuple[float, int, int]]) -> None:
+    scores = [0.0, *sorted({p for p, target, _ in images if target >= 0})]
+    halfway = [(a + b) / 2 for a, b in itertools.pairwise(scores)]
+    for aim in ("f1", {"precision": 0.75}, {"recall": 0.75}):
+        [found] = calibration.decision_thresholds(*columns(images), aim)
+        assert found in (0.5, 1.0) or min(abs(found - h) for h in halfway) < 1e-12
+
+
+@given(IMAGES, st.sampled_from([0.2, 0.5, 0.75, 0.9, 1.0]))
+def test_of_a_precision_it_is_the_lowest_threshold_and_of_a_recall_the_highest(
+    images: list[tuple[float, int, int]], aim: float
+) -> None:
+    p, applies, weight = known(images)
+    if not applies.any():
+        return
+    precision, recall, cuts = sk.precision_recall_curve(applies, p, sample_weight=weight)
+    [found] = calibration.decision_thresholds(*columns(images), {"precision": aim})
+    reached = cuts[precision[:-1] >= aim - 1e-12]
+    if len(reached):
+        np.testing.assert_array_equal(p >= found, p >= reached.min())
+    else:
+        assert found == 1
+    [found] = calibration.decision_thresholds(*columns(images), {"recall": aim})
+    np.testing.assert_array_equal(p >= found, p >= cuts[recall[:-1] >= aim - 1e-12].max())
+
+
+def test_thresholds_by_hand() -> None:
+    p = np.array([[0.9, 0.2], [0.6, 0.4], [0.5, 0.3], [0.1, 0.8]])
+    target = np.array([[1, 0], [0, -1], [1, 0], [0, 0]])
+    # The first label down to 0.5: tp 2, fp 1, F1 4/5, the best (down to 0.9: 2/3; to 0.1: 4/6); halfway to 0.1. Of the
+    # second there is no example.
+    found = calibration.decision_thresholds(p, target, np.ones(4))
+    assert found == pytest.approx([0.3, 0.5])
+    for aim, expected in (
+        ({"precision": 0.9}, 0.75),  # from 0.6 on it is 1/2
+        ({"precision": 0.6}, 0.3),  # 2/3 from 0.5 on; 1/2 from 0.1 on
+        ({"precision": 0.5}, 0.05),
+        ({"recall": 0.5}, 0.75),
+        ({"recall": 0.51}, 0.3),
+    ):
+        assert calibration.decision_thresholds(p, target, np.ones(4), aim)[0] == pytest.approx(expected), aim
+    # Down to 0.6 the precision is 1 / (1 + 8), and nothing reaches 0.9 where the best-scored image is wrong.
+    wrong = calibration.decision_thresholds(1 - p, target, np.ones(4), {"precision": 0.9})
+    assert wrong[0] == 1

@@ -1,0 +1,550 @@
+"""Training: when it stops, that it goes on after a kill, that it repeats itself, and what it learns from."""
+
+import json
+import math
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from prepared import Prepared, prepare
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+from components.base import progress
+from components.base.errors import ImagegateError
+from components.data import features
+from components.data.dataset import Dataset, Record
+from components.data.mask_rules import rule
+from components.ingest.layouts import folders
+from components.labels.mask import decode_mask
+from components.model import decisions, training
+from components.model import network as model
+
+ROOT = Path(__file__).parents[3]
+LABELS = ["dark", "light"]
+COUNTS = {"train": (12, 6), "eval": (4, 4), "test": (2, 2)}  # images of dark, of light
+
+
+def write_images(root: Path) -> None:
+    random = np.random.default_rng(0)
+    for split, counts in COUNTS.items():
+        for label, low, count in zip(LABELS, (0, 150), counts, strict=True):
+            (root / split / label).mkdir(parents=True)
+            for i in range(count):
+                pixels = random.integers(low, low + 100, (8, 8, 3), np.uint8)
+                Image.fromarray(pixels).save(root / split / label / f"{i}.png")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    base = tmp_path_factory.mktemp("prepared")
+    write_images(base / "images")
+    dataset = folders.read(str(base / "images"), {"train": 0.8, "eval": 0.1, "test": 0.1})
+    return prepare(base, "single_label", dataset)
+
+
+def history(folder: Path) -> dict[str, list[dict[str, float]]]:
+    return json.loads((folder / "run" / training.HISTORY).read_text())
+
+
+# What it learns from.
+
+
+def test_a_changed_shard_is_not_trained_on(prepared: Prepared, tmp_path: Path) -> None:
+    path = next(p for p in sorted(prepared.examples.glob("Split-train/*")) if p.stat().st_size)
+    before = path.read_bytes()
+    path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    try:
+        with pytest.raises(ImagegateError, match="changed after it was written"):
+            training.run_fn(prepared.arguments(tmp_path))
+    finally:
+        path.write_bytes(before)
+
+
+# When it stops.
+
+
+def stopping(folder: Path) -> training._Stopping:
+    """The callback on a model of one weight, which a test can tell the epochs by."""
+    folder.mkdir(exist_ok=True)
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    network.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse")
+    callback = training._Stopping(str(folder))
+    callback.set_model(network)
+    callback.on_train_begin()
+    return callback
+
+
+def feed(callback: training._Stopping, losses: list[float], start: int = 0) -> list[bool]:
+    """Whether it stops after each epoch with such a loss on eval; the weight is the epoch's number."""
+    seen = []
+    for epoch, loss in enumerate(losses, start):
+        callback.model.set_weights([np.full((1, 1), epoch, np.float32)])
+        callback.on_epoch_end(epoch, {"loss": 1.0, "val_loss": loss, "val_tempered_loss": loss})
+        seen.append(bool(callback.model.stop_training))
+    return seen
+
+
+def test_the_weights_it_began_with_stay_when_no_epoch_is_better(tmp_path: Path) -> None:
+    callback = stopping(tmp_path)
+    callback.model.set_weights([np.full((1, 1), 77, np.float32)])
+    callback.begin(1.0)
+    assert feed(callback, [1.1, 1.0, 1.2, 1.3, 1.4])[-1]  # five epochs, none below 1.0: enough
+    callback.restore_best()
+    assert callback.model.get_weights()[0] == 77
+    assert training._Stopping(str(tmp_path)).start == 1.0  # after a kill, too
+
+
+def test_an_epoch_better_than_the_beginning_is_the_best(tmp_path: Path) -> None:
+    callback = stopping(tmp_path)
+    callback.begin(1.0)
+    feed(callback, [1.1, 0.9, 1.2])
+    callback.restore_best()
+    assert callback.model.get_weights()[0] == 1  # the number of the second epoch
+
+
+def test_five_epochs_without_a_better_loss_stop(tmp_path: Path) -> None:
+    assert feed(stopping(tmp_path), [3, 2, 2, 2.5, 2.1, 9, 2]) == [False] * 6 + [True]
+
+
+def test_a_better_loss_starts_the_count_again(tmp_path: Path) -> None:
+    callback = stopping(tmp_path)
+    assert not any(feed(callback, [3, 4, 4, 4, 4, 2.9, 3, 3, 3, 3, 2.8]))
+    assert [epoch["val_loss"] for epoch in callback.history] == [3, 4, 4, 4, 4, 2.9, 3, 3, 3, 3, 2.8]
+
+
+def test_the_best_epoch_s_weights_come_back(tmp_path: Path) -> None:
+    callback = stopping(tmp_path)
+    feed(callback, [3, 1, 2, 1, 5])  # the second of two equal losses is no better
+    callback.restore_best()
+    assert callback.model.get_weights()[0].item() == 1
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 4, 6])
+def test_a_restart_changes_nothing(tmp_path: Path, cut: int) -> None:
+    losses = [3, 2, 4, 4, 4, 4, 4]
+    whole = feed(stopping(tmp_path / "whole"), losses)
+    feed(stopping(tmp_path / "cut"), losses[:cut])
+    restarted = stopping(tmp_path / "cut")
+    assert restarted.model.get_weights()[0].item() == cut - 1  # the last epoch's
+    assert feed(restarted, losses[cut:], start=cut) == whole[cut:]
+    assert [epoch["val_loss"] for epoch in restarted.history] == losses
+    restarted.restore_best()
+    assert restarted.model.get_weights()[0].item() == 1
+    assert restarted.enough()
+
+
+def test_files_that_a_kill_cut_short_are_not_read(tmp_path: Path) -> None:
+    feed(stopping(tmp_path), [3, 2])
+    for name in ("new.weights.h5", "new.json"):
+        (tmp_path / name).write_bytes(b"half")
+    restarted = stopping(tmp_path)
+    assert feed(restarted, [1], start=2) == [False]
+    assert [epoch["val_loss"] for epoch in restarted.history] == [3, 2, 1]
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_with_a_sentence(tmp_path: Path, wrong: float) -> None:
+    callback = stopping(tmp_path)
+    with pytest.raises(ImagegateError, match=rf"the loss is {wrong} after 0 epochs and 8 steps; lower training\.learn"):
+        callback.on_train_batch_end(7, {"loss": wrong})
+    with pytest.raises(ImagegateError, match=rf"the loss on the eval split is {wrong} after epoch 3; lower"):
+        feed(callback, [wrong], start=2)
+
+
+def test_a_learning_rate_far_too_high_ends_in_that_sentence(prepared: Prepared, tmp_path: Path) -> None:
+    with pytest.raises(ImagegateError, match=r"training: the loss.* is (nan|inf) after"):
+        training.run_fn(prepared.arguments(tmp_path, learning_rate=1e30, epochs=20))
+    assert not (tmp_path / "serving").exists()
+
+
+# The average of the weights.
+
+
+def phases(folder: Path, *, average: bool) -> training._Phases:
+    told = {"learning_rate": 0.1, "strategy": tf.distribute.get_strategy(), "jit": False, "average": average}
+    return training._Phases(str(folder), str(folder), loss=lambda: None, metrics=list, **told)
+
+
+@pytest.mark.parametrize(("steps", "momentum"), [(1, 0.9), (10, 0.9), (50, 0.98)])
+def test_weights_are_averaged_over_an_epoch_but_ten_steps_at_least(tmp_path: Path, steps: int, momentum: float) -> None:
+    found = phases(tmp_path, average=True)._optimizer(1.0, steps, 3)
+    assert found.use_ema
+    assert found.ema_momentum == pytest.approx(momentum)
+    assert not phases(tmp_path, average=False)._optimizer(1.0, steps, 3).use_ema
+
+
+def test_after_every_epoch_the_average_takes_the_weights_place(tmp_path: Path) -> None:
+    """Two steps an epoch: in between the weight goes its own way, w = 0.9 · average + 0.1 · weight at the end."""
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    optimizer = phases(tmp_path, average=True)._optimizer(1.0, 2, 3)
+    network.compile(optimizer=optimizer, loss="mse")
+    seen: list[tuple[float, float]] = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+            [average] = optimizer._model_variables_moving_average
+            seen.append((network.get_weights()[0].item(), np.asarray(average).item()))
+
+    data = tf.data.Dataset.from_tensor_slices((np.ones((2, 1)), np.full((2, 1), 5.0))).batch(1)
+    network.fit(data, epochs=3, verbose=0, callbacks=[Look()])
+    assert [weight == average for weight, average in seen[1:]] == [True, False, True, False, True]
+
+
+def test_the_rate_rises_over_half_an_epoch_and_falls_along_half_a_cosine(tmp_path: Path) -> None:
+    """8 steps an epoch, 3 epochs: 4 up, 20 down."""
+    optimizer, rates = phases(tmp_path, average=False)._optimizer(0.3, 8, 3), []
+    for step in (0, 2, 4, 14, 24, 100):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    # From a tenth of 0.03 to all of it; half way down (0.99 · 1/2 + 0.01) of it, and a hundredth at the end.
+    assert rates == pytest.approx([0.003, 0.0165, 0.03, 0.03 * 0.505, 0.0003, 0.0003])
+
+
+# The whole of it.
+
+UNCALIBRATED = {"calibrate": False, "threshold": "f1", "abstain_below": 0.01}  # for logits as training's loss saw them
+
+
+def test_it_learns_and_exports_the_best_epoch(prepared: Prepared, tmp_path: Path) -> None:
+    training.run_fn(prepared.arguments(tmp_path, epochs=30, learning_rate=1e-2, decisions=UNCALIBRATED))
+    losses = [epoch["val_loss"] for epoch in history(tmp_path)["all"]]
+    assert min(losses) < 0.05
+    assert losses.index(min(losses)) == len(losses) - 6 or len(losses) == 30  # five more, then enough
+    signature = tf.saved_model.load(str(tmp_path / "serving")).signatures["examples"]
+    records = prepared.records("eval")
+    answer = signature(examples=tf.constant(records))
+    found = [tf.train.Example.FromString(r).features.feature[features.LABEL].bytes_list.value[0] for r in records]
+    truth = [LABELS.index(name.decode()) for name in found]
+    entropy = -np.log(answer["probabilities"].numpy()[range(8), truth])
+    # The eval split's weights are those of train: 9/12 for dark, 9/6 for light; a batch has 5, the last the other 3.
+    weight = np.array([9 / 12, 9 / 6])[truth]
+    batches = [np.average(entropy[part], weights=weight[part]) for part in (slice(5), slice(5, 8))]
+    assert np.average(batches, weights=[5, 3]) == pytest.approx(min(losses), rel=1e-3, abs=1e-6)
+    assert not any((tmp_path / "checkpoints").iterdir())
+
+
+def exported(folder: Path) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(str(folder / "serving/variables/variables"))
+    found = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
+
+
+def test_the_same_seed_gives_the_same_weights(prepared: Prepared, tmp_path: Path) -> None:
+    for name in "ab":
+        training.run_fn(prepared.arguments(tmp_path / name, seed=7, augment=True, epochs=2))
+    a, b = (exported(tmp_path / name) for name in "ab")
+    assert sorted(a) == sorted(b)
+    assert sum(value.size for value in a.values()) > 1000
+    for name, value in a.items():
+        np.testing.assert_array_equal(value, b[name], err_msg=name)
+    assert history(tmp_path / "a") == history(tmp_path / "b")
+
+
+@pytest.fixture
+def backbone(tmp_path: Path) -> str:
+    pixels = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same")(keras.layers.Rescaling(1 / 255)(pixels))
+    path = str(tmp_path / "backbone.keras")
+    keras.Model(pixels, keras.layers.BatchNormalization(name="norm")(x)).save(path)
+    return path
+
+
+def test_the_head_learns_first_and_then_everything_at_three_tenths_of_the_rate(
+    prepared: Prepared, tmp_path: Path, backbone: str
+) -> None:
+    training.run_fn(prepared.arguments(tmp_path, backbone=backbone, freeze_epochs=3, epochs=2, learning_rate=0.1))
+    told = history(tmp_path)
+    # 18 images are 4 batches, 2 of which the rate rises; the head has 10 more, everything 6.
+    assert [e["learning_rate"] for e in told["head"]] == pytest.approx([0.1 * fallen(n / 10) for n in (2, 6, 10)])
+    assert [e["learning_rate"] for e in told["all"]] == pytest.approx([0.03 * fallen(n / 6) for n in (2, 6)])
+    assert told["all"][0]["loss"] < told["head"][0]["loss"]
+    # A new BatchNormalization has the moving mean 0 and variance 1, and keeps them; its beta and gamma learn.
+    vectors = [value.tolist() for value in exported(tmp_path).values() if value.shape == (4,)]
+    assert vectors.count([0.0] * 4) == 1
+    assert vectors.count([1.0] * 4) == 1
+
+
+def fallen(progress: float) -> float:
+    """To 0.01 along half a cosine."""
+    return 0.99 * (1 + math.cos(math.pi * progress)) / 2 + 0.01
+
+
+def test_of_a_fine_tuned_backbone_the_average_is_exported_with_what_decides(
+    prepared: Prepared, tmp_path: Path, backbone: str
+) -> None:
+    told = {"freeze_epochs": 1, "epochs": 4, "learning_rate": 0.1, "label_weights": "none", "batch_size": 8}
+    training.run_fn(prepared.arguments(tmp_path, backbone=backbone, **told))
+    losses = [epoch["val_loss"] for epoch in history(tmp_path)["all"]]
+    assert min(losses) < min(epoch["val_loss"] for epoch in history(tmp_path)["head"])
+    records = prepared.records("eval")
+    answer = tf.saved_model.load(str(tmp_path / "serving")).signatures["evaluate"](examples=tf.constant(records))
+    found = [tf.train.Example.FromString(r).features.feature[features.LABEL].bytes_list.value[0] for r in records]
+    p = answer["uncalibrated"].numpy()[range(8), [LABELS.index(name.decode()) for name in found]]
+    assert -np.log(p).mean() == pytest.approx(min(losses), rel=1e-3)
+    decided = json.loads((tmp_path / "serving" / "assets.extra" / decisions.FILE).read_text())
+    assert list(decided["labels"]) == LABELS
+    assert all(0 < label["threshold"] < 1 and label["scale"] > 0 for label in decided["labels"].values())
+    assert (decided["abstain_below"], decided["reference_images"]) == (0.01, 18)
+
+
+def test_with_no_epochs_of_everything_the_backbone_stays_as_it_was(
+    prepared: Prepared, tmp_path: Path, backbone: str
+) -> None:
+    training.run_fn(prepared.arguments(tmp_path, backbone=backbone, freeze_epochs=2, epochs=0))
+    assert [len(history(tmp_path)[phase]) for phase in ("head", "all")] == [2, 0]
+    kernel = keras.saving.load_model(backbone).layers[2].kernel.numpy()
+    assert any(np.array_equal(value, kernel) for value in exported(tmp_path).values())
+
+
+# What each task has of its own.
+
+
+def last_loss(folder: Path) -> float:
+    """The best epoch's on the eval split, whose weights are exported."""
+    return min(epoch["val_loss"] for epoch in history(folder)["all"])
+
+
+def test_one_sigmoid_unit_decides_between_two_names(prepared: Prepared, tmp_path: Path) -> None:
+    training.run_fn(
+        prepared.arguments(
+            tmp_path, positive="dark", epochs=30, learning_rate=1e-2, batch_size=8, decisions=UNCALIBRATED
+        )
+    )
+    # A single unit, not two of which one is thrown away.
+    shapes = [value.shape for value in exported(tmp_path).values()]
+    assert sorted(shape for shape in shapes if shape[-1:] in ((1,), (2,))) == [(1,), (32, 1)]
+    records = prepared.records("eval")
+    answer = tf.saved_model.load(str(tmp_path / "serving")).signatures["examples"](examples=tf.constant(records))
+    z = answer["logits"].numpy()[:, 0].astype(np.float64)
+    np.testing.assert_array_equal(answer["logits"].numpy()[:, 1], 0)
+    np.testing.assert_allclose(
+        answer["probabilities"], np.stack([1 / (1 + np.exp(-z)), 1 / (1 + np.exp(z))], 1), rtol=1e-5
+    )
+    assert answer["labels"].numpy()[0].tolist() == [b"dark", b"light"]
+    found = [tf.train.Example.FromString(r).features.feature[features.LABEL].bytes_list.value[0] for r in records]
+    is_dark = np.array(found) == b"dark"
+    np.testing.assert_array_equal(z > 0, is_dark)
+    # Binary cross-entropy with the weights 3/4 for dark and 3/2 for light.
+    entropy = np.log1p(np.exp(np.where(is_dark, -z, z)))
+    assert np.average(entropy, weights=np.where(is_dark, 3 / 4, 3 / 2)) == pytest.approx(
+        last_loss(tmp_path), rel=1e-3, abs=1e-6
+    )
+
+
+def test_focal_loss_is_the_configured_one(prepared: Prepared, tmp_path: Path) -> None:
+    told = {"label_weights": "none", "batch_size": 8, "decisions": UNCALIBRATED}
+    training.run_fn(prepared.arguments(tmp_path, loss="focal", **told))
+    records = prepared.records("eval")
+    answer = tf.saved_model.load(str(tmp_path / "serving")).signatures["examples"](examples=tf.constant(records))
+    found = [tf.train.Example.FromString(r).features.feature[features.LABEL].bytes_list.value[0] for r in records]
+    p = answer["probabilities"].numpy().astype(np.float64)[range(8), [LABELS.index(name.decode()) for name in found]]
+    assert last_loss(tmp_path) == pytest.approx(np.mean((1 - p) ** 2 * -np.log(p)), rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def multi(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """Red, green and blue: what of them is bright; blue is unknown of every third, and the weights are 1, 2, 3."""
+    base, names = tmp_path_factory.mktemp("multi"), ("red", "green", "blue")
+    random, records = np.random.default_rng(0), []
+    for split, count in (("train", 24), ("eval", 8), ("test", 2)):
+        (base / split).mkdir()
+        for i in range(count):
+            bright = [bool(i & 1), bool(i & 2), bool(i & 4)]
+            Image.fromarray((random.integers(0, 60, (8, 8, 3)) + 150 * np.array(bright)).astype(np.uint8)).save(
+                base / split / f"{i}.png"
+            )
+            unknown = ("blue",) if i % 3 == 0 else ()
+            applies = tuple(n for n, b in zip(names, bright, strict=True) if b and n not in unknown)
+            told = {"unknown": unknown, "weight": 1.0 + i % 3}
+            records.append(Record(f"{split}/{i}.png", applies, split, 1, "", **told))
+    return prepare(base, "multi_label", Dataset(str(base), names, tuple(records), {}))
+
+
+def test_several_labels_are_learnt_from_what_is_known_of_them(multi: Prepared, tmp_path: Path) -> None:
+    told = {"label_weights": {"red": 2.0, "blue": 0.5}, "decisions": UNCALIBRATED}
+    training.run_fn(multi.arguments(tmp_path, epochs=30, learning_rate=1e-2, batch_size=8, **told))
+    loaded = tf.saved_model.load(str(tmp_path / "serving"))
+    answer = loaded.signatures["examples"](examples=tf.constant(multi.records("eval")))
+    z = answer["logits"].numpy().astype(np.float64)
+    total = weights = 0.0
+    for logits, record in zip(z, multi.records("eval"), strict=True):
+        feature = tf.train.Example.FromString(record).features.feature
+        for i, name in enumerate([b"red", b"green", b"blue"]):
+            if name in feature[features.UNKNOWN].bytes_list.value:
+                continue
+            applies = name in feature[features.LABEL].bytes_list.value
+            assert (logits[i] > 0) == applies
+            weight = feature[features.WEIGHT].float_list.value[0] * ([2.0, 1.0, 0.5][i] if applies else 1)
+            total += weight * np.log1p(np.exp(-logits[i] if applies else logits[i]))
+            weights += weight
+    # 1, 2 and 3 take turns: of eight images 1+2+3+1+2+3+1+2 = 15, three times; without blue of images 0, 3, 6.
+    # Applies: red of 1, 3, 5, 7 twice, blue of 4, 5, 7 half: + (2+1+3+2) - (2+3+2) / 2.
+    assert weights == 15 * 3 - 3 + 8 - 3.5
+    assert total / weights == pytest.approx(last_loss(tmp_path), rel=1e-3, abs=1e-6)
+    told_of_it = history(tmp_path)["all"][-1]
+    assert {"val_binary_accuracy", "val_cosine_similarity"} <= told_of_it.keys()
+
+
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """A bright half on dark ground, in one of four places; a row between them is ignored."""
+    base, records = tmp_path_factory.mktemp("masks"), []
+    random, meaning = np.random.default_rng(0), rule(["ground", "thing"], ignore=7)
+    for split, count in (("train", 16), ("eval", 4), ("test", 4)):
+        (base / split).mkdir()
+        for i in range(count):
+            ids = np.zeros((8, 8), np.uint8)
+            ids[:3], ids[3] = 1, 7
+            ids = np.rot90(ids, i % 4)
+            pixels = random.integers(0, 60, (8, 8, 3)) + 150 * (ids == 1)[..., np.newaxis]
+            Image.fromarray(pixels.astype(np.uint8)).save(base / split / f"{i}.png")
+            Image.fromarray(np.ascontiguousarray(ids)).save(base / split / f"{i}-mask.png")
+            told = {"mask": f"{split}/{i}-mask.png", "weight": 1.0 + i}
+            records.append(Record(f"{split}/{i}.png", (), split, 1, "", **told))
+    return prepare(base, "segmentation", Dataset(str(base), meaning.labels, tuple(records), {}), meaning)
+
+
+def test_masks_are_learnt_and_the_ignored_takes_no_part(masks: Prepared, tmp_path: Path) -> None:
+    training.run_fn(masks.arguments(tmp_path, epochs=30, learning_rate=1e-2, batch_size=4))
+    loaded = tf.saved_model.load(str(tmp_path / "serving"))
+    records = masks.records("eval")
+    found = loaded.signatures["evaluate"](examples=tf.constant(records))["confusion"].numpy()
+    # Of 8 x 8 pixels 3 x 8 are thing, 8 ignored, 32 ground.
+    assert found.sum(axis=2).tolist() == [[32, 24]] * 4
+    assert np.trace(found.sum(axis=0)) / found.sum() > 0.9
+    parts = model.build("small", weights=None, image_size=(8, 8), classes=2, augment=False, seed=1, task=masks.task)
+    saved = str(tmp_path / "serving" / "variables" / "variables")
+    tf.train.Checkpoint(extractor=parts.extractor, head=parts.head).restore(saved).expect_partial()
+    # Frequencies 32/56 and 24/56, median 28/56; and the images' weights 1 to 4.
+    weights, total, divisor = [28 / 32, 28 / 24], 0.0, 0.0
+    for record, confusion in zip(records, found, strict=True):
+        feature = tf.train.Example.FromString(record).features.feature
+        ids = decode_mask(tf.constant(feature[features.MASK].bytes_list.value[0]), (8, 8)).numpy()
+        pixels = tf.io.decode_png(feature[features.IMAGE].bytes_list.value[0])[tf.newaxis]
+        logits = parts.model(pixels, training=False).numpy()[0].astype(np.float64)
+        said = logits.argmax(axis=-1)[ids == 1]
+        np.testing.assert_array_equal(np.bincount(said, minlength=2), confusion[1])  # or it is another network
+        entropy = np.log(np.exp(logits).sum(axis=-1)) - np.where(ids == 1, logits[..., 1], logits[..., 0])
+        own = feature[features.WEIGHT].float_list.value[0] * np.where(ids == 1, weights[1], weights[0])
+        total += (own * entropy)[ids != features.IGNORED_ID].sum()
+        divisor += own[ids != features.IGNORED_ID].sum()
+    assert divisor == pytest.approx((1 + 2 + 3 + 4) * 56)
+    assert total / divisor == pytest.approx(last_loss(tmp_path), rel=1e-3, abs=1e-6)
+    assert history(tmp_path)["all"][-1]["val_mean_iou"] > 0.8
+
+
+def test_a_decoder_learns_first_while_the_backbone_stays_as_it_was(
+    masks: Prepared, tmp_path: Path, backbone: str
+) -> None:
+    training.run_fn(masks.arguments(tmp_path, backbone=backbone, freeze_epochs=2, epochs=0, augment=True))
+    assert [len(history(tmp_path)[phase]) for phase in ("head", "all")] == [2, 0]
+    kernel = keras.saving.load_model(backbone).layers[2].kernel.numpy()
+    assert any(np.array_equal(value, kernel) for value in exported(tmp_path).values())
+    training.run_fn(masks.arguments(tmp_path / "b", backbone=backbone, freeze_epochs=1, epochs=1, augment=True))
+    assert not any(np.array_equal(value, kernel) for value in exported(tmp_path / "b").values())
+
+
+def test_masks_repeat_themselves_with_the_same_seed(masks: Prepared, tmp_path: Path) -> None:
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        training.run_fn(masks.arguments(tmp_path / name, seed=seed, augment=True, epochs=2))
+    assert history(tmp_path / "a") == history(tmp_path / "b") != history(tmp_path / "c")
+
+
+# After a kill.
+
+KILLED = """
+import json, os, signal, sys
+from tfx.components.trainer.fn_args_utils import FnArgs
+from components.base import progress
+from components.model import training
+
+def listen(task, done, total, note):
+    if (task, done) == (sys.argv[2], 2):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+progress.listen(listen)
+training.run_fn(FnArgs(**json.loads(sys.argv[1])))
+"""
+
+
+def killed(arguments: FnArgs, task: str) -> int:
+    """Trains in another process, which kills itself after epoch 2 of `task`; returns its exit status."""
+    told = {name: value for name, value in vars(arguments).items() if value is not None}
+    command = [sys.executable, "-c", KILLED, json.dumps(told), task]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode
+
+
+def test_a_killed_training_goes_on_where_it_was(prepared: Prepared, tmp_path: Path) -> None:
+    arguments = prepared.arguments(tmp_path, epochs=5)
+    assert killed(arguments, "training") == -signal.SIGKILL
+    assert not (tmp_path / "serving").exists()
+    [left] = (tmp_path / "checkpoints").glob("*/all/history.json")
+    before = json.loads(left.read_text())
+    assert len(before) == 2
+    started: list[float] = []
+    progress.listen(lambda task, done, total, note: started.append(done) if task == "training" else None)
+    try:
+        training.run_fn(arguments)
+    finally:
+        progress.listen(None)
+    assert min(started) > 2  # epoch 3 is the first
+    after = history(tmp_path)["all"]
+    assert len(after) == 5
+    assert after[:2] == before
+    assert after[2]["loss"] < before[0]["loss"]
+    assert not left.exists()
+
+
+class _Stop(BaseException):
+    """Stands in for a kill."""
+
+
+def test_a_training_killed_after_its_head_does_not_learn_the_head_again(
+    prepared: Prepared, tmp_path: Path, backbone: str
+) -> None:
+    told: list[str] = []
+
+    def listen(task: str, done: float, total: float | None, note: str) -> None:
+        told.append(task)
+        if (task, done) == ("training", 1):
+            raise _Stop
+
+    arguments = prepared.arguments(tmp_path, backbone=backbone, freeze_epochs=2, epochs=2)
+    progress.listen(listen)
+    try:
+        with pytest.raises(_Stop):
+            training.run_fn(arguments)
+        assert "training the head" in told
+        told.clear()
+        training.run_fn(arguments)
+    finally:
+        progress.listen(None)
+    assert "training the head" not in told
+    assert "features of train" not in told
+    assert [len(history(tmp_path)[phase]) for phase in ("head", "all")] == [2, 2]
+
+
+def test_other_settings_do_not_go_on_from_there(prepared: Prepared, tmp_path: Path) -> None:
+    """What a killed training left is for the same data, settings and code alone."""
+    arguments = prepared.arguments(tmp_path, epochs=2)
+    settings = training.Settings.from_config(arguments.custom_config)
+    names = {training._job_name(str(prepared.examples), settings)}
+    for changed in (
+        {"seed": 2},
+        {"image_size": [8, 9]},
+        {"code_fingerprint": "x"},
+        {"label_weights": {"dark": 2.0}},
+        {"loss": "focal"},
+        {"decisions": UNCALIBRATED},
+    ):
+        told = training.Settings.from_config(arguments.custom_config | changed)
+        names.add(training._job_name(str(prepared.examples), told))
+    assert len(names) == 7
+    moved = training.Settings.from_config(arguments.custom_config | {"checkpoints": "elsewhere"})
+    assert training._job_name(str(prepared.examples), moved) in names

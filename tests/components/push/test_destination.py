@@ -1,0 +1,228 @@
+"""The same operations on a folder of this machine and on object stores behind fsspec."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from components.base.errors import ConfigError, ImagegateError
+from components.push import destination
+from components.push import versions as push
+from components.push.destination import MANIFEST, MARKER
+
+ROOT = Path(__file__).parents[3]
+FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"", "variables/variables.data": b"x" * 5000}
+DIGESTS = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(FILES.items())}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    for name, content in FILES.items():
+        path = tmp_path / "model" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return str(tmp_path / "model")
+
+
+@pytest.fixture
+def memory() -> Iterator[str]:
+    yield "memory://bucket/served/digits"
+    fsspec.filesystem("memory").rm("/bucket", recursive=True)
+
+
+@pytest.fixture(params=["folder", "file", "memory"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "memory":
+        return request.getfixturevalue("memory")
+    return ("" if request.param == "folder" else "file://") + str(tmp_path / "served" / "digits")
+
+
+@pytest.fixture(params=["file", "memory"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return request.getfixturevalue("memory") if request.param == "memory" else f"file://{tmp_path}/served/digits"
+
+
+def everything(root: str) -> dict[str, bytes]:
+    """Path below the root -> content, as fsspec sees it."""
+    fs, base = fsspec.core.url_to_fs(root)
+    return {name.removeprefix(base + "/"): fs.cat_file(name) for name in (fs.find(base) if fs.exists(base) else ())}
+
+
+def write(root: str, name: str, content: bytes) -> None:
+    fs, base = fsspec.core.url_to_fs(root)
+    fs.makedirs(f"{base}/{name}".rpartition("/")[0], exist_ok=True)
+    fs.pipe_file(f"{base}/{name}", content)
+
+
+def test_what_is_pushed_is_there_and_nothing_else(model: str, root: str) -> None:
+    assert push.current(root) is None
+    pushed = push.push(model, root, {"n": 1}, {"images.npy": b"known"})
+    there = everything(root)
+    manifest = there.pop(f"{pushed.version}/{MANIFEST}")
+    wanted = FILES | {"images.npy": b"known"}
+    assert there == {f"{pushed.version}/{name}": content for name, content in wanted.items()}
+    assert destination.parsed(manifest) == pushed.manifest
+    assert pushed.path == f"{root}/{pushed.version}"
+    assert pushed == push.current(root) == push.read(pushed.path)
+    assert pushed.model == DIGESTS
+    assert push.content(pushed, "images.npy") == b"known"
+    push.verify(pushed)
+    with push.local(pushed) as folder:
+        assert push.digests(folder) == pushed.manifest["files"]
+
+
+def test_versions_only_grow_and_old_ones_go(model: str, root: str) -> None:
+    write(root, "3/saved_model.pb", b"somebody else's")
+    versions = [push.push(model, root, {"n": n}).version for n in range(4)]
+    assert sorted(set(map(int, versions))) == list(map(int, versions))
+    assert push.tidy(root, 2) == ([versions[1], versions[0]], "")
+    assert {name.split("/")[0] for name in everything(root)} == {"3", *versions[2:]}
+    assert push.current(root).manifest["n"] == 3
+
+
+@pytest.mark.parametrize("change", [b"grapH", None])
+def test_a_changed_version_is_refused(model: str, root: str, change: bytes | None) -> None:
+    pushed = push.push(model, root, {})
+    fs, base = fsspec.core.url_to_fs(f"{pushed.path}/saved_model.pb")
+    fs.rm_file(base)
+    if change is not None:
+        write(pushed.path, "saved_model.pb", change)
+    with pytest.raises(ImagegateError, match=rf"{pushed.path}/saved_model.pb (does not match|is missing)"):
+        push.verify(pushed)
+    with pytest.raises(ImagegateError, match=r"saved_model\.pb"), push.local(pushed):
+        pass
+    with pytest.raises(ImagegateError, match=r"saved_model\.pb is missing or does not match"):
+        push.content(pushed, "saved_model.pb")
+
+
+def test_a_model_that_was_not_evaluated_leaves_nothing(model: str, root: str) -> None:
+    before = push.push(model, root, {}, evaluated=DIGESTS)
+    content = everything(root)
+    Path(model, "variables", "variables.data").write_bytes(b"y" * 5000)
+    with pytest.raises(ImagegateError, match=r"variables/variables.data is not the file of the model that was evalu"):
+        push.push(model, root, {}, evaluated=DIGESTS)
+    assert everything(root) == content
+    assert push.current(root) == before
+
+
+def test_what_a_killed_upload_left_is_removed_and_its_number_not_used_again(model: str, url: str) -> None:
+    before = push.push(model, url, {})
+    killed = 10**12
+    for name, content in {MARKER: b"", "saved_model.pb": b"gra", MANIFEST: b'{"files": {'}.items():
+        write(url, f"{killed}/{name}", content)
+    write(url, "10/saved_model.pb", b"somebody else's upload, without our marker")
+    assert push.current(url) == before
+    after = push.push(model, url, {})
+    assert int(after.version) == killed + 1
+    assert {name.split("/")[0] for name in everything(url)} == {"10", before.version, after.version}
+
+
+def test_an_upload_killed_after_its_manifest_is_a_version(model: str, url: str) -> None:
+    pushed = push.push(model, url, {})
+    write(pushed.path, MARKER, b"")
+    push.verify(push.current(url))
+    assert push.tidy(url, 1) == ([], "")
+    assert f"{pushed.version}/{MARKER}" not in everything(url)
+    push.verify(push.current(url))
+
+
+def test_a_removal_that_was_killed_goes_on(model: str, url: str) -> None:
+    old, new = push.push(model, url, {"n": 1}), push.push(model, url, {"n": 2})
+    write(old.path, MARKER, b"")
+    fs, base = fsspec.core.url_to_fs(old.path)
+    fs.rm_file(f"{base}/{MANIFEST}")
+    fs.rm_file(f"{base}/saved_model.pb")
+    assert push.tidy(url, 5) == ([], "")
+    assert {name.split("/")[0] for name in everything(url)} == {new.version}
+
+
+def test_a_graph_comes_when_all_it_needs_is_there(model: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that finds the graph must find what it names, and one that finds a manifest all of it."""
+    fs, _ = fsspec.core.url_to_fs(url)
+    seen: list[set[str]] = []
+
+    def watched(method: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: object, **more: object) -> None:
+            seen.append({name.split("/", 1)[1] for name in everything(url)})
+            method(*arguments, **more)
+
+        return call
+
+    for name in ("pipe_file", "put_file", "rm_file"):
+        monkeypatch.setattr(type(fs), name, watched(getattr(type(fs), name)))
+    push.push(model, url, {}, {"images.npy": b"x"})
+    without = [names for names in seen if "saved_model.pb" not in names]
+    assert set().union(*without) == {MARKER, "images.npy", "variables/variables.index", "variables/variables.data"}
+    assert all(names >= {*FILES, "images.npy"} for names in seen if "saved_model.pb" in names)
+    assert [MANIFEST in names for names in seen].index(True) == len(seen) - 1  # only the marker goes after it
+
+
+def test_another_process_sees_and_continues_what_is_there(model: str, tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/served"
+    code = "import sys; from components.push import versions as push; print(push.push(*sys.argv[1:], {}).version)"
+    found = []
+    for _ in range(3):
+        run = subprocess.run([sys.executable, "-c", code, model, url], cwd=ROOT, capture_output=True, check=True)
+        found.append(int(run.stdout))
+        assert push.current(url).version == str(found[-1])
+    assert sorted(set(found)) == found
+
+
+def test_a_key_that_leads_out_of_its_version_is_not_fetched(model: str, memory: str) -> None:
+    pushed = push.push(model, memory, {})
+    fsspec.filesystem("memory").store[f"/bucket/served/digits/{pushed.version}/../../evil"] = fsspec.filesystem(
+        "memory"
+    ).store[f"/bucket/served/digits/{pushed.version}/saved_model.pb"]
+    with pytest.raises(ImagegateError, match="names that lead out of it"), push.local(pushed):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("root", "what"),
+    [
+        ("s3://me:secret@bucket/models", "the URL holds a password"),
+        ("sftp://me:secret@host/models", "the URL holds a password"),
+        ("https://host/models?sig=secret", "the URL has a query"),
+        ("nonsense://models", "nonsense://models cannot be opened: .*[Pp]rotocol"),
+    ],
+)
+def test_a_url_that_cannot_or_must_not_be_used(root: str, what: str) -> None:
+    with pytest.raises(ConfigError, match=what) as error:
+        destination.at(root)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("root", ["sftp://me@host/models", "abfs://box@account.dfs.core.windows.net/x", "s3://b/a:b@c"])
+def test_a_url_may_name_a_user(root: str) -> None:
+    destination.check_url(root)
+
+
+def test_a_store_s_own_errors_are_answers(model: str, memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoCredentialsError(Exception):
+        pass
+
+    def refuse(*_: object, **__: object) -> None:
+        raise NoCredentialsError("unable to locate credentials")
+
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), "ls", refuse)
+    for call in (lambda: push.current(memory), lambda: push.push(model, memory, {})):
+        with pytest.raises(ImagegateError, match=r"push: cannot .* NoCredentialsError: unable to locate"):
+            call()
+    assert "NoCredentialsError" in push.tidy(memory, 1)[1]
+    monkeypatch.undo()
+    push.push(model, memory, {})
+
+
+def test_a_missing_file_is_none_and_a_folder_is_no_file(model: str, root: str) -> None:
+    place = destination.at(root)
+    pushed = push.push(model, root, {})
+    assert place.read(pushed.version, "none") is None
+    assert place.read(pushed.version, "variables") is None
+    assert place.read("1", MANIFEST) is None
+    assert place.read(pushed.version, "saved_model.pb/x") is None
+    assert os.path.basename(pushed.path) == pushed.version

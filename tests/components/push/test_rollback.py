@@ -1,0 +1,174 @@
+"""Going back: which version, what is written of it, and that a withdrawn model stays away."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from components.base.errors import ConfigError, ImagegateError
+from components.push import rollback, versions
+
+Push = Callable[[str], versions.Served]
+
+
+@pytest.fixture(params=["folder", "memory"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    yield "memory://rolled/served" if request.param == "memory" else str(tmp_path / "served")
+    if request.param == "memory":
+        fs = fsspec.filesystem("memory")
+        for path in [p for p in fs.store if p.startswith("/rolled/")]:
+            fs.rm_file(path)
+
+
+@pytest.fixture
+def pushed(root: str, tmp_path: Path) -> Push:
+    """`pushed("a")` pushes a model of that content."""
+
+    def run(content: str) -> versions.Served:
+        (tmp_path / "model").mkdir(exist_ok=True)
+        (tmp_path / "model" / "saved_model.pb").write_text(content)
+        return versions.push(str(tmp_path / "model"), root, {"about": content}, {"card.md": content.upper().encode()})
+
+    return run
+
+
+def model(served: versions.Served) -> str:
+    return versions.content(served, "saved_model.pb").decode()
+
+
+def test_the_version_before_comes_back_as_a_larger_one(root: str, pushed: Push) -> None:
+    one, two = pushed("a"), pushed("b")
+    now, before = rollback.roll_back(root)
+    assert before == two
+    assert now == versions.current(root)
+    assert int(now.version) > int(two.version)
+    assert (model(now), versions.content(now, "card.md"), now.manifest["about"]) == ("a", b"A", "a")
+    versions.verify(now)
+    assert now.manifest["files"] == one.manifest["files"]
+    assert now.manifest["rolled_back_from"] == two.version
+    assert now.manifest["rolled_back_to"] == one.version
+    assert now.manifest["withdrawn"] == {versions.identity(two.model): two.version}
+    assert [versions.read(v.path) for v in (one, two)] == [one, two]  # as they were
+
+
+def test_back_and_further_back_in_lineage(root: str, pushed: Push) -> None:
+    one, two, three = pushed("a"), pushed("b"), pushed("c")
+    copy, _ = rollback.roll_back(root)
+    assert (model(copy), copy.manifest["rolled_back_to"]) == ("b", two.version)
+    now, _ = rollback.roll_back(root)  # not to c, which is the version before
+    assert (model(now), now.manifest["rolled_back_to"]) == ("a", one.version)
+    assert sorted(now.manifest["withdrawn"].values()) == [three.version, copy.version]
+    with pytest.raises(ConfigError, match=f"there is no version before {one.version} to go back to") as error:
+        rollback.roll_back(root)
+    listed = [f"{now.version} (served, a copy of {one.version})", f" (a copy of {two.version}), {three.version}, "]
+    assert all(text in str(error.value) for text in listed)
+    assert error.value.exit_code == 2
+
+
+def test_after_a_rollback_and_a_new_model_back_is_what_was_served_before_it(root: str, pushed: Push) -> None:
+    one, _ = pushed("a"), pushed("b")
+    copy, _ = rollback.roll_back(root)
+    pushed("c")
+    now, _ = rollback.roll_back(root)
+    assert (model(now), now.manifest["rolled_back_to"]) == ("a", one.version)
+    assert int(now.version) > int(copy.version)
+
+
+def test_what_was_withdrawn_is_passed_over(root: str, pushed: Push) -> None:
+    """c is served; before it b, which was withdrawn, and a's copy, which somebody removed."""
+    pushed("a")
+    pushed("b")
+    copy, _ = rollback.roll_back(root)
+    pushed("c")
+    fs, path = fsspec.core.url_to_fs(copy.path)
+    fs.rm(path, recursive=True)
+    assert model(rollback.roll_back(root)[0]) == "a"
+
+
+def test_a_named_version_comes_back(root: str, pushed: Push) -> None:
+    one, two, three = pushed("a"), pushed("b"), pushed("c")
+    now, _ = rollback.roll_back(root, one.version)
+    assert (model(now), now.manifest["withdrawn"]) == ("a", {versions.identity(three.model): three.version})
+    # Of the copy a copy is one of the version itself.
+    rollback.roll_back(root, two.version)
+    again, _ = rollback.roll_back(root, now.version)
+    assert (model(again), again.manifest["rolled_back_to"]) == ("a", one.version)
+
+
+@pytest.mark.parametrize("version", ["17", "x", "", "../served"])
+def test_a_version_that_is_not_there(root: str, pushed: Push, version: str) -> None:
+    one, two = pushed("a"), pushed("b")
+    with pytest.raises(ConfigError) as error:
+        rollback.roll_back(root, version)
+    expected = f"there is no version {version}; {root} holds {two.version} (served), {one.version}"
+    assert str(error.value) == expected
+    with pytest.raises(ConfigError, match=f"version {two.version} is served already; "):
+        rollback.roll_back(root, two.version)
+    assert versions.current(root) == two
+
+
+def test_nothing_to_go_back_to(root: str, pushed: Push) -> None:
+    with pytest.raises(ConfigError, match=r"no version that imagegate pushed, so there is nothing to go back to"):
+        rollback.roll_back(root)
+    pushed("a")
+    with pytest.raises(ConfigError, match="there is no version before"):
+        rollback.roll_back(root)
+    pushed("a")  # the very same model
+    with pytest.raises(ConfigError, match="there is no version before"):
+        rollback.roll_back(root)
+
+
+def test_a_withdrawn_model_is_not_pushed_again_and_every_later_version_knows(root: str, pushed: Push) -> None:
+    pushed("a")
+    two = pushed("b")
+    rollback.roll_back(root)
+    three = pushed("c")
+    assert three.manifest["withdrawn"] == {versions.identity(two.model): two.version}
+    assert model(rollback.roll_back(root)[0]) == "a"
+    for content, version in (("b", two.version), ("c", three.version)):
+        with pytest.raises(
+            versions.Withdrawn, match=f"this very model was rolled back as version {version}, so"
+        ) as error:
+            pushed(content)
+        assert f"imagegate rollback CONFIG {version}" in str(error.value)
+        assert error.value.exit_code == 4
+    assert model(versions.current(root)) == "a"
+    # What lies beside a model is not the model.
+    assert set(pushed("d").manifest["withdrawn"]) == {versions.identity(two.model), versions.identity(three.model)}
+
+
+def test_what_is_brought_back_by_name_is_no_longer_withdrawn(root: str, pushed: Push) -> None:
+    one, two = pushed("a"), pushed("b")
+    rollback.roll_back(root)
+    now, _ = rollback.roll_back(root, two.version)
+    assert (model(now), now.manifest["withdrawn"]) == ("b", {versions.identity(one.model): str(int(now.version) - 1)})
+    pushed("b")
+
+
+def damage(served: versions.Served, content: bytes = b"?") -> None:
+    fs, path = fsspec.core.url_to_fs(f"{served.path}/saved_model.pb")
+    fs.pipe_file(path, content)
+
+
+def test_a_damaged_version_is_not_brought_back(root: str, pushed: Push) -> None:
+    one, two = pushed("a"), pushed("b")
+    damage(one)
+    with pytest.raises(ImagegateError, match=rf"{one.path}/saved_model\.pb does not match") as error:
+        rollback.roll_back(root)
+    assert error.value.exit_code == 1
+    assert versions.current(root) == two
+
+
+def test_a_damaged_served_version_gives_way(root: str, pushed: Push) -> None:
+    pushed("a")
+    damage(pushed("b"))
+    assert model(rollback.roll_back(root)[0]) == "a"
+
+
+def test_a_damaged_copy_is_replaced_by_what_it_is_a_copy_of(root: str, pushed: Push) -> None:
+    one, two = pushed("a"), pushed("b")
+    copy, _ = rollback.roll_back(root)
+    damage(copy)
+    now, _ = rollback.roll_back(root, one.version)
+    assert (model(now), now.manifest["withdrawn"]) == ("a", {versions.identity(two.model): two.version})

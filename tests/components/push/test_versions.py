@@ -1,0 +1,307 @@
+"""Pushing: a version is there whole or not at all, never changes, and a changed one is refused."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.base.errors import ImagegateError
+from components.push import versions as push
+
+ROOT = Path(__file__).parents[3]
+FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"", "variables/variables.data": b"x" * 5000}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    for name, content in FILES.items():
+        path = tmp_path / "model" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return str(tmp_path / "model")
+
+
+@pytest.fixture
+def destination(tmp_path: Path) -> str:
+    return str(tmp_path / "served" / "digits")
+
+
+def everything(folder: str) -> dict[str, tuple[bytes, int]]:
+    """Content and modification time of every file and folder."""
+    found = {}
+    for path in sorted([Path(folder), *Path(folder).rglob("*")]):
+        content = path.read_bytes() if path.is_file() else b""
+        found[str(path)] = (content, path.stat().st_mtime_ns)
+    return found
+
+
+def test_a_version_holds_the_model_and_its_manifest(model: str, destination: str) -> None:
+    pushed = push.push(model, destination, {"labels": ["cät", "dog"], "metrics": {"accuracy": 0.5}})
+    folder = Path(destination) / pushed.version
+    assert {name: (folder / name).read_bytes() for name in FILES} == FILES
+    manifest = json.loads((folder / "imagegate.json").read_text(encoding="utf-8"))
+    assert manifest == {
+        "labels": ["cät", "dog"],
+        "metrics": {"accuracy": 0.5},
+        "beside": [],
+        "withdrawn": {},
+        "version": pushed.version,
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()},
+    }
+    assert sorted(os.listdir(destination)) == [pushed.version]
+    assert pushed == push.current(destination)
+
+
+def test_the_first_version_is_the_time(model: str, destination: str) -> None:
+    before = int(time.time())
+    version = push.push(model, destination, {}).version
+    assert before <= int(version) <= time.time()
+
+
+def test_pushes_in_one_second_are_versions_of_their_own(model: str, destination: str) -> None:
+    versions = [int(push.push(model, destination, {"n": n}).version) for n in range(4)]
+    assert versions == sorted(set(versions))
+    assert sorted(map(int, os.listdir(destination))) == versions
+    contents = [json.loads(Path(destination, str(v), push.MANIFEST).read_text())["n"] for v in versions]
+    assert contents == [0, 1, 2, 3]
+
+
+@given(there=st.sets(st.integers(0, 10**12), max_size=4))
+@settings(max_examples=25, deadline=None)
+def test_a_version_is_larger_than_every_other(tmp_path_factory: pytest.TempPathFactory, there: set[int]) -> None:
+    base = tmp_path_factory.mktemp("versions")
+    (base / "model").mkdir()
+    for version in there:  # also those that others made, without a manifest
+        (base / "served" / str(version)).mkdir(parents=True)
+    pushed = push.push(str(base / "model"), str(base / "served"), {})
+    assert all(int(pushed.version) > version for version in there)
+    assert push.current(str(base / "served")).version == pushed.version
+
+
+def test_the_newest_is_the_largest_number_not_the_last_name(model: str, destination: str) -> None:
+    pushed = push.push(model, destination, {})
+    for name in ("9", "999999999999"):  # no manifest: not ours
+        os.makedirs(os.path.join(destination, name))
+    assert push.current(destination).version == pushed.version
+    assert int(push.push(model, destination, {}).version) == 10**12
+
+
+@pytest.mark.parametrize("name", ["", "missing"])
+def test_nothing_is_served_where_nothing_was_pushed(tmp_path: Path, name: str) -> None:
+    (tmp_path / "notes").mkdir()
+    assert push.current(str(tmp_path / name)) is None
+
+
+def test_what_a_killed_push_left_is_removed_and_nothing_else(model: str, destination: str) -> None:
+    for name in (".staging-17/variables", ".removing-11/variables", "assets", "12"):
+        os.makedirs(os.path.join(destination, name))
+    pushed = push.push(model, destination, {})
+    assert sorted(os.listdir(destination)) == sorted(["12", pushed.version, "assets"])
+
+
+KILLED = """
+import os, signal, sys
+from components.push import versions as push
+from components.push.destination import folder
+folder._sync = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
+push.push(*sys.argv[1:], {})
+"""
+
+
+def test_a_killed_push_leaves_no_version_and_no_lock(model: str, destination: str) -> None:
+    before = push.push(model, destination, {})
+    run = subprocess.run([sys.executable, "-c", KILLED, model, destination], cwd=ROOT, check=False, timeout=60)
+    assert run.returncode == -9
+    assert any(name.startswith(".staging-") for name in os.listdir(destination))
+    assert push.current(destination) == before
+    after = push.push(model, destination, {})
+    assert sorted(os.listdir(destination)) == [before.version, after.version]
+
+
+def test_digests_are_of_every_file_but_the_manifest(model: str) -> None:
+    Path(model, push.MANIFEST).write_text("{}")
+    Path(model, "variables", push.MANIFEST).write_text("{}")
+    digests = push.digests(model)
+    assert list(digests) == sorted([*FILES, f"variables/{push.MANIFEST}"])
+    assert digests["saved_model.pb"] == hashlib.sha256(b"graph").hexdigest()
+
+
+def test_a_version_as_it_was_pushed_is_verified(model: str, destination: str) -> None:
+    push.push(model, destination, {})
+    push.verify(push.current(destination))
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda f: (f / "saved_model.pb").write_bytes(b"grapH"), "saved_model.pb does not match"),
+        (lambda f: (f / "saved_model.pb").unlink(), "saved_model.pb is missing, but is in"),
+        (lambda f: (f / "assets.extra").write_bytes(b""), "assets.extra is not in"),
+        (lambda f: (f / "variables" / "variables.index").write_bytes(b"\0"), "variables.index does not match"),
+        (lambda f: (f / "variables").rename(f / "Variables"), "variables.data is not in"),
+    ],
+    ids=["changed", "missing", "one too many", "no longer empty", "moved"],
+)
+def test_a_changed_version_is_refused(model: str, destination: str, change: Callable[[Path], None], what: str) -> None:
+    pushed = push.push(model, destination, {})
+    change(Path(pushed.path))
+    with pytest.raises(ImagegateError, match=rf"{what} the model's imagegate\.json; .* is not loaded"):
+        push.verify(pushed)
+
+
+@pytest.mark.parametrize("manifest", ["", "{", "[]", "null", '{"labels": []}', '{"files": 3}'])
+def test_a_version_with_a_broken_manifest_is_none_of_ours(model: str, destination: str, manifest: str) -> None:
+    older = push.push(model, destination, {})
+    newer = push.push(model, destination, {})
+    Path(newer.path, push.MANIFEST).write_text(manifest)
+    assert push.read(newer.path) is None
+    assert push.current(destination) == older
+
+
+@pytest.fixture
+def polled(destination: str) -> Iterator[list[str]]:
+    """What a server that looks at the folder all the time would ever call broken."""
+    os.makedirs(destination)
+    broken: list[str] = []
+    done = threading.Event()
+
+    def poll() -> None:
+        while not done.is_set():
+            for name in filter(str.isdigit, os.listdir(destination)):
+                served = push.Served(name, os.path.join(destination, name), {})
+                try:
+                    manifest = json.loads(Path(served.path, push.MANIFEST).read_text())
+                    push.verify(push.Served(name, served.path, manifest))
+                except (OSError, ValueError, ImagegateError) as error:
+                    broken.append(f"{name}: {error!r}")
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    yield broken
+    done.set()
+    thread.join()
+
+
+def test_a_server_never_sees_half_a_version(model: str, destination: str, polled: list[str]) -> None:
+    for n in range(30):
+        push.push(model, destination, {"n": n})
+    assert polled == []
+    assert len(os.listdir(destination)) == 30
+
+
+def test_pushes_at_the_same_time_wait_for_one_another(model: str, destination: str, polled: list[str]) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from components.push import versions as push; push.push(*sys.argv[1:], {})",
+    ]
+    pushing = [subprocess.Popen([*command, model, destination], cwd=ROOT) for _ in range(4)]
+    assert [process.wait(timeout=60) for process in pushing] == [0] * 4
+    assert polled == []
+    assert len(os.listdir(destination)) == 4
+
+
+LIMITED = """
+import resource, signal, sys
+from components.push import versions as push
+from components.base.errors import ImagegateError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+try:
+    push.push(*sys.argv[1:], {})
+except ImagegateError as error:
+    print(error)
+"""
+
+
+def test_a_push_that_cannot_write_leaves_the_destination_as_it_was(model: str, destination: str) -> None:
+    """No file may grow beyond 4,000 bytes, as if the disk were full; one of the model's has 5,000."""
+    push.push(model, destination, {})
+    before = {path: content for path, (content, _) in everything(destination).items()}
+    command = [sys.executable, "-c", LIMITED, model, destination]
+    run = subprocess.run(command, cwd=ROOT, check=True, timeout=60, capture_output=True, text=True)
+    [line] = run.stdout.splitlines()
+    assert line.startswith(f"push: cannot write to {destination}: ")
+    assert "File too large" in line
+    assert run.stderr == ""
+    assert {path: content for path, (content, _) in everything(destination).items()} == before
+
+
+def test_a_destination_that_is_no_folder_is_an_answer(model: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ImagegateError, match=r"push: cannot write to .*file"):
+        push.push(model, str(tmp_path / "file"), {})
+    with pytest.raises(ImagegateError, match=r"push: cannot write to .*below"):
+        push.push(model, str(tmp_path / "file" / "below"), {})
+
+
+def test_a_model_that_is_gone_pushes_nothing(tmp_path: Path, destination: str) -> None:
+    with pytest.raises(ImagegateError, match=r"cannot read .*gone: No such file"):
+        push.push(str(tmp_path / "gone"), destination, {})
+    assert not os.path.exists(destination)
+
+
+def test_a_model_that_is_not_the_one_that_was_evaluated_is_not_pushed(model: str, destination: str) -> None:
+    evaluated = push.digests(model)
+    pushed = push.push(model, destination, {}, {"note.txt": b"x"}, evaluated)
+    assert pushed.model == evaluated
+    assert pushed.manifest["files"] == evaluated | {"note.txt": hashlib.sha256(b"x").hexdigest()}
+    before = everything(destination)
+    changes = {"saved_model.pb": b"grapH", "extra": b"", "variables/variables.index": None}
+    for name, changed in changes.items():
+        path = Path(model, name)
+        kept = path.read_bytes() if path.exists() else None
+        path.unlink(missing_ok=True)
+        if changed is not None:
+            path.write_bytes(changed)
+        with pytest.raises(ImagegateError, match=rf"push: {name} is not the file of the model .* nothing was pushed"):
+            push.push(model, destination, {}, {"note.txt": b"x"}, evaluated)
+        path.unlink(missing_ok=True)
+        if kept is not None:
+            path.write_bytes(kept)
+    after = everything(destination)  # the folder's own time has changed
+    assert {p: c for p, c in after.items() if p != destination} == {p: c for p, c in before.items() if p != destination}
+
+
+def test_of_older_versions_the_newest_stay_and_other_people_s(model: str, destination: str) -> None:
+    for other in ("5", "12"):
+        os.makedirs(os.path.join(destination, other))
+    ours = [push.push(model, destination, {"n": n}).version for n in range(5)]
+    # A version that somebody copied by hand to another number.
+    shutil.copytree(os.path.join(destination, ours[0]), os.path.join(destination, "77"))
+    assert push.tidy(destination, None) == ([], "")
+    assert push.tidy(destination, 3) == (ours[1::-1], "")
+    assert sorted(os.listdir(destination)) == sorted(["5", "12", "77", *ours[2:]])
+    assert push.tidy(destination, 3) == ([], "")
+    assert push.tidy(destination, 1) == (ours[3:1:-1], "")
+    assert sorted(os.listdir(destination)) == sorted(["5", "12", "77", ours[4]])
+
+
+def test_what_cannot_be_removed_is_told(model: str, destination: str) -> None:
+    ours = [push.push(model, destination, {"n": n}).version for n in range(3)]
+    Path(destination, f".removing-{ours[0]}").write_text("a file in the way")
+    removed, problem = push.tidy(destination, 1)
+    assert removed == [ours[1]]
+    assert f"/.removing-{ours[0]} cannot be removed" in problem
+    assert f"/{ours[0]} cannot be removed: Not a directory" in problem
+    push.verify(push.read(os.path.join(destination, ours[0])))  # whole, as it was
+    push.push(model, destination, {})  # it is in nobody's way
+    assert "cannot be tidied" in push.tidy(os.path.join(destination, ours[2], "saved_model.pb"), 1)[1]
+
+
+def test_what_cannot_be_read_is_not_taken_for_nothing(destination: str) -> None:
+    """Or a model would be compared with none, and pass."""
+    os.makedirs(os.path.join(destination, "7"))
+    os.symlink("imagegate.json", os.path.join(destination, "7", "imagegate.json"))
+    with pytest.raises(ImagegateError, match=r"cannot read .*: Too many levels of symbolic links"):
+        push.current(destination)

@@ -1,0 +1,164 @@
+"""The page as text; tests/end_to_end/test_report.py looks at it in a browser."""
+
+import html.parser
+import re
+
+import pytest
+
+from components.gates.judge import Rule, judge
+from components.report import page
+
+HOSTILE = "<script>alert('x')</script>&\"'\u202egnp.exe"
+PIXEL = "data:image/webp;base64,UklGRg=="
+
+
+def told(**more: object) -> dict:
+    failed = judge(Rule(gate="evaluation", metric="recall", label=HOSTILE, minimum=0.5), 0.25).to_json()
+    return {
+        "run_id": "20260102T030405-abcdef",
+        "name": "birds",
+        "task": "single_label",
+        "status": "not_blessed",
+        "exit_code": 4,
+        "started": "2026-01-02T03:04:05+00:00",
+        "seconds": 12.5,
+        "stages": [{"name": "Trainer", "seconds": 3.0, "cached": False}],
+        "data": {
+            "counts": {"train": 8, "eval": 1, "test": 1},
+            "labels": {HOSTILE: {"train": 8, "eval": 1, "test": 1}},
+            "quarantined": [{"path": HOSTILE, "reason": HOSTILE}],
+        },
+        "metrics": {"accuracy": 0.5},
+        "per_label": {HOSTILE: {"support": 1.0, "f1": 0.5}},
+        "slices": [{"slice": {HOSTILE: HOSTILE}, "metrics": {"accuracy": 0.5}, "per_label": {}}],
+        "gates": [failed],
+        "error": failed["reason"],
+        "notes": [HOSTILE],
+        "configuration": {"name": HOSTILE},
+        "fingerprints": {"data": HOSTILE},
+    } | more
+
+
+def evidence() -> dict:
+    shown = {
+        "path": HOSTILE,
+        "truth": [HOSTILE],
+        "predicted": ["owl"],
+        "probability": 0.5,
+        "note": HOSTILE,
+        "thumbnail": "i0",
+        "split": "test",
+    }
+    return {
+        "charts": [{"title": HOSTILE, "svg": "<svg></svg>"}],
+        "confusion": {"labels": [HOSTILE, "owl"], "counts": [[1, 0], [0, 1]], "totals": [1, 1], "omitted": 0},
+        "cases": [{"label": HOSTILE, "tp": 1, "fp": 0, "fn": 0, "tn": 0}],
+        "examples": {
+            "labels": [{"label": HOSTILE, "mistakes": [shown], "hits": [shown], "random": [shown]}],
+            "suspects": [shown],
+            "unfamiliar": [shown],
+            "omitted": HOSTILE,
+        },
+        "duplicates": [{"first": shown, "second": shown, "what": HOSTILE, "bits": None}],
+        "images": {"i0": PIXEL},
+    }
+
+
+class Reader(html.parser.HTMLParser):
+    """What a browser makes of it: tags with their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_other_peoples_names_are_shown_and_not_run() -> None:
+    text = page.render(told(), evidence())
+    read = Reader(text)
+    assert [tag for tag, _ in read.tags].count("script") == 1
+    assert sum("alert('x')" in part for part in read.text) > 10
+    assert "\u202e" not in text  # what turns a name round is shown as an escape
+    assert "\\u202egnp.exe" in text
+
+
+def test_nothing_is_loaded_from_elsewhere() -> None:
+    read = Reader(page.render(told(), evidence()))
+    for tag, attributes in read.tags:
+        assert tag not in {"link", "iframe", "object", "embed", "base", "form"}
+        assert (attributes.get("src") or PIXEL) == PIXEL
+        assert (attributes.get("href") or "#").startswith("#")
+        assert not [name for name in attributes if name.startswith("on")]
+    [policy] = [a["content"] for tag, a in read.tags if tag == "meta" and "http-equiv" in a]
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert re.search(r"script-src 'sha256-[A-Za-z0-9+/]{43}='", policy)
+
+
+def test_every_id_is_there_once_and_every_link_has_its_place() -> None:
+    read = Reader(page.render(told(), evidence()))
+    ids = [a["id"] for _, a in read.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    links = {a["href"].removeprefix("#") for tag, a in read.tags if tag == "a"}
+    assert links <= set(ids)
+    assert "rule-1" in links  # the reason in the verdict leads to the rule that failed
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"status": "pushed", "pushed": {"version": "17", "path": "/m/17"}, "error": None}, "Pushed as version 17."),
+        (
+            {"status": "up_to_date", "pushed": {"version": "17", "path": "/m/17"}, "error": None},
+            "Nothing is new: version 17 is served and stays.",
+        ),
+        (
+            {"error": "a\nb"},
+            "Refused by the model gate, for 2 reasons. The served model is untouched.",
+        ),
+        (
+            {"status": "data_rejected", "error": "a"},
+            "Refused by the data gate, for 1 reason. Nothing was trained; the served model is untouched.",
+        ),
+        ({"status": "failed", "error": "the disk is full"}, "Failed. The served model is untouched."),
+    ],
+)
+def test_the_verdict_is_one_sentence(more: dict, sentence: str) -> None:
+    text = page.render(told(**more), {})
+    heading = re.search(r'<h2 id="verdict-title">(.*?)</h2>', text, re.DOTALL)
+    assert sentence in heading[1]
+
+
+def test_a_run_that_came_to_nothing_has_a_page() -> None:
+    text = page.render({"name": "x", "task": "segmentation", "status": "failed", "error": "no disk", "data": {}}, {})
+    assert "no disk" in text
+    assert "No rule was judged." in text
+
+
+def test_many_reasons_are_cut_with_their_number() -> None:
+    text = page.render(told(error="\n".join(f"reason {i}" for i in range(20))), {})
+    assert "reason 7<" in text
+    assert "reason 8<" not in text
+    assert "and 12 more" in text
+
+
+def test_a_page_that_grows_too_large_leaves_pictures_out_and_says_so() -> None:
+    found = evidence()
+    found["images"]["i0"] = "data:image/webp;base64," + "A" * 1_000_000
+    # The picture is used 7 times (3 of the label, suspects, unfamiliar, 2 of the pair): 7 MB, and 4 MB without 3.
+    text = page.render(told(), found)
+    assert len(text.encode()) < page.LIMIT
+    assert "Left out to keep this page small: pictures drawn at random, uncertain hits, unfamiliar images." in text
+    assert found["examples"]["labels"][0]["random"]  # the caller's is as it was
+
+
+def test_below_a_picture_stand_as_many_names_as_fit() -> None:
+    found = evidence()
+    found["examples"]["labels"][0]["mistakes"][0] |= {"truth": [*"abcdef"], "predicted": ["b"]}
+    assert "<b>a, b, c, d +2</b>" in page.render(told(), found)

@@ -1,0 +1,152 @@
+"""The page's tables from numbers that a test knows."""
+
+import pytest
+
+from components.gates.judge import Rule, judge
+from components.report import tables
+
+OWN = {"support": 4.0, "precision": 0.5, "recall": 1.0, "f1": 2 / 3, "auc": 0.75, "average_precision": None}
+TOLD = {
+    "task": "single_label",
+    "metrics": {"accuracy": 0.75, "loss": 0.5, "uncalibrated_loss": 0.6},
+    "per_label": {"cat": OWN, "dog": OWN | {"f1": 0.25}},
+    "baseline": {
+        "version": "16",
+        "metrics": {"accuracy": 0.5, "loss": 0.25},
+        "per_label": {"cat": {"f1": 0.5}, "dog": {"f1": 0.5}},
+    },
+}
+
+
+def test_failed_rules_come_first_and_keep_their_ids() -> None:
+    held = judge(Rule(gate="balance", metric="number of labels", minimum=2), 3)
+    failed = judge(
+        Rule(gate="evaluation", metric="recall", label="cat", slice={"camera": "night"}, minimum=0.5),
+        0.25,
+        examples=4,
+        interval=(0.05, 0.7),
+    )
+    rows = tables.gates([held.to_json(), failed.to_json()])
+    assert [(row["id"], row["mark"], row["gate"]) for row in rows] == [
+        ("rule-2", "failed", "model"),
+        ("rule-1", "held", "data"),
+    ]
+    first = rows[0]
+    assert (first["rule"], first["about"]) == ("recall >= 0.5", "label 'cat', camera=night")
+    assert [first[k] for k in ("value", "bound", "interval", "examples")] == ["0.25", "0.5", "0.05 to 0.7", "4"]
+    assert [rows[1][k] for k in ("value", "bound", "interval", "examples")] == ["3", "2", "–", "–"]
+
+
+def test_a_rule_that_held_repeats_nothing_and_keeps_what_else_there_is_to_say() -> None:
+    rule = Rule(gate="balance", metric="number of labels", minimum=2)
+    plain, detailed = judge(rule, 3).to_json(), judge(rule, 3, detail="'cat', 'dog', 'owl'").to_json()
+    excused = judge(rule, 1, chance=0.5).to_json()
+    rows = tables.gates([plain, detailed, excused])
+    assert [row["reason"] for row in rows[:2]] == ["", "'cat', 'dog', 'owl'"]
+    assert rows[2]["reason"].endswith("So few examples differ that much by chance (p = 0.5), so this is let pass")
+
+
+def test_what_was_not_judged_is_not_called_held() -> None:
+    unjudged = judge(Rule(gate="evaluation", metric="recall", minimum=0.5), 1).to_json() | {"value": None}
+    assert tables.gates([unjudged])[0]["mark"] == "not judged"
+
+
+def test_the_models_rules_stand_above_the_datas() -> None:
+    rules = [judge(Rule(gate=g, metric="x", minimum=0), 1).to_json() for g in ("balance", "balance", "evaluation")]
+    groups = tables.held(tables.gates(rules))
+    assert [group["text"] for group in groups] == ["1 rule of the model gate held", "2 rules of the data gate held"]
+    assert [group["open"] for group in groups] == [True, False]
+
+
+def test_a_smaller_loss_is_good_and_a_smaller_accuracy_is_bad() -> None:
+    tiles = {tile["name"]: tile for tile in tables.headline(TOLD)}
+    assert list(tiles) == ["accuracy", "loss"]  # without calibration: in the terminal and summary.json
+    # 0.75 - 0.5 = +0.25; 0.5 - 0.25 = +0.25
+    assert (tiles["accuracy"]["change"], tiles["accuracy"]["mood"]) == ("▲ +0.250", "good")
+    assert (tiles["loss"]["change"], tiles["loss"]["mood"]) == ("▲ +0.250", "bad")
+
+
+def test_the_comparison_is_a_sentence() -> None:
+    # F1 of cat 0.667 - 0.5 > 0, of dog 0.25 - 0.5 < 0
+    assert tables.compared(TOLD) == (
+        "Accuracy is 0.750, better than version 16, which was served (0.500) by 0.250; F1 of 1 label rose, of 1 fell."
+    )
+    assert tables.compared(TOLD | {"baseline": None}) == ""
+    assert tables.compared({"task": "single_label"}) == ""
+
+
+def test_labels_have_their_metrics_and_the_change_of_f1() -> None:
+    table = tables.labels(TOLD)
+    assert table["heads"] == ["label", "support", "precision", "recall", "F1", "AUC", "average precision", "F1 change"]
+    cat, dog = table["rows"]
+    assert [cell and cell["text"] for cell in cat["cells"]] == [
+        *("4", "0.500", "1.000", "0.667", "0.750", None),
+        "▲ +0.167",  # 2/3 - 1/2 = 1/6
+    ]
+    assert (dog["cells"][-1]["text"], dog["cells"][-1]["mood"]) == ("▼ -0.250", "bad")
+    assert cat["cells"][1]["bar"] == 0.5
+
+
+def test_without_a_served_model_there_is_no_change() -> None:
+    table = tables.labels(TOLD | {"baseline": None})
+    assert table["heads"][-1] == "average precision"
+    assert tables.labels({"task": "single_label"}) is None
+
+
+@pytest.fixture
+def sliced() -> dict:
+    def one(where: dict, accuracy: float | None, labels: dict) -> dict:
+        return {"slice": where, "metrics": {"accuracy": accuracy, "example_count": 2.0}, "per_label": labels}
+
+    both = {"cat": OWN, "dog": OWN}
+    return TOLD | {
+        "slices": [
+            one({"camera": "day"}, 1.0, both),
+            one({"camera": "dawn"}, None, {"cat": OWN | {"support": 0.0}}),
+            one({"camera": "night"}, 0.25, both),
+            one({"camera": "night", "label": "cat"}, 0.5, {"cat": OWN, "dog": OWN | {"support": 0.0}}),
+        ]
+    }
+
+
+def test_the_worst_slice_comes_first_and_one_without_a_number_last(sliced: dict) -> None:
+    camera, cross = tables.slices(sliced)
+    assert [row["name"] for row in camera["table"]["rows"]] == ["night", "day", "dawn"]
+    assert camera["table"]["heads"][:3] == ["camera", "examples", "accuracy"]
+    assert [detail["name"] for detail in camera["details"]] == ["night", "day"]  # in dawn no label has an example
+    assert cross["column"] == "camera × label"
+    assert cross["table"]["rows"][0]["name"] == "camera = night, label = cat"
+    assert cross["details"] == []  # one label: its row says what the slice's own row says
+
+
+def test_many_slices_name_how_many_are_not_shown(sliced: dict) -> None:
+    many = {str(i): OWN for i in range(1000)}
+    found = [
+        {"slice": {"camera": str(i)}, "metrics": {"accuracy": i / 4, "example_count": 9.0}, "per_label": many}
+        for i in range(3)
+    ]
+    # 1,000 rows of labels fit, 2,000 do not.
+    [group] = tables.slices(sliced | {"slices": found})
+    assert [detail["name"] for detail in group["details"]] == ["0"]
+    assert group["omitted"] == "The labels of 2 further slices are in summary.json."
+
+
+def test_a_confusion_cell_has_its_count_and_its_share_of_the_row() -> None:
+    # cat: 3 of 4 right; dog: none at all
+    confusion = {"labels": ["cat", "dog"], "counts": [[3, 1], [0, 0]], "totals": [4, 0], "omitted": 0}
+    table = tables.matrix(confusion, "single_label")
+    assert table["unit"] == "images"
+    assert table["rows"][0]["cells"] == [
+        {"count": "3", "percent": "75", "share": 0.75, "kind": "hit"},
+        {"count": "1", "percent": "25", "share": 0.25, "kind": "miss"},
+    ]
+    assert table["rows"][1]["cells"] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("n", "text"),
+    [(7, "7"), (1.5, "1.5"), (9999, "9,999"), (12_345, "12k"), (1_234_567, "1.2M"), (45_000_000, "45M"), (2e9, "2.0G")],
+)
+def test_counts_fit_a_cell(n: float, text: str) -> None:
+    row = {"labels": ["a"], "counts": [[n]], "totals": [n], "omitted": 0}
+    assert tables.matrix(row, "segmentation")["rows"][0]["cells"][0]["count"] == text

@@ -1,0 +1,171 @@
+"""The Baseline stage: what can be compared is copied, and of the rest it is said why not, and what follows."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+import tensorflow as tf
+from tfx.types import standard_artifacts
+
+from components.data import schema
+from components.model import signatures
+from components.push import versions
+from components.stages import baseline
+
+LABELS = ["cat", "dog"]
+FACTS = {"task": "single_label", "labels": LABELS, "format": signatures.FORMAT}
+
+OUTPUTS = "abstain, decisions, familiarity, probabilities, uncalibrated"
+
+
+class _Model(tf.Module):
+    def __init__(self, outputs: set[str]) -> None:
+        super().__init__()
+        self.outputs, self.bias = sorted(outputs), tf.Variable(0.25)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {output: tf.fill([tf.shape(examples)[0], 2], self.bias) for output in self.outputs}
+
+
+def save(folder: Path, output: str = "", signature: str = signatures.EVALUATE) -> str:
+    model = _Model({output} if output else signatures.evaluated("single_label"))
+    tf.saved_model.save(model, str(folder), signatures={signature: model.evaluate})
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save(tmp_path_factory.mktemp("model") / "saved")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., tuple[Path, dict[str, str]]]:
+    """Runs the stage; gives the folder of the model and the artifact's properties."""
+
+    def stage(destination: str, task: str = "single_label") -> tuple[Path, dict[str, str]]:
+        told, out = standard_artifacts.Schema(), standard_artifacts.Model()
+        told.uri, out.uri = str(tmp_path / "schema"), str(tmp_path / "out")
+        schema.write(told.uri, schema.curated("single_label", LABELS))
+        baseline.Baseline.EXECUTOR_SPEC.executor_class._FUNCTION(
+            schema_in=told,
+            baseline_model=out,
+            task=task,
+            destination=destination,
+            served_version="",
+            code_fingerprint="",
+        )
+        names = ("version", "note", "broken")
+        return Path(out.uri, "Format-Serving"), {name: out.get_string_custom_property(name) for name in names}
+
+    return stage
+
+
+@pytest.fixture(params=["folder", "memory"])
+def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    yield "memory://baseline/served" if request.param == "memory" else str(tmp_path / "served")
+    fs = fsspec.filesystem("memory")
+    if fs.exists("/baseline"):
+        fs.rm("/baseline", recursive=True)
+
+
+def test_what_is_served_is_copied_whole(run: Any, model: str, destination: str) -> None:
+    served = versions.push(model, destination, FACTS, {"images.npy": b"known"})
+    folder, told = run(destination)
+    assert told == {"version": served.version, "note": "", "broken": ""}
+    assert versions.digests(str(folder)) == served.manifest["files"]
+    assert json.loads((folder / "imagegate.json").read_text()) == served.manifest
+    answer = tf.saved_model.load(str(folder)).signatures["evaluate"](examples=tf.constant([b"", b""]))
+    assert answer["probabilities"].numpy().tolist() == [[0.25, 0.25]] * 2
+
+
+@pytest.mark.parametrize(
+    ("facts", "note"),
+    [
+        (None, "no model is served yet"),
+        ({"task": "multi_label"}, "version {} was trained for task multi_label, this run is for single_label"),
+        ({"labels": ["cat", "emu", "fox"]}, "only version {} has 'emu', 'fox' and only this run has 'dog'"),
+        ({"labels": ["dog", "cat"]}, "version {} has other labels: the same ones in another order"),
+        ({"labels": None}, "version {} has other labels: only this run has 'cat', 'dog'"),
+    ],
+    ids=["nothing", "task", "labels", "order", "no labels"],
+)
+def test_with_nothing_to_compare_in_nothing_is_broken(
+    run: Any, model: str, tmp_path: Path, facts: dict | None, note: str
+) -> None:
+    destination, version = str(tmp_path / "served"), ""
+    if facts is not None:
+        version = versions.push(model, destination, FACTS | facts).version
+    folder, told = run(destination)
+    assert note.format(version) in told["note"]
+    assert (told["version"], told["broken"], folder.exists()) == ("", "", False)
+
+
+def broken(run: Any, served: versions.Served, destination: str) -> str:
+    """The sentence, which names the version and what to do; nothing is left to be evaluated."""
+    folder, told = run(destination)
+    assert told["version"] == ""
+    assert told["note"] == told["broken"] != ""
+    assert not folder.exists()
+    start = f"version {served.version}, which is served now, cannot be compared with: "
+    end = f". Bring an older version back (imagegate rollback CONFIG), or remove {served.path}"
+    assert told["broken"].startswith(start)
+    assert told["broken"].endswith(end)
+    return told["broken"].removeprefix(start).removesuffix(end)
+
+
+@pytest.mark.parametrize("change", ["changed", "gone", "one too many"])
+def test_a_damaged_model_is_not_loaded(run: Any, model: str, destination: str, change: str) -> None:
+    served = versions.push(model, destination, FACTS)
+    fs, path = fsspec.core.url_to_fs(f"{served.path}/variables/variables.index")
+    if change == "gone":
+        fs.rm_file(path)
+    else:
+        fs.pipe_file(path + ("2" if change == "one too many" else ""), b"?")
+    said = broken(run, served, destination)
+    expected = {"changed": "index does not match", "gone": "index is missing", "one too many": "index2 is not in"}
+    assert f"{served.path}/variables/variables.{expected[change]}" in said
+
+
+def test_a_model_that_cannot_be_loaded(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").write_bytes(b"no graph")
+    served = versions.push(str(tmp_path / "model"), str(tmp_path / "served"), FACTS)
+    assert broken(run, served, str(tmp_path / "served")).startswith("it cannot be loaded: ")
+
+
+@pytest.mark.parametrize(
+    ("saved", "facts", "said"),
+    [
+        (
+            {"output": "scores"},
+            {},
+            f"its signature 'evaluate' gives scores; expected {OUTPUTS}",
+        ),
+        (
+            {"signature": "judge"},
+            {},
+            f"its signature 'evaluate' gives nothing; expected {OUTPUTS}",
+        ),
+        ({}, {"format": signatures.FORMAT + 1}, "it is of format 2, and this release evaluates format 1"),
+        ({}, {"format": None}, "it is of format None, and this release evaluates format 1"),
+    ],
+    ids=["output", "signature", "later format", "no format"],
+)
+def test_a_model_that_cannot_be_evaluated(run: Any, tmp_path: Path, saved: dict, facts: dict, said: str) -> None:
+    served = versions.push(save(tmp_path / "model", **saved), str(tmp_path / "served"), FACTS | facts)
+    assert broken(run, served, str(tmp_path / "served")) == said
+
+
+def test_once_it_is_removed_the_one_before_is_compared(run: Any, model: str, tmp_path: Path) -> None:
+    destination = str(tmp_path / "served")
+    old, new = versions.push(model, destination, FACTS), versions.push(model, destination, FACTS)
+    os.unlink(os.path.join(new.path, "saved_model.pb"))
+    assert "saved_model.pb is missing" in broken(run, new, destination)
+    shutil.rmtree(new.path)
+    assert run(destination)[1] == {"version": old.version, "note": "", "broken": ""}

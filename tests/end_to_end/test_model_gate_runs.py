@@ -1,0 +1,77 @@
+"""The model gate in a whole run: what is judged, what is let pass, and what is said of it."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Project
+from rich.console import Console
+from scipy import stats
+
+from pipeline import config
+from pipeline.runs import local
+
+pytestmark = pytest.mark.end_to_end
+
+
+def run(project: Project, *overrides: str) -> tuple[dict, list[str]]:
+    """summary.json's object, and what the terminal says at the end."""
+    summary = local.Runner(config.load(project.config, overrides), lambda *_: None).run()
+    out = io.StringIO()
+    summary.show(Console(file=out, width=400))
+    return json.loads((project.output / "latest" / "summary.json").read_text()), out.getvalue().splitlines()
+
+
+def rules(*given: str) -> str:
+    return f"evaluation.thresholds=[{', '.join(given)}]"
+
+
+def test_every_slice_value_is_judged_with_its_interval_and_the_small_ones_are_told(tiny: Project) -> None:
+    """As many of each digit are in the test split as the summary says; some have fewer than the most frequent one."""
+    counts = {label: by_split["test"] for label, by_split in tiny.summary()["data"]["labels"].items()}
+    least = max(counts.values())
+    small = sorted(label for label, n in counts.items() if n < least)
+    assert small
+    rule = f'{{metric: accuracy, slice: {{label: "*"}}, min: 0, min_examples: {least}}}'
+    found, lines = run(tiny, rules(rule, "{metric: accuracy, min: 0, max: 0.01, confidence: 0.9}"))
+    gates = [g for g in found["gates"] if g["gate"] == "evaluation"]
+    judged = [g for g in gates if g["value"] is not None]
+    assert sorted(g["slice"]["label"] for g in judged if g["slice"]) == sorted(set(counts) - set(small))
+    for gate in judged[:-1]:
+        n = counts[gate["slice"]["label"]]
+        expected = stats.binomtest(round(gate["value"] * n), n).proportion_ci(method="wilson")
+        assert (gate["examples"], gate["bound"]) == (n, 0)
+        assert gate["interval"] == pytest.approx(list(expected))
+    [told] = [g for g in gates if g["value"] is None]
+    assert told["passed"]
+    assert told["reason"].endswith(": " + ", ".join(f"label={label} ({counts[label]})" for label in small))
+    assert f"not judged: {told['reason']}" in lines
+    assert found["status"] == "not_blessed"
+    [refused] = [g for g in gates if not g["passed"]]
+    assert (refused["bound"], refused["examples"]) == (0.01, sum(counts.values()))
+    assert "with 90 % confidence at most" in refused["reason"]
+    assert lines[-1].strip() == refused["reason"]
+
+
+def test_without_a_threshold_nothing_is_pushed_unless_somebody_says_so(tiny: Project) -> None:
+    before = tiny.served()
+    found, lines = run(tiny, rules(), "training.seed=2")
+    assert (found["status"], found["exit_code"]) == ("not_blessed", 4)
+    assert "push.without_thresholds: true" in lines[-1]
+    assert tiny.served() == before
+    found, lines = run(tiny, rules(), "training.seed=2", "push.without_thresholds=true")
+    assert (found["status"], found["exit_code"]) == ("pushed", 0)
+    assert Path(found["pushed"]["path"]).is_dir()
+    assert [line for line in lines if line.startswith("warning: no threshold is configured")]
+    assert lines[-1].startswith(f"pushed version {found['pushed']['version']}: nothing has judged it -> ")
+
+
+def test_tfmas_own_metrics_are_in_the_summary_and_beside_the_model_are_ours(tiny: Project) -> None:
+    found, _ = run(tiny, "evaluation.tfma_metrics=[ExampleCount, AUC]", "training.seed=3")
+    assert found["status"] == "pushed"
+    assert sorted(found["tfma"]) == ["auc", "example_count"]
+    assert found["tfma"]["example_count"] == found["metrics"]["example_count"] == found["data"]["counts"]["test"]
+    assert 0 <= found["tfma"]["auc"] <= 1
+    manifest = json.loads((Path(found["pushed"]["path"]) / "imagegate.json").read_text())
+    assert not [name for name in manifest["metrics"] if name.startswith("tfma/")]

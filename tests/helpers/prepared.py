@@ -1,0 +1,124 @@
+"""What the stages before the Trainer leave behind, made without them: shards, a schema and a transform graph."""
+
+import dataclasses
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+from components.data import schema
+from components.data.dataset import Dataset
+from components.data.mask_rules import Rule
+from components.ingest import census, manifest, shards
+from components.model import preprocessing
+from components.model.batches import Batches
+
+RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
+SETTINGS: dict[str, Any] = {
+    "backbone": "small",
+    "weights": None,
+    "image_size": [8, 8],
+    "freeze_epochs": 0,
+    "epochs": 3,
+    "batch_size": 5,
+    "learning_rate": 1e-3,
+    "label_weights": "median_frequency",
+    "augment": False,
+    "mixed_precision": "auto",
+    "seed": 1,
+    "loss": "cross_entropy",
+    "positive": None,
+    "decisions": {"calibrate": True, "threshold": "f1", "abstain_below": 0.01},
+    "code_fingerprint": "",
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The folders."""
+
+    task: str
+    examples: Path
+    schema: Path
+    transform: Path
+
+    def arguments(self, folder: Path, **changed: object) -> FnArgs:
+        """The Trainer's, for a run in `folder`."""
+        config = SETTINGS | {"task": self.task, "checkpoints": str(folder / "checkpoints")} | changed
+        (folder / "run").mkdir(parents=True, exist_ok=True)
+        return FnArgs(
+            train_files=[str(self.examples / "Split-train" / "*")],
+            transform_output=str(self.transform),
+            schema_path=str(self.schema / schema.FILE),
+            model_run_dir=str(folder / "run"),
+            serving_model_dir=str(folder / "serving"),
+            custom_config=config,
+        )
+
+    def batches(self, **changed: Any) -> Batches:
+        """Of five images of 8 x 8 pixels, unless told otherwise."""
+        told = {"image_size": (8, 8), "batch_size": 5, "epochs": 3, "seed": 1} | changed
+        output = tft.TFTransformOutput(str(self.transform))
+        return Batches(str(self.examples), output, task=self.task, **told)
+
+    def records(self, split: str) -> list[bytes]:
+        """The serialised examples of a split, in the order of the shards."""
+        paths = [str(p) for p in sorted(self.examples.glob(f"Split-{split}/*"))]
+        return [record.numpy() for record in tf.data.TFRecordDataset(paths)]
+
+
+def ingest(
+    dataset: Dataset,
+    folder: Path,
+    threads: int = 1,
+    order: random.Random | None = None,
+    rule: Rule | None = None,
+) -> dict[str, Any]:
+    """What the stage ImageExampleGen does, with a loop in the place of Beam. Returns the manifest."""
+    job = dataclasses.replace(shards.job(dataset, 10_000, rule), threads=threads)
+    records = list(dataset.records)
+    plan = list(enumerate(shards.plan(records)))
+    if order:
+        order.shuffle(records)
+        plan = list(enumerate(shards.plan(records)))
+        order.shuffle(plan)
+    reports = [shards.write(str(folder), i, len(plan), part, job, lambda _: None) for i, part in plan]
+    counted, images = census.merge(dataset, reports)
+    images.write(str(folder))
+    manifest.write(str(folder), counted)
+    return counted
+
+
+def prepare(base: Path, task: str, dataset: Dataset, rule: Rule | None = None) -> Prepared:
+    """Ingests a data set into `base` and learns what Transform would."""
+    found = Prepared(task, base / "examples", base / "schema", base / "transform")
+    ingest(dataset, found.examples, rule=rule)
+    schema.write(str(found.schema), schema.curated(task, dataset.labels))
+    _write_transform(found, dataset.labels)
+    return found
+
+
+def _write_transform(prepared: Prepared, labels: tuple[str, ...]) -> None:
+    """What TFX's Transform does with `preprocessing_fn`."""
+    metadata = dataset_metadata.DatasetMetadata(schema.read(str(prepared.schema)))
+    spec = schema_utils.schema_as_feature_spec(metadata.schema).feature_spec
+    parsed = [tf.io.parse_single_example(record, spec) for record in prepared.records("train")]
+    rows = [{name: _values(value) for name, value in row.items()} for row in parsed]
+    with beam.Pipeline(RUNNER) as pipeline, tft_beam.Context(temp_dir=str(prepared.transform / "temporary")):
+        told = {"task": prepared.task, "labels": list(labels), "count_ignored": False}
+        analyse = tft_beam.AnalyzeDataset(lambda inputs: preprocessing.preprocessing_fn(inputs, told))
+        transform = (pipeline | beam.Create(rows), metadata) | analyse
+        _ = transform | tft_beam.WriteTransformFn(str(prepared.transform))
+        _ = metadata | tft_beam.WriteMetadata(str(prepared.transform / "metadata"), pipeline)
+
+
+def _values(value: tf.Tensor | tf.SparseTensor) -> np.ndarray:
+    return value.values.numpy() if isinstance(value, tf.SparseTensor) else value.numpy()

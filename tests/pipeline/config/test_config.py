@@ -1,0 +1,780 @@
+"""The configuration: what is right becomes settings, what is wrong a sentence that names the key."""
+
+import json
+import os
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from components.base.errors import ConfigError
+from pipeline.config import Config, load
+
+LEAST: dict[str, Any] = {
+    "name": "pets",
+    "task": "single_label",
+    "data": {"root": "images"},
+    "push": {"destination": "served"},
+}
+
+
+def write(folder: Path, content: str | dict[str, Any]) -> str:
+    path = folder / "imagegate.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8")
+    return str(path)
+
+
+def config(folder: Path, *overrides: str, **sections: Any) -> Config:
+    return load(write(folder, LEAST | sections), overrides)
+
+
+def error(folder: Path, content: str | dict[str, Any], *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(write(folder, content), overrides)
+    assert caught.value.exit_code == 2
+    return str(caught.value).replace(str(folder), "DIR")
+
+
+def test_the_least_configuration_has_sensible_defaults(tmp_path: Path) -> None:
+    defaults = config(tmp_path)
+    assert defaults.data_root == f"{tmp_path}/images"
+    assert defaults.output_folder == f"{tmp_path}/runs/pets"
+    assert defaults.destination == f"{tmp_path}/served"
+    assert dict(defaults.data.split) == {"train": 0.8, "eval": 0.1, "test": 0.1}
+    assert (defaults.balance.min_examples, defaults.training.backbone) == (10, "small")
+
+
+@pytest.mark.parametrize(
+    ("root", "absolute"),
+    [
+        ("images", "DIR/images"),
+        ("./a/../images", "DIR/images"),
+        ("../elsewhere", "PARENT/elsewhere"),
+        ("/data/images", "/data/images"),
+        ("~/images", "HOME/images"),
+        ("gs://bucket/images", "gs://bucket/images"),
+    ],
+)
+def test_paths_count_from_the_files_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str, absolute: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.chdir("/")
+    expected = (
+        absolute.replace("DIR", str(tmp_path)).replace("PARENT", str(tmp_path.parent)).replace("HOME", "/home/me")
+    )
+    assert config(tmp_path, data={"root": root}).data_root == expected
+
+
+def test_a_relative_path_to_the_file_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, LEAST)
+    monkeypatch.chdir(tmp_path)
+    assert load("imagegate.yaml").data_root == f"{tmp_path}/images"
+
+
+def least(**sections: Any) -> dict[str, Any]:
+    return LEAST | sections
+
+
+def threshold(**fields: Any) -> dict[str, Any]:
+    return least(evaluation={"thresholds": [fields]})
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "missing key": ({"name": "pets"}, "task: this key is missing"),
+    "missing inner key": (least(data={}), "data.root: this key is missing"),
+    "unknown key": (least(trainig={}), "trainig: unknown key; known here: balance, beam, data, decisions, evaluation"),
+    "unknown inner key": (least(training={"epoch": 3}), "training.epoch: unknown key; known here: augment, backbone"),
+    "unknown key in a list": (
+        threshold(metric="accuracy", mn=1),
+        "evaluation.thresholds.0.mn: unknown key; known here: confidence, label, max, ",
+    ),
+    "folder is ours": (least(folder="/"), "folder: unknown key"),
+    "no name": (least(name="a b"), "name: string should match pattern .*, got 'a b'"),
+    "a path as name": (least(name="../x"), "name: string should match"),
+    "other task": (
+        least(task="regression"),
+        "task: input should be 'single_label', 'multi_label' or 'segmentation', got 'regression'",
+    ),
+    "text for a number": (least(training={"epochs": "many"}), "training.epochs: .*integer.*, got 'many'"),
+    "half an epoch": (least(training={"epochs": 1.5}), "training.epochs: .*integer.*, got 1.5"),
+    "number for text": (least(data={"root": 7}), "data.root: input should be a valid string, got 7"),
+    "nothing for a section": (least(training=None), "training: .*got None"),
+    "list for a section": (least(balance=[]), r"balance: .*got \[\]"),
+    "negative": (least(training={"learning_rate": -1}), "training.learning_rate: .*greater than 0, got -1"),
+    "not a number": (
+        least(training={"learning_rate": float("nan")}),
+        "training.learning_rate: .*finite number, got nan",
+    ),
+    "above one": (least(data={"root": "x", "max_bad_fraction": 2}), "data.max_bad_fraction: .*less than or equal to 1"),
+    "one side": (least(training={"image_size": [3]}), "training.image_size.1: this key is missing"),
+    "no side": (least(training={"image_size": [3, 0]}), "training.image_size.1: .*greater than 0, got 0"),
+    "split short": (least(data={"root": "x", "split": {"train": 0.5}}), "data.split: train .* must be 1, got 0.7"),
+    "split empty": (
+        least(data={"root": "x", "split": {"train": 0.9, "test": 0}}),
+        "data.split: test must be above 0",
+    ),
+    "one label": (
+        least(labels={"names": ["cat"]}),
+        "labels.names: task single_label needs two labels or more, got 1: a softmax",
+    ),
+    "label twice": (least(labels={"names": ["a", "b", "a"]}), "labels.names: 'a' is listed twice"),
+    "label twice in two spellings": (
+        least(labels={"names": ["\u00e9", "e\u0301"]}),
+        "labels.names: 'é' is listed twice",
+    ),
+    "yes and no": (least(labels={"names": [True, False]}), "labels.names.0: .*valid string, got True"),
+    "two aims": (
+        least(decisions={"threshold": {"precision": 0.9, "recall": 0.9}}),
+        r"decisions.threshold: .*give f1, or one of \{precision: P\} and \{recall: R\}",
+    ),
+    "no aim": (least(decisions={"threshold": {}}), "decisions.threshold: .*give f1, or one of"),
+    "other aim": (least(decisions={"threshold": "f2"}), "decisions.threshold.*'f1'.*got 'f2'"),
+    "precision above one": (least(decisions={"threshold": {"precision": 2}}), "decisions.threshold.*got 2"),
+    "less familiar than all": (least(decisions={"abstain_below": 1.5}), "decisions.abstain_below: .*got 1.5"),
+    "mixed precision": (least(training={"mixed_precision": "x"}), "training.mixed_precision: .*got 'x'"),
+    "weights": (least(training={"label_weights": {"cat": -1}}), "training.label_weights.cat: .*got -1"),
+    "pickle": (least(training={"backbone": "x.h5"}), "training: backbone: x.h5 may run code when loaded"),
+    "nothing to freeze": (least(training={"freeze_epochs": 3}), "training: freeze_epochs: backbone 'small'"),
+    "nothing to train": (least(training={"epochs": 0}), "training: epochs: 0"),
+    "no metric": (threshold(metric="accurracy", min=1), "thresholds.0: metric: 'accurracy' is not one of accuracy, "),
+    "metric of a label": (threshold(metric="recall", min=1), "thresholds.0: metric: 'recall' .* it needs a `label`"),
+    "metric of the whole": (
+        threshold(metric="accuracy", label="*", min=1),
+        "'accuracy' .* it is a metric of the whole",
+    ),
+    "confidence of a drop": (
+        threshold(metric="accuracy", max_drop=0.1, confidence=0.9),
+        "thresholds.0: accuracy: confidence is for min and max; both models answer for the same images",
+    ),
+    "confidence of a mean": (
+        threshold(metric="macro_f1", min=0.1, confidence=0.9),
+        "evaluation.thresholds.0: confidence: 'macro_f1' has no interval; those with one are accuracy",
+    ),
+    "confidence of an area": (
+        threshold(metric="auc", label="*", min=0.1, confidence=0.9),
+        "confidence: 'auc' has no interval; those with one are precision, recall, f1, specificity, binary_accuracy",
+    ),
+    "no confidence": (threshold(metric="accuracy", min=0, confidence=0), "confidence: .*greater than 0, got 0"),
+    "certainty": (threshold(metric="accuracy", min=0, confidence=1), "confidence: .*less than 1, got 1"),
+    "no examples": (threshold(metric="accuracy", min=0, min_examples=0), "min_examples: .*greater than 0, got 0"),
+    "column of every value": (
+        threshold(metric="accuracy", min=0, slice={"hue": "*"}),
+        "'hue' is no column to slice by",
+    ),
+    "a label called every label": (
+        threshold(metric="recall", label="*", min=1) | {"labels": {"names": ["*", "dog"]}},
+        r'evaluation.thresholds: "\*" means every label, and one is called that; rename it',
+    ),
+    "a slice of a label called every label": (
+        threshold(metric="accuracy", slice={"label": "*"}, min=1) | {"labels": {"names": ["*", "dog"]}},
+        r'evaluation.thresholds: "\*" means every label, and one is called that; rename it',
+    ),
+    "no metric of TFMA": (
+        least(evaluation={"tfma_metrics": ["AUC", "Auk"]}),
+        "evaluation.tfma_metrics: 'Auk' is not one of AUC, ",
+    ),
+    "no setting of TFMA": (
+        least(evaluation={"tfma_metrics": [{"class_name": "AUC", "config": {"bins": 1}}]}),
+        "evaluation.tfma_metrics: AUC: config: .*'bins'",
+    ),
+    "no key of TFMA": (
+        least(evaluation={"tfma_metrics": [{"class": "AUC"}]}),
+        "evaluation.tfma_metrics.0.class: unknown key; known here: class_name, config",
+    ),
+    "no list of TFMA": (least(evaluation={"tfma_metrics": "AUC"}), "evaluation.tfma_metrics: .*tuple, got 'AUC'"),
+    "no bound": (threshold(metric="accuracy"), "thresholds.0: accuracy: give min, max or max_drop"),
+    "bounds crossed": (threshold(metric="accuracy", min=0.9, max=0.1), "accuracy: min 0.9 is above max 0.1"),
+    "slice column": (threshold(metric="accuracy", min=0, slice={"hue": "x"}), "'hue' is no column to slice by"),
+    "slices": (least(evaluation={"slices": [["label", "hue"]]}), "evaluation: 'hue' is no column .* are label, format"),
+    "label of a threshold": (
+        threshold(metric="recall", label="emu", min=1) | {"labels": {"names": ["cat", "dog"]}},
+        "evaluation.thresholds: 'emu' is no label; there are 'cat', 'dog'",
+    ),
+    "label of a weight": (
+        least(labels={"names": ["cat", "dog"]}, training={"label_weights": {"emu": 2}}),
+        "training.label_weights: 'emu' is no label; there are 'cat', 'dog'",
+    ),
+    "output in data": (least(output="images/runs"), "output: DIR/images/runs and data.root DIR/images must not lie in"),
+    "data in output": (least(output="."), "output: DIR and data.root DIR/images must not lie in"),
+    "pushed into data": (least(push={"destination": "images"}), "push.destination: DIR/images and data.root"),
+    "pushed into output": (least(push={"destination": "runs/pets/x"}), "push.destination: .* must lie apart"),
+    "output in pushed": (least(output="served/runs"), "push.destination: .* must lie apart"),
+    "output elsewhere": (least(output="gs://bucket/x"), "output: gs://bucket/x is a URL"),
+    "pushed into data behind a URL": (
+        least(data={"root": "s3://b/images"}, push={"destination": "s3://b/images/models/"}),
+        "push.destination: s3://b/images/models/ and data.root s3://b/images must not lie in",
+    ),
+    "pushed into output by a URL": (
+        least(output="/tmp/runs/x", push={"destination": "file:///tmp/runs/x/served"}),
+        "push.destination: file:///tmp/runs/x/served and output /tmp/runs/x must lie apart",
+    ),
+    "query": (least(push={"destination": "https://host/x?sig=1"}), "push.destination: the URL has a query"),
+    "keep nothing": (least(push={"destination": "x", "keep": 0}), "push.keep: .*greater than or equal to 1, got 0"),
+    "keep yes": (least(push={"destination": "x", "keep": True}), "push.keep: .*valid integer, got True"),
+}
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    for where in ("s3://me:secret@bucket/x", "sftp://:secret@host/x"):
+        told = error(tmp_path, least(push={"destination": where}))
+        assert told == (
+            "DIR/imagegate.yaml: push.destination: the URL holds a password, which would end up in manifests and logs; "
+            "leave it out, and give it as the store expects it: in the environment, or in fsspec's configuration"
+        )
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("data.root", {"data": {"root": "s3://me:secret@bucket/x"}}),
+        ("evaluation.unknown", {"evaluation": {"unknown": "s3://me:secret@bucket/x"}}),
+    ],
+)
+def test_nor_may_any_other_url_hold_one(tmp_path: Path, key: str, told: dict) -> None:
+    found = error(tmp_path, least(**told))
+    assert found.startswith(f"DIR/imagegate.yaml: {key}: the URL holds a password")
+    assert "secret" not in found
+
+
+def test_a_destination_may_be_a_url(tmp_path: Path) -> None:
+    there = config(tmp_path, push={"destination": "s3://bucket/served", "keep": None})
+    assert (there.destination, there.push.keep) == ("s3://bucket/served", None)
+    assert config(tmp_path).push.keep == 5
+    beside = {"data": {"root": "s3://bucket/images"}, "push": {"destination": "s3://bucket/images-served"}}
+    assert config(tmp_path, **beside).destination == "s3://bucket/images-served"
+
+
+def manifest(columns: object = None, labels: object = None, task: str = "multi_label", **data: Any) -> dict[str, Any]:
+    told = {"root": "images", "layout": "manifest", "manifest": "labels.csv"} | data
+    return least(task=task, data=told | ({} if columns is None else {"columns": columns}), labels=labels or {})
+
+
+def masks(labels: object = None, evaluation: object = None, **data: Any) -> dict[str, Any]:
+    told = {"root": "images", "layout": "masks", "images": "pictures", "masks": "masks"} | data
+    names = {"names": ["sky", "road", "void"]}
+    return least(task="segmentation", data=told, labels=names | (labels or {}), evaluation=evaluation or {})
+
+
+def coco(task: str, labels: object = None, **data: Any) -> dict[str, Any]:
+    told = {"root": "images", "layout": "coco", "annotations": "instances.json"} | data
+    return least(task=task, data=told, labels=labels or {})
+
+
+def rules(**fields: Any) -> dict[str, Any]:
+    return {"thresholds": [{"min": 0.5, **fields}]}
+
+
+# Each layout and task with something that belongs to another one.
+CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "manifest in folders": (
+        least(data={"root": "x", "manifest": "a.csv"}),
+        "data: manifest belongs to layout manifest, ",
+    ),
+    "images in folders": (
+        least(data={"root": "x", "images": "a"}),
+        "data: images belongs to layout manifest and masks",
+    ),
+    "columns in folders": (
+        least(data={"root": "x", "columns": {}}),
+        "data: columns belongs to layout manifest, not to f",
+    ),
+    "separator in folders": (least(data={"root": "x", "separator": ","}), "data: separator belongs to layout manifest"),
+    "masks in folders": (
+        least(data={"root": "x", "masks": "a"}),
+        "data: masks belongs to layout masks, not to folders",
+    ),
+    "suffix in folders": (least(data={"root": "x", "mask_suffix": "a"}), "data: mask_suffix belongs to layout masks"),
+    "suffix in a manifest": (
+        manifest(image_suffix="_x"),
+        "data: image_suffix belongs to layout masks, not to manifest",
+    ),
+    "lists in coco": (coco("multi_label", lists="a.txt"), "data: lists belongs to layout masks, not to coco"),
+    "annotations in masks": (masks(annotations="a.json"), "data: annotations belongs to layout coco, not to masks"),
+    "a manifest without a manifest": (manifest(manifest=None), "data: layout manifest needs the key manifest"),
+    "masks without masks": (masks(masks=None), "data: layout masks needs the key masks"),
+    "masks without images": (masks(images=None), "data: layout masks needs the key images"),
+    "coco without annotations": (coco("multi_label", annotations=None), "data: layout coco needs the key annotations"),
+    "splits of a manifest": (
+        manifest(images={"train": "a"}),
+        "data: images: a manifest has one folder of images, or",
+    ),
+    "splits twice": (
+        manifest({"split": "part"}, manifest={"train": "a.csv", "test": "b.csv"}),
+        "data.columns.split: data.manifest already has one table per split",
+    ),
+    "other layout": (
+        least(data={"root": "x", "layout": "voc"}),
+        "data.layout: input should be 'folders', 'manifest', 'm",
+    ),
+    "folders of several labels": (
+        least(task="multi_label"),
+        "data.layout: folders does not fit task multi_label; fit: manifest, coco",
+    ),
+    "folders of masks": (least(task="segmentation"), "data.layout: folders .* segmentation; fit: masks, coco"),
+    "a manifest of masks": (manifest(task="segmentation"), "data.layout: manifest does not fit task segmentation"),
+    "masks of a single label": (masks() | {"task": "single_label"}, "data.layout: masks .* fit: folders, manifest"),
+    "coco of a single label": (coco("single_label"), "data.layout: coco does not fit task single_label"),
+    "no names": (manifest(labels={"names": []}), "labels.names: an empty list; name the labels, or leave the key out"),
+    "positive of several labels": (
+        manifest(labels={"names": ["a", "b"], "positive": "a"}),
+        "labels.positive has no meaning for task multi_label with layout manifest",
+    ),
+    "positive of masks": (masks({"positive": "sky"}), "labels.positive has no meaning for task segmentation"),
+    "positive of three": (
+        least(labels={"names": ["a", "b", "c"], "positive": "a"}),
+        "labels.positive needs labels.names with exactly two names",
+    ),
+    "positive of nobody knows": (
+        least(labels={"positive": "a"}),
+        "labels.positive needs labels.names with exactly two",
+    ),
+    "positive elsewhere": (
+        least(labels={"names": ["a", "b"], "positive": "c"}),
+        "labels.positive: 'c' is not in labels.names",
+    ),
+    "empty of a single label": (least(labels={"empty": "none"}), "labels.empty has no meaning for task single_label"),
+    "empty of masks": (masks({"empty": "none"}), "labels.empty has no meaning for task segmentation"),
+    "empty of coco": (coco("multi_label", {"empty": "none"}), "labels.empty has no meaning .* with layout coco"),
+    "empty of 0/1 columns": (
+        manifest({"labels": ["a", "b"]}, {"empty": "none"}),
+        "labels.empty: is for a column of names; in 0/1 columns an empty cell is unknown",
+    ),
+    "ignore of images": (least(labels={"ignore": "a"}), "labels.ignore has no meaning for task single_label"),
+    "ignore of several labels": (manifest(labels={"ignore": 1}), "labels.ignore has no meaning for task multi_label"),
+    "background of files": (masks({"background": "sky"}), "labels.background has no meaning .* with layout masks"),
+    "background of tags": (
+        coco("multi_label", {"background": "sky"}),
+        "labels.background has no meaning for task multi",
+    ),
+    "colours of regions": (coco("segmentation", {"colors": {"a": 1}}), "labels.colors has no meaning .* layout coco"),
+    "count_ignored of images": (least(labels={"count_ignored": True}), "labels.count_ignored has no meaning for task"),
+    "count_ignored of nothing": (
+        masks({"count_ignored": True}),
+        "labels.count_ignored: nothing is ignored; set labels.i",
+    ),
+    "masks without names": (masks({"names": None}), "labels.names: masks hold numbers or colours; list the names"),
+    "one name and the ignored": (
+        masks({"names": ["sky", "void"], "ignore": "void"}),
+        "labels.names: expected 2 to 253 different labels to learn, got 1",
+    ),
+    "ignored elsewhere": (masks({"ignore": "dog"}), "labels.ignore: 'dog' is none of labels.names"),
+    "ignored below zero": (masks({"ignore": -1}), "labels.ignore: input should be greater than or equal to 0, got -1"),
+    "ignored yes": (masks({"ignore": True}), "labels.ignore: input should be a valid integer, got True"),
+    "colours of other names": (masks({"colors": {"sky": [0, 0, 9]}}), "labels.colors: 'road' has no colour"),
+    "one colour twice": (
+        masks({"colors": {"sky": [1, 2, 3], "road": [1, 2, 3], "void": [0, 0, 0]}}),
+        "labels.colors: two names have the same colour or id",
+    ),
+    "tfma of pixels": (
+        masks(evaluation={"tfma_metrics": ["AUC"]}),
+        "evaluation.tfma_metrics: TFMA's own metrics are of labels of images, not of pixels",
+    ),
+    "confidence of pixels": (
+        masks(evaluation=rules(metric="iou", label="*", confidence=0.9)),
+        "evaluation.thresholds.0: confidence: 'iou' has no interval; none of task segmentation has",
+    ),
+    "colours and ids": (masks({"colors": {"sky": [0, 0, 0], "road": 1, "void": 2}}), "labels.colors: road: expected"),
+    "no colour": (masks({"colors": {"sky": [0, 0, 256]}}), "labels.colors.sky.2: .*less than or equal to 255, got 256"),
+    "half a colour": (masks({"colors": {"sky": [0, 0]}}), "labels.colors.sky.2: this key is missing"),
+    "no label columns": (manifest({"labels": []}), "data.columns.labels: an empty list; name the label columns"),
+    "unknown column": (
+        manifest({"label": "x"}),
+        "data.columns.label: unknown key; known here: group, image, labels, s",
+    ),
+    "one column twice": (
+        manifest({"image": "file", "labels": "file"}),
+        "data.columns: 'file' cannot be both image and labels; each needs its own",
+    ),
+    "one label twice": (manifest({"labels": ["a", "b", "a"]}), "data.columns: 'a' cannot be both labels and labels"),
+    "a blank column": (manifest({"group": " "}), "data.columns.group: a column's name is blank"),
+    "a label that rings": (manifest({"labels": ["a", "\x07"]}), "data.columns.labels: .* cannot be a label name"),
+    "a slice of ours": (
+        manifest({"slices": ["format"]}),
+        "data.columns.slices: 'format' is already the name of a slice",
+    ),
+    "separator of 0/1 columns": (
+        manifest({"labels": ["a", "b"]}, separator=","),
+        "data.separator: is for several names in one cell",
+    ),
+    "separator of a single label": (
+        manifest({"labels": "kind"}, task="single_label", separator=","),
+        "data.separator: is for several names in one cell",
+    ),
+    "slices of masks": (
+        masks(evaluation={"slices": ["label"]}),
+        "evaluation: 'label' is no column to slice by; .* format",
+    ),
+    "metric of images for masks": (
+        masks(evaluation=rules(metric="accuracy")),
+        "evaluation.thresholds.0: metric: 'accuracy' is not one of pixel_accuracy, mean_class_accuracy, mean_iou",
+    ),
+    "metric of a label for masks": (
+        masks(evaluation=rules(metric="iou")),
+        "'iou' is not one of .*; it needs a `label`",
+    ),
+    "metric of several labels for one": (
+        least(evaluation=rules(metric="exact_match")),
+        "'exact_match' is not one of accuracy, balanced_accuracy, macro_f1, loss, ece, .*_loss, .*_ece, abstained$",
+    ),
+    "threshold for the ignored": (
+        masks({"ignore": "void"}, rules(metric="iou", label="void")),
+        "evaluation.thresholds: 'void' is no label; there are 'sky', 'road'",
+    ),
+    "weight of the ignored": (
+        masks({"ignore": 2}) | {"training": {"label_weights": {"void": 2}}},
+        "training.label_weights: 'void' is no label; there are 'sky', 'road'",
+    ),
+    "other loss": (least(training={"loss": "hinge"}), "training.loss: input should be 'cross_entropy' or 'focal', got"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_what_contradicts_the_task_or_the_layout_is_named(
+    tmp_path: Path, content: dict[str, Any], message: str
+) -> None:
+    lines = error(tmp_path, content).splitlines()
+    assert all(line.startswith("DIR/imagegate.yaml: ") for line in lines)
+    assert any(re.match(f"DIR/imagegate.yaml: .*{message}", line) for line in lines), lines
+
+
+# The same sections, without what contradicts them.
+FINE: dict[str, dict[str, Any]] = {
+    "manifest": manifest({"image": "f", "labels": ["a", "b"], "slices": ["camera"], "group": "patient", "weight": "w"}),
+    "a column of names": manifest({"labels": "tags"}, {"empty": "none"}, separator=","),
+    "a manifest of a single label": manifest({"labels": "kind", "split": "part"}, task="single_label"),
+    "a table for each split": manifest(manifest={"train": "train/metadata.csv", "validation": "val/metadata.csv"}),
+    "a single question": manifest({"labels": ["a"]}, {"names": ["a"]}),
+    "positive": least(labels={"names": ["a", "b"], "positive": "b"}),
+    "masks": masks({"ignore": "void", "count_ignored": True}, rules(metric="iou", label="sky")),
+    "masks of each split": masks({"ignore": 255}, images={"train": "a", "val": "b"}, masks={"train": "c", "val": "d"}),
+    "Pascal VOC": masks({"ignore": 255}, lists={"train": "train.txt", "val": "val.txt"}),
+    "colours": masks({"ignore": "void", "colors": {"sky": [0, 0, 9], "road": [1, 2, 3], "void": [0, 0, 0]}}),
+    "coco of several labels": coco("multi_label"),
+    "coco of masks": coco("segmentation", {"background": "ground", "ignore": "crowd"}, images={"train": "a"}),
+}
+
+
+@pytest.mark.parametrize("content", FINE.values(), ids=FINE)
+def test_what_fits_is_taken(tmp_path: Path, content: dict[str, Any]) -> None:
+    found = load(write(tmp_path, content))
+    assert found.task == content["task"]
+    assert found.layout["layout"] == content["data"].get("layout", "folders")
+
+
+def test_columns_can_be_sliced_by(tmp_path: Path) -> None:
+    told = {"evaluation": {"slices": [["label", "camera"]], **rules(metric="loss", max=1, slice={"camera": "night"})}}
+    found = load(write(tmp_path, manifest({"slices": ["camera"]}) | told))
+    assert found.columns == {"label": "label", "format": "image/format", "camera": "slice/camera"}
+    assert found.slices == [["camera"], ["camera", "label"]]
+
+
+@pytest.mark.parametrize(("task", "expected"), [("single_label", [["label"]]), ("segmentation", [])])
+def test_evaluation_is_by_label_unless_told_otherwise(tmp_path: Path, task: str, expected: list[list[str]]) -> None:
+    assert load(write(tmp_path, masks() if task == "segmentation" else LEAST)).slices == expected
+    nothing = {"evaluation": {"slices": []}}
+    assert load(write(tmp_path, (masks() if task == "segmentation" else LEAST) | nothing)).slices == []
+
+
+def test_the_layout_is_plain_values_with_all_that_the_reading_needs(tmp_path: Path) -> None:
+    content = masks({"names": ["sky", "caf\u0065\u0301"], "colors": {"sky": 0, "café": 255}}, mask_suffix="_m")
+    told = load(write(tmp_path, content)).layout
+    assert json.loads(json.dumps(told)) == told
+    assert told == {
+        "task": "segmentation",
+        "root": f"{tmp_path}/images",
+        "names": ["sky", "café"],
+        "split": {"train": 0.8, "eval": 0.1, "test": 0.1},
+        "layout": "masks",
+        "manifest": None,
+        "images": "pictures",
+        "columns": {
+            "image": "file_name",
+            "labels": None,
+            "weight": None,
+            "split": None,
+            "group": None,
+            "slices": [],
+        },
+        "separator": "|",
+        "masks": "masks",
+        "image_suffix": "",
+        "mask_suffix": "_m",
+        "lists": None,
+        "annotations": None,
+        "empty": "unknown",
+        "ignore": None,
+        "background": None,
+        "colors": {"sky": 0, "café": 255},
+    }
+
+
+def kubeflow(**keys: Any) -> dict[str, Any]:
+    return least(kubeflow=keys)
+
+
+WRONG |= {
+    "kubeflow: no image": (kubeflow(image="a b"), "kubeflow.image: string should match"),
+    "kubeflow: no digest": (kubeflow(image="a@sha256:12"), "kubeflow.image: string should match"),
+    "kubeflow: other root": (kubeflow(pipeline_root="/artifacts"), "kubeflow.pipeline_root: string should match"),
+    "kubeflow: no resource": (kubeflow(gpu={"resource": "nvidia"}), "kubeflow.gpu.resource: string should match"),
+    "kubeflow: half a GPU": (kubeflow(gpu={"count": 0.5}), "kubeflow.gpu.count: .*integer"),
+    "kubeflow: unknown key of gpu": (kubeflow(gpu={"kind": "x"}), "kubeflow.gpu.kind: unknown key; known here: count"),
+    "kubeflow: no amount": (kubeflow(memory="16 GB"), "kubeflow.memory: string should match pattern .*, got '16 GB'"),
+    "kubeflow: no amount of a stage": (
+        kubeflow(stages={"Evaluator": {"cpu": True}}),
+        "kubeflow.stages.Evaluator.cpu: input should be a valid string, got True",
+    ),
+    "kubeflow: unknown key of a stage": (
+        kubeflow(stages={"Evaluator": {"gpu": 1}}),
+        "kubeflow.stages.Evaluator.gpu: unknown key; known here: cpu, memory",
+    ),
+    "kubeflow: two memories": (
+        kubeflow(memory="8Gi", stages={"Trainer": {"memory": "16Gi"}}),
+        "kubeflow: stages.Trainer.memory: 16Gi, but memory, which is the Trainer's, 8Gi",
+    ),
+    "kubeflow: shared memory as large as memory": (
+        kubeflow(memory="8Gi", shared_memory="8192Mi"),
+        "kubeflow: shared_memory: 8192Mi is a part of memory, 8Gi, and must be smaller",
+    ),
+    "kubeflow: relative mount": (
+        kubeflow(volumes={"claim": "data"}),
+        "kubeflow: volumes.claim: expected an absolute path to mount it at, got 'data'",
+    ),
+    "kubeflow: everything mounted": (kubeflow(volumes={"claim": "//"}), "volumes.claim: expected an absolute path"),
+    "kubeflow: one path for two claims": (
+        kubeflow(volumes={"a": "/data", "b": "/data/"}),
+        "kubeflow: volumes: two claims are mounted at /data",
+    ),
+    "kubeflow: no claim's name": (kubeflow(volumes={"My_Claim": "/a"}), "kubeflow.volumes.My_Claim.*: string should"),
+    "kubeflow: a secret's value": (
+        kubeflow(secrets=[{"secret": "store", "key": "id", "env": "A", "value": "x"}]),
+        "kubeflow.secrets.0.value: unknown key; known here: env, key, secret",
+    ),
+    "kubeflow: two secrets for one variable": (
+        kubeflow(secrets=[{"secret": "a", "key": "b", "env": "A"}, {"secret": "c", "key": "d", "env": "A"}]),
+        "kubeflow: secrets: two are to be the variable A",
+    ),
+    "kubeflow: a taint without a key": (kubeflow(tolerations=[{"value": "x"}]), "tolerations.0: key: operator Equal"),
+    "kubeflow: a value that does not count": (
+        kubeflow(tolerations=[{"key": "gpu", "operator": "Exists", "value": "x"}]),
+        "kubeflow.tolerations.0: value: 'x' does not count with operator Exists",
+    ),
+    "kubeflow: tried forever": (kubeflow(retries=-1), "kubeflow.retries: .*greater than or equal to 0"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_named(tmp_path: Path, content: dict[str, Any], message: str) -> None:
+    lines = error(tmp_path, content).splitlines()
+    assert all(line.startswith("DIR/imagegate.yaml: ") for line in lines)
+    assert re.search(message, "\n".join(lines))
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    text = error(tmp_path, least(name="a b", training={"epochs": "x"}, balance={"min_examples": 0}))
+    assert [line.split(": ")[1] for line in text.splitlines()] == ["name", "balance.min_examples", "training.epochs"]
+
+
+YAML = {
+    "duplicate": ("name: a\nname: b\n", "the key 'name' stands twice .*line 2"),
+    "inner duplicate": ("training: {seed: 1, seed: 2}\n", "the key 'seed' stands twice"),
+    "not closed": ("data: {root: x\n", "not valid YAML"),
+    "tab": ("data:\n\troot: x\n", "not valid YAML"),
+    "list": ("- a\n", "expected keys and values, found list"),
+    "text": ("hello\n", "expected keys and values, found str"),
+    "empty": ("", "expected keys and values, found NoneType"),
+    "number as key": ("1: 2\n", "1: unknown key"),
+    "number as inner key": ("training: {1: 2}\n", "training.1: "),
+    "no date": ("name: 2020-13-45\n", "not valid YAML: month must be in 1..12"),
+    "endless number": (f"name: {'9' * 5000}\n", "not valid YAML"),
+    "deep": ("[" * 5000, "not valid YAML"),
+    "code": ("!!python/object/apply:os.system [ls]\n", "could not determine a constructor"),
+    "list as key": ("? [a]\n: 1\n", "unhashable"),
+    "control characters": ("name: \x07\n", "not valid YAML"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), YAML.values(), ids=YAML)
+def test_what_is_no_yaml_or_means_too_much_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    assert re.match(f"DIR/imagegate.yaml: .*{message}", error(tmp_path, text), re.DOTALL)
+
+
+def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "imagegate.yaml"
+    path.write_bytes(b"name: \xff\n")
+    with pytest.raises(ConfigError, match=r"imagegate\.yaml: not UTF-8 text"):
+        load(str(path))
+
+
+@pytest.mark.parametrize(("name", "reason"), [("none.yaml", "No such file or directory"), (".", "Is a directory")])
+def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: {reason}; expected a configuration file"):
+        load(f"{tmp_path}/{name}")
+
+
+def test_yaml_merges_do_not_count_as_duplicates(tmp_path: Path) -> None:
+    text = yaml.safe_dump(LEAST) + (
+        "evaluation:\n  thresholds:\n  - &first {metric: accuracy, min: 0.5}\n  - {<<: *first, metric: macro_f1}\n"
+    )
+    first, second = load(write(tmp_path, text)).evaluation.thresholds
+    assert (first.metric, second.metric, second.min) == ("accuracy", "macro_f1", 0.5)
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1.0e-3", "1E-3", ".1e-2", "0.001"])
+def test_every_way_to_write_a_small_number(tmp_path: Path, text: str) -> None:
+    assert (
+        load(write(tmp_path, yaml.safe_dump(LEAST) + f"training: {{learning_rate: {text}}}\n")).training.learning_rate
+        == 0.001
+    )
+
+
+OVERRIDES = {
+    "inner": ("training.epochs=3", lambda c: c.training.epochs, 3),
+    "top": ("name=dogs", lambda c: c.name, "dogs"),
+    "list": ("training.image_size=[8, 9]", lambda c: c.training.image_size, (8, 9)),
+    "nothing": ("balance.max_ratio=null", lambda c: c.balance.max_ratio, None),
+    "small number": ("training.learning_rate=1e-4", lambda c: c.training.learning_rate, 1e-4),
+    "equals sign": ("data.root=a=b", lambda c: c.data.root, "a=b"),
+    "section": ("data.split={train: 0.6, eval: 0.2, test: 0.2}", lambda c: c.data.split.train, 0.6),
+}
+
+
+@pytest.mark.parametrize(("override", "get", "value"), OVERRIDES.values(), ids=OVERRIDES)
+def test_overrides_win(tmp_path: Path, override: str, get: Any, value: Any) -> None:
+    assert get(config(tmp_path, override)) == value
+
+
+def test_the_last_override_wins(tmp_path: Path) -> None:
+    assert config(tmp_path, "training.seed=2", "training.seed=3").training.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epochs", "--set training.epochs: expected KEY=VALUE, such as training.epochs=3"),
+        ("=3", "--set =3: expected KEY=VALUE"),
+        ("name.first=x", "--set name.first=x: name has no keys below it"),
+        ("training.epochs=[", r"--set training.epochs=\[: not valid YAML"),
+        ("name=2020-13-45", "--set name=2020-13-45: not valid YAML"),
+        ("training.epoch=3", "training.epoch: unknown key"),
+        ("training.epochs=three", "training.epochs: .*got 'three'"),
+        ("training={seed: 1, seed: 2}", "--set .*: the key 'seed' stands twice"),
+    ],
+)
+def test_wrong_overrides_are_named(tmp_path: Path, override: str, message: str) -> None:
+    assert re.search(message, error(tmp_path, LEAST, override))
+
+
+def test_settings_cannot_be_changed(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        config(tmp_path).training.epochs = 3
+
+
+def test_label_names_are_composed_as_those_of_the_data(tmp_path: Path) -> None:
+    nfd = unicodedata.normalize("NFD", "café")
+    composed = config(
+        tmp_path,
+        training={"label_weights": {nfd: 2}},
+        evaluation={"thresholds": [{"metric": "recall", "label": nfd, "min": 0, "slice": {"label": nfd}}]},
+    )
+    composed.check_labels(["café", "tea"])
+    with pytest.raises(ConfigError, match="'café' is no label; there are 'tea'"):
+        composed.check_labels(["tea"])
+
+
+def test_metrics_of_tfma_by_name_or_with_settings(tmp_path: Path) -> None:
+    given = ["AUC", {"class_name": "Precision", "config": {"thresholds": 0.3}}]
+    found = config(tmp_path, evaluation={"tfma_metrics": given}).evaluation.tfma_metrics
+    assert [m.model_dump() for m in found] == [
+        {"class_name": "AUC", "config": {}},
+        {"class_name": "Precision", "config": {"thresholds": 0.3}},
+    ]
+
+
+def test_every_slice_value_is_evaluated_and_every_label_is_known(tmp_path: Path) -> None:
+    rules = [
+        {"metric": "accuracy", "slice": {"format": "*"}, "min": 0.5, "min_examples": 20, "confidence": 0.9},
+        {"metric": "recall", "label": "*", "slice": {"label": "*", "format": "png"}, "min": 0},
+    ]
+    found = config(tmp_path, evaluation={"slices": [], "thresholds": rules})
+    assert found.slices == [["format"], ["format", "label"]]
+    found.check_labels(["cat"])
+
+
+def test_every_label_and_no_label_are_always_known(tmp_path: Path) -> None:
+    rules = [{"metric": "recall", "label": "*", "min": 0}, {"metric": "accuracy", "min": 0}]
+    config(tmp_path, evaluation={"thresholds": rules}).check_labels([])
+
+
+@pytest.mark.parametrize(
+    ("training", "freeze_epochs"),
+    [
+        ({}, 0),
+        ({"backbone": "MobileNetV3Small"}, 20),
+        ({"backbone": "MobileNetV3Small", "weights": None}, 0),
+        ({"backbone": "x.keras", "weights": None}, 20),
+        ({"backbone": "x.keras", "freeze_epochs": 0}, 0),
+    ],
+)
+def test_what_is_pretrained_is_frozen_first(tmp_path: Path, training: dict[str, Any], freeze_epochs: int) -> None:
+    assert config(tmp_path, training=training).training.freeze_epochs == freeze_epochs
+
+
+def test_the_fingerprint_changes_with_every_setting(tmp_path: Path) -> None:
+    variants = [
+        "training.seed=2",
+        "balance.min_examples=9",
+        "name=dogs",
+        "data.split={train: 0.6, eval: 0.3}",
+        "beam=[a]",
+    ]
+    prints = {config(tmp_path, override).fingerprint() for override in variants}
+    assert len(prints | {config(tmp_path).fingerprint()}) == len(variants) + 1
+    assert config(tmp_path).fingerprint() == config(tmp_path, "training.seed=1").fingerprint()
+
+
+def test_where_kubeflow_runs_it_changes_no_result(tmp_path: Path) -> None:
+    settings = config(tmp_path, kubeflow={"image": "a/b:1", "stages": {"Evaluator": {"cpu": 2, "memory": "1.5Gi"}}})
+    assert settings.fingerprint() == config(tmp_path).fingerprint()
+    assert settings.kubeflow.stages["Evaluator"].cpu == "2"
+
+
+def test_a_link_does_not_hide_that_folders_lie_in_one_another(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "link").symlink_to("images")
+    assert "must not lie in one another" in error(tmp_path, least(output="link/runs"))
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates()
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(SCALARS, inner, max_size=3))
+KEYS = st.sampled_from([*Config.model_fields, "root", "split", "epochs", "names", "thresholds"])
+
+
+@settings(max_examples=150)
+@given(st.dictionaries(KEYS, VALUES | st.dictionaries(KEYS, VALUES, max_size=3), max_size=3))
+def test_any_values_are_settings_or_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, sections: dict[str, Any]
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    try:
+        assert load(write(folder, yaml.safe_dump(LEAST | sections, allow_unicode=True))).name
+    except ConfigError as wrong:
+        message = str(wrong)
+    else:
+        return
+    assert message.startswith(os.path.join(folder, "imagegate.yaml: "))
+
+
+@settings(max_examples=150)
+@given(st.text(alphabet=st.characters(codec="utf-8"), max_size=60))
+def test_any_text_is_refused_with_a_sentence(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    with pytest.raises(ConfigError, match=r"imagegate\.yaml: "):
+        load(write(folder, text))

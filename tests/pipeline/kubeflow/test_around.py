@@ -1,0 +1,110 @@
+"""The tasks around the graph: what cache keys follow, and how a refusal ends a run."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.base.errors import ConfigError
+from components.gates.errors import DataRejected, ModelRefused
+from components.push import versions
+from pipeline import config
+from pipeline.kubeflow import around
+
+Write = Callable[[Path, Mapping[str, bytes]], Path]
+Preflight = Callable[..., dict[str, str]]
+
+
+@pytest.fixture
+def preflight(tmp_path: Path, write_files: Write, png: Callable[..., bytes]) -> Preflight:
+    """Runs it as the task does, over two images; `sections` are the configuration's."""
+    write_files(tmp_path / "images", {"cat/1.png": png(1), "dog/1.png": png(2)})
+
+    def run(data_root: str = "", data_version: str = "", epochs: int = 1, **sections: Any) -> dict[str, str]:
+        told = {
+            "name": "pets",
+            "task": "single_label",
+            "data": {"root": "/elsewhere"},
+            "push": {"destination": "served"},
+        }
+        raw = config.validated(told | sections | {"folder": str(tmp_path)})
+        unset = raw.model_dump(mode="json", exclude_unset=True) | {"folder": str(tmp_path)}
+        return around.preflight(json.dumps(unset), data_root or str(tmp_path / "images"), data_version, epochs)
+
+    return run
+
+
+def test_the_fingerprint_follows_the_data(preflight: Preflight, tmp_path: Path, png: Callable[..., bytes]) -> None:
+    first = preflight()
+    assert first == {"data_fingerprint": first["data_fingerprint"], "served_version": "", "files_version": ""}
+    assert preflight() == first
+    (tmp_path / "images" / "cat" / "2.png").write_bytes(png(3))
+    assert preflight()["data_fingerprint"] != first["data_fingerprint"]
+
+
+def test_a_given_version_is_taken_for_the_fingerprint(preflight: Preflight) -> None:
+    assert preflight(data_version="2025-01")["data_fingerprint"] == "2025-01"
+
+
+def test_the_version_now_served_is_found(preflight: Preflight, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").write_bytes(b"a")
+    served = versions.push(str(tmp_path / "model"), str(tmp_path / "served"), {})
+    assert preflight()["served_version"] == served.version
+
+
+def test_files_beside_the_data_have_a_version(
+    preflight: Preflight, tmp_path: Path, write_files: Write, png: Callable[..., bytes]
+) -> None:
+    write_files(tmp_path, {"b.keras": b"a", "other/1.png": png(4)})
+    sections: dict[str, Any] = {"training": {"backbone": "b.keras"}, "evaluation": {"unknown": "other"}}
+    first = preflight(**sections)["files_version"]
+    write_files(tmp_path, {"b.keras": b"ab"})
+    second = preflight(**sections)["files_version"]
+    write_files(tmp_path, {"other/2.png": png(5)})
+    assert len({"", first, second, preflight(**sections)["files_version"]}) == 4
+
+
+def test_a_folder_without_an_image_is_refused(preflight: Preflight, tmp_path: Path) -> None:
+    (tmp_path / "empty" / "cat").mkdir(parents=True)
+    with pytest.raises(DataRejected):
+        preflight(str(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize(
+    ("root", "sections", "message"),
+    [
+        ("/none", {}, "data.root: /none does not exist"),
+        ("", {"training": {"label_weights": {"cow": 2.0}}}, "training.label_weights: 'cow' is no label"),
+        ("served", {}, "push.destination: .* must not lie in one another"),
+        ("", {"training": {"backbone": "none.keras"}}, "training.backbone: .*none.keras does not exist"),
+    ],
+)
+def test_what_does_not_fit_is_named(preflight: Preflight, root: str, sections: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        preflight(root, **sections)
+
+
+def test_nothing_to_train_is_no_training(preflight: Preflight) -> None:
+    with pytest.raises(ConfigError, match="epochs: 0 and no freeze_epochs leave nothing to train"):
+        preflight(epochs=0)
+
+
+def test_a_model_that_is_served_passes() -> None:
+    around.model_gate([], "3", None)
+
+
+@pytest.mark.parametrize(
+    ("gates", "withdrawn", "message"),
+    [
+        ([{"passed": True, "reason": "good"}, {"passed": False, "reason": "bad"}], None, "^bad$"),
+        ([], "it was withdrawn", "^it was withdrawn$"),
+        ([], "", "^no threshold is configured"),
+    ],
+)
+def test_a_refusal_says_why(gates: list[dict[str, Any]], withdrawn: str | None, message: str) -> None:
+    with pytest.raises(ModelRefused, match=message) as caught:
+        around.model_gate(gates, "", withdrawn)
+    assert caught.value.exit_code == 4

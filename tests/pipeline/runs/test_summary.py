@@ -1,0 +1,267 @@
+"""summary.json and the tables, from numbers that a test knows."""
+
+import datetime
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from components import metrics
+from components.base.errors import ConfigError, ImagegateError
+from components.data.dataset import LayoutError
+from components.gates.errors import DataRejected
+from components.gates.judge import Rule, judge
+from components.push.versions import Served
+from components.report import outcome
+from pipeline import config
+from pipeline.runs import summary
+
+KEYS = [
+    *("run_id", "name", "task", "status", "exit_code", "started", "seconds", "stages", "data", "label_weights"),
+    *(
+        "metrics",
+        "per_label",
+        "slices",
+        "tfma",
+        "baseline",
+        "decisions",
+        "serving",
+        "gates",
+        "pushed",
+        "report",
+        "error",
+    ),
+    *("notes", "artifacts", "fingerprints", "versions", "configuration"),
+]
+MANIFEST = {
+    "counts": {"train": 12, "eval": 2, "test": 2},
+    "label_counts": {
+        "[red] fox": {"train": 1200, "eval": 1, "test": 1},
+        "owl": {"train": 2, "eval": 1, "test": 1},
+    },
+    "unknown": {name: {"train": 0, "eval": 1, "test": 0} for name in ("[red] fox", "owl")},
+    "unlabelled": {"train": 0, "eval": 1, "test": 0},
+    "pixels": {},
+    "labels": ["[red] fox", "owl"],
+    "quarantined": [{"path": "owl/\x1b[2J.png", "reason": "empty file"}],
+    "ignored": ["notes.txt"],
+    "changed": {"palette": 1},
+    "content": "abc",
+}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> config.Config:
+    path = tmp_path / "imagegate.yaml"
+    path.write_text("name: birds\ntask: single_label\ndata: {root: data}\npush: {destination: models}\n")
+    return config.load(str(path))
+
+
+@pytest.fixture
+def one(settings: config.Config) -> summary.Summary:
+    return summary.Summary(settings)
+
+
+@pytest.fixture
+def full(one: summary.Summary) -> summary.Summary:
+    """A run that pushed."""
+    one._read_manifest(MANIFEST)
+    one.label_weights = {"[red] fox": 0.5, "owl": 300.0}
+    numbers = dict.fromkeys(metrics.names("single_label", ["[red] fox", "owl"]), 0.25) | {"precision/owl": math.nan}
+    one.metrics, one.per_label = outcome.split("single_label", numbers, ["[red] fox", "owl"])
+    one.gates = [judge(Rule(gate="evaluation", metric="accuracy", minimum=0.2), 0.25).to_json()]
+    one._read_pushed_model("", {"pushed": 1, "pushed_version": "17", "pushed_destination": "/models/17"})
+    return one
+
+
+def drawn(one: summary.Summary) -> str:
+    out = io.StringIO()
+    one.show(Console(file=out, width=200))
+    return out.getvalue()
+
+
+def strict(path: Path) -> dict:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(path.read_text(encoding="ascii"), parse_constant=refuse)
+
+
+def test_the_file_has_exactly_the_contract_s_keys(one: summary.Summary, full: summary.Summary, tmp_path: Path) -> None:
+    for run in (one, full):
+        run.write(str(tmp_path))
+        assert list(strict(tmp_path / "summary.json")) == KEYS
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_what_is_no_number_is_null(full: summary.Summary, tmp_path: Path) -> None:
+    full.write(str(tmp_path))
+    found = strict(tmp_path / "summary.json")
+    assert found["per_label"]["owl"]["precision"] is None
+    assert found["per_label"]["owl"]["recall"] == 0.25
+    assert sorted(found["per_label"]["owl"]) == sorted(metrics.PER_LABEL["single_label"])
+    assert sorted(found["metrics"]) == sorted([*metrics.OVERALL["single_label"], *metrics.COUNTS])
+
+
+def test_run_ids_sort_by_time_and_differ_within_a_second(settings: config.Config) -> None:
+    first, second = summary.Summary(settings), summary.Summary(settings)
+    assert first.run_id != second.run_id
+    started = datetime.datetime.fromisoformat(first.to_json()["started"])
+    assert first.run_id.startswith(f"{started:%Y%m%dT%H%M%S}-")
+    assert started.tzinfo is not None  # RFC 3339
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "status"),
+    [
+        (ImagegateError("x"), 1, "failed"),
+        (ConfigError("x"), 2, "failed"),
+        (LayoutError("x"), 3, "data_rejected"),
+        (DataRejected([judge(Rule(gate="balance", metric="labels", minimum=2), 1)], MANIFEST), 3, "data_rejected"),
+    ],
+    ids=["broke", "configuration", "layout", "data"],
+)
+def test_an_error_decides_status_and_exit_code(
+    one: summary.Summary, error: ImagegateError, code: int, status: str
+) -> None:
+    one.fail(error)
+    found = one.to_json()
+    assert (found["exit_code"], found["status"], found["error"]) == (code, status, str(error))
+    assert found["pushed"] is None
+    assert bool(found["gates"]) == bool(found["data"]) == isinstance(error, DataRejected)
+
+
+def test_refused_by_the_model_gate_names_what_failed(one: summary.Summary) -> None:
+    rules = [Rule(gate="evaluation", metric=m, minimum=0.5) for m in ("accuracy", "macro_f1")]
+    one.gates = [judge(rule, value).to_json() for rule, value in zip(rules, (0.9, 0.1), strict=True)]
+    one._read_pushed_model("", {"pushed": 0})
+    assert (one.status, one.exit_code) == ("not_blessed", 4)
+    assert one.error == "macro_f1 is 0.1, below the minimum 0.5"
+    assert drawn(one).splitlines() == [
+        "refused by the model gate; the served model is untouched:",
+        "  macro_f1 is 0.1, below the minimum 0.5",
+    ]
+
+
+def test_a_model_that_was_rolled_back_is_refused_by_the_model_gate(full: summary.Summary) -> None:
+    full.pushed = None
+    full._read_pushed_model("", {"pushed": 0, "withdrawn": "this very model was rolled back as version 17"})
+    found = full.to_json()
+    assert (found["status"], found["exit_code"], found["pushed"]) == ("not_blessed", 4, None)
+    assert found["error"] == "this very model was rolled back as version 17"
+    assert drawn(full).splitlines()[-2:] == [
+        "refused by the model gate; the served model is untouched:",
+        "  this very model was rolled back as version 17",
+    ]
+
+
+def test_what_was_removed_and_what_could_not_be_is_noted(full: summary.Summary) -> None:
+    told = {"pushed": 1, "pushed_version": "18", "pushed_destination": "/models/18"}
+    full._read_pushed_model("", told | {"removed": "13, 12", "note": "/models/11 cannot be removed: busy"})
+    lines = drawn(full).splitlines()
+    assert "removed older versions: 13, 12" in lines
+    assert "warning: /models/11 cannot be removed: busy" in lines
+    assert lines[-1] == "pushed version 18: 1 threshold held -> /models/18"
+    assert full.exit_code == 0
+
+
+def test_refused_without_a_threshold_says_so(one: summary.Summary) -> None:
+    one._read_pushed_model("", {"pushed": 0})
+    assert one.exit_code == 4
+    assert "add evaluation.thresholds" in one.error
+    assert "push.without_thresholds: true" in one.error
+
+
+def read(run: summary.Summary, folder: Path, verdicts: list[dict], passed: bool) -> None:
+    """Reads an evaluation of no numbers, and a push."""
+    (folder / "verdicts.json").write_text(json.dumps(verdicts))
+    (folder / "metrics").touch()
+    run._read_evaluation(str(folder), {})
+    run._read_pushed_model("", {"pushed": passed, "pushed_version": "17" * passed, "pushed_destination": "/models/17"})
+
+
+@pytest.fixture
+def without(settings: config.Config) -> summary.Summary:
+    push = settings.push.model_copy(update={"without_thresholds": True})
+    return summary.Summary(settings.model_copy(update={"push": push}))
+
+
+def test_a_push_that_nothing_judged_is_loud(without: summary.Summary, tmp_path: Path) -> None:
+    read(without, tmp_path, [], passed=True)
+    without.metrics = {"accuracy": 0.5}
+    lines = drawn(without).splitlines()
+    assert lines[-1] == "pushed version 17: nothing has judged it -> /models/17"
+    assert lines[-2].startswith("warning: no threshold is configured and nothing has judged this model; ")
+
+
+def test_what_was_not_judged_is_told_and_does_not_count_as_held(one: summary.Summary, tmp_path: Path) -> None:
+    held = judge(Rule(gate="evaluation", metric="accuracy", minimum=0.2), 0.25).to_json()
+    read(one, tmp_path, [held, held | {"value": None, "reason": "accuracy where camera=dawn"}], passed=True)
+    one.metrics = {"accuracy": 0.5}
+    lines = drawn(one).splitlines()
+    assert "not judged: accuracy where camera=dawn" in lines
+    assert lines[-1] == "pushed version 17: 1 threshold held -> /models/17"
+
+
+def test_the_very_model_that_is_served_is_up_to_date(one: summary.Summary, tmp_path: Path) -> None:
+    one._read_pushed_model("", {"pushed": 0, "pushed_version": "17"})
+    assert (one.status, one.exit_code) == ("up_to_date", 0)
+    assert one.pushed == {"path": str(tmp_path / "models" / "17"), "version": "17"}
+
+
+def test_nothing_new_shows_the_numbers_of_the_run_that_pushed(one: summary.Summary, full: summary.Summary) -> None:
+    other = summary.Summary(one.config)
+    other.up_to_date(Served("17", "/models/17", {}), full.to_json())
+    same = (
+        "data",
+        "label_weights",
+        "metrics",
+        "per_label",
+        "slices",
+        "tfma",
+        "baseline",
+        "decisions",
+        "serving",
+        "gates",
+        "pushed",
+    )
+    assert {k: other.to_json()[k] for k in same} == {k: full.to_json()[k] for k in same}
+    assert other.to_json()["stages"] == []
+    assert drawn(other).splitlines()[-1] == "up to date: nothing new since version 17 was pushed"
+
+
+def test_the_tables_of_a_pushed_run(full: summary.Summary) -> None:
+    lines = [" ".join(line.split()) for line in drawn(full).splitlines()]
+    assert lines[:3] == [
+        "label train eval test weight precision recall f1",
+        "[red] fox 1,200 1 1 0.500 0.250 0.250 0.250",
+        "owl 2 1 1 300.000 - 0.250 0.250",
+    ]
+    # 1 of 16 images, and with it 2 of their 32 labels.
+    assert "6.2% of all images have no label: they take part in nothing" in lines
+    assert "6.2% of all labels of images are unknown: they take part in nothing" in lines
+    assert "quarantined: 1 file; see summary.json" in lines
+    assert "ignored: 1 file, meaning nothing here: notes.txt" in lines
+    assert "accuracy 0.250" in lines
+    assert lines[-1] == "pushed version 17: 1 threshold held -> /models/17"
+
+
+def test_the_served_model_stands_beside_the_new_one(full: summary.Summary) -> None:
+    full.baseline = {"version": "16", "metrics": {"accuracy": 0.5, "ece": None}}
+    lines = [line.split() for line in drawn(full).splitlines()]
+    assert ["metric", "test", "served", "model"] in lines
+    assert ["accuracy", "0.250", "0.500"] in lines
+    assert ["ece", "0.250", "-"] in lines
+
+
+def test_nothing_that_a_terminal_obeys_is_printed(full: summary.Summary) -> None:
+    full.data["ignored"] = ["\x1b]0;owned\x07.txt", "[bold]x[/bold].png"]
+    full.fail(ImagegateError("cannot read \x1b[2J[red]name[/red]"))
+    text = drawn(full)
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "[bold]x[/bold].png" in text
+    assert "cannot read \\x1b[2J[red]name[/red]" in text
