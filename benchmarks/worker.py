@@ -35,7 +35,10 @@ _LATE = (
     "tfx.components.transform.executor",
 )
 _LATE_OURS = (
-    *(f"components.stages.{stage}" for stage in ("ingest", "schema", "balance", "transform", "baseline", "evaluator")),
+    *(
+        f"components.stages.{stage}"
+        for stage in ("ingest", "schema", "class_balance", "transform", "baseline", "evaluator")
+    ),
     "components.stages.pusher",
     "components.evaluation.analysis",
     "components.model.preprocessing",

@@ -399,10 +399,11 @@ class StandardMetric(_Section):
 class Evaluation(_Section):
     """The model gate."""
 
-    unknown: Location | None = Field(
+    out_of_distribution: Location | None = Field(
         None,
         description="folder or fsspec URL of images of none of the labels; how well the model tells them apart is "
-        "`unknown_auroc` and `unknown_abstained`. A relative path counts from the configuration file's folder",
+        "`out_of_distribution_auroc` and `out_of_distribution_abstained`. A relative path counts from the configuration "
+        "file's folder",
     )
 
     slices: tuple[str | tuple[str, ...], ...] | None = Field(
@@ -667,9 +668,11 @@ class Config(_Section):
         return self.task == "single_label" and self.training.pretrained
 
     @property
-    def unknown_root(self) -> str | None:
-        """`evaluation.unknown`, absolute."""
-        return None if self.evaluation.unknown is None else self._absolute(self.evaluation.unknown)
+    def out_of_distribution_root(self) -> str | None:
+        """`evaluation.out_of_distribution`, absolute."""
+        return (
+            None if self.evaluation.out_of_distribution is None else self._absolute(self.evaluation.out_of_distribution)
+        )
 
     @property
     def backbone(self) -> str:
@@ -872,9 +875,9 @@ def _keys_beside(location: Sequence[str | int]) -> set[str]:
 
 def _known_metric(where: str, config: Config, threshold: Threshold) -> None:
     whole, task = threshold.label is None, config.task
-    if threshold.metric in metrics.UNKNOWN:
-        if config.evaluation.unknown is None:
-            raise ValueError(f"{where}: metric: {threshold.metric} needs the key evaluation.unknown")
+    if threshold.metric in metrics.OUT_OF_DISTRIBUTION:
+        if config.evaluation.out_of_distribution is None:
+            raise ValueError(f"{where}: metric: {threshold.metric} needs the key evaluation.out_of_distribution")
         if threshold.label is not None or threshold.slice is not None:
             raise ValueError(f"{where}: metric: {threshold.metric} has no label and no slice")
         return

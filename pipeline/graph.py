@@ -160,7 +160,9 @@ def build(
         slices=json.dumps(config.slices),
         standard_metrics=json.dumps([m.model_dump() for m in config.evaluation.tfma_metrics]),
         thresholds=json.dumps([t.model_dump() for t in config.evaluation.thresholds]),
-        unknown=_unknown(config, "" if elsewhere else out_of_distribution.fingerprint(config.unknown_root)),
+        out_of_distribution=_out_of_distribution(
+            config, "" if elsewhere else out_of_distribution.fingerprint(config.out_of_distribution_root)
+        ),
         without_thresholds=int(config.push.without_thresholds),
         code_fingerprint=fingerprint.code("components.stages.evaluator"),
     )
@@ -266,9 +268,9 @@ def _training(config: Config, backbone_version: str) -> dict[str, Any]:
     }
 
 
-def _unknown(config: Config, version: str) -> str:
+def _out_of_distribution(config: Config, version: str) -> str:
     """What the Evaluator is told of the images of none of the labels."""
-    root = config.unknown_root
+    root = config.out_of_distribution_root
     if root is None:
         return ""
     return json.dumps({"root": root, "max_pixels": config.data.max_pixels, "fingerprint": version})

@@ -129,8 +129,8 @@ def _differences(schema: schema_pb2.Schema, manifest: Mapping[str, Any]) -> Iter
         domain = own[name].string_domain.value if name in own and own[name].HasField("string_domain") else None
         for value, by_split in found.items():
             if domain is not None and value not in domain:
-                known = truncated_list(map(repr, domain))
-                yield name, f"the value {value!r} is new ({_where(by_split)}), expected one of {known}"
+                expected = truncated_list(map(repr, domain))
+                yield name, f"the value {value!r} is new ({_where(by_split)}), expected one of {expected}"
     for name, (least, most) in zip((features.WIDTH, features.HEIGHT), manifest["sizes"].values(), strict=False):
         bounds = own[name].int_domain
         if bounds.HasField("min") and least < bounds.min:

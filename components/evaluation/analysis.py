@@ -72,8 +72,8 @@ def results(folder: str, model_name: str) -> list[tuple[dict[str, str], dict[str
         (where, {k: _value(v) for k, v in numbers.items() if not k.startswith(tfma_standard.PREFIX)})
         for where, numbers in _records(folder, model_name)
     ]
-    of_unknown = out_of_distribution.read(folder).get("models", {}).get(model_name, {})
-    return [(where, numbers if where else numbers | of_unknown) for where, numbers in own]
+    out_of_distribution_numbers = out_of_distribution.read(folder).get("models", {}).get(model_name, {})
+    return [(where, numbers if where else numbers | out_of_distribution_numbers) for where, numbers in own]
 
 
 def standard_results(folder: str, model_name: str) -> dict[str, Any]:

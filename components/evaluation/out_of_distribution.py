@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 
 from components.data import images, storage
 from components.ingest import splits
-from components.metrics import UNKNOWN, curves
+from components.metrics import OUT_OF_DISTRIBUTION, curves
 
-FILE = "unknown.json"
-AUROC, ABSTAINED = UNKNOWN
+FILE = "out_of_distribution.json"
+AUROC, ABSTAINED = OUT_OF_DISTRIBUTION
 _BATCH = 32
 
 
@@ -27,7 +27,7 @@ def fingerprint(root: str | None) -> str:
     """
     if root is None:
         return ""
-    listed = sorted((f.path, f.size, f.version) for f in storage.files(root, "evaluation.unknown"))
+    listed = sorted((f.path, f.size, f.version) for f in storage.files(root, "evaluation.out_of_distribution"))
     return splits.digest(json.dumps(listed).encode())
 
 
@@ -93,7 +93,7 @@ def _share(part: int, whole: int) -> float:
 
 def _batches(root: str, max_pixels: int, unusable: list[dict[str, str]]) -> Iterator[list[bytes]]:
     batch: list[bytes] = []
-    for file in sorted(storage.files(root, "evaluation.unknown"), key=lambda f: f.path):
+    for file in sorted(storage.files(root, "evaluation.out_of_distribution"), key=lambda f: f.path):
         try:
             if file.problem:
                 raise images.BadImage(file.problem)

@@ -114,7 +114,7 @@ def _labels(manifest: Mapping[str, Any], reference: Reference, limits: Limits) -
     new = [label for label in there(manifest) if label not in reference.manifest["labels"]]
     if not limits.allow_vanished_labels:
         rule = Rule(
-            gate="balance",
+            gate="data_gate",
             metric="number of vanished labels",
             label=vanished[0] if len(vanished) == 1 else None,
             maximum=0,
@@ -123,7 +123,7 @@ def _labels(manifest: Mapping[str, Any], reference: Reference, limits: Limits) -
         yield judge(rule, len(vanished), detail=_named(vanished, f"{model} was trained on, and no image has now"))
     if not limits.allow_new_labels:
         rule = Rule(
-            gate="balance",
+            gate="data_gate",
             metric="number of new labels",
             label=new[0] if len(new) == 1 else None,
             maximum=0,
@@ -147,7 +147,7 @@ def _shares(
     advice = "If the change is meant, raise balance.max_drift"
     most = sorted(common, key=lambda n: -abs(now[n] / (sum(now.values()) or 1) - then[n] / (sum(then.values()) or 1)))
     rule = Rule(
-        gate="balance",
+        gate="data_gate",
         metric=f"Jensen-Shannon distance of label shares in train from those of version {reference.version}",
         maximum=limit,
         advice=advice,
@@ -159,7 +159,7 @@ def _shares(
     for label in common:
         (k, n), (j, m) = _known(manifest, label), _known(reference.manifest, label)
         rule = Rule(
-            gate="balance",
+            gate="data_gate",
             metric=f"Jensen-Shannon distance of the share in train from that of version {reference.version}",
             label=label,
             maximum=limit,
@@ -209,7 +209,7 @@ def _looks(manifest: Mapping[str, Any], reference: Reference, common: Sequence[s
         verdicts = []
         for label, after, before in pairs:
             rule = Rule(
-                gate="balance",
+                gate="data_gate",
                 metric=f"Kolmogorov-Smirnov distance of {properties.WORDS[name]} in train from that of version "
                 f"{reference.version}",
                 label=label,
@@ -242,7 +242,7 @@ def splits(manifest: Mapping[str, Any], limit: float) -> Iterable[Verdict]:
     for other in ("eval", "test"):
         for i, name in enumerate(properties.NAMES):
             rule = Rule(
-                gate="balance",
+                gate="data_gate",
                 metric=f"Kolmogorov-Smirnov distance of {properties.WORDS[name]} in {other} from that in train",
                 maximum=limit,
                 advice="Mix the splits anew, or raise balance.max_split_drift",
@@ -269,7 +269,7 @@ def _relabelled(
     advice = "If the new labels are right, raise balance.max_relabelled"
     if manifest["pixels"]:
         rule = Rule(
-            gate="balance",
+            gate="data_gate",
             metric=f"share of images whose mask is not that of version {reference.version}",
             maximum=limit,
             advice=advice,
@@ -287,7 +287,7 @@ def _relabelled(
         if not carriers:
             continue
         rule = Rule(
-            gate="balance",
+            gate="data_gate",
             metric=f"share of images relabelled since version {reference.version}",
             label=label,
             maximum=limit,

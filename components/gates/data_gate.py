@@ -79,7 +79,7 @@ def check(
     verdicts.append(
         judge(
             Rule(
-                gate="balance",
+                gate="data_gate",
                 metric="number of labels",
                 minimum=limits.min_labels,
                 advice="A choice needs two; add images of another label",
@@ -98,7 +98,7 @@ def check(
     if reference is not None:
         verdicts += changes.check(manifest, images, reference, limits)
     for feature, text in anomalies:
-        schema = Rule(gate="balance", metric=f"number of schema anomalies of feature {feature!r}", maximum=0)
+        schema = Rule(gate="data_gate", metric=f"number of schema anomalies of feature {feature!r}", maximum=0)
         verdicts.append(judge(schema, 1, detail=text))
     return verdicts
 
@@ -107,12 +107,12 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
     bad, kept = manifest["quarantined"], sum(manifest["counts"].values())
     total = kept + len(bad)
     if total == 0:
-        rule = Rule(gate="balance", metric="number of images", minimum=1, advice="Check data.root")
+        rule = Rule(gate="data_gate", metric="number of images", minimum=1, advice="Check data.root")
         yield judge(rule, 0)
         return
     if limits.max_bad_fraction is not None:
         rule = Rule(
-            gate="balance",
+            gate="data_gate",
             metric="share of quarantined files",
             maximum=limits.max_bad_fraction,
             advice="Repair or remove them, or raise data.max_bad_fraction",
@@ -125,7 +125,7 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
         yield judge(rule, len(bad) / total, detail=named)
     unclear = manifest["contradictory"]
     rule = Rule(
-        gate="balance",
+        gate="data_gate",
         metric="number of files of which different things are said",
         maximum=0,
         advice="Keep the entry that is right",
@@ -133,7 +133,7 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
     yield judge(rule, len(unclear), detail=truncated_list(f"{q['path']} ({q['reason']})" for q in unclear))
     if limits.max_unlabelled is not None and kept:
         rule = Rule(
-            gate="balance",
+            gate="data_gate",
             metric="share of images of which nothing is known",
             maximum=limits.max_unlabelled,
             advice="Label them or leave them out, or raise balance.max_unlabelled",
@@ -168,7 +168,7 @@ def _near_leaks(images: Images, pairs: Sequence[duplicates.Pair], limits: Limits
         by_hash = [pair for pair in pairs if pair not in named]
         leaked = {i for pair in by_hash for i in (pair.first, pair.second) if SPLITS[rows["split"][i]] != "train"}
         rule = Rule(
-            gate="balance",
+            gate="data_gate",
             metric="share of eval and test that is nearly equal to an image of another split",
             maximum=limits.max_near_duplicates,
             advice=f"{advice}, or raise balance.max_near_duplicates",
@@ -177,7 +177,7 @@ def _near_leaks(images: Images, pairs: Sequence[duplicates.Pair], limits: Limits
 
 
 def _pairs(images: Images, pairs: Sequence[duplicates.Pair], what: str, advice: str) -> Verdict:
-    rule = Rule(gate="balance", metric=f"number of {what}", maximum=0, advice=advice)
+    rule = Rule(gate="data_gate", metric=f"number of {what}", maximum=0, advice=advice)
     return judge(rule, len(pairs), detail=_told(images, pairs))
 
 
@@ -204,7 +204,7 @@ def _counts(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
             continue
         for label, by_split in counts.items():
             rule = Rule(
-                gate="balance",
+                gate="data_gate",
                 metric=f"number of examples in {split}",
                 label=label,
                 minimum=minimum,
@@ -215,7 +215,7 @@ def _counts(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
     if limits.max_ratio is not None and train and max(train.values()) > 0:
         most, fewest = max(train, key=train.__getitem__), min(train, key=train.__getitem__)
         rule = Rule(
-            gate="balance",
+            gate="data_gate",
             metric="ratio of the most to the least frequent label in train",
             maximum=limits.max_ratio,
             advice="Add images of the rare label, or raise balance.max_ratio",
@@ -237,7 +237,7 @@ def _mask_shares(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdic
             minimum = getattr(limits, key)
             if minimum is not None:
                 rule = Rule(
-                    gate="balance",
+                    gate="data_gate",
                     metric=what,
                     label=label,
                     minimum=minimum,
@@ -261,7 +261,7 @@ def _cooccurrence(manifest: Mapping[str, Any], limit: float) -> Iterable[Verdict
         a, b = labels[i[n]], labels[j[n]]
         counts = [int(table[i[n], j[n]]) for table in (together, first, second, total)]
         rule = Rule(
-            gate="balance",
+            gate="data_gate",
             metric=f"{'co-occurrence' if phi[n] >= 0 else 'mutual exclusion'} (phi) of labels {a!r} and {b!r} in train",
             maximum=limit,
             advice="Merge or drop one of them, add images of one without the other, or raise balance.max_cooccurrence",
@@ -349,7 +349,7 @@ def empty_splits(manifest: Mapping[str, Any]) -> list[Verdict]:
     return [
         judge(
             Rule(
-                gate="balance",
+                gate="data_gate",
                 metric=f"number of images in {split}",
                 minimum=1,
                 advice=f"Add images or raise data.split.{split}",

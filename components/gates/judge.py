@@ -18,7 +18,7 @@ class Rule:
     """One bound on one number.
 
     Attributes:
-        gate: "balance", "evaluation" or "serving".
+        gate: "data_gate", "model_gate" or "serving".
         metric: what is bounded, in the words of the configuration ("recall", "examples in train").
         label: name of the label it is about, or None: the whole.
         slice: column -> value it is about, or None: all examples.

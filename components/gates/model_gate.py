@@ -159,7 +159,7 @@ def _every_value(rule: Threshold) -> bool:
 
 def _rule(rule: Threshold, label: str | None, where: Mapping[str, str] | None) -> Rule:
     return Rule(
-        gate="evaluation",
+        gate="model_gate",
         metric=rule["metric"],
         label=label,
         slice=where or None,

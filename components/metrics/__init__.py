@@ -19,12 +19,12 @@ __all__ = [
     "MAIN",
     "MAIN_OF_LABEL",
     "OF_DETECTOR",
+    "OUT_OF_DISTRIBUTION",
     "OVERALL",
     "PER_LABEL",
     "PROPORTIONS",
     "SMALLER_IS_BETTER",
     "UNIT",
-    "UNKNOWN",
     "Accumulator",
     "accumulator",
     "key",
@@ -82,9 +82,9 @@ PROPORTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )
 # Of the whole, for every task, where images of none of the labels are configured; see `evaluation.out_of_distribution`.
-UNKNOWN = ("unknown_auroc", "unknown_abstained")
+OUT_OF_DISTRIBUTION = ("out_of_distribution_auroc", "out_of_distribution_abstained")
 # Where there is one label only, all else holds by itself.
-OF_DETECTOR = ("abstained", *UNKNOWN)
+OF_DETECTOR = ("abstained", *OUT_OF_DISTRIBUTION)
 SMALLER_IS_BETTER = frozenset({"loss", "ece", "hamming_loss", "uncalibrated_loss", "uncalibrated_ece", "abstained"})
 
 

@@ -109,7 +109,7 @@ class Outcome:
             verdicts = json.load(f)
         self.gates += verdicts
         self.notes += [
-            f"warning: evaluation.unknown: {file['path']} was left out: {file['reason']}"
+            f"warning: evaluation.out_of_distribution: {file['path']} was left out: {file['reason']}"
             for file in out_of_distribution.read(uri).get("unusable", ())
         ]
         self.notes += [f"not judged: {v['reason']}" for v in verdicts if v["passed"] and v["value"] is None]
@@ -184,7 +184,7 @@ def split(
     def plain(value: float) -> float | None:
         return None if math.isnan(value) else value
 
-    named = (*metrics.OVERALL[task], *metrics.COUNTS, *(m for m in metrics.UNKNOWN if m in numbers))
+    named = (*metrics.OVERALL[task], *metrics.COUNTS, *(m for m in metrics.OUT_OF_DISTRIBUTION if m in numbers))
     overall = {m: plain(numbers[m]) for m in named}
     per_label = {label: {m: plain(numbers[metrics.key(m, label)]) for m in metrics.PER_LABEL[task]} for label in labels}
     return overall, per_label

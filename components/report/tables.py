@@ -33,7 +33,7 @@ def gates(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         made.append(
             {
                 "id": f"rule-{i}",
-                "gate": {"balance": "data", "evaluation": "model", "serving": "serving"}[gate["gate"]],
+                "gate": {"data_gate": "data", "model_gate": "model", "serving": "serving"}[gate["gate"]],
                 "rule": gate["rule"],
                 "about": ", ".join(about),
                 "reason": _beyond(gate),
@@ -70,7 +70,7 @@ def headline(told: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The first metrics of the whole, with their change since the served model."""
     numbers, served = told.get("metrics") or {}, (told.get("baseline") or {}).get("metrics") or {}
     tiles = []
-    for name in (*metrics.OVERALL[told["task"]], *metrics.UNKNOWN):
+    for name in (*metrics.OVERALL[told["task"]], *metrics.OUT_OF_DISTRIBUTION):
         if numbers.get(name) is None or name.startswith("uncalibrated_"):
             continue
         change = _change(name, numbers[name], served.get(name))

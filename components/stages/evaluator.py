@@ -69,10 +69,12 @@ class Executor(executor.Executor):
         )
         with open(os.path.join(folder, DIGESTS), "w", encoding="utf-8") as f:
             json.dump(digests, f, indent=1)
-        if exec_properties["unknown"]:
+        if exec_properties["out_of_distribution"]:
             inputs = (keys.MODEL_KEY, keys.BASELINE_MODEL_KEY)
             paths = [artifact_utils.get_single_uri(input_dict[key]) for key in inputs if key in input_dict]
-            _measure_unknown(folder, dict(zip(models, paths, strict=True)), json.loads(exec_properties["unknown"]))
+            _measure_out_of_distribution(
+                folder, dict(zip(models, paths, strict=True)), json.loads(exec_properties["out_of_distribution"])
+            )
         self._judge(labels, output_dict, exec_properties, has_baseline, broken)
 
     def _judge(
@@ -102,7 +104,7 @@ def _clear(folder: str) -> None:
         os.remove(os.path.join(folder, out_of_distribution.FILE))
 
 
-def _measure_unknown(folder: str, models: dict[str, str], told: dict[str, Any]) -> None:
+def _measure_out_of_distribution(folder: str, models: dict[str, str], told: dict[str, Any]) -> None:
     known = {name: [row[signatures.FAMILIARITY] for row in predictions.read(folder, name)] for name in models}
     asked = {name: (path_utils.serving_model_dir(uri), known[name]) for name, uri in models.items()}
     out_of_distribution.write(folder, out_of_distribution.measure(asked, told["root"], told["max_pixels"]))
@@ -118,7 +120,7 @@ class _Spec(component_spec.ComponentSpec):
         "slices": component_spec.ExecutionParameter(type=str),
         "standard_metrics": component_spec.ExecutionParameter(type=str),
         "thresholds": component_spec.ExecutionParameter(type=str),
-        "unknown": component_spec.ExecutionParameter(type=str),
+        "out_of_distribution": component_spec.ExecutionParameter(type=str),
         "without_thresholds": component_spec.ExecutionParameter(type=int),
         "code_fingerprint": component_spec.ExecutionParameter(type=str),
     }
@@ -143,7 +145,8 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         slices: JSON list of lists of columns.
         standard_metrics: JSON list of TFMA's own metrics; see `metrics.standard.specs`.
         thresholds: JSON list of rules; see `model_gate.thresholds`.
-        unknown: JSON object of root, max_pixels and fingerprint of images of none of the labels; "" for none.
+        out_of_distribution: JSON object of root, max_pixels and fingerprint of the images that belong to none of the
+            labels; "" for none.
         without_thresholds: 1: without a rule the model is blessed all the same.
         code_fingerprint: changes when the code of this stage does.
     """

@@ -52,7 +52,7 @@ def platform(labels: Mapping[str, str], config: Config) -> Spec:
         config: the settings.
     """
     outward = {*_OUTWARD}
-    if config.unknown_root is not None:
+    if config.out_of_distribution_root is not None:
         outward.add("Evaluator")
     if config.backbone.endswith(".keras"):
         outward.add("Trainer")
@@ -106,7 +106,7 @@ def outside_of_volumes(config: Config) -> list[str]:
     paths = {
         "data.root": config.data_root,
         "push.destination": config.destination,
-        "evaluation.unknown": config.unknown_root or "",
+        "evaluation.out_of_distribution": config.out_of_distribution_root or "",
         "training.backbone": config.backbone if config.backbone.endswith(".keras") else "",
     }
     return [

@@ -93,7 +93,7 @@ class Runner:
     """
 
     def __init__(self, config: Config, stage: StageListener) -> None:
-        self._config, self._stage, self._frozen, self._unknown = config, stage, "", ""
+        self._config, self._stage, self._frozen, self._out_of_distribution = config, stage, "", ""
         self.summary = Summary(config)
         self.folder = os.path.join(config.output_folder, "history", self.summary.run_id)
 
@@ -117,7 +117,7 @@ class Runner:
         except LayoutError as error:
             dataset = error
         self._frozen = frozen_schema(config)
-        self._unknown = out_of_distribution.fingerprint(config.unknown_root)
+        self._out_of_distribution = out_of_distribution.fingerprint(config.out_of_distribution_root)
         if config.backbone.endswith(".keras") and not os.path.isfile(config.backbone):
             raise ConfigError(f"training.backbone: {config.backbone} does not exist")
         self._make_folder()
@@ -139,7 +139,7 @@ class Runner:
             "schema": splits.digest(self._frozen.encode()),
             "code": fingerprint.everything(),
             "data": dataset.fingerprint(),
-            "unknown": self._unknown,
+            "out_of_distribution": self._out_of_distribution,
         }
         self.summary.fingerprints = graph.fingerprints(self._config)
         state = self._state()

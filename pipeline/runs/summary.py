@@ -148,7 +148,10 @@ class Summary(Outcome):
                 )
         if self.metrics:
             table = Table("metric", "test", *(["served model"] if self.baseline else []), box=None, pad_edge=False)
-            for name in (*metrics.OVERALL[self.config.task], *(m for m in metrics.UNKNOWN if m in self.metrics)):
+            for name in (
+                *metrics.OVERALL[self.config.task],
+                *(m for m in metrics.OUT_OF_DISTRIBUTION if m in self.metrics),
+            ):
                 row = [name, _number(self.metrics.get(name))]
                 table.add_row(*row, *([_number(self.baseline["metrics"].get(name))] if self.baseline else []))
             console.print(table)
@@ -168,7 +171,7 @@ class Summary(Outcome):
     def _show_verdict(self, console: Console) -> None:
         from rich.markup import escape
 
-        held = sum(g["gate"] == "evaluation" and g["value"] is not None for g in self.gates)
+        held = sum(g["gate"] == "model_gate" and g["value"] is not None for g in self.gates)
         holding = f"{held} threshold{'s' if held != 1 else ''} held" if held else "[bold red]nothing has judged it[/]"
         pushed = self.pushed or {}
         untouched = "the served model is untouched"

@@ -40,7 +40,7 @@ def test_the_model_is_pushed_and_good(demo: Demo) -> None:
     assert demo.told["exit_code"] == demo.first.code == 0
     assert demo.told["metrics"]["accuracy"] >= 0.97
     assert demo.told["error"] is None
-    thresholds = [g for g in demo.told["gates"] if g["gate"] == "evaluation"]
+    thresholds = [g for g in demo.told["gates"] if g["gate"] == "model_gate"]
     assert [g["label"] for g in thresholds] == [None, *DIGITS, None]
     assert all(g["passed"] for g in demo.told["gates"])
 

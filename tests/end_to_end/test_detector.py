@@ -34,15 +34,15 @@ SETTINGS = (
     "training.backbone=backbone.keras",
     "balance.max_near_duplicates=null",
     "data.split={train: 0.4, eval: 0.3, test: 0.3}",
-    "evaluation.unknown=unknown",
+    "evaluation.out_of_distribution=unknown",
 )
-RULES = "evaluation.thresholds=[{metric: unknown_auroc, min: %s}, {metric: abstained, max: 0.9}]"
+RULES = "evaluation.thresholds=[{metric: out_of_distribution_auroc, min: %s}, {metric: abstained, max: 0.9}]"
 
 
 def test_it_is_pushed_and_tells_what_is_not_like_its_label(one: Project) -> None:
     found = one.run(*SETTINGS, RULES % 0.8)
     assert found["status"] == "pushed", found["error"]
-    assert found["metrics"]["unknown_auroc"] >= 0.8
+    assert found["metrics"]["out_of_distribution_auroc"] >= 0.8
     assert found["decisions"]["labels"]["0"]["threshold"] == pytest.approx(0.01)
     signature = tf.saved_model.load(found["pushed"]["path"]).signatures["serving_default"]
     known = sorted((one.folder / "data" / "0").glob("*.png"))[:5]
@@ -59,7 +59,7 @@ def test_another_folder_of_unknown_images_asks_the_gate_again(one: Project) -> N
     shutil.copytree(one.folder / "data" / "0", one.folder / "unknown")  # these are known
     found = one.run(*SETTINGS, RULES % 0.8)
     assert (found["status"], found["exit_code"]) == ("not_blessed", 4)
-    assert "unknown_auroc is " in found["error"]
+    assert "out_of_distribution_auroc is " in found["error"]
     assert "Trainer" not in ran(found)
 
 

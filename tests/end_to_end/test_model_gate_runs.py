@@ -35,7 +35,7 @@ def test_every_slice_value_is_judged_with_its_interval_and_the_small_ones_are_to
     assert small
     rule = f'{{metric: accuracy, slice: {{label: "*"}}, min: 0, min_examples: {least}}}'
     found, lines = run(tiny, rules(rule, "{metric: accuracy, min: 0, max: 0.01, confidence: 0.9}"))
-    gates = [g for g in found["gates"] if g["gate"] == "evaluation"]
+    gates = [g for g in found["gates"] if g["gate"] == "model_gate"]
     judged = [g for g in gates if g["value"] is not None]
     assert sorted(g["slice"]["label"] for g in judged if g["slice"]) == sorted(set(counts) - set(small))
     for gate in judged[:-1]:

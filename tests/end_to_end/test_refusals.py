@@ -27,7 +27,7 @@ def test_too_few_examples(tiny: Project) -> None:
     assert [g["label"] for g in failed] == ["0", "1", "2"]
     for gate in failed:
         train = found["data"]["labels"][gate["label"]]["train"]
-        assert (gate["gate"], gate["value"]) == ("balance", train)
+        assert (gate["gate"], gate["value"]) == ("data_gate", train)
         assert gate["reason"] in found["error"]
         assert f"{train}" in gate["reason"]
     assert ran(found) == set()  # up to the gate, everything was known

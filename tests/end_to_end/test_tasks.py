@@ -64,7 +64,7 @@ def ids(demo: Trained, split: str) -> np.ndarray:
 def test_the_model_is_pushed_and_good(demo: Trained) -> None:
     assert (demo.told["status"], demo.told["exit_code"], demo.told["error"]) == ("pushed", 0, None)
     assert all(gate["passed"] for gate in demo.told["gates"])
-    thresholds = [gate for gate in demo.told["gates"] if gate["gate"] == "evaluation"]
+    thresholds = [gate for gate in demo.told["gates"] if gate["gate"] == "model_gate"]
     assert [gate["label"] for gate in thresholds] == [None, *labels_of(demo), None]
     at_least = [gate["value"] for gate in thresholds[:-1]]
     assert min(at_least) >= 0.5

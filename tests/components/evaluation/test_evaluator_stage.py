@@ -129,7 +129,7 @@ class Stage:
                 "slices": json.dumps(SLICES),
                 "standard_metrics": json.dumps(standard),
                 "thresholds": json.dumps(thresholds),
-                "unknown": "",
+                "out_of_distribution": "",
                 "without_thresholds": int(without_thresholds),
             },
         )

@@ -57,8 +57,8 @@ def test_every_image_below_the_folder_is_asked_for_and_what_is_none_is_named(exp
     assert found["images"] == 34
     assert [file["path"] for file in found["unusable"]] == ["a/text.png", "out.png"]
     numbers = found["models"]["candidate"]
-    assert set(numbers) == {"unknown_auroc", "unknown_abstained"}
-    assert 0 <= numbers["unknown_auroc"] <= 1
+    assert set(numbers) == {"out_of_distribution_auroc", "out_of_distribution_abstained"}
+    assert 0 <= numbers["out_of_distribution_auroc"] <= 1
     out_of_distribution.write(str(tmp_path), found)
     assert out_of_distribution.read(str(tmp_path)) == found
 
@@ -77,7 +77,7 @@ def test_the_fingerprint_follows_the_files(tmp_path: Path) -> None:
     assert out_of_distribution.fingerprint(str(tmp_path)) == before
     image(tmp_path / "2.png", 2)
     assert out_of_distribution.fingerprint(str(tmp_path)) != before
-    with pytest.raises(ConfigError, match=r"evaluation.unknown: .*missing does not exist"):
+    with pytest.raises(ConfigError, match=r"evaluation.out_of_distribution: .*missing does not exist"):
         out_of_distribution.fingerprint(str(tmp_path / "missing"))
 
 

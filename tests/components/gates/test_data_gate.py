@@ -290,7 +290,7 @@ def test_every_rule_speaks_also_where_it_holds() -> None:
     # 2 labels x 3 splits; 9 properties x 2 splits; quarantine, unlabelled, two of labels and three of splits for
     # equal and nearly equal images, contradictory entries, number of labels, ratio, co-occurrence.
     assert len(verdicts) == 2 * 3 + 9 * 2 + 2 + 5 + 4
-    assert all(verdict.gate == "balance" for verdict in verdicts)
+    assert all(verdict.gate == "data_gate" for verdict in verdicts)
 
 
 @pytest.mark.parametrize("empty", [["test"], ["eval", "test"]])

@@ -14,7 +14,7 @@ from components.gates.judge import Rule, failed, judge
 
 
 def rule(**fields: Any) -> Rule:
-    return Rule(gate="evaluation", metric="recall", **fields)
+    return Rule(gate="model_gate", metric="recall", **fields)
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_a_star_judges_every_label_by_its_name() -> None:
     assert found[1].interval == pytest.approx([low, high])
     assert (found[1].bound, found[1].examples) == (0.5, 4)
     assert found[1].rule == "recall >= 0.5"
-    assert found[1].gate == "evaluation"
+    assert found[1].gate == "model_gate"
 
 
 def test_one_verdict_per_rule_and_label_in_their_order() -> None:

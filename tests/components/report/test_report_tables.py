@@ -19,9 +19,9 @@ TOLD = {
 
 
 def test_failed_rules_come_first_and_keep_their_ids() -> None:
-    held = judge(Rule(gate="balance", metric="number of labels", minimum=2), 3)
+    held = judge(Rule(gate="data_gate", metric="number of labels", minimum=2), 3)
     failed = judge(
-        Rule(gate="evaluation", metric="recall", label="cat", slice={"camera": "night"}, minimum=0.5),
+        Rule(gate="model_gate", metric="recall", label="cat", slice={"camera": "night"}, minimum=0.5),
         0.25,
         examples=4,
         interval=(0.05, 0.7),
@@ -38,7 +38,7 @@ def test_failed_rules_come_first_and_keep_their_ids() -> None:
 
 
 def test_a_rule_that_held_repeats_nothing_and_keeps_what_else_there_is_to_say() -> None:
-    rule = Rule(gate="balance", metric="number of labels", minimum=2)
+    rule = Rule(gate="data_gate", metric="number of labels", minimum=2)
     plain, detailed = judge(rule, 3).to_json(), judge(rule, 3, detail="'cat', 'dog', 'owl'").to_json()
     excused = judge(rule, 1, chance=0.5).to_json()
     rows = tables.gates([plain, detailed, excused])
@@ -47,12 +47,12 @@ def test_a_rule_that_held_repeats_nothing_and_keeps_what_else_there_is_to_say() 
 
 
 def test_what_was_not_judged_is_not_called_held() -> None:
-    unjudged = judge(Rule(gate="evaluation", metric="recall", minimum=0.5), 1).to_json() | {"value": None}
+    unjudged = judge(Rule(gate="model_gate", metric="recall", minimum=0.5), 1).to_json() | {"value": None}
     assert tables.gates([unjudged])[0]["mark"] == "not judged"
 
 
 def test_the_models_rules_stand_above_the_datas() -> None:
-    rules = [judge(Rule(gate=g, metric="x", minimum=0), 1).to_json() for g in ("balance", "balance", "evaluation")]
+    rules = [judge(Rule(gate=g, metric="x", minimum=0), 1).to_json() for g in ("data_gate", "data_gate", "model_gate")]
     groups = tables.held(tables.gates(rules))
     assert [group["text"] for group in groups] == ["1 rule of the model gate held", "2 rules of the data gate held"]
     assert [group["open"] for group in groups] == [True, False]

@@ -234,7 +234,7 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path) -> None
     ("key", "told"),
     [
         ("data.root", {"data": {"root": "s3://me:secret@bucket/x"}}),
-        ("evaluation.unknown", {"evaluation": {"unknown": "s3://me:secret@bucket/x"}}),
+        ("evaluation.out_of_distribution", {"evaluation": {"out_of_distribution": "s3://me:secret@bucket/x"}}),
     ],
 )
 def test_nor_may_any_other_url_hold_one(tmp_path: Path, key: str, told: dict) -> None:

@@ -59,7 +59,7 @@ def test_files_beside_the_data_have_a_version(
     preflight: Preflight, tmp_path: Path, write_files: Write, png: Callable[..., bytes]
 ) -> None:
     write_files(tmp_path, {"b.keras": b"a", "other/1.png": png(4)})
-    sections: dict[str, Any] = {"training": {"backbone": "b.keras"}, "evaluation": {"unknown": "other"}}
+    sections: dict[str, Any] = {"training": {"backbone": "b.keras"}, "evaluation": {"out_of_distribution": "other"}}
     first = preflight(**sections)["files_version"]
     write_files(tmp_path, {"b.keras": b"ab"})
     second = preflight(**sections)["files_version"]

@@ -205,7 +205,7 @@ def test_nothing_asked_of_kubernetes_is_nothing_said(tmp_path: Path) -> None:
 
 
 def test_who_reads_a_backbones_file_or_images_of_no_label_sees_the_volumes(tmp_path: Path) -> None:
-    sections = {"training": {"backbone": "/data/b.keras"}, "evaluation": {"unknown": "/data/other"}}
+    sections = {"training": {"backbone": "/data/b.keras"}, "evaluation": {"out_of_distribution": "/data/other"}}
     platform = compiler.compile(settings(tmp_path, kubeflow=FULL, **sections))[1]
     assert {s for s, one in executors(platform).items() if "pvcMount" in one} == OUTWARD | {"Trainer", "Evaluator"}
 

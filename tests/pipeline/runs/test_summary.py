@@ -72,7 +72,7 @@ def full(one: summary.Summary) -> summary.Summary:
     one.label_weights = {"[red] fox": 0.5, "owl": 300.0}
     numbers = dict.fromkeys(metrics.names("single_label", ["[red] fox", "owl"]), 0.25) | {"precision/owl": math.nan}
     one.metrics, one.per_label = outcome.split("single_label", numbers, ["[red] fox", "owl"])
-    one.gates = [judge(Rule(gate="evaluation", metric="accuracy", minimum=0.2), 0.25).to_json()]
+    one.gates = [judge(Rule(gate="model_gate", metric="accuracy", minimum=0.2), 0.25).to_json()]
     one._read_pushed_model("", {"pushed": 1, "pushed_version": "17", "pushed_destination": "/models/17"})
     return one
 
@@ -120,7 +120,7 @@ def test_run_ids_sort_by_time_and_differ_within_a_second(settings: config.Config
         (ImagegateError("x"), 1, "failed"),
         (ConfigError("x"), 2, "failed"),
         (LayoutError("x"), 3, "data_rejected"),
-        (DataRejected([judge(Rule(gate="balance", metric="labels", minimum=2), 1)], MANIFEST), 3, "data_rejected"),
+        (DataRejected([judge(Rule(gate="data_gate", metric="labels", minimum=2), 1)], MANIFEST), 3, "data_rejected"),
     ],
     ids=["broke", "configuration", "layout", "data"],
 )
@@ -135,7 +135,7 @@ def test_an_error_decides_status_and_exit_code(
 
 
 def test_refused_by_the_model_gate_names_what_failed(one: summary.Summary) -> None:
-    rules = [Rule(gate="evaluation", metric=m, minimum=0.5) for m in ("accuracy", "macro_f1")]
+    rules = [Rule(gate="model_gate", metric=m, minimum=0.5) for m in ("accuracy", "macro_f1")]
     one.gates = [judge(rule, value).to_json() for rule, value in zip(rules, (0.9, 0.1), strict=True)]
     one._read_pushed_model("", {"pushed": 0})
     assert (one.status, one.exit_code) == ("not_blessed", 4)
@@ -198,7 +198,7 @@ def test_a_push_that_nothing_judged_is_loud(without: summary.Summary, tmp_path: 
 
 
 def test_what_was_not_judged_is_told_and_does_not_count_as_held(one: summary.Summary, tmp_path: Path) -> None:
-    held = judge(Rule(gate="evaluation", metric="accuracy", minimum=0.2), 0.25).to_json()
+    held = judge(Rule(gate="model_gate", metric="accuracy", minimum=0.2), 0.25).to_json()
     read(one, tmp_path, [held, held | {"value": None, "reason": "accuracy where camera=dawn"}], passed=True)
     one.metrics = {"accuracy": 0.5}
     lines = drawn(one).splitlines()

@@ -1,0 +1,33 @@
+"""The base of every settings class and every record that is written as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, SkipValidation
+
+# Text from the data: file names may hold surrogate escapes, which Pydantic's own check of strings refuses.
+ForeignText = Annotated[str, SkipValidation]
+
+
+class Value(BaseModel):
+    """A frozen object that validates itself when it is built and travels as JSON.
+
+    Unknown keys, infinities and NaN are refused.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def to_json(self) -> str:
+        """This object as one line of ASCII JSON."""
+        return json.dumps(self.model_dump(), ensure_ascii=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The object that `to_json` wrote.
+
+        Raises:
+            pydantic.ValidationError: the text holds other keys, or values of other types.
+        """
+        return cls.model_validate(json.loads(text))
