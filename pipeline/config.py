@@ -402,8 +402,8 @@ class Evaluation(_Section):
     out_of_distribution: Location | None = Field(
         None,
         description="folder or fsspec URL of images of none of the labels; how well the model tells them apart is "
-        "`out_of_distribution_auroc` and `out_of_distribution_abstained`. A relative path counts from the configuration "
-        "file's folder",
+        "`out_of_distribution_auroc` and `out_of_distribution_abstained`. A relative path counts from "
+        "the configuration file's folder",
     )
 
     slices: tuple[str | tuple[str, ...], ...] | None = Field(
