@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 from sklearn import metrics as sk
 
+from components.base.artifact_files import SUMMARY
 from components.evaluation import analysis, predictions
 from pipeline import config
 
@@ -19,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("config")
     settings = config.load(parser.parse_args().config)
-    with open(os.path.join(settings.output_folder, "latest", "summary.json"), encoding="utf-8") as f:
+    with open(os.path.join(settings.output_folder, "latest", SUMMARY), encoding="utf-8") as f:
         summary = json.load(f)
     folder = os.path.join(settings.output_folder, "pipeline", "Evaluator", "evaluation")
     rows = predictions.read(os.path.join(folder, max(os.listdir(folder), key=int)), analysis.CANDIDATE)

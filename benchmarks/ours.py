@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import network
 from benchmarks.launch import launch
+from components.base.artifact_files import DATASET_MANIFEST
 from components.ingest import manifest
 from pipeline import config, graph
 from pipeline.runs import local
@@ -54,7 +55,7 @@ def _configuration(job: Job) -> str:
 
 def examples(work: str) -> int:
     """How many it ingested, over all splits."""
-    (path,) = glob.glob(os.path.join(work, "output", "pipeline", UNTIL["ingest"], "examples", "*", manifest.FILE))
+    (path,) = glob.glob(os.path.join(work, "output", "pipeline", UNTIL["ingest"], "examples", "*", DATASET_MANIFEST))
     return sum(manifest.read(os.path.dirname(path))["counts"].values())
 
 

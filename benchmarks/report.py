@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from components.base.artifact_files import PREDICTIONS
 from components.data.dataset import Dataset, Record
-from components.evaluation import predictions
 from components.ingest import census, manifest, shards
 from components.report import evidence, page
 
@@ -102,7 +102,7 @@ def _answer(
         }
         for record, digest, own in zip(records, sha256, p, strict=True)
     ]
-    to = os.path.join(folder, "evaluation", predictions.FOLDER, "candidate")
+    to = os.path.join(folder, "evaluation", PREDICTIONS, "candidate")
     os.makedirs(to)
     floats = pa.list_(pa.float32())
     schema = pa.Table.from_pylist(rows[:1]).schema

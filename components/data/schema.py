@@ -11,14 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from components.base.artifact_files import SCHEMA
 from components.base.errors import ConfigError
 from components.base.text import truncated_list
 from components.data import features
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
-
-FILE = "schema.pbtxt"  # the name that TFX's own schema components use
 
 
 def curated(task: str, labels: Sequence[str], columns: Sequence[str] = ()) -> schema_pb2.Schema:
@@ -148,7 +147,7 @@ def _where(by_split: Mapping[str, int]) -> str:
 def write(folder: str, schema: schema_pb2.Schema) -> None:
     """Puts the schema where TFX looks for it in a Schema artifact."""
     os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, FILE), "w", encoding="utf-8") as f:
+    with open(os.path.join(folder, SCHEMA), "w", encoding="utf-8") as f:
         f.write(_text(schema))
 
 
@@ -163,7 +162,7 @@ def read(folder: str) -> schema_pb2.Schema:
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
 
-    with open(os.path.join(folder, FILE), encoding="utf-8") as f:
+    with open(os.path.join(folder, SCHEMA), encoding="utf-8") as f:
         return text_format.Parse(f.read(), schema_pb2.Schema())
 
 

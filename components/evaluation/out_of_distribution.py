@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from components.base.artifact_files import OUT_OF_DISTRIBUTION_FILE
 from components.data import images, storage
 from components.ingest import splits
 from components.metrics import OUT_OF_DISTRIBUTION, curves
 
-FILE = "out_of_distribution.json"
 AUROC, ABSTAINED = OUT_OF_DISTRIBUTION
 _BATCH = 32
 
@@ -73,13 +73,13 @@ def auroc(known: ArrayLike, unknown: ArrayLike) -> float:
 
 def write(folder: str, found: Mapping[str, Any]) -> None:
     """Puts what `measure` found beside an evaluation."""
-    with open(os.path.join(folder, FILE), "w", encoding="utf-8") as f:
+    with open(os.path.join(folder, OUT_OF_DISTRIBUTION_FILE), "w", encoding="utf-8") as f:
         json.dump(found, f, indent=1)
 
 
 def read(folder: str) -> dict[str, Any]:
     """What `write` wrote, or {}."""
-    path = os.path.join(folder, FILE)
+    path = os.path.join(folder, OUT_OF_DISTRIBUTION_FILE)
     if not os.path.isfile(path):
         return {}
     with open(path, encoding="utf-8") as f:

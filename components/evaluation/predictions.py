@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from components.base.artifact_files import PREDICTIONS
 from components.data import features
 
-FOLDER = "predictions"
 CANDIDATE, BASELINE = "candidate", "baseline"  # the models
 
 
@@ -106,7 +106,7 @@ def write(evaluation: str, model: str, task: str) -> Any:
     fields += [("labels", pa.list_(pa.string())), ("unknown", pa.list_(pa.string())), ("weight", pa.float32())]
     fields += [(signatures.FAMILIARITY, pa.float32()), (signatures.ABSTAIN, pa.bool_())]
     fields += [(name, types[kind]) for name, kind in _lists(task).items()]
-    prefix = os.path.join(evaluation, FOLDER, model, "part")
+    prefix = os.path.join(evaluation, PREDICTIONS, model, "part")
     return beam.io.WriteToParquet(prefix, pa.schema(fields), file_name_suffix=".parquet")
 
 
@@ -123,5 +123,5 @@ def read(evaluation: str, model: str) -> list[dict[str, Any]]:
     """The rows that `write` wrote of one model, sorted by path."""
     import pyarrow.parquet as pq
 
-    rows: list[dict[str, Any]] = pq.read_table(os.path.join(evaluation, FOLDER, model)).to_pylist()
+    rows: list[dict[str, Any]] = pq.read_table(os.path.join(evaluation, PREDICTIONS, model)).to_pylist()
     return sorted(rows, key=lambda r: (r["path"], r["sha256"]))

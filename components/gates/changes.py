@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.base.artifact_files import KNOWN_IMAGES, PUSHED_MANIFEST
 from components.base.errors import ImagegateError
 from components.base.text import number, truncated_list
 from components.data import properties
@@ -24,7 +25,6 @@ from components.ingest.census import Images
 from components.push import versions
 from components.push.versions import Served
 
-FILE = "images.npy"  # beside the model: what was said of each image of its data
 _KEYS = ("counts", "label_counts", "unknown", "pixels", "label_sets", "properties")
 # 16 bytes an image. sha256: its first 64 bits; truth: see `census.truth`.
 _KNOWN = np.dtype([("sha256", "<u8"), ("truth", "<u8")])
@@ -59,7 +59,7 @@ class Reference:
 
 
 def remember(manifest: Mapping[str, Any], images: Images) -> tuple[dict[str, Any], bytes]:
-    """What the manifest of a pushed model says under "data", and the content of the file `FILE` beside it."""
+    """What the manifest of a pushed model says under "data", and the content of the file `KNOWN_IMAGES` beside it."""
     known = np.empty(len(images.rows), _KNOWN)
     known["sha256"], known["truth"] = images.rows["sha256"][:, 0], images.rows["truth"]
     out = io.BytesIO()
@@ -79,12 +79,12 @@ def recall(served: Served | None, task: str) -> Reference | None:
     if served is None or served.manifest.get("task") != task:
         return None
     try:
-        known = np.load(io.BytesIO(versions.content(served, FILE)), allow_pickle=False)
+        known = np.load(io.BytesIO(versions.content(served, KNOWN_IMAGES)), allow_pickle=False)
         if known.dtype != _KNOWN:
-            raise ImagegateError(f"{served.path}/{FILE} holds rows of {known.dtype}, expected {_KNOWN}")
+            raise ImagegateError(f"{served.path}/{KNOWN_IMAGES} holds rows of {known.dtype}, expected {_KNOWN}")
         kept = served.manifest["data"] | {"labels": served.manifest["labels"]}
     except (ImagegateError, KeyError) as error:
-        what = f"its {versions.MANIFEST} has no key {error}" if isinstance(error, KeyError) else str(error)
+        what = f"its {PUSHED_MANIFEST} has no key {error}" if isinstance(error, KeyError) else str(error)
         raise ImagegateError(
             f"version {served.version} is served, but these data cannot be compared with its data: {what}. Bring an "
             f"older version back (imagegate rollback CONFIG), or remove {served.path}"

@@ -18,7 +18,6 @@ import numpy as np
 from components.gates import probe
 from components.gates.judge import Rule, Verdict, judge
 
-FILE = "serving.json"
 IMAGES = 32  # of the test split that the model is asked for
 _SAME = 1e-4
 _SECONDS = 600  # for the whole process

@@ -19,13 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.base.artifact_files import IMAGE_PATHS, IMAGE_ROWS
 from components.data import properties
 from components.data.dataset import SPLITS, Dataset, Record
 from components.data.images import Checked
 from components.data.mask_rules import Rule
 from components.data.masks import Mask
-
-_ROWS, _PATHS = "images.npy", "paths.txt"
 
 # sha256: of the file. perceptual: see `perceptual.perceptual_hash`; comparable: whether it says anything. truth: see
 # `truth`. split: index in SPLITS; named: whether the data set says so, and not the content's hash.
@@ -242,20 +241,20 @@ class Images:
         if not self.folder:
             return [self.listed[i] for i in wanted]
         lines = set(wanted)
-        with open(os.path.join(self.folder, _PATHS), encoding="ascii") as f:
+        with open(os.path.join(self.folder, IMAGE_PATHS), encoding="ascii") as f:
             found = {i: json.loads(line) for i, line in enumerate(f) if i in lines}
         return [found[i] for i in wanted]
 
     def write(self, folder: str) -> None:
         """Puts rows and paths beside the shards."""
-        np.save(os.path.join(folder, _ROWS), self.rows, allow_pickle=False)
-        with open(os.path.join(folder, _PATHS), "w", encoding="ascii") as f:
+        np.save(os.path.join(folder, IMAGE_ROWS), self.rows, allow_pickle=False)
+        with open(os.path.join(folder, IMAGE_PATHS), "w", encoding="ascii") as f:
             f.writelines(f"{json.dumps(path)}\n" for path in self.listed)
 
     @staticmethod
     def read(folder: str) -> Images:
         """What `write` put there."""
-        return Images(np.load(os.path.join(folder, _ROWS), allow_pickle=False), folder)
+        return Images(np.load(os.path.join(folder, IMAGE_ROWS), allow_pickle=False), folder)
 
 
 def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[dict[str, Any], Images]:

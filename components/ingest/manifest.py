@@ -8,24 +8,19 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from components.base.artifact_files import DATASET_MANIFEST
 from components.base.errors import ImagegateError
-
-FILE = "manifest.json"
+from components.base.files import write_atomically
 
 
 def write(folder: str, manifest: Mapping[str, Any]) -> None:
     """Puts the manifest beside the shards, in one step."""
-    temporary = os.path.join(folder, f".{FILE}.{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8") as f:
-        json.dump(manifest, f, ensure_ascii=True, indent=1)
-        f.flush()
-        os.fsync(f.fileno())
-    os.rename(temporary, os.path.join(folder, FILE))
+    write_atomically(os.path.join(folder, DATASET_MANIFEST), json.dumps(manifest, ensure_ascii=True, indent=1))
 
 
 def read(folder: str) -> dict[str, Any]:
     """The manifest of the shards in `folder`, unchecked; see `verify`."""
-    with open(os.path.join(folder, FILE), encoding="utf-8") as f:
+    with open(os.path.join(folder, DATASET_MANIFEST), encoding="utf-8") as f:
         manifest: dict[str, Any] = json.load(f)
     return manifest
 

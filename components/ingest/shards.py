@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from components.base.files import sync
 from components.data import images, masks, storage
 from components.data.dataset import SPLITS, Dataset, Record
 from components.data.mask_rules import Rule
@@ -206,8 +207,8 @@ class _ShardFile:
 
     def commit(self) -> dict[str, Any]:
         self._writer.close()  # raises where the disk is full
+        sync(self._temporary)
         with open(self._temporary, "rb") as f:
-            os.fsync(f.fileno())
             sha256 = hashlib.file_digest(f, "sha256").hexdigest()
             size = f.tell()
         os.rename(self._temporary, self._path)

@@ -13,8 +13,6 @@ from scipy import special
 from components.model import calibration, familiarity
 from components.model.familiarity import Reference
 
-FILE = "decisions.json"  # in the model's folder `assets.extra`, which is for whatever goes with a SavedModel
-
 Floats = NDArray[np.float64]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from components.base.artifact_files import DECISIONS_FILE
 from components.data import features, images
 from components.labels import kinds
 from components.labels.mask import decode_mask
@@ -234,7 +235,7 @@ def export(
     )
     extra = os.path.join(folder, "assets.extra")
     os.makedirs(extra, exist_ok=True)
-    with open(os.path.join(extra, decisions.FILE), "w", encoding="utf-8") as f:
+    with open(os.path.join(extra, DECISIONS_FILE), "w", encoding="utf-8") as f:
         json.dump(decided.to_json(labels), f, ensure_ascii=False, indent=1, allow_nan=False)
 
 

@@ -17,7 +17,9 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.base import progress
+from components.base.artifact_files import TRAINING_HISTORY
 from components.base.errors import ImagegateError
+from components.base.files import replacing, write_atomically
 from components.data import schema
 from components.ingest import manifest
 from components.labels import kinds
@@ -30,7 +32,6 @@ from components.model.batches import Batches
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
 
-HISTORY = "history.json"
 _PATIENCE = 5  # epochs without a better loss on the eval split before training stops
 _DECAY = 0.2  # of a pretrained backbone's weights at each step, times the rate
 _JUDGED = "tempered_loss"  # on the eval split: which epoch is the best
@@ -128,7 +129,7 @@ def _train(fn_args: FnArgs, settings: Settings, gpus: int) -> None:
     )
     detector = decisions.is_detector(settings.task, len(names))
     history = {} if detector else _learn(parts, data, phases, settings)
-    with open(os.path.join(fn_args.model_run_dir, HISTORY), "w", encoding="utf-8") as f:
+    with open(os.path.join(fn_args.model_run_dir, TRAINING_HISTORY), "w", encoding="utf-8") as f:
         json.dump(history, f)
     decided = answers.fit(parts, data, settings.task, settings.decisions, settings.seed)
     progress.report("export", 0, None, "writing the SavedModel")
@@ -266,8 +267,8 @@ class _Stopping(keras.callbacks.Callback):
             with open(self._path(self._START), encoding="utf-8") as f:
                 self.start = json.load(f)
         self.history: list[dict[str, float]] = []
-        if os.path.isfile(self._path(HISTORY)):  # of a killed run
-            with open(self._path(HISTORY), encoding="utf-8") as f:
+        if os.path.isfile(self._path(TRAINING_HISTORY)):  # of a killed run
+            with open(self._path(TRAINING_HISTORY), encoding="utf-8") as f:
                 self.history = json.load(f)
 
     def begin(self, loss: float) -> None:
@@ -309,7 +310,7 @@ class _Stopping(keras.callbacks.Callback):
             self._save(self._BEST)
         self.model.stop_training = self.enough()
         self._save(self._LATEST)
-        self._write(HISTORY, self.history)
+        self._write(TRAINING_HISTORY, self.history)
 
     def restore_best(self) -> None:
         """Puts the weights of the best epoch back."""
@@ -321,13 +322,11 @@ class _Stopping(keras.callbacks.Callback):
         return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
     def _save(self, name: str) -> None:
-        self.model.save_weights(self._path("new.weights.h5"))
-        os.replace(self._path("new.weights.h5"), self._path(name))
+        with replacing(self._path(name)) as temporary:
+            self.model.save_weights(temporary)
 
     def _write(self, name: str, value: Any) -> None:
-        with open(self._path("new.json"), "w", encoding="utf-8") as f:
-            json.dump(value, f)
-        os.replace(self._path("new.json"), self._path(name))
+        write_atomically(self._path(name), json.dumps(value))
 
     def _path(self, name: str) -> str:
         return os.path.join(self._folder, name)

@@ -15,7 +15,6 @@ from components import metrics
 from components.base.text import number, shown, truncated_list
 from components.data.dataset import SPLITS
 
-FILE = "MODEL_CARD.md"  # beside the model
 _ESCAPES = {"|": "&#124;", "`": "&#96;", "<": "&lt;", ">": "&gt;", "&": "&amp;"}
 _FEW = 100  # test examples, below which a share may be off by a tenth
 

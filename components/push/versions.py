@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ImagegateError
-from components.push.destination import MANIFEST, Content, Destination, at, digests, parsed
+from components.push.destination import Content, Destination, at, digests, parsed
 
 __all__ = [
     "BESIDE",
-    "MANIFEST",
     "WITHDRAWN",
     "Served",
     "Withdrawn",
@@ -94,7 +94,7 @@ def read(path: str) -> Served | None:
 
 
 def _read(place: Destination, version: str) -> Served | None:
-    manifest = parsed(place.read(version, MANIFEST))
+    manifest = parsed(place.read(version, PUSHED_MANIFEST))
     return None if manifest is None else Served(version, f"{place.root.rstrip('/')}/{version}", manifest)
 
 
@@ -108,7 +108,7 @@ def content(served: Served, name: str) -> bytes:
     with told(f"cannot read {served.path}"):
         found = place.read(version, name)
     if found is None or hashlib.sha256(found).hexdigest() != served.manifest["files"].get(name):
-        raise ImagegateError(f"{served.path}/{name} is missing or does not match the model's {MANIFEST}")
+        raise ImagegateError(f"{served.path}/{name} is missing or does not match the model's {PUSHED_MANIFEST}")
     return found
 
 
@@ -145,8 +145,8 @@ def verify(served: Served, folder: str | None = None) -> None:
         if wanted.get(name) != there.get(name):
             what = "is missing, but is in" if name not in there else "does not match" if name in wanted else "is not in"
             raise ImagegateError(
-                f"{served.path}/{name} {what} the model's {MANIFEST}; the model was changed after it was pushed and is "
-                "not loaded"
+                f"{served.path}/{name} {what} the model's {PUSHED_MANIFEST}; the model was changed after it was pushed "
+                "and is not loaded"
             )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.evaluation import predictions
+from components.base.artifact_files import PREDICTIONS
 from components.metrics import curves
 
 Floats = NDArray[np.float32]
@@ -48,7 +48,7 @@ def read(evaluation: str, model: str, task: str, labels: Sequence[str]) -> Answe
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    table = pq.read_table(os.path.join(evaluation, predictions.FOLDER, model))
+    table = pq.read_table(os.path.join(evaluation, PREDICTIONS, model))
     table = table.take(pc.sort_indices(table, [("path", "ascending"), ("sha256", "ascending")])).combine_chunks()
     n, k = len(table), len(labels)
 

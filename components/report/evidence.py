@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.base.artifact_files import EVIDENCE, PUSHED_MANIFEST, TRAINING_HISTORY
 from components.drawing import charts, curves
 from components.evaluation import predictions
 from components.ingest import manifest
-from components.push import versions
 from components.report import examples
 
-FILE = "evidence.json"
 _MATRIX = 80  # labels; of more, those that are confused most
 
 
@@ -57,7 +56,7 @@ def collect(
 def read(folder: str) -> dict[str, Any]:
     """What the stage `ModelReport` wrote; {} where there is none."""
     try:
-        with open(os.path.join(folder, FILE), encoding="utf-8") as f:
+        with open(os.path.join(folder, EVIDENCE), encoding="utf-8") as f:
             found: dict[str, Any] = json.load(f)
             return found
     except (OSError, ValueError):
@@ -89,13 +88,13 @@ def _charts(
 
 
 def _history(artifacts: Mapping[str, str]) -> dict[str, Any]:
-    return _json(artifacts.get("model_run"), "history.json")
+    return _json(artifacts.get("model_run"), TRAINING_HISTORY)
 
 
 def _reference(artifacts: Mapping[str, str]) -> dict[str, Any]:
     """What the served model's manifest keeps of its data; {} where none was compared with."""
     served = artifacts.get("baseline_model")
-    told = _json(served and os.path.join(served, "Format-Serving"), versions.MANIFEST)
+    told = _json(served and os.path.join(served, "Format-Serving"), PUSHED_MANIFEST)
     found: dict[str, Any] = told.get("data") or {}
     return found
 

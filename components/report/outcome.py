@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components import metrics
+from components.base.artifact_files import CLASS_BALANCE, DECISIONS_FILE, SERVING, VERDICTS
 from components.base.errors import ImagegateError
 from components.data.dataset import LayoutError
 from components.evaluation import out_of_distribution
 from components.gates import data_gate
 from components.gates.errors import DataRejected
-from components.model import decisions
 
 _UNJUDGED = "no threshold is configured and nothing has judged this model; push.without_thresholds lets it pass"
 
@@ -72,7 +72,7 @@ class Outcome:
             reader(uri, properties)
 
     def _read_class_balance(self, uri: str, _: dict[str, Any]) -> None:
-        with open(os.path.join(uri, "class_balance.json"), encoding="utf-8") as f:
+        with open(os.path.join(uri, CLASS_BALANCE), encoding="utf-8") as f:
             found = json.load(f)
         self._read_manifest(found["manifest"])
         self.label_weights = found["weights"]
@@ -93,7 +93,7 @@ class Outcome:
             }
 
     def _read_model(self, uri: str, _: dict[str, Any]) -> None:
-        with open(os.path.join(uri, "Format-Serving", "assets.extra", decisions.FILE), encoding="utf-8") as f:
+        with open(os.path.join(uri, "Format-Serving", "assets.extra", DECISIONS_FILE), encoding="utf-8") as f:
             self.decisions = json.load(f)
 
     def _read_baseline_model(self, _: str, properties: dict[str, Any]) -> None:
@@ -105,7 +105,7 @@ class Outcome:
     def _read_evaluation(self, uri: str, _: dict[str, Any]) -> None:
         from components.evaluation import analysis
 
-        with open(os.path.join(uri, "verdicts.json"), encoding="utf-8") as f:
+        with open(os.path.join(uri, VERDICTS), encoding="utf-8") as f:
             verdicts = json.load(f)
         self.gates += verdicts
         self.notes += [
@@ -128,7 +128,7 @@ class Outcome:
             self.baseline |= {"metrics": overall, "per_label": per_label}
 
     def _read_serving_check_out(self, uri: str, _: dict[str, Any]) -> None:
-        with open(os.path.join(uri, "serving.json"), encoding="utf-8") as f:
+        with open(os.path.join(uri, SERVING), encoding="utf-8") as f:
             found = json.load(f)
         self.gates += found.pop("verdicts")
         self.serving = found

@@ -17,7 +17,6 @@ from components import metrics
 from components.base.text import number, shown
 from components.report import tables
 
-FILE = "report.html"
 LIMIT = 5_000_000  # bytes of a page
 _QUARANTINED = 200  # files that are named
 # What is left out, in this order, where a page grows too large: (what, words).

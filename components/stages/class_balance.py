@@ -9,6 +9,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
+from components.base.artifact_files import CLASS_BALANCE, KNOWN_IMAGES
 from components.base.errors import ImagegateError
 from components.data import schema
 from components.data.dataset import SPLITS
@@ -19,8 +20,6 @@ from components.ingest import manifest
 from components.ingest.census import Images
 from components.push import versions
 from components.stages import artifacts
-
-FILE = "class_balance.json"
 
 
 @component
@@ -72,9 +71,9 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
         "verdicts": [v.to_json() for v in verdicts],
         "pushed": kept,
     }
-    with open(os.path.join(class_balance.uri, changes.FILE), "wb") as f:
+    with open(os.path.join(class_balance.uri, KNOWN_IMAGES), "wb") as f:
         f.write(content)
-    with open(os.path.join(class_balance.uri, FILE), "w", encoding="utf-8") as f:
+    with open(os.path.join(class_balance.uri, CLASS_BALANCE), "w", encoding="utf-8") as f:
         json.dump(data, f, indent=1)  # ASCII: a file name may be no valid UTF-8
 
 

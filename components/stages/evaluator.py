@@ -13,6 +13,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as keys
 from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
+from components.base.artifact_files import MODEL_DIGESTS, OUT_OF_DISTRIBUTION_FILE, PREDICTIONS, SAVED_MODEL, VERDICTS
 from components.data import schema
 from components.evaluation import analysis, out_of_distribution, predictions
 from components.gates import model_gate
@@ -20,9 +21,6 @@ from components.gates.judge import failed
 from components.ingest import manifest
 from components.model import signatures
 from components.push import versions
-
-VERDICTS = "verdicts.json"
-DIGESTS = "model_digests.json"  # what was evaluated, which is what may be pushed
 
 
 class Executor(executor.Executor):
@@ -67,7 +65,7 @@ class Executor(executor.Executor):
                 keys.MODULE_PATH_KEY: analysis.__name__,
             },
         )
-        with open(os.path.join(folder, DIGESTS), "w", encoding="utf-8") as f:
+        with open(os.path.join(folder, MODEL_DIGESTS), "w", encoding="utf-8") as f:
             json.dump(digests, f, indent=1)
         if exec_properties["out_of_distribution"]:
             inputs = (keys.MODEL_KEY, keys.BASELINE_MODEL_KEY)
@@ -99,9 +97,9 @@ class Executor(executor.Executor):
 
 def _clear(folder: str) -> None:
     """Where somebody deleted the metadata, the folder may be an earlier run's."""
-    shutil.rmtree(os.path.join(folder, predictions.FOLDER), ignore_errors=True)
+    shutil.rmtree(os.path.join(folder, PREDICTIONS), ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
-        os.remove(os.path.join(folder, out_of_distribution.FILE))
+        os.remove(os.path.join(folder, OUT_OF_DISTRIBUTION_FILE))
 
 
 def _measure_out_of_distribution(folder: str, models: dict[str, str], told: dict[str, Any]) -> None:
@@ -111,7 +109,7 @@ def _measure_out_of_distribution(folder: str, models: dict[str, str], told: dict
 
 
 def _holds_model(artifacts: list[types.Artifact]) -> bool:
-    return os.path.isfile(os.path.join(artifacts[0].uri, "Format-Serving", "saved_model.pb"))
+    return os.path.isfile(os.path.join(artifacts[0].uri, "Format-Serving", SAVED_MODEL))
 
 
 class _Spec(component_spec.ComponentSpec):

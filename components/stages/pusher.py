@@ -12,14 +12,20 @@ from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
 from components import metrics
+from components.base.artifact_files import (
+    CLASS_BALANCE,
+    DECISIONS_FILE,
+    KNOWN_IMAGES,
+    MODEL_CARD,
+    MODEL_DIGESTS,
+    VERDICTS,
+)
 from components.base.errors import ImagegateError
 from components.evaluation import analysis
-from components.gates import changes
 from components.gates import data_gate as rules
-from components.model import decisions, signatures
+from components.model import signatures
 from components.push import model_card, versions
-from components.stages import artifacts, evaluator
-from components.stages import class_balance as balance
+from components.stages import artifacts
 
 
 @component
@@ -51,14 +57,14 @@ def Pusher(  # noqa: N802  TFX names components like classes
     pushed_model.set_int_custom_property("pushed", 0)
     if not blessing.get_int_custom_property("blessed") or not serving_check.get_int_custom_property("passed"):
         return
-    evaluated = _json(model_evaluation.uri, evaluator.DIGESTS)
+    evaluated = _json(model_evaluation.uri, MODEL_DIGESTS)
     served = versions.current(destination)
     if served is None or served.model != evaluated or not _whole(served):
-        data, told = _json(class_balance.uri, balance.FILE), json.loads(facts)
-        verdicts = _json(model_evaluation.uri, evaluator.VERDICTS)
+        data, told = _json(class_balance.uri, CLASS_BALANCE), json.loads(facts)
+        verdicts = _json(model_evaluation.uri, VERDICTS)
         results = analysis.results(model_evaluation.uri, analysis.CANDIDATE)
         folder = path_utils.serving_model_dir(model.uri)
-        decided = _json(os.path.join(folder, "assets.extra"), decisions.FILE)
+        decided = _json(os.path.join(folder, "assets.extra"), DECISIONS_FILE)
         manifest = told | _manifest(data, verdicts, results) | {"decisions": decided}
         version, note = (baseline_model.get_string_custom_property(name) for name in ("version", "note"))
         others = analysis.results(model_evaluation.uri, analysis.BASELINE) if version else []
@@ -77,8 +83,11 @@ def Pusher(  # noqa: N802  TFX names components like classes
             | {"configuration": told["configuration_fingerprint"], "model": versions.identity(evaluated)},
             **{key: manifest[key] for key in ("labels", "label_counts", "label_weights")},
         )
-        with open(os.path.join(class_balance.uri, changes.FILE), "rb") as f:
-            beside = {changes.FILE: f.read(), model_card.FILE: model_card.render(card).encode()}
+        with open(os.path.join(class_balance.uri, KNOWN_IMAGES), "rb") as f:
+            beside = {
+                KNOWN_IMAGES: f.read(),
+                MODEL_CARD: model_card.render(card).encode(),
+            }
         try:
             served = versions.push(folder, destination, manifest, beside, evaluated)
         except versions.Withdrawn as error:

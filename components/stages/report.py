@@ -8,6 +8,7 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact, standard_artifacts
 
+from components.base.artifact_files import EVIDENCE, REPORT
 from components.report import evidence, page
 from components.report.outcome import Outcome
 from components.stages import artifacts
@@ -56,9 +57,9 @@ def ModelReport(  # noqa: N802  TFX names components like classes
         outcome.add(key, one.uri, _properties(one))
     found = evidence.collect(outcome.told(), outcome.artifacts, **set_up)
     os.makedirs(report.uri, exist_ok=True)
-    with open(os.path.join(report.uri, evidence.FILE), "w", encoding="utf-8") as f:
+    with open(os.path.join(report.uri, EVIDENCE), "w", encoding="utf-8") as f:
         json.dump(found, f)
-    with open(os.path.join(report.uri, page.FILE), "w", encoding="utf-8") as f:
+    with open(os.path.join(report.uri, REPORT), "w", encoding="utf-8") as f:
         f.write(page.render(told | outcome.told(), found))
 
 

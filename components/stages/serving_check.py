@@ -10,6 +10,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
+from components.base.artifact_files import SERVING
 from components.data import features
 from components.evaluation import analysis, predictions
 from components.gates import serving_check
@@ -46,7 +47,7 @@ def ServingCheck(  # noqa: N802  TFX names components like classes
         passed = not failed(verdicts)
         found = {**measured, "verdicts": [v.to_json() for v in verdicts]}
     os.makedirs(serving_check_out.uri, exist_ok=True)
-    with open(os.path.join(serving_check_out.uri, serving_check.FILE), "w", encoding="utf-8") as f:
+    with open(os.path.join(serving_check_out.uri, SERVING), "w", encoding="utf-8") as f:
         json.dump(found, f, ensure_ascii=False, indent=1)
     serving_check_out.set_int_custom_property("passed", int(passed))
 

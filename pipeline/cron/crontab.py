@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from components.base.artifact_files import SUMMARY
 from components.base.errors import ConfigError, ImagegateError
 from pipeline.cron import expression
 
@@ -62,7 +63,7 @@ def rows(config: Config) -> list[expression.Row]:
 
 def _latest(output: str) -> str:
     try:
-        with open(os.path.join(output, "latest", "summary.json"), encoding="utf-8") as f:
+        with open(os.path.join(output, "latest", SUMMARY), encoding="utf-8") as f:
             summary = json.load(f)
         return f"{datetime.datetime.fromisoformat(summary['started']):{expression.FORMAT}} {summary['status']}"
     except (OSError, ValueError, KeyError, TypeError):

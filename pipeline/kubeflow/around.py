@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from components.base.artifact_files import SERVING, VERDICTS
 from components.base.errors import ConfigError
 from components.evaluation import out_of_distribution
 from components.gates.errors import DataRejected, ModelRefused
@@ -31,7 +32,7 @@ def run(task: str, parameters: Mapping[str, Any], inputs: Mapping[str, Sequence[
         return preflight(**parameters)
     [evaluation], [checked], [pushed] = (inputs[key] for key in ("evaluation", "serving_check", "pushed_model"))
     model_gate(
-        [*_verdicts(evaluation.uri, "verdicts.json"), *_verdicts(checked.uri, "serving.json")],
+        [*_verdicts(evaluation.uri, VERDICTS), *_verdicts(checked.uri, SERVING)],
         pushed.get_string_custom_property("pushed_version"),
         pushed.get_string_custom_property("withdrawn"),
     )

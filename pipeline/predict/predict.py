@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from components.base import progress
+from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
 from components.data import images, storage
 from components.push import versions
@@ -28,7 +29,7 @@ def find(model: str) -> versions.Served:
     served = versions.current(model) or versions.read(model if storage.is_url(model) else os.path.abspath(model))
     if served is None:
         raise ImagegateError(
-            f"{model}: no model here; expected a folder with {versions.MANIFEST}, or one of numbered versions with it"
+            f"{model}: no model here; expected a folder with {PUSHED_MANIFEST}, or one of numbered versions with it"
         )
     task = served.manifest.get("task")
     if not isinstance(task, str) or task not in _ANSWERS:

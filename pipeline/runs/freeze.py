@@ -6,8 +6,9 @@ import glob
 import os
 from typing import TYPE_CHECKING
 
+from components.base.artifact_files import SCHEMA
 from components.base.errors import ConfigError
-from components.data import schema
+from components.base.files import write_atomically
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -24,16 +25,14 @@ def run(config: Config, path: str | None) -> str:
         ConfigError: no run has read the data yet, or the file cannot be written.
     """
     # Names of runs begin with their time.
-    found = sorted(glob.glob(os.path.join(glob.escape(config.output_folder), "history", "*", schema.FILE)))
+    found = sorted(glob.glob(os.path.join(glob.escape(config.output_folder), "history", "*", SCHEMA)))
     if not found:
         raise ConfigError(f"no run below {config.output_folder} has read the data yet; first: imagegate run")
-    path = path or config.schema_path or os.path.join(config.folder, schema.FILE)
+    path = path or config.schema_path or os.path.join(config.folder, SCHEMA)
     try:
         with open(found[-1], encoding="utf-8") as f:
             text = f.read()
-        with open(path + ".tmp", "w", encoding="utf-8") as f:
-            f.write(text)
-        os.replace(path + ".tmp", path)
+        write_atomically(path, text)
     except OSError as error:
         raise ConfigError(f"{error.filename or path}: {error.strerror}") from None
     return path

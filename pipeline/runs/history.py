@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from components import metrics
+from components.base.artifact_files import SUMMARY
 from components.base.errors import ImagegateError
 from components.base.text import shown
-from pipeline.runs import summary
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,7 +34,7 @@ def read(output: str) -> Iterator[dict[str, Any]]:
 def of(run: str) -> dict[str, Any] | None:
     """The summary.json in the folder of a run, or None where there is none that can be read."""
     try:
-        with open(os.path.join(run, summary.FILE), encoding="utf-8") as f:
+        with open(os.path.join(run, SUMMARY), encoding="utf-8") as f:
             found: dict[str, Any] = json.load(f)
             return found if isinstance(found, dict) else None
     except (OSError, ValueError):

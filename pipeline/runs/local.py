@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.base import fingerprint
 from components.base.errors import ConfigError, ImagegateError
+from components.base.files import replacing, write_atomically
 from components.data import schema
 from components.data.dataset import Dataset, LayoutError
 from components.data.mask_rules import Rule
@@ -255,9 +256,8 @@ class Runner:
     def _write_summary(self) -> None:
         self.summary.write(self.folder)
         latest = os.path.join(self._config.output_folder, "latest")
-        temporary = f"{latest}.{os.getpid()}"
-        os.symlink(os.path.join("history", self.summary.run_id), temporary)
-        os.replace(temporary, latest)
+        with replacing(latest) as temporary:
+            os.symlink(os.path.join("history", self.summary.run_id), temporary)
 
     def _state(self) -> dict[str, str]:
         try:
@@ -269,9 +269,7 @@ class Runner:
 
     def _remember(self, state: dict[str, str]) -> None:
         path = os.path.join(self._config.output_folder, _STATE)
-        with open(path + ".tmp", "w", encoding="utf-8") as f:
-            json.dump(state, f)
-        os.replace(path + ".tmp", path)
+        write_atomically(path, json.dumps(state))
 
 
 def _first_line(error: Exception) -> str:

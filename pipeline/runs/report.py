@@ -8,7 +8,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from components.base.artifact_files import REPORT, SUMMARY
 from components.base.errors import ConfigError
+from components.base.files import write_atomically
 from components.drawing import charts
 from components.report import evidence, page
 from pipeline import config, graph
@@ -32,10 +34,8 @@ def write(folder: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> str
         for run in sorted(earlier.values(), key=lambda run: run["run_id"])
         if run["task"] == told["task"] and run["run_id"] <= told["run_id"]
     ]
-    path = os.path.join(folder, page.FILE)
-    with open(path + ".tmp", "w", encoding="utf-8") as f:
-        f.write(page.render(told, found, charts.runs(points)))
-    os.replace(path + ".tmp", path)
+    path = os.path.join(folder, REPORT)
+    write_atomically(path, page.render(told, found, charts.runs(points)))
     return path
 
 
@@ -54,20 +54,17 @@ def again(path: str) -> str:
     Raises:
         ConfigError: there is no such run.
     """
-    if os.path.isfile(path) and os.path.basename(path) != summary.FILE:
+    if os.path.isfile(path) and os.path.basename(path) != SUMMARY:
         folder = os.path.join(config.load(path).output_folder, "latest")
     else:
         folder = os.path.dirname(path) if os.path.isfile(path) else path
     folder = os.path.realpath(folder)
     told = history.of(folder)
     if told is None:
-        raise ConfigError(
-            f"{path}: no run here; expected an imagegate.yaml that has run, or a folder with {summary.FILE}"
-        )
+        raise ConfigError(f"{path}: no run here; expected an imagegate.yaml that has run, or a folder with {SUMMARY}")
     output = os.path.dirname(os.path.dirname(folder))
     written = write(folder, told, collect(told, summary.located(told, output)))
-    summary_path = os.path.join(folder, summary.FILE)
-    with open(summary_path + ".tmp", "w", encoding="utf-8") as f:
-        json.dump(told | {"report": written}, f, ensure_ascii=True, indent=1, allow_nan=False)
-    os.replace(summary_path + ".tmp", summary_path)
+    summary_path = os.path.join(folder, SUMMARY)
+    content = json.dumps(told | {"report": written}, ensure_ascii=True, indent=1, allow_nan=False)
+    write_atomically(summary_path, content)
     return written

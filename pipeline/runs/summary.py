@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from components import metrics
 from components.base import fingerprint
+from components.base.artifact_files import SCHEMA, SUMMARY
+from components.base.files import write_atomically
 from components.base.text import shown
 from components.data import schema
 from components.ingest import manifest
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from components.push.versions import Served
     from pipeline.config import Config
 
-FILE = "summary.json"
 # Keys of a run that are told again where nothing is new since.
 _TAKEN = (
     *("data", "label_weights", "metrics", "per_label", "slices", "tfma", "baseline", "decisions", "serving", "gates"),
@@ -122,12 +123,10 @@ class Summary(Outcome):
     def write(self, folder: str) -> None:
         """Writes `folder/summary.json` in one step, and the schema of the data if they were read."""
         if self.schema:
-            with open(os.path.join(folder, schema.FILE), "w", encoding="utf-8") as f:
+            with open(os.path.join(folder, SCHEMA), "w", encoding="utf-8") as f:
                 f.write(self.schema)
-        path = os.path.join(folder, FILE)
-        with open(path + ".tmp", "w", encoding="utf-8") as f:
-            json.dump(self.to_json(), f, ensure_ascii=True, indent=1, allow_nan=False)
-        os.replace(path + ".tmp", path)
+        path = os.path.join(folder, SUMMARY)
+        write_atomically(path, json.dumps(self.to_json(), ensure_ascii=True, indent=1, allow_nan=False))
 
     def show(self, console: Console) -> None:
         """Draws the verdict and, where there are any, the labels and overall metrics."""
@@ -139,7 +138,7 @@ class Summary(Outcome):
             for line in unknown_lines(self.data.get("unknown", {})):
                 console.print(escape(shown(line)), highlight=False)
             if self.data["quarantined"]:
-                console.print(f"quarantined: {_files(self.data['quarantined'])}; see {FILE}", highlight=False)
+                console.print(f"quarantined: {_files(self.data['quarantined'])}; see {SUMMARY}", highlight=False)
             if self.data["ignored"]:
                 names = escape(shown(", ".join(self.data["ignored"][:5])))
                 console.print(

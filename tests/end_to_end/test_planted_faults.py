@@ -12,6 +12,7 @@ import yaml
 from conftest import Project
 from faults import FAULTS, SETS
 
+from components.base.artifact_files import KNOWN_IMAGES
 from components.gates import changes
 from components.gates.judge import failed
 from components.ingest import census, shards
@@ -57,7 +58,7 @@ def serve(folder: Path, pushed: tuple[dict[str, Any], bytes]) -> None:
     """Puts a version with that memory where the configuration looks for the served model."""
     (folder / "model").mkdir()
     (folder / "model" / "saved_model.pb").write_bytes(b"the data gate does not load it")
-    versions.push(str(folder / "model"), str(folder / "served"), pushed[0], {changes.FILE: pushed[1]})
+    versions.push(str(folder / "model"), str(folder / "served"), pushed[0], {KNOWN_IMAGES: pushed[1]})
 
 
 def test_sound_data_pass(kind: Any, pushed: Any, real_images: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from components.base.artifact_files import SCHEMA
 from components.data import schema
 from components.data.dataset import Dataset
 from components.data.mask_rules import Rule
@@ -57,7 +58,7 @@ class Prepared:
         return FnArgs(
             train_files=[str(self.examples / "Split-train" / "*")],
             transform_output=str(self.transform),
-            schema_path=str(self.schema / schema.FILE),
+            schema_path=str(self.schema / SCHEMA),
             model_run_dir=str(folder / "run"),
             serving_model_dir=str(folder / "serving"),
             custom_config=config,

@@ -1,17 +1,17 @@
 """Where versions of a model lie: a folder of this machine, or an object store behind an fsspec URL.
 
 Both offer the same few operations, so that nobody else asks which it is. A version is a folder whose name is a number;
-one that holds no `MANIFEST` is incomplete, or somebody else's.
+one that holds no `imagegate.json` is incomplete, or somebody else's.
 """
 
 from __future__ import annotations
 
 from components.data import storage
-from components.push.destination.base import MANIFEST, MARKER, Content, Destination, digests, parsed
+from components.push.destination.base import MARKER, Content, Destination, digests, parsed
 from components.push.destination.folder import Folder
 from components.push.destination.store import Store, check_url
 
-__all__ = ["MANIFEST", "MARKER", "Content", "Destination", "at", "check_url", "digests", "parsed"]
+__all__ = ["MARKER", "Content", "Destination", "at", "check_url", "digests", "parsed"]
 
 
 def at(root: str) -> Destination:

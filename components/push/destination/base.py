@@ -10,7 +10,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-MANIFEST = "imagegate.json"
+from components.base.artifact_files import PUSHED_MANIFEST
+
 MARKER = ".imagegate-incomplete"  # in a version of an object store while it is uploaded, and while it is removed
 
 Content = str | bytes  # a file of this machine, or what stands in it
@@ -78,7 +79,7 @@ def digests(folder: str) -> dict[str, str]:
             path = os.path.join(parent, name)
             with open(path, "rb") as f:
                 found[os.path.relpath(path, folder)] = hashlib.file_digest(f, "sha256").hexdigest()
-    return {name: found[name] for name in sorted(found) if name not in (MANIFEST, MARKER)}
+    return {name: found[name] for name in sorted(found) if name not in (PUSHED_MANIFEST, MARKER)}
 
 
 def _raise(error: OSError) -> None:

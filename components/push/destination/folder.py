@@ -8,7 +8,9 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 
-from components.push.destination.base import MANIFEST, Content, Destination, Seal, digests, numbers
+from components.base.artifact_files import PUSHED_MANIFEST
+from components.base.files import sync
+from components.push.destination.base import Content, Destination, Seal, digests, numbers
 
 _STAGING, _REMOVING = ".staging-", ".removing-"  # TensorFlow Serving looks at numbers only
 
@@ -48,10 +50,10 @@ class Folder(Destination):
             os.makedirs(staging)
             for name, content in files.items():
                 _write(os.path.join(staging, name), content)
-            _write(os.path.join(staging, MANIFEST), seal(digests(staging)))
+            _write(os.path.join(staging, PUSHED_MANIFEST), seal(digests(staging)))
             _sync(staging)
             os.rename(staging, self._path(version))
-            _sync_one(self.root)
+            sync(self.root)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
@@ -85,13 +87,5 @@ def _write(path: str, content: Content) -> None:
 def _sync(folder: str) -> None:
     for parent, _, names in os.walk(folder, topdown=False):
         for name in names:
-            _sync_one(os.path.join(parent, name))
-        _sync_one(parent)
-
-
-def _sync_one(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync(os.path.join(parent, name))
+        sync(parent)

@@ -10,10 +10,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from components.base.artifact_files import PUSHED_MANIFEST, SAVED_MODEL
 from components.base.errors import ConfigError
-from components.push.destination.base import MANIFEST, MARKER, Content, Destination, Seal, numbers, parsed
-
-_GRAPH = "saved_model.pb"
+from components.push.destination.base import MARKER, Content, Destination, Seal, numbers, parsed
 
 
 def check_url(url: str) -> None:
@@ -71,10 +70,10 @@ class Store(Destination):
         try:
             self._put(version, MARKER, b"")
             # No server can load a model without its graph: once that is there, so is all the rest.
-            for name in sorted(files, key=lambda name: (name == _GRAPH, name)):
+            for name in sorted(files, key=lambda name: (name == SAVED_MODEL, name)):
                 self._put(version, name, files[name])
                 arrived[name] = self._digest(version, name)
-            self._put(version, MANIFEST, seal(dict(sorted(arrived.items()))))
+            self._put(version, PUSHED_MANIFEST, seal(dict(sorted(arrived.items()))))
         except BaseException:
             with contextlib.suppress(OSError):
                 self.remove(version)
@@ -84,8 +83,8 @@ class Store(Destination):
 
     def remove(self, version: str) -> None:
         self._put(version, MARKER, b"")  # first, so that a killed removal is known as such
-        if self.read(version, MANIFEST) is not None:
-            self._fs.rm_file(self._path(version, MANIFEST))
+        if self.read(version, PUSHED_MANIFEST) is not None:
+            self._fs.rm_file(self._path(version, PUSHED_MANIFEST))
         for name in self._names(version):
             self._fs.rm_file(self._path(version, name))
         self._fs.rm(self._path(version), recursive=True)
@@ -96,7 +95,7 @@ class Store(Destination):
             try:
                 if self.read(version, MARKER) is None:
                     continue
-                if parsed(self.read(version, MANIFEST)) is None:
+                if parsed(self.read(version, PUSHED_MANIFEST)) is None:
                     self.remove(version)
                 else:
                     self._fs.rm_file(self._path(version, MARKER))
@@ -107,7 +106,7 @@ class Store(Destination):
     @contextlib.contextmanager
     def local(self, version: str) -> Iterator[str]:
         with tempfile.TemporaryDirectory(prefix="imagegate-") as folder:
-            for name in [MANIFEST, *self._names(version)]:
+            for name in [PUSHED_MANIFEST, *self._names(version)]:
                 path = os.path.join(folder, name)
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 self._fs.get_file(self._path(version, name), path)
@@ -120,7 +119,7 @@ class Store(Destination):
         names = [found.removeprefix(folder) for found in self._fs.find(folder)]
         if any(name.startswith("/") or ".." in name.split("/") for name in names):
             raise OSError(f"{self.root}/{version} holds names that lead out of it")
-        return sorted(set(names) - {MANIFEST, MARKER})
+        return sorted(set(names) - {PUSHED_MANIFEST, MARKER})
 
     def _put(self, version: str, name: str, content: Content) -> None:
         path = self._path(version, name)

@@ -16,6 +16,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_artifacts
 
 from components import metrics
+from components.base.artifact_files import VERDICTS
 from components.data import features, schema
 from components.evaluation import analysis, predictions
 from components.ingest import manifest
@@ -139,7 +140,7 @@ class Stage:
         return analysis.results(self.evaluation.uri, model)
 
     def verdicts(self) -> list[dict]:
-        return json.loads((Path(self.evaluation.uri) / evaluator.VERDICTS).read_text())
+        return json.loads((Path(self.evaluation.uri) / VERDICTS).read_text())
 
     @property
     def blessed(self) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from counting import PROPERTIES, Seen, merged
 
+from components.base.artifact_files import KNOWN_IMAGES
 from components.base.errors import ImagegateError
 from components.gates import changes
 from components.gates.changes import Limits, Reference
@@ -191,7 +192,7 @@ def pushed(tmp_path: Path, data: dict[str, Any], content: bytes, scheme: str = "
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "saved_model.pb").write_bytes(b"model")
     manifest = {"task": "single_label", "labels": ["cat"], **data}
-    return versions.push(str(tmp_path / "model"), f"{scheme}{tmp_path}/to", manifest, {changes.FILE: content})
+    return versions.push(str(tmp_path / "model"), f"{scheme}{tmp_path}/to", manifest, {KNOWN_IMAGES: content})
 
 
 @pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
@@ -211,7 +212,7 @@ def test_what_is_recalled_is_what_was_remembered(tmp_path: Path, scheme: str) ->
 def test_what_does_not_match_the_manifest_is_not_read(tmp_path: Path, damage: Any) -> None:
     kept, content = changes.remember(*merged(images("cat", 3)))
     model = pushed(tmp_path, {"data": kept}, content)
-    damage(Path(model.path) / changes.FILE)
+    damage(Path(model.path) / KNOWN_IMAGES)
     with pytest.raises(ImagegateError, match=r"images\.npy is missing or does not match") as error:
         changes.recall(model, "single_label")
     told = str(error.value)

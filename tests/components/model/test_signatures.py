@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from components.base.artifact_files import DECISIONS_FILE
 from components.data import images
 from components.data.features import IGNORED_ID, IMAGE, MASK
 from components.metrics import curves
@@ -174,7 +175,7 @@ def test_people_can_read_what_decides(parts: network.Parts, tmp_path) -> None:
     signatures.export(
         parts, LABELS, SIZE, "single_label", decided(parts, scale=[0.5] * 3, bias=[0.0] * 3), str(tmp_path)
     )
-    told = json.loads((tmp_path / "assets.extra" / decisions.FILE).read_text(encoding="utf-8"))
+    told = json.loads((tmp_path / "assets.extra" / DECISIONS_FILE).read_text(encoding="utf-8"))
     assert told["labels"] == {
         label: {"threshold": t, "scale": 0.5, "bias": 0.0} for label, t in zip(LABELS, (0.2, 0.35, 0.5), strict=True)
     }

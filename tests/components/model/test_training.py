@@ -16,14 +16,15 @@ from prepared import Prepared, prepare
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.base import progress
+from components.base.artifact_files import DECISIONS_FILE, TRAINING_HISTORY
 from components.base.errors import ImagegateError
 from components.data import features
 from components.data.dataset import Dataset, Record
 from components.data.mask_rules import rule
 from components.ingest.layouts import folders
 from components.labels.mask import decode_mask
-from components.model import decisions, training
 from components.model import network as model
+from components.model import training
 
 ROOT = Path(__file__).parents[3]
 LABELS = ["dark", "light"]
@@ -49,7 +50,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 
 def history(folder: Path) -> dict[str, list[dict[str, float]]]:
-    return json.loads((folder / "run" / training.HISTORY).read_text())
+    return json.loads((folder / "run" / TRAINING_HISTORY).read_text())
 
 
 # What it learns from.
@@ -141,7 +142,7 @@ def test_a_restart_changes_nothing(tmp_path: Path, cut: int) -> None:
 
 def test_files_that_a_kill_cut_short_are_not_read(tmp_path: Path) -> None:
     feed(stopping(tmp_path), [3, 2])
-    for name in ("new.weights.h5", "new.json"):
+    for name in (".new.latest.weights.h5", ".new.history.json"):
         (tmp_path / name).write_bytes(b"half")
     restarted = stopping(tmp_path)
     assert feed(restarted, [1], start=2) == [False]
@@ -287,7 +288,7 @@ def test_of_a_fine_tuned_backbone_the_average_is_exported_with_what_decides(
     found = [tf.train.Example.FromString(r).features.feature[features.LABEL].bytes_list.value[0] for r in records]
     p = answer["uncalibrated"].numpy()[range(8), [LABELS.index(name.decode()) for name in found]]
     assert -np.log(p).mean() == pytest.approx(min(losses), rel=1e-3)
-    decided = json.loads((tmp_path / "serving" / "assets.extra" / decisions.FILE).read_text())
+    decided = json.loads((tmp_path / "serving" / "assets.extra" / DECISIONS_FILE).read_text())
     assert list(decided["labels"]) == LABELS
     assert all(0 < label["threshold"] < 1 and label["scale"] > 0 for label in decided["labels"].values())
     assert (decided["abstain_below"], decided["reference_images"]) == (0.01, 18)

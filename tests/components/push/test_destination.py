@@ -10,10 +10,11 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
 from components.push import destination
 from components.push import versions as push
-from components.push.destination import MANIFEST, MARKER
+from components.push.destination import MARKER
 
 ROOT = Path(__file__).parents[3]
 FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"", "variables/variables.data": b"x" * 5000}
@@ -63,7 +64,7 @@ def test_what_is_pushed_is_there_and_nothing_else(model: str, root: str) -> None
     assert push.current(root) is None
     pushed = push.push(model, root, {"n": 1}, {"images.npy": b"known"})
     there = everything(root)
-    manifest = there.pop(f"{pushed.version}/{MANIFEST}")
+    manifest = there.pop(f"{pushed.version}/{PUSHED_MANIFEST}")
     wanted = FILES | {"images.npy": b"known"}
     assert there == {f"{pushed.version}/{name}": content for name, content in wanted.items()}
     assert destination.parsed(manifest) == pushed.manifest
@@ -113,7 +114,11 @@ def test_a_model_that_was_not_evaluated_leaves_nothing(model: str, root: str) ->
 def test_what_a_killed_upload_left_is_removed_and_its_number_not_used_again(model: str, url: str) -> None:
     before = push.push(model, url, {})
     killed = 10**12
-    for name, content in {MARKER: b"", "saved_model.pb": b"gra", MANIFEST: b'{"files": {'}.items():
+    for name, content in {
+        MARKER: b"",
+        "saved_model.pb": b"gra",
+        PUSHED_MANIFEST: b'{"files": {',
+    }.items():
         write(url, f"{killed}/{name}", content)
     write(url, "10/saved_model.pb", b"somebody else's upload, without our marker")
     assert push.current(url) == before
@@ -135,7 +140,7 @@ def test_a_removal_that_was_killed_goes_on(model: str, url: str) -> None:
     old, new = push.push(model, url, {"n": 1}), push.push(model, url, {"n": 2})
     write(old.path, MARKER, b"")
     fs, base = fsspec.core.url_to_fs(old.path)
-    fs.rm_file(f"{base}/{MANIFEST}")
+    fs.rm_file(f"{base}/{PUSHED_MANIFEST}")
     fs.rm_file(f"{base}/saved_model.pb")
     assert push.tidy(url, 5) == ([], "")
     assert {name.split("/")[0] for name in everything(url)} == {new.version}
@@ -159,7 +164,7 @@ def test_a_graph_comes_when_all_it_needs_is_there(model: str, url: str, monkeypa
     without = [names for names in seen if "saved_model.pb" not in names]
     assert set().union(*without) == {MARKER, "images.npy", "variables/variables.index", "variables/variables.data"}
     assert all(names >= {*FILES, "images.npy"} for names in seen if "saved_model.pb" in names)
-    assert [MANIFEST in names for names in seen].index(True) == len(seen) - 1  # only the marker goes after it
+    assert [PUSHED_MANIFEST in names for names in seen].index(True) == len(seen) - 1  # only the marker goes after it
 
 
 def test_another_process_sees_and_continues_what_is_there(model: str, tmp_path: Path) -> None:
@@ -223,6 +228,6 @@ def test_a_missing_file_is_none_and_a_folder_is_no_file(model: str, root: str) -
     pushed = push.push(model, root, {})
     assert place.read(pushed.version, "none") is None
     assert place.read(pushed.version, "variables") is None
-    assert place.read("1", MANIFEST) is None
+    assert place.read("1", PUSHED_MANIFEST) is None
     assert place.read(pushed.version, "saved_model.pb/x") is None
     assert os.path.basename(pushed.path) == pushed.version

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ImagegateError
 from components.push import versions as push
 
@@ -72,7 +73,7 @@ def test_pushes_in_one_second_are_versions_of_their_own(model: str, destination:
     versions = [int(push.push(model, destination, {"n": n}).version) for n in range(4)]
     assert versions == sorted(set(versions))
     assert sorted(map(int, os.listdir(destination))) == versions
-    contents = [json.loads(Path(destination, str(v), push.MANIFEST).read_text())["n"] for v in versions]
+    contents = [json.loads(Path(destination, str(v), PUSHED_MANIFEST).read_text())["n"] for v in versions]
     assert contents == [0, 1, 2, 3]
 
 
@@ -129,10 +130,10 @@ def test_a_killed_push_leaves_no_version_and_no_lock(model: str, destination: st
 
 
 def test_digests_are_of_every_file_but_the_manifest(model: str) -> None:
-    Path(model, push.MANIFEST).write_text("{}")
-    Path(model, "variables", push.MANIFEST).write_text("{}")
+    Path(model, PUSHED_MANIFEST).write_text("{}")
+    Path(model, "variables", PUSHED_MANIFEST).write_text("{}")
     digests = push.digests(model)
-    assert list(digests) == sorted([*FILES, f"variables/{push.MANIFEST}"])
+    assert list(digests) == sorted([*FILES, f"variables/{PUSHED_MANIFEST}"])
     assert digests["saved_model.pb"] == hashlib.sha256(b"graph").hexdigest()
 
 
@@ -163,7 +164,7 @@ def test_a_changed_version_is_refused(model: str, destination: str, change: Call
 def test_a_version_with_a_broken_manifest_is_none_of_ours(model: str, destination: str, manifest: str) -> None:
     older = push.push(model, destination, {})
     newer = push.push(model, destination, {})
-    Path(newer.path, push.MANIFEST).write_text(manifest)
+    Path(newer.path, PUSHED_MANIFEST).write_text(manifest)
     assert push.read(newer.path) is None
     assert push.current(destination) == older
 
@@ -180,7 +181,7 @@ def polled(destination: str) -> Iterator[list[str]]:
             for name in filter(str.isdigit, os.listdir(destination)):
                 served = push.Served(name, os.path.join(destination, name), {})
                 try:
-                    manifest = json.loads(Path(served.path, push.MANIFEST).read_text())
+                    manifest = json.loads(Path(served.path, PUSHED_MANIFEST).read_text())
                     push.verify(push.Served(name, served.path, manifest))
                 except (OSError, ValueError, ImagegateError) as error:
                     broken.append(f"{name}: {error!r}")

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.evaluation import predictions
+from components.base.artifact_files import PREDICTIONS
 from components.report import answers
 
 NAN = float("nan")
@@ -34,8 +34,8 @@ def written(folder: Path, rows: list[tuple]) -> str:
                 "decisions": pa.array([row[4] for row in part], pa.list_(pa.bool_())),
             }
         )
-        (folder / predictions.FOLDER / "candidate").mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, folder / predictions.FOLDER / "candidate" / f"part-{i}.parquet")
+        (folder / PREDICTIONS / "candidate").mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, folder / PREDICTIONS / "candidate" / f"part-{i}.parquet")
     return str(folder)
 
 
@@ -68,7 +68,7 @@ def test_a_single_label_alone_is_decided_on(tmp_path: Path) -> None:
 
 
 def test_masks(tmp_path: Path) -> None:
-    folder = tmp_path / predictions.FOLDER / "candidate"
+    folder = tmp_path / PREDICTIONS / "candidate"
     folder.mkdir(parents=True)
     confusion = [[1, 2, 0, 0], [0, 0, 0, 0]]  # by truth and answer: all is 0, a part answered as 1; all is ignored
     calibration = np.arange(180).reshape(2, 90)

@@ -19,6 +19,7 @@ import tensorflow as tf
 from PIL import Image
 
 from components.base import progress
+from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
 from components.data import images
 from components.model import network, signatures
@@ -255,7 +256,7 @@ def test_a_changed_model_is_not_loaded(destination: str, photo) -> None:
 @pytest.mark.parametrize("below", [False, True], ids=["the destination", "the version"])
 def test_a_broken_manifest_is_an_answer(destination: str, photo, manifest: str, below: bool) -> None:
     served = versions.current(destination)
-    Path(served.path, versions.MANIFEST).write_bytes(manifest.encode("utf-8", "surrogateescape"))
+    Path(served.path, PUSHED_MANIFEST).write_bytes(manifest.encode("utf-8", "surrogateescape"))
     with pytest.raises(ImagegateError, match="no model here"):
         answers(served.path if below else destination, [photo("a.png")])
 

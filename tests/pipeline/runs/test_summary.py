@@ -94,7 +94,7 @@ def test_the_file_has_exactly_the_contract_s_keys(one: summary.Summary, full: su
     for run in (one, full):
         run.write(str(tmp_path))
         assert list(strict(tmp_path / "summary.json")) == KEYS
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_what_is_no_number_is_null(full: summary.Summary, tmp_path: Path) -> None:

@@ -1,0 +1,32 @@
+"""Names of the files that one stage or run writes and another reads. Importing this loads nothing."""
+
+from __future__ import annotations
+
+# Ingest, beside the shards.
+DATASET_MANIFEST = "manifest.json"
+IMAGE_ROWS = "images.npy"
+IMAGE_PATHS = "paths.txt"
+
+# Data gate.
+CLASS_BALANCE = "class_balance.json"
+KNOWN_IMAGES = "images.npy"  # also beside a pushed model: which images it was trained on, and with which labels
+
+# Training and evaluation.
+TRAINING_HISTORY = "history.json"
+SAVED_MODEL = "saved_model.pb"
+DECISIONS_FILE = "decisions.json"  # in the model's folder `assets.extra`, which is for whatever goes with a SavedModel
+VERDICTS = "verdicts.json"
+MODEL_DIGESTS = "model_digests.json"  # of the model that was evaluated, which is the one that may be pushed
+OUT_OF_DISTRIBUTION_FILE = "out_of_distribution.json"
+PREDICTIONS = "predictions"  # a folder
+SERVING = "serving.json"
+
+# Push and report.
+PUSHED_MANIFEST = "imagegate.json"
+MODEL_CARD = "MODEL_CARD.md"
+EVIDENCE = "evidence.json"
+REPORT = "report.html"
+
+# A run.
+SUMMARY = "summary.json"
+SCHEMA = "schema.pbtxt"  # the name that TFX's own schema components use

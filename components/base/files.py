@@ -1,0 +1,46 @@
+"""Files that appear under their name as a whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+
+def write_atomically(path: str, content: str | bytes) -> None:
+    """Writes a file whose reader sees the old content or the new one, even after a crash or a power failure.
+
+    Raises:
+        OSError: the file cannot be written; it names `path`, and the old file is unchanged.
+    """
+    with replacing(path) as temporary, open(temporary, "wb") as f:
+        f.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """Yields the path of a temporary file that replaces `path` when the block ends; on an error it is removed.
+
+    For writers that open a file themselves. It has the ending of `path`, by which some choose their format.
+    """
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".new.{name}")  # one name, so that killed writers leave one file at most
+    try:
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename == temporary:
+            error.filename = path
+        raise
+
+
+def sync(path: str) -> None:
+    """Waits until a file or a folder's list of names is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
