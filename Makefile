@@ -17,10 +17,11 @@ demo: setup  ## make a small project in demo/ and run its whole pipeline
 test: lint  ## lint, then run all tests
 	.venv/bin/pytest $(PYTEST_ARGS)
 
-lint: setup  ## check style and types
+lint: setup  ## check style, types and which package may import which
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy pipeline components scripts
+	.venv/bin/lint-imports --no-cache --no-logo
 
 bench: setup  ## measure
 	.venv/bin/python -m benchmarks

@@ -324,7 +324,6 @@ def _schedule(options: argparse.Namespace) -> int:
 def _schedule_local(options: argparse.Namespace, config: Config) -> int:
     from components.base.errors import ConfigError
     from components.base.text import shown
-    from pipeline import scheduled
     from pipeline.cron import crontab, expression
 
     for name in ("host", "namespace", "token_file", "ca", "params"):
@@ -340,7 +339,7 @@ def _schedule_local(options: argparse.Namespace, config: Config) -> int:
     else:
         fields = expression.parse(options.cron)
         crontab.schedule(config, options.config, fields, options.overrides)
-        log = os.path.join(config.output_folder, scheduled.LOG)
+        log = os.path.join(config.output_folder, crontab.LOG)
         print(shown(f"scheduled {config.name} at {fields!r} in the crontab; its log: {log}"))
     return 0
 

@@ -1,4 +1,4 @@
-"""What cron runs: one run of a configuration, told in a log, and skipped while the one before still goes on."""
+"""The program that cron starts: one logged run of a configuration, skipped while the previous one is still going."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 
 from components.base.errors import ImagegateError
 from components.base.text import shown
+from pipeline.cron import crontab
 
-LOG = "schedule.log"
 _LOCK = "schedule.lock"
 
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with _alone(settings.output_folder) as alone:
         if not alone:
             return 0
-        log = os.path.join(settings.output_folder, LOG)
+        log = os.path.join(settings.output_folder, crontab.LOG)
         with show.output_to(log):
             print(f"== {datetime.datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}", flush=True)
             code = cli.main(["run", options.config, *(f"--set={override}" for override in options.overrides)])

@@ -18,6 +18,8 @@ from pipeline.cron import expression
 if TYPE_CHECKING:
     from pipeline.config import Config
 
+LOG = "schedule.log"  # in the output folder; scheduled runs append to it
+
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
