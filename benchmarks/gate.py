@@ -66,8 +66,9 @@ def _check(folder: str, work: str) -> None:
     import tensorflow as tf
 
     from components.gates import data_gate
-    from pipeline import config, show
+    from pipeline import config
     from pipeline.runs import check
+    from pipeline.terminal import Terminal
 
     told = {"name": "photos", "task": "single_label", "data": {"root": folder}, "push": {"destination": "models"}}
     path = os.path.join(work, "imagegate.yaml")
@@ -85,7 +86,7 @@ def _check(folder: str, work: str) -> None:
 
     data_gate.check = timed
     started, cpu = time.perf_counter(), time.process_time()
-    with show.Terminal() as terminal:
+    with Terminal() as terminal:
         code = check.run(config.load(path), terminal)
     _tell(
         seconds=time.perf_counter() - started,

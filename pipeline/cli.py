@@ -162,20 +162,20 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from pipeline import show
     from pipeline.runs import check
+    from pipeline.terminal import Terminal
 
-    with show.Terminal() as terminal:
+    with Terminal() as terminal:
         return check.run(_load(options), terminal)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pipeline import show
     from pipeline.runs import local
+    from pipeline.terminal import Terminal
 
     config = _load(options)
-    out = show.Terminal()
-    with show.Terminal(stderr=options.json) as terminal:
+    out = Terminal()
+    with Terminal(stderr=options.json) as terminal:
         runner = local.Runner(config, terminal.stage)
         summary = runner.run(force=options.force)
         terminal.close()
@@ -188,31 +188,31 @@ def _run(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     from components.base.text import shown
-    from pipeline import show
     from pipeline.runs import report
+    from pipeline.terminal import output_to
 
-    with show.output_to(os.devnull):
+    with output_to(os.devnull):
         path = report.again(options.run)
     print(shown(path))
     return 0
 
 
 def _history(options: argparse.Namespace) -> int:
-    from pipeline import show
     from pipeline.runs import history
+    from pipeline.terminal import Terminal
 
-    table, terminal = history.table(_load(options)), show.Terminal()
+    table, terminal = history.table(_load(options)), Terminal()
     terminal.console.print(table)
     return 0
 
 
 def _compile(options: argparse.Namespace) -> int:
     from components.base.text import shown
-    from pipeline import show
     from pipeline.kubeflow import compiler, pods
+    from pipeline.terminal import output_to
 
     config = _load(options)
-    with show.output_to(os.devnull):
+    with output_to(os.devnull):
         compiler.write(config, options.output)
     for note in pods.outside_of_volumes(config):
         print(shown(f"note: {note}"), file=sys.stderr)
@@ -241,15 +241,15 @@ def _rollback(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from pipeline import show
     from pipeline.predict import inputs, predict, table
+    from pipeline.terminal import Terminal, output_to
 
     served = predict.find(options.model)
     found, notes = inputs.expand(options.images, options.overlay)
     overlays = predict.overlays_for(served, options.overlay, found) if options.overlay is not None else None
-    out, failures = show.Terminal(), 0
+    out, failures = Terminal(), 0
     rows = table.Table((i.name for i in found), overlays.paths if overlays else (), out.width)
-    with show.Terminal(stderr=True) as terminal, show.output_to(os.devnull):
+    with Terminal(stderr=True) as terminal, output_to(os.devnull):
         with terminal.hidden():
             for note in notes:
                 terminal.line(table.cell(note))
@@ -269,15 +269,15 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _submit(options: argparse.Namespace) -> int:
     from components.base.text import shown
-    from pipeline import show
     from pipeline.kubeflow import server, submit
+    from pipeline.terminal import Terminal
 
     config = _load(options)
     to = server.address(options.host, options.namespace, options.token_file, options.ca)
     client = server.connect(to)
     package = _package(config)
     values = submit.parameters(package.spec, options.params)
-    with show.Terminal() as terminal:
+    with Terminal() as terminal:
         run = submit.submit(client, to, package, values)
         terminal.line(shown(f"submitted run {run}: {to.page('runs', run)}"))
         if options.wait:
@@ -288,10 +288,10 @@ def _submit(options: argparse.Namespace) -> int:
 
 def _package(config: Config) -> Package:
     from components.base.text import shown
-    from pipeline import show
     from pipeline.kubeflow import compiler, pods, submit
+    from pipeline.terminal import output_to
 
-    with show.output_to(os.devnull):
+    with output_to(os.devnull):
         spec, platform = compiler.compile(config)
     for note in pods.outside_of_volumes(config):
         print(shown(f"note: {note}"), file=sys.stderr)
@@ -349,7 +349,7 @@ def _show(rows: Sequence[Row]) -> None:
     from rich.table import Table
 
     from components.base.text import shown
-    from pipeline import show
+    from pipeline.terminal import Terminal
 
     if not rows:
         print("there is no schedule")
@@ -357,7 +357,7 @@ def _show(rows: Sequence[Row]) -> None:
     table = Table("name", "cron", "state", "latest run", "next run", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(escape(shown(c)) for c in (row.name, row.cron, row.state, row.last, row.following)))
-    with show.Terminal() as terminal:
+    with Terminal() as terminal:
         terminal.console.print(table)
 
 

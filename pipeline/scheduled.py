@@ -18,8 +18,9 @@ _LOCK = "schedule.lock"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the run's exit code, 0 when skipped. Only a run that did not end well says so, for cron to mail."""
-    from pipeline import cli, config, show
+    """Returns the run's exit code, or 0 if it was skipped. Prints only on failure, because cron mails all output."""
+    from pipeline import cli, config
+    from pipeline.terminal import output_to
 
     parser = argparse.ArgumentParser(prog="python -m pipeline.scheduled")
     parser.add_argument("config")
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not alone:
             return 0
         log = os.path.join(settings.output_folder, crontab.LOG)
-        with show.output_to(log):
+        with output_to(log):
             print(f"== {datetime.datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}", flush=True)
             code = cli.main(["run", options.config, *(f"--set={override}" for override in options.overrides)])
     if code:
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _alone(folder: str) -> Iterator[bool]:
-    """Whether no other scheduled run is on; the kernel lets go of the lock when a process dies."""
+    """Yields whether no other scheduled run is in progress; the kernel releases the lock when a process dies."""
     with open(os.path.join(folder, _LOCK), "w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,1 +1,1 @@
-"""Cron expressions, and the schedule in a crontab."""
+"""Cron expressions and schedules in the user's crontab."""

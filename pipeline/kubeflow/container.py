@@ -37,10 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the stage that the arguments name; returns the exit code, with the reason as the last line of stderr."""
     options, beam = _parser().parse_known_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
-    from pipeline import show
+    from pipeline.terminal import Terminal
 
     try:
-        with show.Terminal(stderr=True):  # a line now and then, in the pod's log
+        with Terminal(stderr=True):  # a line now and then, in the pod's log
             _run(options, beam)
     except ImagegateError as error:
         return _refuse(str(error), error.exit_code)

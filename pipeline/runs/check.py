@@ -1,4 +1,7 @@
-"""`imagegate check`: the data gate without TFX. Reads and decodes every image once, applies the run's own rules."""
+"""`imagegate check`: the data gate without TFX.
+
+Reads and decodes every image once and applies the same rules as a run.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,21 @@ from components.base.text import shown, truncated_list
 from components.gates import data_gate
 from components.gates.judge import failed
 from components.ingest import census, shards
-from pipeline import show
 from pipeline.runs import local
 from pipeline.runs.summary import label_table, unknown_lines
+from pipeline.terminal import output_to
 
 if TYPE_CHECKING:
     from pipeline.config import Config
-    from pipeline.show import Terminal
+    from pipeline.terminal import Terminal
 
 
 def run(config: Config, terminal: Terminal) -> int:
-    """Prints the labels with their weights, what is in quarantine and what the gate says. Returns the exit code."""
+    """Prints the labels with their weights, the quarantined files and the verdict. Returns the exit code."""
     frozen = local.frozen_schema(config)
     dataset, rule = local.read_dataset(config)
     report = census.Report()
-    with show.output_to(os.devnull):  # decoders complain there; what matters comes back as a problem
+    with output_to(os.devnull):  # decoders print warnings; real problems are in the report
         job = shards.job(dataset, config.data.max_pixels, rule)
         for number, item in enumerate(shards.examine(dataset.records, job), 1):
             shards.enter(item, report)
@@ -37,8 +40,8 @@ def run(config: Config, terminal: Terminal) -> int:
     lines = unknown_lines(data_gate.unknown(manifest))
     lines += [f"quarantined: {item['path']}: {item['reason']}" for item in manifest["quarantined"]]
     lines += [f"will be re-encoded: {count} ({reason})" for reason, count in manifest["changed"].items()]
-    if manifest["ignored"]:  # often hundreds, and nothing is wrong with them
-        lines.append(f"ignored, they mean nothing here: {truncated_list(manifest['ignored'])}")
+    if manifest["ignored"]:  # often hundreds of harmless files, so one shortened line
+        lines.append(f"ignored, not used by this layout: {truncated_list(manifest['ignored'])}")
     lines += [f"warning: labels {text}" for text in data_gate.warnings(manifest["label_counts"])]
     problems = failed(verdicts)
     lines += [f"refused: {verdict.reason}" for verdict in problems]

@@ -1,4 +1,4 @@
-"""`imagegate schema`: takes the schema of the latest run's data for what later data must be like."""
+"""`imagegate schema`: freezes the schema of the latest run's data, which later data must match."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ if TYPE_CHECKING:
 
 
 def run(config: Config, path: str | None) -> str:
-    """Writes the schema, in one step. Returns where.
+    """Writes the schema atomically and returns its path.
 
     Args:
-        config: the settings.
-        path: where to; default: `data.schema_file`, or `schema.pbtxt` beside the configuration.
+        path: the file to write; by default `data.schema_file`, or `schema.pbtxt` beside the configuration.
 
     Raises:
         ConfigError: no run has read the data yet, or the file cannot be written.
     """
-    # Names of runs begin with their time.
-    found = sorted(glob.glob(os.path.join(glob.escape(config.output_folder), "history", "*", SCHEMA)))
-    if not found:
+    # Run ids begin with the time, so the last one is the latest.
+    schemas = sorted(glob.glob(os.path.join(glob.escape(config.output_folder), "history", "*", SCHEMA)))
+    if not schemas:
         raise ConfigError(f"no run below {config.output_folder} has read the data yet; first: imagegate run")
     path = path or config.schema_path or os.path.join(config.folder, SCHEMA)
     try:
-        with open(found[-1], encoding="utf-8") as f:
+        with open(schemas[-1], encoding="utf-8") as f:
             text = f.read()
         write_atomically(path, text)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The runs of a configuration: read back from their summaries, newest first, as a table."""
+"""`imagegate history`: the runs of a configuration, read from their summaries, newest first."""
 
 from __future__ import annotations
 
@@ -23,35 +23,38 @@ _STYLES = {"pushed": "green", "up_to_date": "green", "not_blessed": "red", "data
 
 
 def read(output: str) -> Iterator[dict[str, Any]]:
-    """The summary.json of every run below `output`, newest first; a run without one is going on, or was killed."""
+    """Yields the summary of every run below `output`, newest first.
+
+    Runs without a summary.json are in progress or were killed; they are left out.
+    """
     folder = os.path.join(output, FOLDER)
     for run_id in sorted(os.listdir(folder) if os.path.isdir(folder) else (), reverse=True):
-        found = of(os.path.join(folder, run_id))
-        if found is not None:
-            yield found
+        summary = read_summary(os.path.join(folder, run_id))
+        if summary is not None:
+            yield summary
 
 
-def of(run: str) -> dict[str, Any] | None:
-    """The summary.json in the folder of a run, or None where there is none that can be read."""
+def read_summary(run: str) -> dict[str, Any] | None:
+    """Reads summary.json in the folder of a run. Returns None if it is missing or unreadable."""
     try:
         with open(os.path.join(run, SUMMARY), encoding="utf-8") as f:
-            found: dict[str, Any] = json.load(f)
-            return found if isinstance(found, dict) else None
+            summary: dict[str, Any] = json.load(f)
+            return summary if isinstance(summary, dict) else None
     except (OSError, ValueError):
         return None
 
 
-def main_metric(told: dict[str, Any]) -> float | None:
-    """The one number that stands for a run."""
-    value: float | None = (told.get("metrics") or {}).get(metrics.MAIN[told["task"]])
+def main_metric(summary: dict[str, Any]) -> float | None:
+    """Returns the main metric of the run's task, or None if the run computed no metrics."""
+    value: float | None = (summary.get("metrics") or {}).get(metrics.MAIN[summary["task"]])
     return value
 
 
 def table(config: Config) -> Table:
-    """One row for every run.
+    """Returns a table with one row per run.
 
     Raises:
-        ImagegateError: there was none.
+        ImagegateError: there has been no run yet.
     """
     from rich.markup import escape
     from rich.table import Table
@@ -64,17 +67,17 @@ def table(config: Config) -> Table:
     for name in ("run", "started", "seconds", "status", main, "version"):
         right = name in ("seconds", main)
         made.add_column(name.replace("_", " "), justify="right" if right else "left", no_wrap=True)
-    made.add_column("why", overflow="fold")  # the one that gives way where a terminal is narrow
-    for told in runs:
-        value, status = main_metric(told), told["status"]
-        why = (told.get("error") or "").partition("\n")[0]
+    made.add_column("why", overflow="fold")  # the only column that wraps on a narrow terminal
+    for summary in runs:
+        value, status = main_metric(summary), summary["status"]
+        why = (summary.get("error") or "").partition("\n")[0]
         made.add_row(
-            escape(shown(told["run_id"])),
-            f"{datetime.datetime.fromisoformat(told['started']):%Y-%m-%d %H:%M}",
-            f"{told['seconds']:.0f}",
+            escape(shown(summary["run_id"])),
+            f"{datetime.datetime.fromisoformat(summary['started']):%Y-%m-%d %H:%M}",
+            f"{summary['seconds']:.0f}",
             f"[{_STYLES.get(status, 'default')}]{status.replace('_', ' ')}[/]",
             "-" if value is None else f"{value:.3f}",
-            escape(shown((told.get("pushed") or {}).get("version") or "-")),
+            escape(shown((summary.get("pushed") or {}).get("version") or "-")),
             escape(shown(why)),
         )
     return made

@@ -25,9 +25,10 @@ from components.ingest import census, splits
 from components.ingest.layouts import reading
 from components.push import versions
 from components.report import evidence
-from pipeline import graph, show
+from pipeline import graph
 from pipeline.runs import history, report
 from pipeline.runs.summary import Summary
+from pipeline.terminal import output_to
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -128,7 +129,7 @@ class Runner:
             else:
                 self._run(dataset, force=force)
             self.summary.stop()
-            with show.output_to(self.log):
+            with output_to(self.log):
                 self._write_report()
             self._write_summary()
         return self.summary
@@ -146,12 +147,12 @@ class Runner:
         state = self._state()
         run = state.pop("run", "")
         if not force and served is not None and state == inputs | {"served": served.version}:
-            self.summary.up_to_date(served, history.of(os.path.join(os.path.dirname(self.folder), run)) or {})
+            self.summary.up_to_date(served, history.read_summary(os.path.join(os.path.dirname(self.folder), run)) or {})
             return
         try:
             if not dataset.records:
                 raise DataRejected(judge_data(self._config, *census.merge(dataset, []), self._frozen))
-            with show.output_to(self.log):
+            with output_to(self.log):
                 self._run_graph(dataset, served.version if served else "", cache=not force)
         except DataRejected as error:
             self.summary.fail(self._with_all_reasons(error))

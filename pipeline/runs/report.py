@@ -59,7 +59,7 @@ def again(path: str) -> str:
     else:
         folder = os.path.dirname(path) if os.path.isfile(path) else path
     folder = os.path.realpath(folder)
-    told = history.of(folder)
+    told = history.read_summary(folder)
     if told is None:
         raise ConfigError(f"{path}: no run here; expected an imagegate.yaml that has run, or a folder with {SUMMARY}")
     output = os.path.dirname(os.path.dirname(folder))

@@ -1,4 +1,4 @@
-"""`imagegate rollback`: an older version is served again, as a new one."""
+"""`imagegate rollback`: serves an older version again, under a new version number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def run(config: Config, version: str | None) -> str:
-    """Rolls back and returns a sentence; see `rollback.roll_back`."""
+    """Rolls back and returns the message for the user; see `rollback.roll_back` for the errors."""
     now, before = rollback.roll_back(config.destination, version)
     return (
         f"version {now.version} is served now, a copy of version {now.manifest[rollback.TO]} -> {now.path}\n"

@@ -153,7 +153,7 @@ def test_every_bad_file_is_listed_with_its_reason(check: Check, png: Png, tmp_pa
     assert "quarantined: cat/empty.png: empty file\n" in out
     assert "quarantined: cat/link.png: a link that leads out of data.root; copy the file instead\n" in out
     assert "quarantined: cat/pipe.png: not a regular file\n" in out
-    assert "ignored, they mean nothing here: LICENSE\n" in out
+    assert "ignored, not used by this layout: LICENSE\n" in out
 
 
 def test_what_will_be_re_encoded_is_counted(check: Check, png: Png) -> None:

@@ -16,22 +16,22 @@ from typing import TextIO
 import pytest
 
 from components.base import progress
-from pipeline import show
+from pipeline.terminal import Terminal, output_to
 
 
 @dataclass(frozen=True)
 class Output:
     """A terminal on a file or a pseudo terminal, and what was written to it."""
 
-    terminal: show.Terminal
+    terminal: Terminal
     text: Callable[[], str]
 
 
-def terminal_on(stream: TextIO) -> show.Terminal:
+def terminal_on(stream: TextIO) -> Terminal:
     """It copies the descriptor of standard output when it is made, and needs it no more."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", stream)
-        return show.Terminal()
+        return Terminal()
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Output]:
     os.close(ours)
 
 
-def stages(terminal: show.Terminal) -> None:
+def stages(terminal: Terminal) -> None:
     terminal.stage("Trainer", "started", 0.0, False)
     terminal.stage("Trainer", "finished", 12.34, False)
     terminal.stage("Evaluator", "finished", 0.1, True)
@@ -92,9 +92,9 @@ def test_names_are_not_taken_for_markup(piped: Output) -> None:
 def test_without_a_terminal_progress_is_a_line_now_and_then(piped: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     start = time.monotonic()
     clock = [start]
-    monkeypatch.setattr(show, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr("pipeline.terminal.time", SimpleNamespace(monotonic=lambda: clock[0]))
     with piped.terminal as terminal:
-        terminal._told = start
+        terminal._printed_at = start
         terminal.stage("Trainer", "started", 0.0, False)
         for second in range(25):
             clock[0] = start + second
@@ -159,7 +159,7 @@ def test_a_new_task_starts_a_new_live_line(screen: Output) -> None:
 def test_after_closing_nobody_listens(piped: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     with piped.terminal as terminal:
         pass
-    monkeypatch.setattr(show, "_PLAIN_SECONDS", 0)
+    monkeypatch.setattr("pipeline.terminal._PLAIN_SECONDS", 0)
     progress.report("images", 1, 2)
     terminal.console.print("still usable")
     assert piped.text() == "still usable\n"
@@ -167,10 +167,10 @@ def test_after_closing_nobody_listens(piped: Output, monkeypatch: pytest.MonkeyP
 
 REDIRECTED = """
 import os, sys
-from pipeline import show
+from pipeline.terminal import Terminal, output_to
 
-terminal = show.Terminal(stderr="--json" in sys.argv)
-with show.output_to(sys.argv[1]):
+terminal = Terminal(stderr="--json" in sys.argv)
+with output_to(sys.argv[1]):
     terminal.line("shown")
     print("printed")
     print("complained", file=sys.stderr)
@@ -194,10 +194,10 @@ def test_output_of_others_goes_to_the_log(tmp_path: Path, json: bool) -> None:
 
 FAILING = """
 import sys
-from pipeline import show
+from pipeline.terminal import Terminal, output_to
 
 try:
-    with show.output_to(sys.argv[1]):
+    with output_to(sys.argv[1]):
         raise ValueError("the reason")
 except ValueError:
     print("caught")
@@ -217,10 +217,10 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     def count() -> int:
         return len(os.listdir("/dev/fd"))
 
-    with show.output_to(str(tmp_path / "log")):
+    with output_to(str(tmp_path / "log")):
         pass
     before = count()
     for _ in range(5):
-        with show.output_to(str(tmp_path / "log")):
+        with output_to(str(tmp_path / "log")):
             pass
     assert count() == before

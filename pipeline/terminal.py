@@ -1,4 +1,4 @@
-"""The terminal: a live line of progress where there is one, plain lines elsewhere."""
+"""Progress on the terminal: a live line on an interactive one, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from components.base import progress
 
-_PLAIN_SECONDS = 10
+_PLAIN_SECONDS = 10  # between two plain lines
 
 
 class Terminal:
-    """Shows stages and their progress, on a copy of the real output: a run sends the process's own to its log.
+    """Shows stages and their progress on a copy of the real output, since a run redirects the process's own to its log.
 
     Args:
         stderr: use the error stream, where the output stream carries data.
 
     Attributes:
-        width: columns of the terminal; None where there is none.
+        width: columns of the terminal, or None if the output is not a terminal.
     """
 
     def __init__(self, *, stderr: bool = False) -> None:
         stream = sys.stderr if stderr else sys.stdout
         try:
-            # Line-buffered text on a duplicate of the descriptor, which a later redirection does not touch.
+            # Line-buffered text on a duplicate of the descriptor, which `output_to` does not redirect.
             self._file = os.fdopen(
                 os.dup(stream.fileno()), "w", buffering=1, encoding="utf-8", errors="backslashreplace"
             )
-        except (OSError, ValueError):  # no descriptor behind it: a test's capture
+        except (OSError, ValueError):  # the stream has no descriptor, as under pytest's capture
             self._file = stream  # type: ignore[assignment]
-        # Without a terminal nothing wraps: a log file has no width.
+        # A log file has no width, so lines in it are rarely wrapped.
         width = None if self._file.isatty() else 200
         self.console = Console(file=self._file, width=width, emoji=False)  # a label may be called :smile:
-        # Asked now: a later redirection hides the terminal's size.
+        # Read now, because a later redirection hides the terminal's size.
         self.width = self.console.width if self._file.isatty() else None
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._name = ""
-        self._told = time.monotonic()
+        self._printed_at = time.monotonic()
         self._lock = threading.Lock()
 
     def __enter__(self) -> Terminal:
@@ -59,7 +59,7 @@ class Terminal:
                 TimeElapsedColumn(),
                 console=self.console,
                 transient=True,
-                # Output of others belongs in the log, not above the line.
+                # What libraries print belongs in the log, not above the live line.
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
@@ -80,7 +80,7 @@ class Terminal:
 
     @contextlib.contextmanager
     def hidden(self) -> Iterator[None]:
-        """Takes the live line off the screen while another Terminal prints there."""
+        """Removes the live line from the screen while another Terminal prints there."""
         if self._bar is None:
             yield
             return
@@ -91,12 +91,12 @@ class Terminal:
             self._bar.start()
 
     def line(self, text: str) -> None:
-        """Prints a line as it is, however long."""
+        """Prints a line unchanged, without wrapping it."""
         self._file.write(text + "\n")
         self._file.flush()
 
     def stage(self, name: str, event: str, seconds: float, cached: bool) -> None:
-        """A stage began, finished or failed."""
+        """Reports that a stage `event` ("started", "finished" or "failed")."""
         with self._lock:
             if event == "started":
                 self._name = name
@@ -107,7 +107,7 @@ class Terminal:
             self.console.print(f"{name:<18} {mark}  {how}", highlight=False)
 
     def progress(self, task: str, done: float, total: float | None, note: str = "") -> None:
-        """A listener for `components.base.progress`."""
+        """Shows the progress of a task; the listener for `components.base.progress`."""
         with self._lock:
             description = f"{self._name}: {task}" if self._name else task
             if self._bar is None:
@@ -120,9 +120,9 @@ class Terminal:
             self._bar.update(self._task or TaskID(0), completed=done, total=total, note=note)
 
     def _plain(self, description: str, done: float, total: float | None, note: str) -> None:
-        """Where nothing can be redrawn: a line now and then, so that a log shows that it goes on."""
-        if time.monotonic() - self._told >= _PLAIN_SECONDS:
-            self._told = time.monotonic()
+        """Prints at most one line every `_PLAIN_SECONDS`, so that a log shows that work continues."""
+        if time.monotonic() - self._printed_at >= _PLAIN_SECONDS:
+            self._printed_at = time.monotonic()
             of = f" {int(done):,} of {total:,.0f}" if total else ""
             self.console.print(f"{description}{of}{', ' + note if note else ''}", markup=False, highlight=False)
 
@@ -135,13 +135,13 @@ class Terminal:
 
     def __del__(self) -> None:
         if getattr(self, "_file", None) not in (None, sys.stdout, sys.stderr):
-            with contextlib.suppress(BrokenPipeError):  # what its reader did not wait for
+            with contextlib.suppress(BrokenPipeError):  # the reader has closed the pipe
                 self._file.close()
 
 
 @contextlib.contextmanager
 def output_to(path: str) -> Iterator[None]:
-    """Sends everything that this process and its native libraries print to a file; a Terminal still shows."""
+    """Redirects everything that this process and its native libraries print to a file, but not a Terminal's output."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
