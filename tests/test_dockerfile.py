@@ -80,7 +80,7 @@ def test_every_package_from_outside_comes_by_its_hash(stages: list[Stage]) -> No
     assert not re.search(r"\b(apt|apt-get|curl|wget)\b", " ".join(commands))
 
 
-def test_the_labels_say_what_pyproject_says(stages: list[Stage]) -> None:
+def test_the_labels_repeat_pyproject(stages: list[Stage]) -> None:
     known = {"VERSION": "", "REVISION": "abc", "SOURCE": "https://example.org"}
     for text in stages[-1].texts("ARG"):
         known |= {"VERSION": text.partition("=")[2]} if text.startswith("VERSION=") else {}
@@ -169,7 +169,7 @@ def files(folder: str) -> set[str]:
         "tests/test_dockerfile.py",
     ],
 )
-def test_the_build_does_not_see(path: str) -> None:
+def test_the_build_does_not_see_ignored_files(path: str) -> None:
     assert dockerfile.ignored(path, dockerfile.patterns((ROOT / ".dockerignore").read_text()))
 
 
@@ -182,7 +182,7 @@ def test_the_build_sees_every_file_of_the_packages_and_what_the_dockerfile_copie
     assert [path for path in [*packages, *copied] if dockerfile.ignored(path, lines)] == []
 
 
-def test_sbom(tmp_path: Path) -> None:
+def test_the_sbom_lists_every_package(tmp_path: Path) -> None:
     """As the Dockerfile has it made, of this environment."""
     path = tmp_path / "sbom.cdx.json"
     options = ["--output-reproducible", "--pyproject", "pyproject.toml", "--output-file"]
@@ -216,7 +216,7 @@ def test_instructions_refuses_what_it_would_not_run() -> None:
         dockerfile.instructions("FROM a\nADD b c\n")
 
 
-def test_stages() -> None:
+def test_stages_are_split_at_from() -> None:
     found = dockerfile.instructions("ARG B=x:1\nFROM $B AS one\nARG G=0\nUSER 5\nFROM y\n")
     assert dockerfile.stages(found, {"B": "z"}) == [
         Stage("z", "one", [Instruction("ARG", "G=0"), Instruction("USER", "5")]),
@@ -233,12 +233,12 @@ def test_stages() -> None:
         ("FROM $NONE", r"\$NONE has no value in: \$NONE"),
     ],
 )
-def test_stages_refuses(text: str, message: str) -> None:
+def test_stages_refuses_a_malformed_dockerfile(text: str, message: str) -> None:
     with pytest.raises(DockerfileError, match=message):
         dockerfile.stages(dockerfile.instructions(text), {})
 
 
-def test_pairs() -> None:
+def test_variables_are_expanded_in_pairs() -> None:
     known = {"PATH": "/bin", "B": "two words"}
     assert dockerfile.pairs('PATH=/opt/bin:$PATH C="${B}" D=$PATH', known) == {
         "PATH": "/opt/bin:/bin",
@@ -260,7 +260,7 @@ def test_pairs() -> None:
         ("rxlock", True),
     ],
 )
-def test_ignored(path: str, expected: bool) -> None:
+def test_dockerignore_patterns_are_matched(path: str, expected: bool) -> None:
     assert dockerfile.ignored(path, ["*", "!keep", "!*.lock", "**/__pycache__"]) == expected
 
 

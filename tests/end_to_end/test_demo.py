@@ -123,7 +123,7 @@ def test_the_screen_shows_stages_labels_metrics_and_the_verdict_and_nothing_else
     assert {line.split()[0].removesuffix(":") for line in lines} <= known  # "Trainer: training 3 of 30"
 
 
-def test_what_the_libraries_print_is_in_the_log(demo: Demo) -> None:
+def test_output_of_the_libraries_goes_to_the_log(demo: Demo) -> None:
     log = (demo.output / "history" / demo.told["run_id"] / "log.txt").read_text()
     assert "absl" in log
     assert len(log) > 1000
@@ -155,7 +155,7 @@ def test_tfma_s_own_loader_reads_the_evaluation(demo: Demo) -> None:
 # The second run.
 
 
-def test_nothing_new_is_said_within_three_seconds(demo: Demo, imagegate: Callable[..., Run]) -> None:
+def test_an_unchanged_run_answers_within_three_seconds(demo: Demo, imagegate: Callable[..., Run]) -> None:
     before = demo.served()
     runs = [imagegate("run", demo.config) for _ in range(2)]  # the machine may be busy during one
     assert [run.code for run in runs] == [0, 0]
@@ -169,7 +169,7 @@ def test_nothing_new_is_said_within_three_seconds(demo: Demo, imagegate: Callabl
     assert latest["pushed"] == demo.told["pushed"]
 
 
-def test_nothing_new_needs_neither_tfx_nor_tensorflow(demo: Demo, imagegate: Callable[..., Run]) -> None:
+def test_an_unchanged_run_loads_neither_tfx_nor_tensorflow(demo: Demo, imagegate: Callable[..., Run]) -> None:
     run = imagegate("run", demo.config, PYTHONPROFILEIMPORTTIME="1")
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in run.err.splitlines()}
     assert "pipeline" in imported  # the list is one

@@ -39,7 +39,7 @@ SETTINGS = (
 RULES = "evaluation.thresholds=[{metric: out_of_distribution_auroc, min: %s}, {metric: abstained, max: 0.9}]"
 
 
-def test_it_is_pushed_and_tells_what_is_not_like_its_label(one: Project) -> None:
+def test_a_detector_is_pushed_and_recognises_images_that_are_not_its_label(one: Project) -> None:
     found = one.run(*SETTINGS, RULES % 0.8)
     assert found["status"] == "pushed", found["error"]
     assert found["metrics"]["out_of_distribution_auroc"] >= 0.8
@@ -53,7 +53,7 @@ def test_it_is_pushed_and_tells_what_is_not_like_its_label(one: Project) -> None
     assert answers[0]["familiarity"].numpy().mean() > answers[1]["familiarity"].numpy().mean()
 
 
-def test_another_folder_of_unknown_images_asks_the_gate_again(one: Project) -> None:
+def test_another_folder_of_out_of_distribution_images_runs_the_gate_again(one: Project) -> None:
     assert one.run(*SETTINGS, RULES % 0.8)["status"] == "pushed"
     shutil.rmtree(one.folder / "unknown")
     shutil.copytree(one.folder / "data" / "0", one.folder / "unknown")  # these are known
@@ -63,7 +63,7 @@ def test_another_folder_of_unknown_images_asks_the_gate_again(one: Project) -> N
     assert "Trainer" not in ran(found)
 
 
-def test_metrics_that_say_nothing_of_a_detector_are_refused(one: Project) -> None:
+def test_metrics_that_do_not_apply_to_a_detector_are_refused(one: Project) -> None:
     from components.base.errors import ConfigError
 
     with pytest.raises(ConfigError, match=r"'0' is the only label, so the model is a detector .* expected one of abst"):

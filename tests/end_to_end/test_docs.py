@@ -23,7 +23,7 @@ def commands(page: Path) -> list[str]:
     return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
-def test_configuration_reference_is_current() -> None:
+def test_the_configuration_reference_is_current() -> None:
     assert document.PAGE.read_text() == document.page(), "run `make docs`"
 
 
@@ -46,7 +46,7 @@ def test_every_command_that_is_shown_is_one(page: Path) -> None:
 
 
 @pytest.mark.end_to_end
-def test_commands_run(demo: Demo, imagegate: Callable[..., Run], tmp_path: Path) -> None:
+def test_the_documented_commands_run(demo: Demo, imagegate: Callable[..., Run], tmp_path: Path) -> None:
     pages = (ROOT / "README.md", ROOT / "docs" / "report.md")
     shown = [shlex.split(line) for page in pages for line in commands(page) if line.startswith("imagegate")]
     assert len(shown) >= 6
@@ -72,7 +72,7 @@ def test_the_notebook_runs(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     assert whole["accuracy"]["doubleValue"] == demo.told["metrics"]["accuracy"]
 
 
-def test_readme_make_targets_exist() -> None:
+def test_the_make_targets_of_the_readme_exist() -> None:
     targets = [shlex.split(line)[1] for line in commands(ROOT / "README.md") if line.startswith("make ")]
     assert targets == ["demo", "test"]
     for target in targets:

@@ -46,7 +46,7 @@ def test_a_change_is_refused_until_it_is_accepted(tiny: Project, capsys: pytest.
     assert cli.main(["check", tiny.config, "--set", FROZEN]) == 0
 
 
-def test_what_only_tensorflow_data_validation_knows_is_said_too(tiny: Project) -> None:
+def test_anomalies_that_only_tensorflow_data_validation_finds_are_reported_too(tiny: Project) -> None:
     """Somebody wrote by hand that every image needs two labels."""
     freeze.run(config.load(tiny.config), None)
     path = tiny.folder / "schema.pbtxt"
@@ -97,7 +97,7 @@ def test_another_slice_value_and_column_are_refused(cameras: Project) -> None:
     assert "feature 'slice/camera' is 1, above the maximum 0: the value 'z' is new (" in found["error"]
 
 
-def test_there_must_be_a_run_and_a_file(cameras: Project, imagegate: Callable[..., Run]) -> None:
+def test_freezing_needs_a_run_and_reading_needs_a_file(cameras: Project, imagegate: Callable[..., Run]) -> None:
     settings = config.load(cameras.config)
     with pytest.raises(ConfigError, match="has read the data yet; first: imagegate run"):
         freeze.run(settings, None)

@@ -85,7 +85,7 @@ def test_a_second_run_compares_with_the_served_model_and_trains_nothing(sequence
     assert [path.name for path in models.iterdir() if path.name.isdigit()] == [version]
 
 
-def test_a_third_run_has_nothing_new(sequence: Any) -> None:
+def test_a_third_run_takes_everything_from_the_cache(sequence: Any) -> None:
     third = sequence[1][2]
     # ModelReport tells what Pusher did.
     assert statuses(third)["succeeded"] == {"Preflight", "Pusher", "ModelReport", "ModelGate"}
@@ -141,7 +141,7 @@ def alone_where(task: str, source: Path) -> Callable[[Pod], tuple[int, str]]:
     return lambda pod: alone(pod) if pod.task == task else in_this_process(pod)
 
 
-def test_data_that_the_gate_refuses_stop_the_run_once_and_for_all(tiny: Project, tmp_path: Path) -> None:
+def test_refused_data_stop_the_run_without_a_retry(tiny: Project, tmp_path: Path) -> None:
     backend = Backend(tmp_path / "backend", alone_where("ClassBalance", copy_source(tmp_path / "source")))
     tasks = backend.run(compiled(tiny, tmp_path, "balance.min_examples=1000"))
     gate = tasks["ClassBalance"]
@@ -155,7 +155,7 @@ def test_data_that_the_gate_refuses_stop_the_run_once_and_for_all(tiny: Project,
     assert not (tmp_path / "models").exists()
 
 
-def test_a_refused_model_fails_the_run_when_all_is_kept(tiny: Project, tmp_path: Path) -> None:
+def test_a_refused_model_fails_the_run_after_its_outputs_are_kept(tiny: Project, tmp_path: Path) -> None:
     backend = Backend(tmp_path / "backend", alone_where("ModelGate", copy_source(tmp_path / "source")))
     tasks = backend.run(compiled(tiny, tmp_path, "evaluation.thresholds=[{metric: loss, max: 0.0}]"))
     assert statuses(tasks)["failed"] == {"ModelGate"}
@@ -183,7 +183,7 @@ def test_a_better_model_is_pushed_beside_the_one_it_was_compared_with(tiny: Proj
     assert verdict["bound"] == pytest.approx(losses[0], rel=1e-5)
 
 
-def test_what_is_told_at_submission_reaches_its_stages(tiny: Project, tmp_path: Path) -> None:
+def test_parameters_given_at_submission_reach_their_stages(tiny: Project, tmp_path: Path) -> None:
     backend = Backend(tmp_path / "backend", in_this_process)
     path = compiled(tiny, tmp_path, "data.root=/only/in/the/cluster")
     shutil.copytree(tiny.folder / "data", tmp_path / "data")

@@ -27,7 +27,7 @@ def rules(*given: str) -> str:
     return f"evaluation.thresholds=[{', '.join(given)}]"
 
 
-def test_every_slice_value_is_judged_with_its_interval_and_the_small_ones_are_told(tiny: Project) -> None:
+def test_every_slice_value_is_judged_with_its_interval_and_small_ones_are_reported(tiny: Project) -> None:
     """As many of each digit are in the test split as the summary says; some have fewer than the most frequent one."""
     counts = {label: by_split["test"] for label, by_split in tiny.summary()["data"]["labels"].items()}
     least = max(counts.values())
@@ -54,7 +54,7 @@ def test_every_slice_value_is_judged_with_its_interval_and_the_small_ones_are_to
     assert lines[-1].strip() == refused["reason"]
 
 
-def test_without_a_threshold_nothing_is_pushed_unless_somebody_says_so(tiny: Project) -> None:
+def test_without_a_threshold_nothing_is_pushed_unless_configured(tiny: Project) -> None:
     before = tiny.served()
     found, lines = run(tiny, rules(), "training.seed=2")
     assert (found["status"], found["exit_code"]) == ("not_blessed", 4)
@@ -67,7 +67,7 @@ def test_without_a_threshold_nothing_is_pushed_unless_somebody_says_so(tiny: Pro
     assert lines[-1].startswith(f"pushed version {found['pushed']['version']}: nothing has judged it -> ")
 
 
-def test_tfmas_own_metrics_are_in_the_summary_and_beside_the_model_are_ours(tiny: Project) -> None:
+def test_tfma_s_metrics_are_in_the_summary_and_only_ours_in_the_model_s_manifest(tiny: Project) -> None:
     found, _ = run(tiny, "evaluation.tfma_metrics=[ExampleCount, AUC]", "training.seed=3")
     assert found["status"] == "pushed"
     assert sorted(found["tfma"]) == ["auc", "example_count"]

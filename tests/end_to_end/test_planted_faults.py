@@ -82,7 +82,7 @@ def test_a_planted_fault_is_caught_by_name(
     assert re.search(f"refused: .*{FAULTS[fault][SETS.index(kind)]}", out), out
 
 
-def test_a_run_says_the_same_as_check_and_pushes_nothing(
+def test_a_run_gives_the_same_reasons_as_check_and_pushes_nothing(
     kind: Any, pushed: Any, real_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = kind(real_images, tmp_path)

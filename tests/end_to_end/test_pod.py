@@ -26,7 +26,7 @@ def make(tmp_path: Path) -> Make:
     return pod.in_a_pod
 
 
-def test_a_pod_writes_where_kubeflows_do_and_nowhere_else(make: Make, tmp_path: Path) -> None:
+def test_a_pod_writes_where_kubeflow_s_pods_do_and_nowhere_else(make: Make, tmp_path: Path) -> None:
     places = {name: tmp_path / name for name in ("source", "data", "models", "other")}
     for folder in places.values():
         folder.mkdir()

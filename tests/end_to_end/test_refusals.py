@@ -21,7 +21,7 @@ def refused(project: Project, *overrides: str) -> dict:
     return found
 
 
-def test_too_few_examples(tiny: Project) -> None:
+def test_too_few_examples_are_refused_with_their_number(tiny: Project) -> None:
     found = refused(tiny, "balance.min_examples=1000")
     failed = [g for g in found["gates"] if not g["passed"]]
     assert [g["label"] for g in failed] == ["0", "1", "2"]
@@ -33,7 +33,7 @@ def test_too_few_examples(tiny: Project) -> None:
     assert ran(found) == set()  # up to the gate, everything was known
 
 
-def test_every_reason_is_said_at_once(tiny: Project) -> None:
+def test_every_reason_is_reported_at_once(tiny: Project) -> None:
     data = tiny.folder / "data"
     shutil.copy(data / "0" / "5.png", data / "1" / "stray.png")
     for i in range(5):
@@ -49,7 +49,7 @@ def test_every_reason_is_said_at_once(tiny: Project) -> None:
     assert all(quarantined.values())
 
 
-def test_nothing_but_broken_files(tiny: Project) -> None:
+def test_a_data_set_of_broken_files_is_refused(tiny: Project) -> None:
     shutil.rmtree(tiny.folder / "data")
     for label in "ab":
         (tiny.folder / "data" / label).mkdir(parents=True)
@@ -61,7 +61,7 @@ def test_nothing_but_broken_files(tiny: Project) -> None:
     assert sum("images in train >= 1" in rule for rule in rules) == 1
 
 
-def test_no_label_folders(tiny: Project, imagegate: Callable[..., Run]) -> None:
+def test_a_folder_without_label_folders_is_refused(tiny: Project, imagegate: Callable[..., Run]) -> None:
     before = tiny.served()
     (tiny.folder / "loose").mkdir()
     (tiny.folder / "loose" / "1.png").write_bytes(b"")
@@ -101,7 +101,7 @@ def test_a_backbone_that_cannot_be_read_ends_in_2(tiny: Project) -> None:
     assert tiny.served() == before
 
 
-def test_a_served_model_that_was_changed_is_not_asked(
+def test_a_served_model_that_was_changed_does_not_predict(
     demo: Demo, imagegate: Callable[..., Run], tmp_path: Path
 ) -> None:
     version = shutil.copytree(demo.told["pushed"]["path"], tmp_path / "1")

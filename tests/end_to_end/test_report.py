@@ -80,7 +80,7 @@ def test_a_run_that_the_model_gate_refused_has_a_page(tiny: Project) -> None:
     assert re.search(rf'<a href="#rule-\d+">{re.escape(reason)}</a>', text)
 
 
-def test_nothing_new_has_the_page_of_the_run_that_pushed_under_its_own_verdict(tiny: Project) -> None:
+def test_an_unchanged_run_has_the_page_of_the_pushed_run_under_its_own_verdict(tiny: Project) -> None:
     told = tiny.run("evaluation.slices=[label]")
     assert told["stages"] == []
     text = page_of(told)
@@ -97,7 +97,7 @@ def test_the_command_writes_the_same_page_again_from_the_artifacts(demo: Demo, i
     assert path.read_bytes() == before
 
 
-def test_the_command_without_a_run_is_a_sentence(tiny: Project, imagegate: Callable[..., Run]) -> None:
+def test_the_command_without_a_run_ends_in_a_sentence(tiny: Project, imagegate: Callable[..., Run]) -> None:
     shutil.rmtree(tiny.output)
     done = imagegate("report", tiny.config)
     assert done.code == 2
@@ -126,7 +126,7 @@ PAGES = ("demo", "shapes", "regions")
 @pytest.mark.browser
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("width", [390, 1400])
-def test_a_page_asks_for_nothing_says_nothing_and_fits(
+def test_a_page_requests_nothing_logs_nothing_and_fits(
     chromium: Any, request: pytest.FixtureRequest, name: str, width: int
 ) -> None:
     url = Path(request.getfixturevalue(name).told["report"]).as_uri()
@@ -161,7 +161,7 @@ def test_axe_finds_no_serious_problem(chromium: Any, request: pytest.FixtureRequ
 
 
 @pytest.mark.browser
-def test_a_head_sorts_its_column_by_keyboard_and_back(chromium: Any, demo: Demo) -> None:
+def test_a_column_heading_sorts_by_keyboard_in_both_directions(chromium: Any, demo: Demo) -> None:
     page = chromium.new_page()
     page.goto(Path(demo.told["report"]).as_uri())
     table = page.locator("#labels table")
@@ -181,7 +181,7 @@ def test_a_head_sorts_its_column_by_keyboard_and_back(chromium: Any, demo: Demo)
 
 
 @pytest.mark.browser
-def test_a_link_opens_what_hides_its_rule(chromium: Any, demo: Demo) -> None:
+def test_a_link_opens_the_section_that_hides_its_rule(chromium: Any, demo: Demo) -> None:
     page = chromium.new_page()
     page.goto(Path(demo.told["report"]).as_uri())
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = false })")

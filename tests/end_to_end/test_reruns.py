@@ -25,14 +25,14 @@ SETTLED = "evaluation.slices=[label]"  # as in the latest of the runs that `tiny
 
 
 @pytest.mark.parametrize("override", ["balance.max_ratio=50", "data.max_bad_fraction=0.5"])
-def test_another_limit_asks_the_data_gate_again_and_no_other_stage(tiny: Project, override: str) -> None:
+def test_another_limit_runs_the_data_gate_again_and_no_other_stage(tiny: Project, override: str) -> None:
     found = tiny.run(SETTLED, override)
     assert ran(found) == {"ClassBalance"} | LAST
     assert {stage["name"] for stage in found["stages"]} == ALL
     assert (found["status"], found["exit_code"]) == ("up_to_date", 0)
 
 
-def test_other_thresholds_ask_the_model_gate_again_and_none_let_nothing_pass(tiny: Project) -> None:
+def test_other_thresholds_run_only_the_model_gate_again(tiny: Project) -> None:
     before = tiny.served()
     found = tiny.run(SETTLED, "evaluation.thresholds=[]")
     assert ran(found) == GATE
@@ -78,7 +78,7 @@ def test_a_label_without_images_has_no_numbers_and_json_has_no_nan(tiny: Project
     assert (found["label_weights"]["9"], manifest["label_weights"]["9"]) == (0, 0)
 
 
-def test_one_image_more_runs_everything_again(tiny: Project) -> None:
+def test_one_more_image_runs_everything_again(tiny: Project) -> None:
     shutil.copy(tiny.folder / "data" / "0" / "0.png", tiny.folder / "data" / "0" / "copy.png")
     found = tiny.run(SETTLED)
     assert ran(found) == ALL
@@ -86,7 +86,7 @@ def test_one_image_more_runs_everything_again(tiny: Project) -> None:
     assert found["exit_code"] == 0
 
 
-def test_one_line_more_runs_the_stages_again_that_can_see_it(
+def test_one_more_line_of_code_runs_only_the_stages_that_import_it(
     tiny: Project, imagegate: Callable[..., Run], tmp_path: Path
 ) -> None:
     source = copy_source(tmp_path)
@@ -120,7 +120,7 @@ def test_a_version_that_was_deleted_is_pushed_again(tiny: Project) -> None:
     assert (tiny.destination / found["pushed"]["version"] / "saved_model.pb").is_file()
 
 
-def test_after_a_refused_run_nothing_new_still_means_what_was_pushed(tiny: Project) -> None:
+def test_after_a_refused_run_unchanged_data_still_mean_the_pushed_model(tiny: Project) -> None:
     settled = tiny.run(SETTLED)
     assert (settled["status"], settled["stages"]) == ("up_to_date", [])
     assert tiny.run(SETTLED, "balance.min_examples=1000")["exit_code"] == 3

@@ -122,7 +122,7 @@ def run(tmp_path: Path, backend: Backend) -> Run:
     return start
 
 
-def test_what_is_put_out_is_taken_in_through_the_store(run: Run, pods: Pods) -> None:
+def test_outputs_become_inputs_through_the_store(run: Run, pods: Pods) -> None:
     pods.said = {"metadata": {"n": 1, "list": [1]}}
     tasks = run()
     [a, b] = pods.ran
@@ -144,7 +144,7 @@ def test_the_cache_goes_by_parameters_and_by_who_made_the_inputs(run: Run) -> No
     assert statuses == ["succeeded", "cached", "succeeded", "cached"]
 
 
-def test_what_failed_is_tried_again_and_what_waits_for_it_is_skipped(run: Run, pods: Pods) -> None:
+def test_a_failed_task_is_retried_and_the_tasks_after_it_are_skipped(run: Run, pods: Pods) -> None:
     pods.code = 1
     tasks = run()
     assert (tasks["A"].status, tasks["A"].attempts, tasks["B"].status) == ("failed", 3, "skipped")

@@ -191,7 +191,7 @@ def test_predict_names_what_is_drawn(shapes: Trained, capsys: pytest.CaptureFixt
     assert all(f"{label} {found[0]['probabilities'][label]:.3f}" in line for label in found[0]["labels"])
 
 
-def test_predict_tells_the_shares_of_the_regions(regions: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_shows_the_shares_of_the_regions(regions: Trained, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [str(regions.folder / "data" / "regions" / name) for name in names(regions, "test")]
     found = answers(str(regions.destination), paths)
     for result, mask in zip(found, ids(regions, "test"), strict=True):
@@ -228,7 +228,7 @@ def test_one_sigmoid_unit_decides_between_two_labels(tiny: Project) -> None:
     assert np.mean((z > 0) == [path.parent.name == "1" for path in images]) > 0.9
 
 
-def test_other_weights_train_again_and_are_told(tiny: Project) -> None:
+def test_other_weights_train_again_and_are_reported(tiny: Project) -> None:
     told = tiny.run("evaluation.slices=[label]", "training.label_weights={'0': 2.0}")
     assert ran(told) == {"ClassBalance", "Trainer", "Evaluator", "ServingCheck", "Pusher", "ModelReport"}
     assert told["label_weights"] == {"0": 2.0, "1": 1.0, "2": 1.0}

@@ -106,7 +106,9 @@ def test_init_says_what_comes_next(capsys: pytest.CaptureFixture[str], tmp_path:
     assert err == f"imagegate: {path} exists already; remove it, or choose another folder\n"
 
 
-def test_an_interrupt_is_no_stack_trace(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_causes_no_stack_trace(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pipeline.init import starter
 
     def interrupted(*_: object, **__: object) -> str:
@@ -117,7 +119,7 @@ def test_an_interrupt_is_no_stack_trace(capsys: pytest.CaptureFixture[str], monk
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_that_leaves_early_is_no_stack_trace(tmp_path: Path, unbuffered: str) -> None:
+def test_a_reader_that_leaves_early_causes_no_stack_trace(tmp_path: Path, unbuffered: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "pipeline", "init", str(tmp_path / "x")]
@@ -127,12 +129,12 @@ def test_a_reader_that_leaves_early_is_no_stack_trace(tmp_path: Path, unbuffered
     assert (process.returncode, process.stderr) == (1, b"")
 
 
-def test_a_module_run_directly_is_the_command(tmp_path: Path) -> None:
+def test_the_package_can_be_run_as_a_module(tmp_path: Path) -> None:
     assert imagegate("init", str(tmp_path / "a")).returncode == 0
     assert imagegate("check", str(tmp_path / "none.yaml")).returncode == 2
 
 
-def test_a_folder_whose_name_is_no_text_can_be_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_folder_whose_name_is_not_utf8_can_be_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     strict = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict", write_through=True)
     monkeypatch.setattr(sys, "stdout", strict)
     assert cli.main(["init", str(tmp_path / os.fsdecode(b"\xff"))]) == 0

@@ -32,7 +32,7 @@ def stages(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, dict[st
     return request.param, {component.id: dict(component.exec_properties) for component in pipeline.components}
 
 
-def test_every_stage_is_told_what_it_needs(stages: tuple[str, dict[str, dict[str, Any]]]) -> None:
+def test_every_stage_gets_what_it_needs(stages: tuple[str, dict[str, dict[str, Any]]]) -> None:
     task, told = stages
     layout = json.loads(told["ImageExampleGen"]["layout"])
     assert (layout["task"], layout["names"]) == (task, LABELS[task].get("names"))
@@ -52,7 +52,7 @@ def test_every_stage_is_told_what_it_needs(stages: tuple[str, dict[str, dict[str
     assert json.loads(told["Evaluator"]["slices"]) == ([] if masks else [["label"]])
 
 
-def test_the_trainer_understands_what_it_is_told(stages: tuple[str, dict[str, dict[str, Any]]]) -> None:
+def test_the_trainer_understands_its_settings(stages: tuple[str, dict[str, dict[str, Any]]]) -> None:
     from components.model import training
 
     task, told = stages

@@ -73,7 +73,7 @@ def stages(terminal: Terminal) -> None:
     terminal.stage("Pusher", "failed", 0.25, False)
 
 
-def test_a_line_per_stage(piped: Output) -> None:
+def test_each_stage_has_a_line(piped: Output) -> None:
     with piped.terminal:
         stages(piped.terminal)
     assert [line.split() for line in piped.text().splitlines()] == [
@@ -102,7 +102,7 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(piped: Output, monke
     assert piped.text().splitlines() == ["Trainer: training 10 of 30, note 10", "Trainer: training 20 of 30, note 20"]
 
 
-def test_on_a_terminal_the_live_line_tells_how_far_it_is(screen: Output) -> None:
+def test_on_a_terminal_the_live_line_shows_the_progress(screen: Output) -> None:
     with screen.terminal as terminal:
         terminal.stage("ImageExampleGen", "started", 0.0, False)
         for done in (500, 1000, 2000):
@@ -133,7 +133,7 @@ def test_the_live_line_makes_room_for_other_output(screen: Output) -> None:
     assert "1,000 of 2,000" in after
 
 
-def test_where_nothing_is_live_there_is_nothing_to_hide(piped: Output) -> None:
+def test_without_a_live_line_nothing_is_hidden(piped: Output) -> None:
     with piped.terminal as terminal, terminal.hidden():
         terminal.line("a row")
     assert piped.text() == "a row\n"
@@ -156,7 +156,7 @@ def test_a_new_task_starts_a_new_live_line(screen: Output) -> None:
     assert "eval loss 0.5" in screen.text()
 
 
-def test_after_closing_nobody_listens(piped: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_closing_no_listener_is_left(piped: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     with piped.terminal as terminal:
         pass
     monkeypatch.setattr("pipeline.terminal._PLAIN_SECONDS", 0)
@@ -204,7 +204,7 @@ except ValueError:
 """
 
 
-def test_a_trace_goes_to_the_log_and_the_error_on(tmp_path: Path) -> None:
+def test_a_traceback_goes_to_the_log_and_the_error_is_raised_on(tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
     command = [sys.executable, "-c", FAILING, str(log)]
     run = subprocess.run(command, cwd=Path(__file__).parents[2], check=True, capture_output=True, text=True)

@@ -61,17 +61,17 @@ def changed(tree: Path, name: str, compute: Callable[[], object]) -> bool:
         ("pipeline/p.py", ""),
     ],
 )
-def test_code_sees_the_module_and_all_it_imports(tree: Path, name: str, seen_by: str) -> None:
+def test_the_fingerprint_of_a_module_covers_everything_it_imports(tree: Path, name: str, seen_by: str) -> None:
     seen = [m for m in "abe" if changed(tree, name, lambda m=m: fingerprint.code(f"components.{m}"))]
     assert "".join(seen) == seen_by
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_everything_sees_everything(tree: Path, name: str) -> None:
+def test_the_fingerprint_of_everything_covers_every_module(tree: Path, name: str) -> None:
     assert changed(tree, name, fingerprint.everything)
 
 
-def test_everything_sees_new_and_moved_files(tree: Path) -> None:
+def test_new_and_moved_files_change_the_fingerprint(tree: Path) -> None:
     seen = [fingerprint.everything()]
     (tree / "pipeline" / "new.py").write_text("")
     seen.append(fingerprint.everything())
@@ -81,7 +81,7 @@ def test_everything_sees_new_and_moved_files(tree: Path) -> None:
     assert len({*seen, fingerprint.everything()}) == 3
 
 
-def test_other_library_versions_are_another_fingerprint(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_library_versions_change_the_fingerprint(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprint.code("components.b"), fingerprint.everything()
     versions = fingerprint._library_versions()
     assert "tensorflow==" in versions
@@ -90,7 +90,7 @@ def test_other_library_versions_are_another_fingerprint(tree: Path, monkeypatch:
     assert fingerprint.everything() != before[1]
 
 
-def test_stages_that_share_code_and_stages_that_do_not() -> None:
+def test_only_stages_that_import_changed_code_change_their_fingerprint() -> None:
     ingest, model = fingerprint._closure("components.stages.ingest"), fingerprint._closure("components.model.training")
     assert "components.data.images" in ingest & model
     assert "components.model.network" in model - ingest

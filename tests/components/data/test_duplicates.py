@@ -58,7 +58,7 @@ def test_nearly_equal_images_are_those_whose_hashes_differ_in_few_bits() -> None
     assert {(p.first, p.second) for p in near(images.rows, "truth", 2)} == {(0, 4)}
 
 
-def test_equal_files_are_not_told_twice() -> None:
+def test_equal_files_are_not_reported_twice() -> None:
     _, images = merged([Seen("1", perceptual=0), Seen("1", "test", perceptual=0)])
     assert equal(images.rows) == ([], [Pair(0, 1)])
     assert near(images.rows, "split", DEFAULT_DISTANCE) == []

@@ -78,7 +78,7 @@ KEPT = {
 
 
 @pytest.mark.parametrize(("data", "kind"), KEPT.values(), ids=KEPT)
-def test_what_decodes_as_it_is_stays_byte_for_byte(data: bytes, kind: str) -> None:
+def test_an_image_that_tensorflow_decodes_is_stored_byte_for_byte(data: bytes, kind: str) -> None:
     checked = check(data)
 
     assert checked == images.Checked(data, kind, WIDTH, HEIGHT, "")
@@ -112,7 +112,9 @@ CHANGED = {
 
 
 @pytest.mark.parametrize(("data", "reason", "pixels"), CHANGED.values(), ids=CHANGED)
-def test_what_decodes_to_something_else_becomes_a_png_of_its_pixels(data: bytes, reason: str, pixels: Pixels) -> None:
+def test_an_image_that_tensorflow_decodes_differently_is_stored_as_a_png(
+    data: bytes, reason: str, pixels: Pixels
+) -> None:
     checked = check(data)
 
     assert (checked.format, checked.width, checked.height) == ("png", WIDTH, HEIGHT)
@@ -120,7 +122,7 @@ def test_what_decodes_to_something_else_becomes_a_png_of_its_pixels(data: bytes,
     np.testing.assert_array_equal(decode(checked), pixels)
 
 
-def test_a_multi_picture_jpeg_is_its_first_picture() -> None:
+def test_a_multi_picture_jpeg_is_read_as_its_first_picture() -> None:
     checked = check(encode(PICTURE, "MPO", **FRAMES))
 
     assert checked.changed == "MPO"
@@ -152,7 +154,7 @@ UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_every_orientation_is_turned_upright(kind: str, orientation: int) -> None:
+def test_images_of_every_orientation_are_turned_upright(kind: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encode(PICTURE, kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
@@ -247,7 +249,7 @@ def bmp(pixels: Pixels, *, top_down: bool = False, os2: bool = False, behind: by
     return b"BM" + struct.pack("<IHHI", 14 + len(body), 0, 0, start) + body
 
 
-def test_bitmaps_that_tensorflow_reads_stay() -> None:
+def test_bitmaps_that_tensorflow_reads_stay_unchanged() -> None:
     for data in (bmp(PICTURE), bmp(PICTURE, top_down=True)):
         checked = check(data)
         assert (checked.encoded, checked.format) == (data, "bmp")
@@ -350,7 +352,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("data", "reason"), REFUSED.values(), ids=REFUSED)
-def test_what_is_no_usable_image_is_refused_with_a_reason(data: bytes, reason: str) -> None:
+def test_an_unusable_image_is_refused_with_a_reason(data: bytes, reason: str) -> None:
     with pytest.raises(images.BadImage, match=reason):
         check(data)
 
@@ -368,12 +370,12 @@ def header_only(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "JPEG"])
-def test_a_bomb_is_refused_from_its_header(kind: str) -> None:
+def test_a_decompression_bomb_is_refused_from_its_header(kind: str) -> None:
     with pytest.raises(images.BadImage, match=r"^30,000 x 30,000 pixels are more than data\.max_pixels \(200,000\)$"):
         check(header_only(kind))
 
 
-def test_the_limit_of_pixels_is_the_last_that_passes() -> None:
+def test_an_image_with_exactly_the_most_pixels_passes() -> None:
     data = encode(PICTURE, "PNG")
     assert images.check(data, HEIGHT * WIDTH).encoded == data
     with pytest.raises(images.BadImage, match=r"23 x 17 pixels are more than data.max_pixels \(390\)"):
@@ -463,7 +465,7 @@ def test_any_bytes_are_refused_or_decode(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"\xff\xd8\xff\xe0", b"\x89PNG", b"RIFF"])
-def test_decode_refuses_what_is_no_image(data: bytes) -> None:
+def test_decode_refuses_bytes_that_are_not_an_image(data: bytes) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError):
         images.decode(tf.constant(data), (4, 4))
     dataset = tf.data.Dataset.from_tensors(data).map(lambda encoded: images.decode(encoded, (4, 4)))
@@ -477,7 +479,7 @@ def test_decode_takes_the_first_frame_in_serving() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 11), (5, 23), (34, 46), (17, 40)])
-def test_resizing_is_the_bilinear_one(height: int, width: int) -> None:
+def test_resizing_interpolates_bilinearly(height: int, width: int) -> None:
     resized = images.decode(tf.constant(encode(PICTURE, "PNG")), (height, width)).numpy()
 
     # Pillow's filter widens as the image shrinks, which is what averaging is; it rounds after each direction.
@@ -486,7 +488,7 @@ def test_resizing_is_the_bilinear_one(height: int, width: int) -> None:
     np.testing.assert_allclose(resized.astype(int), expected, atol=1)
 
 
-def test_shrinking_averages_instead_of_skipping() -> None:
+def test_shrinking_averages_pixels_instead_of_skipping_them() -> None:
     board = np.zeros((32, 32, 3), np.uint8)
     board[::2, ::2] = board[1::2, 1::2] = 255  # a chessboard, half of it white: 127.5 on average
     shrunk = images.decode(tf.constant(encode(board, "PNG")), (8, 8)).numpy()

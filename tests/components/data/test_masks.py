@@ -76,16 +76,16 @@ def test_an_ignored_name_in_the_middle_moves_the_indices_behind_it() -> None:
 
 
 @pytest.mark.parametrize("ignore", ["void", 2])
-def test_what_is_ignored_by_name_or_id(ignore: str | int) -> None:
+def test_a_name_or_an_id_is_ignored(ignore: str | int) -> None:
     assert rule(NAMES, ignore=ignore) == RULE
 
 
-def test_an_ignored_id_beyond_the_names() -> None:
+def test_an_ignored_id_may_lie_beyond_the_names() -> None:
     mask = check(palette([[0, 255], [1, 255]]), rule(("sky", "road"), ignore=255))
     assert (mask.pixels, mask.ignored) == ((1, 1), 2)
 
 
-def test_of_a_palette_the_indices_count() -> None:
+def test_the_indices_of_a_palette_are_the_ids() -> None:
     assert ids(check(palette([[0, 1], [2, 0]]))) == [[0, 1], [255, 0]]
     assert ids(check(palette([[0, 1], [2, 0]]), kind="GIF")) == [[0, 1], [255, 0]]
 
@@ -99,13 +99,13 @@ def test_few_bits_are_ids_and_not_levels_of_grey(bits: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
-def test_one_bit(kind: str) -> None:
+def test_a_mask_of_one_bit_has_two_ids(kind: str) -> None:
     image = Image.fromarray(np.array([[False, True, True]]))
     assert ids(check(image, rule(("sky", "road")), kind)) == [[0, 1, 1]]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_sixteen_bit(kind: str) -> None:
+def test_ids_of_sixteen_bits_are_read(kind: str) -> None:
     many = rule(("sky", "road"), ignore=1000)
     assert ids(check(grey([[0, 1, 1000]], np.uint16), many, kind)) == [[0, 1, 255]]
     with pytest.raises(BadImage, match=r"the id 256 at x=2, y=0 means nothing; expected 0 to 1, 1000, from"):
@@ -113,7 +113,7 @@ def test_sixteen_bit(kind: str) -> None:
 
 
 @pytest.mark.parametrize("strange", [-1, 3, 65536, 65537, 2**31 - 1])
-def test_thirty_two_bit(strange: int) -> None:
+def test_ids_of_thirty_two_bits_are_read(strange: int) -> None:
     assert ids(check(grey([[0, 1, 2]], np.int32), kind="TIFF")) == [[0, 1, 255]]
     with pytest.raises(
         BadImage, match=f"the id {strange} at x=1, y=0 means nothing; expected 0 to 2, from labels.names"
@@ -121,7 +121,7 @@ def test_thirty_two_bit(strange: int) -> None:
         check(grey([[0, strange, 2]], np.int32), kind="TIFF")
 
 
-def test_colours() -> None:
+def test_colours_are_mapped_to_labels() -> None:
     colored = rule(NAMES, ignore="void", colors=COLORS)
     pixels = np.array([[COLORS["road"], COLORS["void"], COLORS["sky"]]], np.uint8)
     image = Image.fromarray(pixels)
@@ -131,7 +131,7 @@ def test_colours() -> None:
     assert rule(("sky", "road"), ignore="void", colors=COLORS).codes == colored.codes  # void needs no id, then
 
 
-def test_given_ids() -> None:
+def test_ids_stated_in_the_configuration_are_mapped_to_labels() -> None:
     given_ids = rule(("background", "lesion"), colors={"background": 0, "lesion": 255})
     assert ids(check(grey([[0, 255]]), given_ids)) == [[0, 1]]
 
@@ -151,12 +151,12 @@ def test_given_ids() -> None:
         (Image.new("LA", (1, 1)), None, r"holds colours \(mode LA\), not ids"),
     ],
 )
-def test_pixels_without_a_meaning(image: Image.Image, colors: Any, message: str) -> None:
+def test_pixels_without_a_label_are_refused(image: Image.Image, colors: Any, message: str) -> None:
     with pytest.raises(BadImage, match=message):
         check(image, rule(NAMES, ignore="void", colors=colors))
 
 
-def test_another_size() -> None:
+def test_a_mask_of_another_size_than_its_image_is_refused() -> None:
     data = encoded(grey([[0, 1, 0]]))
     with pytest.raises(BadImage, match=r"^the mask has 3 x 1 pixels, but the upright image 3 x 2$"):
         masks.check(data, 3, 2, RULE, MOST)
@@ -176,18 +176,18 @@ def test_another_size() -> None:
         (b"x" * (1 << 21), "2,097,152 bytes are more than a mask of 10,000 pixels needs"),
     ],
 )
-def test_files_that_are_no_masks(data: bytes, message: str) -> None:
+def test_files_that_are_not_masks_are_refused(data: bytes, message: str) -> None:
     with pytest.raises(BadImage, match=message):
         masks.check(data, 2, 99, RULE, MOST)
 
 
-def test_several_frames() -> None:
+def test_a_mask_of_several_frames_is_refused() -> None:
     frames = [grey([[0, 1]]), grey([[1, 0]])]
     with pytest.raises(BadImage, match="holds 2 images; expected one mask"):
         check(frames[0], kind="TIFF", save_all=True, append_images=frames[1:])
 
 
-def test_white_as_zero() -> None:
+def test_a_tiff_whose_zero_is_white_is_refused() -> None:
     image = Image.fromarray(np.array([[False, True]]))
     with pytest.raises(BadImage, match="is a TIFF that stores white as 0"):
         check(image, rule(("sky", "road")), "TIFF", tiffinfo={262: 0})
@@ -214,7 +214,7 @@ def test_white_as_zero() -> None:
         (NAMES, {"ignore": "void", "background": "void"}, r"labels\.background: 'void' is no label to learn"),
     ],
 )
-def test_rules_that_contradict_themselves(names: Any, more: dict[str, Any], message: str) -> None:
+def test_rules_that_contradict_themselves_are_refused(names: Any, more: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         rule(names, **more)
 
@@ -298,7 +298,7 @@ LONG_TEXT = "Se01W50dM0i>0mM0TO0f20h90g40bH0[;0YTO0U20X20P`00QUO0b30nL0P`00f10iM
 LONG_RUNS = (675, 167, 91, 564, 497, 469, 555, 867, 1018, 780, 1143, 256, 325, 397, 909, 46, 160, 62, 574, 628, 557)
 
 
-def test_run_lengths() -> None:
+def test_run_lengths_become_a_mask() -> None:
     assert painted({"size": [5, 7], "counts": RUNS}, 7, 5) == PIXELS
     assert painted({"size": [5, 7], "counts": TEXT}, 7, 5) == PIXELS
     long = np.array(painted({"size": [40, 300], "counts": LONG_TEXT}, 300, 40))
@@ -322,7 +322,7 @@ def compressed(counts: list[int]) -> str:
 
 @given(st.integers(1, 50), st.integers(1, 50), st.sampled_from([0.0, 0.01, 0.5, 1.0]), st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=60)
-def test_run_lengths_come_back(width: int, height: int, share: float, seed: int) -> None:
+def test_run_lengths_of_any_mask_give_the_mask_back(width: int, height: int, share: float, seed: int) -> None:
     pixels = np.random.default_rng(seed).random((height, width)) < share
     flat = np.concatenate(([False], pixels.T.ravel(), [False]))
     edges = np.flatnonzero(flat[1:] != flat[:-1])
@@ -360,12 +360,12 @@ def test_run_lengths_come_back(width: int, height: int, share: float, seed: int)
         ({"size": [2, 3], "counts": "oooooooo0"}, "must be 0 or more and sum to 6 pixels"),
     ],
 )
-def test_malformed_regions(segmentation: Any, message: str) -> None:
+def test_malformed_regions_are_refused(segmentation: Any, message: str) -> None:
     with pytest.raises(BadImage, match=message):
         painted(segmentation, 3, 2)
 
 
-def test_a_polygon_that_would_take_forever() -> None:
+def test_a_polygon_with_too_many_corners_is_refused() -> None:
     zigzag = [float(v) for i in range(10_000) for v in (i % 3, 9000 * (i % 2))]
     with pytest.raises(BadImage, match="10,000 points cross the rows of pixels 90,000,000 times"):
         regions.paint(np.zeros((9000, 4), np.uint8), [zigzag], 1)
@@ -388,11 +388,11 @@ def test_an_ignored_region_covers_what_lies_below() -> None:
     assert ids(masks.draw(text, 2, 2, RULE)) == [[255, 1], [1, 1]]
 
 
-def test_no_region() -> None:
+def test_without_regions_every_pixel_is_ignored() -> None:
     assert masks.draw(regions.dump(None, []), 3, 2, RULE).ignored == 6
 
 
-def test_regions_of_another_image() -> None:
+def test_regions_of_another_image_size_are_refused() -> None:
     text = regions.dump((3, 2), [("road", SQUARE)])
     with pytest.raises(BadImage, match=r"the regions are for 3 x 2 pixels, but the upright image 2 x 3; they seem"):
         masks.draw(text, 2, 3, RULE)
@@ -409,7 +409,7 @@ def test_regions_are_kept_as_the_same_text() -> None:
 
 
 @pytest.mark.real_images
-def test_odd_files_are_masks_or_say_why_not(real_images: Path) -> None:
+def test_odd_files_are_read_as_masks_or_refused_with_a_reason(real_images: Path) -> None:
     many = rule([str(i) for i in range(253)], ignore=255)
     colored = rule(NAMES, ignore="void", colors=COLORS)
     for file in sorted((real_images / "nasty").rglob("*")):
@@ -440,7 +440,7 @@ TODAY = [0.2565, 0.1853, 4.3963, 0.1369, 0.9185, 0.3873, 3.5331, 1.8127, 0.7246,
 
 @pytest.mark.real_images
 @pytest.mark.parametrize(("folder", "published"), [("trainannot_2015_11_10", SEGNET), ("trainannot", TODAY)])
-def test_the_published_weights(real_images: Path, folder: str, published: list[float]) -> None:
+def test_the_weights_are_those_that_were_published(real_images: Path, folder: str, published: list[float]) -> None:
     street = rule(STREET, ignore="void")
     own, total = np.zeros(12), np.zeros(12)
     files = sorted((real_images / "camvid" / folder).glob("*.png"))

@@ -53,7 +53,7 @@ def hashed(data: bytes) -> Hashes:
 
 
 @pytest.mark.real_images
-def test_photos_that_were_scaled_and_compressed_are_found_and_others_are_not(real_images: Path) -> None:
+def test_scaled_and_compressed_photos_are_paired_and_others_are_not(real_images: Path) -> None:
     photos = [path.read_bytes() for path in sorted((real_images / "clothing").glob("*/*.jpg"))]
     hashes = np.stack([hashed(photo) for photo in photos])
     # Two photos of white T-shirts on red cloth are the nearest, 52 bits apart.
@@ -96,7 +96,7 @@ def changed(hashes: Hashes, index: int, flips: list[int]) -> Hashes:
     st.lists(st.integers(0, 2), min_size=31, max_size=31),
     st.integers(0, 23),
 )
-def test_what_is_within_23_bits_is_found_with_certainty(
+def test_every_pair_within_23_bits_is_found(
     near: list[tuple[int, list[int]]], groups: list[int], distance: int
 ) -> None:
     base = np.random.default_rng(3).integers(0, 2**64, (6, 4), dtype=np.uint64)

@@ -20,7 +20,7 @@ def measured(pixels: list[list[list[int]]]) -> dict[str, float]:
     return dict(zip(properties.NAMES, measure(Image.fromarray(rgb), rgb.shape[1], rgb.shape[0]), strict=True))
 
 
-def test_by_hand() -> None:
+def test_properties_match_a_calculation_by_hand() -> None:
     # Two black and two white pixels: mean 1/2, standard deviation 1/2.
     black, white = [0, 0, 0], [255, 255, 255]
     found = measured([[black, white, white], [black, white, black]])
@@ -41,7 +41,7 @@ def test_by_hand() -> None:
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
-def test_against_numpy(height: int, width: int, seed: int) -> None:
+def test_properties_match_numpy(height: int, width: int, seed: int) -> None:
     rgb = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     found = dict(zip(properties.NAMES, measure(Image.fromarray(rgb), 7 * width, 7 * height), strict=True))
     luma = np.asarray(Image.fromarray(rgb).convert("L"), np.float64) / 255

@@ -69,7 +69,7 @@ def written(task: str, png: Callable[..., bytes]) -> bytes:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_schema_says_what_ingest_writes(png: Callable[..., bytes], task: str) -> None:
+def test_the_schema_describes_the_examples_that_ingest_writes(png: Callable[..., bytes], task: str) -> None:
     example = tf.train.Example.FromString(written(task, png))
     kinds = {"bytes_list": schema_pb2.BYTES, "int64_list": schema_pb2.INT, "float_list": schema_pb2.FLOAT}
     found = {name: kinds[f.WhichOneof("kind")] for name, f in example.features.feature.items()}
@@ -117,7 +117,7 @@ def differences(task: str = "single_label", **changes: Any) -> list[tuple[str, s
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_data_that_a_schema_was_frozen_from_fit_it(task: str) -> None:
+def test_the_data_from_which_a_schema_was_frozen_satisfy_it(task: str) -> None:
     assert differences(task) == []
 
 
@@ -157,17 +157,17 @@ DIFFERENT: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize(("changes", "feature", "told"), DIFFERENT.values(), ids=DIFFERENT)
-def test_what_differs_is_named_with_how_to_accept_it(changes: dict[str, Any], feature: str, told: str) -> None:
+def test_a_difference_is_named_together_with_how_to_accept_it(changes: dict[str, Any], feature: str, told: str) -> None:
     [(name, text)] = differences(**changes)
     assert name == feature
     assert text == f"{told}; if that is meant, edit schema.pbtxt or freeze the schema again: imagegate schema"
 
 
-def test_a_value_that_no_longer_occurs_is_no_difference() -> None:
+def test_a_value_that_no_longer_occurs_is_not_a_difference() -> None:
     assert differences(slices={"camera": {"day": NOWHERE | {"train": 9}}}, formats={}) == []
 
 
-def test_bounds_that_were_written_by_hand_hold() -> None:
+def test_bounds_written_by_hand_are_enforced() -> None:
     text = schema.frozen("single_label", DATA)
     before, after = text.split('name: "image/height"')
     assert before.count("min: 1\n") == 1
@@ -186,7 +186,7 @@ def test_bounds_that_were_written_by_hand_hold() -> None:
         (('string_domain {\n  name: "label"', 'string_domain {\n  name: "tags"'), "has no string_domain 'label'"),
     ],
 )
-def test_an_edited_schema_must_be_one(edit: tuple[str, str], message: str) -> None:
+def test_an_edited_schema_must_still_parse(edit: tuple[str, str], message: str) -> None:
     text = schema.frozen("single_label", DATA)
     assert edit[0] in text
     with pytest.raises(ConfigError, match=message):

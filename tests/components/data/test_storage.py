@@ -51,7 +51,7 @@ def test_the_version_changes_with_the_file(tmp_path: Path, write_files: WriteFil
 
 
 @pytest.mark.parametrize("name", [".DS_Store", ".hidden/1.png", "cat/._1.png", "Thumbs.db", "cat/desktop.ini"])
-def test_what_file_managers_leave_is_no_data(tmp_path: Path, write_files: WriteFiles, name: str) -> None:
+def test_files_that_file_managers_leave_are_not_data(tmp_path: Path, write_files: WriteFiles, name: str) -> None:
     assert problems(write_files(tmp_path, {name: b"x", "cat/1.png": b""})) == {"cat/1.png": ""}
 
 
@@ -86,7 +86,7 @@ def test_a_link_to_a_folder_is_not_followed_for_ever(tmp_path: Path, write_files
 
 
 @pytest.mark.parametrize(("target", "reason"), [("itself", "Too many levels"), ("nowhere", "No such file")])
-def test_a_link_to_nothing_is_named(tmp_path: Path, target: str, reason: str) -> None:
+def test_a_broken_link_is_named(tmp_path: Path, target: str, reason: str) -> None:
     (tmp_path / "cat").mkdir()
     for link in (tmp_path / "itself", tmp_path / "cat" / "itself"):
         link.symlink_to(target)
@@ -122,14 +122,14 @@ def test_a_folder_that_vanishes_while_it_is_listed_is_named(tmp_path: Path, writ
     assert [(f.path, f.problem) for f in listing] == [(other, "cannot be read: No such file or directory")]
 
 
-def test_folders_of_what_is_no_folder(tmp_path: Path) -> None:
+def test_listing_the_folders_of_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ConfigError, match=f"^data.root: {tmp_path}/file cannot be read: Not a directory$"):
         storage.folders(str(tmp_path / "file"))
 
 
 @pytest.mark.parametrize(("name", "what"), [("none", "does not exist"), ("file", "is a file, not a folder")])
-def test_a_root_that_is_no_folder(tmp_path: Path, name: str, what: str) -> None:
+def test_a_root_that_is_not_a_folder_is_an_error(tmp_path: Path, name: str, what: str) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ConfigError, match=f"^data.root: {tmp_path}/{name} {what}$") as error:
         problems(tmp_path / name)
@@ -137,7 +137,7 @@ def test_a_root_that_is_no_folder(tmp_path: Path, name: str, what: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no such names")
-def test_names_that_are_no_utf8_are_kept(tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_are_kept(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(b"one")
     [file] = storage.files(str(tmp_path))
     assert os.fsencode(file.path) == b"\xff.png"
@@ -175,6 +175,6 @@ def test_a_file_url_reads_no_links_and_no_pipes(tmp_path: Path, write_files: Wri
     ("root", "reason"),
     [("memory://nothing", "does not exist"), ("nonsense://data", "cannot be opened: .*[Pp]rotocol")],
 )
-def test_a_url_that_leads_nowhere(root: str, reason: str) -> None:
+def test_a_url_that_leads_nowhere_is_an_error(root: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=f"data.root: {root} {reason}"):
         problems(root)

@@ -160,7 +160,7 @@ def test_equal_input_gives_equal_bytes_whatever_matplotlib_is_set_to_and_stays_s
 
 @pytest.mark.parametrize(("name", "room"), [("precision_recall", 270), ("roc", 270), ("shares", 116)])
 @pytest.mark.parametrize("label", HOSTILE)
-def test_names_stand_there_literally(name: str, room: float, label: str) -> None:
+def test_names_are_drawn_literally(name: str, room: float, label: str) -> None:
     chart, shown = EVERY[name]([label, "other"]), svg.literal(label)
     assert svg.shortened(shown, room) in [text.strip("\u2068\u2069") for text in texts(chart)]
     assert any(tip.startswith((f"{shown}: ", f"{shown}, ")) for tip in tips(chart))
@@ -195,7 +195,7 @@ def test_a_curve_goes_through_its_points() -> None:
     assert "guessing" in texts(chart)
 
 
-def test_up_to_8_labels_are_told_apart_and_of_more_the_worst() -> None:
+def test_up_to_8_labels_have_their_own_colours_and_beyond_that_the_worst_do() -> None:
     def looks(chart: str, names: Sequence[str]) -> list[tuple[str, str]]:
         drawn = {tip.split(":")[0]: group for tip, group in tips(chart).items()}
         each = [next(drawn[name].iter(f"{SVG}path")).attrib for name in names]
@@ -212,7 +212,7 @@ def test_up_to_8_labels_are_told_apart_and_of_more_the_worst() -> None:
     assert "Lowest: i 0.820, h 0.830, g 0.840, f 0.850, e 0.860." in description(many)
 
 
-def test_of_very_many_labels_only_some_curves_are_drawn_and_it_says_so() -> None:
+def test_only_some_curves_of_very_many_labels_are_drawn_and_the_chart_says_so() -> None:
     chart = charts.precision_recall(several([f"label {i}" for i in range(500)]), "t")
     # Besides the 5 worst: every 9th of 495.
     assert "495 other labels, 55 of them drawn" in texts(chart)
@@ -234,7 +234,7 @@ def test_reliability_shows_how_often_each_bin_was_right() -> None:
     assert "Without calibration: called 56.25 % probable" in description(both)
 
 
-def test_shares_are_of_the_labels_of_a_split() -> None:
+def test_shares_are_shares_of_the_labels_in_a_split() -> None:
     found = {"cat": {"train": 6, "eval": 1, "test": 0}, "dog": {"train": 2, "eval": 3, "test": 0}}
     chart = charts.shares(found, {"cat": 1, "eel": 3}, "t")
     width = {tip: path(group)[-1][0] - 132 for tip, group in tips(chart).items() if "served" not in tip}
@@ -250,12 +250,12 @@ def test_shares_are_of_the_labels_of_a_split() -> None:
     assert [text for text in texts(chart) if text in ("cat", "dog", "eel")] == ["cat", "dog", "eel"]
 
 
-def test_shares_without_a_served_model_have_no_marks_and_without_images_there_is_nothing() -> None:
+def test_shares_have_no_marks_without_a_served_model_and_no_chart_without_images() -> None:
     assert "train, of the served model" not in texts(charts.shares(counts("ab"), None, "t"))
     assert charts.shares({"a": {"train": 0, "eval": 0, "test": 0}}, None, "t") == ""
 
 
-def test_of_very_many_labels_the_most_frequent_and_the_rarest_have_bars() -> None:
+def test_only_the_most_frequent_and_the_rarest_of_very_many_labels_have_bars() -> None:
     found = {f"label {i}": {"train": 1000 - i, "eval": 0, "test": 0} for i in range(200)}
     chart = charts.shares(found, None, "t")
     shown = [text for text in texts(chart) if text.startswith(("label ", "…"))]
@@ -311,7 +311,7 @@ def test_properties_are_cropped_to_where_images_are() -> None:
     assert "train, of the served model" in texts(charts.properties({"train": found}, histograms()))
 
 
-def test_the_medians_are_told() -> None:
+def test_the_medians_are_written_in_the_chart() -> None:
     chart = charts.properties({"train": histograms(brightness={32: 4})}, histograms(brightness={16: 4}))
     # The middle of bin 32 of 64 is 32.5 / 64 = 0.508, of bin 16 it is 0.258.
     assert "the brightness 0.51 in train, 0.26 in train, of the served model" in description(chart)
@@ -369,7 +369,7 @@ def test_any_number_of_runs_can_be_drawn(n: int, value: float | None) -> None:
         lambda: charts.runs([]),
     ],
 )
-def test_of_nothing_there_is_no_chart(chart: Callable[[], str]) -> None:
+def test_without_data_there_is_no_chart(chart: Callable[[], str]) -> None:
     assert chart() == ""
 
 

@@ -76,14 +76,14 @@ def test_rows_without_a_label_and_unknown_labels_take_no_part() -> None:
         assert named(before[i])["b"] != named(after[i])["b"]
 
 
-def test_labels_of_all_images_or_of_none_have_no_curve() -> None:
+def test_labels_that_all_images_or_none_have_get_no_curve() -> None:
     precision_recall, roc = curves.per_label([row("a", 0.9, 0.1), row("a", 0.8, 0.2)], ["a", "b"], "single_label")
     assert [curve.name for curve in precision_recall] == [curve.name for curve in roc] == [MICRO]
     assert curves.per_label([row("a", 1.0), row("a", 0.2)], ["a"], "single_label") == ([], [])
     assert curves.per_label([], ["a", "b"], "multi_label") == ([], [])
 
 
-def test_an_image_of_weight_0_is_no_image() -> None:
+def test_an_image_of_weight_0_does_not_count() -> None:
     rows = [row("a", 0.9, 0.1), row("a", 0.8, 0.2), row("b", 0.7, 0.3, weight=0.0)]
     assert [curve.name for curve in curves.per_label(rows, ["a", "b"], "single_label")[0]] == [MICRO]
 
@@ -97,7 +97,7 @@ def test_an_invalid_prediction_leaves_nothing(task: str, key: str) -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_an_image_of_weight_2_is_two_images(seed: int) -> None:
+def test_an_image_of_weight_2_counts_as_two_images(seed: int) -> None:
     rng = np.random.default_rng(seed)
     weights = rng.integers(1, 4, 12)
     rows = [row("ab"[i % 2], float(p), float(1 - p)) for i, p in enumerate(rng.random(12))]

@@ -6,7 +6,7 @@ from components.drawing import legend
 COLOURS = np.array([[200, 0, 0], [0, 100, 255]], np.uint8)
 
 
-def test_each_label_has_a_line_with_its_colour_and_its_name() -> None:
+def test_each_label_has_a_row_with_its_colour_and_its_name() -> None:
     image = np.asarray(legend.draw(["road", "a much longer name"], COLOURS))
     assert image.shape[0] == 2 * 28
     for i, colour in enumerate(COLOURS):
@@ -20,7 +20,7 @@ def test_each_label_has_a_line_with_its_colour_and_its_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["Straße", "ключ", "čáp"])
-def test_letters_beyond_ascii_are_drawn_and_no_boxes(name: str) -> None:
+def test_letters_beyond_ascii_are_drawn_and_not_replaced_by_boxes(name: str) -> None:
     drawn = {letter: np.asarray(legend.draw([letter], COLOURS[:1])) for letter in {*name, "\ufffe"}}
     box = drawn.pop("\ufffe")
     assert all(image.shape != box.shape or (image != box).any() for image in drawn.values())

@@ -179,7 +179,7 @@ def test_tfma_s_own_loader_reads_the_same(compared: str) -> None:
     assert (("label", "cat"),) in [tuple(name) for name in loaded.get_slice_names()]
 
 
-def test_a_prediction_that_is_no_number_voids_the_metrics(tmp_path: Path) -> None:
+def test_a_prediction_that_is_not_a_number_voids_the_metrics(tmp_path: Path) -> None:
     rows = [*ROWS, ("eel", "png", [math.nan, 0.5, 0.5])]
     results = analysis.results(analyse(tmp_path, rows, has_baseline=False), analysis.CANDIDATE)
     whole = results[0][1]

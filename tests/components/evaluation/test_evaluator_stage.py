@@ -252,7 +252,7 @@ def compared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.mark.parametrize("model", [analysis.CANDIDATE, analysis.BASELINE])
-def test_both_models_numbers_of_the_whole_and_of_every_slice(
+def test_both_models_have_metrics_of_the_whole_and_of_every_slice(
     compared: tuple[str, list[Row], Stage], model: str
 ) -> None:
     task, rows, stage = compared
@@ -316,7 +316,7 @@ def test_all_features_may_be_missing_everywhere(tmp_path: Path) -> None:
     assert results[0][1]["weighted_count"] == 2
 
 
-def test_masks_by_hand(tmp_path: Path) -> None:
+def test_metrics_of_masks_match_a_calculation_by_hand(tmp_path: Path) -> None:
     rows = [
         Row([3, 1, 0, 0, 2, 0, 0, 0, 0], ["cat", "dog"], camera="day"),
         Row([1, 0, 1, 0, 0, 0, 0, 0, 0], ["cat"], weight=2.0),
@@ -335,7 +335,7 @@ def test_masks_by_hand(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("task", ["multi_label", "segmentation"])
-def test_an_answer_that_is_no_number_voids_the_metrics(tmp_path: Path, task: str) -> None:
+def test_an_answer_that_is_not_a_number_voids_the_metrics(tmp_path: Path, task: str) -> None:
     rows = [*random_rows(task, 3), Row([math.nan] * (9 if task == "segmentation" else 3), ["cat"], camera="dawn")]
     results = Stage(tmp_path, task).run(rows, has_baseline=False).results()
     for where, numbers in results:
@@ -371,7 +371,9 @@ TWO = [Row([0.75, 0.25, 0.0], ["cat"], camera="day"), Row([0.0, 0.75, 0.25], ["c
         ([rule("accuracy", slice={"camera": "*"}, min=0.5)], False, 0),  # right by day, wrong by night
     ],
 )
-def test_what_is_blessed(tmp_path: Path, thresholds: list[dict], without: bool, blessed: int) -> None:
+def test_only_a_model_that_passes_every_threshold_is_blessed(
+    tmp_path: Path, thresholds: list[dict], without: bool, blessed: int
+) -> None:
     stage = Stage(tmp_path, "single_label").run(
         TWO, has_baseline=False, thresholds=thresholds, without_thresholds=without
     )

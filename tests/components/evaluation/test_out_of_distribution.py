@@ -28,7 +28,7 @@ def test_the_area_is_scikit_learns(known: list[int], other: list[int]) -> None:
     )
 
 
-def test_of_nothing_there_is_no_area() -> None:
+def test_without_images_there_is_no_area() -> None:
     assert math.isnan(out_of_distribution.auroc([0.5], []))
 
 
@@ -46,7 +46,7 @@ def exported(undecided: Callable, tmp_path: Path) -> str:
     return str(tmp_path / "model")
 
 
-def test_every_image_below_the_folder_is_asked_for_and_what_is_none_is_named(exported: str, tmp_path: Path) -> None:
+def test_every_image_below_the_folder_is_predicted_and_other_files_are_named(exported: str, tmp_path: Path) -> None:
     root = tmp_path / "unknown"
     for i in range(34):  # more than a batch
         image(root / ("a" if i % 2 else "b/c") / f"{i}.png", i)
@@ -81,5 +81,5 @@ def test_the_fingerprint_follows_the_files(tmp_path: Path) -> None:
         out_of_distribution.fingerprint(str(tmp_path / "missing"))
 
 
-def test_without_a_file_nothing_was_measured(tmp_path: Path) -> None:
+def test_without_a_file_there_is_no_measurement(tmp_path: Path) -> None:
     assert out_of_distribution.read(str(tmp_path)) == {}

@@ -45,7 +45,7 @@ def round_trip(folder: Path, task: str, rows: list[dict], model: str = "candidat
     return predictions.read(str(folder), model)
 
 
-def test_what_is_written_is_read_in_the_order_of_the_paths(tmp_path: Path) -> None:
+def test_predictions_are_read_in_the_order_of_the_paths(tmp_path: Path) -> None:
     rows = [
         predictions.row(
             handed_on(serialised(b"b/2.png", ["cat", "dog"], weight=0.25)), scored([0.75, 0.5], 0.5), "multi_label"
@@ -82,7 +82,7 @@ def test_what_is_written_is_read_in_the_order_of_the_paths(tmp_path: Path) -> No
     ]
 
 
-def test_of_a_mask_the_pixels_by_truth_and_answer_and_by_certainty_are_kept(tmp_path: Path) -> None:
+def test_pixels_of_a_mask_are_counted_by_truth_and_answer_and_by_certainty(tmp_path: Path) -> None:
     answer = {
         signatures.CONFUSION: np.array([[3, 1], [0, 2]], np.float32),
         signatures.CALIBRATION: np.arange(90, dtype=np.float32).reshape(2, 3, 15),
@@ -122,7 +122,7 @@ def test_each_model_has_predictions_of_its_own(tmp_path: Path) -> None:
     assert [[row["probabilities"] for row in rows] for rows in found] == [[[0.25]], [[0.75]]]
 
 
-def test_what_was_expected_last_counts() -> None:
+def test_the_last_expectation_counts() -> None:
     for n in (3, 5):
         told = {"examples": n, "task": "single_label", "classes": 2, "models": ["candidate"], "folder": "x"}
         predictions.expect(predictions.Expected(**told))

@@ -67,7 +67,7 @@ def test_the_values_are_scikit_learns(run: tuple[str, list[Row], Stage], model: 
         assert found[name] == pytest.approx(value, abs=1e-3 if name == "auc" else 1e-5), name
 
 
-def test_each_that_can_be_asked_for_gives_a_value(run: tuple[str, list[Row], Stage]) -> None:
+def test_each_metric_that_can_be_configured_gives_a_value(run: tuple[str, list[Row], Stage]) -> None:
     found = analysis.standard_results(run[2].evaluation.uri, analysis.CANDIDATE)
     assert len(found) == len(tfma_standard.available()) > 40
     assert {"AUC", "Precision", "ExampleCount", "MultiClassConfusionMatrixAtThresholds"} <= set(
@@ -77,7 +77,7 @@ def test_each_that_can_be_asked_for_gives_a_value(run: tuple[str, list[Row], Sta
 
 
 @pytest.mark.parametrize("task", SCORED)
-def test_none_stops_on_a_slice_of_its_own_kind(task: str, tmp_path: Path) -> None:
+def test_no_metric_fails_on_a_slice_with_a_single_label(task: str, tmp_path: Path) -> None:
     """All right, all wrong, sure, undecided, of which nothing is known, without and with all labels."""
     answers = [[1, 0, 0], [0, 1, 0], [0, 0, 0], [1, 1, 1], [0.5, 0.5, 0.5]]
     rows = [Row(answer, ["cat"], camera=f"cat {i}") for i, answer in enumerate(answers)]
@@ -89,7 +89,7 @@ def test_none_stops_on_a_slice_of_its_own_kind(task: str, tmp_path: Path) -> Non
     assert len(stage.results()) > len(rows)
 
 
-def test_ours_are_what_they_are_without_them(run: tuple[str, list[Row], Stage]) -> None:
+def test_our_metrics_do_not_change_when_standard_metrics_are_added(run: tuple[str, list[Row], Stage]) -> None:
     task, rows, stage = run
     for model in (analysis.CANDIDATE, analysis.BASELINE):
         for where, numbers in stage.results(model):
@@ -97,7 +97,7 @@ def test_ours_are_what_they_are_without_them(run: tuple[str, list[Row], Stage]) 
             assert_same(numbers, direct(task, inside, backwards=model == analysis.BASELINE))
 
 
-def test_tfmas_own_loader_reads_both_by_name_and_slice(run: tuple[str, list[Row], Stage]) -> None:
+def test_tfma_s_own_loader_reads_both_by_name_and_slice(run: tuple[str, list[Row], Stage]) -> None:
     task, rows, stage = run
     loaded = tfma.load_eval_result(stage.evaluation.uri, model_name=analysis.CANDIDATE)
     whole = loaded.get_metrics_for_slice(())
@@ -113,7 +113,7 @@ def test_tfmas_own_loader_reads_both_by_name_and_slice(run: tuple[str, list[Row]
             assert float(found) == pytest.approx(ours[metric], nan_ok=True), (name, metric)  # NaN comes as text
 
 
-def test_a_model_that_answers_no_number_is_refused_all_the_same(tmp_path: Path) -> None:
+def test_a_model_that_answers_nan_is_refused_with_standard_metrics_too(tmp_path: Path) -> None:
     rows = [*random_rows("single_label", 10), Row([math.nan] * 3, ["cat"])]
     stage = Stage(tmp_path, "single_label")
     stage.run(rows, has_baseline=False, standard=asked("AUC"), thresholds=[rule("accuracy", min=0)])
@@ -123,7 +123,7 @@ def test_a_model_that_answers_no_number_is_refused_all_the_same(tmp_path: Path) 
     assert found == {"auc": pytest.approx(expected(rows[:-1], 1)["auc"], abs=1e-3)}
 
 
-def test_without_any_there_are_none(tmp_path: Path) -> None:
+def test_without_standard_metrics_none_are_written(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "single_label").run(random_rows("single_label", 3), has_baseline=False)
     assert analysis.standard_results(stage.evaluation.uri, analysis.CANDIDATE) == {}
 
@@ -139,12 +139,12 @@ def test_without_any_there_are_none(tmp_path: Path) -> None:
         (asked("AUC", "AUC"), "AUC: another one is called 'auc', too; give it a name in config"),
     ],
 )
-def test_what_cannot_be_computed_is_told(given: list[dict[str, Any]], message: str) -> None:
+def test_a_metric_that_cannot_be_computed_is_refused(given: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         tfma_standard.specs(given)
 
 
-def test_two_of_one_class_go_by_their_names() -> None:
+def test_two_metrics_of_one_class_have_their_own_names() -> None:
     settings = ({"thresholds": 0.3}, {"thresholds": 0.7, "name": "sure"})
     spec = tfma_standard.specs([{"class_name": "Precision", "config": one} for one in settings])
     assert ['"name": "tfma/precision"' in m.config for m in spec.metrics] == [True, False]

@@ -89,7 +89,7 @@ def test_drift_of_the_label_shares_is_a_jensen_shannon_distance() -> None:
     assert reasons(BOTH, after, max_drift=0.384) == []
 
 
-def test_drift_in_few_images_is_let_pass_and_said() -> None:
+def test_drift_in_few_images_passes_with_a_note() -> None:
     # 5 of 10 -> 9 of 10: that far out chance goes in one of seven cases (Fisher's exact test, p = 0.14).
     before, after = images("cat", 5) + images("dog", 5, 5), images("cat", 9) + images("dog", 1, 9)
     found = verdicts(before, after, max_drift=0.2)
@@ -98,7 +98,7 @@ def test_drift_in_few_images_is_let_pass_and_said() -> None:
     assert "by chance" in found[0].reason
 
 
-def test_drift_of_masks_is_of_pixels_with_each_image_counted_once() -> None:
+def test_drift_of_masks_compares_pixels_with_each_image_counted_once() -> None:
     def masks(cat: int, dog: int, count: int) -> list[Seen]:
         return [Seen(str(i), pixels=(cat, dog), mask=str(i).encode()) for i in range(count)]
 
@@ -150,7 +150,7 @@ def test_images_that_got_another_label_are_named() -> None:
     assert reasons(BOTH, after, max_relabelled=0.1) == []
 
 
-def test_a_single_correction_is_let_pass_and_new_images_are_not_relabelled() -> None:
+def test_a_single_correction_passes_and_new_images_are_not_relabelled() -> None:
     before = images("cat", 10) + images("dog", 10, 10)
     assert reasons(before, images("dog", 1) + images("cat", 9, 1) + images("dog", 10, 10), max_relabelled=0.05) == []
     assert reasons(before, images("dog", 10, 100) + images("cat", 30, 200), max_relabelled=0.0) == []
@@ -181,7 +181,7 @@ def test_the_same_data_pass_whatever_the_limits() -> None:
     assert len(found) == 2 + 1 + 1 + 9 + 1
 
 
-def test_what_a_pushed_model_keeps_is_small() -> None:
+def test_a_pushed_model_keeps_little_of_its_data() -> None:
     _, content = changes.remember(*merged(images("cat", 1000)))
     assert len(content) == 128 + 16 * 1000  # NumPy's header, and 16 bytes an image
     masks, _ = changes.remember(*merged([Seen("1", pixels=(1, 2))]))
@@ -196,7 +196,7 @@ def pushed(tmp_path: Path, data: dict[str, Any], content: bytes, scheme: str = "
 
 
 @pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
-def test_what_is_recalled_is_what_was_remembered(tmp_path: Path, scheme: str) -> None:
+def test_the_recalled_reference_equals_the_remembered_one(tmp_path: Path, scheme: str) -> None:
     counted, rows = merged(images("cat", 3))
     kept, content = changes.remember(counted, rows)
     model = pushed(tmp_path, {"data": kept}, content, scheme)
@@ -209,7 +209,7 @@ def test_what_is_recalled_is_what_was_remembered(tmp_path: Path, scheme: str) ->
 
 
 @pytest.mark.parametrize("damage", [lambda p: p.write_bytes(p.read_bytes() + b"0"), Path.unlink])
-def test_what_does_not_match_the_manifest_is_not_read(tmp_path: Path, damage: Any) -> None:
+def test_a_file_that_does_not_match_the_manifest_is_not_read(tmp_path: Path, damage: Any) -> None:
     kept, content = changes.remember(*merged(images("cat", 3)))
     model = pushed(tmp_path, {"data": kept}, content)
     damage(Path(model.path) / KNOWN_IMAGES)
@@ -220,7 +220,7 @@ def test_what_does_not_match_the_manifest_is_not_read(tmp_path: Path, damage: An
     assert told.endswith(f"Bring an older version back (imagegate rollback CONFIG), or remove {model.path}")
 
 
-def test_a_manifest_that_says_nothing_of_its_data_is_an_answer(tmp_path: Path) -> None:
+def test_a_manifest_without_data_is_refused_with_a_sentence(tmp_path: Path) -> None:
     _, content = changes.remember(*merged(images("cat", 3)))
     with pytest.raises(
         ImagegateError, match=r"version \d+ is served, .*: its imagegate\.json has no key 'data'\. Bring"
@@ -228,7 +228,7 @@ def test_a_manifest_that_says_nothing_of_its_data_is_an_answer(tmp_path: Path) -
         changes.recall(pushed(tmp_path, {}, content), "single_label")
 
 
-def test_there_may_be_nothing_to_compare_with(tmp_path: Path) -> None:
+def test_without_a_served_model_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
     assert changes.recall(None, "single_label") is None
     kept, content = changes.remember(*merged(images("cat", 3)))
     assert changes.recall(pushed(tmp_path, {"data": kept}, content), "multi_label") is None

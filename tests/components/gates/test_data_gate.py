@@ -85,7 +85,7 @@ def test_each_label_needs_its_examples_in_eval_and_in_test() -> None:
     assert len(reasons(FINE, min_eval_examples=4)) == 4
 
 
-def test_the_ratio_is_of_the_most_to_the_least_frequent_label() -> None:
+def test_the_ratio_compares_the_most_and_the_least_frequent_label() -> None:
     assert reasons(FINE, max_ratio=2) == []  # 20 / 10
     reason = refusal(FINE, max_ratio=1.9)
     assert "is 2, above the maximum 1.9" in reason
@@ -122,7 +122,7 @@ def test_equal_files_under_different_labels_are_named_whatever_the_limits() -> N
     assert "cat/1.png = dog/7.png" in reason
 
 
-def test_a_file_of_which_the_table_says_two_things_is_named_whatever_the_limits() -> None:
+def test_a_file_with_two_different_rows_is_named_whatever_the_limits() -> None:
     reason = "row 3 of labels.csv: the same file is named with other labels or values in row 9 of labels.csv"
     told = refusal(manifest(contradictory=[{"path": "7.png", "reason": reason}]))
     assert f"number of files of which different things are said is 1, above the maximum 0: 7.png ({reason})" in told
@@ -166,7 +166,7 @@ def test_nearly_equal_images_are_named_with_how_near_they_are() -> None:
     assert of_seen(seen, allow_duplicates_across_splits=False) == []
 
 
-def test_too_many_images_of_which_nothing_is_known() -> None:
+def test_too_many_images_without_any_known_label_are_refused() -> None:
     seen = [Seen(str(i), labels=("cat",)) for i in range(3)] + [Seen("4", unknown=("cat", "dog"))]
     assert of_seen(seen, max_unlabelled=0.25) == []  # 1 of 4
     [reason] = of_seen(seen, max_unlabelled=0.24)
@@ -202,14 +202,14 @@ def test_labels_that_always_come_together_are_named_with_their_counts() -> None:
     assert of_seen(SAME) == []
 
 
-def test_labels_of_which_always_one_applies_are_named() -> None:
+def test_labels_of_which_exactly_one_always_applies_are_named() -> None:
     seen = [Seen(f"a{i}", labels=("cat",)) for i in range(20)] + [Seen(f"b{i}", labels=("dog",)) for i in range(20)]
     [reason] = of_seen(seen, max_cooccurrence=0.98)
     assert "mutual exclusion (phi) of labels 'cat' and 'dog' in train is 1, above" in reason
     assert "0 of 40 images have both" in reason
 
 
-def test_co_occurrence_does_not_cry_wolf() -> None:
+def test_co_occurrence_by_chance_passes() -> None:
     # A part of the other: 5 dogs, all among 20 cats, of 40 images; a model can tell them apart.
     part = [Seen(f"a{i}", labels=("cat", "dog") if i < 5 else ("cat",) if i < 20 else ()) for i in range(40)]
     assert of_seen(part, max_cooccurrence=0.98) == []
@@ -238,13 +238,13 @@ def test_co_occurrence_is_the_correlation_over_what_is_known(rows: list[tuple[in
     assert verdict.value == pytest.approx(abs(expected), abs=1e-9)
 
 
-def test_one_label_is_no_classification() -> None:
+def test_a_single_label_is_refused_as_a_classification() -> None:
     data = manifest(labels=["cat"], label_counts={"cat": FINE["label_counts"]["cat"]})
     assert "labels is 1, below the minimum 2: 'cat'" in refusal(data)
     assert reasons(data, min_labels=1) == []  # but a question that has an answer each, for multi-label
 
 
-def test_no_image_at_all_is_one_sentence_about_images() -> None:
+def test_a_data_set_without_images_is_refused_with_one_sentence() -> None:
     nothing = dict.fromkeys(("train", "eval", "test"), 0)
     data = manifest(counts=nothing, label_counts={"cat": nothing, "dog": nothing})
     reason = refusal(data, max_bad_fraction=0.01)
@@ -257,7 +257,7 @@ def test_file_names_cannot_write_to_the_terminal() -> None:
     assert refusal(data, max_bad_fraction=0).isprintable()
 
 
-def test_anomalies_of_the_validator_refuse() -> None:
+def test_anomalies_of_the_validator_refuse_the_data() -> None:
     [verdict] = failed(check(FINE, NO_IMAGES, Limits(**OFF), anomalies=[("label", "Unexpected string values: emu")]))
     assert "'label'" in verdict.reason
     assert "Unexpected string values: emu" in verdict.reason
@@ -271,7 +271,7 @@ def test_the_verdicts_do_not_depend_on_the_order_of_labels(order: list[str], min
     assert len(found) == sum(n < minimum for n in counts.values())
 
 
-def test_every_rule_speaks_also_where_it_holds() -> None:
+def test_every_rule_has_a_verdict_even_where_it_holds() -> None:
     seen = [Seen(f"{s}{i}", s, ("dog",) if i % 2 else ("cat",)) for s in ("train", "eval", "test") for i in range(8)]
     limits = {
         "min_examples": 1,
@@ -302,12 +302,12 @@ def test_a_split_without_images_is_refused_by_name(empty: list[str]) -> None:
         assert f"data.split.{split}" in verdict.reason
 
 
-def test_weights_are_of_train_and_by_name() -> None:
+def test_weights_are_computed_from_train_and_keyed_by_label() -> None:
     # 20 and 10 of 30 images: frequencies 2/3 and 1/3, median 1/2.
     assert weights(FINE) == pytest.approx({"cat": 0.75, "dog": 1.5})
 
 
-def test_weights_count_the_images_of_which_a_label_is_known() -> None:
+def test_weights_count_only_images_whose_label_is_known() -> None:
     data = manifest(unknown={"cat": {"train": 5, "eval": 0, "test": 0}, "dog": {"train": 10, "eval": 4, "test": 0}})
     # 20 of 25 and 10 of 20 images: frequencies 0.8 and 0.5, median 0.65.
     assert weights(data) == pytest.approx({"cat": 0.65 / 0.8, "dog": 0.65 / 0.5})
@@ -343,14 +343,12 @@ MASKS: dict[str, Any] = {
         (True, (0.75, 0.2), 0.2),
     ],
 )
-def test_weights_of_masks_are_of_the_pixels(
-    count_ignored: bool, frequencies: tuple[float, float], median: float
-) -> None:
+def test_weights_of_masks_count_pixels(count_ignored: bool, frequencies: tuple[float, float], median: float) -> None:
     expected = {"cat": median / frequencies[0], "dog": median / frequencies[1]}
     assert weights(manifest(**MASKS), count_ignored=count_ignored) == pytest.approx(expected)
 
 
-def test_the_share_of_the_unknown_is_told() -> None:
+def test_the_share_of_unknown_labels_is_reported() -> None:
     assert unknown(FINE) == {"images": 0, "labels": 0}
     missing = {"cat": {"train": 3, "eval": 1, "test": 0}, "dog": {"train": 2, "eval": 0, "test": 0}}
     data = manifest(unknown=missing, unlabelled={"train": 1, "eval": 1, "test": 0})
@@ -361,7 +359,7 @@ def test_the_share_of_the_unknown_is_told() -> None:
     assert unknown(manifest(counts=dict.fromkeys(("train", "eval", "test"), 0)))["images"] == 0
 
 
-def test_labels_without_examples_are_warned_of() -> None:
+def test_labels_without_examples_cause_a_warning() -> None:
     assert warnings(FINE["label_counts"]) == []
     nowhere = {"train": 0, "eval": 3, "test": 0}
     told = warnings(FINE["label_counts"] | {"dog": nowhere})

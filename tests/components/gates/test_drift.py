@@ -17,7 +17,7 @@ COUNTS = st.lists(st.integers(0, 1000), min_size=4, max_size=4).map(np.array)
 FILLED = COUNTS.filter(lambda c: c.sum() > 0)
 
 
-def test_jensen_shannon_by_hand() -> None:
+def test_the_jensen_shannon_distance_matches_a_calculation_by_hand() -> None:
     # (1, 0) and (0, 1) have nothing in common; (1, 1) and (3, 1): mean 5/8 and 3/8 with entropy 0.954434 bits, their
     # own entropies are 1 and 0.811278, divergence 0.954434 - 0.905639 = 0.048795, distance 0.220896.
     assert drift.jensen_shannon([1, 0], [0, 1]) == 1
@@ -26,7 +26,7 @@ def test_jensen_shannon_by_hand() -> None:
 
 
 @given(FILLED, FILLED, FILLED)
-def test_jensen_shannon_is_a_metric(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> None:
+def test_the_jensen_shannon_distance_is_a_metric(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> None:
     distance = drift.jensen_shannon(p, q)
     assert 0 <= distance <= 1
     assert distance == pytest.approx(drift.jensen_shannon(q, p), abs=1e-9)
@@ -35,7 +35,7 @@ def test_jensen_shannon_is_a_metric(p: np.ndarray, q: np.ndarray, r: np.ndarray)
     assert distance <= drift.jensen_shannon(p, r) + drift.jensen_shannon(r, q) + 1e-6
 
 
-def test_homogeneity_is_the_g_test_where_counts_are_large() -> None:
+def test_homogeneity_is_tested_by_the_g_test_where_counts_are_large() -> None:
     table = [[160, 1140, 30, 0, 200], [100, 1000, 90, 0, 300]]
     expected = stats.chi2_contingency(np.delete(table, 3, axis=1), lambda_="log-likelihood", correction=False)
     assert drift.homogeneity(*table) == pytest.approx(expected.pvalue)
@@ -51,7 +51,7 @@ def test_homogeneity_is_the_g_test_where_counts_are_large() -> None:
     assert 2 * (n + m) * math.log(2) * divergence == pytest.approx(expected.statistic)
 
 
-def test_homogeneity_of_few_is_by_permutation() -> None:
+def test_homogeneity_of_few_counts_is_tested_by_permutation() -> None:
     # 3 and 0 against 0 and 3: of the 20 ways to deal out three of each, two are as far out.
     assert drift.homogeneity([3, 0], [0, 3]) == pytest.approx(0.1, abs=0.02)
     assert drift.homogeneity([3, 0], [3, 0]) == drift.homogeneity([0, 0], [3, 1]) == 1
@@ -67,7 +67,7 @@ def test_chance_alone_is_rarely_taken_for_a_drift(labels: int, images: int) -> N
     assert min(found) > 0.0005
 
 
-def test_a_share_s_change_is_fisher_s_exact_test() -> None:
+def test_the_change_of_a_share_is_tested_by_fisher_s_exact_test() -> None:
     # Of 8 images 4 each; 4 of 4 against 0 of 4: 2 of the C(8, 4) = 70 ways are that far out.
     assert drift.proportion_change(4, 4, 0, 4) == pytest.approx(2 / 70)
     assert drift.proportion_change(0, 0, 3, 9) == 1
@@ -77,7 +77,7 @@ def test_a_share_s_change_is_fisher_s_exact_test() -> None:
     assert p == pytest.approx(2 * stats.norm.sf(z), rel=0.05)
 
 
-def test_kolmogorov_smirnov_by_hand() -> None:
+def test_the_kolmogorov_smirnov_statistic_matches_a_calculation_by_hand() -> None:
     # Shares (3/4, 1/4, 0) and (0, 1/2, 1/2): cumulative 3/4, 1, 1 and 0, 1/2, 1.
     assert drift.kolmogorov_smirnov([3, 1, 0], [0, 1, 1]) == 0.75
     assert drift.kolmogorov_smirnov([0, 0], [1, 1]) == 0
@@ -89,7 +89,7 @@ def test_kolmogorov_smirnov_by_hand() -> None:
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=30), st.lists(st.integers(0, 9), min_size=1, max_size=30))
-def test_kolmogorov_smirnov_is_scipy_s(first: list[int], second: list[int]) -> None:
+def test_the_kolmogorov_smirnov_statistic_is_scipy_s(first: list[int], second: list[int]) -> None:
     histograms = [np.bincount(values, minlength=10) for values in (first, second)]
     expected = stats.ks_2samp(first, second, method="exact")
     assert drift.kolmogorov_smirnov(*histograms) == pytest.approx(expected.statistic)
@@ -97,7 +97,7 @@ def test_kolmogorov_smirnov_is_scipy_s(first: list[int], second: list[int]) -> N
     assert drift.kolmogorov_smirnov(*histograms[::-1]) == pytest.approx(expected.statistic)
 
 
-def test_many_observations_go_by_the_asymptotic_law() -> None:
+def test_many_observations_are_tested_by_the_asymptotic_distribution() -> None:
     random = np.random.default_rng(2)
     first, second = random.integers(0, 50, 3000), np.minimum(random.integers(0, 51, 2500), 49)
     expected = stats.ks_2samp(first, second, method="asymp")
@@ -116,7 +116,7 @@ def test_association_is_the_matthews_correlation(both: int, first: int, second: 
     assert given_first == (both / (both + first) if both + first else 0)
 
 
-def test_association_by_hand_and_by_chance() -> None:
+def test_association_matches_a_calculation_by_hand_and_chance_is_not_taken_for_it() -> None:
     # Of 10 images 4 have the first, 5 the second, 3 both: (10 * 3 - 4 * 5) / sqrt(4 * 6 * 5 * 5) = 10 / 24.49.
     phi, given_second, given_first = drift.association([3], [4], [5], [10])
     assert (phi[0], given_second[0], given_first[0]) == (pytest.approx(10 / math.sqrt(600)), 0.6, 0.75)

@@ -14,14 +14,14 @@ CASES = [(0, 1), (1, 1), (0, 10), (10, 10), (79, 100), (1, 3), (50_000, 100_000)
 
 @pytest.mark.parametrize(("k", "n"), CASES)
 @pytest.mark.parametrize("confidence", [0.5, 0.8, 0.95, 0.999])
-def test_two_sided_bounds_are_scipys(k: int, n: int, confidence: float) -> None:
+def test_two_sided_bounds_are_scipy_s(k: int, n: int, confidence: float) -> None:
     expected = stats.binomtest(k, n).proportion_ci(confidence, method="wilson")
     assert intervals.wilson(k / n, n, intervals.two_sided(confidence)) == pytest.approx(tuple(expected), abs=1e-12)
 
 
 @pytest.mark.parametrize(("k", "n"), CASES)
 @pytest.mark.parametrize("confidence", [0.6, 0.95, 0.999])
-def test_each_one_sided_bound_is_scipys(k: int, n: int, confidence: float) -> None:
+def test_each_one_sided_bound_is_scipy_s(k: int, n: int, confidence: float) -> None:
     low, high = intervals.wilson(k / n, n, intervals.one_sided(confidence))
     above = stats.binomtest(k, n, alternative="greater").proportion_ci(confidence, method="wilson")
     below = stats.binomtest(k, n, alternative="less").proportion_ci(confidence, method="wilson")
@@ -59,5 +59,5 @@ def test_the_bounds_of_f1_are_those_of_its_jaccard_index(tp: int, fp: int, fn: i
         assert optimize.brentq(lambda j, f1=bound: 2 * j / (1 + j) - f1, -0.1, 1.1) == pytest.approx(expected, abs=1e-9)
 
 
-def test_a_sum_of_weights_a_hair_above_one_is_one() -> None:
+def test_a_share_a_rounding_error_above_one_counts_as_one() -> None:
     assert intervals.wilson(1 + 1e-15, 10, 1.96) == intervals.wilson(1, 10, 1.96)

@@ -35,7 +35,7 @@ def rule(**fields: Any) -> Rule:
         ({"max_drop": 0.1}, math.nan, False),
     ],
 )
-def test_bounds_are_inclusive_and_what_is_no_number_fails(bounds: dict[str, float], value: float, passed: bool) -> None:
+def test_bounds_are_inclusive_and_nan_fails(bounds: dict[str, float], value: float, passed: bool) -> None:
     assert judge(rule(**bounds), value).passed is passed
 
 
@@ -59,7 +59,7 @@ def test_a_drop_counts_from_the_served_model(
     assert verdict.passed is passed
 
 
-def test_a_failure_says_what_was_expected_what_came_and_what_to_do() -> None:
+def test_a_failure_states_the_expectation_the_value_and_the_remedy() -> None:
     advised = rule(minimum=0.5, label="cat", slice={"camera": "night", "format": "png"}, advice="Add images")
     verdict = judge(advised, 0.31, examples=1200, detail="1.png, 2.png")
     assert verdict.reason == (
@@ -68,7 +68,7 @@ def test_a_failure_says_what_was_expected_what_came_and_what_to_do() -> None:
     )
 
 
-def test_the_interval_is_told_with_the_digits_that_its_width_asks_for() -> None:
+def test_the_interval_is_shown_with_as_many_digits_as_its_width_needs() -> None:
     verdict = judge(rule(minimum=0.8), 0.79, examples=100, interval=(0.7001, 0.8583))
     assert verdict.reason == "recall is 0.79 (100 examples, 95 % interval 0.70 to 0.86), below the minimum 0.8"
     assert (verdict.bound, verdict.examples, verdict.interval) == (0.8, 100, [0.7001, 0.8583])
@@ -91,7 +91,7 @@ def test_with_confidence_the_interval_must_keep_to_the_bound(bounds: dict, inter
     assert judge(rule(confidence=0.9, **bounds), 0.8, interval=interval).passed is passed
 
 
-def test_what_fails_for_want_of_confidence_says_so() -> None:
+def test_a_failure_for_lack_of_confidence_says_so() -> None:
     verdict = judge(rule(minimum=0.75, confidence=0.95), 0.8, examples=50, interval=(0.69, 0.88))
     assert verdict.reason == ("recall is 0.8 (50 examples), with 95 % confidence at least 0.69, below the minimum 0.75")
     assert verdict.rule == "recall >= 0.75 with 95 % confidence"
@@ -112,7 +112,7 @@ def test_what_fails_for_want_of_confidence_says_so() -> None:
         ({"max_drop": 0.25}, math.nan, None),
     ],
 )
-def test_the_bound_is_the_one_broken_or_else_the_first(bounds: dict, baseline: float, bound: float) -> None:
+def test_a_verdict_shows_the_broken_bound_or_else_the_first(bounds: dict, baseline: float, bound: float) -> None:
     assert judge(rule(**bounds), 0.75, baseline=baseline).bound == bound
 
 
@@ -133,7 +133,7 @@ def test_a_pass_gives_no_advice() -> None:
     assert verdict.reason == "recall is 0.75 (1 example): recall >= 0.5"
 
 
-def test_what_cannot_be_judged_says_why() -> None:
+def test_a_value_that_cannot_be_judged_fails_with_the_reason() -> None:
     assert judge(rule(minimum=0.5), None, examples=0).reason == (
         "recall cannot be judged: there is no example to compute it from; expected recall >= 0.5"
     )
@@ -147,7 +147,7 @@ def test_a_rule_reads_as_a_formula() -> None:
     assert rule(max_drop=0.01, smaller_is_better=True).text() == "recall <= served model's + 0.01"
 
 
-def test_every_broken_bound_is_told() -> None:
+def test_every_broken_bound_is_reported() -> None:
     verdict = judge(rule(minimum=0.5, max_drop=0.1), 0.3, baseline=0.9)
     assert verdict.reason == (
         "recall is 0.3, below the minimum 0.5; recall is 0.3, worse than the served model's 0.9 by 0.6; allowed are 0.1"
@@ -167,7 +167,7 @@ def test_every_broken_bound_is_told() -> None:
         (math.inf, "infinite"),
     ],
 )
-def test_numbers_are_short(value: float | None, text: str) -> None:
+def test_numbers_are_written_short(value: float | None, text: str) -> None:
     assert number(value) == text
 
 

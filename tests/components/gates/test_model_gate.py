@@ -56,7 +56,7 @@ def judge(*rules: dict, baseline: model_gate.Results | None = None) -> list:
     ],
     ids=str,
 )
-def test_bounds(given: dict, passed: bool) -> None:
+def test_a_metric_must_lie_within_its_bounds(given: dict, passed: bool) -> None:
     [verdict] = judge(given)
     assert verdict.passed is passed
 
@@ -74,7 +74,7 @@ def test_a_star_judges_every_label_by_its_name() -> None:
     assert found[1].gate == "model_gate"
 
 
-def test_one_verdict_per_rule_and_label_in_their_order() -> None:
+def test_each_rule_and_label_has_one_verdict_in_their_order() -> None:
     found = judge(rule("accuracy", min=0), rule("recall", label="*", min=0), rule("loss", max=1))
     assert [(v.rule, v.label) for v in found] == [
         ("accuracy >= 0", None),
@@ -96,7 +96,7 @@ def test_one_verdict_per_rule_and_label_in_their_order() -> None:
     ],
     ids=str,
 )
-def test_what_cannot_be_judged_is_refused(given: dict) -> None:
+def test_a_metric_that_cannot_be_judged_refuses_the_model(given: dict) -> None:
     [verdict] = judge(given)
     assert not verdict.passed
     assert verdict.value is None
@@ -120,12 +120,12 @@ def test_an_empty_test_split_is_refused() -> None:
         ("loss", 0.9, 0.0, True),
     ],
 )
-def test_a_drop_against_the_served_model(metric: str, served: float, drop: float, passed: bool) -> None:
+def test_a_drop_is_measured_against_the_served_model(metric: str, served: float, drop: float, passed: bool) -> None:
     [verdict] = judge(rule(metric, max_drop=drop), baseline=[({}, {metric: served})])
     assert verdict.passed is passed
 
 
-def test_a_drop_of_a_label_in_a_slice_is_against_the_same_of_the_served_model() -> None:
+def test_a_drop_of_a_label_in_a_slice_compares_the_same_label_and_slice() -> None:
     baseline = [({}, {"recall/cat": 0.0}), ({"format": "png"}, {"recall/cat": 1.0})]
     given = rule("recall", label="cat", slice={"format": "png"}, max_drop=0.1)
     assert judge(given, baseline=baseline)[0].passed  # 1.0 now, 1.0 then
@@ -208,7 +208,7 @@ def test_values_with_too_few_examples_pass_by_name() -> None:
     )
 
 
-def test_of_a_label_metric_the_label_s_own_examples_count() -> None:
+def test_min_examples_of_a_label_metric_counts_the_label_s_own_examples() -> None:
     """Without min_examples one is enough: cat has none at dawn, dog none at night."""
     found = judged(rule("recall", label="*", slice=ANY, min=0.5))
     assert [(v.label, v.slice, v.value) for v in found[:-1]] == [
@@ -235,7 +235,9 @@ def test_of_a_label_metric_the_label_s_own_examples_count() -> None:
         ("binary_accuracy", 1, ["dawn", "day", "night"]),
     ],
 )
-def test_what_must_be_there_for_a_metric(metric: str, least: int, cameras: list, weight: float) -> None:
+def test_min_examples_counts_the_examples_that_a_metric_needs(
+    metric: str, least: int, cameras: list, weight: float
+) -> None:
     found = judged(rule(metric, label="cat", slice=ANY, min=0, min_examples=least), weight=weight)
     assert [v.slice["camera"] for v in found if v.value is not None] == cameras
 
@@ -250,7 +252,7 @@ def test_a_label_that_the_model_never_answers_does_not_get_out_of_precision() ->
     )
 
 
-def test_a_model_that_answers_no_number_does_not_get_out_of_a_small_slice() -> None:
+def test_a_model_that_answers_nan_does_not_get_out_of_a_small_slice() -> None:
     examples = [*SEEN, ("dusk", "cat", "")]
     found = judged(rule("accuracy", slice=ANY, min=0, min_examples=3), examples=examples)
     assert [(v.slice["camera"], v.passed) for v in found[:2]] == [("day", True), ("dusk", False)]
@@ -300,7 +302,7 @@ def test_a_rule_that_is_left_with_nothing_to_judge_refuses(given: dict, reason: 
     assert verdict.reason == reason
 
 
-def test_with_min_examples_labels_that_have_fewer_pass_by_name_and_without_they_refuse() -> None:
+def test_labels_below_min_examples_pass_by_name_and_refuse_without_it() -> None:
     given = rule("recall", label="*", slice={"camera": "night"}, min=0.5)
     assert [(v.label, v.passed) for v in judged(given)] == [("cat", True), ("dog", False)]
     found = judged(given | {"min_examples": 2})
@@ -311,7 +313,7 @@ def test_with_min_examples_labels_that_have_fewer_pass_by_name_and_without_they_
     )
 
 
-def test_a_cross_of_every_value_and_a_given_one() -> None:
+def test_a_slice_may_combine_every_value_of_one_column_with_a_given_one_of_another() -> None:
     slices = [({"camera": c, "format": f}, counted(SEEN[:n])) for c, f, n in [("a", "png", 3), ("b", "jpeg", 4)]]
     slices += [({"camera": "c"}, counted(SEEN)), ({"format": "png"}, counted(SEEN)), ({}, counted(SEEN))]
     given = rule("accuracy", slice={"format": "png", "camera": "*"}, min=0)
@@ -319,7 +321,7 @@ def test_a_cross_of_every_value_and_a_given_one() -> None:
     assert (verdict.slice, verdict.value) == ({"camera": "a", "format": "png"}, 1.0)
 
 
-def test_a_drop_in_every_slice_is_against_the_same_slice_of_the_served_model() -> None:
+def test_a_drop_in_every_slice_compares_the_same_slice() -> None:
     """The served model is right on all of dawn and night; the candidate loses 1 there, and 1/2."""
     baseline = by_camera([(camera, truth, truth) for camera, truth, _ in SEEN])
     given = rule("accuracy", slice=ANY, max_drop=0.5)
@@ -341,7 +343,7 @@ def test_a_drop_in_every_slice_is_against_the_same_slice_of_the_served_model() -
         ("binary_accuracy", "dog", 5, 9),
     ],
 )
-def test_intervals_rest_on_what_the_metric_is_a_share_of(metric: str, label: str, share: int, n: int) -> None:
+def test_an_interval_rests_on_the_denominator_of_its_metric(metric: str, label: str, share: int, n: int) -> None:
     for weight in (1.0, 0.1):
         [verdict] = judged(rule(metric, label=label, min=0), weight=weight)
         expected = stats.binomtest(share, n).proportion_ci(method="wilson")
@@ -358,7 +360,7 @@ def test_f1_has_the_interval_of_its_jaccard_index() -> None:
 
 
 @pytest.mark.parametrize(("metric", "label"), [("macro_f1", None), ("balanced_accuracy", None), ("auc", "cat")])
-def test_what_is_no_share_has_no_interval(metric: str, label: str | None) -> None:
+def test_a_metric_that_is_not_a_share_has_no_interval(metric: str, label: str | None) -> None:
     [verdict] = judged(rule(metric, label=label, min=1))
     assert verdict.interval is None
     assert "interval" not in verdict.reason
@@ -376,7 +378,7 @@ def test_unequal_weights_widen_the_interval() -> None:
     assert verdict.interval == pytest.approx(list(stats.binomtest(2, 3).proportion_ci(method="wilson")))
 
 
-def test_multi_label_entries_and_examples() -> None:
+def test_multi_label_intervals_count_entries_or_examples() -> None:
     """Targets [1 0], [1 -], [0 1], answers [1 1], [1 1], [0 0]: of 5 known entries 3 are right, of 3 examples 1."""
     accumulator = metrics.accumulator("multi_label", 2)
     for target, answer in [([1, 0], [0.9, 0.9]), ([1, -1], [0.9, 0.9]), ([0, 1], [0.1, 0.1])]:
@@ -391,7 +393,7 @@ def test_multi_label_entries_and_examples() -> None:
     assert found[0].reason.startswith("hamming_loss is 0.4 (5 known labels, 95 % interval 0.12 to 0.77), above")
 
 
-def test_of_masks_the_images_that_a_label_is_in_count_and_pixels_have_no_interval() -> None:
+def test_masks_count_the_images_with_a_label_and_have_no_interval_of_pixels() -> None:
     """cat is in two images with 3 + 1 pixels, dog in one."""
     accumulator = metrics.accumulator("segmentation", 2)
     accumulator.add([mask.row([[3, 0], [1, 0]], NOTHING, False), mask.row([[1, 0], [0, 0]], NOTHING, False)])
@@ -404,7 +406,7 @@ def test_of_masks_the_images_that_a_label_is_in_count_and_pixels_have_no_interva
 
 
 @pytest.mark.parametrize(("confidence", "passed"), [(None, True), (0.5, True), (0.8, False), (0.95, False)])
-def test_with_confidence_the_lower_bound_must_hold(confidence: float | None, passed: bool) -> None:
+def test_with_confidence_the_lower_end_of_the_interval_must_hold(confidence: float | None, passed: bool) -> None:
     """5 of 9 right is 0.556; one-sided, SciPy's bound is 0.42 with 80 %, 0.30 with 95 %."""
     given = rule("accuracy", min=0.5, confidence=confidence)
     [verdict] = judged(given)
@@ -414,7 +416,7 @@ def test_with_confidence_the_lower_bound_must_hold(confidence: float | None, pas
         assert verdict.interval[0] == pytest.approx(test.low)
 
 
-def test_with_confidence_the_upper_bound_must_hold() -> None:
+def test_with_confidence_the_upper_end_of_the_interval_must_hold() -> None:
     results = [({}, {"hamming_loss": 0.1, "effective_known": 100.0, "example_count": 50.0, "effective_count": 50.0})]
     above = stats.binomtest(10, 100, alternative="less").proportion_ci(0.9, method="wilson").high
 

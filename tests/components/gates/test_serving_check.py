@@ -52,7 +52,7 @@ def samples(exported: str) -> list[Sample]:
     return found
 
 
-def test_what_was_evaluated_is_served(exported: str, samples: list[Sample]) -> None:
+def test_the_served_answers_equal_the_evaluated_ones(exported: str, samples: list[Sample]) -> None:
     measured, verdicts = serving_check.check(exported, samples, "single_label", FREE)
     assert [(v.gate, v.passed) for v in verdicts] == [("serving", True), ("serving", True)]
     assert 0 < measured["latency_ms"]["median"] <= measured["latency_ms"]["p95"]
@@ -61,7 +61,7 @@ def test_what_was_evaluated_is_served(exported: str, samples: list[Sample]) -> N
     assert measured["megabytes"] == pytest.approx(size / 1e6)
 
 
-def test_limits_refuse_with_what_to_do(exported: str, samples: list[Sample]) -> None:
+def test_exceeded_limits_refuse_with_a_remedy(exported: str, samples: list[Sample]) -> None:
     tight = Limits(max_latency_ms=1e-6, max_megabytes=1e-6)
     _, verdicts = serving_check.check(exported, samples, "single_label", tight)
     assert [v.passed for v in verdicts] == [True, True, False, False]
@@ -72,7 +72,7 @@ def test_limits_refuse_with_what_to_do(exported: str, samples: list[Sample]) -> 
         assert "Take a smaller training.backbone" in verdict.reason
 
 
-def test_other_answers_than_were_evaluated_refuse(exported: str, samples: list[Sample]) -> None:
+def test_answers_other_than_the_evaluated_ones_refuse(exported: str, samples: list[Sample]) -> None:
     first = samples[0]
     other = {"probabilities": [p + 0.01 for p in first.predicted["probabilities"]]}
     changed = [Sample(image=first.image, example=first.example, predicted=other), *samples[1:]]
@@ -113,7 +113,9 @@ def test_a_model_that_answers_to_garbage_or_lacks_a_signature_refuses(
         assert verdicts[1].value == len(serving_check.BROKEN)
 
 
-def test_files_that_cannot_be_loaded_refuse_with_the_last_words(tmp_path: Path, samples: list[Sample]) -> None:
+def test_a_model_that_cannot_be_loaded_refuses_with_the_last_line_of_its_log(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"no model")
     _, [verdict] = serving_check.check(str(tmp_path), samples, "single_label", FREE)
     assert not verdict.passed
@@ -126,7 +128,7 @@ def test_a_process_that_is_killed_is_named() -> None:
     assert serving_check._last_words(3, " \n") == "the process ended with exit code 3"
 
 
-def test_of_masks_the_share_of_pixels_counts() -> None:
+def test_masks_are_compared_by_their_share_of_pixels() -> None:
     """Two images of 2 x 2 pixels: a pixel of the first differs between signatures; one of the second has moved."""
     shown = np.array([[[0, 1], [1, 1]], [[0, 0], [1, 1]]])
     other = shown.copy()
@@ -144,7 +146,7 @@ def test_of_masks_the_share_of_pixels_counts() -> None:
     assert serving_check.largest_difference(arrays, moved, "segmentation") == 1 / 4
 
 
-def test_an_answer_that_is_no_number_is_no_small_difference() -> None:
+def test_a_nan_is_not_a_small_difference() -> None:
     nan = np.full((1, 2), np.nan)
     names = ("serving_default", "examples", "evaluate")
     arrays = {f"{name}/probabilities": nan for name in names}

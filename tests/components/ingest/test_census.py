@@ -18,7 +18,7 @@ from components.data.dataset import SPLITS, Dataset
 from components.ingest import census, splits
 
 
-def test_the_content_digest_knows_all_that_a_training_can_see_and_nothing_else() -> None:
+def test_the_content_digest_covers_all_that_training_can_see_and_nothing_else() -> None:
     def digest(*seen: Seen) -> str:
         return str(merged(seen)[0]["content"])
 
@@ -40,7 +40,7 @@ def test_the_content_digest_knows_all_that_a_training_can_see_and_nothing_else()
     assert len({digest(one, two), digest(one), digest(one, one), *(digest(c, two) for c in changed)}) == 11
 
 
-def test_labels_are_counted_by_split_as_is_what_nobody_said() -> None:
+def test_known_and_unknown_labels_are_counted_by_split() -> None:
     counted, _ = merged(
         [
             Seen("1", labels=("cat",), unknown=("dog",)),
@@ -119,7 +119,9 @@ SEEN = st.builds(
 
 
 @given(st.lists(SEEN, max_size=20), st.integers(1, 4), st.randoms(use_true_random=False))
-def test_no_partition_into_shards_and_no_order_shows(seen: list[Seen], count: int, order: random.Random) -> None:
+def test_neither_the_partition_into_shards_nor_the_order_changes_the_census(
+    seen: list[Seen], count: int, order: random.Random
+) -> None:
     dataset = Dataset("", ("cat", "dog"), (), {})
     reports = [report(seen[i::count], dataset.labels) for i in range(count)]
     counted, images = census.merge(dataset, reports)
@@ -136,7 +138,7 @@ def test_no_partition_into_shards_and_no_order_shows(seen: list[Seen], count: in
             assert counted["label_counts"][label][split] == sum(label in s.labels and s.split == split for s in seen)
 
 
-def test_masks_are_summed_and_say_which_labels_are_there() -> None:
+def test_pixels_of_masks_are_summed_by_label() -> None:
     counted, images = merged(
         [
             Seen("1", pixels=(2, 3), ignored=1, mask=b"1"),
@@ -187,7 +189,7 @@ def quarantined(*paths: str) -> Any:
     return census.merge(Dataset("", (), (), {}, (("z.png", "named twice"),)), [one])[0]["quarantined"]
 
 
-def test_what_the_listing_rejected_is_in_quarantine_too() -> None:
+def test_files_that_the_listing_rejected_are_quarantined_too() -> None:
     assert quarantined("b.png", "a.png") == [
         {"path": "a.png", "reason": "empty file"},
         {"path": "b.png", "reason": "empty file"},

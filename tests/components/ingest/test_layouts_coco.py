@@ -77,13 +77,13 @@ def test_the_stated_area_counts_and_of_equal_ones_the_smaller_id_is_below(tmp_pa
     assert drawn(read(tmp_path, content(second | {"area": 0}, first | {"area": 3.5}), "segmentation"))[0]["dog"] == 4
 
 
-def test_run_lengths_and_crowds(tmp_path: Path) -> None:
+def test_run_lengths_of_crowds_are_read(tmp_path: Path) -> None:
     # Down the columns of 4 x 3 pixels: 3 of 0, 6 of 1, 3 of 0, so columns 1 and 2.
     crowd = annotation(1, 1, 3, segmentation={"size": [3, 4], "counts": [3, 6, 3]}, iscrowd=1)
     assert drawn(read(tmp_path, content(crowd), "segmentation")) == ({"cat": 0, "dog": 6, "owl": 0}, 6)
 
 
-def test_background_and_ignored_category(tmp_path: Path) -> None:
+def test_background_and_an_ignored_category_are_configurable(tmp_path: Path) -> None:
     found = content(annotation(1, 1, 3, 2), annotation(2, 1, 9, 1))
     dataset = read(tmp_path, found, "segmentation", background="ground", ignore="owl")
     assert dataset.labels == ("cat", "dog", "ground")
@@ -97,7 +97,7 @@ def test_background_and_ignored_category(tmp_path: Path) -> None:
         read(tmp_path, found, "segmentation", ignore="void")
 
 
-def test_splits(tmp_path: Path) -> None:
+def test_each_annotation_file_is_a_split(tmp_path: Path) -> None:
     one = {"images": IMAGES[:1], "annotations": [annotation(1, 1, 3)], "categories": CATEGORIES[:1]}
     # Another file may number images and categories in its own way.
     other = one | {"categories": [{"id": 3, "name": "cat"}]}
@@ -129,7 +129,7 @@ def test_files_that_cannot_be_used_are_rejected(tmp_path: Path) -> None:
     )
 
 
-def test_one_file_for_two_splits(tmp_path: Path) -> None:
+def test_one_annotation_file_cannot_be_two_splits(tmp_path: Path) -> None:
     dataset = read(tmp_path, content(), annotations={"train": "instances.json", "val": "instances.json"})
     assert dataset.records == ()
     assert len(dataset.rejected) == 4
@@ -177,17 +177,17 @@ def test_malformed_regions_reject_their_image(tmp_path: Path, segmentation: Any,
         (b'{"images": "\xff"}', r"data\.annotations: instances\.json is not UTF-8 text"),
     ],
 )
-def test_annotations_that_fit_nothing(tmp_path: Path, found: Any, message: str) -> None:
+def test_annotations_without_an_image_or_category_are_refused(tmp_path: Path, found: Any, message: str) -> None:
     with pytest.raises(LayoutError, match=message):
         read(tmp_path, found)
 
 
-def test_no_such_file(tmp_path: Path) -> None:
+def test_a_missing_annotation_file_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.annotations: x\.json: there is no such file"):
         read(tmp_path, content(), annotations="x.json")
 
 
-def test_behind_fsspec() -> None:
+def test_a_data_set_behind_a_url_reads_like_a_folder() -> None:
     fs = fsspec.filesystem("memory")
     fs.pipe("/coco-test/images/a.jpg", b"a")
     tables = '{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [], "categories": [{"id": 1, "name": "x"}]}'
@@ -196,7 +196,7 @@ def test_behind_fsspec() -> None:
     assert [r.path for r in dataset.records] == ["images/a.jpg"]
 
 
-def test_the_documented_configuration(tmp_path: Path) -> None:
+def test_the_documented_configuration_reads_its_data_set(tmp_path: Path) -> None:
     config = documented("coco")
     data, background = config["data"], config["labels"]["background"]
     files: dict[str, Any] = {path: content(annotation(1, 1, 3, 2)) for path in data["annotations"].values()}

@@ -49,7 +49,7 @@ def test_files_beside_the_label_folders_are_ignored_by_name(root: Path) -> None:
     assert len(read(root).records) == 3
 
 
-def test_an_empty_folder_is_a_label_without_images(root: Path) -> None:
+def test_an_empty_folder_becomes_a_label_without_images(root: Path) -> None:
     (root / "ant").mkdir()
     assert read(root).labels == ("ant", "cat", "dog")
 
@@ -186,7 +186,7 @@ def test_a_folder_that_is_not_among_the_configured_names_is_refused(root: Path) 
         read(root, ["ant", "eel"])
 
 
-def test_what_must_not_be_read_is_rejected_with_its_reason(root: Path) -> None:
+def test_files_that_must_not_be_read_are_rejected_with_the_reason(root: Path) -> None:
     (root / "cat" / "out.png").symlink_to("/etc/hostname")
     os.mkfifo(root / "dog" / "pipe.png")
     (root / "bird").symlink_to("/usr")
@@ -226,20 +226,20 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_the_fingerprint_sees_every_change(root: Path, change: Callable[[Path], object]) -> None:
+def test_every_change_changes_the_fingerprint(root: Path, change: Callable[[Path], object]) -> None:
     before = read(root).fingerprint()
     assert read(root).fingerprint() == before
     change(root)
     assert read(root).fingerprint() != before
 
 
-def test_the_fingerprint_sees_labels_and_shares(root: Path) -> None:
+def test_labels_and_shares_change_the_fingerprint(root: Path) -> None:
     variants = [read(root), read(root, ["dog", "cat"]), folders.read(str(root), SHARES | {"train": 0.7, "eval": 0.2})]
     assert len({dataset.fingerprint() for dataset in variants}) == 3
 
 
 @NOT_ON_MACOS
-def test_the_fingerprint_takes_names_that_are_no_utf8(root: Path) -> None:
+def test_names_that_are_not_utf8_have_a_fingerprint(root: Path) -> None:
     before = read(root).fingerprint()
     (root / "cat" / os.fsdecode(b"\xff.png")).write_bytes(b"")
     assert read(root).fingerprint() != before

@@ -46,11 +46,11 @@ def test_an_empty_cell_is_unknown_and_a_zero_is_known(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("yes", ["1", "1.0", "true", "True", "TRUE", " 1 "])
 @pytest.mark.parametrize("no", ["0", "0.0", "false", "False", " 0"])
-def test_flags_as_programs_write_them(tmp_path: Path, yes: str, no: str) -> None:
+def test_flags_are_read_as_programs_write_them(tmp_path: Path, yes: str, no: str) -> None:
     assert said(read(tmp_path, f"file,cat,dog\na.jpg,{yes},{no}\n"))["a.jpg"] == (("cat",), ())
 
 
-def test_flags_in_jsonl(tmp_path: Path) -> None:
+def test_flags_in_jsonl_are_read(tmp_path: Path) -> None:
     rows = [{"cat": True, "dog": 0}, {"cat": 1.0, "dog": None}, {"cat": "1"}]
     text = "\n".join(json.dumps({"file": f"{f}.jpg"} | row) for f, row in zip("abc", rows, strict=True))
     assert said(read(tmp_path, text, manifest="labels.jsonl")) == {
@@ -61,7 +61,7 @@ def test_flags_in_jsonl(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cell", ["2", "-1", "yes", "0.5", "nan"])
-def test_another_cell_names_file_row_column_and_what_was_expected(tmp_path: Path, cell: str) -> None:
+def test_a_wrong_cell_is_named_with_file_row_column_and_expectation(tmp_path: Path, cell: str) -> None:
     with pytest.raises(LayoutError) as error:
         read(tmp_path, f"file,cat,dog\na.jpg,1,0\nb.jpg,1,{cell}\n")
     assert str(error.value) == (
@@ -77,7 +77,7 @@ def test_the_first_five_bad_rows_are_shown(tmp_path: Path) -> None:
     assert lines[-1] == "and 2 more like these"
 
 
-def test_one_column_of_names(tmp_path: Path) -> None:
+def test_one_column_may_hold_all_names(tmp_path: Path) -> None:
     dataset = read(tmp_path, "file,tags\na.jpg,owl| cat|\nb.jpg,owl|owl\n", TAGS)
     assert said(dataset) == {"a.jpg": (("cat", "owl"), ()), "b.jpg": (("owl",), ())}
     other = read(tmp_path, 'file,tags\na.jpg,"owl,cat"\nb.jpg,red|fox\n', TAGS, separator=",")
@@ -91,12 +91,12 @@ def test_jsonl_lists_need_no_separator(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ['{"a": 1}', '["cat", null]', '[["cat"]]', "[1.5]"])
-def test_no_names(tmp_path: Path, value: str) -> None:
+def test_names_that_are_not_text_are_refused(tmp_path: Path, value: str) -> None:
     with pytest.raises(LayoutError, match=r"labels\.jsonl: row 1: column 'tags': expected a name or a list of names"):
         read(tmp_path, f'{{"file": "a.jpg", "tags": {value}}}', TAGS, manifest="labels.jsonl")
 
 
-def test_what_an_empty_list_means(tmp_path: Path) -> None:
+def test_an_empty_list_means_what_the_settings_say(tmp_path: Path) -> None:
     table = "file,tags\na.jpg,cat\nb.jpg,\nc.jpg,|\n"
     assert said(read(tmp_path, table, TAGS))["b.jpg"] == ((), ("cat",))
     assert said(read(tmp_path, table, TAGS))["c.jpg"] == ((), ("cat",))
@@ -113,7 +113,7 @@ def test_single_label_names_are_not_separated_and_none_is_unknown(tmp_path: Path
     assert said(dataset)["b.jpg"] == ((), ("owl", "red|fox"))
 
 
-def test_single_label_flags(tmp_path: Path) -> None:
+def test_a_single_label_may_be_given_as_flags(tmp_path: Path) -> None:
     dataset = read(tmp_path, "file,cat,dog\na.jpg,1,\nb.jpg,1,1\nc.jpg,0,0\nd.jpg,0,\n", files="abcd", single=True)
     assert said(dataset) == {"a.jpg": (("cat",), ()), "d.jpg": ((), ("cat", "dog"))}
     reasons = dict(dataset.rejected)
@@ -121,7 +121,7 @@ def test_single_label_flags(tmp_path: Path) -> None:
     assert reasons["c.jpg"].startswith("row 4 of labels.csv: says that no label applies")
 
 
-def test_hugging_face_metadata_as_it_is(tmp_path: Path) -> None:
+def test_hugging_face_metadata_is_read_unchanged(tmp_path: Path) -> None:
     files = {"train/0.png": "0", "train/1.png": "1", "test/0.png": "2"}
     root = tree(tmp_path, files | {"metadata.csv": "file_name,label\ntrain/0.png,cat\ntrain/1.png,dog\n"})
     assert said(manifest.read(root, SPLIT, manifest="metadata.csv")) == {
@@ -147,7 +147,7 @@ def test_a_label_column_is_only_guessed_where_it_is_clear() -> None:
             default_columns(header, Columns(), "t")
 
 
-def test_weights(tmp_path: Path) -> None:
+def test_rows_may_have_weights(tmp_path: Path) -> None:
     columns = replace(FLAGS, weight="w")
     dataset = read(tmp_path, "file,cat,dog,w\na.jpg,1,0,0.5\nb.jpg,1,0,2\n", columns)
     assert [r.weight for r in dataset.records] == [0.5, 2.0]
@@ -167,7 +167,7 @@ def splits(folder: Path, *words: str) -> tuple[dict[str, str | None], dict[str, 
     return {r.path[0]: r.split for r in dataset.records}, dataset.fractions
 
 
-def test_every_split_named(tmp_path: Path) -> None:
+def test_every_split_may_be_named(tmp_path: Path) -> None:
     words = ("Train", "val", "VALID", "validation", "dev", "eval", "test")
     found, fractions = splits(tmp_path, *words)
     assert list(found.values()) == ["train", "eval", "eval", "eval", "eval", "eval", "test"]
@@ -181,7 +181,7 @@ def test_a_split_that_no_row_names_is_cut_from_train(tmp_path: Path) -> None:
     assert fractions == pytest.approx({"train": 8 / 9, "test": 1 / 9})
 
 
-def test_rows_that_say_no_split_count_as_train(tmp_path: Path) -> None:
+def test_rows_without_a_split_count_as_train(tmp_path: Path) -> None:
     assert splits(tmp_path, "", "test", "") == (
         {"a": None, "b": "test", "c": None},
         pytest.approx({"train": 8 / 9, "eval": 1 / 9}),
@@ -190,7 +190,7 @@ def test_rows_that_say_no_split_count_as_train(tmp_path: Path) -> None:
     assert splits(tmp_path, "", "") == ({"a": None, "b": None}, pytest.approx(SPLIT))
 
 
-def test_another_word_is_no_split(tmp_path: Path) -> None:
+def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match=r"row 2: column 'part': 'holdout' is no split; expected one of train, eval"):
         splits(tmp_path, "holdout")
 
@@ -246,19 +246,19 @@ def test_names_are_relative_to_the_images_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("images", "error"), [("../x", ConfigError), ("/x", ConfigError), ("nothing", LayoutError)])
-def test_an_images_folder_that_is_none(tmp_path: Path, images: str, error: type[Exception]) -> None:
+def test_an_images_folder_that_does_not_exist_is_refused(tmp_path: Path, images: str, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"^data\.images: "):
         read(tmp_path, "file,cat,dog\na.jpg,1,0\n", images=images)
 
 
 @pytest.mark.parametrize(("disk", "table"), [("NFC", "NFD"), ("NFD", "NFC")])
-def test_accents_composed_or_not(tmp_path: Path, disk: Any, table: Any) -> None:
+def test_composed_and_decomposed_accents_name_the_same_file(tmp_path: Path, disk: Any, table: Any) -> None:
     root = tree(tmp_path, {unicodedata.normalize(disk, "é.jpg"): "e"})
     dataset = read(tmp_path, f"file,cat,dog\n{unicodedata.normalize(table, 'é')}.jpg,1,0\n")
     assert [r.path for r in dataset.records] == [name for name in os.listdir(root) if name.startswith(("e", "é"))]
 
 
-def test_a_file_named_twice(tmp_path: Path) -> None:
+def test_a_file_named_twice_is_read_once_or_rejected(tmp_path: Path) -> None:
     table = "file,cat,dog\na.jpg,1,0\nb.jpg,1,0\n./a.jpg,1,0\nb.jpg,0,1\nb.jpg,1,0\nc.jpg,1,1\n"
     dataset = read(tmp_path, table)
     assert [r.path for r in dataset.records] == ["a.jpg", "c.jpg"]
@@ -294,7 +294,7 @@ def test_a_file_in_two_splits_is_in_none(tmp_path: Path) -> None:
         ("file,cat,dog\n".encode("utf-16"), r"is not UTF-8 text: byte 0xff at offset 0"),
     ],
 )
-def test_a_table_that_is_none(tmp_path: Path, table: str | bytes, message: str) -> None:
+def test_a_malformed_table_is_refused(tmp_path: Path, table: str | bytes, message: str) -> None:
     with pytest.raises(LayoutError, match=message):
         read(tmp_path, table)
 
@@ -310,17 +310,17 @@ def test_a_table_that_is_none(tmp_path: Path, table: str | bytes, message: str) 
         ("", r"labels\.jsonl: holds no row; expected one per image$"),
     ],
 )
-def test_jsonl_that_is_none(tmp_path: Path, text: str, message: str) -> None:
+def test_malformed_jsonl_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(LayoutError, match=message):
         read(tmp_path, text, manifest="labels.jsonl")
 
 
-def test_what_spreadsheets_and_pandas_add(tmp_path: Path) -> None:
+def test_additions_of_spreadsheets_and_pandas_are_harmless(tmp_path: Path) -> None:
     table = "\ufeff, file ,cat, dog,\r\n0,a.jpg,1,0,\r\n\r\n1,b.jpg,0,1,\r\n"
     assert list(said(read(tmp_path, table))) == ["a.jpg", "b.jpg"]
 
 
-def test_rows_are_counted_in_lines_of_the_file(tmp_path: Path) -> None:
+def test_rows_are_numbered_by_the_lines_of_the_file(tmp_path: Path) -> None:
     table = 'file,cat,dog,note\na.jpg,1,0,"two\nlines"\nb.jpg,2,0,\n'
     with pytest.raises(LayoutError, match=r"labels\.csv: row 4: column 'cat'"):
         read(tmp_path, table)
@@ -340,12 +340,12 @@ def test_rows_are_counted_in_lines_of_the_file(tmp_path: Path) -> None:
         ({"image": "f", "labels": ("e\u0301", "\u00e9")}, r"differ only in how Unicode composes"),
     ],
 )
-def test_columns_that_contradict_each_other(columns: dict[str, Any], message: str) -> None:
+def test_columns_that_contradict_each_other_are_refused(columns: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Columns(**columns)
 
 
-def test_slices_may_be_columns_with_a_meaning_of_their_own() -> None:
+def test_slices_may_be_columns_that_have_another_role_too() -> None:
     assert Columns("f", ("cat", "dog"), split="s", slices=("cat", "s")).slices == ("cat", "s")
 
 
@@ -379,7 +379,7 @@ def test_labels_that_never_occur_are_kept(tmp_path: Path) -> None:
         ({"train": "labels.csv", "val": "l.csv", "dev": "m.csv"}, r"'dev' is another word for the split 'eval'"),
     ],
 )
-def test_no_such_table(tmp_path: Path, path: Any, message: str) -> None:
+def test_a_missing_table_is_a_configuration_error(tmp_path: Path, path: Any, message: str) -> None:
     root = tree(tmp_path, {"labels.csv": "file,cat,dog\na.jpg,1,0\n", "a.jpg": "a"})
     with pytest.raises(ConfigError, match=message):
         manifest.read(root, SPLIT, manifest=path, columns=FLAGS)
@@ -393,7 +393,7 @@ def test_only_the_table_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert opened == ["labels.csv"]
 
 
-def test_behind_fsspec() -> None:
+def test_a_data_set_behind_a_url_reads_like_a_folder() -> None:
     fs = fsspec.filesystem("memory")
     for name, content in {"labels.csv": b"file,cat,dog\n1.jpg,1,\n2.jpg,1,0\n", "pics/1.jpg": b"1"}.items():
         fs.pipe(f"/manifest-test/{name}", content)
@@ -427,7 +427,7 @@ rows = st.lists(
 
 @given(rows, st.booleans())
 @settings(deadline=None, max_examples=60)
-def test_nothing_is_lost(table: list[tuple[str, str, str]], single: bool) -> None:
+def test_every_file_is_a_record_or_a_rejection(table: list[tuple[str, str, str]], single: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = {"labels.csv": "file,cat,dog\n" + "".join(",".join(row) + "\n" for row in table)}
         root = tree(Path(folder), files | {"a.jpg": "a", "b.jpg": "b", "s/c.jpg": "c"})
@@ -440,7 +440,7 @@ def test_nothing_is_lost(table: list[tuple[str, str, str]], single: bool) -> Non
     assert set(dataset.ignored) == {"a.jpg", "b.jpg", "s/c.jpg"} - named
 
 
-def test_the_documented_configuration(tmp_path: Path) -> None:
+def test_the_documented_configuration_reads_its_data_set(tmp_path: Path) -> None:
     config = documented("manifest")
     data = config["data"]
     files: dict[str, str | bytes] = {}
@@ -464,7 +464,7 @@ def test_the_documented_configuration(tmp_path: Path) -> None:
 
 
 @pytest.mark.real_images
-def test_the_scenes(real_images: Path) -> None:
+def test_the_scenes_are_read_whole(real_images: Path) -> None:
     columns = Columns("Filenames", ("desert", "mountains", "sea", "sunset", "trees"))
     dataset = manifest.read(str(real_images / "miml"), SPLIT, manifest="labels.csv", images="images", columns=columns)
     assert len(dataset.records) == 1000

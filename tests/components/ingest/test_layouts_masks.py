@@ -46,7 +46,7 @@ def test_pairs_are_found_by_name_and_not_by_order(tmp_path: Path) -> None:
     assert dataset.fractions == pytest.approx(SPLIT)
 
 
-def test_suffixes(tmp_path: Path) -> None:
+def test_images_and_masks_may_be_told_apart_by_suffix(tmp_path: Path) -> None:
     dataset = read(
         tmp_path,
         "left/aachen/a_left.png",
@@ -96,14 +96,14 @@ def test_one_folder_of_masks_for_all_splits(tmp_path: Path) -> None:
     assert dataset.ignored == ("masks/3.png",)
 
 
-def test_a_missing_partner(tmp_path: Path) -> None:
+def test_a_file_without_a_partner_is_rejected(tmp_path: Path) -> None:
     dataset = read(tmp_path, "images/1.jpg", "images/2.jpg", "masks/2.png", "masks/3.png", mask_suffix="")
     assert pairs(dataset) == {"images/2.jpg": "masks/2.png"}
     assert dataset.rejected == (("images/1.jpg", "has no mask: expected one of the same name in masks/*.*"),)
     assert dataset.ignored == ("masks/3.png",)  # a mask alone is nothing to quarantine
 
 
-def test_two_partners(tmp_path: Path) -> None:
+def test_a_file_with_two_partners_is_rejected(tmp_path: Path) -> None:
     dataset = read(
         tmp_path, "images/1.jpg", "masks/1.png", "masks/1.bmp", "images/2.jpg", "images/2.png", "masks/2.png"
     )
@@ -116,7 +116,7 @@ def test_two_partners(tmp_path: Path) -> None:
     assert dataset.ignored == ()
 
 
-def test_links_that_lead_out(tmp_path: Path) -> None:
+def test_links_that_lead_out_of_the_root_are_rejected(tmp_path: Path) -> None:
     root = tmp_path / "root"
     tree(tmp_path, {"outside.png": "o", "root/images/1.png": "1", "root/masks/2.png": "2"})
     os.symlink(tmp_path / "outside.png", root / "masks" / "1.png")
@@ -157,7 +157,7 @@ def test_lists_name_the_images_to_use(tmp_path: Path) -> None:
     assert dataset.ignored == ("images/4.jpg", "images/5.jpg", "masks/4.png")
 
 
-def test_lists_that_contradict(tmp_path: Path) -> None:
+def test_lists_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     tree(tmp_path, {"train.txt": "1\n", "val.txt": "1\n"})
     with pytest.raises(LayoutError, match=r"val\.txt: '1' is in the list of train, too"):
         read(tmp_path, "images/1.jpg", "masks/1.png", **LISTED)
@@ -177,14 +177,14 @@ def test_lists_that_contradict(tmp_path: Path) -> None:
         ({"image_suffix": "_x"}, LayoutError, r"data\.images: there is no image images/\*_x\.\* in"),
     ],
 )
-def test_settings_that_contradict(
+def test_settings_that_contradict_each_other_are_refused(
     tmp_path: Path, folders: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         read(tmp_path, "images/1.jpg", "masks/1.png", **folders)
 
 
-def test_behind_fsspec() -> None:
+def test_a_data_set_behind_a_url_reads_like_a_folder() -> None:
     fs = fsspec.filesystem("memory")
     for name in ("images/1.jpg", "masks/1.png"):
         fs.pipe(f"/masks-test/{name}", b"x")
@@ -197,7 +197,7 @@ paths = st.sets(st.sampled_from([f"{d}/{n}" for d in "im" for n in ("1.png", "1.
 
 @given(paths)
 @settings(deadline=None, max_examples=60)
-def test_nothing_is_lost(files: set[str]) -> None:
+def test_every_file_is_a_record_or_a_rejection(files: set[str]) -> None:
     files |= {"i/0.png", "m/0.png"}  # neither folder is ever empty
     with tempfile.TemporaryDirectory() as folder:
         dataset = read(Path(folder), *files, images="i", masks="m")
@@ -219,7 +219,7 @@ def _twice(images: set[str]) -> set[str]:
     return {stem for stem in stems if stems.count(stem) > 1}
 
 
-def test_the_documented_configuration(tmp_path: Path) -> None:
+def test_the_documented_configuration_reads_its_data_set(tmp_path: Path) -> None:
     config = documented("masks")
     data, labels = config["data"], config["labels"]
     rule = mask_rules.rule(labels["names"], ignore=labels["ignore"])
@@ -241,7 +241,7 @@ def test_the_documented_configuration(tmp_path: Path) -> None:
 
 
 @pytest.mark.real_images
-def test_the_street_scenes(real_images: Path) -> None:
+def test_the_street_scenes_are_read_whole(real_images: Path) -> None:
     dataset = masks.read(
         str(real_images / "camvid"),
         SPLIT,

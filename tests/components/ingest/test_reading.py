@@ -45,7 +45,7 @@ def grey(value: int) -> bytes:
     return out.getvalue()
 
 
-def test_folders(read: Read, png: Png) -> None:
+def test_folders_are_read_as_labels(read: Read, png: Png) -> None:
     files = {"b/1.png": png(1), "a/2.png": png(2)}
     dataset, rule = read(files, "single_label", {})
     assert rule is None
@@ -64,7 +64,7 @@ TABLE = b"""file,cat,dog,patient,part,camera,weight
 """
 
 
-def test_a_manifest_with_every_column(read: Read, png: Png) -> None:
+def test_a_manifest_with_every_column_is_read(read: Read, png: Png) -> None:
     columns = {"image": "file", "labels": ["dog", "cat"], "group": "patient", "split": "part", "slices": ["camera"]}
     data = {
         "layout": "manifest",
@@ -96,7 +96,7 @@ def test_an_empty_list_of_names_means_what_the_settings_say(
     assert [(r.labels, r.unknown) for r in dataset.records] == [(("a", "b"), ()), ((), unknown)]
 
 
-def test_a_manifest_of_a_single_label_knows_rows_without_one(read: Read, png: Png) -> None:
+def test_a_manifest_of_single_labels_may_have_rows_without_one(read: Read, png: Png) -> None:
     table = b"file_name,label\n1.png,a|b\n2.png,\n3.png,c\n"
     data = {"layout": "manifest", "manifest": "m.csv"}
     files = {"m.csv": table, **{f"{i}.png": png(i) for i in (1, 2, 3)}}
@@ -105,7 +105,7 @@ def test_a_manifest_of_a_single_label_knows_rows_without_one(read: Read, png: Pn
     assert [(r.labels, r.unknown) for r in dataset.records] == [(("a|b",), ()), ((), ("a|b", "c")), (("c",), ())]
 
 
-def test_masks_without_the_ignored_label(read: Read, png: Png) -> None:
+def test_masks_leave_out_the_ignored_label(read: Read, png: Png) -> None:
     files = {
         f"{folder}/{i}.png": png(i) if folder == "images" else grey(i)
         for folder in ("images", "masks")
@@ -174,7 +174,7 @@ def test_labels_come_in_the_order_of_names_else_sorted(read: Read, png: Png) -> 
     assert read(files, "single_label", {}, {"names": ["b", "c", "a"]})[0].labels == ("b", "c", "a")
 
 
-def test_what_is_not_there_or_not_so_is_an_error_of_its_own_kind(read: Read, png: Png) -> None:
+def test_missing_data_and_malformed_data_are_different_errors(read: Read, png: Png) -> None:
     data = {"layout": "manifest", "manifest": "m.csv", "columns": {"labels": ["cat", "emu"]}}
     with pytest.raises(
         LayoutError, match=r"m\.csv: there is no column 'emu' \(data\.columns\.labels\); there are 'file_"

@@ -72,7 +72,7 @@ def test_an_image_becomes_an_example(tmp_path: Path, write_files: WriteFiles, pn
         }
 
 
-def test_the_manifest_counts_what_is_there(tmp_path: Path, write_files: WriteFiles, png: Png) -> None:
+def test_the_manifest_counts_every_label_and_split(tmp_path: Path, write_files: WriteFiles, png: Png) -> None:
     files = {"train/cat/1.png": png(1), "train/cat/2.png": png(2), "train/dog/1.png": png(3), "val/cat/1.png": png(4)}
     odd = {"test/dog/1.png": b"no image", "test/cat/1.png": png(6)[:-20], "LICENSE": b"x", "train/notes.txt": b""}
     root = write_files(tmp_path / "data", files | odd | {"test/dog/2.png": png(5)})
@@ -108,7 +108,7 @@ def laid_out(root: Path, files: Sequence[tuple[str, Any]], pictures: Sequence[by
 
 @settings(max_examples=10)
 @given(st.lists(FILE, min_size=1, max_size=30), st.integers(2, 5), st.randoms(use_true_random=False))
-def test_nothing_is_lost_and_no_order_and_no_thread_shows(
+def test_nothing_is_lost_and_neither_order_nor_threads_change_the_shards(
     pictures: list[bytes], files: list[tuple[str, Any]], threads: int, order: random.Random
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -186,7 +186,7 @@ def test_a_mask_becomes_indices_and_counts(tmp_path: Path, write_files: WriteFil
     assert features.UNKNOWN not in example
 
 
-def test_the_manifest_sums_pixels_of_labels_and_of_their_images(
+def test_the_manifest_sums_the_pixels_of_labels_and_of_their_images(
     tmp_path: Path, write_files: WriteFiles, png: Png
 ) -> None:
     given = {
@@ -241,7 +241,7 @@ def test_a_group_stays_together(png: Png, groups: list[str]) -> None:
         assert len({split_of[f"{i}.png"] for i, g in enumerate(groups) if g == group}) == 1
 
 
-def test_a_group_s_name_decides_its_split_as_an_image_s_content_does(tmp_path: Path, png: Png) -> None:
+def test_the_split_of_a_group_depends_only_on_its_name(tmp_path: Path, png: Png) -> None:
     dataset = grouped(tmp_path / "data", png, {f"{i}.png": f"patient {i % 30}" for i in range(240)})
     ingest(dataset, tmp_path / "out")
     for split in SPLITS:
@@ -255,7 +255,7 @@ def record(path: str, size: int) -> Record:
     return Record(path, ("cat",), None, size, "")
 
 
-def test_a_plan_holds_each_record_once_in_shards_of_64_mebibytes() -> None:
+def test_a_plan_has_each_record_once_in_shards_of_64_mebibytes() -> None:
     records = [record(f"{i}.png", 10 << 20) for i in range(100)]
     plan = shards.plan(records)
     assert len(plan) == 16  # 1,000 MiB / 64 MiB = 15.6
@@ -310,7 +310,7 @@ def test_a_store_behind_a_url_gives_the_same_shards(tmp_path: Path, pictures: li
     assert content_of(tmp_path / "remote") == content_of(tmp_path / "local")
 
 
-def test_progress_adds_up(tmp_path: Path, pictures: list[bytes]) -> None:
+def test_progress_adds_up_to_the_number_of_files(tmp_path: Path, pictures: list[bytes]) -> None:
     dataset = laid_out(tmp_path / "data", [("a", i % 8) for i in range(37)], pictures)
     ticks: list[int] = []
     shards.write(str(tmp_path / "out"), 0, 1, dataset.records, shards.job(dataset, MAX_PIXELS), ticks.append)

@@ -72,7 +72,7 @@ def label(name: str, images: Iterable[bytes]) -> dict[str, tuple[str, bytes]]:
         ("ff", "test"),
     ],
 )
-def test_the_hash_is_a_fraction_that_falls_into_the_shares_in_order(first_byte: str, split: str) -> None:
+def test_a_hash_is_a_fraction_that_falls_into_the_shares_in_order(first_byte: str, split: str) -> None:
     assert by_hash(first_byte + "00" * 31, SHARES) == split
 
 
@@ -81,12 +81,12 @@ def test_shares_that_fall_short_of_one_by_rounding_lose_no_image() -> None:
     assert by_hash("ff" * 32, {str(i): 0.1 for i in range(10)} | {"none": 0.0}) == "9"
 
 
-def test_a_share_of_nothing_gets_nothing() -> None:
+def test_a_share_of_zero_gets_no_images() -> None:
     splits = Counter(by_hash(sha256(b"%d" % i), {"train": 0.5, "eval": 0.0, "test": 0.5}) for i in range(1000))
     assert set(splits) == {"train", "test"}
 
 
-def test_digest_is_sha256() -> None:
+def test_the_digest_is_sha256() -> None:
     assert digest(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2
 
 
@@ -212,6 +212,6 @@ def test_images_of_common_labels_are_not_even_read() -> None:
     assert sorted(read) == sorted(path for path in files if path.startswith("rare"))
 
 
-def test_unreadable_files_take_no_part() -> None:
+def test_unreadable_files_do_not_count() -> None:
     files = label("rare", take("train", 5))
     assert rare_label_splits(dataset(files), lambda _: None, lambda _: True) == {}

@@ -37,7 +37,7 @@ def entropy(logits: np.ndarray) -> np.ndarray:
     [{}, {"gamma": 2.0}, {"gamma": 0.5, "alpha": 0.3}, {"gamma": 1.0, "alpha": [0.1, 0.4, 0.0, 1.0]}],
     ids=["cross-entropy", "focal", "focal, one alpha", "focal, alpha per label"],
 )
-def test_loss_and_gradient(example, label, focal) -> None:
+def test_loss_and_gradient_match_numpy(example, label, focal) -> None:
     def expected(logits: np.ndarray) -> float:
         alpha = np.broadcast_to(focal.get("alpha", 1.0), 4)[TRUTH]
         loss = alpha * reference.focal(entropy(logits), focal.get("gamma", 0))
@@ -51,7 +51,7 @@ def test_loss_and_gradient(example, label, focal) -> None:
     assert not slope[~KNOWN].any()
 
 
-def test_the_arithmetic_of_a_small_case() -> None:
+def test_a_small_loss_matches_a_calculation_by_hand() -> None:
     # Three pixels: p = 3/4 of weight 2, p = 1/2 of weight 1, ignored. (2 log 4/3 + log 2) / 3
     logits = np.array([[[[np.log(3), 0], [0, 0], [9, -9]]]], np.float32)
     loss = mask.loss(weights=[2.0, 1.0])
@@ -95,7 +95,7 @@ def expected_metrics(weight: np.ndarray) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("example", [None, EXAMPLE], ids=["unweighted", "weighted"])
-def test_metrics_are_of_the_pixels_not_ignored(example) -> None:
+def test_metrics_count_only_pixels_that_are_not_ignored(example) -> None:
     metrics = mask.metrics(4)
     for i in range(3):
         for metric in metrics:
@@ -105,7 +105,7 @@ def test_metrics_are_of_the_pixels_not_ignored(example) -> None:
     assert [float(m.result()) for m in metrics] == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_arithmetic_of_mean_iou() -> None:
+def test_mean_iou_matches_a_calculation_by_hand() -> None:
     # Truth 0 0 0 1, answered 0 0 1 1: label 0 has 2 of 3, label 1 has 1 of 2, label 2 is nowhere. (2/3 + 1/2) / 2
     _, iou = mask.metrics(3)
     logits = np.eye(3, dtype=np.float32)[[0, 0, 1, 1, 2]][None, None]
@@ -116,7 +116,7 @@ def test_the_arithmetic_of_mean_iou() -> None:
 
 
 @pytest.mark.parametrize("jit", [False, True])
-def test_in_keras_s_own_loop(jit: bool) -> None:
+def test_losses_and_metrics_work_in_keras_s_own_loop(jit: bool) -> None:
     model = keras.Sequential([keras.Input((4, 5, 4)), keras.layers.Rescaling(1.0)])
     model.compile(loss=mask.loss(weights=LABEL), metrics=mask.metrics(4), jit_compile=jit)
     found = model.evaluate(tf.data.Dataset.from_tensors((LOGITS, TARGET, EXAMPLE)), verbose=0, return_dict=True)
@@ -152,7 +152,7 @@ def test_a_mask_of_the_right_size_stays_as_it_is() -> None:
     np.testing.assert_array_equal(next(iter(in_graph)), ids)
 
 
-def test_a_pixel_is_that_of_the_mask_s_under_its_centre() -> None:
+def test_a_resized_pixel_is_the_one_under_its_centre() -> None:
     # From 4 to 2 the centres lie at 1 and 3, the edges of two pixels, where the right one counts; from 2 to 4 at 0.25,
     # 0.75, 1.25, 1.75.
     ids = np.array([[1, 2, 3, 4]])
@@ -184,7 +184,7 @@ def test_a_png_of_other_pixels_than_ids_is_refused(mode: str) -> None:
 
 
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:40], lambda b: b"no PNG" * 9])
-def test_what_is_no_png_is_an_error(damage) -> None:
+def test_bytes_that_are_not_a_png_are_an_error(damage) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError):
         mask.decode_mask(tf.constant(damage(png(TARGET[0]))), (3, 3))
 
@@ -207,7 +207,7 @@ def test_the_decoder_takes_maps_of_any_sizes(sizes: list[tuple[int, int]]) -> No
     assert np.abs(model(maps).numpy() - before).max() > 0
 
 
-def test_logits_not_labels_are_resized() -> None:
+def test_logits_are_resized_rather_than_labels() -> None:
     skips = [keras.Input((1, 2, 1))]
     model = keras.Model(skips, mask.decoder(skips, (1, 4), 2))
     coarse = keras.Model(skips, model.get_layer("logits").output)
@@ -225,7 +225,7 @@ def test_one_label_alone_is_refused() -> None:
         mask.loss(positive=0)
 
 
-def test_counts() -> None:
+def test_the_kind_counts_its_labels() -> None:
     own, total = mask.count(np.array([[3, 0], [2, 4]]), np.array([5, 0]))
     assert own.sum(axis=0).tolist() == [5, 4]
     assert total.sum(axis=0).tolist() == [9, 6]  # 3 + 6 where the first appears, 6 where the second does

@@ -27,7 +27,7 @@ LABEL = [0.2, 1.0, 3.0, 0.0, 8.0]
     [{}, {"gamma": 2.0}, {"gamma": 0.5, "alpha": 0.25}, {"gamma": 1.0, "alpha": [0.1, 0.4, 0.0, 1.0, 0.5]}],
     ids=["cross-entropy", "focal", "focal, one alpha", "focal, alpha per label"],
 )
-def test_loss_and_gradient(example, label, focal) -> None:
+def test_loss_and_gradient_match_numpy(example, label, focal) -> None:
     def expected(logits: np.ndarray) -> float:
         alpha = np.broadcast_to(focal.get("alpha", 1.0), 5)
         factor = np.where(APPLIES, alpha, 1 - alpha) if "alpha" in focal else 1
@@ -43,7 +43,7 @@ def test_loss_and_gradient(example, label, focal) -> None:
     assert slope[3].any()
 
 
-def test_the_arithmetic_of_a_small_case() -> None:
+def test_a_small_loss_matches_a_calculation_by_hand() -> None:
     # p = 3/4 and 1/2. The first label applies and weighs 2, the second does not, the third is unknown:
     # (2 log 4/3 + 1 log 2) / 3
     logits = np.array([[np.log(3), 0, 9]], np.float32)
@@ -101,7 +101,7 @@ def expected_cosine(weight: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("example", [None, EXAMPLE], ids=["unweighted", "weighted"])
-def test_metrics_are_of_what_is_known(example) -> None:
+def test_metrics_count_only_known_labels(example) -> None:
     accuracy, cosine = multi.metrics(5)
     for part in (slice(0, 3), slice(3, 7)):
         for metric in (accuracy, cosine):
@@ -113,7 +113,7 @@ def test_metrics_are_of_what_is_known(example) -> None:
 
 
 @pytest.mark.parametrize("jit", [False, True])
-def test_in_keras_s_own_loop(jit: bool) -> None:
+def test_losses_and_metrics_work_in_keras_s_own_loop(jit: bool) -> None:
     model = keras.Sequential([keras.Input((5,)), keras.layers.Rescaling(1.0)])
     model.compile(loss=multi.loss(weights=LABEL), metrics=multi.metrics(5), jit_compile=jit)
     data = tf.data.Dataset.from_tensors((LOGITS, TARGET, EXAMPLE))
@@ -164,7 +164,7 @@ def test_names_become_multi_hot_rows(sparse: bool) -> None:
     assert multi.encode(given[0], None, NAMES).numpy().min() == 0
 
 
-def test_counts() -> None:
+def test_the_kind_counts_its_labels() -> None:
     applies, known = multi.count(np.array(ENCODED, np.float32))
     assert applies.sum(axis=0).tolist() == [1, 1, 2]
     assert known.sum(axis=0).tolist() == [4, 4, 5]

@@ -32,7 +32,7 @@ def loss_and_gradient(loss, target, logits, weight=None) -> tuple[float, np.ndar
     [{}, {"gamma": 2.0}, {"gamma": 0.5, "alpha": 0.3}, {"gamma": 1.0, "alpha": [0.1, 0.4, 0.0, 1.0]}],
     ids=["cross-entropy", "focal", "focal, one alpha", "focal, alpha per label"],
 )
-def test_loss_and_gradient(example, label, focal) -> None:
+def test_loss_and_gradient_match_numpy(example, label, focal) -> None:
     def expected(logits: np.ndarray) -> float:
         alpha = np.broadcast_to(focal.get("alpha", 1.0), 4)[TRUTH]
         loss = alpha * reference.focal(reference.softmax_entropy(logits, TRUTH), focal.get("gamma", 0))
@@ -46,7 +46,7 @@ def test_loss_and_gradient(example, label, focal) -> None:
     assert not slope[~KNOWN].any()
 
 
-def test_the_arithmetic_of_a_small_case() -> None:
+def test_a_small_loss_matches_a_calculation_by_hand() -> None:
     # Two known examples of two labels, logits [0, 0]: each costs log 2. Weights 3 and 1 x 0.5; the third is unknown.
     target = np.array([[1, 0], [0, 1], [-1, -1]], np.float32)
     loss = single.loss(weights=[1.0, 0.5])
@@ -104,7 +104,7 @@ def test_focal_loss_with_gamma_0_and_alpha_1_is_cross_entropy() -> None:
         ({"weights": [1.0, float("nan")]}, "label weights must be finite"),
     ],
 )
-def test_a_loss_that_cannot_be_is_a_configuration_error(told: dict, message: str) -> None:
+def test_an_impossible_loss_is_a_configuration_error(told: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         single.loss(**told)
 
@@ -114,7 +114,7 @@ def test_weights_of_another_number_than_the_labels_are_refused() -> None:
         single.loss(weights=[1.0, 2.0, 3.0])(TARGET, LOGITS)
 
 
-def test_accuracy_is_of_the_labelled_rows() -> None:
+def test_accuracy_counts_only_labelled_rows() -> None:
     (metric,) = single.metrics(4)
     right = LOGITS.argmax(axis=1) == TRUTH
     for part in (slice(0, 3), slice(3, 8)):
@@ -127,7 +127,7 @@ def test_accuracy_is_of_the_labelled_rows() -> None:
 
 
 @pytest.mark.parametrize("jit", [False, True])
-def test_in_keras_s_own_loop(jit: bool) -> None:
+def test_losses_and_metrics_work_in_keras_s_own_loop(jit: bool) -> None:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Rescaling(1.0)])
     model.compile(loss=single.loss("focal", weights=LABEL), metrics=single.metrics(4), jit_compile=jit)
     data = tf.data.Dataset.from_tensors((LOGITS, TARGET, EXAMPLE))
@@ -154,7 +154,7 @@ def sigmoid_head(positive: int) -> keras.Model:
 
 
 @pytest.mark.parametrize("positive", [0, 1])
-def test_one_sigmoid_unit_for_two_labels(positive: int) -> None:
+def test_two_labels_may_share_one_sigmoid_unit(positive: int) -> None:
     model = sigmoid_head(positive)
     assert [w.shape for w in model.trainable_weights] == [(3, 1), (1,)]
     x = RANDOM.normal(size=(5, 3)).astype(np.float32)
@@ -167,7 +167,7 @@ def test_one_sigmoid_unit_for_two_labels(positive: int) -> None:
 
 
 @pytest.mark.parametrize("positive", [0, 1])
-def test_its_loss_is_the_binary_one(positive: int) -> None:
+def test_the_loss_of_one_unit_is_binary_cross_entropy(positive: int) -> None:
     z = RANDOM.normal(scale=2, size=6).astype(np.float32)
     applies = np.array([1, 0, 1, 1, 0, 0], bool)
     logits, target = np.zeros((6, 2), np.float32), np.zeros((6, 2), np.float32)
@@ -210,27 +210,27 @@ def test_a_name_becomes_a_one_hot_row_and_no_name_becomes_unknown(sparse: bool) 
     assert next(iter(in_graph)).numpy().tolist() == ENCODED
 
 
-def test_a_batch_without_any_name() -> None:
+def test_a_batch_without_any_name_is_unknown_throughout() -> None:
     assert (
         single.encode(tf.ragged.constant([[], []], tf.string, ragged_rank=1), None, NAMES).numpy().tolist()
         == [[-1] * 3] * 2
     )
 
 
-def test_thousands_of_labels() -> None:
+def test_thousands_of_labels_are_looked_up() -> None:
     names = [f"label {i}" for i in range(5000)]
     found = single.encode(tf.ragged.constant([[names[i]] for i in range(0, 5000, 50)]), None, names).numpy()
     np.testing.assert_array_equal(found.argmax(axis=1), np.arange(0, 5000, 50))
     assert found.sum() == 100
 
 
-def test_counts() -> None:
+def test_the_kind_counts_its_labels() -> None:
     applies, known = single.count(TARGET)
     np.testing.assert_array_equal(applies.sum(axis=0), [2, 2, 0, 2])
     np.testing.assert_array_equal(known.sum(axis=0), [6] * 4)
 
 
-def test_the_kinds_by_task() -> None:
+def test_every_task_has_its_kind() -> None:
     assert kinds.kind("single_label") is single
     assert [kinds.kind(t).__name__ for t in ("multi_label", "segmentation")] == [
         "components.labels.multi",

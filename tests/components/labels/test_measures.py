@@ -18,7 +18,7 @@ def cross_entropy(t: float) -> np.ndarray:
     return np.log(np.exp(z).sum(axis=1)) - (z * TRUTH).sum(axis=1)
 
 
-def test_it_is_the_loss_at_the_best_temperature_over_all_batches() -> None:
+def test_the_measure_is_the_loss_at_the_best_temperature_over_all_batches() -> None:
     """A batch of 6 and one of 4: the mean of all ten, at each temperature; of those the least."""
     metric = TemperedLoss(single.loss())
     metric.update_state(TRUTH[:6], LOGITS[:6])
@@ -30,7 +30,7 @@ def test_it_is_the_loss_at_the_best_temperature_over_all_batches() -> None:
     assert float(metric.result()) == 0
 
 
-def test_more_certainty_alone_does_not_change_it_where_a_temperature_takes_it_back() -> None:
+def test_overconfidence_alone_does_not_change_the_measure() -> None:
     found = []
     for factor in (1.0, 2.0):
         metric = TemperedLoss(single.loss(), temperatures=(factor,))
@@ -39,7 +39,7 @@ def test_more_certainty_alone_does_not_change_it_where_a_temperature_takes_it_ba
     assert found[0] == pytest.approx(found[1], rel=1e-6)
 
 
-def test_example_weights_and_unknown_entries_take_the_losss_way() -> None:
+def test_example_weights_and_unknown_entries_count_as_in_the_loss() -> None:
     target = np.array([[1, -1, 0], [0, 1, 1]], np.float32)
     weight = np.array([3.0, 1.0], np.float32)
     metric = TemperedLoss(multi.loss(), temperatures=(1.0,))

@@ -26,19 +26,19 @@ COUNTS = st.lists(st.integers(0, 10**9), min_size=1, max_size=12)
         ([0, 0], [0, 0], [0, 0]),
     ],
 )
-def test_weight_is_the_median_frequency_over_the_frequency(
+def test_a_weight_is_the_median_frequency_over_the_label_s_frequency(
     pixels: list[int], image_pixels: list[int], expected: list[float]
 ) -> None:
     np.testing.assert_allclose(median_frequency(pixels, image_pixels), expected, rtol=1e-14)
 
 
-def test_labels_of_images_count_as_a_pixel_of_each() -> None:
+def test_weights_of_images_follow_the_counts_of_their_labels() -> None:
     # 2, 4 and 10 images: the median is 4.
     np.testing.assert_allclose(class_weights([2, 4, 10]), [2, 1, 0.4], rtol=1e-14)
 
 
 @given(COUNTS.filter(any))
-def test_weight_times_frequency_is_the_same_median_for_every_label(counts: list[int]) -> None:
+def test_weight_times_frequency_is_the_median_for_every_label(counts: list[int]) -> None:
     weights = class_weights(counts)
     present = np.array(counts)[np.array(counts) > 0]
     np.testing.assert_allclose((weights * counts)[np.array(counts) > 0], np.median(present), rtol=1e-12)
@@ -62,7 +62,7 @@ def test_the_order_of_labels_does_not_matter(order: list[int], counts: list[int]
 
 
 @given(st.lists(st.integers(1, 1000), min_size=2, max_size=6))
-def test_weights_are_in_the_proportions_of_scikit_learns(counts: list[int]) -> None:
+def test_weights_are_proportional_to_scikit_learn_s(counts: list[int]) -> None:
     labels = np.repeat(np.arange(len(counts)), counts)
     balanced = compute_class_weight("balanced", classes=np.arange(len(counts)), y=labels)
     ours = class_weights(counts)
@@ -94,5 +94,5 @@ def test_a_graph_computes_the_same_as_numpy() -> None:
         ({"dark": 0.0, "light": 2.5}, [0, 2.5]),
     ],
 )
-def test_what_the_configuration_states(told: str | dict[str, float], expected: list[float] | None) -> None:
+def test_stated_weights_take_precedence(told: str | dict[str, float], expected: list[float] | None) -> None:
     assert stated(told, ["dark", "light"]) == expected

@@ -50,7 +50,7 @@ def test_ignored_pixels_may_count_as_one_more_class(compute) -> None:
     np.testing.assert_allclose(compute(PIXELS, IGNORED, True), expected, rtol=1e-14)
 
 
-def test_a_label_s_images_are_those_of_which_it_is_known() -> None:
+def test_the_images_of_a_label_are_those_in_which_it_is_known() -> None:
     target = np.array([[1, 1], [1, 0], [0, -1], [0, -1], [-1, -1]], np.float32)
     own, total = (x.sum(axis=0) for x in image_counts(target))
     assert (own.tolist(), total.tolist()) == ([2, 1], [4, 2])
@@ -61,11 +61,11 @@ def test_a_label_s_images_are_those_of_which_it_is_known() -> None:
     np.testing.assert_allclose(class_weights(own), [0.75, 1.5])
 
 
-def test_a_label_of_which_nothing_is_known_weighs_nothing() -> None:
+def test_a_label_that_is_never_known_weighs_nothing() -> None:
     assert class_weights([3, 0], [4, 0]).tolist() == [1, 0]
 
 
-def test_image_counts_in_a_graph() -> None:
+def test_a_graph_counts_images_as_numpy_does() -> None:
     target = np.array([[1, -1], [0, 1]], np.float32)
     graph = tf.function(lambda x: image_counts(x, tf.experimental.numpy))
     for found, expected in zip(graph(target), image_counts(target), strict=True):
@@ -84,7 +84,7 @@ def histograms(folder: Path) -> np.ndarray:
 @pytest.mark.skipif(not CAMVID.is_dir(), reason="the folder of real images is not here: ../shared/data")
 @pytest.mark.parametrize("compute", [weights, in_graph])
 @pytest.mark.parametrize(("folder", "published"), [("trainannot_2015_11_10", SEGNET), ("trainannot", TODAY)])
-def test_segnet_s_weights_to_four_digits(compute, folder: str, published: list[float]) -> None:
+def test_the_weights_published_for_segnet_come_out_to_four_digits(compute, folder: str, published: list[float]) -> None:
     pixels = histograms(CAMVID / folder)
     found = compute(pixels[:, :11], pixels[:, 11], True)
     assert [f"{w:.4f}" for w in found] == [f"{w:.4f}" for w in published]

@@ -209,7 +209,7 @@ def test_one_invalid_prediction_voids_every_metric_and_is_counted(task: str, wro
 
 
 @pytest.mark.parametrize("task", SCORED)
-def test_an_invalid_prediction_for_an_unlabelled_example_is_no_matter(task: str) -> None:
+def test_an_invalid_prediction_for_an_unlabelled_example_is_ignored(task: str) -> None:
     examples = rows(task, 30)
     before = result(task, examples)
     unlabelled = next(e for e in examples if not metrics.accumulator(task, K).labelled(e[np.newaxis])[0])

@@ -82,7 +82,7 @@ SAMPLES = EVERY_LABEL | SOME_LABELS
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_metrics_per_label(name: str) -> None:
+def test_metrics_per_label_are_scikit_learn_s(name: str) -> None:
     found = SAMPLES[name].result()
     truth, predicted, weight = SAMPLES[name].pixels()
     for i, label in enumerate(LABELS):
@@ -112,7 +112,7 @@ def ece(confidence: np.ndarray, hit: np.ndarray, weight: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_overall_metrics(name: str) -> None:
+def test_overall_metrics_are_scikit_learn_s(name: str) -> None:
     """Means over the labels that occur in the truth."""
     s = SAMPLES[name]
     found = s.result()
@@ -138,14 +138,14 @@ def test_overall_metrics(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY_LABEL)
-def test_mean_iou_where_every_label_occurs_is_scikit_learns(name: str) -> None:
+def test_mean_iou_is_scikit_learn_s_where_every_label_occurs(name: str) -> None:
     truth, predicted, weight = SAMPLES[name].pixels()
     expected = sk.jaccard_score(truth, predicted, average="macro", sample_weight=weight)
     assert SAMPLES[name].result()["mean_iou"] == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_the_confusion_matrix_and_the_counts(name: str) -> None:
+def test_the_confusion_matrix_and_the_counts_are_scikit_learn_s(name: str) -> None:
     s = SAMPLES[name]
     found = s.result()
     truth, predicted, weight = s.pixels()
@@ -155,7 +155,7 @@ def test_the_confusion_matrix_and_the_counts(name: str) -> None:
     assert found["weighted_count"] == pytest.approx(s.weight.sum())
 
 
-def test_by_hand() -> None:
+def test_metrics_match_a_calculation_by_hand() -> None:
     accumulator = mask.Mask(2)
     # Two images, the second twice: [[3, 1], [0, 0]] + 2 · [[1, 0], [1, 2]] = [[5, 1], [2, 4]]; a third all ignored.
     # Of the first image, 4 pixels say 0.5 in the eighth bin, 3 rightly; of the second, 4 say 1, of which 3 are right;

@@ -198,7 +198,7 @@ def bound(s: Sample, metric: str) -> float:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_overall_metrics(name: str) -> None:
+def test_overall_metrics_are_scikit_learn_s(name: str) -> None:
     s = SAMPLES[name]
     found, expected = result(s), expected_overall(s)
     assert set(expected) == set(metrics.OVERALL["multi_label"])
@@ -207,7 +207,7 @@ def test_overall_metrics(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_metrics_per_label(name: str) -> None:
+def test_metrics_per_label_are_scikit_learn_s(name: str) -> None:
     s = SAMPLES[name]
     found = result(s)
     for i, label in enumerate(LABELS):
@@ -221,7 +221,7 @@ def test_metrics_per_label(name: str) -> None:
 
 
 @pytest.mark.parametrize("s", [SAMPLES["weighted"], SAMPLES["many"]], ids=["few", "many"])
-def test_where_everything_is_known_scikit_learns_own_multi_label_metrics_agree(s: Sample) -> None:
+def test_scikit_learn_s_multi_label_metrics_agree_where_everything_is_known(s: Sample) -> None:
     found, truth, w = result(s), s.target, s.weight
     for metric, value in {
         "exact_match": sk.accuracy_score(truth, s.decided, sample_weight=w),
@@ -233,7 +233,7 @@ def test_where_everything_is_known_scikit_learns_own_multi_label_metrics_agree(s
         assert found[metric] == pytest.approx(value, abs=bound(s, metric)), metric
 
 
-def test_an_unknown_entry_is_as_if_it_were_not_there() -> None:
+def test_an_unknown_entry_does_not_count() -> None:
     """Whatever the model says to it."""
     s = SAMPLES["unknown entries"]
     other = np.where(s.known, s.probabilities, 1 - s.probabilities)
@@ -242,7 +242,7 @@ def test_an_unknown_entry_is_as_if_it_were_not_there() -> None:
         assert found[name] == pytest.approx(value, abs=1e-12), name
 
 
-def test_by_hand() -> None:
+def test_metrics_match_a_calculation_by_hand() -> None:
     accumulator = multi.MultiLabel(3)
     accumulator.add(
         [
@@ -288,7 +288,7 @@ def test_by_hand() -> None:
     assert found["uncalibrated_ece"] == pytest.approx((cat + dog + owl) / 3)
 
 
-def test_the_model_s_own_decisions_count_and_not_its_probabilities() -> None:
+def test_the_model_s_decisions_count_rather_than_its_probabilities() -> None:
     for decisions in ([1, 1], [1, 0], [0, 1]):
         accumulator = multi.MultiLabel(2)
         accumulator.add([multi.row([1, 1], Answer([0.25, 0.25], [0.25, 0.25], decisions, False))])

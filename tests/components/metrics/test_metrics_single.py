@@ -199,7 +199,7 @@ def test_metrics_per_label_of_many_rows_are_exact_but_for_the_binned_curves(name
 
 
 @pytest.mark.parametrize("s", [SMALL["weighted"], LARGE["weighted"]], ids=["few", "many"])
-def test_the_confusion_matrix_and_the_counts(s: Sample) -> None:
+def test_the_confusion_matrix_and_the_counts_are_scikit_learn_s(s: Sample) -> None:
     found = result(s)
     expected = sk.confusion_matrix(s.truth, s.predicted, labels=range(K), sample_weight=s.weight)
     np.testing.assert_allclose(found["confusion_matrix"], expected, rtol=1e-12)
@@ -208,7 +208,7 @@ def test_the_confusion_matrix_and_the_counts(s: Sample) -> None:
     assert found["invalid_predictions"] == 0
 
 
-def test_by_hand() -> None:
+def test_metrics_match_a_calculation_by_hand() -> None:
     # true cat (0.75 cat), true cat (0.25 cat, 0.75 dog), true dog (1.0 dog): confusion cat [1, 1], dog [0, 1].
     rows = [
         single.row(0, Answer([0.75, 0.25], [0.875, 0.125], [True, True], False)),

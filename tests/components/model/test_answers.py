@@ -76,7 +76,7 @@ def pooled(parts: network.Parts, pixels: np.ndarray) -> np.ndarray:
     return np.asarray(network.pooled(parts.extractor(pixels, training=False)))
 
 
-def test_labels_logits_and_weights_are_those_of_the_eval_images(labelled: Prepared) -> None:
+def test_labels_logits_and_weights_come_from_the_eval_images(labelled: Prepared) -> None:
     parts, (pixels, found) = build("multi_label"), read(labelled, "eval")
     told = answers._labels(parts, labelled.batches())
     np.testing.assert_allclose(told.features, pooled(parts, pixels), rtol=1e-4, atol=1e-5)
@@ -87,7 +87,7 @@ def test_labels_logits_and_weights_are_those_of_the_eval_images(labelled: Prepar
     assert told.weight.tolist() == weights(found)
 
 
-def test_of_masks_each_known_pixel_counts_as_often_as_its_image(masked: Prepared) -> None:
+def test_each_known_pixel_of_a_mask_counts_as_often_as_its_image(masked: Prepared) -> None:
     parts, (pixels, found) = build("segmentation"), read(masked, "eval")
     told = answers._masks(parts, masked.batches(), seed=1)
     np.testing.assert_allclose(told.features, pooled(parts, pixels), rtol=1e-4, atol=1e-5)
@@ -100,7 +100,7 @@ def test_of_masks_each_known_pixel_counts_as_often_as_its_image(masked: Prepared
     assert told.weight.tolist() == np.repeat(weights(found), known.sum(axis=(1, 2))).tolist()
 
 
-def test_of_many_pixels_as_many_of_each_image_are_drawn(masked: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equally_many_pixels_are_drawn_from_each_image(masked: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     parts, (_, found) = build("segmentation"), read(masked, "eval")
     every = {tuple(row) for row in answers._masks(parts, masked.batches(), seed=1).logits.tolist()}
     monkeypatch.setattr(answers, "_PIXELS", 7 * 10 + 3)
@@ -112,7 +112,9 @@ def test_of_many_pixels_as_many_of_each_image_are_drawn(masked: Prepared, monkey
     assert not np.array_equal(a.logits, c.logits)
 
 
-def test_familiarity_is_of_the_train_split_s_features(labelled: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_familiarity_compares_with_the_features_of_the_train_split(
+    labelled: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     parts, (pixels, _) = build("multi_label"), read(labelled, "train")
     rows = familiarity.normalised(pooled(parts, pixels))
     for most, expected in ((2000, rows), (5, rows[::3])):  # of 13, every third: five

@@ -55,7 +55,7 @@ def test_a_marked_pixel_is_found_in_both() -> None:
     assert found > len(SEEDS) // 2
 
 
-def test_examples_of_a_batch_change_each_in_its_own_way_and_mirrored_ones_are_among_them() -> None:
+def test_each_example_of_a_batch_changes_differently_and_some_are_mirrored() -> None:
     columns = np.broadcast_to(np.arange(40, dtype=np.uint8), (16, 40, 40))
     _, masks = changed(np.zeros((16, 40, 40, 3), np.uint8), columns, 0)
     assert len(np.unique(masks.reshape(16, -1), axis=0)) == 16
@@ -77,7 +77,7 @@ def test_contrast_changes_the_image_only(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @settings(deadline=None, max_examples=60)
 @given(st.data())
-def test_no_id_is_invented(data: st.DataObject) -> None:
+def test_augmentation_invents_no_id(data: st.DataObject) -> None:
     height, width = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 12))
     present = data.draw(st.lists(st.integers(0, 254), min_size=1, max_size=4))
     masks = np.random.default_rng(data.draw(st.integers(0, 99))).choice(present, (2, height, width)).astype(np.uint8)
@@ -87,7 +87,7 @@ def test_no_id_is_invented(data: st.DataObject) -> None:
         assert set(after.flat) <= set(before.flat) | {IGNORED_ID}
 
 
-def test_in_tf_data_the_same_seeds_give_the_same_changes() -> None:
+def test_the_same_seeds_give_the_same_changes_in_tf_data() -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, 8, 9, 3), np.uint8)
     masks = np.random.default_rng(1).integers(0, 5, (4, 8, 9)).astype(np.uint8)
 

@@ -228,7 +228,7 @@ def test_names_in_a_changed_order_are_targets_in_that_order(tmp_path: Path) -> N
 # Once.
 
 
-def test_once_is_in_the_order_of_the_shards_and_of_too_many_every_so_manieth(single: Prepared) -> None:
+def test_a_single_pass_keeps_the_order_of_the_shards_and_thins_too_many_evenly(single: Prepared) -> None:
     """Image i's red is i."""
     in_shards = [
         tf.io.decode_png(tf.train.Example.FromString(r).features.feature[features.IMAGE].bytes_list.value[0])[0, 0, 0]

@@ -62,7 +62,7 @@ def best(logits: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> float:
     return float(grid[np.argmin([objective(logits, truth, weight, t) for t in grid])])
 
 
-def test_it_is_used_only_where_it_helps_images_that_it_was_not_fitted_to() -> None:
+def test_a_temperature_is_used_only_where_it_helps_images_it_was_not_fitted_to() -> None:
     """Every fifth image is held out in turn; here by a search over a grid."""
     used = []
     for seed in range(24):
@@ -84,12 +84,12 @@ def test_it_is_used_only_where_it_helps_images_that_it_was_not_fitted_to() -> No
 
 
 @pytest.mark.parametrize("n", [0, 1, 4])
-def test_fewer_images_than_folds_say_nothing(n: int) -> None:
+def test_fewer_images_than_folds_leave_the_temperature_at_one(n: int) -> None:
     logits, truth = drawn(n, 9.0)
     assert calibration.temperature(logits, truth, np.ones(n)) == 1
 
 
-def test_the_unit_of_weights_does_not_matter_and_one_of_2_counts_like_two_images() -> None:
+def test_only_the_ratio_of_weights_matters_and_a_weight_of_2_counts_as_two_images() -> None:
     logits, truth = drawn(2000, 3.0)
     weight = np.random.default_rng(1).integers(1, 4, 2000)
     found = calibration.temperature(logits, truth, weight.astype(float))
@@ -100,7 +100,7 @@ def test_the_unit_of_weights_does_not_matter_and_one_of_2_counts_like_two_images
     assert calibration.temperature(logits, truth, np.ones(2000)) != pytest.approx(found, rel=5e-3)
 
 
-def test_without_an_error_probabilities_do_not_become_certain() -> None:
+def test_probabilities_without_an_error_do_not_become_certain() -> None:
     """Ten images, each right by a logit of 1: nobody knows that the eleventh will be. Platt's target is 11 / 12."""
     truth = np.arange(10) % 2
     t = calibration.temperature(np.eye(2)[truth], truth, np.ones(10))
@@ -131,7 +131,7 @@ def lines(n: int, seed: int, *, scale: tuple[float, ...] = (0.5, 1.5, 3.0), bias
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("unknown", [0.0, 0.4])
-def test_each_label_gets_the_line_of_scikit_learn(seed: int, unknown: float) -> None:
+def test_each_label_gets_the_scale_and_bias_of_scikit_learn(seed: int, unknown: float) -> None:
     logits, target, weight = lines(200, seed)
     target[np.random.default_rng(seed + 10).random(target.shape) < unknown] = -1
     scale, bias = calibration.platt(logits, target, weight)
@@ -145,14 +145,14 @@ def test_each_label_gets_the_line_of_scikit_learn(seed: int, unknown: float) -> 
         assert (scale[i], bias[i]) == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
-def test_the_lines_that_the_targets_were_drawn_with_are_found() -> None:
+def test_the_scales_and_biases_that_the_targets_were_drawn_with_are_found() -> None:
     logits, target, _ = lines(30_000, 5)
     scale, bias = calibration.platt(logits, target, np.ones(30_000))
     np.testing.assert_allclose(scale, (0.5, 1.5, 3.0), rtol=0.06)
     np.testing.assert_allclose(bias, (1.0, -2.0, 0.5), atol=0.06)
 
 
-def test_what_a_label_s_unknown_images_say_is_no_matter() -> None:
+def test_images_with_an_unknown_label_do_not_change_its_calibration() -> None:
     logits, target, weight = lines(200, 6)
     unknown = np.random.default_rng(0).random(target.shape) < 0.3
     target[unknown] = -1
@@ -161,7 +161,7 @@ def test_what_a_label_s_unknown_images_say_is_no_matter() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -1.0], ids=["nowhere", "everywhere", "unknown"])
-def test_a_label_without_both_cases_stays_as_it_is(value: float) -> None:
+def test_a_label_without_both_cases_is_not_calibrated(value: float) -> None:
     logits, target, weight = lines(200, 7)
     target[:, 1] = value
     scale, bias = calibration.platt(logits, target, weight)
@@ -169,14 +169,14 @@ def test_a_label_without_both_cases_stays_as_it_is(value: float) -> None:
     assert (scale[[0, 2]] != 1).all()
 
 
-def test_a_label_that_is_answered_the_wrong_way_round_stays_as_it_is() -> None:
+def test_a_label_that_is_answered_the_wrong_way_round_is_not_calibrated() -> None:
     logits, target, weight = lines(500, 8, scale=(-1.0, 0.5, 2.0))
     scale, bias = calibration.platt(logits, target, weight)
     assert (scale[0], bias[0]) == (1, 0)
     assert (scale[1:] != 1).all()
 
 
-def test_a_label_answered_rightly_already_stays_as_it_is_more_often_than_not() -> None:
+def test_a_label_that_is_calibrated_already_mostly_stays_unchanged() -> None:
     stays = []
     for seed in range(40):
         logits, target, weight = lines(20, seed, scale=(1.0,) * 3, bias=(0.0,) * 3)
@@ -185,7 +185,7 @@ def test_a_label_answered_rightly_already_stays_as_it_is_more_often_than_not() -
     assert np.mean(stays) > 0.6
 
 
-def test_fewer_images_than_folds_say_nothing_of_a_label() -> None:
+def test_a_label_with_fewer_images_than_folds_is_not_calibrated() -> None:
     logits, target = np.array([[-9.0], [9.0], [9.0], [-9.0]]), np.array([[1.0], [0.0], [1.0], [0.0]])
     assert [x.tolist() for x in calibration.platt(logits, target, np.ones(4))] == [[1], [0]]
 
@@ -240,7 +240,7 @@ def test_a_threshold_lies_halfway_between_scores(images: list[tuple[float, int, 
 
 
 @given(IMAGES, st.sampled_from([0.2, 0.5, 0.75, 0.9, 1.0]))
-def test_of_a_precision_it_is_the_lowest_threshold_and_of_a_recall_the_highest(
+def test_a_precision_gets_the_lowest_threshold_and_a_recall_the_highest(
     images: list[tuple[float, int, int]], aim: float
 ) -> None:
     p, applies, weight = known(images)
@@ -257,7 +257,7 @@ def test_of_a_precision_it_is_the_lowest_threshold_and_of_a_recall_the_highest(
     np.testing.assert_array_equal(p >= found, p >= cuts[recall[:-1] >= aim - 1e-12].max())
 
 
-def test_thresholds_by_hand() -> None:
+def test_thresholds_match_a_calculation_by_hand() -> None:
     p = np.array([[0.9, 0.2], [0.6, 0.4], [0.5, 0.3], [0.1, 0.8]])
     target = np.array([[1, 0], [0, -1], [1, 0], [0, 0]])
     # The first label down to 0.5: tp 2, fp 1, F1 4/5, the best (down to 0.9: 2/3; to 0.1: 4/6); halfway to 0.1. Of the

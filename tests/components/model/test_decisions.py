@@ -49,7 +49,7 @@ def test_one_label_of_several_gets_a_temperature(task: str) -> None:
     np.testing.assert_allclose(found.thresholds, calibration.decision_thresholds(p, target, weight), rtol=1e-6)
 
 
-def test_several_labels_get_a_line_each() -> None:
+def test_several_labels_get_a_scale_and_a_bias_each() -> None:
     told = answers("multi_label")
     told.target[::7, 1] = -1  # unknown of one label only
     found = decisions.fit("multi_label", TRAIN, told, settings())
@@ -63,7 +63,7 @@ def test_several_labels_get_a_line_each() -> None:
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label", "segmentation"])
-def test_without_calibration_thresholds_are_of_the_probabilities_as_they_are(task: str) -> None:
+def test_without_calibration_thresholds_apply_to_the_raw_probabilities(task: str) -> None:
     told = answers(task)
     found = decisions.fit(task, TRAIN, told, settings(calibrate=False, threshold={"recall": 0.9}))
     assert (found.scale.tolist(), found.bias.tolist()) == ([1] * 3, [0] * 3)
@@ -78,7 +78,7 @@ def test_without_calibration_thresholds_are_of_the_probabilities_as_they_are(tas
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label", "segmentation"])
-def test_familiarity_is_of_all_eval_images_known_or_not(task: str) -> None:
+def test_familiarity_counts_all_eval_images_labelled_or_not(task: str) -> None:
     told = answers(task)
     found = decisions.fit(task, TRAIN, told, settings())
     expected = familiarity.fit(TRAIN, told.features)
@@ -88,7 +88,7 @@ def test_familiarity_is_of_all_eval_images_known_or_not(task: str) -> None:
 
 
 @pytest.mark.parametrize(("below", "expected"), [(0.2, 0.2), (0.0, 0.0), (None, 0.0)])
-def test_nothing_is_less_familiar_than_0_so_null_never_abstains(below: float | None, expected: float) -> None:
+def test_an_abstention_bound_of_null_never_abstains(below: float | None, expected: float) -> None:
     assert decisions.fit(
         "single_label", TRAIN, answers("single_label"), settings(abstain_below=below)
     ).abstain_below == (expected)
@@ -110,7 +110,7 @@ def test_only_a_single_label_without_an_alternative_is_detected(task: str, class
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
-def test_an_answer_that_is_no_number_and_an_eval_split_that_knows_nothing_change_nothing(task: str) -> None:
+def test_nan_answers_and_an_unlabelled_eval_split_leave_the_defaults(task: str) -> None:
     told = answers(task)
     logits, target = told.logits.copy(), told.target.copy()
     logits[:5, 1], target[5:] = np.nan, -1
@@ -120,7 +120,7 @@ def test_an_answer_that_is_no_number_and_an_eval_split_that_knows_nothing_change
     assert found.thresholds.tolist() == [0.5] * 3
 
 
-def test_what_people_are_shown() -> None:
+def test_the_summary_shows_calibration_and_thresholds() -> None:
     found = decisions.Decisions(
         scale=np.array([0.5, 2.0]),
         bias=np.array([0.0, -1.0]),

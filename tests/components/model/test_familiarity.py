@@ -23,7 +23,7 @@ def kth_nearest(features: np.ndarray, reference: np.ndarray, k: int) -> np.ndarr
 
 
 @pytest.mark.parametrize("k", [1, 2, 7, 20])
-def test_distances_are_those_of_the_kth_nearest(k: int) -> None:
+def test_a_distance_is_that_of_the_kth_nearest_neighbour(k: int) -> None:
     features, reference = directions(30, seed=1), directions(20)
     found = familiarity.distances(features, familiarity.normalised(reference), k)
     np.testing.assert_allclose(found, kth_nearest(features, reference, k), rtol=1e-4)
@@ -38,7 +38,7 @@ def test_k_is_a_hundredth_of_the_training_images(images: int, k: int) -> None:
     np.testing.assert_allclose(reference.distances, np.sort(kth_nearest(evaluation, train, k)), rtol=1e-4)
 
 
-def test_by_hand() -> None:
+def test_familiarity_matches_a_calculation_by_hand() -> None:
     # Of length 1: (1, 0) and (0, 1). The eval images lie 90°, 60° and 45° from the nearest: 2 sin(angle / 2).
     train, evaluation = np.array([[2.0, 0.0], [0.0, 9.0]]), np.array([[-1.0, 0.0], [3.0, 3.0], [0.5, -np.sqrt(0.75)]])
     reference = familiarity.fit(train, evaluation)
@@ -50,7 +50,7 @@ def test_by_hand() -> None:
     np.testing.assert_allclose(found, [1, 1, 2 / 3, 2 / 3, 1 / 3, 0], rtol=1e-6)
 
 
-def test_only_the_direction_counts_and_nothing_has_none() -> None:
+def test_only_the_direction_of_features_counts_and_zero_has_none() -> None:
     features, reference = directions(5, seed=1), familiarity.normalised(directions(9))
     lengths = np.array([[1e-3], [0.1], [1], [10], [1e4]])
     one, other = (familiarity.distances(f, reference, 1) for f in (features, features * lengths))

@@ -126,7 +126,7 @@ def test_a_keras_file_of_other_shapes_is_a_configuration_error(saved, out, shape
         parts(saved(out, shape))
 
 
-def test_a_keras_file_that_is_none_is_a_configuration_error(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_keras_model_is_a_configuration_error(tmp_path: Path) -> None:
     path = tmp_path / "backbone.keras"
     path.write_bytes(b"no archive")
     with pytest.raises(ConfigError, match=r"training\.backbone: .*backbone\.keras cannot be loaded"):

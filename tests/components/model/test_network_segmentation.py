@@ -33,7 +33,7 @@ def sizes(built: model.Parts) -> list[tuple[int, int]]:
     ],
     ids=str,
 )
-def test_the_small_network_at_any_size(size: tuple[int, int], expected: list[tuple[int, int]]) -> None:
+def test_the_small_network_segments_images_of_any_size(size: tuple[int, int], expected: list[tuple[int, int]]) -> None:
     built = parts(size=size)
     assert sizes(built) == expected
     logits = built.model(np.zeros((2, *size, 3), np.uint8))
@@ -74,7 +74,7 @@ def test_maps_of_unknown_size_and_beyond_the_last_are_passed_over() -> None:
 @pytest.mark.parametrize(
     ("name", "channels"), [("MobileNetV3Small", [16, 72, 96, 288, 576]), ("ResNet50", [64, 256, 512, 1024, 2048])]
 )
-def test_networks_of_keras_applications(name: str, channels: list[int]) -> None:
+def test_networks_of_keras_applications_give_a_map_for_each_stride(name: str, channels: list[int]) -> None:
     built = parts(name, (65, 97))
     assert sizes(built) == [(33, 49), (17, 25), (9, 13), (5, 7), (3, 4)]
     assert [m.shape[-1] for m in built.extractor.outputs] == channels
@@ -107,7 +107,7 @@ def sequential() -> keras.Model:
 
 
 @pytest.mark.parametrize("make", [plain, nested, sequential])
-def test_a_keras_file_of_any_build(make, tmp_path: Path) -> None:
+def test_a_keras_file_may_be_built_in_any_way(make, tmp_path: Path) -> None:
     path = str(tmp_path / "backbone.keras")
     network = make()
     network.save(path)
@@ -120,7 +120,7 @@ def test_a_keras_file_of_any_build(make, tmp_path: Path) -> None:
     assert built.extractor.count_params() == network.count_params()  # layers are used, not copied
 
 
-def test_a_skip_is_what_the_layer_gives(tmp_path: Path) -> None:
+def test_a_skip_is_the_output_of_its_layer(tmp_path: Path) -> None:
     network = plain()
     network.save(tmp_path / "backbone.keras")
     pixels = np.random.default_rng(0).integers(0, 256, (2, 33, 47, 3)).astype(np.float32)
@@ -167,7 +167,7 @@ def test_the_three_forms_share_their_layers_and_can_be_served(tmp_path: Path) ->
     np.testing.assert_allclose(served.logits(pixels), whole, rtol=1e-4, atol=1e-5)
 
 
-def test_augmentation_is_for_tf_data_and_not_in_the_network() -> None:
+def test_augmentation_happens_in_tf_data_and_not_in_the_network() -> None:
     built = parts(augment=True)
     assert built.augment is augmentation.pairs
     assert parts().augment is None
@@ -189,7 +189,7 @@ def test_logits_are_float32_in_mixed_precision() -> None:
 
 
 @pytest.mark.parametrize("jit", [False, True])
-def test_a_step_of_training(jit: bool) -> None:
+def test_a_step_of_training_changes_the_weights(jit: bool) -> None:
     built = parts(size=(16, 24))
     built.model.compile("adam", loss=mask.loss(), metrics=mask.metrics(5), jit_compile=jit)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 24, 3), np.uint8)
@@ -199,7 +199,7 @@ def test_a_step_of_training(jit: bool) -> None:
     assert np.isfinite(found["loss"])
 
 
-def test_it_learns_a_square_on_a_ground() -> None:
+def test_the_network_learns_a_square_on_a_background() -> None:
     keras.utils.set_random_seed(1)
     random = np.random.default_rng(0)
     pixels = random.integers(0, 100, (32, 32, 32, 3)).astype(np.uint8)
@@ -223,7 +223,7 @@ def test_a_positive_label_is_not_for_segmentation() -> None:
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
-def test_the_other_tasks_pool(task: str) -> None:
+def test_the_networks_of_other_tasks_pool_their_features(task: str) -> None:
     built = parts(task=task)
     assert built.model(np.zeros((2, 33, 47, 3), np.uint8)).shape == (2, 5)
     assert built.extractor.output_shape == (None, 128)

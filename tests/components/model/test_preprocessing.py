@@ -101,7 +101,7 @@ def test_every_example_carries_the_weights_of_the_train_split(single: tft.TFTran
     )
 
 
-def test_weights_of_several_labels_count_the_images_of_which_they_are_known(multi: tft.TFTransformOutput) -> None:
+def test_weights_of_several_labels_count_only_images_where_they_are_known(multi: tft.TFTransformOutput) -> None:
     rows = apply(multi, [(["cat"], [])])
     # Applies / known: cat 3/4, dög 1/3, polar bear 1/4, absent 0/5; the median of the three is 1/3.
     expected = [(1 / 3) / (3 / 4), 1, (1 / 3) / (1 / 4), 0]
@@ -144,7 +144,7 @@ def test_the_graph_gives_what_the_trainer_expects(request: pytest.FixtureRequest
         (True, [0.45 / 0.75, 0.45 / 0.125, 1, 0]),
     ],
 )
-def test_weights_of_masks_are_of_pixels(tmp_path, count_ignored: bool, expected: list[float]) -> None:
+def test_weights_of_masks_count_the_pixels(tmp_path, count_ignored: bool, expected: list[float]) -> None:
     rows = [{features.PIXELS: np.array(own), features.IGNORED: ignored} for own, ignored in PIXELS]
     transform = learn(tmp_path, "segmentation", rows, count_ignored=count_ignored)
     inputs = {

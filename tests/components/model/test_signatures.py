@@ -138,7 +138,7 @@ def test_probabilities_are_the_softmax_of_the_logits(serve) -> None:
     assert len(np.unique(logits[:, 0])) == 5
 
 
-def test_the_logits_are_calibrated_and_a_label_is_decided_on_from_its_threshold_on(serve, parts: network.Parts) -> None:
+def test_logits_are_calibrated_and_a_label_applies_from_its_threshold_on(serve, parts: network.Parts) -> None:
     data = photos(12, seed=2)
     answer = serve(image_bytes=tf.constant(data))
     np.testing.assert_allclose(answer["logits"], raw_logits(parts, data) * 0.5, rtol=1e-4, atol=1e-5)
@@ -149,7 +149,7 @@ def test_the_logits_are_calibrated_and_a_label_is_decided_on_from_its_threshold_
 
 
 @pytest.mark.parametrize("neighbour", [1, 3])
-def test_familiarity_is_that_of_numpy_and_decides_on_abstention(parts: network.Parts, tmp_path, neighbour: int) -> None:
+def test_familiarity_matches_numpy_and_decides_on_abstention(parts: network.Parts, tmp_path, neighbour: int) -> None:
     told = decided(parts, scale=[1.0] * 3, bias=[0.0] * 3)
     rows = told.reference.features
     eval_distances = np.sort(familiarity.distances(features_of(parts, photos(7, seed=21)), rows, neighbour))
@@ -207,7 +207,7 @@ def test_examples_answers_as_serving_default(loaded, serve) -> None:
         np.testing.assert_array_equal(value, by_example[name], err_msg=name)
 
 
-def test_evaluate_gives_the_same_and_what_there_is_without_calibration(loaded, serve, parts: network.Parts) -> None:
+def test_the_evaluation_signature_also_gives_uncalibrated_answers(loaded, serve, parts: network.Parts) -> None:
     data = [encoded("PNG"), encoded("JPEG")]
     evaluated = loaded.signatures["evaluate"](examples=tf.constant([example(d) for d in data]))
     assert sorted(evaluated) == ["abstain", "decisions", "familiarity", "probabilities", "uncalibrated"]
@@ -224,7 +224,7 @@ def test_what_is_no_image_is_an_error(serve, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b"garbage", tf.train.Example().SerializeToString()], ids=["garbage", "no image"])
-def test_what_is_no_example_is_an_error(loaded, data: bytes) -> None:
+def test_bytes_that_are_not_an_example_are_an_error(loaded, data: bytes) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError):
         loaded.signatures["examples"](examples=tf.constant([data]))
 
@@ -245,7 +245,7 @@ def test_no_python_hides_in_the_graph(serve) -> None:
 # Several labels.
 
 
-def test_several_labels_have_a_calibration_and_a_threshold_each(tmp_path) -> None:
+def test_each_of_several_labels_has_its_own_calibration_and_threshold(tmp_path) -> None:
     parts, scale, bias = build("multi_label"), [0.25, 0.5, 2.0], [0.75, -0.5, 0.0]
     signatures.export(parts, LABELS, SIZE, "multi_label", decided(parts, scale=scale, bias=bias), str(tmp_path))
     loaded, data = tf.saved_model.load(str(tmp_path)), photos(12, seed=4)
@@ -269,7 +269,7 @@ def test_several_labels_have_a_calibration_and_a_threshold_each(tmp_path) -> Non
 
 
 @pytest.mark.parametrize("signature", ["serving_default", "examples", "evaluate"])
-def test_of_a_single_label_the_familiarity_is_the_probability(tmp_path, signature: str) -> None:
+def test_the_probability_of_a_single_label_is_the_familiarity(tmp_path, signature: str) -> None:
     parts = build("single_label", classes=1)
     told = dataclasses.replace(decided(parts, scale=[1.0], bias=[0.0]), thresholds=np.array([0.5]))
     signatures.export(parts, ["ant"], SIZE, "single_label", told, str(tmp_path))
@@ -347,7 +347,7 @@ def test_the_confidence_is_the_largest_probability_of_each_pixel(masks, mask_par
     assert expected.min() < expected.max() - 0.1
 
 
-def test_of_a_mask_it_is_told_how_familiar_the_image_is(masks, mask_parts: network.Parts) -> None:
+def test_a_mask_comes_with_the_familiarity_of_its_image(masks, mask_parts: network.Parts) -> None:
     told, data = decided(mask_parts, scale=[0.5] * 3, bias=[0.0] * 3), photos(10, seed=7)
     distances = familiarity.distances(features_of(mask_parts, data), told.reference.features, 1)
     expected = familiarity.familiarity(distances, told.reference.distances)
@@ -385,7 +385,7 @@ def test_confusion_counts_pixels_by_truth_and_answer_as_numpy_does(masks, mask_p
     assert np.count_nonzero(expected[0]) > 3
 
 
-def test_calibration_is_that_of_the_known_pixels(masks, mask_parts: network.Parts) -> None:
+def test_calibration_counts_only_known_pixels(masks, mask_parts: network.Parts) -> None:
     truths, data = [TRUTH, TRUTH[::-1], np.full_like(TRUTH, IGNORED_ID)], photos(3, seed=8)
     serialised = [example(d, encoded("PNG", t)) for d, t in zip(data, truths, strict=True)]
     found = masks.signatures["evaluate"](examples=tf.constant(serialised))["calibration"].numpy()
@@ -403,7 +403,7 @@ def test_calibration_is_that_of_the_known_pixels(masks, mask_parts: network.Part
     assert not np.allclose(found[0, 0], found[0, 1])
 
 
-def test_an_answer_that_is_no_number_counts_as_none(mask_parts: network.Parts, tmp_path) -> None:
+def test_a_nan_answer_counts_as_no_label(mask_parts: network.Parts, tmp_path) -> None:
     parts = build("segmentation")
     for weight in parts.head.trainable_weights:
         if weight.path.endswith("logits/bias"):
@@ -415,7 +415,7 @@ def test_an_answer_that_is_no_number_counts_as_none(mask_parts: network.Parts, t
     assert np.isnan(found).all()
 
 
-def test_a_mask_that_is_no_id_mask_is_an_error(masks) -> None:
+def test_a_mask_without_ids_is_an_error(masks) -> None:
     for broken in (encoded("PNG", PIXELS), b"", encoded("PNG", TRUTH)[:40]):
         with pytest.raises(tf.errors.InvalidArgumentError):
             masks.signatures["evaluate"](examples=tf.constant([example(encoded("PNG"), broken)]))

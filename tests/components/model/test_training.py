@@ -91,7 +91,7 @@ def feed(callback: training._Stopping, losses: list[float], start: int = 0) -> l
     return seen
 
 
-def test_the_weights_it_began_with_stay_when_no_epoch_is_better(tmp_path: Path) -> None:
+def test_the_initial_weights_stay_when_no_epoch_is_better(tmp_path: Path) -> None:
     callback = stopping(tmp_path)
     callback.model.set_weights([np.full((1, 1), 77, np.float32)])
     callback.begin(1.0)
@@ -127,7 +127,7 @@ def test_the_best_epoch_s_weights_come_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 4, 6])
-def test_a_restart_changes_nothing(tmp_path: Path, cut: int) -> None:
+def test_a_restart_gives_the_same_weights(tmp_path: Path, cut: int) -> None:
     losses = [3, 2, 4, 4, 4, 4, 4]
     whole = feed(stopping(tmp_path / "whole"), losses)
     feed(stopping(tmp_path / "cut"), losses[:cut])
@@ -150,7 +150,7 @@ def test_files_that_a_kill_cut_short_are_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_stops_with_a_sentence(tmp_path: Path, wrong: float) -> None:
+def test_a_loss_of_nan_stops_training_with_a_sentence(tmp_path: Path, wrong: float) -> None:
     callback = stopping(tmp_path)
     with pytest.raises(ImagegateError, match=rf"the loss is {wrong} after 0 epochs and 8 steps; lower training\.learn"):
         callback.on_train_batch_end(7, {"loss": wrong})
@@ -158,7 +158,7 @@ def test_a_loss_that_is_no_number_stops_with_a_sentence(tmp_path: Path, wrong: f
         feed(callback, [wrong], start=2)
 
 
-def test_a_learning_rate_far_too_high_ends_in_that_sentence(prepared: Prepared, tmp_path: Path) -> None:
+def test_a_learning_rate_far_too_high_stops_training_with_that_sentence(prepared: Prepared, tmp_path: Path) -> None:
     with pytest.raises(ImagegateError, match=r"training: the loss.* is (nan|inf) after"):
         training.run_fn(prepared.arguments(tmp_path, learning_rate=1e30, epochs=20))
     assert not (tmp_path / "serving").exists()
@@ -173,7 +173,7 @@ def phases(folder: Path, *, average: bool) -> training._Phases:
 
 
 @pytest.mark.parametrize(("steps", "momentum"), [(1, 0.9), (10, 0.9), (50, 0.98)])
-def test_weights_are_averaged_over_an_epoch_but_ten_steps_at_least(tmp_path: Path, steps: int, momentum: float) -> None:
+def test_weights_are_averaged_over_an_epoch_and_at_least_ten_steps(tmp_path: Path, steps: int, momentum: float) -> None:
     found = phases(tmp_path, average=True)._optimizer(1.0, steps, 3)
     assert found.use_ema
     assert found.ema_momentum == pytest.approx(momentum)
@@ -212,7 +212,7 @@ def test_the_rate_rises_over_half_an_epoch_and_falls_along_half_a_cosine(tmp_pat
 UNCALIBRATED = {"calibrate": False, "threshold": "f1", "abstain_below": 0.01}  # for logits as training's loss saw them
 
 
-def test_it_learns_and_exports_the_best_epoch(prepared: Prepared, tmp_path: Path) -> None:
+def test_training_learns_and_exports_the_best_epoch(prepared: Prepared, tmp_path: Path) -> None:
     training.run_fn(prepared.arguments(tmp_path, epochs=30, learning_rate=1e-2, decisions=UNCALIBRATED))
     losses = [epoch["val_loss"] for epoch in history(tmp_path)["all"]]
     assert min(losses) < 0.05
@@ -276,7 +276,7 @@ def fallen(progress: float) -> float:
     return 0.99 * (1 + math.cos(math.pi * progress)) / 2 + 0.01
 
 
-def test_of_a_fine_tuned_backbone_the_average_is_exported_with_what_decides(
+def test_the_averaged_weights_of_a_fine_tuned_backbone_are_exported_with_the_decisions(
     prepared: Prepared, tmp_path: Path, backbone: str
 ) -> None:
     told = {"freeze_epochs": 1, "epochs": 4, "learning_rate": 0.1, "label_weights": "none", "batch_size": 8}
@@ -338,7 +338,7 @@ def test_one_sigmoid_unit_decides_between_two_names(prepared: Prepared, tmp_path
     )
 
 
-def test_focal_loss_is_the_configured_one(prepared: Prepared, tmp_path: Path) -> None:
+def test_the_configured_focal_loss_is_used(prepared: Prepared, tmp_path: Path) -> None:
     told = {"label_weights": "none", "batch_size": 8, "decisions": UNCALIBRATED}
     training.run_fn(prepared.arguments(tmp_path, loss="focal", **told))
     records = prepared.records("eval")
@@ -367,7 +367,7 @@ def multi(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return prepare(base, "multi_label", Dataset(str(base), names, tuple(records), {}))
 
 
-def test_several_labels_are_learnt_from_what_is_known_of_them(multi: Prepared, tmp_path: Path) -> None:
+def test_several_labels_are_learnt_from_their_known_entries(multi: Prepared, tmp_path: Path) -> None:
     told = {"label_weights": {"red": 2.0, "blue": 0.5}, "decisions": UNCALIBRATED}
     training.run_fn(multi.arguments(tmp_path, epochs=30, learning_rate=1e-2, batch_size=8, **told))
     loaded = tf.saved_model.load(str(tmp_path / "serving"))
@@ -411,7 +411,7 @@ def masks(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return prepare(base, "segmentation", Dataset(str(base), meaning.labels, tuple(records), {}), meaning)
 
 
-def test_masks_are_learnt_and_the_ignored_takes_no_part(masks: Prepared, tmp_path: Path) -> None:
+def test_masks_are_learnt_without_their_ignored_pixels(masks: Prepared, tmp_path: Path) -> None:
     training.run_fn(masks.arguments(tmp_path, epochs=30, learning_rate=1e-2, batch_size=4))
     loaded = tf.saved_model.load(str(tmp_path / "serving"))
     records = masks.records("eval")
@@ -451,7 +451,7 @@ def test_a_decoder_learns_first_while_the_backbone_stays_as_it_was(
     assert not any(np.array_equal(value, kernel) for value in exported(tmp_path / "b").values())
 
 
-def test_masks_repeat_themselves_with_the_same_seed(masks: Prepared, tmp_path: Path) -> None:
+def test_training_on_masks_with_the_same_seed_gives_the_same_weights(masks: Prepared, tmp_path: Path) -> None:
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
         training.run_fn(masks.arguments(tmp_path / name, seed=seed, augment=True, epochs=2))
     assert history(tmp_path / "a") == history(tmp_path / "b") != history(tmp_path / "c")
@@ -481,7 +481,7 @@ def killed(arguments: FnArgs, task: str) -> int:
     return subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode
 
 
-def test_a_killed_training_goes_on_where_it_was(prepared: Prepared, tmp_path: Path) -> None:
+def test_a_killed_training_resumes_where_it_was(prepared: Prepared, tmp_path: Path) -> None:
     arguments = prepared.arguments(tmp_path, epochs=5)
     assert killed(arguments, "training") == -signal.SIGKILL
     assert not (tmp_path / "serving").exists()
@@ -531,7 +531,7 @@ def test_a_training_killed_after_its_head_does_not_learn_the_head_again(
     assert [len(history(tmp_path)[phase]) for phase in ("head", "all")] == [2, 2]
 
 
-def test_other_settings_do_not_go_on_from_there(prepared: Prepared, tmp_path: Path) -> None:
+def test_other_settings_do_not_resume_a_killed_training(prepared: Prepared, tmp_path: Path) -> None:
     """What a killed training left is for the same data, settings and code alone."""
     arguments = prepared.arguments(tmp_path, epochs=2)
     settings = training.Settings.from_config(arguments.custom_config)

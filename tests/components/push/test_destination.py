@@ -60,7 +60,7 @@ def write(root: str, name: str, content: bytes) -> None:
     fs.pipe_file(f"{base}/{name}", content)
 
 
-def test_what_is_pushed_is_there_and_nothing_else(model: str, root: str) -> None:
+def test_a_push_uploads_its_files_and_nothing_else(model: str, root: str) -> None:
     assert push.current(root) is None
     pushed = push.push(model, root, {"n": 1}, {"images.npy": b"known"})
     there = everything(root)
@@ -77,7 +77,7 @@ def test_what_is_pushed_is_there_and_nothing_else(model: str, root: str) -> None
         assert push.digests(folder) == pushed.manifest["files"]
 
 
-def test_versions_only_grow_and_old_ones_go(model: str, root: str) -> None:
+def test_version_numbers_grow_and_old_versions_are_removed(model: str, root: str) -> None:
     write(root, "3/saved_model.pb", b"somebody else's")
     versions = [push.push(model, root, {"n": n}).version for n in range(4)]
     assert sorted(set(map(int, versions))) == list(map(int, versions))
@@ -111,7 +111,7 @@ def test_a_model_that_was_not_evaluated_leaves_nothing(model: str, root: str) ->
     assert push.current(root) == before
 
 
-def test_what_a_killed_upload_left_is_removed_and_its_number_not_used_again(model: str, url: str) -> None:
+def test_remains_of_a_killed_upload_are_removed_and_its_number_is_not_reused(model: str, url: str) -> None:
     before = push.push(model, url, {})
     killed = 10**12
     for name, content in {
@@ -136,7 +136,7 @@ def test_an_upload_killed_after_its_manifest_is_a_version(model: str, url: str) 
     push.verify(push.current(url))
 
 
-def test_a_removal_that_was_killed_goes_on(model: str, url: str) -> None:
+def test_a_killed_removal_is_finished_by_the_next_push(model: str, url: str) -> None:
     old, new = push.push(model, url, {"n": 1}), push.push(model, url, {"n": 2})
     write(old.path, MARKER, b"")
     fs, base = fsspec.core.url_to_fs(old.path)
@@ -146,7 +146,9 @@ def test_a_removal_that_was_killed_goes_on(model: str, url: str) -> None:
     assert {name.split("/")[0] for name in everything(url)} == {new.version}
 
 
-def test_a_graph_comes_when_all_it_needs_is_there(model: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_graph_is_uploaded_after_everything_that_it_needs(
+    model: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A server that finds the graph must find what it names, and one that finds a manifest all of it."""
     fs, _ = fsspec.core.url_to_fs(url)
     seen: list[set[str]] = []
@@ -167,7 +169,7 @@ def test_a_graph_comes_when_all_it_needs_is_there(model: str, url: str, monkeypa
     assert [PUSHED_MANIFEST in names for names in seen].index(True) == len(seen) - 1  # only the marker goes after it
 
 
-def test_another_process_sees_and_continues_what_is_there(model: str, tmp_path: Path) -> None:
+def test_another_process_continues_the_versions_of_a_destination(model: str, tmp_path: Path) -> None:
     url = f"file://{tmp_path}/served"
     code = "import sys; from components.push import versions as push; print(push.push(*sys.argv[1:], {}).version)"
     found = []
@@ -196,7 +198,7 @@ def test_a_key_that_leads_out_of_its_version_is_not_fetched(model: str, memory: 
         ("nonsense://models", "nonsense://models cannot be opened: .*[Pp]rotocol"),
     ],
 )
-def test_a_url_that_cannot_or_must_not_be_used(root: str, what: str) -> None:
+def test_a_url_that_cannot_or_must_not_be_used_is_refused(root: str, what: str) -> None:
     with pytest.raises(ConfigError, match=what) as error:
         destination.at(root)
     assert "secret" not in str(error.value)
@@ -207,7 +209,7 @@ def test_a_url_may_name_a_user(root: str) -> None:
     destination.check_url(root)
 
 
-def test_a_store_s_own_errors_are_answers(model: str, memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_a_store_become_sentences(model: str, memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class NoCredentialsError(Exception):
         pass
 
@@ -223,7 +225,7 @@ def test_a_store_s_own_errors_are_answers(model: str, memory: str, monkeypatch: 
     push.push(model, memory, {})
 
 
-def test_a_missing_file_is_none_and_a_folder_is_no_file(model: str, root: str) -> None:
+def test_a_missing_file_and_a_folder_read_as_none(model: str, root: str) -> None:
     place = destination.at(root)
     pushed = push.push(model, root, {})
     assert place.read(pushed.version, "none") is None

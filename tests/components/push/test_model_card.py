@@ -96,13 +96,13 @@ def test_the_served_model_stands_beside_it() -> None:
     assert "Compared with no other model: none was served." in model_card.render(facts())
 
 
-def test_what_only_people_know_is_left_to_them() -> None:
+def test_intended_use_is_left_for_people_to_fill_in() -> None:
     card = model_card.render(facts())
     assert card.startswith("# Model card: birds\n\nTask `single_label`, pushed 2026-01-02 03:04 UTC by imagegate.")
     assert "## Intended use\n\n**To be filled in by the owner of this model, in a copy of this card:**" in card
 
 
-def test_limits_are_those_of_the_data() -> None:
+def test_the_limitations_follow_from_the_data() -> None:
     card = unescape(html(model_card.render(facts(notes=["3 files could not be used."]))))
     limits = card[card.index("<h2>Limits") : card.index("<h2>Fingerprints")]
     # 0.98 / sqrt(25) = 0.196, 0.98 / sqrt(99) = 0.0985; 100 and more are not few.

@@ -52,7 +52,7 @@ def test_the_version_before_comes_back_as_a_larger_one(root: str, pushed: Push) 
     assert [versions.read(v.path) for v in (one, two)] == [one, two]  # as they were
 
 
-def test_back_and_further_back_in_lineage(root: str, pushed: Push) -> None:
+def test_a_rollback_goes_back_along_the_lineage(root: str, pushed: Push) -> None:
     one, two, three = pushed("a"), pushed("b"), pushed("c")
     copy, _ = rollback.roll_back(root)
     assert (model(copy), copy.manifest["rolled_back_to"]) == ("b", two.version)
@@ -66,7 +66,9 @@ def test_back_and_further_back_in_lineage(root: str, pushed: Push) -> None:
     assert error.value.exit_code == 2
 
 
-def test_after_a_rollback_and_a_new_model_back_is_what_was_served_before_it(root: str, pushed: Push) -> None:
+def test_after_a_rollback_and_a_push_the_next_rollback_restores_the_version_served_before(
+    root: str, pushed: Push
+) -> None:
     one, _ = pushed("a"), pushed("b")
     copy, _ = rollback.roll_back(root)
     pushed("c")
@@ -75,7 +77,7 @@ def test_after_a_rollback_and_a_new_model_back_is_what_was_served_before_it(root
     assert int(now.version) > int(copy.version)
 
 
-def test_what_was_withdrawn_is_passed_over(root: str, pushed: Push) -> None:
+def test_withdrawn_versions_are_passed_over(root: str, pushed: Push) -> None:
     """c is served; before it b, which was withdrawn, and a's copy, which somebody removed."""
     pushed("a")
     pushed("b")
@@ -97,7 +99,7 @@ def test_a_named_version_comes_back(root: str, pushed: Push) -> None:
 
 
 @pytest.mark.parametrize("version", ["17", "x", "", "../served"])
-def test_a_version_that_is_not_there(root: str, pushed: Push, version: str) -> None:
+def test_an_unknown_version_is_refused(root: str, pushed: Push, version: str) -> None:
     one, two = pushed("a"), pushed("b")
     with pytest.raises(ConfigError) as error:
         rollback.roll_back(root, version)
@@ -108,7 +110,7 @@ def test_a_version_that_is_not_there(root: str, pushed: Push, version: str) -> N
     assert versions.current(root) == two
 
 
-def test_nothing_to_go_back_to(root: str, pushed: Push) -> None:
+def test_without_an_earlier_version_there_is_no_rollback(root: str, pushed: Push) -> None:
     with pytest.raises(ConfigError, match=r"no version that imagegate pushed, so there is nothing to go back to"):
         rollback.roll_back(root)
     pushed("a")
@@ -138,7 +140,7 @@ def test_a_withdrawn_model_is_not_pushed_again_and_every_later_version_knows(roo
     assert set(pushed("d").manifest["withdrawn"]) == {versions.identity(two.model), versions.identity(three.model)}
 
 
-def test_what_is_brought_back_by_name_is_no_longer_withdrawn(root: str, pushed: Push) -> None:
+def test_a_version_restored_by_name_is_no_longer_withdrawn(root: str, pushed: Push) -> None:
     one, two = pushed("a"), pushed("b")
     rollback.roll_back(root)
     now, _ = rollback.roll_back(root, two.version)
@@ -166,7 +168,7 @@ def test_a_damaged_served_version_gives_way(root: str, pushed: Push) -> None:
     assert model(rollback.roll_back(root)[0]) == "a"
 
 
-def test_a_damaged_copy_is_replaced_by_what_it_is_a_copy_of(root: str, pushed: Push) -> None:
+def test_a_damaged_copy_is_replaced_by_its_original(root: str, pushed: Push) -> None:
     one, two = pushed("a"), pushed("b")
     copy, _ = rollback.roll_back(root)
     damage(copy)

@@ -69,7 +69,7 @@ def test_the_first_version_is_the_time(model: str, destination: str) -> None:
     assert before <= int(version) <= time.time()
 
 
-def test_pushes_in_one_second_are_versions_of_their_own(model: str, destination: str) -> None:
+def test_pushes_within_one_second_get_different_versions(model: str, destination: str) -> None:
     versions = [int(push.push(model, destination, {"n": n}).version) for n in range(4)]
     assert versions == sorted(set(versions))
     assert sorted(map(int, os.listdir(destination))) == versions
@@ -103,7 +103,7 @@ def test_nothing_is_served_where_nothing_was_pushed(tmp_path: Path, name: str) -
     assert push.current(str(tmp_path / name)) is None
 
 
-def test_what_a_killed_push_left_is_removed_and_nothing_else(model: str, destination: str) -> None:
+def test_remains_of_a_killed_push_are_removed_and_nothing_else(model: str, destination: str) -> None:
     for name in (".staging-17/variables", ".removing-11/variables", "assets", "12"):
         os.makedirs(os.path.join(destination, name))
     pushed = push.push(model, destination, {})
@@ -129,7 +129,7 @@ def test_a_killed_push_leaves_no_version_and_no_lock(model: str, destination: st
     assert sorted(os.listdir(destination)) == [before.version, after.version]
 
 
-def test_digests_are_of_every_file_but_the_manifest(model: str) -> None:
+def test_digests_cover_every_file_but_the_manifest(model: str) -> None:
     Path(model, PUSHED_MANIFEST).write_text("{}")
     Path(model, "variables", PUSHED_MANIFEST).write_text("{}")
     digests = push.digests(model)
@@ -137,7 +137,7 @@ def test_digests_are_of_every_file_but_the_manifest(model: str) -> None:
     assert digests["saved_model.pb"] == hashlib.sha256(b"graph").hexdigest()
 
 
-def test_a_version_as_it_was_pushed_is_verified(model: str, destination: str) -> None:
+def test_an_unchanged_version_is_verified(model: str, destination: str) -> None:
     push.push(model, destination, {})
     push.verify(push.current(destination))
 
@@ -161,7 +161,7 @@ def test_a_changed_version_is_refused(model: str, destination: str, change: Call
 
 
 @pytest.mark.parametrize("manifest", ["", "{", "[]", "null", '{"labels": []}', '{"files": 3}'])
-def test_a_version_with_a_broken_manifest_is_none_of_ours(model: str, destination: str, manifest: str) -> None:
+def test_a_version_with_a_broken_manifest_is_not_ours(model: str, destination: str, manifest: str) -> None:
     older = push.push(model, destination, {})
     newer = push.push(model, destination, {})
     Path(newer.path, PUSHED_MANIFEST).write_text(manifest)
@@ -238,7 +238,7 @@ def test_a_push_that_cannot_write_leaves_the_destination_as_it_was(model: str, d
     assert {path: content for path, (content, _) in everything(destination).items()} == before
 
 
-def test_a_destination_that_is_no_folder_is_an_answer(model: str, tmp_path: Path) -> None:
+def test_a_destination_that_is_not_a_folder_is_refused_with_a_sentence(model: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ImagegateError, match=r"push: cannot write to .*file"):
         push.push(model, str(tmp_path / "file"), {})
@@ -274,7 +274,7 @@ def test_a_model_that_is_not_the_one_that_was_evaluated_is_not_pushed(model: str
     assert {p: c for p, c in after.items() if p != destination} == {p: c for p, c in before.items() if p != destination}
 
 
-def test_of_older_versions_the_newest_stay_and_other_people_s(model: str, destination: str) -> None:
+def test_the_newest_versions_stay_and_so_do_foreign_ones(model: str, destination: str) -> None:
     for other in ("5", "12"):
         os.makedirs(os.path.join(destination, other))
     ours = [push.push(model, destination, {"n": n}).version for n in range(5)]
@@ -288,7 +288,7 @@ def test_of_older_versions_the_newest_stay_and_other_people_s(model: str, destin
     assert sorted(os.listdir(destination)) == sorted(["5", "12", "77", ours[4]])
 
 
-def test_what_cannot_be_removed_is_told(model: str, destination: str) -> None:
+def test_a_version_that_cannot_be_removed_is_reported(model: str, destination: str) -> None:
     ours = [push.push(model, destination, {"n": n}).version for n in range(3)]
     Path(destination, f".removing-{ours[0]}").write_text("a file in the way")
     removed, problem = push.tidy(destination, 1)
@@ -300,7 +300,7 @@ def test_what_cannot_be_removed_is_told(model: str, destination: str) -> None:
     assert "cannot be tidied" in push.tidy(os.path.join(destination, ours[2], "saved_model.pb"), 1)[1]
 
 
-def test_what_cannot_be_read_is_not_taken_for_nothing(destination: str) -> None:
+def test_an_unreadable_destination_is_not_taken_for_an_empty_one(destination: str) -> None:
     """Or a model would be compared with none, and pass."""
     os.makedirs(os.path.join(destination, "7"))
     os.symlink("imagegate.json", os.path.join(destination, "7", "imagegate.json"))

@@ -48,7 +48,9 @@ def written(folder: Path, rows: list[tuple]) -> str:
         ("multi_label", [[1, 0, -1], [0, 1, 0], [-1] * 3, [0] * 3], [[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 0, 1]]),
     ],
 )
-def test_labels(tmp_path: Path, task: str, truth: list[list[int]], decided: list[list[int]]) -> None:
+def test_predictions_of_labels_are_read_as_arrays(
+    tmp_path: Path, task: str, truth: list[list[int]], decided: list[list[int]]
+) -> None:
     found = answers.read(written(tmp_path, ROWS), "candidate", task, ["cat", "dog", "elk"])
     assert found.paths == ["a.png", "b.png", "c.png", "ä.png"]
     assert found.sha256 == ["0a.png", "0b.png", "0c.png", "0ä.png"]
@@ -59,7 +61,7 @@ def test_labels(tmp_path: Path, task: str, truth: list[list[int]], decided: list
     assert found.confusion.shape == (4, 0, 0)
 
 
-def test_a_single_label_alone_is_decided_on(tmp_path: Path) -> None:
+def test_the_only_label_of_a_detector_is_decided_on(tmp_path: Path) -> None:
     rows = [("a.png", ["cat"], [], [0.9], [True]), ("b.png", ["cat"], [], [0.001], [False])]
     assert answers.read(written(tmp_path, rows), "candidate", "single_label", ["cat"]).decided.tolist() == [
         [True],
@@ -67,7 +69,7 @@ def test_a_single_label_alone_is_decided_on(tmp_path: Path) -> None:
     ]
 
 
-def test_masks(tmp_path: Path) -> None:
+def test_predictions_of_masks_are_read_as_arrays(tmp_path: Path) -> None:
     folder = tmp_path / PREDICTIONS / "candidate"
     folder.mkdir(parents=True)
     confusion = [[1, 2, 0, 0], [0, 0, 0, 0]]  # by truth and answer: all is 0, a part answered as 1; all is ignored

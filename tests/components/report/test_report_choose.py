@@ -34,7 +34,7 @@ CATS = answers(
 )
 
 
-def test_of_a_single_label_the_missed_come_before_what_was_taken_for_it() -> None:
+def test_missed_images_of_a_label_come_before_those_taken_for_it() -> None:
     found = choose.mistakes(CATS, 0, SINGLE, 9)
     assert indices(found) == [1, 0, 4]
     assert probabilities(found) == [0.9, 0.6, 0.97]  # of the wrong answer
@@ -49,7 +49,7 @@ def test_hits_begin_with_the_least_certain() -> None:
     assert indices(choose.hits(CATS, 0, 1)) == [3]
 
 
-def test_random_images_are_of_the_label_and_follow_the_seed() -> None:
+def test_random_images_have_the_label_and_follow_the_seed() -> None:
     found = choose.at_random(CATS, 0, SINGLE, 1, 3)
     assert len(set(indices(found))) == 3
     assert set(indices(found)) <= {0, 1, 2, 3}
@@ -58,7 +58,7 @@ def test_random_images_are_of_the_label_and_follow_the_seed() -> None:
     assert choose.at_random(CATS, 2, SINGLE, 1, 3) == []
 
 
-def test_of_several_labels_each_is_a_question_of_its_own() -> None:
+def test_each_of_several_labels_is_a_question_of_its_own() -> None:
     tags = answers(
         [[1, 0], [1, 0], [0, 1], [-1, 1], [1, 1]],
         [[0.1, 0.6], [0.7, 0.1], [0.4, 0.9], [0.9, 0.9], [NAN, 0.9]],
@@ -78,7 +78,7 @@ def test_a_detector_misses_images_of_its_only_label() -> None:
     assert indices(choose.hits(seen, 0, 9)) == [0]
 
 
-def test_an_answer_that_is_no_number_is_neither_right_nor_wrong() -> None:
+def test_a_nan_answer_is_neither_right_nor_wrong() -> None:
     broken = answers([[1, 0], [1, 0]], [[NAN, NAN], [0.2, 0.8]])
     assert indices(choose.mistakes(broken, 0, SINGLE, 9)) == [1]
     assert choose.hits(broken, 0, 9) == []
@@ -104,7 +104,7 @@ def test_the_least_familiar_come_first() -> None:
         max_size=12,
     )
 )
-def test_every_image_with_a_label_is_a_mistake_of_it_or_a_hit(rows: list[tuple[int, list[float]]]) -> None:
+def test_every_image_with_a_label_is_either_a_mistake_or_a_hit(rows: list[tuple[int, list[float]]]) -> None:
     labels = [label for label, _ in rows]
     found = answers(one_hot(labels, 3), [p for _, p in rows])
     for k in range(3):
@@ -138,7 +138,7 @@ def test_masks_are_ranked_by_the_mean_iou_of_the_labels_that_are_there() -> None
     ]
 
 
-def test_of_many_masks_no_more_than_twenty_and_none_twice() -> None:
+def test_at_most_twenty_of_many_masks_are_shown_and_none_twice() -> None:
     random = np.random.default_rng(0)
     found = choose.masks(masked(random.integers(0, 9, (99, 30, 30))), [str(k) for k in range(30)], 1)
     assert len({p.index for p in found}) == len(found) == 20
@@ -147,7 +147,7 @@ def test_of_many_masks_no_more_than_twenty_and_none_twice() -> None:
 
 
 @pytest.mark.parametrize("classes", [1, 2])
-def test_no_images_at_all(classes: int) -> None:
+def test_without_images_nothing_is_chosen(classes: int) -> None:
     assert choose.masks(masked(np.zeros((0, classes, classes))), ["a", "b"][:classes], 1) == []
     none = answers(np.zeros((0, classes)), np.zeros((0, classes)))
     assert choose.mistakes(none, 0, SINGLE, 9) == choose.hits(none, 0, 9) == []

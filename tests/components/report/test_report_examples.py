@@ -115,7 +115,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
     return base, found
 
 
-def test_a_single_label(single: tuple[Path, dict[str, Any]]) -> None:
+def test_single_labels_have_pictures_of_mistakes_and_hits(single: tuple[Path, dict[str, Any]]) -> None:
     base, found = single
     check(found)
     cat, dog = found["labels"]
@@ -157,7 +157,7 @@ def test_predictions_of_other_images_are_refused(single: tuple[Path, dict[str, A
         examples.collect(str(tmp_path / "examples"), str(base / "evaluation"), "", "single_label", ["cat", "dog"], 1)
 
 
-def test_several_labels(tmp_path: Path) -> None:
+def test_several_labels_have_pictures_of_each_label(tmp_path: Path) -> None:
     tree(tmp_path / "data", {f"{i}.png": encoded(picture(i)) for i in range(1, 5)})
     said = [("1.png", ("sea",), ()), ("2.png", (), ("sky",)), ("3.png", ("sky",), ()), ("4.png", (), ("sea", "sky"))]
     stored = tuple(Record(path, labels, "test", 1, "", unknown) for path, labels, unknown in said)
@@ -232,7 +232,7 @@ def test_masks_lie_over_their_images(tmp_path: Path, undecided: Any) -> None:
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label", "segmentation"])
-def test_a_test_split_without_images(tmp_path: Path, task: str) -> None:
+def test_a_test_split_without_images_has_no_pictures(tmp_path: Path, task: str) -> None:
     (tmp_path / "examples").mkdir()
     evaluated = predicted(tmp_path / "evaluation", task, {}, tmp_path / "examples")
     found = examples.collect(str(tmp_path / "examples"), evaluated, "", task, LABELS, 1)
@@ -242,7 +242,9 @@ def test_a_test_split_without_images(tmp_path: Path, task: str) -> None:
     assert found["labels"] == ([] if task == "segmentation" else [{"label": name} | empty for name in LABELS])
 
 
-def test_many_labels_have_fewer_pictures_and_noise_fewer_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_with_many_labels_or_incompressible_images_have_fewer_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     labels = [f"{i:02d}" for i in range(12)]
     random = np.random.default_rng(0)
     files = {
@@ -300,7 +302,9 @@ def test_many_labels_have_fewer_pictures_and_noise_fewer_still(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("labels", "expected"), [(1, (6, 4, 4)), (12, (6, 4, 4)), (56, (3, 2, 2)), (60, (3, 2, 2)), (1000, (1, 0, 0))]
 )
-def test_how_many_pictures_a_label_has(labels: int, expected: tuple[int, int, int]) -> None:
+def test_the_number_of_pictures_of_a_label_depends_on_the_number_of_labels(
+    labels: int, expected: tuple[int, int, int]
+) -> None:
     level = budget.level(labels)
     assert budget.LEVELS[level] == expected
     assert sum(expected) * min(labels, budget.labels(level)) <= 450
@@ -353,7 +357,7 @@ def test_near_duplicates_need_no_model(tmp_path: Path) -> None:
     assert [p["bits"] for p in examples.duplicates(str(tmp_path / "examples"), None, True)[0]] == [None]
 
 
-def test_of_many_pairs_both_kinds_are_shown(tmp_path: Path) -> None:
+def test_both_kinds_of_many_pairs_are_shown(tmp_path: Path) -> None:
     names = []
     for i in range(14):  # the same file in two splits and, another one, under two labels
         tree(tmp_path, {f"{i}a.png": encoded(picture(i)), f"{i}b.png": encoded(picture(i + 50))})
@@ -366,6 +370,6 @@ def test_of_many_pairs_both_kinds_are_shown(tmp_path: Path) -> None:
     assert [pair["what"] for pair in found] == ["different labels", "different splits"] * 6
 
 
-def test_no_duplicates(tmp_path: Path) -> None:
+def test_without_duplicates_no_pairs_are_shown(tmp_path: Path) -> None:
     ingested(tmp_path, {"train/cat/1.png": photo(1)})
     assert examples.duplicates(str(tmp_path / "examples"), 10, True) == ([], {})

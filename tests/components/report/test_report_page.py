@@ -80,7 +80,7 @@ class Reader(html.parser.HTMLParser):
         self.text.append(data)
 
 
-def test_other_peoples_names_are_shown_and_not_run() -> None:
+def test_names_that_contain_markup_are_shown_as_text() -> None:
     text = page.render(told(), evidence())
     read = Reader(text)
     assert [tag for tag, _ in read.tags].count("script") == 1
@@ -89,7 +89,7 @@ def test_other_peoples_names_are_shown_and_not_run() -> None:
     assert "\\u202egnp.exe" in text
 
 
-def test_nothing_is_loaded_from_elsewhere() -> None:
+def test_the_page_loads_nothing_from_elsewhere() -> None:
     read = Reader(page.render(told(), evidence()))
     for tag, attributes in read.tags:
         assert tag not in {"link", "iframe", "object", "embed", "base", "form"}
@@ -101,7 +101,7 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
     assert re.search(r"script-src 'sha256-[A-Za-z0-9+/]{43}='", policy)
 
 
-def test_every_id_is_there_once_and_every_link_has_its_place() -> None:
+def test_every_id_is_unique_and_every_link_has_a_target() -> None:
     read = Reader(page.render(told(), evidence()))
     ids = [a["id"] for _, a in read.tags if "id" in a]
     assert len(ids) == len(set(ids))
@@ -135,13 +135,13 @@ def test_the_verdict_is_one_sentence(more: dict, sentence: str) -> None:
     assert sentence in heading[1]
 
 
-def test_a_run_that_came_to_nothing_has_a_page() -> None:
+def test_a_failed_run_has_a_page() -> None:
     text = page.render({"name": "x", "task": "segmentation", "status": "failed", "error": "no disk", "data": {}}, {})
     assert "no disk" in text
     assert "No rule was judged." in text
 
 
-def test_many_reasons_are_cut_with_their_number() -> None:
+def test_many_reasons_are_cut_and_counted() -> None:
     text = page.render(told(error="\n".join(f"reason {i}" for i in range(20))), {})
     assert "reason 7<" in text
     assert "reason 8<" not in text
@@ -158,7 +158,7 @@ def test_a_page_that_grows_too_large_leaves_pictures_out_and_says_so() -> None:
     assert found["examples"]["labels"][0]["random"]  # the caller's is as it was
 
 
-def test_below_a_picture_stand_as_many_names_as_fit() -> None:
+def test_a_caption_has_as_many_names_as_fit() -> None:
     found = evidence()
     found["examples"]["labels"][0]["mistakes"][0] |= {"truth": [*"abcdef"], "predicted": ["b"]}
     assert "<b>a, b, c, d +2</b>" in page.render(told(), found)

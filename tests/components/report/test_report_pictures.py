@@ -38,7 +38,7 @@ def opened(uri: str) -> Image.Image:
     ids=str,
 )
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_the_longer_side_fits(size: tuple[int, int], expected: tuple[int, int], kind: str) -> None:
+def test_a_picture_is_scaled_by_its_longer_side(size: tuple[int, int], expected: tuple[int, int], kind: str) -> None:
     found = pictures.small(encoded(Image.new("RGB", size, (0, 0, 200)), kind))
     assert (found.size, found.mode) == (expected, "RGB")
     np.testing.assert_allclose(np.asarray(found).reshape(-1, 3).mean(axis=0), [0, 0, 200], atol=3)
@@ -51,7 +51,7 @@ def test_a_tiny_image_keeps_its_pixels() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_nothing_but_pixels_comes_through(kind: str) -> None:
+def test_a_picture_contains_no_metadata(kind: str) -> None:
     exif = Image.Exif()
     exif[0x010E] = "secret description"
     image = Image.new("RGB", (300, 200), (9, 9, 9))
@@ -71,7 +71,7 @@ def test_only_formats_of_images_are_opened() -> None:
         pictures.small(out.getvalue())
 
 
-def test_equal_pictures_are_kept_once() -> None:
+def test_equal_pictures_are_stored_once() -> None:
     album = pictures.Album()
     red, other = Image.new("RGB", (9, 9), "red"), Image.new("RGB", (9, 9), "blue")
     assert album.add(red) == album.add(red.copy()) != album.add(other)
@@ -88,7 +88,7 @@ def stored(base: Path, names: list[str]) -> str:
     return ingested(base, {f"test/hat/{name}": hued(seed) for seed, name in enumerate(names)})
 
 
-def test_the_records_wanted_are_found_among_all(tmp_path: Path) -> None:
+def test_the_requested_records_are_read(tmp_path: Path) -> None:
     names = [f"{i}.png" for i in range(40)] + ["süß.png"]
     examples = stored(tmp_path, names)
     every = dict(identities(examples))
@@ -115,7 +115,7 @@ def test_a_damaged_shard_is_not_read(tmp_path: Path) -> None:
         list(pictures.records(examples, "test", {("test/hat/1.png", "0a")}))
 
 
-def test_pictures_of_many_images_are_those_of_each(tmp_path: Path) -> None:
+def test_many_images_have_the_pictures_that_each_has_alone(tmp_path: Path) -> None:
     examples = stored(tmp_path, [f"{i}.png" for i in range(80)])  # more than are in memory at once
     found = {path: picture for (path, _), _, picture in pictures.reduced(examples, "test", set(identities(examples)))}
     assert len(found) == 80

@@ -17,7 +17,7 @@ def sure(labels: list[int], classes: int, p: float = 0.9) -> np.ndarray:
     return np.where(np.eye(classes, dtype=bool)[labels], p, rest)
 
 
-def test_labels_that_were_changed_are_found_and_the_least_probable_first() -> None:
+def test_changed_labels_are_suspected_with_the_least_probable_first() -> None:
     true = [0, 1, 2] * 20
     p = sure(true, 3)
     p[3] = [0.98, 0.01, 0.01]
@@ -33,7 +33,7 @@ def test_labels_that_were_changed_are_found_and_the_least_probable_first() -> No
 
 
 @pytest.mark.parametrize(("p", "expected"), [(0.45, []), (0.55, [3, 7])])
-def test_what_is_less_probable_than_not_is_no_suspicion(p: float, expected: list[int]) -> None:
+def test_a_label_that_is_more_probable_than_not_is_not_suspected(p: float, expected: list[int]) -> None:
     true = [0, 1, 2] * 20
     given = list(true)
     given[3], given[7] = 1, 2
@@ -41,7 +41,7 @@ def test_what_is_less_probable_than_not_is_no_suspicion(p: float, expected: list
     assert [s.index for s in found] == expected
 
 
-def test_each_of_several_labels_is_asked_of_those_of_which_somebody_said() -> None:
+def test_each_of_several_labels_is_judged_on_images_where_it_is_known() -> None:
     applies = np.array([[1, 0], [0, 1]] * 20)
     p = np.where(applies == 1, 0.9, 0.1)
     p[6:10] = [[0.97, 0.1], [0.1, 0.02], [0.97, 0.1], [0.9, 0.02]]
@@ -75,7 +75,7 @@ def test_each_of_several_labels_is_asked_of_those_of_which_somebody_said() -> No
 )
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
 @pytest.mark.filterwarnings("error")
-def test_odd_test_splits(
+def test_odd_test_splits_cause_no_warnings(
     truth: list[list[int]], p: list[list[float]], task: str, capsys: pytest.CaptureFixture
 ) -> None:
     found = suspects.find(answers(truth, p), task, LABELS)
@@ -83,7 +83,7 @@ def test_odd_test_splits(
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_detector_suspects_nothing_and_one_tag_is_a_question() -> None:
+def test_a_detector_has_no_suspects_and_a_single_tag_has() -> None:
     truth, p = [[1]] * 9 + [[0]] * 9, [[0.9]] * 8 + [[0.01]] + [[0.1]] * 9
     decided = np.array(p) >= 0.5
     assert suspects.find(answers(truth, p, decided), "single_label", ["hat"]) == []
@@ -91,7 +91,7 @@ def test_a_detector_suspects_nothing_and_one_tag_is_a_question() -> None:
     assert [(s.index, s.note) for s in found] == [(8, "labelled 'hat', the model gives it 0.01")]
 
 
-def test_no_more_than_fit() -> None:
+def test_only_as_many_suspects_are_shown_as_fit() -> None:
     true = [0, 1] * 100
     given = [1 - t if i < 60 else t for i, t in enumerate(true)]
     found = suspects.find(answers(one_hot(given, 2), sure(true, 2)), "single_label", ["hat", "cap"])

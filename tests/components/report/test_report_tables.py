@@ -37,7 +37,7 @@ def test_failed_rules_come_first_and_keep_their_ids() -> None:
     assert [rows[1][k] for k in ("value", "bound", "interval", "examples")] == ["3", "2", "–", "–"]
 
 
-def test_a_rule_that_held_repeats_nothing_and_keeps_what_else_there_is_to_say() -> None:
+def test_a_rule_that_held_keeps_its_note_and_repeats_nothing() -> None:
     rule = Rule(gate="data_gate", metric="number of labels", minimum=2)
     plain, detailed = judge(rule, 3).to_json(), judge(rule, 3, detail="'cat', 'dog', 'owl'").to_json()
     excused = judge(rule, 1, chance=0.5).to_json()
@@ -46,19 +46,19 @@ def test_a_rule_that_held_repeats_nothing_and_keeps_what_else_there_is_to_say() 
     assert rows[2]["reason"].endswith("So few examples differ that much by chance (p = 0.5), so this is let pass")
 
 
-def test_what_was_not_judged_is_not_called_held() -> None:
+def test_a_rule_that_was_not_judged_is_not_shown_as_held() -> None:
     unjudged = judge(Rule(gate="model_gate", metric="recall", minimum=0.5), 1).to_json() | {"value": None}
     assert tables.gates([unjudged])[0]["mark"] == "not judged"
 
 
-def test_the_models_rules_stand_above_the_datas() -> None:
+def test_rules_of_the_model_come_before_rules_of_the_data() -> None:
     rules = [judge(Rule(gate=g, metric="x", minimum=0), 1).to_json() for g in ("data_gate", "data_gate", "model_gate")]
     groups = tables.held(tables.gates(rules))
     assert [group["text"] for group in groups] == ["1 rule of the model gate held", "2 rules of the data gate held"]
     assert [group["open"] for group in groups] == [True, False]
 
 
-def test_a_smaller_loss_is_good_and_a_smaller_accuracy_is_bad() -> None:
+def test_a_smaller_loss_is_better_and_a_smaller_accuracy_is_worse() -> None:
     tiles = {tile["name"]: tile for tile in tables.headline(TOLD)}
     assert list(tiles) == ["accuracy", "loss"]  # without calibration: in the terminal and summary.json
     # 0.75 - 0.5 = +0.25; 0.5 - 0.25 = +0.25

@@ -74,7 +74,7 @@ def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
         fs.rm("/baseline", recursive=True)
 
 
-def test_what_is_served_is_copied_whole(run: Any, model: str, destination: str) -> None:
+def test_the_served_model_is_copied_whole(run: Any, model: str, destination: str) -> None:
     served = versions.push(model, destination, FACTS, {"images.npy": b"known"})
     folder, told = run(destination)
     assert told == {"version": served.version, "note": "", "broken": ""}
@@ -95,7 +95,7 @@ def test_what_is_served_is_copied_whole(run: Any, model: str, destination: str) 
     ],
     ids=["nothing", "task", "labels", "order", "no labels"],
 )
-def test_with_nothing_to_compare_in_nothing_is_broken(
+def test_without_a_comparable_model_the_baseline_is_empty(
     run: Any, model: str, tmp_path: Path, facts: dict | None, note: str
 ) -> None:
     destination, version = str(tmp_path / "served"), ""
@@ -132,7 +132,7 @@ def test_a_damaged_model_is_not_loaded(run: Any, model: str, destination: str, c
     assert f"{served.path}/variables/variables.{expected[change]}" in said
 
 
-def test_a_model_that_cannot_be_loaded(run: Any, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_is_not_compared(run: Any, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "saved_model.pb").write_bytes(b"no graph")
     served = versions.push(str(tmp_path / "model"), str(tmp_path / "served"), FACTS)
@@ -157,12 +157,14 @@ def test_a_model_that_cannot_be_loaded(run: Any, tmp_path: Path) -> None:
     ],
     ids=["output", "signature", "later format", "no format"],
 )
-def test_a_model_that_cannot_be_evaluated(run: Any, tmp_path: Path, saved: dict, facts: dict, said: str) -> None:
+def test_a_model_that_cannot_be_evaluated_is_not_compared(
+    run: Any, tmp_path: Path, saved: dict, facts: dict, said: str
+) -> None:
     served = versions.push(save(tmp_path / "model", **saved), str(tmp_path / "served"), FACTS | facts)
     assert broken(run, served, str(tmp_path / "served")) == said
 
 
-def test_once_it_is_removed_the_one_before_is_compared(run: Any, model: str, tmp_path: Path) -> None:
+def test_once_a_version_is_removed_the_one_before_is_compared(run: Any, model: str, tmp_path: Path) -> None:
     destination = str(tmp_path / "served")
     old, new = versions.push(model, destination, FACTS), versions.push(model, destination, FACTS)
     os.unlink(os.path.join(new.path, "saved_model.pb"))

@@ -237,7 +237,7 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path) -> None
         ("evaluation.out_of_distribution", {"evaluation": {"out_of_distribution": "s3://me:secret@bucket/x"}}),
     ],
 )
-def test_nor_may_any_other_url_hold_one(tmp_path: Path, key: str, told: dict) -> None:
+def test_a_password_in_any_other_url_is_refused(tmp_path: Path, key: str, told: dict) -> None:
     found = error(tmp_path, least(**told))
     assert found.startswith(f"DIR/imagegate.yaml: {key}: the URL holds a password")
     assert "secret" not in found
@@ -436,7 +436,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("content", "message"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
-def test_what_contradicts_the_task_or_the_layout_is_named(
+def test_a_setting_that_contradicts_the_task_or_the_layout_is_named(
     tmp_path: Path, content: dict[str, Any], message: str
 ) -> None:
     lines = error(tmp_path, content).splitlines()
@@ -462,13 +462,13 @@ FINE: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("content", FINE.values(), ids=FINE)
-def test_what_fits_is_taken(tmp_path: Path, content: dict[str, Any]) -> None:
+def test_settings_that_fit_together_are_accepted(tmp_path: Path, content: dict[str, Any]) -> None:
     found = load(write(tmp_path, content))
     assert found.task == content["task"]
     assert found.layout["layout"] == content["data"].get("layout", "folders")
 
 
-def test_columns_can_be_sliced_by(tmp_path: Path) -> None:
+def test_slices_may_be_columns(tmp_path: Path) -> None:
     told = {"evaluation": {"slices": [["label", "camera"]], **rules(metric="loss", max=1, slice={"camera": "night"})}}
     found = load(write(tmp_path, manifest({"slices": ["camera"]}) | told))
     assert found.columns == {"label": "label", "format": "image/format", "camera": "slice/camera"}
@@ -476,13 +476,15 @@ def test_columns_can_be_sliced_by(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("task", "expected"), [("single_label", [["label"]]), ("segmentation", [])])
-def test_evaluation_is_by_label_unless_told_otherwise(tmp_path: Path, task: str, expected: list[list[str]]) -> None:
+def test_evaluation_is_sliced_by_label_unless_configured_otherwise(
+    tmp_path: Path, task: str, expected: list[list[str]]
+) -> None:
     assert load(write(tmp_path, masks() if task == "segmentation" else LEAST)).slices == expected
     nothing = {"evaluation": {"slices": []}}
     assert load(write(tmp_path, (masks() if task == "segmentation" else LEAST) | nothing)).slices == []
 
 
-def test_the_layout_is_plain_values_with_all_that_the_reading_needs(tmp_path: Path) -> None:
+def test_the_layout_is_plain_values_with_everything_that_reading_needs(tmp_path: Path) -> None:
     content = masks({"names": ["sky", "caf\u0065\u0301"], "colors": {"sky": 0, "café": 255}}, mask_suffix="_m")
     told = load(write(tmp_path, content)).layout
     assert json.loads(json.dumps(told)) == told
@@ -571,13 +573,13 @@ WRONG |= {
 
 
 @pytest.mark.parametrize(("content", "message"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_is_named(tmp_path: Path, content: dict[str, Any], message: str) -> None:
+def test_a_wrong_value_is_named(tmp_path: Path, content: dict[str, Any], message: str) -> None:
     lines = error(tmp_path, content).splitlines()
     assert all(line.startswith("DIR/imagegate.yaml: ") for line in lines)
     assert re.search(message, "\n".join(lines))
 
 
-def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
     text = error(tmp_path, least(name="a b", training={"epochs": "x"}, balance={"min_examples": 0}))
     assert [line.split(": ")[1] for line in text.splitlines()] == ["name", "balance.min_examples", "training.epochs"]
 
@@ -602,11 +604,11 @@ YAML = {
 
 
 @pytest.mark.parametrize(("text", "message"), YAML.values(), ids=YAML)
-def test_what_is_no_yaml_or_means_too_much_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_malformed_or_ambiguous_yaml_is_refused(tmp_path: Path, text: str, message: str) -> None:
     assert re.match(f"DIR/imagegate.yaml: .*{message}", error(tmp_path, text), re.DOTALL)
 
 
-def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "imagegate.yaml"
     path.write_bytes(b"name: \xff\n")
     with pytest.raises(ConfigError, match=r"imagegate\.yaml: not UTF-8 text"):
@@ -614,7 +616,7 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "reason"), [("none.yaml", "No such file or directory"), (".", "Is a directory")])
-def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, reason: str) -> None:
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=f"{name}: {reason}; expected a configuration file"):
         load(f"{tmp_path}/{name}")
 
@@ -628,7 +630,7 @@ def test_yaml_merges_do_not_count_as_duplicates(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["1e-3", "1.0e-3", "1E-3", ".1e-2", "0.001"])
-def test_every_way_to_write_a_small_number(tmp_path: Path, text: str) -> None:
+def test_a_small_number_may_be_written_in_every_way(tmp_path: Path, text: str) -> None:
     assert (
         load(write(tmp_path, yaml.safe_dump(LEAST) + f"training: {{learning_rate: {text}}}\n")).training.learning_rate
         == 0.001
@@ -689,7 +691,7 @@ def test_label_names_are_composed_as_those_of_the_data(tmp_path: Path) -> None:
         composed.check_labels(["tea"])
 
 
-def test_metrics_of_tfma_by_name_or_with_settings(tmp_path: Path) -> None:
+def test_metrics_of_tfma_are_given_by_name_or_with_settings(tmp_path: Path) -> None:
     given = ["AUC", {"class_name": "Precision", "config": {"thresholds": 0.3}}]
     found = config(tmp_path, evaluation={"tfma_metrics": given}).evaluation.tfma_metrics
     assert [m.model_dump() for m in found] == [
@@ -723,7 +725,7 @@ def test_every_label_and_no_label_are_always_known(tmp_path: Path) -> None:
         ({"backbone": "x.keras", "freeze_epochs": 0}, 0),
     ],
 )
-def test_what_is_pretrained_is_frozen_first(tmp_path: Path, training: dict[str, Any], freeze_epochs: int) -> None:
+def test_a_pretrained_backbone_is_frozen_first(tmp_path: Path, training: dict[str, Any], freeze_epochs: int) -> None:
     assert config(tmp_path, training=training).training.freeze_epochs == freeze_epochs
 
 
@@ -759,7 +761,7 @@ KEYS = st.sampled_from([*Config.model_fields, "root", "split", "epochs", "names"
 
 @settings(max_examples=150)
 @given(st.dictionaries(KEYS, VALUES | st.dictionaries(KEYS, VALUES, max_size=3), max_size=3))
-def test_any_values_are_settings_or_a_sentence(
+def test_any_values_are_settings_or_refused_with_a_sentence(
     tmp_path_factory: pytest.TempPathFactory, sections: dict[str, Any]
 ) -> None:
     folder = tmp_path_factory.getbasetemp()

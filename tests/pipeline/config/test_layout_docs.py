@@ -15,12 +15,12 @@ SHOWN = [
 ]
 
 
-def test_there_are_some() -> None:
+def test_the_documentation_contains_layouts() -> None:
     assert len(SHOWN) >= 5
 
 
 @pytest.mark.parametrize(("page", "block"), SHOWN)
-def test_it_loads(page: str, block: str, tmp_path: Path) -> None:
+def test_every_documented_layout_loads(page: str, block: str, tmp_path: Path) -> None:
     path = tmp_path / "imagegate.yaml"
     path.write_text(block, encoding="utf-8")
     loaded = config.load(str(path))

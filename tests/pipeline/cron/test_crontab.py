@@ -90,7 +90,7 @@ def block(table: bytes) -> str:
     return lines[lines.index(BEGIN) + 1]
 
 
-def test_create_replace_list_delete(call: Call, spool: Path, config: Path) -> None:
+def test_schedules_are_created_replaced_listed_and_deleted(call: Call, spool: Path, config: Path) -> None:
     table = spool / "table"
     log = config.parent / "runs/birds/schedule.log"
     assert call("--list") == (0, "there is no schedule\n", "")
@@ -144,7 +144,7 @@ lines = st.lists(st.binary(max_size=12).filter(lambda b: b"\n" not in b), max_si
 
 
 @given(lines, lines, names, st.text(st.characters(exclude_characters="\n\0", exclude_categories=["Cs"]), min_size=1))
-def test_a_block_comes_changes_and_goes(before: bytes, after: bytes, name: str, line: str) -> None:
+def test_a_block_is_added_changed_and_removed(before: bytes, after: bytes, name: str, line: str) -> None:
     made = crontab.change(before, name, line)
     assert made == before + f"# imagegate: {name} begin\n{line}\n# imagegate: {name} end\n".encode()
     assert crontab.find(made + after, name) == line
@@ -173,9 +173,7 @@ def test_a_table_without_a_last_line_break_gets_one(call: Call, spool: Path) -> 
     ],
 )
 @pytest.mark.parametrize("arguments", [("--cron", "@daily"), ("--delete",), ("--list",)])
-def test_marks_that_are_no_pair_are_left_alone(
-    call: Call, spool: Path, broken: str, arguments: tuple[str, ...]
-) -> None:
+def test_unpaired_marks_are_left_alone(call: Call, spool: Path, broken: str, arguments: tuple[str, ...]) -> None:
     (spool / "table").write_text(broken)
     code, out, err = call(*arguments)
     assert (code, out) == (1, "")
@@ -213,7 +211,7 @@ def test_a_refused_table_leaves_the_old_one(call: Call, spool: Path) -> None:
     assert (spool / "table").read_bytes() == OTHERS
 
 
-def test_no_crontab_command_is_one_sentence(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_crontab_command_is_reported_in_one_sentence(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     code, out, err = call("--list")
     assert (code, out) == (1, "")
@@ -223,12 +221,12 @@ def test_no_crontab_command_is_one_sentence(call: Call, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     "option", [("--host", "http://x"), ("--namespace", "x"), ("--token-file", "x"), ("--ca", "x"), ("--param", "a=b")]
 )
-def test_options_of_a_server_are_2(call: Call, option: tuple[str, str]) -> None:
+def test_options_of_a_server_exit_with_2(call: Call, option: tuple[str, str]) -> None:
     code, _, err = call("--cron", "@daily", *option)
     assert (code, err) == (2, f"imagegate: --local: takes no {option[0]}; --set changes a setting\n")
 
 
-def test_a_wrong_expression_is_2_and_nothing_is_written(call: Call, spool: Path) -> None:
+def test_a_wrong_expression_exits_with_2_and_writes_nothing(call: Call, spool: Path) -> None:
     code, _, err = call("--cron", "0 3 * * 9")
     assert code == 2
     assert err.startswith("imagegate: --cron: day of week: '9': expected 0 to 7")
@@ -288,7 +286,7 @@ sys.stdin.read()
 """
 
 
-def test_while_one_is_on_the_next_is_skipped_without_a_word(scheduled: str, config: Path) -> None:
+def test_while_a_run_goes_on_the_next_is_skipped_silently(scheduled: str, config: Path) -> None:
     output = config.parent / "runs/birds"
     output.mkdir(parents=True)
     one = subprocess.Popen(
@@ -324,7 +322,7 @@ def test_two_at_once_do_not_overlap(scheduled: str, config: Path) -> None:
     assert [line for line in log.read_text().splitlines() if line.startswith("== ")] == [log.read_text().split("\n")[0]]
 
 
-def test_a_configuration_that_is_gone_is_told_to_cron(scheduled: str, config: Path) -> None:
+def test_a_configuration_that_is_gone_is_reported_to_cron(scheduled: str, config: Path) -> None:
     config.unlink()
     done = as_cron(scheduled)
     out, err = done.communicate()

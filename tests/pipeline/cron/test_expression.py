@@ -30,7 +30,7 @@ NOON = datetime.datetime(2026, 1, 5, 12, tzinfo=datetime.UTC)  # a Monday
         ("0 0 29 2 *", "0 0 29 2 *"),
     ],
 )
-def test_it_is_turned_into_numbers(expression: str, plain: str) -> None:
+def test_an_expression_is_turned_into_numbers(expression: str, plain: str) -> None:
     assert cron.parse(expression) == plain
 
 
@@ -60,7 +60,7 @@ def test_it_is_turned_into_numbers(expression: str, plain: str) -> None:
         ("", "--cron '': expected five fields"),
     ],
 )
-def test_what_is_wrong_is_named(expression: str, message: str) -> None:
+def test_a_wrong_field_is_named(expression: str, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         cron.parse(expression)
     assert str(error.value).startswith(message)
@@ -117,6 +117,6 @@ def test_the_times_stay_those_of_crontab_5(expression: str) -> None:
     assert cron.parse(plain) == plain
 
 
-def test_the_next_time() -> None:
+def test_the_next_time_is_computed() -> None:
     assert cron.following("0 3 * * 1", NOON) == NOON.replace(day=12, hour=3)  # this Monday's is over
     assert cron.following("0 0 29 2 *", NOON) == datetime.datetime(2028, 2, 29, tzinfo=datetime.UTC)

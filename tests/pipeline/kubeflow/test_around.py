@@ -44,11 +44,11 @@ def test_the_fingerprint_follows_the_data(preflight: Preflight, tmp_path: Path, 
     assert preflight()["data_fingerprint"] != first["data_fingerprint"]
 
 
-def test_a_given_version_is_taken_for_the_fingerprint(preflight: Preflight) -> None:
+def test_a_given_version_replaces_the_fingerprint(preflight: Preflight) -> None:
     assert preflight(data_version="2025-01")["data_fingerprint"] == "2025-01"
 
 
-def test_the_version_now_served_is_found(preflight: Preflight, tmp_path: Path) -> None:
+def test_the_version_served_now_is_read(preflight: Preflight, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "saved_model.pb").write_bytes(b"a")
     served = versions.push(str(tmp_path / "model"), str(tmp_path / "served"), {})
@@ -82,12 +82,14 @@ def test_a_folder_without_an_image_is_refused(preflight: Preflight, tmp_path: Pa
         ("", {"training": {"backbone": "none.keras"}}, "training.backbone: .*none.keras does not exist"),
     ],
 )
-def test_what_does_not_fit_is_named(preflight: Preflight, root: str, sections: dict[str, Any], message: str) -> None:
+def test_contradictory_settings_are_named(
+    preflight: Preflight, root: str, sections: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         preflight(root, **sections)
 
 
-def test_nothing_to_train_is_no_training(preflight: Preflight) -> None:
+def test_zero_epochs_are_refused(preflight: Preflight) -> None:
     with pytest.raises(ConfigError, match="epochs: 0 and no freeze_epochs leave nothing to train"):
         preflight(epochs=0)
 

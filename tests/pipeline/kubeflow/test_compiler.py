@@ -109,7 +109,7 @@ def test_every_stage_of_the_graph_runs_the_entry_point_in_the_image(spec: dict[s
         assert container(spec, stage)["command"] == ["python", "-m", "pipeline.kubeflow.container"]
 
 
-def test_the_entry_point_is_told_the_inputs_that_the_stage_has(spec: dict[str, Any]) -> None:
+def test_the_entry_point_gets_the_inputs_that_the_stage_has(spec: dict[str, Any]) -> None:
     for stage in tasks(spec):
         arguments = container(spec, stage)["args"]
         told = json.loads(arguments[arguments.index("--json_serialized_inputs_spec_args") + 1])
@@ -117,7 +117,7 @@ def test_the_entry_point_is_told_the_inputs_that_the_stage_has(spec: dict[str, A
         assert set(told["parameters"]) == set(tasks(spec)[stage]["inputs"].get("parameters", {}))
 
 
-def test_what_may_be_told_at_submission_has_a_default(spec: dict[str, Any]) -> None:
+def test_every_parameter_of_a_submission_has_a_default(spec: dict[str, Any]) -> None:
     assert spec["root"]["inputDefinitions"]["parameters"] == {
         "data_root": {"parameterType": "STRING", "defaultValue": "/data/pets"},
         "data_version": {"parameterType": "STRING", "defaultValue": ""},
@@ -200,11 +200,11 @@ def test_pods_get_what_kubernetes_has_for_them(full: tuple[dict[str, Any], dict[
     }
 
 
-def test_nothing_asked_of_kubernetes_is_nothing_said(tmp_path: Path) -> None:
+def test_without_settings_for_kubernetes_the_platform_document_is_empty(tmp_path: Path) -> None:
     assert executors(compiler.compile(settings(tmp_path))[1]) == {}
 
 
-def test_who_reads_a_backbones_file_or_images_of_no_label_sees_the_volumes(tmp_path: Path) -> None:
+def test_stages_that_read_a_backbone_or_out_of_distribution_images_mount_the_volumes(tmp_path: Path) -> None:
     sections = {"training": {"backbone": "/data/b.keras"}, "evaluation": {"out_of_distribution": "/data/other"}}
     platform = compiler.compile(settings(tmp_path, kubeflow=FULL, **sections))[1]
     assert {s for s, one in executors(platform).items() if "pvcMount" in one} == OUTWARD | {"Trainer", "Evaluator"}
@@ -217,12 +217,12 @@ def test_the_user_interface_is_given_what_it_draws(tmp_path: Path) -> None:
         assert {name for name, one in made.items() if "schemaTitle" in one["artifactType"]} == drawn
 
 
-def test_the_trainer_is_told_no_folder_of_this_machine(spec: dict[str, Any]) -> None:
+def test_the_trainer_gets_no_folder_of_this_machine(spec: dict[str, Any]) -> None:
     told = json.loads(tasks(spec)["Trainer"]["inputs"]["parameters"]["custom_config"]["runtimeValue"]["constant"])
     assert told["checkpoints"] == ""
 
 
-def test_paths_outside_of_every_volume_are_told(tmp_path: Path) -> None:
+def test_paths_outside_of_every_volume_are_reported(tmp_path: Path) -> None:
     volumes = {"image": IMAGE, "volumes": {"claim": "/data/"}}
     [told] = pods.outside_of_volumes(settings(tmp_path, kubeflow=volumes))
     assert told.startswith("push.destination: /models/x lies in none of kubeflow.volumes")
@@ -238,7 +238,7 @@ def test_paths_outside_of_every_volume_are_told(tmp_path: Path) -> None:
         ({"image": IMAGE, "stages": {"Trianer": {}}}, "kubeflow.stages: 'Trianer' is no stage; there are Baseline, "),
     ],
 )
-def test_what_cannot_be_compiled_is_named(tmp_path: Path, section: dict[str, Any], message: str) -> None:
+def test_settings_that_cannot_be_compiled_are_named(tmp_path: Path, section: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         compiler.compile(settings(tmp_path, kubeflow=section))
 
@@ -252,7 +252,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, name: str, messa
         compiler.write(settings(tmp_path), str(tmp_path / name))
 
 
-def test_the_command_writes_the_file_and_says_what_a_pod_will_not_find(
+def test_the_command_writes_the_file_and_names_paths_that_pods_will_not_have(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings(tmp_path)

@@ -31,7 +31,7 @@ def test_the_launcher_keeps_each_scheme_at_a_path(uri: str, path: str, monkeypat
 
 
 @pytest.mark.parametrize("uri", ["https://x/a", "/minio/a", "oci://a", ""])
-def test_what_would_not_be_uploaded_is_refused(uri: str) -> None:
+def test_paths_that_the_launcher_would_not_upload_are_refused(uri: str) -> None:
     with pytest.raises(ImagegateError, match="expected an artifact at one of minio://, s3://, gs://"):
         container.local(uri)
 
@@ -60,7 +60,7 @@ def test_a_parameter_may_belong_in_another() -> None:
         ({}, ""),
     ],
 )
-def test_the_name_of_a_type(kind: dict[str, str], title: str) -> None:
+def test_the_name_of_a_type_is_its_title(kind: dict[str, str], title: str) -> None:
     assert container.title(kind) == title
 
 

@@ -233,7 +233,7 @@ def count_records(data: bytes) -> int:
     return count
 
 
-def test_a_driver_resolves_what_the_task_before_put_out(ran: Ran) -> None:
+def test_a_driver_resolves_the_outputs_of_the_task_before(ran: Ran) -> None:
     found = ran.execution("run-1", "Preflight").custom_properties["outputs"].struct_value["data_fingerprint"]
     assert executor_input(ran.first, "ImageExampleGen")["inputs"]["parameterValues"]["data_fingerprint"] == found
     made = ran.artifacts("run-1")["examples"]
@@ -257,7 +257,7 @@ def launched(nodes: dict[str, Node]) -> dict[str, Node]:
     }
 
 
-def test_a_second_run_takes_from_the_cache_what_has_not_changed(ran: Ran) -> None:
+def test_a_second_run_takes_unchanged_tasks_from_the_cache(ran: Ran) -> None:
     assert {node.status for node in ran.second.values()} == {"Succeeded"}, failures(ran.second)
     # Preflight's served_version has changed from "" to the one pushed, and with it the keys of those who look at it.
     assert set(launched(ran.second)) == {
@@ -286,7 +286,9 @@ def test_a_refusal_fails_its_task_once_and_says_so_in_the_log_that_is_kept(ran: 
     assert all(re.match(r"[IWEF]\d{4} ", line) for line in after), after
 
 
-def test_the_simulator_tells_every_task_the_same(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_simulator_gives_every_task_the_same_input(
+    ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(ROOT / "tests" / "end_to_end")
     import simulator
 

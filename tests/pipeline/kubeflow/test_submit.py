@@ -179,7 +179,7 @@ def test_parameters_are_typed_as_declared(package: submit.Package, given: str, e
         ("weights=[]", "--param weights=[]: expected a JSON struct"),
     ],
 )
-def test_wrong_parameters_are_2_and_nothing_is_uploaded(api: Api, call: Call, given: str, message: str) -> None:
+def test_wrong_parameters_exit_with_2_and_upload_nothing(api: Api, call: Call, given: str, message: str) -> None:
     code, out, err = call("submit", "--host", api.url, "--param", given)
     assert (code, out) == (2, "")
     assert err.startswith(f"imagegate: {message}")
@@ -227,7 +227,7 @@ def test_wait_shows_stages_as_they_go_and_ends_well(api: Api, call: Call) -> Non
         ([], "SKIPPED", 1, "the run was skipped"),
     ],
 )
-def test_wait_ends_with_what_failed(
+def test_wait_ends_with_the_failed_task(
     api: Api, call: Call, tasks: list[tuple[str, str]], state: str, code: int, words: str
 ) -> None:
     api.script = [("RUNNING", []), (state, tasks)]
@@ -292,7 +292,7 @@ def test_ctrl_c_stops_waiting_and_says_that_the_run_goes_on(api: Api, call: Call
 # Schedules.
 
 
-def test_schedule_makes_one_that_neither_overlaps_nor_catches_up(api: Api, call: Call) -> None:
+def test_a_schedule_neither_overlaps_nor_catches_up(api: Api, call: Call) -> None:
     code, out, err = call("schedule", "--cron", "30 3 * * MON-FRI", "--host", api.url, "--param", "epochs=2")
     assert (code, err) == (0, "")
     made = only(api.recurringruns)
@@ -305,7 +305,7 @@ def test_schedule_makes_one_that_neither_overlaps_nor_catches_up(api: Api, call:
     assert (body["display_name"], body["experiment_id"]) == ("birds", only(api.experiments)["experiment_id"])
 
 
-def test_the_second_replaces_the_first_once_it_is_there(api: Api, call: Call) -> None:
+def test_the_second_schedule_replaces_the_first_once_it_exists(api: Api, call: Call) -> None:
     call("schedule", "--cron", "@daily", "--host", api.url)
     [first] = api.recurringruns
     assert call("schedule", "--cron", "@weekly", "--host", api.url)[0] == 0
@@ -315,7 +315,7 @@ def test_the_second_replaces_the_first_once_it_is_there(api: Api, call: Call) ->
     assert changes == [("POST", "recurringruns"), ("POST", "recurringruns"), ("DELETE", first)]
 
 
-def test_all_older_ones_go_however_many_pages_they_fill(api: Api, call: Call) -> None:
+def test_all_older_schedules_are_deleted_however_many_pages_they_fill(api: Api, call: Call) -> None:
     call("schedule", "--cron", "@daily", "--host", api.url)
     [kept] = api.recurringruns.values()
     for i in range(7):
@@ -327,7 +327,7 @@ def test_all_older_ones_go_however_many_pages_they_fill(api: Api, call: Call) ->
     assert "theirs" in api.recurringruns
 
 
-def test_where_the_new_one_fails_the_old_one_stays(api: Api, call: Call) -> None:
+def test_the_old_schedule_stays_where_the_new_one_fails(api: Api, call: Call) -> None:
     call("schedule", "--cron", "@daily", "--host", api.url)
     before = dict(api.recurringruns)
     api.trouble = {"POST /recurringruns": (400, '{"message": "Invalid input error: quota"}')}
@@ -337,9 +337,7 @@ def test_where_the_new_one_fails_the_old_one_stays(api: Api, call: Call) -> None
     assert api.recurringruns == before
 
 
-def test_where_the_answer_to_the_new_one_is_lost_it_says_so(
-    api: Api, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_answer_to_the_new_schedule_is_reported(api: Api, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_errors, "_SECONDS", (0.3, 0.3))
     api.trouble = {"POST /recurringruns": 1.0}
     code, _, err = call("schedule", "--cron", "@weekly", "--host", api.url)
@@ -347,7 +345,7 @@ def test_where_the_answer_to_the_new_one_is_lost_it_says_so(
     assert "whether the new schedule is on beside the old one is unknown: look with --list, or give it again" in err
 
 
-def test_where_the_old_one_stays_it_says_that_both_are_on_and_again_mends_it(api: Api, call: Call) -> None:
+def test_two_active_schedules_are_reported_and_a_second_try_repairs_them(api: Api, call: Call) -> None:
     call("schedule", "--cron", "@daily", "--host", api.url)
     api.trouble = {"DELETE /recurringruns/.*": (500, '{"message": "database is locked"}')}
     code, out, err = call("schedule", "--cron", "@weekly", "--host", api.url)
@@ -363,7 +361,7 @@ def test_where_the_old_one_stays_it_says_that_both_are_on_and_again_mends_it(api
     assert len(api.recurringruns) == 1
 
 
-def test_another_that_came_in_between_is_told(api: Api, call: Call) -> None:
+def test_a_schedule_that_appeared_in_between_is_reported(api: Api, call: Call) -> None:
     def after(what: str) -> None:
         if what == "POST /recurringruns":
             [made] = api.recurringruns.values()
@@ -377,13 +375,13 @@ def test_another_that_came_in_between_is_told(api: Api, call: Call) -> None:
     assert f"{api.url}/#/recurringrun/details/late; somebody made it just now: give the same command again" in err
 
 
-def test_one_that_is_gone_already_is_no_failure(api: Api, call: Call) -> None:
+def test_a_schedule_that_is_gone_already_is_not_a_failure(api: Api, call: Call) -> None:
     call("schedule", "--cron", "@daily", "--host", api.url)
     api.trouble = {"DELETE /recurringruns/.*": (404, '{"message": "not found"}')}
     assert call("schedule", "--delete", "--host", api.url)[0] == 0
 
 
-def test_delete_and_list(api: Api, call: Call) -> None:
+def test_schedules_are_deleted_and_listed(api: Api, call: Call) -> None:
     assert call("schedule", "--list", "--host", api.url) == (0, "there is no schedule\n", "")
     assert call("schedule", "--delete", "--host", api.url) == (0, "there is no schedule birds\n", "")
     call("schedule", "--cron", "30 3 1 1 *", "--host", api.url)
@@ -416,7 +414,7 @@ def test_delete_and_list(api: Api, call: Call) -> None:
     assert api.recurringruns == {}
 
 
-def test_a_schedule_that_somebody_made_otherwise_is_listed_all_the_same(api: Api, call: Call) -> None:
+def test_a_schedule_made_in_another_way_is_listed_too(api: Api, call: Call) -> None:
     call("schedule", "--cron", "@daily", "--host", api.url)
     only(api.recurringruns)["trigger"] = {"periodic_schedule": {"interval_second": "60"}}
     code, out, _ = call("schedule", "--list", "--host", api.url)
@@ -470,7 +468,7 @@ def test_the_token_is_sent_and_never_shown(
     assert not (tmp_path / "home").exists()  # kfp would keep a namespace and tokens there
 
 
-def test_what_kfp_keeps_in_the_home_folder_is_not_used(
+def test_credentials_that_kfp_keeps_in_the_home_folder_are_not_used(
     api: Api, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import kfp
@@ -496,7 +494,9 @@ def test_a_rotated_token_is_read_again(api: Api, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "two words", "a\r\nX-Evil: 1", "schlüssel"])
-def test_a_file_that_holds_no_token_is_2_and_not_shown(api: Api, call: Call, tmp_path: Path, content: str) -> None:
+def test_a_file_without_a_token_exits_with_2_and_is_not_shown(
+    api: Api, call: Call, tmp_path: Path, content: str
+) -> None:
     file = tmp_path / "token"
     file.write_text(content, encoding="utf-8")
     code, _, err = call("submit", "--host", api.url, "--token-file", str(file))
@@ -517,7 +517,7 @@ def test_a_file_that_holds_no_token_is_2_and_not_shown(api: Api, call: Call, tmp
         ("https://kubeflow.example/a b", "--host 'https://kubeflow.example/a b': holds a character that no URL has"),
     ],
 )
-def test_a_wrong_host_is_2(call: Call, host: str, message: str) -> None:
+def test_a_wrong_host_exits_with_2(call: Call, host: str, message: str) -> None:
     code, out, err = call("submit", "--host", host)
     assert (code, out) == (2, "")
     assert err.startswith(f"imagegate: {message}")
@@ -563,7 +563,7 @@ def test_a_message_cannot_write_to_the_terminal(api: Api, call: Call) -> None:
     assert "\\x1b[2Jgone" in call("submit", "--host", api.url)[2]
 
 
-def test_nobody_listens(call: Call) -> None:
+def test_a_closed_port_is_reported(call: Call) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -572,7 +572,7 @@ def test_nobody_listens(call: Call) -> None:
     assert err == f"imagegate: {url}: connection refused; does the server run there, and does its port-forward?\n"
 
 
-def test_no_such_host(call: Call) -> None:
+def test_an_unknown_host_is_reported(call: Call) -> None:
     code, _, err = call("submit", "--host", "http://kubeflow.invalid")  # RFC 6761: it never resolves
     assert code == 1
     assert err == (
@@ -581,7 +581,7 @@ def test_no_such_host(call: Call) -> None:
     )
 
 
-def test_a_server_that_does_not_answer(api: Api, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_answer_is_reported(api: Api, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_errors, "_SECONDS", (1.0, 1.0))
     api.trouble = {"GET /experiments": 5.0}
     started = time.monotonic()
@@ -591,7 +591,7 @@ def test_a_server_that_does_not_answer(api: Api, call: Call, monkeypatch: pytest
     assert time.monotonic() - started < 4
 
 
-def test_a_server_that_hangs_up(call: Call) -> None:
+def test_a_server_that_hangs_up_is_reported(call: Call) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def hang_up() -> None:
@@ -634,7 +634,7 @@ def secure(certificate: Path) -> Iterator[Api]:
     api.server_close()
 
 
-def test_a_certificate_nobody_knows_is_refused_before_the_token_is_sent(
+def test_an_unknown_certificate_is_refused_before_the_token_is_sent(
     secure: Api, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KFP_EXISTING_TOKEN", TOKEN)
@@ -647,7 +647,7 @@ def test_a_certificate_nobody_knows_is_refused_before_the_token_is_sent(
     assert secure.seen == []
 
 
-def test_it_is_taken_with_its_authority(secure: Api, call: Call, certificate: Path) -> None:
+def test_a_certificate_is_accepted_with_its_authority(secure: Api, call: Call, certificate: Path) -> None:
     assert call("submit", "--host", secure.url, "--ca", str(certificate))[0] == 0
     other = secure.url.replace("127.0.0.1", "localhost")  # a name that the certificate does not hold
     code, _, err = call("submit", "--host", other, "--ca", str(certificate))
@@ -655,7 +655,7 @@ def test_it_is_taken_with_its_authority(secure: Api, call: Call, certificate: Pa
     assert "its TLS certificate is not trusted: Hostname mismatch" in err
 
 
-def test_https_where_only_http_is_spoken(api: Api, call: Call) -> None:
+def test_https_to_a_server_of_http_is_reported(api: Api, call: Call) -> None:
     code, _, err = call("submit", "--host", api.url.replace("http", "https"))
     assert code == 1
     assert "no TLS connection: " in err
@@ -663,7 +663,7 @@ def test_https_where_only_http_is_spoken(api: Api, call: Call) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_a_wrong_ca_is_2(api: Api, call: Call, tmp_path: Path, content: str | None) -> None:
+def test_a_wrong_ca_exits_with_2(api: Api, call: Call, tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "ca.pem").write_text(content)
     code, _, err = call("submit", "--host", api.url, "--ca", str(tmp_path / "ca.pem"))
@@ -681,7 +681,7 @@ def test_without_kfp_one_sentence_names_the_extra(call: Call, monkeypatch: pytes
     assert err == "imagegate: Kubeflow needs the package kfp: pip install 'imagegate[kubeflow]'\n"
 
 
-def test_a_wrong_expression_is_2_and_names_the_field(api: Api, call: Call) -> None:
+def test_a_wrong_expression_exits_with_2_and_names_the_field(api: Api, call: Call) -> None:
     code, _, err = call("schedule", "--host", api.url, "--cron", "0 25 * * *")
     assert (code, err) == (
         2,
@@ -690,7 +690,7 @@ def test_a_wrong_expression_is_2_and_names_the_field(api: Api, call: Call) -> No
     assert api.seen == []
 
 
-def test_an_older_one_is_not_lost_where_the_server_goes_away(api: Api, package: submit.Package) -> None:
+def test_an_older_schedule_is_not_lost_where_the_server_goes_away(api: Api, package: submit.Package) -> None:
     to = server.Server(api.url)
     client = server.connect(to)
     schedule.replace(client, to, package, "0 3 * * *", {})

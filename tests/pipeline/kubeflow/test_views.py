@@ -10,7 +10,7 @@ import pytest
 from pipeline.kubeflow import views
 
 
-def test_a_metric_of_the_whole_that_is_a_number_is_drawn() -> None:
+def test_overall_metrics_that_are_numbers_are_drawn() -> None:
     numbers = {
         "accuracy": 0.5,
         "recall/cat": 1.0,
@@ -21,7 +21,7 @@ def test_a_metric_of_the_whole_that_is_a_number_is_drawn() -> None:
     assert views.overall(numbers) == {"accuracy": 0.5, "example_count": 2.0}
 
 
-def test_a_confusion_matrix_as_the_interface_reads_it() -> None:
+def test_a_confusion_matrix_has_the_form_that_the_interface_reads() -> None:
     assert views.confusion_matrix(["cat", "dog"], [[3, 1], [0, 2]]) == {
         "confusionMatrix": {
             "annotationSpecs": [{"displayName": "cat"}, {"displayName": "dog"}],
@@ -30,7 +30,7 @@ def test_a_confusion_matrix_as_the_interface_reads_it() -> None:
     }
 
 
-def test_a_confusion_matrix_that_nobody_could_read_is_not_drawn() -> None:
+def test_a_confusion_matrix_that_is_too_large_is_not_drawn() -> None:
     def drawn(labels: int) -> dict[str, Any]:
         return views.confusion_matrix([str(i) for i in range(labels)], np.eye(labels).tolist())
 
@@ -51,7 +51,7 @@ def test_a_confusion_matrix_that_nobody_could_read_is_not_drawn() -> None:
         ("Trainer", "single_label", {}),
     ],
 )
-def test_stages_and_what_is_drawn_of_them(stage: str, task: str, expected: dict[str, str]) -> None:
+def test_every_stage_has_its_drawings(stage: str, task: str, expected: dict[str, str]) -> None:
     assert views.types(stage, task) == expected
 
 

@@ -106,7 +106,9 @@ def test_an_existing_name_is_no_pattern(photos: Path, name: str) -> None:
         ("empty*", "no file matches this pattern"),
     ],
 )
-def test_what_means_nothing_says_so(tmp_path: Path, argument: str, problem: str) -> None:
+def test_an_argument_that_matches_no_image_is_refused_with_a_sentence(
+    tmp_path: Path, argument: str, problem: str
+) -> None:
     (tmp_path / "empty").mkdir()
     first = inputs.expand([argument, "photos/b.png"])[0][0]
     assert first.problem == problem
@@ -119,7 +121,7 @@ def test_a_missing_file_is_left_to_the_reader(tmp_path: Path) -> None:
     assert named("none.png", "", "photos/b.png/x") == ["none.png", "", "photos/b.png/x"]
 
 
-def test_links_and_what_is_no_file(photos: Path, tmp_path: Path) -> None:
+def test_links_that_lead_out_and_special_files_are_refused(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "outside.png").write_bytes(b"x")
     (photos / "links").mkdir()
     for name, target in {"out.png": tmp_path / "outside.png", "in.png": photos / "b.png", "loop": photos}.items():
@@ -142,7 +144,7 @@ def test_links_and_what_is_no_file(photos: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_cannot_be_read_says_so(photos: Path) -> None:
+def test_a_folder_that_cannot_be_read_is_refused_with_a_sentence(photos: Path) -> None:
     (photos / "sub").chmod(0)
     try:
         found, _ = inputs.expand(["photos"])
@@ -151,7 +153,7 @@ def test_a_folder_that_cannot_be_read_says_so(photos: Path) -> None:
     assert found == [inputs.Input("photos", problem="photos/sub cannot be read: Permission denied")]
 
 
-def test_a_url_that_leads_nowhere_says_so() -> None:
+def test_a_url_that_leads_nowhere_is_refused_with_a_sentence() -> None:
     found, _ = inputs.expand(["memory://nowhere/at/all"])
     assert found == [inputs.Input("memory://nowhere/at/all", problem="memory://nowhere/at/all does not exist")]
 

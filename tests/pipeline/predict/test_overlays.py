@@ -21,7 +21,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize(("paths", "expected"), NAMES.values(), ids=NAMES)
-def test_names(paths: list[str], expected: list[str]) -> None:
+def test_an_overlay_is_named_after_its_image(paths: list[str], expected: list[str]) -> None:
     assert overlays.names(paths) == expected
 
 

@@ -136,9 +136,7 @@ def test_each_image_gets_its_label_and_every_label_s_probability(destination: st
         assert set(result) == {"image", "label", "probabilities", *LIKENESS}
 
 
-def test_of_several_labels_those_apply_whose_probability_is_a_half_or_more(
-    multi_destination: str, photo, multi: network.Parts
-) -> None:
+def test_labels_apply_whose_probability_is_a_half_or_more(multi_destination: str, photo, multi: network.Parts) -> None:
     paths = [photo(f"{i}.png", i) for i in range(8)]
     found = answers(multi_destination, paths)
     chosen = []
@@ -153,7 +151,7 @@ def test_of_several_labels_those_apply_whose_probability_is_a_half_or_more(
     assert 0 < sum(chosen) < 3 * len(paths)  # or this test says nothing
 
 
-def test_of_a_mask_the_share_of_each_label_is_told(mask_destination: str, photo, masks: network.Parts) -> None:
+def test_a_mask_is_answered_with_the_share_of_each_label(mask_destination: str, photo, masks: network.Parts) -> None:
     path = photo("a.png", 3)
     [result] = answers(mask_destination, [path])
     answer = logits_by_hand(masks, Path(path).read_bytes()).argmax(axis=-1)
@@ -166,13 +164,15 @@ def test_of_a_mask_the_share_of_each_label_is_told(mask_destination: str, photo,
 
 
 @pytest.mark.parametrize("manifest", [{}, {"task": "detection"}, {"task": ["single_label"]}])
-def test_a_model_of_another_task_is_an_answer(exported: str, photo, tmp_path: Path, manifest: dict) -> None:
+def test_a_model_of_an_unknown_task_is_refused_with_a_sentence(
+    exported: str, photo, tmp_path: Path, manifest: dict
+) -> None:
     versions.push(exported, str(tmp_path / "served"), manifest)
     with pytest.raises(ImagegateError, match=r"the model's task is .*; expected one of single_label, multi_label, seg"):
         answers(str(tmp_path / "served"), [photo("a.png")])
 
 
-def test_a_photo_taken_sideways_means_what_it_means_in_training(destination: str, photo, parts: network.Parts) -> None:
+def test_a_photo_taken_sideways_is_turned_as_in_training(destination: str, photo, parts: network.Parts) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
     sideways = photo("sideways.png", exif=exif.tobytes())
@@ -182,7 +182,7 @@ def test_a_photo_taken_sideways_means_what_it_means_in_training(destination: str
     assert list(result["probabilities"].values()) == pytest.approx(by_hand(parts, upright.getvalue()), rel=1e-4)
 
 
-def test_what_is_no_image_says_why_and_the_others_are_answered(destination: str, photo, tmp_path: Path) -> None:
+def test_an_unreadable_image_has_a_reason_and_the_others_are_answered(destination: str, photo, tmp_path: Path) -> None:
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "text.jpg").write_text("hello")
     (tmp_path / "cut.png").write_bytes(Path(photo("whole.png")).read_bytes()[:300])
@@ -254,14 +254,14 @@ def test_a_changed_model_is_not_loaded(destination: str, photo) -> None:
 
 @pytest.mark.parametrize("manifest", ["{", "[]", "null", '{"files": 3}', "\udcff"])
 @pytest.mark.parametrize("below", [False, True], ids=["the destination", "the version"])
-def test_a_broken_manifest_is_an_answer(destination: str, photo, manifest: str, below: bool) -> None:
+def test_a_broken_manifest_is_refused_with_a_sentence(destination: str, photo, manifest: str, below: bool) -> None:
     served = versions.current(destination)
     Path(served.path, PUSHED_MANIFEST).write_bytes(manifest.encode("utf-8", "surrogateescape"))
     with pytest.raises(ImagegateError, match="no model here"):
         answers(served.path if below else destination, [photo("a.png")])
 
 
-def test_only_what_the_next_two_batches_need_is_read_ahead(destination: str, photo) -> None:
+def test_only_the_next_two_batches_are_read_ahead(destination: str, photo) -> None:
     paths = [photo(f"{i:02}.png", i) for i in range(70)]
     found, _ = inputs.expand(paths)
     batches = predict.predict(predict.find(destination), found)
@@ -275,7 +275,7 @@ def test_only_what_the_next_two_batches_need_is_read_ahead(destination: str, pho
     assert (sizes, errors) == ([32, 32, 6], 6)
 
 
-def test_it_tells_how_far_it_is(destination: str, photo) -> None:
+def test_progress_is_reported(destination: str, photo) -> None:
     told: list[tuple[str, float, float | None]] = []
     progress.listen(lambda task, done, total, _: told.append((task, done, total)))
     try:
@@ -394,7 +394,9 @@ def test_nothing_is_written_through_a_link_in_the_folder(mask_destination: str, 
 
 
 @pytest.mark.parametrize("where", ["a.png/out", "memory://out"])
-def test_a_folder_that_cannot_be_is_an_answer(mask_destination: str, photo, tmp_path: Path, where: str) -> None:
+def test_a_folder_that_cannot_be_made_is_refused_with_a_sentence(
+    mask_destination: str, photo, tmp_path: Path, where: str
+) -> None:
     path = photo("a.png")
     folder = where if "://" in where else str(tmp_path / where)
     with pytest.raises(ConfigError, match=r"^--overlay: .*(cannot be made: Not a directory|a URL; expected a folder)"):
@@ -446,7 +448,7 @@ def test_the_command_names_the_overlays(
     assert sorted(os.listdir(tmp_path / "out")) == ["a\n\x1b[2J.png", "legend.png"]
 
 
-def test_what_means_no_image_is_a_sentence_and_exit_code_1(
+def test_arguments_that_match_no_image_end_in_a_sentence_and_exit_code_1(
     destination: str, photo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
@@ -481,7 +483,7 @@ def test_rows_come_while_later_images_are_not_there_yet(destination: str, photo,
     assert process.returncode == 0
 
 
-def test_a_reader_that_has_seen_enough_is_no_stack_trace(destination: str, photo) -> None:
+def test_a_reader_that_closes_the_pipe_causes_no_stack_trace(destination: str, photo) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "pipeline", "predict", destination, photo("a.png")]

@@ -40,7 +40,7 @@ CELLS = {
 
 
 @pytest.mark.parametrize(("result", "expected"), CELLS.values(), ids=CELLS)
-def test_a_row_says_what_applies_the_likeliest_or_largest_first(result: dict, expected: dict) -> None:
+def test_a_row_lists_the_likeliest_or_largest_labels_first(result: dict, expected: dict) -> None:
     assert table.cells({"image": "x/1.png", "abstain": False, **result}) == {"image": "x/1.png", **expected}
 
 

@@ -66,7 +66,7 @@ def test_a_sound_data_set_passes_with_a_table_of_its_labels(check: Check, png: P
     assert "8 images pass" in out
 
 
-def test_a_label_that_train_lacks_is_told_and_weighs_nothing(check: Check, png: Png) -> None:
+def test_a_label_that_train_lacks_is_reported_and_weighs_nothing(check: Check, png: Png) -> None:
     files = {
         f"{split}/cat/{i}.png": png(10 * i + n) for i in range(4) for n, split in enumerate(("train", "val", "test"))
     }
@@ -129,7 +129,7 @@ REFUSED: dict[str, tuple[Callable[[Png], dict[str, bytes]], dict[str, object], s
 
 
 @pytest.mark.parametrize(("make", "balance", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_is_wrong_is_named_and_exits_with_three(
+def test_refused_data_are_named_and_exit_with_3(
     check: Check, png: Png, make: Callable[[Png], dict[str, bytes]], balance: dict[str, object], message: str
 ) -> None:
     code, out = check(make(png), **balance)
@@ -156,7 +156,7 @@ def test_every_bad_file_is_listed_with_its_reason(check: Check, png: Png, tmp_pa
     assert "ignored, not used by this layout: LICENSE\n" in out
 
 
-def test_what_will_be_re_encoded_is_counted(check: Check, png: Png) -> None:
+def test_images_that_will_be_re_encoded_are_counted(check: Check, png: Png) -> None:
     gif = io.BytesIO()
     Image.new("RGB", (4, 4), "red").save(gif, "GIF")
     code, out = check(label(png, "cat", 12) | label(png, "dog", 12, 100) | {"cat/a.gif": gif.getvalue()})
@@ -173,19 +173,19 @@ def test_what_will_be_re_encoded_is_counted(check: Check, png: Png) -> None:
         ({"c\x1bt/1.png": b"", "dog/1.png": b""}, r"'c\\x1bt' cannot be a label name"),
     ],
 )
-def test_a_layout_that_means_nothing_exits_with_three(check: Check, files: dict[str, bytes], message: str) -> None:
+def test_a_layout_that_does_not_fit_the_data_exits_with_3(check: Check, files: dict[str, bytes], message: str) -> None:
     code, out = check(files)
     assert code == LayoutError.exit_code == 3
     assert out.startswith("imagegate: data.root: ")
     assert re.search(message, out)
 
 
-def test_a_root_that_does_not_exist_exits_with_two(check: Check, tmp_path: Path) -> None:
+def test_a_root_that_does_not_exist_exits_with_2(check: Check, tmp_path: Path) -> None:
     code, out = check({}, data={"root": "pictures"})
     assert (code, out) == (2, f"imagegate: data.root: {tmp_path}/pictures does not exist\n")
 
 
-def test_a_label_in_the_configuration_that_is_not_in_the_data_exits_with_two(
+def test_a_configured_label_that_is_not_in_the_data_exits_with_2(
     check: Check, png: Png, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     check(label(png, "cat", 2) | label(png, "dog", 2))

@@ -72,6 +72,6 @@ def test_a_run_without_a_summary_is_going_on_or_was_killed(settings: config.Conf
     assert len(drawn(settings)) == 2
 
 
-def test_no_run_yet_is_a_sentence(settings: config.Config) -> None:
+def test_a_history_without_runs_is_a_sentence(settings: config.Config) -> None:
     with pytest.raises(ImagegateError, match=r"no run yet; imagegate run writes one"):
         history.table(settings)

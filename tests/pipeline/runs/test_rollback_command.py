@@ -33,7 +33,9 @@ def versions(tmp_path: Path) -> list[str]:
     return found
 
 
-def test_it_says_what_is_served_now_and_what_was_withdrawn(call: Call, versions: list[str], tmp_path: Path) -> None:
+def test_the_command_shows_the_served_and_the_withdrawn_version(
+    call: Call, versions: list[str], tmp_path: Path
+) -> None:
     code, out, err = call()
     now = push.current(str(tmp_path / "models"))
     assert (code, err) == (0, "")
@@ -46,14 +48,16 @@ def test_it_says_what_is_served_now_and_what_was_withdrawn(call: Call, versions:
     assert Path(push.current(str(tmp_path / "models")).path, "saved_model.pb").read_text() == "a"
 
 
-def test_no_such_version_is_2_and_names_those_that_there_are(call: Call, versions: list[str], tmp_path: Path) -> None:
+def test_an_unknown_version_exits_with_2_and_names_the_existing_ones(
+    call: Call, versions: list[str], tmp_path: Path
+) -> None:
     code, out, err = call("17")
     assert (code, out) == (2, "")
     one, two, three = versions
     assert err == f"imagegate: there is no version 17; {tmp_path}/models holds {three} (served), {two}, {one}\n"
 
 
-def test_nothing_to_go_back_to_is_2(call: Call, tmp_path: Path) -> None:
+def test_nothing_to_go_back_to_exits_with_2(call: Call, tmp_path: Path) -> None:
     code, out, err = call()
     assert (code, out) == (2, "")
     assert err == (
@@ -61,7 +65,7 @@ def test_nothing_to_go_back_to_is_2(call: Call, tmp_path: Path) -> None:
     )
 
 
-def test_a_damaged_version_is_1(call: Call, versions: list[str], tmp_path: Path) -> None:
+def test_a_damaged_version_exits_with_1(call: Call, versions: list[str], tmp_path: Path) -> None:
     Path(tmp_path, "models", versions[1], "saved_model.pb").unlink()
     code, out, err = call()
     assert (code, out) == (1, "")
@@ -69,7 +73,7 @@ def test_a_damaged_version_is_1(call: Call, versions: list[str], tmp_path: Path)
     assert push.current(str(tmp_path / "models")).version == versions[2]
 
 
-def test_a_wrong_configuration_is_2(call: Call) -> None:
+def test_a_wrong_configuration_exits_with_2(call: Call) -> None:
     code, _, err = call("--set", "push.destination=s3://me:secret@bucket/models")
     assert code == 2
     assert "push.destination: the URL holds a password" in err

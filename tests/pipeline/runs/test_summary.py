@@ -97,7 +97,7 @@ def test_the_file_has_exactly_the_contract_s_keys(one: summary.Summary, full: su
     assert not list(tmp_path.glob(".*"))
 
 
-def test_what_is_no_number_is_null(full: summary.Summary, tmp_path: Path) -> None:
+def test_nan_and_infinity_become_null(full: summary.Summary, tmp_path: Path) -> None:
     full.write(str(tmp_path))
     found = strict(tmp_path / "summary.json")
     assert found["per_label"]["owl"]["precision"] is None
@@ -134,7 +134,7 @@ def test_an_error_decides_status_and_exit_code(
     assert bool(found["gates"]) == bool(found["data"]) == isinstance(error, DataRejected)
 
 
-def test_refused_by_the_model_gate_names_what_failed(one: summary.Summary) -> None:
+def test_a_refusal_by_the_model_gate_names_the_failed_rules(one: summary.Summary) -> None:
     rules = [Rule(gate="model_gate", metric=m, minimum=0.5) for m in ("accuracy", "macro_f1")]
     one.gates = [judge(rule, value).to_json() for rule, value in zip(rules, (0.9, 0.1), strict=True)]
     one._read_pushed_model("", {"pushed": 0})
@@ -158,7 +158,7 @@ def test_a_model_that_was_rolled_back_is_refused_by_the_model_gate(full: summary
     ]
 
 
-def test_what_was_removed_and_what_could_not_be_is_noted(full: summary.Summary) -> None:
+def test_removed_versions_and_failed_removals_are_noted(full: summary.Summary) -> None:
     told = {"pushed": 1, "pushed_version": "18", "pushed_destination": "/models/18"}
     full._read_pushed_model("", told | {"removed": "13, 12", "note": "/models/11 cannot be removed: busy"})
     lines = drawn(full).splitlines()
@@ -168,7 +168,7 @@ def test_what_was_removed_and_what_could_not_be_is_noted(full: summary.Summary) 
     assert full.exit_code == 0
 
 
-def test_refused_without_a_threshold_says_so(one: summary.Summary) -> None:
+def test_a_refusal_without_a_threshold_says_so(one: summary.Summary) -> None:
     one._read_pushed_model("", {"pushed": 0})
     assert one.exit_code == 4
     assert "add evaluation.thresholds" in one.error
@@ -189,7 +189,7 @@ def without(settings: config.Config) -> summary.Summary:
     return summary.Summary(settings.model_copy(update={"push": push}))
 
 
-def test_a_push_that_nothing_judged_is_loud(without: summary.Summary, tmp_path: Path) -> None:
+def test_a_push_without_thresholds_is_warned_of(without: summary.Summary, tmp_path: Path) -> None:
     read(without, tmp_path, [], passed=True)
     without.metrics = {"accuracy": 0.5}
     lines = drawn(without).splitlines()
@@ -197,7 +197,7 @@ def test_a_push_that_nothing_judged_is_loud(without: summary.Summary, tmp_path: 
     assert lines[-2].startswith("warning: no threshold is configured and nothing has judged this model; ")
 
 
-def test_what_was_not_judged_is_told_and_does_not_count_as_held(one: summary.Summary, tmp_path: Path) -> None:
+def test_rules_that_were_not_judged_are_listed_and_do_not_count_as_held(one: summary.Summary, tmp_path: Path) -> None:
     held = judge(Rule(gate="model_gate", metric="accuracy", minimum=0.2), 0.25).to_json()
     read(one, tmp_path, [held, held | {"value": None, "reason": "accuracy where camera=dawn"}], passed=True)
     one.metrics = {"accuracy": 0.5}
@@ -212,7 +212,7 @@ def test_the_very_model_that_is_served_is_up_to_date(one: summary.Summary, tmp_p
     assert one.pushed == {"path": str(tmp_path / "models" / "17"), "version": "17"}
 
 
-def test_nothing_new_shows_the_numbers_of_the_run_that_pushed(one: summary.Summary, full: summary.Summary) -> None:
+def test_an_unchanged_run_shows_the_numbers_of_the_pushed_run(one: summary.Summary, full: summary.Summary) -> None:
     other = summary.Summary(one.config)
     other.up_to_date(Served("17", "/models/17", {}), full.to_json())
     same = (
@@ -233,7 +233,7 @@ def test_nothing_new_shows_the_numbers_of_the_run_that_pushed(one: summary.Summa
     assert drawn(other).splitlines()[-1] == "up to date: nothing new since version 17 was pushed"
 
 
-def test_the_tables_of_a_pushed_run(full: summary.Summary) -> None:
+def test_a_pushed_run_shows_its_tables(full: summary.Summary) -> None:
     lines = [" ".join(line.split()) for line in drawn(full).splitlines()]
     assert lines[:3] == [
         "label train eval test weight precision recall f1",
@@ -257,7 +257,7 @@ def test_the_served_model_stands_beside_the_new_one(full: summary.Summary) -> No
     assert ["ece", "0.250", "-"] in lines
 
 
-def test_nothing_that_a_terminal_obeys_is_printed(full: summary.Summary) -> None:
+def test_no_terminal_escape_is_printed(full: summary.Summary) -> None:
     full.data["ignored"] = ["\x1b]0;owned\x07.txt", "[bold]x[/bold].png"]
     full.fail(ImagegateError("cannot read \x1b[2J[red]name[/red]"))
     text = drawn(full)
