@@ -1,1 +1,1 @@
-"""The network, its training, and everything fitted after it; the exported signatures."""
+"""The network, its training, everything that is fitted after it, and the exported signatures."""

@@ -1,7 +1,7 @@
-"""Random changes of an image and its mask together, for `tf.data`: TensorFlow graph code.
+"""Random changes of an image together with its mask, for `tf.data`: TensorFlow graph code.
 
-(Keras's layers take the mask's nearest pixels, too, but fill what comes in from outside with the same value in image
-and mask, so never with the mask's own `features.IGNORED_ID`; and parallel calls would draw from one seed in any order.)
+Keras's augmentation layers are not used for masks. They fill what comes in from outside with the same value in image
+and mask, so a mask cannot get `features.IGNORED_ID`, and parallel calls would draw from one seed in any order.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _ZOOM = (0.7, 1.1)  # share of the height and width that stays in view
-_SHIFT = 0.1  # of them
-_CONTRAST = (0.8, 1.2)
+_SHIFT = 0.1  # largest shift of the centre, as a share of the height and width
+_CONTRAST = (0.8, 1.2)  # factor of each pixel's difference from the image's mean
 
 
 def pairs(images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mirrors, zooms and shifts each image and its mask alike, and changes the image's contrast.
+    """Flips, zooms and shifts each image and its mask alike, and changes the image's contrast.
 
     Args:
         images: uint8 [batch, H, W, 3].
@@ -27,25 +27,28 @@ def pairs(images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tens
         seed: int [2]; the same seed gives the same changes, whatever runs beside it.
 
     Returns:
-        (images, masks), as they came. Outside of the picture images are black, before their contrast changes, and masks
-        `features.IGNORED_ID`; ids are taken from the nearest pixel and never mixed.
+        (images, masks) of the same shapes and dtypes. Outside the picture, images are black before their contrast
+        changes, and masks are `features.IGNORED_ID`. Ids come from the nearest pixel and are never mixed.
     """
     import tensorflow as tf
 
     batch, size = tf.shape(images)[0], tf.shape(images)[1:3]
     seeds = tf.unstack(tf.random.split(tf.cast(seed, tf.int32), 4))
     boxes = _boxes(batch, seeds[:3])
-    which = tf.range(batch)
-    seen = tf.image.crop_and_resize(images, boxes, which, size, "bilinear")
+    indices = tf.range(batch)
+    cropped = tf.image.crop_and_resize(images, boxes, indices, size, "bilinear")
     factor = tf.random.stateless_uniform([batch, 1, 1, 1], seeds[3], *_CONTRAST)
-    mean = tf.reduce_mean(seen, axis=(1, 2), keepdims=True)
-    pixels = tf.cast(tf.clip_by_value(tf.round((seen - mean) * factor + mean), 0, 255), tf.uint8)
-    ids = tf.image.crop_and_resize(masks[..., tf.newaxis], boxes, which, size, "nearest", float(IGNORED_ID))
+    mean = tf.reduce_mean(cropped, axis=(1, 2), keepdims=True)
+    pixels = tf.cast(tf.clip_by_value(tf.round((cropped - mean) * factor + mean), 0, 255), tf.uint8)
+    ids = tf.image.crop_and_resize(masks[..., tf.newaxis], boxes, indices, size, "nearest", float(IGNORED_ID))
     return tf.ensure_shape(pixels, images.shape), tf.ensure_shape(tf.cast(ids[..., 0], tf.uint8), masks.shape)
 
 
 def _boxes(batch: tf.Tensor, seeds: list[tf.Tensor]) -> tf.Tensor:
-    """float32 [batch, 4], top, left, bottom, right of what is seen, 0 to 1; mirrored where left > right."""
+    """Draws the part of each image that stays in view, as top, left, bottom and right: float32 [batch, 4].
+
+    Coordinates run from 0 to 1 across the image; an image is mirrored where left > right.
+    """
     import tensorflow as tf
 
     half = tf.random.stateless_uniform([batch, 1], seeds[0], *_ZOOM) / 2

@@ -1,15 +1,15 @@
-"""Calibration and decision thresholds, from what the model answered to the eval split. NumPy and SciPy only.
+"""Calibration and decision thresholds, fitted to the model's outputs on the eval split. NumPy and SciPy only.
 
-A calibration is a line per label, logits * scale + bias, that makes probabilities mean what they say:
+A calibration maps each label's logit to logit * scale + bias, so that probabilities match observed frequencies:
 
-- one temperature for all labels of a softmax, scale = 1 / T, bias 0 (Guo et al., "On Calibration of Modern Neural
-  Networks", ICML 2017); the answers stay what they were;
-- for each sigmoid a scale and a bias of its own (Platt, "Probabilistic Outputs for Support Vector Machines", 1999).
+- A softmax has one temperature T for all labels: scale = 1 / T, bias 0 (Guo et al., "On Calibration of Modern Neural
+  Networks", ICML 2017). It never changes which label has the largest probability.
+- Each sigmoid has its own scale and bias (Platt, "Probabilistic Outputs for Support Vector Machines", 1999).
 
-Both minimise the cross-entropy with Platt's targets, (n + 1) / (n + 2) in the place of 1, and for a sigmoid
-1 / (n + 2) in that of 0: where n images are all answered rightly, certainty would fit them best, and be wrong. With
-few images even that may fit them alone; so a calibration is used only where, over five folds, it lowers the
-cross-entropy of images that it was not fitted to by more than chance does.
+Both minimise the cross-entropy with Platt's smoothed targets: (n + 1) / (n + 2) replaces 1, and for a sigmoid
+1 / (n + 2) replaces 0. With hard targets, n correct predictions would be fitted best by infinite confidence. On few
+images even smoothed targets overfit. A calibration is therefore used only if five-fold cross-validation shows that it
+lowers the cross-entropy of held-out images by more than chance.
 """
 
 from __future__ import annotations
@@ -26,47 +26,57 @@ Bools = NDArray[np.bool_]
 T = TypeVar("T")
 
 _FOLDS = 5
-_SURE = 1.64  # standard errors, one-sided 95 %
-_LARGEST = np.log(100.0)  # |log T|: beyond, a model is broken, not uncalibrated
-_PARAMETERS = (1.0, 0.0)  # scale and bias of no calibration
+_STANDARD_ERRORS = 1.64  # one-sided 95 % of a normal distribution
+_MAX_LOG_TEMPERATURE = np.log(100.0)  # beyond this, a model is broken rather than uncalibrated
+_IDENTITY = (1.0, 0.0)  # scale and bias that change nothing
+_ROUNDING = 1e-12  # tolerance where a ratio of summed weights is compared with a bound
 
 
 def temperature(logits: NDArray[np.floating], truth: NDArray[np.integer], weight: Floats) -> float:
-    """The temperature T > 0 by which to divide logits, 1 where it would not help.
+    """Fits the temperature T > 0 that logits are divided by; 1 if calibration does not generalise.
+
+    >>> import numpy as np
+    >>> logits = np.tile([[8.0, 0.0]], (100, 1))  # nearly certain of label 0 ...
+    >>> truth = np.array([0, 0, 0, 1] * 25)  # ... but right for three of four images only
+    >>> t = temperature(logits, truth, np.ones(100))
+    >>> round(float(1 / (1 + np.exp(-8.0 / t))), 2)
+    0.75
 
     Args:
         logits: [n, K].
         truth: [n], index of each example's label.
-        weight: [n], how much each example counts.
+        weight: [n], example weights.
     """
     wide = logits.astype(np.float64)
 
     def fit(use: Bools) -> float:
-        spread = 1 / (use.sum() + 2)  # over the other labels, evenly
-        found = optimize.minimize_scalar(
-            lambda log_t: losses(np.exp(log_t), use, spread).sum(), bounds=(-_LARGEST, _LARGEST), method="bounded"
+        smoothing = 1 / (use.sum() + 2)  # probability that Platt's targets spread evenly over the other labels
+        best = optimize.minimize_scalar(
+            lambda log_t: losses(np.exp(log_t), use, smoothing).sum(),
+            bounds=(-_MAX_LOG_TEMPERATURE, _MAX_LOG_TEMPERATURE),
+            method="bounded",
         )
-        return float(np.exp(found.x))
+        return float(np.exp(best.x))
 
-    def losses(t: float, use: Bools, spread: float = 0.0) -> Floats:
+    def losses(t: float, use: Bools, smoothing: float = 0.0) -> Floats:
         z = wide[use] / t
         own = z[np.arange(len(z)), truth[use]]
         others = (z.sum(axis=1) - own) / max(1, z.shape[1] - 1)
-        found: Floats = weight[use] * (special.logsumexp(z, axis=1) - (1 - spread) * own - spread * others)
-        return found
+        per_example: Floats = weight[use] * (special.logsumexp(z, axis=1) - (1 - smoothing) * own - smoothing * others)
+        return per_example
 
     return fit(np.ones(len(wide), bool)) if _generalises(len(wide), fit, losses, 1.0) else 1.0
 
 
 def platt(logits: NDArray[np.floating], target: NDArray[np.floating], weight: Floats) -> tuple[Floats, Floats]:
-    """(scale [K], bias [K]) of sigmoid(logits * scale + bias); 1 and 0 where they would not help.
+    """Fits scale [K] and bias [K] of sigmoid(logits * scale + bias); 1 and 0 where calibration does not generalise.
 
-    A scale of 0 or less would turn a label's order of the images round; there, too, the label stays as it is.
+    A scale of 0 or less would reverse a label's ranking of the images, so such a label is not calibrated either.
 
     Args:
         logits: [n, K].
-        target: [n, K], 1 applies, 0 does not, -1 nobody said.
-        weight: [n], how much each example counts.
+        target: [n, K], 1 applies, 0 does not, -1 unknown.
+        weight: [n], example weights.
     """
     lines = []
     for z, t in zip(logits.T.astype(np.float64), target.T, strict=True):
@@ -77,44 +87,46 @@ def platt(logits: NDArray[np.floating], target: NDArray[np.floating], weight: Fl
 
 
 def _platt(z: Floats, applies: Bools, weight: Floats) -> tuple[float, float]:
+    """Fits one label's (scale, bias) to its logits z [n]."""
+
     def fit(use: Bools) -> tuple[float, float]:
         t, w = applies[use], weight[use]
-        # Platt's targets count examples, so weights are brought to a mean of 1.
-        share = w * (len(w) / w.sum())
-        positive, negative = (share * t).sum(), (share * ~t).sum()
-        soft = np.where(t, (positive + 1) / (positive + 2), 1 / (negative + 2))
+        # Platt's targets count examples, so weights are rescaled to a mean of 1.
+        relative = w * (len(w) / w.sum())
+        positive, negative = (relative * t).sum(), (relative * ~t).sum()
+        smoothed = np.where(t, (positive + 1) / (positive + 2), 1 / (negative + 2))
 
         def mean_loss(line: Floats) -> tuple[float, Floats]:
             y = z[use] * line[0] + line[1]
-            slope = w * (special.expit(y) - soft)
-            value = (w * (np.logaddexp(0, y) - soft * y)).sum() / w.sum()
+            slope = w * (special.expit(y) - smoothed)
+            value = (w * (np.logaddexp(0, y) - smoothed * y)).sum() / w.sum()
             return value, np.array([(slope * z[use]).sum(), slope.sum()]) / w.sum()
 
-        found = optimize.minimize(mean_loss, np.array(_PARAMETERS), jac=True, method="BFGS")
-        return float(found.x[0]), float(found.x[1])
+        best = optimize.minimize(mean_loss, np.array(_IDENTITY), jac=True, method="BFGS")
+        return float(best.x[0]), float(best.x[1])
 
     def losses(line: tuple[float, float], use: Bools) -> Floats:
         y = z[use] * line[0] + line[1]
-        found: Floats = weight[use] * (np.logaddexp(0, y) - applies[use] * y)
-        return found
+        per_example: Floats = weight[use] * (np.logaddexp(0, y) - applies[use] * y)
+        return per_example
 
     if not applies.any() or applies.all():
-        return _PARAMETERS
-    found = fit(np.ones(len(z), bool)) if _generalises(len(z), fit, losses, _PARAMETERS) else _PARAMETERS
-    return found if found[0] > 0 and np.isfinite(found).all() else _PARAMETERS
+        return _IDENTITY
+    line = fit(np.ones(len(z), bool)) if _generalises(len(z), fit, losses, _IDENTITY) else _IDENTITY
+    return line if line[0] > 0 and np.isfinite(line).all() else _IDENTITY
 
 
 def _generalises(n: int, fit: Callable[[Bools], T], losses: Callable[[T, Bools], Floats], identity: T) -> bool:
-    """Whether what `fit` finds in four fifths of the n examples lowers the loss of the other fifth, beyond chance.
+    """Decides by cross-validation whether fitted parameters beat `identity` on held-out examples beyond chance.
 
-    That is, over all folds, by more than 1.64 standard errors of the examples' differences (one-sided, 95 %).
+    The summed gain over all folds must exceed 1.64 standard errors of the per-example gains (one-sided, 95 %).
     """
     if n < _FOLDS:
         return False
     fold = np.arange(n) % _FOLDS
     parts = [losses(identity, fold == i) - losses(fit(fold != i), fold == i) for i in range(_FOLDS)]
     gain = np.concatenate(parts)
-    return bool(gain.sum() > _SURE * gain.std() * np.sqrt(n))
+    return bool(gain.sum() > _STANDARD_ERRORS * gain.std() * np.sqrt(n))
 
 
 def decision_thresholds(
@@ -123,24 +135,31 @@ def decision_thresholds(
     weight: Floats,
     aim: str | Mapping[str, float] = "f1",
 ) -> Floats:
-    """[K] probabilities from which on each label is decided on.
+    """Chooses the probability [K] at or above which each label is predicted.
 
-    "f1": the one with the largest F1, 2 tp / (2 tp + fp + fn). {"precision": p}: the lowest at which the precision is
-    p or more, which keeps the most recall. {"recall": r}: the highest at which the recall is r or more. A threshold
-    lies halfway between the two neighbouring scores. Where the eval split has no example of a label, or nothing reaches
-    the aim, it is 0.5, or for a precision out of reach 1, which decides on nothing but certainty.
+    A threshold lies halfway between two neighbouring scores. It is 0.5 for a label without an example in the eval
+    split, and for a recall that is out of reach; 1 for a precision that is out of reach, so that only certainty counts.
+
+    >>> import numpy as np
+    >>> probabilities = np.array([[0.9], [0.8], [0.4], [0.2]])
+    >>> target = np.array([[1], [0], [1], [0]])
+    >>> decision_thresholds(probabilities, target, np.ones(4)).round(2)  # F1 = 2 * 2 / (2 * 2 + 1 + 0) is the largest
+    array([0.3])
+    >>> decision_thresholds(probabilities, target, np.ones(4), {"precision": 1.0}).round(2)
+    array([0.85])
 
     Args:
         probabilities: [n, K], calibrated.
-        target: [n, K], 1 applies, 0 does not, -1 nobody said.
-        weight: [n].
-        aim: see above.
+        target: [n, K], 1 applies, 0 does not, -1 unknown.
+        weight: [n], example weights.
+        aim: "f1" maximises F1 = 2 tp / (2 tp + fp + fn); {"precision": p} takes the lowest threshold whose precision is
+            at least p, which keeps the most recall; {"recall": r} the highest threshold whose recall is at least r.
     """
-    found = []
+    thresholds = []
     for p, t in zip(probabilities.T.astype(np.float64), target.T, strict=True):
         known = t >= 0
-        found.append(_threshold(p[known], t[known] > 0, weight[known], aim))
-    return np.array(found, np.float64)
+        thresholds.append(_threshold(p[known], t[known] > 0, weight[known], aim))
+    return np.array(thresholds, np.float64)
 
 
 def _threshold(p: Floats, applies: Bools, weight: Floats, aim: str | Mapping[str, float]) -> float:
@@ -150,12 +169,12 @@ def _threshold(p: Floats, applies: Bools, weight: Floats, aim: str | Mapping[str
     tp = np.cumsum(np.bincount(group, weight * applies, minlength=len(scores)))
     fp = np.cumsum(np.bincount(group, weight * ~applies, minlength=len(scores)))
     total = tp[-1]
-    # Deciding on everything down to score i; halfway to the next lower one, which is left out.
+    # Cut i predicts every score down to the i-th; it lies halfway to the next lower score, which it leaves out.
     cuts = -(scores + np.append(scores[1:], 0.0)) / 2
     if isinstance(aim, str):
         return float(cuts[np.argmax(2 * tp / (tp + fp + total))])
     [(metric, bound)] = aim.items()
-    reached = np.flatnonzero((tp / (tp + fp) if metric == "precision" else tp / total) >= bound - 1e-12)
+    reached = np.flatnonzero((tp / (tp + fp) if metric == "precision" else tp / total) >= bound - _ROUNDING)
     if not len(reached):
         return 1.0
     return float(cuts[reached[-1] if metric == "precision" else reached[0]])

@@ -1,4 +1,7 @@
-"""What turns a network's logits into decisions: calibration, a threshold per label, and when to abstain. NumPy only."""
+"""Decisions: everything that turns a network's logits into answers, that is calibration, thresholds and abstention.
+
+NumPy and SciPy only.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the configuration says; meanings as in pipeline.config.Decisions."""
+    """The configured decisions; meanings as in pipeline.config.Decisions."""
 
     calibrate: bool
     threshold: str | Mapping[str, float]
@@ -27,12 +30,12 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """What the network says to the images of a split; for segmentation to a sample of their pixels, [n] pixels.
+    """Outputs of the network for the images of a split; for segmentation, for a sample of n of their pixels.
 
     Attributes:
         features: float32 [images, F], pooled.
         logits: float32 [n, K].
-        target: [n, K], 1 applies, 0 does not, -1 nobody said.
+        target: [n, K], 1 applies, 0 does not, -1 unknown.
         weight: float64 [n].
     """
 
@@ -44,13 +47,13 @@ class Answers:
 
 @dataclass(frozen=True, kw_only=True)
 class Decisions:
-    """What a model carries besides its network.
+    """Everything that a model carries besides its network.
 
     Attributes:
         scale, bias: [K], calibrated logits are logits * scale + bias.
-        thresholds: [K], probabilities from which on a label is decided on.
+        thresholds: [K], probabilities at or above which a label is predicted.
         reference: for the familiarity.
-        abstain_below: familiarity below which the model abstains; 0: never.
+        abstain_below: familiarity below which the model abstains; 0: it never does.
     """
 
     scale: Floats
@@ -60,7 +63,14 @@ class Decisions:
     abstain_below: float
 
     def to_json(self, labels: Sequence[str]) -> dict[str, Any]:
-        """What of it people want to see, by label name; plain values."""
+        """Summarises the decisions for people, by label name, as plain values.
+
+        >>> reference = Reference(np.ones((20, 8), np.float32), np.ones(5, np.float32), neighbour=1)
+        >>> half = np.array([0.5])
+        >>> fitted = Decisions(scale=half, bias=0 * half, thresholds=half, reference=reference, abstain_below=0.0)
+        >>> fitted.to_json(["cat"])["labels"]
+        {'cat': {'threshold': 0.5, 'scale': 0.5, 'bias': 0.0}}
+        """
         by_label = zip(labels, self.thresholds, self.scale, self.bias, strict=True)
         return {
             "labels": {
@@ -72,9 +82,15 @@ class Decisions:
 
 
 def fit(task: str, train: NDArray[np.float32], evaluation: Answers, settings: Settings) -> Decisions:
-    """Everything from the eval split, but for the training images' features [m, F] that familiarity is measured by.
+    """Fits calibration, thresholds and familiarity.
 
-    A model of one single label is no classifier but a detector: its familiarity stands for the probability.
+    A model with one single label cannot classify; it is a detector, whose familiarity serves as the probability.
+
+    Args:
+        task: as in the configuration.
+        train: [m, F], pooled features of training images, which the familiarity is measured against.
+        evaluation: the network's outputs on the eval split, which everything else is fitted to.
+        settings: the configured decisions.
     """
     classes = evaluation.logits.shape[1]
     reference = familiarity.fit(train, evaluation.features)
@@ -102,5 +118,11 @@ def fit(task: str, train: NDArray[np.float32], evaluation: Answers, settings: Se
 
 
 def is_detector(task: str, classes: int) -> bool:
-    """Whether there is nothing to classify: each image has the same single label."""
+    """Reports whether there is nothing to classify, because every image has the same single label.
+
+    >>> is_detector("single_label", 1)
+    True
+    >>> is_detector("multi_label", 1)  # the label may apply or not
+    False
+    """
     return task == "single_label" and classes == 1

@@ -1,4 +1,4 @@
-"""Backbone + head. `keras` and `keras.ops` only, so the same code runs on every Keras backend."""
+"""The network: a backbone and a head. Only `keras` and `keras.ops`, so it runs on every Keras backend."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _MAP_RANK = 4  # feature maps: [batch, height, width, channels]
 
 @dataclass(frozen=True)
 class Parts:
-    """One network in the three forms that training and serving use; the layers are shared.
+    """One network in the three forms that training and serving use, with shared layers.
 
     Attributes:
         extractor: images float32 [batch, H, W, 3] in 0-255 -> features: pooled [batch, F]; for segmentation a list of
             maps [batch, h, w, channels], finest first, together larger than the images.
         head: features -> logits float32 [batch, K]; for segmentation [batch, H, W, K].
         model: images uint8 [batch, H, W, 3] -> logits; augments while training only, except for segmentation.
-        pretrained: the backbone knows something.
-        augment: for segmentation, what `tf.data` is to do to images and masks while training, see
-            `augmentation.pairs`; None for nothing.
+        pretrained: whether the backbone starts from trained weights.
+        augment: for segmentation, changes images and masks in `tf.data` while training, see `augmentation.pairs`;
+            None: no changes.
     """
 
     extractor: keras.Model
@@ -58,28 +58,28 @@ def build(
         weights: "imagenet" or None, for keras.applications.
         image_size: height and width in pixels.
         classes: number of labels, K.
-        augment: whether training sees randomly changed images.
-        seed: of the augmentation; that of segmentation takes one with every call.
+        augment: whether training changes images at random.
+        seed: seed of the augmentation; for segmentation, each call of `Parts.augment` gets its own.
         task: "single_label", "multi_label" or "segmentation".
-        positive: index of the label that one sigmoid unit decides on, see `labels.single.head`.
+        positive: index of the label that a single sigmoid unit predicts, see `labels.single.head`.
 
     Raises:
-        ConfigError: no such backbone, or one that does not map RGB images to feature maps; or a head that the task
-            cannot have.
+        ConfigError: there is no such backbone, it does not map RGB images to feature maps, or the task cannot have
+            such a head.
     """
     kind, masks = kinds.kind(task), task == "segmentation"
     pretrained = backbone != "small" and (backbone.endswith(".keras") or weights is not None)
     images = keras.Input((*image_size, _CHANNELS), name="pixels")
     network, x = _network(backbone, weights, images)
     maps = _maps(network, x, backbone, frozen=pretrained, every=masks)
-    found = maps if masks else keras.layers.GlobalAveragePooling2D(dtype="float32")(maps)
-    extractor = keras.Model(images, found, name="extractor")
+    extracted = maps if masks else keras.layers.GlobalAveragePooling2D(dtype="float32")(maps)
+    extractor = keras.Model(images, extracted, name="extractor")
 
-    features = keras.tree.map_structure(lambda t: keras.Input(t.shape[1:], dtype=t.dtype), found)
+    features = keras.tree.map_structure(lambda t: keras.Input(t.shape[1:], dtype=t.dtype), extracted)
     if masks:
         labels.refuse_positive(positive, task)
         logits = kind.decoder(features, image_size, classes)
-    elif is_detector(task, classes):  # nothing to tell apart; see `decisions.fit`
+    elif is_detector(task, classes):  # there is nothing to classify; see `decisions.fit`
         logits = keras.ops.zeros_like(features[:, :1])
     else:
         logits = kind.head(features, classes, positive=positive)
@@ -94,7 +94,10 @@ def build(
 
 
 def pooled(maps: Any) -> Any:
-    """[batch, F] of what an extractor gives: pooled features as they are, of maps the mean of the coarsest."""
+    """Pools an extractor's outputs to features [batch, F].
+
+    Pooled features are returned unchanged; a list of maps becomes the mean over the pixels of the coarsest one.
+    """
     coarsest = maps[-1] if isinstance(maps, list) else maps  # Keras gives a single map without its list
     if len(coarsest.shape) < _MAP_RANK:
         return coarsest
@@ -102,7 +105,7 @@ def pooled(maps: Any) -> Any:
 
 
 def _network(backbone: str, weights: str | None, images: keras.KerasTensor) -> tuple[keras.Model, keras.KerasTensor]:
-    """The backbone, and the images as it takes them."""
+    """Builds the backbone; returns it with the images as it expects them."""
     if backbone == "small":
         return _small(images), images
     if backbone.endswith(".keras"):
@@ -111,21 +114,21 @@ def _network(backbone: str, weights: str | None, images: keras.KerasTensor) -> t
 
 
 def _maps(network: keras.Model, x: keras.KerasTensor, backbone: str, *, frozen: bool, every: bool) -> Any:
-    """The network's feature maps of x, with `every` a list of those at each stride."""
+    """Applies the network to x; returns its feature maps, or with `every` a list of the maps at each stride."""
     size = tuple(x.shape[1:3])
     try:
         used = pyramid.build(network, size) if every else network
         maps = _Inference(used)(x) if frozen else used(x)
     except ValueError as error:
         raise ConfigError(
-            f"training.image_size: {backbone} cannot take images of {list(size)}; its input is "
-            f"{network.input_shape}, and its layers may need more pixels"
+            f"training.image_size: {backbone} cannot take images of {list(size)} pixels; its input shape is "
+            f"{network.input_shape}, and its layers may need larger images"
         ) from error
     return [maps] if every and not isinstance(maps, list) else maps  # Keras unpacks a list of one
 
 
 def _small(images: keras.KerasTensor) -> keras.Model:
-    """Two 3x3 convolutions and a halving per block, up to four blocks or until the maps are 4 pixels wide."""
+    """Builds blocks of two 3x3 convolutions and a halving: four, or fewer once the maps are less than 8 pixels wide."""
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
     height, width = images.shape[1:3]
     if min(height, width) >= 96:
@@ -136,16 +139,18 @@ def _small(images: keras.KerasTensor) -> keras.Model:
             break
         for _ in range(2):
             x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-            # The default momentum of 0.99 takes hundreds of steps to forget the start; small data sets have fewer.
+            # With the default momentum of 0.99, the initial statistics linger for hundreds of steps; training on a
+            # small data set has fewer.
             x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
         x = keras.layers.MaxPooling2D(padding="same")(x)
     return keras.Model(images, x, name="small")
 
 
 class _Inference(keras.layers.Layer):
-    """Calls a network as at inference in training, too: batch statistics of small batches would wreck ImageNet's.
+    """Calls a network in inference mode even while training; its weights stay trainable.
 
-    Its weights stay trainable. (`network(x, training=False)` would hold only until the whole is called with True.)
+    The statistics of small batches would ruin ImageNet's batch normalisation. Calling `network(x, training=False)`
+    while building is not enough, because training calls the whole model with `training=True` again.
     """
 
     def __init__(self, network: keras.Model) -> None:
@@ -164,8 +169,8 @@ def _from_file(path: str) -> keras.Model:
     shape_in, shape_out = network.input_shape, network.output_shape
     if not isinstance(shape_out, tuple) or len(shape_out) != _MAP_RANK or shape_in[-1] != _CHANNELS:
         raise ConfigError(
-            f"training.backbone: {path} maps {shape_in} to {shape_out}; "
-            "expected RGB images (batch, height, width, 3) to feature maps (batch, height, width, channels)"
+            f"training.backbone: {path} maps {shape_in} to {shape_out}; expected a network that maps RGB images "
+            "(batch, height, width, 3) to feature maps (batch, height, width, channels)"
         )
     return network
 
@@ -177,19 +182,19 @@ def _from_applications(
     if factory is None or not callable(factory):
         known = sorted(n for n in dir(keras.applications) if n[0].isupper())
         raise ConfigError(
-            f"training.backbone: {name!r} is neither small, nor a .keras file, nor in keras.applications; "
-            f"there are {', '.join(known)}"
+            f"training.backbone: {name!r} is neither small, nor the path of a .keras file, nor in "
+            f"keras.applications, which has {', '.join(known)}"
         )
     try:
         network = factory(include_top=False, weights=weights, input_shape=tuple(images.shape[1:]))
     except Exception as error:
         raise ConfigError(f"training.backbone: {name} with weights {weights} cannot be built: {error}") from error
-    # Each family brings its own normalisation, in the module that defines it.
+    # Each family defines its own normalisation in its module.
     return network, sys.modules[factory.__module__].preprocess_input(images)
 
 
 def _augmentation(seed: int) -> keras.Sequential:
-    """Changes that leave a photo's label as it is."""
+    """Builds random changes that keep a photo's label."""
     return keras.Sequential(
         [
             keras.layers.RandomFlip("horizontal", seed=seed),

@@ -1,4 +1,4 @@
-"""Transform's preprocessing_fn: label names -> targets, label counts -> weights. No image bytes anywhere."""
+"""Transform's preprocessing_fn: turns label names into targets and label counts into weights. Reads no image bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from components.labels import kinds, weights
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
-    """Encodes labels and computes their weights over the train split.
+    """Encodes the labels and computes their weights over the train split.
 
     Args:
         inputs: the features of the task's schema: `features.LABEL` and `UNKNOWN`, or `PIXELS` and `IGNORED`.
@@ -21,7 +21,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
 
     Returns:
         `features.TARGET`, float32 [batch, K], unless the task is segmentation, whose targets are the masks;
-        `features.LABEL_WEIGHTS`, float32 [batch, K], the same row throughout.
+        `features.LABEL_WEIGHTS`, float32 [batch, K], the same in every row.
     """
     names, task = custom_config["labels"], custom_config["task"]
     kind, xp = kinds.kind(task), tf.experimental.numpy

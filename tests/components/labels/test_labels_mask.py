@@ -66,15 +66,26 @@ def test_a_mask_of_ignored_pixels_only_costs_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "told", [{}, {"kind": "focal"}, {"kind": "focal", "gamma": 0.5}, {"kind": "focal", "gamma": 0}]
+    "settings", [{}, {"kind": "focal"}, {"kind": "focal", "gamma": 0.5}, {"kind": "focal", "gamma": 0}]
 )
-@pytest.mark.parametrize("huge", [1e4, -1e4, 3e37])
-def test_huge_logits_give_finite_numbers(huge: float, told: dict) -> None:
+@pytest.mark.parametrize(("huge", "summed", "wrong"), [(1e4, 2e4, [1]), (-1e4, 3e4, [0, 2]), (3e37, 6e37, [1])])
+def test_huge_logits_cost_their_difference(huge: float, summed: float, wrong: list[int], settings: dict) -> None:
+    """-log softmax is the largest logit less the truth's; a focal factor (1 - p)^gamma is 1 at p = 0, and 0 at p = 1.
+
+    The truths are 0, 0, 1 and ignored. With h > 0, only the second pixel is wrong, by h - -h = 2h; with h < 0 the first
+    is, by 2|h|, and the third, by |h|. The mean is over the three known pixels.
+    """
     logits = np.array([[[[huge, -huge], [-huge, huge], [0, huge], [huge, huge]]]], np.float32)
-    value, slope = loss_and_gradient(mask.loss(**told), np.array([[[0, 0, 1, IGNORED_ID]]], np.uint8), logits)
-    assert np.isfinite(value)
-    assert np.isfinite(slope).all()
-    assert np.isfinite(mask.probabilities(logits)).all()
+    truth = np.array([[[0, 0, 1, IGNORED_ID]]], np.uint8)
+    value, slope = loss_and_gradient(mask.loss(**settings), truth, logits)
+    assert value == pytest.approx(summed / 3, rel=1e-6)
+    towards = np.array([[-1, 1], [-1, 1], [1, -1], [0, 0]])  # softmax less one-hot truth of a wrong pixel, by pixel
+    expected = [towards[i] / 3 if i in wrong else [0, 0] for i in range(4)]
+    np.testing.assert_allclose(slope[0, 0], expected, atol=1e-6)
+    of_ties = 0.5  # softmax of two equal logits
+    first = [1, 0] if huge > 0 else [0, 1]
+    third = [0, 1] if huge > 0 else [1, 0]
+    np.testing.assert_array_equal(mask.probabilities(logits)[0, 0], [first, first[::-1], third, [of_ties] * 2])
 
 
 def test_focal_loss_with_gamma_0_and_alpha_1_is_cross_entropy() -> None:

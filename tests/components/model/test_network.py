@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from components.base.errors import ConfigError
-from components.model import network as model
+from components.model import network
 
 
-def parts(backbone: str = "small", size: tuple[int, int] = (12, 8), classes: int = 3, **changed: object) -> model.Parts:
-    told: dict = {"weights": None, "augment": False, "seed": 1} | changed
-    return model.build(backbone, image_size=size, classes=classes, **told)
+def parts(
+    backbone: str = "small", size: tuple[int, int] = (12, 8), classes: int = 3, **changed: object
+) -> network.Parts:
+    settings: dict = {"weights": None, "augment": False, "seed": 1} | changed
+    return network.build(backbone, image_size=size, classes=classes, **settings)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (12, 8), (32, 48), (96, 128)], ids=str)
@@ -62,18 +64,18 @@ def test_a_network_of_keras_applications_without_normalisation_of_its_own_gets_i
     assert built.extractor.output_shape == (None, 2048)
     assert not built.pretrained
     # ResNet50's preprocess_input: RGB -> BGR, minus ImageNet's means. Its first layer sees that.
-    network = next(layer for layer in built.extractor.layers if isinstance(layer, keras.Model))
+    backbone = next(layer for layer in built.extractor.layers if isinstance(layer, keras.Model))
     pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.float32)
-    by_hand = network(pixels[..., ::-1] - np.array([103.939, 116.779, 123.68], np.float32), training=False)
+    by_hand = backbone(pixels[..., ::-1] - np.array([103.939, 116.779, 123.68], np.float32), training=False)
     expected = np.mean(by_hand, axis=(1, 2))
     np.testing.assert_allclose(built.extractor(pixels, training=False), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_of_keras_applications_with_normalisation_inside_gets_raw_pixels() -> None:
     built = parts("MobileNetV3Small", (32, 32))
-    network = next(layer for layer in built.extractor.layers if isinstance(layer, keras.Model))
+    backbone = next(layer for layer in built.extractor.layers if isinstance(layer, keras.Model))
     pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.float32)
-    expected = np.mean(network(pixels, training=False), axis=(1, 2))
+    expected = np.mean(backbone(pixels, training=False), axis=(1, 2))
     np.testing.assert_allclose(built.extractor(pixels, training=False), expected, rtol=1e-4, atol=1e-5)
     assert built.model(pixels.astype(np.uint8)).shape == (1, 3)
 
@@ -122,7 +124,9 @@ def test_batch_statistics_of_a_pretrained_backbone_stay_while_its_weights_learn(
     ids=["no maps", "grey images", "two outputs"],
 )
 def test_a_keras_file_of_other_shapes_is_a_configuration_error(saved, out, shape) -> None:
-    with pytest.raises(ConfigError, match=r"training\.backbone: .*backbone\.keras maps .*; expected RGB images"):
+    with pytest.raises(
+        ConfigError, match=r"training\.backbone: .*backbone\.keras maps .*; expected a network that maps RGB images"
+    ):
         parts(saved(out, shape))
 
 
@@ -141,7 +145,7 @@ def test_a_keras_file_with_code_inside_is_not_run(saved) -> None:
 
 @pytest.mark.parametrize("name", ["ResNet5O", "mobilenet", "__doc__"])
 def test_an_unknown_name_is_a_configuration_error_that_lists_the_known(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"training\.backbone: .*there are .*MobileNetV3Small.*ResNet50"):
+    with pytest.raises(ConfigError, match=r"training\.backbone: .*which has .*MobileNetV3Small.*ResNet50"):
         parts(name)
 
 
@@ -161,10 +165,10 @@ def test_a_keras_file_that_cannot_take_the_image_size_is_a_configuration_error(s
 
 
 def test_a_single_label_leaves_nothing_to_learn_and_features_to_compare() -> None:
-    parts = model.build("small", weights=None, image_size=(8, 8), classes=1, augment=False, seed=1)
+    parts = network.build("small", weights=None, image_size=(8, 8), classes=1, augment=False, seed=1)
     assert not parts.head.weights
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
     assert np.asarray(parts.model(images)).tolist() == [[0]] * 3
     features = parts.extractor(images.astype(np.float32))
-    assert model.pooled(features) is features
+    assert network.pooled(features) is features
     assert features.shape[0] == 3

@@ -10,16 +10,15 @@ import tensorflow as tf
 from components.base.errors import ConfigError
 from components.data.features import IGNORED_ID
 from components.labels import mask
-from components.model import augmentation, pyramid
-from components.model import network as model
+from components.model import augmentation, network, pyramid
 
 
-def parts(backbone: str = "small", size: tuple[int, int] = (33, 47), **changed: object) -> model.Parts:
-    told: dict = {"weights": None, "augment": False, "seed": 1, "classes": 5, "task": "segmentation"} | changed
-    return model.build(backbone, image_size=size, **told)
+def parts(backbone: str = "small", size: tuple[int, int] = (33, 47), **changed: object) -> network.Parts:
+    settings: dict = {"weights": None, "augment": False, "seed": 1, "classes": 5, "task": "segmentation"} | changed
+    return network.build(backbone, image_size=size, **settings)
 
 
-def sizes(built: model.Parts) -> list[tuple[int, int]]:
+def sizes(built: network.Parts) -> list[tuple[int, int]]:
     return [tuple(m.shape[1:3]) for m in built.extractor.outputs]
 
 
@@ -49,15 +48,15 @@ def test_pooled_features_are_the_means_of_the_coarsest_map(size: tuple[int, int]
     maps = built.extractor(images, training=False)
     coarsest = np.asarray(maps[-1] if isinstance(maps, list) else maps, np.float64)
     assert coarsest.shape[1:3] == sizes(built)[-1]
-    found = model.pooled(maps)
-    assert found.dtype == "float32"
-    np.testing.assert_allclose(found, coarsest.mean(axis=(1, 2)), rtol=1e-4, atol=1e-6)
+    features = network.pooled(maps)
+    assert features.dtype == "float32"
+    np.testing.assert_allclose(features, coarsest.mean(axis=(1, 2)), rtol=1e-4, atol=1e-6)
 
 
 def test_the_last_map_of_each_stride_is_taken() -> None:
     # Before the first pooling there are the input, and two blocks of convolution at full size; then pairs.
-    seen = [(32, 32)] * 3 + [(16, 16)] * 3 + [(8, 8)] * 2 + [(1, 1)] + [(8, 8)] * 2 + [(4, 4)]
-    assert pyramid.choose(seen, (32, 32)) == [5, 10, 11]
+    computed = [(32, 32)] * 3 + [(16, 16)] * 3 + [(8, 8)] * 2 + [(1, 1)] + [(8, 8)] * 2 + [(4, 4)]
+    assert pyramid.choose(computed, (32, 32)) == [5, 10, 11]
 
 
 def test_padding_before_a_halving_does_not_count_and_missing_padding_does() -> None:
@@ -109,25 +108,25 @@ def sequential() -> keras.Model:
 @pytest.mark.parametrize("make", [plain, nested, sequential])
 def test_a_keras_file_may_be_built_in_any_way(make, tmp_path: Path) -> None:
     path = str(tmp_path / "backbone.keras")
-    network = make()
-    network.save(path)
+    backbone = make()
+    backbone.save(path)
     built = parts(path)
     assert built.pretrained
     assert [m.shape[1:] for m in built.extractor.outputs] == [(17, 24, 4), (9, 12, 6), (5, 6, 8)]
     pixels = np.random.default_rng(0).integers(0, 256, (2, 33, 47, 3)).astype(np.float32)
     maps = built.extractor(pixels)
-    np.testing.assert_allclose(maps[-1], network(pixels), rtol=1e-4, atol=1e-5)
-    assert built.extractor.count_params() == network.count_params()  # layers are used, not copied
+    np.testing.assert_allclose(maps[-1], backbone(pixels), rtol=1e-4, atol=1e-5)
+    assert built.extractor.count_params() == backbone.count_params()  # layers are used, not copied
 
 
 def test_a_skip_is_the_output_of_its_layer(tmp_path: Path) -> None:
-    network = plain()
-    network.save(tmp_path / "backbone.keras")
+    backbone = plain()
+    backbone.save(tmp_path / "backbone.keras")
     pixels = np.random.default_rng(0).integers(0, 256, (2, 33, 47, 3)).astype(np.float32)
     maps = parts(str(tmp_path / "backbone.keras")).extractor(pixels)
-    for layer, found in zip(("gated", "four", "eight"), maps, strict=True):
-        expected = keras.Model(network.inputs, network.get_layer(layer).output)(pixels)
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    for layer, skip in zip(("gated", "four", "eight"), maps, strict=True):
+        expected = keras.Model(backbone.inputs, backbone.get_layer(layer).output)(pixels)
+        np.testing.assert_allclose(skip, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_batch_statistics_of_a_pretrained_backbone_stay(tmp_path: Path) -> None:
@@ -194,9 +193,9 @@ def test_a_step_of_training_changes_the_weights(jit: bool) -> None:
     built.model.compile("adam", loss=mask.loss(), metrics=mask.metrics(5), jit_compile=jit)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 24, 3), np.uint8)
     target = np.random.default_rng(1).integers(0, 5, (2, 16, 24)).astype(np.uint8)
-    found = built.model.train_on_batch(pixels, target, return_dict=True)
-    assert set(found) == {"loss", "pixel_accuracy", "mean_iou"}
-    assert np.isfinite(found["loss"])
+    logs = built.model.train_on_batch(pixels, target, return_dict=True)
+    assert set(logs) == {"loss", "pixel_accuracy", "mean_iou"}
+    assert np.isfinite(logs["loss"])
 
 
 def test_the_network_learns_a_square_on_a_background() -> None:
@@ -223,10 +222,16 @@ def test_a_positive_label_is_not_for_segmentation() -> None:
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
-def test_the_networks_of_other_tasks_pool_their_features(task: str) -> None:
-    built = parts(task=task)
-    assert built.model(np.zeros((2, 33, 47, 3), np.uint8)).shape == (2, 5)
-    assert built.extractor.output_shape == (None, 128)
+def test_the_other_tasks_average_each_channel_over_the_image(task: str, tmp_path: Path) -> None:
+    images = keras.Input((None, None, 3))
+    keras.Model(images, keras.layers.Rescaling(2.0)(images)).save(tmp_path / "doubling.keras")
+    built = parts(str(tmp_path / "doubling.keras"), (2, 2), task=task)
+    pixels = np.zeros((1, 2, 2, 3), np.uint8)
+    pixels[0, :, :, 0] = [[0, 10], [20, 90]]
+    pixels[0, :, :, 2] = 7
+    # Twice the mean of each channel: 2 * (0 + 10 + 20 + 90) / 4, 0 and 2 * 7. The maximum would be 180.
+    np.testing.assert_allclose(built.extractor(pixels.astype(np.float32)), [[60, 0, 14]])
+    assert built.model(pixels).shape == (1, 5)
 
 
 def test_a_backbone_that_never_halves_its_maps_has_a_single_one(tmp_path: Path) -> None:
