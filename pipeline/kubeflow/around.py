@@ -18,7 +18,7 @@ from components.gates.errors import DataRejected, ModelRefused
 from components.ingest import census, splits
 from components.push import versions
 from components.report import outcome
-from pipeline import graph
+from pipeline import derived
 from pipeline.config import validated
 from pipeline.runs import local
 
@@ -65,7 +65,7 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
     if settings.backbone.endswith(".keras") and not os.path.isfile(settings.backbone):
         raise ConfigError(f"training.backbone: {settings.backbone} does not exist")
     served = versions.current(settings.destination)
-    files = graph.file_version(settings.backbone) + out_of_distribution.fingerprint(settings.out_of_distribution_root)
+    files = derived.file_version(settings.backbone) + out_of_distribution.fingerprint(settings.out_of_distribution_root)
     return {
         "data_fingerprint": data_version or dataset.fingerprint(),
         "served_version": served.version if served else "",

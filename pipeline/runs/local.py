@@ -25,7 +25,7 @@ from components.ingest import census, splits
 from components.ingest.layouts import reading
 from components.push import versions
 from components.report import evidence
-from pipeline import graph
+from pipeline import derived
 from pipeline.runs import history, report
 from pipeline.runs.summary import Summary
 from pipeline.terminal import output_to
@@ -82,7 +82,7 @@ def judge_data(config: Config, manifest: dict[str, Any], images: census.Images, 
     reference = changes.recall(versions.current(config.destination), config.task)
     file = config.data.schema_file or ""
     found = schema.compare(schema.parse(frozen, config.task, file), manifest, file) if frozen else []
-    verdicts = data_gate.check(manifest, images, graph.limits(config), reference, found)
+    verdicts = data_gate.check(manifest, images, derived.limits(config), reference, found)
     return verdicts + ([] if all(manifest["counts"].values()) else data_gate.empty_splits(manifest))
 
 
@@ -143,7 +143,7 @@ class Runner:
             "data": dataset.fingerprint(),
             "out_of_distribution": self._out_of_distribution,
         }
-        self.summary.fingerprints = graph.fingerprints(self._config)
+        self.summary.fingerprints = derived.fingerprints(self._config)
         state = self._state()
         run = state.pop("run", "")
         if not force and served is not None and state == inputs | {"served": served.version}:
@@ -179,6 +179,8 @@ class Runner:
         from tfx.orchestration import metadata
         from tfx.orchestration.local import runner_utils
         from tfx.orchestration.portable import launcher, runtime_parameter_utils
+
+        from pipeline import graph
 
         pipeline = graph.build(
             self._config,

@@ -13,7 +13,7 @@ from components.base.errors import ConfigError
 from components.base.files import write_atomically
 from components.drawing import charts
 from components.report import evidence, page
-from pipeline import config, graph
+from pipeline import config, derived
 from pipeline.runs import history, summary
 
 _EARLIER = 60  # runs in the chart
@@ -42,7 +42,7 @@ def write(folder: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> str
 def collect(told: Mapping[str, Any], artifacts: Mapping[str, str]) -> dict[str, Any]:
     """The evidence of a run from what is left of its artifacts."""
     there = {key: path for key, path in artifacts.items() if os.path.isdir(path)}
-    return evidence.collect(told, there, **graph.pictured(told["configuration"]))
+    return evidence.collect(told, there, **derived.pictured(told["configuration"]))
 
 
 def again(path: str) -> str:

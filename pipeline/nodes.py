@@ -1,0 +1,208 @@
+"""The stages of the graph, one function each: what a stage takes from the settings. `graph` joins them.
+
+Their inputs, which `graph` gives by name, are outputs of other stages. Imports TFX.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import tensorflow_data_validation as tfdv
+from tfx.components import ExampleValidator, StatisticsGen, Trainer
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.proto import trainer_pb2
+
+from components.base import fingerprint
+from components.evaluation import out_of_distribution
+from components.stages.baseline import Baseline
+from components.stages.class_balance import ClassBalance
+from components.stages.evaluator import Evaluator
+from components.stages.ingest import ImageExampleGen
+from components.stages.pusher import Pusher
+from components.stages.report import ModelReport
+from components.stages.schema import CuratedSchema
+from components.stages.serving_check import ServingCheck
+from components.stages.transform import Transform
+from pipeline import derived
+from pipeline.config import Config
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run that a graph is built for; see `graph.build`."""
+
+    config: Config
+    data_fingerprint: str
+    served_version: str
+    frozen: str
+    elsewhere: bool
+
+
+def ingest(run: Run) -> BaseNode:
+    return ImageExampleGen(
+        layout=json.dumps(run.config.layout),
+        max_pixels=run.config.data.max_pixels,
+        data_fingerprint=run.data_fingerprint,
+        code_fingerprint=fingerprint.code("components.stages.ingest"),
+    )
+
+
+def curated_schema(run: Run, **inputs: Any) -> BaseNode:
+    return CuratedSchema(
+        **inputs,
+        task=run.config.task,
+        columns=json.dumps(run.config.data.columns.slices),
+        frozen=run.frozen,
+        code_fingerprint=fingerprint.code("components.stages.schema"),
+    )
+
+
+def statistics(**inputs: Any) -> BaseNode:
+    # The schema leaves the image's bytes out, and features that are not in it are not read.
+    # Sketches are exact for features of few values, such as the label; what they estimate, unique names and digests,
+    # is used nowhere. Counting exactly is a Beam graph of its own for each split, and took a quarter of the stage.
+    options = tfdv.StatsOptions(experimental_filter_read_paths=True, use_sketch_based_topk_uniques=True)
+    return StatisticsGen(**inputs, stats_options=options)
+
+
+def example_validator(**inputs: Any) -> BaseNode:
+    return ExampleValidator(**inputs)
+
+
+def class_balance(run: Run, **inputs: Any) -> BaseNode:
+    config = run.config
+    return ClassBalance(
+        **inputs,
+        label_weights=json.dumps(config.training.label_weights),
+        count_ignored=int(config.labels.count_ignored),
+        frozen=run.frozen,
+        frozen_file=config.data.schema_file or "",
+        limits=json.dumps(asdict(derived.limits(config))),
+        task=config.task,
+        destination=config.destination,
+        served_version=run.served_version,
+        code_fingerprint=fingerprint.code("components.stages.class_balance"),
+    )
+
+
+def transform(run: Run, **inputs: Any) -> BaseNode:
+    code = fingerprint.code("components.stages.transform") + fingerprint.code("components.model.preprocessing")
+    return Transform(
+        **inputs,
+        preprocessing_fn="components.model.preprocessing.preprocessing_fn",
+        materialize=False,
+        disable_statistics=True,
+        disable_analyzer_cache=True,
+        custom_config={
+            "task": run.config.task,
+            "count_ignored": run.config.labels.count_ignored,
+            "code_fingerprint": code,
+        },
+    )
+
+
+def trainer(run: Run, **inputs: Any) -> BaseNode:
+    return Trainer(
+        **inputs,
+        run_fn="components.model.training.run_fn",
+        train_args=trainer_pb2.TrainArgs(splits=["train"]),
+        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
+        custom_config=_training(run),
+    )
+
+
+def _training(run: Run) -> dict[str, Any]:
+    """The Trainer's `custom_config`; see `components.model.training.Settings`."""
+    config = run.config
+    version = "" if run.elsewhere else derived.file_version(config.backbone)
+    return {
+        **config.training.model_dump(mode="json"),
+        "backbone": config.backbone,
+        "task": config.task,
+        "positive": config.labels.positive,
+        "decisions": config.decisions.model_dump(),
+        "checkpoints": os.path.join(config.output_folder, "checkpoints"),
+        "code_fingerprint": fingerprint.code("components.model.training") + version,
+    }
+
+
+def baseline(run: Run, **inputs: Any) -> BaseNode:
+    return Baseline(
+        **inputs,
+        task=run.config.task,
+        destination=run.config.destination,
+        served_version=run.served_version,
+        code_fingerprint=fingerprint.code("components.stages.baseline"),
+    )
+
+
+def evaluator(run: Run, **inputs: Any) -> BaseNode:
+    config = run.config
+    return Evaluator(
+        **inputs,
+        task=config.task,
+        slices=json.dumps(config.slices),
+        standard_metrics=json.dumps([m.model_dump() for m in config.evaluation.tfma_metrics]),
+        thresholds=json.dumps([t.model_dump() for t in config.evaluation.thresholds]),
+        out_of_distribution=_out_of_distribution(run),
+        without_thresholds=int(config.push.without_thresholds),
+        code_fingerprint=fingerprint.code("components.stages.evaluator"),
+    )
+
+
+def _out_of_distribution(run: Run) -> str:
+    """JSON of where the images of none of the labels are, "" where there are none."""
+    root = run.config.out_of_distribution_root
+    if root is None:
+        return ""
+    version = "" if run.elsewhere else out_of_distribution.fingerprint(root)
+    return json.dumps({"root": root, "max_pixels": run.config.data.max_pixels, "fingerprint": version})
+
+
+def serving_check(run: Run, **inputs: Any) -> BaseNode:
+    return ServingCheck(
+        **inputs,
+        task=run.config.task,
+        limits=run.config.serving.model_dump_json(),
+        code_fingerprint=fingerprint.code("components.stages.serving_check"),
+    )
+
+
+def pusher(run: Run, **inputs: Any) -> BaseNode:
+    config = run.config
+    facts = {
+        "name": config.name,
+        "task": config.task,
+        "image_size": config.training.image_size,
+        "code_fingerprint": fingerprint.code("components.model.training"),
+        "configuration_fingerprint": config.fingerprint(),
+    }
+    return Pusher(
+        **inputs,
+        destination=config.destination,
+        keep=config.push.keep or 0,
+        served_version=run.served_version,
+        facts=json.dumps(facts),
+        code_fingerprint=fingerprint.code("components.stages.pusher"),
+    )
+
+
+def model_report(run: Run, **inputs: Any) -> BaseNode:
+    config, plain = run.config, run.config.plain()
+    facts = {
+        "name": config.name,
+        "task": config.task,
+        "configuration": plain,
+        "fingerprints": derived.fingerprints(config),
+        "versions": fingerprint.versions(),
+    }
+    settings = {"destination": config.destination, "without_thresholds": config.push.without_thresholds}
+    return ModelReport(
+        **inputs,
+        facts=json.dumps(facts),
+        settings=json.dumps(settings | derived.pictured(plain)),
+        code_fingerprint=fingerprint.code("components.stages.report"),
+    )
