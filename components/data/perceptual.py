@@ -1,4 +1,4 @@
-"""Perceptual hashes: equal pictures in other files, and the search for pairs of them among millions."""
+"""Perceptual hashes, and the search for pairs of nearly equal hashes among millions."""
 
 from __future__ import annotations
 
@@ -10,30 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-SMALLEST = 32  # pixels of the shorter side; below, too little is left to tell pictures apart
-# Bits of 256 that differ at most in pictures called nearly equal. Of photos of 140 pixels that were halved and
-# compressed anew at quality 50, 98 % differ in no more, of larger ones all; other photos differ in 52 or more.
+# Pixels of the shorter side. A smaller image is enlarged to 32 x 32 for its hash, which then holds no fine detail to
+# tell images apart by. Chosen by hand; not measured.
+SMALLEST = 32
+# Bits of 256 in which the hashes of nearly equal images differ at most. Of photos of 140 pixels that were halved and
+# compressed again at quality 50, 98 % differ in no more, of larger photos all; different photos differ in 52 or more.
 DEFAULT_DISTANCE = 32
 _SIDE, _FREQUENCIES = 32, 16
+# Two hashes within 23 bits have a word in which they differ in at most 23 // 4 = 5 bits.
 _WORD_DISTANCE = 5
-_NEIGHBOURS = 256  # how many of equal key a hash is compared with: bounds the time where a key is very common
-_CHUNK = 1 << 18  # pairs compared at once
+# The number of hashes with the same key that each hash is compared with. It bounds the time where a key is very common.
+# Chosen by hand; not measured.
+_NEIGHBOURS = 256
+_CHUNK = 1 << 18  # pairs compared at once: bounds the memory
 _NONE = np.iinfo(np.int64).max
 
 
-def _cosines() -> NDArray[np.float64]:
-    """[16, 32]: the lowest frequencies of the orthonormal DCT-II."""
-    k, n = np.mgrid[:_FREQUENCIES, :_SIDE]
-    scale = np.where(k == 0, np.sqrt(1 / _SIDE), np.sqrt(2 / _SIDE))
-    cosines: NDArray[np.float64] = scale * np.cos(np.pi * (2 * n + 1) * k / (2 * _SIDE))
-    return cosines
-
-
-_DCT = _cosines()
-
-
 def perceptual_hash(luma: Image.Image) -> NDArray[np.uint64]:
-    """256 bits that hardly change when a picture is scaled or compressed anew (pHash; Zauner 2010).
+    """256 bits that hardly change when an image is scaled or compressed again (pHash; Zauner 2010).
 
     Luma is averaged down to 32 x 32 pixels; each bit says whether one of the 16 x 16 lowest frequencies of its discrete
     cosine transform is above their median.
@@ -43,23 +37,32 @@ def perceptual_hash(luma: Image.Image) -> NDArray[np.uint64]:
 
     Returns:
         uint64 [4]: one word for each quarter of the frequencies, the lowest 8 x 8 first.
+
+    >>> noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    >>> image = Image.fromarray(noise).resize((300, 300))
+    >>> smaller, turned = image.resize((150, 150)), image.rotate(90)
+    >>> [int(np.bitwise_count(perceptual_hash(image) ^ perceptual_hash(other)).sum()) for other in (smaller, turned)]
+    [16, 120]
     """
-    small = luma.resize((_SIDE, _SIDE), Image.Resampling.BOX)
-    # What is zero by arithmetic shall be so by machine, too: a blank picture has no frequencies but the first.
-    table = np.round(_DCT @ np.asarray(small, np.float64) @ _DCT.T, 6)
-    # Of 255: the first is the mean of the picture, larger than all.
-    median = np.partition(table.ravel()[1:], 127)[127]
-    quarters = (table > median).reshape(2, 8, 2, 8).swapaxes(1, 2).reshape(4, 64)
+    from scipy.fft import dctn
+
+    small = np.asarray(luma.resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float64)
+    # Rounded, because frequencies that an image does not have must be exactly 0, not 1e-14 above or below.
+    table = np.round(dctn(small, norm="ortho")[:_FREQUENCIES, :_FREQUENCIES], 6)
+    # The first frequency is the image's mean, larger than all others: it takes no part in the median.
+    above = table > np.median(table.ravel()[1:])
+    quarters = above.reshape(2, 8, 2, 8).swapaxes(1, 2).reshape(4, 64)
     return np.packbits(quarters, axis=1, bitorder="little").view("<u8").ravel()
 
 
 def near_pairs(hashes: NDArray[np.uint64], groups: NDArray[np.int64], distance: int) -> NDArray[np.int64]:
     """Pairs of nearly equal hashes in different groups, in time that grows little faster than their number.
 
-    Hashes are compared that agree in some blocks of one of their words (Manku, Jain & Das Sarma, WWW 2007): each word
-    is cut into b blocks and sorted by every choice of b - 5 of them, where b is large enough that few others share a
-    key. So all pairs are found that differ in at most 5 bits of one of the four words, hence all within 23 bits, and
-    most beyond; unless more than 256 hashes share a key, of which each then meets the next 256 only.
+    Only hashes that agree in some blocks of one of their words are compared (Manku, Jain & Das Sarma, WWW 2007). Each
+    word is cut into b blocks, and the hashes are sorted by every choice of b - 5 blocks, with b so large that few
+    hashes share a key. This finds all pairs that differ in at most 5 bits of one of the four words, hence all pairs
+    within 23 bits, and most of those beyond. Where more than 256 hashes share a key, each is compared with the next
+    256 only.
 
     Args:
         hashes: uint64 [n, 4].
@@ -67,8 +70,14 @@ def near_pairs(hashes: NDArray[np.uint64], groups: NDArray[np.int64], distance: 
         distance: how many of the 256 bits may differ.
 
     Returns:
-        int64 [m, 2], sorted: each hash that has such a partner with its nearest one, of several the first, the smaller
-        index first. Equal hashes of one group count as one, the first of them.
+        int64 [m, 2], sorted: each hash that has a partner in another group, with its nearest one; of several, the
+        first. The smaller index comes first. Equal hashes of one group count as one, the first of them.
+
+    >>> hashes = np.array([[0, 0, 0, 0], [0, 0, 0, 7], [~0, ~0, 0, 0]]).astype(np.uint64)
+    >>> near_pairs(hashes, np.array([0, 1, 1]), distance=3)
+    array([[0, 1]])
+    >>> near_pairs(hashes, np.array([0, 0, 1]), distance=3)
+    array([], shape=(0, 2), dtype=int64)
     """
     if not len(hashes):
         return np.empty((0, 2), np.int64)
@@ -79,22 +88,28 @@ def near_pairs(hashes: NDArray[np.uint64], groups: NDArray[np.int64], distance: 
     other_hash[1:] = (rows[1:] != rows[:-1]).any(axis=1)
     new = other_hash.copy()
     new[1:] |= own[1:] != own[:-1]
-    # From here on one entry for each hash and group.
+    # From here on there is one entry for each hash and group.
     order, rows, own, other_hash = order[new], rows[new], own[new], other_hash[new]
-    # Of each entry the nearest partner so far, as distance * 2^40 + the partner's place.
+    # The nearest partner of each entry so far, as distance * 2^40 + the partner's place: the smallest number is the
+    # nearest partner, and of several the first.
     best = np.full(len(rows), _NONE)
+    # Equal hashes need no comparison, and more than 256 of them would not all meet the first.
     first = np.flatnonzero(other_hash)[np.cumsum(other_hash) - 1]
     twins = np.flatnonzero(~other_hash)
     best[twins] = first[twins]
     np.minimum.at(best, first[twins], twins)
-    agreeing = next(k for k in range(1, 65) if 64 * k / (k + _WORD_DISTANCE) >= np.log2(max(1, len(rows) / 8)))
     for word in range(4):
-        for key in _keys(rows[:, word], agreeing):
+        for key in _keys(rows[:, word], _agreeing_blocks(len(rows))):
             for left, right in _equal_keys(key):
                 _compare(rows, own, left, right, distance, best)
-    found = np.flatnonzero(best != _NONE)
-    pairs = np.sort(np.stack([order[found], order[best[found] & (1 << 40) - 1]], axis=1), axis=1)
+    paired = np.flatnonzero(best != _NONE)
+    pairs = np.sort(np.stack([order[paired], order[best[paired] & (1 << 40) - 1]], axis=1), axis=1)
     return np.unique(pairs.astype(np.int64), axis=0)
+
+
+def _agreeing_blocks(count: int) -> int:
+    """The smallest number of blocks whose bits tell an eighth of `count` hashes apart."""
+    return next(k for k in range(1, 65) if 64 * k / (k + _WORD_DISTANCE) >= np.log2(max(1, count / 8)))
 
 
 def _keys(words: NDArray[np.uint64], agreeing: int) -> Iterator[NDArray[np.uint32] | NDArray[np.uint64]]:
@@ -111,7 +126,7 @@ def _keys(words: NDArray[np.uint64], agreeing: int) -> Iterator[NDArray[np.uint3
 
 
 def _equal_keys(keys: NDArray[Any]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Places of equal keys, pairwise, in chunks."""
+    """The places of equal keys, in pairs, a chunk at a time."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     at = np.arange(len(keys))
@@ -133,6 +148,7 @@ def _compare(
     distance: int,
     best: NDArray[np.int64],
 ) -> None:
+    """Enters the pairs within `distance` into `best`."""
     apart = groups[left] != groups[right]
     left, right = left[apart], right[apart]
     bits = np.bitwise_count(rows[left] ^ rows[right]).sum(axis=1, dtype=np.int64)

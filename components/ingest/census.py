@@ -39,8 +39,6 @@ ROW = np.dtype(
     ]
 )
 
-# (labels that apply, labels of which nobody said)
-LabelSet = tuple[tuple[str, ...], tuple[str, ...]]
 _ALL = ""  # the histogram of all images; no label is named so
 
 

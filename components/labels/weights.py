@@ -50,21 +50,6 @@ def median_frequency(pixels: ArrayLike, image_pixels: ArrayLike, xp: Any = np) -
     return weights
 
 
-def class_weights(positives: ArrayLike, known: ArrayLike | None = None, xp: Any = np) -> NDArray[np.float64]:
-    """Median-frequency weights of image labels.
-
-    Args:
-        positives: [K] images to which each label applies.
-        known: [K] images of which it is known whether the label applies; None: of all, so that it cancels.
-        xp: see above.
-
-    Returns:
-        float64 [K]; 0 for a label that never applies.
-    """
-    positives = xp.asarray(positives, dtype=xp.float64)
-    return median_frequency(positives, xp.ones_like(positives) if known is None else known, xp)
-
-
 def label_weights(own: ArrayLike, total: ArrayLike, classes: int, xp: Any = np) -> NDArray[np.float64]:
     """Weights from the sums over the train split of what `image_counts` or `pixel_counts` gives; every label kind.
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import matthews_corrcoef
 
 from components.gates import drift
@@ -25,12 +24,16 @@ def test_the_jensen_shannon_distance_matches_a_calculation_by_hand() -> None:
     assert drift.jensen_shannon([0, 0], [3, 1]) == 0
 
 
+def test_nearly_equal_shares_have_no_distance() -> None:
+    # SciPy alone answers NaN: it takes the square root of a sum that rounding puts just below 0.
+    assert drift.jensen_shannon([861508, 857015], [861509, 857016]) == 0
+
+
 @given(FILLED, FILLED, FILLED)
 def test_the_jensen_shannon_distance_is_a_metric(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> None:
     distance = drift.jensen_shannon(p, q)
     assert 0 <= distance <= 1
     assert distance == pytest.approx(drift.jensen_shannon(q, p), abs=1e-9)
-    assert distance == pytest.approx(jensenshannon(p, q, base=2), abs=1e-6)
     assert drift.jensen_shannon(p, p * 3) == pytest.approx(0, abs=1e-6)
     assert distance <= drift.jensen_shannon(p, r) + drift.jensen_shannon(r, q) + 1e-6
 

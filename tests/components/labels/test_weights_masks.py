@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from components.labels.weights import class_weights, image_counts, label_weights, pixel_counts
+from components.labels.weights import image_counts, label_weights, pixel_counts
 
 CAMVID = Path(__file__).parents[4] / "shared" / "data" / "camvid"
 # The Caffe model that goes with Badrinarayanan et al. 2017, for the masks as first published.
@@ -55,14 +55,13 @@ def test_the_images_of_a_label_are_those_in_which_it_is_known() -> None:
     own, total = (x.sum(axis=0) for x in image_counts(target))
     assert (own.tolist(), total.tolist()) == ([2, 1], [4, 2])
     # Both apply to half of the images that say so.
-    np.testing.assert_allclose(class_weights(own, total), [1, 1])
     np.testing.assert_allclose(label_weights(own, total, 2), [1, 1])
     # Without knowing who knows, the second would be rare: 2 and 1, median 1.5.
-    np.testing.assert_allclose(class_weights(own), [0.75, 1.5])
+    np.testing.assert_allclose(label_weights(own, np.ones(2), 2), [0.75, 1.5])
 
 
 def test_a_label_that_is_never_known_weighs_nothing() -> None:
-    assert class_weights([3, 0], [4, 0]).tolist() == [1, 0]
+    assert label_weights([3, 0], [4, 0], 2).tolist() == [1, 0]
 
 
 def test_a_graph_counts_images_as_numpy_does() -> None:
