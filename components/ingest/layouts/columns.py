@@ -1,4 +1,4 @@
-"""What the columns of a table mean, and what one row says of its image."""
+"""The meaning of a table's columns, and of the cells of each row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from components.data.dataset import LayoutError
 from components.ingest.layouts.rules import label_name, split_name
 
 _FLAGS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
-_LEAST, _MOST = 1e-37, 3e38  # what float32, in which weights are stored, tells from 0 and infinity
+_LEAST, _MOST = 1e-37, 3e38  # float32, in which weights are stored, distinguishes these from 0 and infinity
 
 
 @dataclass(frozen=True)
@@ -73,19 +73,22 @@ class Columns:
 
 
 def default_columns(header: Sequence[str], columns: Columns, path: str) -> Columns:
-    """`columns` with the label column of this table filled in, after checking that it has them all.
+    """Fills in the label column of a table, and checks that the table has all columns.
+
+    >>> default_columns(["file_name", "label", "notes"], Columns(), "labels.csv").labels
+    'label'
 
     Raises:
-        LayoutError: naming `path`: a column is not in `header`, or it is not clear which one holds the labels.
+        LayoutError: naming `path`: a column is not in `header`, or it is not clear which one has the labels.
     """
     if columns.labels is None:
-        found = [name for name in ("label", "labels") if name in header]
-        if len(found) != 1:
+        candidates = [name for name in ("label", "labels") if name in header]
+        if len(candidates) != 1:
             raise LayoutError(
                 f"{path}: which column holds the labels? Set data.columns.labels; there are "
                 + ", ".join(map(repr, header))
             )
-        columns = replace(columns, labels=found[0])
+        columns = replace(columns, labels=candidates[0])
     for key, column in columns.named():
         if column not in header:
             raise LayoutError(
@@ -96,14 +99,14 @@ def default_columns(header: Sequence[str], columns: Columns, path: str) -> Colum
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a row says of its image.
+class RowLabels:
+    """The labels of a row's image, and its other values.
 
     Attributes:
-        labels: that apply.
-        unknown: of which nobody said whether they apply; None: all.
+        labels: labels that apply.
+        unknown: labels of which it is unknown whether they apply; None: all.
         weight, split, group, slices: as in `Record`; `split` as the table has it.
-        problem: why it cannot be true, or "".
+        problem: why the labels are impossible, or "".
     """
 
     labels: frozenset[str]
@@ -117,15 +120,15 @@ class Said:
 
 @dataclass(frozen=True)
 class Reader:
-    """How the rows of one table are read.
+    """Reads the rows of one table.
 
     Attributes:
-        path: of the table, for messages.
+        path: path of the table, for messages.
         columns: with `labels` filled in.
-        separator: between the names in a cell; "": a cell is one name.
-        empty_is_none: whether an empty list of names says that none of the labels applies.
+        separator: separates the names in a cell; "": a cell is one name.
+        empty_is_none: whether an empty list of names means that none of the labels applies.
         single: whether an image has exactly one label.
-        split: of rows that say nothing else.
+        split: split of rows that do not name one.
     """
 
     path: str
@@ -136,23 +139,31 @@ class Reader:
     split: str | None = None
 
     def file_name(self, number: int, cells: Mapping[str, Any]) -> str:
-        """The image of row `number`; LayoutError where the cell holds none."""
+        """Reads the file name in row `number`.
+
+        Raises:
+            LayoutError: the cell has none.
+        """
         name = cells.get(self.columns.image)
         if not isinstance(name, str) or not name:
             raise LayoutError(f"{self._where(number, self.columns.image)}: expected a file name, got {name!r}")
         return name
 
-    def said(self, number: int, cells: Mapping[str, Any]) -> Said:
-        """The meaning of row `number`; LayoutError where a cell has none."""
+    def row_labels(self, number: int, cells: Mapping[str, Any]) -> RowLabels:
+        """Reads the labels and other values of row `number`.
+
+        Raises:
+            LayoutError: a cell is invalid.
+        """
         columns, split = self.columns, self.split
         one_column = isinstance(columns.labels, str)
         labels, unknown = self._names(number, cells) if one_column else self._flags(number, cells)
-        problem = _not_one(labels, unknown) if self.single else ""
+        problem = _not_single(labels, unknown) if self.single else ""
         if self.single:
             unknown = frozenset() if labels else None
-        if columns.split is not None and (word := _text(cells.get(columns.split))):
-            split = split_name(word, self._where(number, columns.split))
-        return Said(
+        if columns.split is not None and (raw := _text(cells.get(columns.split))):
+            split = split_name(raw, self._where(number, columns.split))
+        return RowLabels(
             labels,
             unknown,
             1.0 if columns.weight is None else self._weight(number, cells),
@@ -163,12 +174,12 @@ class Reader:
         )
 
     def _flags(self, number: int, cells: Mapping[str, Any]) -> tuple[frozenset[str], frozenset[str] | None]:
-        """0/1 columns -> labels that apply, and those of which nobody said."""
+        """Reads 0/1 columns; returns the labels that apply, and the unknown ones."""
         labels, unknown = [], []
         for column, label in self.columns.label_of.items():
             value = cells.get(column)
             cell = value if type(value) is str else _text(value)
-            flag = _FLAGS.get(cell)  # nearly always enough, and there may be millions of cells
+            flag = _FLAGS.get(cell)  # first without cleaning the text: there may be millions of cells
             if flag is None and (text := cell.strip().lower()):
                 flag = _FLAGS.get(text)
                 if flag is None:
@@ -182,7 +193,7 @@ class Reader:
         return frozenset(labels), frozenset(unknown)
 
     def _names(self, number: int, cells: Mapping[str, Any]) -> tuple[frozenset[str], frozenset[str] | None]:
-        """A column of names -> labels that apply; unknown is all or none."""
+        """Reads a column of names; returns the labels that apply, and the unknown ones: None (all) or an empty set."""
         column = str(self.columns.labels)
         where = self._where(number, column)
         value = cells.get(column)
@@ -194,8 +205,8 @@ class Reader:
             parts = [name for part in _text(value).split(self.separator) if (name := part.strip())]
         else:
             parts = [text] if (text := _text(value)) else []
-        nobody_said = not parts and (value is None or self.single or not self.empty_is_none)
-        return frozenset(label_name(part, where) for part in parts), None if nobody_said else frozenset()
+        unknown = not parts and (value is None or self.single or not self.empty_is_none)
+        return frozenset(label_name(part, where) for part in parts), None if unknown else frozenset()
 
     def _weight(self, number: int, cells: Mapping[str, Any]) -> float:
         column = str(self.columns.weight)
@@ -212,17 +223,17 @@ class Reader:
         return f"{self.path}: row {number}: column {column!r}"
 
 
-def _not_one(labels: frozenset[str], unknown: frozenset[str] | None) -> str:
-    """Why this row says what cannot be of an image that has exactly one label, or ""."""
+def _not_single(labels: frozenset[str], unknown: frozenset[str] | None) -> str:
+    """Explains why the labels are impossible for an image with exactly one label; or returns ""."""
     if len(labels) > 1:
         return f"has {len(labels)} labels ({', '.join(sorted(labels))}), but the task is single_label"
     if not labels and unknown is not None and not unknown:
-        return "says that no label applies, but the task is single_label; leave the cells empty where it is unknown"
+        return "says that no label applies, but the task is single_label; leave the cells empty if the label is unknown"
     return ""
 
 
 def _text(value: Any) -> str:
-    """A cell as text: CSV has nothing else, and JSONL's 1, 1.0, true and null read the same as CSV's."""
+    """Turns a cell into text, as CSV has it, so that 1, 1.0, true and null mean the same in JSONL."""
     if isinstance(value, str):
         return value.strip()
     return "" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)

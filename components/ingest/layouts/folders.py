@@ -1,4 +1,4 @@
-"""Layout `folders`: `root/LABEL/…/image`, or `root/SPLIT/LABEL/…/image` with split folders above."""
+"""The layout `folders`: `root/LABEL/…/image`, or `root/SPLIT/LABEL/…/image` with split folders above."""
 
 from __future__ import annotations
 
@@ -6,47 +6,40 @@ from collections.abc import Mapping, Sequence
 
 from components.data import storage
 from components.data.dataset import Dataset, LayoutError, Record
-from components.ingest.layouts.rules import SPLIT_NAMES, label_name, ordered_labels, settled, shares
+from components.ingest.layouts.rules import SPLIT_NAMES, label_name, ordered_labels, resolved_split, shares
 
 
 def read(root: str, split: Mapping[str, float], names: Sequence[str] | None = None) -> Dataset:
-    """Lists a data set of one folder per label. Reads no file.
+    """Lists a data set with one folder per label. Reads no file.
 
-    Split folders count as such when every folder in `root` is one and `train` is among them. A split without a
+    Folders are splits if every folder in `root` has the name of a split and `train` is among them. A split without a
     folder is then cut from `train` by hash, in the proportions of `split`.
 
     Args:
         root: local folder or fsspec URL.
-        split: shares of train, eval and test; used where no split folder decides.
+        split: shares of train, eval and test; used unless a split folder decides.
         names: the labels in output order, or None: the folder names, sorted.
 
     Raises:
         ConfigError: `root` does not exist.
-        LayoutError: no label folder, split folders beside label folders, or a name that cannot be a label.
+        LayoutError: there is no label folder, there are both split and label folders, or a name cannot be a label.
     """
-    found = list(storage.files(root))
+    files = list(storage.files(root))
     top = storage.folders(root)
     split_of = _split_folders(root, top)
     depth = 1 if split_of else 0
-    label_folders = (
-        [(f"{s}/{name}", name) for s in top for name in storage.folders(f"{root.rstrip('/')}/{s}")]
-        if split_of
-        else [(name, name) for name in top]
-    )
-    label_of = {folder: label_name(name, f"data.root: folder {folder!a}") for folder, name in label_folders}
+    label_of = _label_folders(root, top, split=bool(split_of))
     if not label_of:
-        loose = len(found)
         raise LayoutError(
             f"data.root: {root} holds no label folder"
-            + (f" (but {loose} files directly in it)" if loose else "")
+            + (f" (but {len(files)} files directly in it)" if files else "")
             + "; expected one folder per label with its images inside"
         )
-
     fractions = shares(split, set(split_of.values()))
     records: list[Record] = []
     rejected: list[tuple[str, str]] = []
     ignored: list[tuple[str, str]] = []
-    for file in found:
+    for file in files:
         parts = file.path.split("/")
         label = label_of.get("/".join(parts[: depth + 1])) if len(parts) > depth + 1 else None
         if label is None:
@@ -54,8 +47,8 @@ def read(root: str, split: Mapping[str, float], names: Sequence[str] | None = No
         elif file.problem:
             rejected.append((file.path, file.problem))
         else:
-            fixed = settled(split_of.get(parts[0]), fractions) if depth else None
-            records.append(Record(file.path, (label,), fixed, file.size, file.version))
+            resolved = resolved_split(split_of.get(parts[0]), fractions) if depth else None
+            records.append(Record(file.path, (label,), resolved, file.size, file.version))
 
     return Dataset(
         root=root,
@@ -68,7 +61,7 @@ def read(root: str, split: Mapping[str, float], names: Sequence[str] | None = No
 
 
 def _split_folders(root: str, top: Sequence[str]) -> dict[str, str]:
-    """Folder name -> split, or {} where the folders are labels."""
+    """Maps folder names to splits; empty if the folders are labels."""
     splits = {name: SPLIT_NAMES[name.lower()] for name in top if name.lower() in SPLIT_NAMES}
     if "train" not in splits.values():
         return {}
@@ -79,3 +72,11 @@ def _split_folders(root: str, top: Sequence[str]) -> dict[str, str]:
             f"beside the label folder {labels[0]!r}; put every label folder below a split folder, or none"
         )
     return splits
+
+
+def _label_folders(root: str, top: Sequence[str], *, split: bool) -> dict[str, str]:
+    """Maps the path of each label folder to its label; `split`: below the split folders."""
+    folders = [(name, name) for name in top]
+    if split:
+        folders = [(f"{s}/{name}", name) for s in top for name in storage.folders(f"{root.rstrip('/')}/{s}")]
+    return {folder: label_name(name, f"data.root: folder {folder!a}") for folder, name in folders}

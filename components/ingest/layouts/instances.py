@@ -1,4 +1,4 @@
-"""One COCO annotation file -> its images, each with its annotations, after checking that their ids fit together."""
+"""Reads a COCO annotation file: its images, each with its annotations, after checking that all ids fit together."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 from components.data.dataset import LayoutError
 from components.data.storage import File
 from components.ingest.layouts.listing import Listing
-from components.ingest.layouts.rules import label_name, several
+from components.ingest.layouts.rules import label_name, truncated_lines
 
 Id = int | str
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An entry of `images`.
+    """An entry of the list `images`.
 
     Attributes:
-        where: what to call it in messages.
-        file: in the data set; `problem` says why it cannot be used.
-        split: of the annotation file.
-        size: width and height in pixels, where the entry has them.
+        where: name of the entry in messages.
+        file: its file in the data set; `problem` says why it cannot be used.
+        split: split of the annotation file.
+        size: width and height in pixels, if the entry has them.
         annotations: (id, label, entry), in the file's order.
     """
 
@@ -35,17 +35,20 @@ class Image:
 
 
 def parse(listing: Listing, path: str, prefix: str, split: str | None) -> tuple[list[Image], set[str]]:
-    """The images of one annotation file, in its order, and every category's name.
+    """Reads one annotation file.
 
     Args:
-        listing: of the data set.
-        path: of the annotation file.
+        listing: listing of the data set.
+        path: path of the annotation file.
         prefix: folder of the images, as `Listing.folder` returns it.
-        split: that they belong to.
+        split: split that the images belong to.
+
+    Returns:
+        the images, in the file's order, and the names of all categories.
 
     Raises:
         ConfigError: there is no such file.
-        LayoutError: it is not COCO's JSON, an id stands twice or belongs to nothing, or an entry has no name.
+        LayoutError: it is not COCO's JSON, an id is there twice or refers to nothing, or an entry has no name.
     """
     content = _load(listing.text(path, "data.annotations"), path)
     problems: list[str] = []
@@ -70,7 +73,7 @@ def parse(listing: Listing, path: str, prefix: str, split: str | None) -> tuple[
         else:
             images[image].annotations.append((key, labels[category], entry))
     if problems:
-        raise LayoutError(several(problems))
+        raise LayoutError(truncated_lines(problems))
     return list(images.values()), set(labels.values())
 
 
@@ -90,17 +93,19 @@ def _load(text: str, path: str) -> dict[str, list[Any]]:
 
 
 def _by_id(content: Mapping[str, list[Any]], kind: str, path: str, problems: list[str]) -> dict[Id, dict[str, Any]]:
-    """The entries of one list by their `id`; what is none is added to `problems`."""
-    found: dict[Id, dict[str, Any]] = {}
+    """Indexes the entries of one list by `id`; invalid entries are added to `problems`."""
+    entries: dict[Id, dict[str, Any]] = {}
     for position, entry in enumerate(content[kind]):
         key = _id(entry.get("id")) if isinstance(entry, dict) else None
         if key is None:
             problems.append(f"{path}: {kind}[{position}]: expected an object with an id, a whole number or text")
-        elif key in found:
-            problems.append(f"{path}: {kind}[{position}]: the id {key!r} stands twice in this list; each needs its own")
+        elif key in entries:
+            problems.append(
+                f"{path}: {kind}[{position}]: the id {key!r} is twice in this list; each entry needs its own"
+            )
         else:
-            found[key] = entry
-    return found
+            entries[key] = entry
+    return entries
 
 
 def _id(value: Any) -> Id | None:
@@ -108,7 +113,7 @@ def _id(value: Any) -> Id | None:
 
 
 def _categories(content: Mapping[str, list[Any]], path: str, problems: list[str]) -> dict[Id, str]:
-    """Category id -> label."""
+    """Maps category ids to labels."""
     labels: dict[Id, str] = {}
     for key, entry in _by_id(content, "categories", path, problems).items():
         where = f"category {key!r} of {path}"
@@ -118,6 +123,6 @@ def _categories(content: Mapping[str, list[Any]], path: str, problems: list[str]
             continue
         label = label_name(name, where)
         if label in labels.values():
-            problems.append(f"{where}: another category has the name {label!r}, too; rename one")
+            problems.append(f"{where}: another category has the name {label!r} as well; rename one")
         labels[key] = label
     return labels

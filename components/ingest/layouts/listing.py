@@ -1,4 +1,4 @@
-"""The files below a data set's root, and a look-up for what tables and annotations say of them."""
+"""The files below a data set's root, and a look-up for the names that tables and annotations use."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from components.data import storage
 from components.data.dataset import LayoutError
 from components.data.storage import File
 
-# What an image's name may end in; in any case.
+# Endings of image files, in lower case.
 ENDINGS = {"", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 class Listing:
-    """One listing of a root. Whatever it finds was listed, so no name in a table can reach anything else.
+    """One listing of a root. `find` returns listed files only, so no name in a table can reach anything else.
 
     Attributes:
         root: local folder or fsspec URL.
@@ -26,32 +26,32 @@ class Listing:
     def __init__(self, root: str) -> None:
         self.root = root
         self.files = {file.path: file for file in storage.files(root)}
-        # macOS writes accents decomposed, a table typed elsewhere has them composed.
+        # macOS writes accents as separate characters; a table that was typed elsewhere has composed letters.
         self._composed = {unicodedata.normalize("NFC", path): path for path in self.files if not path.isascii()}
 
     def find(self, folder: str, name: str) -> File:
-        """The file that a table calls `name`, relative to `folder`; where there is none, `problem` says why.
+        """Finds the file that a table calls `name`, relative to `folder`; if there is none, its `problem` says why.
 
         Args:
-            folder: as `folder` returns it.
-            name: as written; "\\" is a character like any other.
+            folder: a prefix as `folder` returns it.
+            name: as the table has it; "\\" does not separate folders.
         """
         path = posixpath.normpath(folder + name)
         if storage.is_url(name):
-            return File(name, 0, "", f"a URL; expected a path relative to {self._say(folder)}")
+            return File(name, 0, "", f"a URL; expected a path relative to {self._place(folder)}")
         if name.startswith("/"):
-            return File(name, 0, "", f"an absolute path; expected one relative to {self._say(folder)}")
+            return File(name, 0, "", f"an absolute path; expected one relative to {self._place(folder)}")
         if path.split("/")[0] == "..":
-            return File(name, 0, "", "leads out of data.root; copy the file into it")
-        found = self.files.get(path) or self.files.get(self._composed.get(unicodedata.normalize("NFC", path), ""))
-        return found or File(path, 0, "", f"there is no such file in {self._say('')}{_hint(path)}")
+            return File(name, 0, "", "is outside data.root; copy the file into it")
+        file = self.files.get(path) or self.files.get(self._composed.get(unicodedata.normalize("NFC", path), ""))
+        return file or File(path, 0, "", f"there is no such file in {self.root}{_hint(path)}")
 
     def folder(self, value: str, key: str) -> str:
-        """The configured folder as a prefix of paths: "" for the root, else "a/b/".
+        """Turns a configured folder into a prefix of paths: "" for the root, or "a/b/".
 
         Raises:
-            ConfigError: naming `key`: it leads out of the root.
-            LayoutError: no file is below it.
+            ConfigError: naming `key`: the folder is outside the root.
+            LayoutError: there is no file below it.
         """
         path = posixpath.normpath(value) if value else "."
         if value.startswith("/") or path.split("/")[0] == "..":
@@ -62,15 +62,15 @@ class Listing:
         return prefix
 
     def below(self, folder: str) -> Iterator[File]:
-        """Every file below `folder`, as `folder` returns it."""
+        """Yields every file below a prefix that `folder` returned."""
         return (file for path, file in self.files.items() if path.startswith(folder))
 
     def text(self, path: str, key: str) -> str:
-        """The content of a table or list that the configuration names; UTF-8 with or without a byte order mark.
+        """Reads a table or list that the configuration names, as UTF-8 with or without a byte order mark.
 
         Raises:
             ConfigError: naming `key`: there is no such file below the root.
-            LayoutError: it cannot be read, or is no UTF-8 text.
+            LayoutError: it cannot be read, or is not UTF-8 text.
         """
         file = self.find("", path)
         if file.problem:
@@ -85,11 +85,13 @@ class Listing:
                 "save it as UTF-8"
             ) from None
 
-    def _say(self, folder: str) -> str:
+    def _place(self, folder: str) -> str:
+        """Names a folder in a message."""
         return f"{folder.rstrip('/')} in {self.root}" if folder else self.root
 
 
 def _hint(path: str) -> str:
+    """Adds a likely reason why a file is missing, or nothing."""
     if any(storage.is_litter(part) for part in path.split("/")):
         return "; hidden files are never read"
     return "; folders are separated by '/'" if "\\" in path else ""

@@ -1,4 +1,4 @@
-"""Layout `masks`: each image has a mask file of the same name. Pairs are found by name, never by sort order."""
+"""The layout `masks`: each image has a mask file of the same name. Files are paired by name, never by sort order."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from components.base.errors import ConfigError
 from components.data.dataset import Dataset, LayoutError, Record
 from components.data.storage import File
 from components.ingest.layouts.listing import ENDINGS, Listing
-from components.ingest.layouts.rules import by_split, settled, shares
+from components.ingest.layouts.rules import by_split, resolved_split, shares
 
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """The images, or the masks, of one split; `folder` as `Listing.folder` returns it."""
+    """The images or the masks of one split; `folder` is a prefix as `Listing.folder` returns it."""
 
     split: str | None
     folder: str
     suffix: str
 
     def key(self, path: str) -> str | None:
-        """What a file and its partner have in common, or None for a file that is none of these."""
+        """Returns the part of the path that a file shares with its partner; None for a file of another kind."""
         stem, ending = posixpath.splitext(path)
-        # Other files beside images and masks (polygons, annotations, lists) are no second partner.
+        # Files beside images and masks (polygons, annotations, lists) must not count as a second partner.
         if ending.lower() not in ENDINGS or not stem.startswith(self.folder) or not stem.endswith(self.suffix):
             return None
         return stem[len(self.folder) : len(stem) - len(self.suffix)]
@@ -45,38 +45,38 @@ def read(
     mask_suffix: str = "",
     lists: str | Mapping[str, str] | None = None,
 ) -> Dataset:
-    """Pairs images and masks whose paths below their folders are the same, without ending and suffix. Opens neither.
+    """Lists images with their masks: files whose paths below their folders agree without ending and suffix. Opens none.
 
-    `images/a/1.jpg` belongs to `masks/a/1.png`, with mask_suffix "_mask" to `masks/a/1_mask.png`. A file that could
-    be both is what the longer folder, then the longer suffix, says. An image without exactly one mask is rejected;
-    a mask without an image is ignored.
+    `images/a/1.jpg` belongs to `masks/a/1.png`, or with mask_suffix "_mask" to `masks/a/1_mask.png`. If a file could be
+    either, the longer folder decides, then the longer suffix. An image without exactly one mask is rejected; a mask
+    without an image is ignored.
 
     Args:
         root: local folder or fsspec URL.
-        split: shares of train, eval and test; see `layouts.shares`.
-        names: labels in output order, without the ignored one: `masks.Rule.labels`.
+        split: shares of train, eval and test; see `rules.shares`.
+        names: labels in output order, without the ignored one; see `mask_rules.Rule.labels`.
         images: folder below `root`, or one per split.
-        masks: likewise; one folder may serve all splits.
-        image_suffix: what the images' names have before their ending, and their partners' have not.
-        mask_suffix: likewise of masks.
+        masks: folder below `root`, or one per split; one folder may serve all splits.
+        image_suffix: end of the images' names, before the ending, that the masks' names do not have.
+        mask_suffix: end of the masks' names, before the ending, that the images' names do not have.
         lists: a text file that names the images to use, one per line, without ending; or one per split. Other images
-            are ignored. Pascal VOC's `ImageSets/Segmentation/train.txt` is one.
+            are ignored. Pascal VOC's `ImageSets/Segmentation/train.txt` is such a file.
 
     Raises:
-        ConfigError: no such root or list, or settings that contradict each other.
-        LayoutError: a folder without files, no image, or a list that names one image in two splits.
+        ConfigError: there is no such root or list, or settings contradict each other.
+        LayoutError: a folder has no files, there is no image, or lists name one image in two splits.
     """
     listing = Listing(root)
     sides = _sides(listing, images, masks, image_suffix, mask_suffix, lists)
-    found = _find(listing, [side for pair in sides for side in pair])
+    files = _files(listing, [side for pair in sides for side in pair])
     listed = _listed(listing, lists)
     fractions = shares(split, set(listed.values()) | {image.split for image, _ in sides})
     records: list[Record] = []
     rejected: list[tuple[str, str]] = []
     used: set[str] = set()
     for image_side, mask_side in sides:
-        partners = found[mask_side]
-        for key, group in found[image_side].items():
+        partners = files[mask_side]
+        for key, group in files[image_side].items():
             if lists is not None and key not in listed:
                 continue
             for image in group:
@@ -85,12 +85,13 @@ def read(
                 if problem := _problem(image, group, pair, mask_side):
                     rejected.append((image.path, problem))
                     continue
-                in_split = settled(listed.get(key, image_side.split), fractions)
+                in_split = resolved_split(listed.get(key, image_side.split), fractions)
                 version = f"{image.version} {pair[0].size} {pair[0].version}"
                 records.append(Record(image.path, (), in_split, image.size, version, mask=pair[0].path))
-        missing = sorted(set(listed) - set(found[image_side]))
+        missing = sorted(set(listed) - set(files[image_side]))
         rejected += [
-            (image_side.folder + key, f"is listed in data.lists, but no {image_side} is it") for key in missing
+            (image_side.folder + key, f"is listed in data.lists, but there is no such file {image_side}")
+            for key in missing
         ]
     if not records and not rejected:
         raise LayoutError(f"data.images: there is no image {' or '.join(str(s) for s, _ in sides)} in {root}")
@@ -112,11 +113,11 @@ def _sides(
     mask_suffix: str,
     lists: str | Mapping[str, str] | None,
 ) -> list[tuple[_Side, _Side]]:
-    """Images and masks of each split, or of the whole under None."""
+    """Pairs the images with the masks of each split; the split is None if there is only one folder."""
     of_images, of_masks = by_split(images, "data.images"), by_split(masks, "data.masks")
     if None not in of_masks and set(of_masks) != set(of_images):
         raise ConfigError(
-            f"data.masks: names {_words(of_masks)}, but data.images {_words(of_images)}; "
+            f"data.masks: has {_splits(of_masks)}, but data.images has {_splits(of_images)}; "
             "give both the same splits, or data.masks one folder"
         )
     if lists is not None and None not in of_images:
@@ -132,37 +133,37 @@ def _sides(
     if clash or any((i.folder, i.suffix) == (m.folder, m.suffix) for i, m in sides):
         folder, suffix = clash or (sides[0][0].folder, sides[0][0].suffix)
         raise ConfigError(
-            f"data.images, data.masks: {folder or '.'} with the suffix {suffix!r} is named twice, so its files cannot "
-            "be told apart; give another folder, or set data.image_suffix or data.mask_suffix"
+            f"data.images, data.masks: {folder or '.'} with the suffix {suffix!r} is there twice, so images and masks "
+            "cannot be distinguished; give another folder, or set data.image_suffix or data.mask_suffix"
         )
     return sides
 
 
-def _words(paths: Mapping[str | None, str]) -> str:
+def _splits(paths: Mapping[str | None, str]) -> str:
     return ", ".join(split or "one folder for all" for split in paths)
 
 
-def _find(listing: Listing, sides: Sequence[_Side]) -> dict[_Side, dict[str, list[File]]]:
-    """Side -> key -> files, by path; more than one where only the ending differs."""
-    found: dict[_Side, dict[str, list[File]]] = {side: defaultdict(list) for side in sides}
-    ranked = sorted(found, key=lambda side: (len(side.folder), len(side.suffix)), reverse=True)
+def _files(listing: Listing, sides: Sequence[_Side]) -> dict[_Side, dict[str, list[File]]]:
+    """Maps side and key to files, sorted by path; there are several if only their endings differ."""
+    files: dict[_Side, dict[str, list[File]]] = {side: defaultdict(list) for side in sides}
+    ranked = sorted(files, key=lambda side: (len(side.folder), len(side.suffix)), reverse=True)
     for path in sorted(listing.files):
         for side in ranked:
             key = side.key(path)
             if key is not None:
-                found[side][key].append(listing.files[path])
+                files[side][key].append(listing.files[path])
                 break
-    return found
+    return files
 
 
 def _listed(listing: Listing, lists: str | Mapping[str, str] | None) -> dict[str, str | None]:
-    """Key -> split, of every image that a list names."""
+    """Maps the key of every image in a list to its split."""
     listed: dict[str, str | None] = {}
     for split, path in by_split(lists, "data.lists").items() if lists is not None else ():
         for key in _lines(listing.text(path, "data.lists")):
             if listed.setdefault(key, split) != split:
                 raise LayoutError(
-                    f"{path}: {key!r} is in the list of {listed[key]}, too; remove it from one of the two"
+                    f"{path}: {key!r} is also in the list of {listed[key]}; remove it from one of the two"
                 )
     return listed
 
@@ -172,19 +173,20 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _problem(image: File, group: Sequence[File], pair: Sequence[File], masks: _Side) -> str:
-    """Why an image has no mask to learn from, or ""."""
+    """Explains why an image has no usable mask; or returns ""."""
     if image.problem:
         return image.problem
     if len(group) > 1:
         others = ", ".join(file.path for file in group if file is not image)
-        return f"has the same name as {others}; of two images with one mask it is not clear whose it is"
+        return f"has the same name as {others}, so it is not clear which image the mask belongs to; rename one"
     if not pair:
-        return f"has no mask: expected one of the same name in {masks}"
+        return f"has no mask; expected a file of the same name in {masks}"
     if len(pair) > 1:
         return f"has {len(pair)} masks, {', '.join(file.path for file in pair)}; remove all but one"
     return f"its mask {pair[0].path}: {pair[0].problem}" if pair[0].problem else ""
 
 
 def _inside(listing: Listing, sides: Sequence[tuple[_Side, _Side]]) -> set[str]:
+    """Collects the paths of all files below any of the folders."""
     folders = tuple({side.folder for pair in sides for side in pair})
     return {path for path in listing.files if path.startswith(folders)}

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from components.base.errors import ConfigError, ImagegateError
 from components.data.dataset import SPLITS, LayoutError
 
-# What people call a split, in lower case -> its name here.
+# Common names of a split, in lower case -> its name here.
 SPLIT_NAMES = {
     "train": "train",
     "eval": "eval",
@@ -19,12 +19,17 @@ SPLIT_NAMES = {
     "test": "test",
 }
 
+_MAX_PROBLEMS = 5  # of one file, in one message
+
 
 def label_name(raw: str, where: str) -> str:
-    """The label that a folder or cell named `raw` means: Unicode NFC, so that macOS and Linux agree.
+    """Normalises the name of a folder or cell to a label: Unicode NFC, so that macOS and Linux agree.
+
+    >>> label_name("cafe\\u0301", "folder") == "caf\\u00e9"  # a letter with a combining accent becomes one character
+    True
 
     Raises:
-        LayoutError: the name is empty, not valid UTF-8, or holds control characters.
+        LayoutError: the name is blank, not valid UTF-8, or contains control characters.
     """
     name = unicodedata.normalize("NFC", raw)
     if not name.strip() or not name.isprintable():  # isprintable is False for surrogates: undecodable bytes
@@ -35,29 +40,37 @@ def label_name(raw: str, where: str) -> str:
 
 
 def ordered_labels(found: set[str], names: Sequence[str] | None, where: str) -> tuple[str, ...]:
-    """Labels in output order: `names` where configured (all that is `found` must be among them), else sorted.
+    """Orders the labels for the model's outputs: as configured in `names`, or else sorted.
+
+    >>> ordered_labels({"dog", "cat"}, None, "data.root")
+    ('cat', 'dog')
+    >>> ordered_labels({"dog"}, ["dog", "cat"], "data.root")  # a configured label may have no image yet
+    ('dog', 'cat')
 
     Raises:
-        LayoutError: a found label is not in `names`.
+        LayoutError: a label in the data set is not in `names`.
     """
     if names is None:
         return tuple(sorted(found))
     names = [unicodedata.normalize("NFC", name) for name in names]
-    strange = sorted(found - set(names))
-    if strange:
+    unlisted = sorted(found - set(names))
+    if unlisted:
         raise LayoutError(
-            f"{where}: found the label{'s' if len(strange) > 1 else ''} {', '.join(map(repr, strange))}, "
+            f"{where}: found the label{'s' if len(unlisted) > 1 else ''} {', '.join(map(repr, unlisted))}, "
             f"but labels.names lists only {', '.join(map(repr, names))}; add it there or move its images away"
         )
     return tuple(names)
 
 
 def shares(split: Mapping[str, float], named: Collection[str | None]) -> dict[str, float]:
-    """Share of each split among the records whose split the content's hash decides; `Dataset.fractions`.
+    """Computes the share of each split among the records whose split is decided by hash; see `Dataset.fractions`.
 
-    One rule for every layout: a record of which nobody says the split counts as one of train, and a split that the
-    data set does not name is cut from train, in the proportions of `split`. So what the data set names as eval or
-    test is never added to.
+    The same rule holds for every layout. A record without a split counts as one of train, and a split that the data
+    set does not name is cut from train, in the proportions of `split`. Nothing is ever added to an eval or test split
+    that the data set names.
+
+    >>> shares({"train": 0.75, "eval": 0.25, "test": 0.0}, {"train", "test"})
+    {'train': 0.75, 'eval': 0.25}
 
     Args:
         split: the configured shares of train, eval and test.
@@ -68,43 +81,65 @@ def shares(split: Mapping[str, float], named: Collection[str | None]) -> dict[st
     return {s: share / total for s, share in kept.items()}
 
 
-def settled(split: str | None, fractions: Mapping[str, float]) -> str | None:
-    """`Record.split` of a record that the data set puts into `split`: None where others are cut from train."""
+def resolved_split(split: str | None, fractions: Mapping[str, float]) -> str | None:
+    """Resolves the split that the data set names to `Record.split`; None if the hash decides.
+
+    >>> resolved_split("train", {"train": 0.75, "eval": 0.25})  # eval is cut from train, so any record may move there
+    >>> resolved_split("test", {"train": 0.75, "eval": 0.25})
+    'test'
+    """
     return None if split == "train" and len(fractions) > 1 else split
 
 
 def split_name(raw: str, where: str, error: type[ImagegateError] = LayoutError) -> str:
-    """The split that people's word `raw` means; upper and lower case are the same.
+    """Translates a common name of a split; case does not matter.
+
+    >>> split_name("Validation", "row 1")
+    'eval'
 
     Raises:
-        error: it means none.
+        error: `raw` is not the name of a split.
     """
     name = SPLIT_NAMES.get(raw.lower())
     if name is None:
-        raise error(f"{where}: {raw!r} is no split; expected one of {', '.join(SPLIT_NAMES)}")
+        raise error(f"{where}: {raw!r} is not a split; expected one of {', '.join(SPLIT_NAMES)}")
     return name
 
 
 def by_split(value: str | Mapping[str, str], key: str) -> dict[str | None, str]:
-    """A setting that is one path, or a path per split -> split -> path; None is the split of a single path.
+    """Turns a setting, which is one path or a path per split, into split -> path; a single path has the split None.
+
+    >>> by_split({"train": "a.csv", "val": "b.csv"}, "data.manifest")
+    {'train': 'a.csv', 'eval': 'b.csv'}
+    >>> by_split("all.csv", "data.manifest")
+    {None: 'all.csv'}
 
     Raises:
-        ConfigError: naming `key`: a word that is no split, two for the same one, or no train.
+        ConfigError: naming `key`: a name is not that of a split, two mean the same split, or train is missing.
     """
     if isinstance(value, str):
         return {None: value}
     paths: dict[str | None, str] = {}
-    for word, path in value.items():
-        name = split_name(word, key, ConfigError)
+    for raw, path in value.items():
+        name = split_name(raw, key, ConfigError)
         if name in paths:
-            raise ConfigError(f"{key}: {word!r} is another word for the split {name!r}, which is there already")
+            raise ConfigError(f"{key}: {raw!r} is another name for the split {name!r}, which is already there")
         paths[name] = path
     if "train" not in paths:
-        raise ConfigError(f"{key}: names {', '.join(map(repr, value)) or 'no split'} but not 'train'; add it")
+        raise ConfigError(f"{key}: has {', '.join(map(repr, value)) or 'no split'} but not 'train'; add it")
     return paths
 
 
-def several(problems: Sequence[str]) -> str:
-    """Many problems of one file as one message: the first five, and how many more there are."""
-    rest = len(problems) - 5
-    return "\n".join((*problems[:5], *([f"and {rest} more like these"] if rest > 0 else ())))
+def truncated_lines(problems: Sequence[str]) -> str:
+    """Joins the problems of one file to one message: the first five, and how many more there are.
+
+    >>> print(truncated_lines([f"row {i}" for i in range(1, 8)]))
+    row 1
+    row 2
+    row 3
+    row 4
+    row 5
+    and 2 more like these
+    """
+    rest = len(problems) - _MAX_PROBLEMS
+    return "\n".join((*problems[:_MAX_PROBLEMS], *([f"and {rest} more like these"] if rest > 0 else ())))

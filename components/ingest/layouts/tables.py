@@ -1,4 +1,4 @@
-"""A CSV or JSONL file -> named columns and numbered rows. What the cells mean is `manifest`'s business."""
+"""Reads CSV and JSONL files into named columns and numbered rows. `columns` gives the cells their meaning."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import Any
 
 from components.base.errors import ConfigError
 from components.data.dataset import LayoutError
-from components.ingest.layouts.rules import several
+from components.ingest.layouts.rules import truncated_lines
 
 
 @dataclass(frozen=True)
 class Table:
-    """Attributes:
-    path: of the file, for messages.
-    header: every column, in the file's order.
-    rows: (line of the file where the row starts, counted from 1; column -> cell); a JSONL row may lack columns.
+    """A table in memory.
+
+    Attributes:
+        path: path of the file, for messages.
+        header: every column, in the file's order.
+        rows: (line of the file where the row starts, counted from 1; column -> cell); a JSONL row may lack columns.
     """
 
     path: str
@@ -27,18 +29,22 @@ class Table:
 
 
 def parse(text: str, path: str) -> Table:
-    """Reads a table; the ending of `path` says which kind: .csv with a header and commas, or .jsonl.
+    """Parses a table. The ending of `path` is .csv, with a header and commas, or .jsonl, with an object per line.
+
+    >>> parse("file_name,label\\na.jpg,cat\\n", "labels.csv").rows
+    ((2, {'file_name': 'a.jpg', 'label': 'cat'}),)
 
     Raises:
-        ConfigError: another ending.
-        LayoutError: naming file and row: not such a table, a column twice, a row of other length, or no row.
+        ConfigError: `path` has another ending.
+        LayoutError: naming file and row: the text cannot be parsed, a column is there twice, a row has another length
+            than the header, or there is no row.
     """
     kind = path.rpartition(".")[2].lower()
     if kind not in ("csv", "jsonl"):
         raise ConfigError(f"data.manifest: {path}: expected a file ending in .csv or .jsonl")
     table = _csv(text, path) if kind == "csv" else _jsonl(text, path)
     if not table.rows:
-        raise LayoutError(f"{path}: holds no row; expected one per image" + (" below the header" * (kind == "csv")))
+        raise LayoutError(f"{path}: has no rows; expected one per image" + (" below the header" * (kind == "csv")))
     return table
 
 
@@ -48,7 +54,7 @@ def _csv(text: str, path: str) -> Table:
     start = 1
     try:
         for cells in reader:
-            if cells:  # a blank line is no row
+            if cells:  # blank lines are skipped
                 lines.append((start, cells))
             start = reader.line_num + 1
     except csv.Error as error:
@@ -56,17 +62,18 @@ def _csv(text: str, path: str) -> Table:
     if not lines:
         raise LayoutError(f"{path}: is empty; expected a header and one row per image")
     header = [name.strip() for name in lines.pop(0)[1]]
-    # pandas writes its index without a name; such a column is only in nobody's way.
+    # pandas writes its index without a name, so columns without a name may repeat.
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
-        raise LayoutError(f"{path}: the column {twice[0]!r} stands twice in the header; rename or remove one")
+        raise LayoutError(f"{path}: the column {twice[0]!r} is twice in the header; rename or remove one")
     ragged = [
-        f"{path}: row {line}: expected {len(header)} cells as in the header, got {len(cells)}; quote cells that hold ,"
+        f"{path}: row {line}: expected {len(header)} cells as in the header, got {len(cells)}; "
+        "put cells that contain a comma in quotes"
         for line, cells in lines
         if len(cells) != len(header)
     ]
     if ragged:
-        raise LayoutError(several(ragged))
+        raise LayoutError(truncated_lines(ragged))
     rows = ((line, dict(zip(header, cells, strict=True))) for line, cells in lines)
     return Table(path, tuple(header), tuple(rows))
 
@@ -88,14 +95,14 @@ def _jsonl(text: str, path: str) -> Table:
         else:
             problems.append(f"{path}: row {line}: expected one JSON object in a line, got {type(row).__name__}")
     if problems:
-        raise LayoutError(several(problems))
+        raise LayoutError(truncated_lines(problems))
     return Table(path, tuple(header), tuple(rows))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; Python would silently keep the last of two equal keys."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    """Builds a JSON object from its pairs, refusing equal keys, of which Python would silently keep the last."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r} stands twice")
-    return found
+        raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r} is there twice")
+    return row

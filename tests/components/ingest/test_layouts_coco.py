@@ -93,7 +93,7 @@ def test_background_and_an_ignored_category_are_configurable(tmp_path: Path) -> 
     assert (mask.pixels, mask.ignored) == ((0, 3, 8), 1)  # 12 - 4 of ground, 4 - 1 of dog, 1 of owl
     named = read(tmp_path, found, "segmentation", names=("ground", "dog", "owl"), ignore="owl", background="ground")
     assert named.labels == ("ground", "dog")
-    with pytest.raises(ConfigError, match=r"labels\.ignore: 'void' is no category; there are 'cat', 'dog', 'owl'"):
+    with pytest.raises(ConfigError, match=r"labels\.ignore: 'void' is not a category; there are 'cat', 'dog', 'owl'"):
         read(tmp_path, found, "segmentation", ignore="void")
 
 
@@ -110,7 +110,7 @@ def test_each_annotation_file_is_a_split(tmp_path: Path) -> None:
     ]
     assert dataset.fractions == pytest.approx({"train": 8 / 9, "test": 1 / 9})
     assert dataset.ignored == ("v/b.jpg",)
-    with pytest.raises(ConfigError, match=r"data\.images: names other splits than data\.annotations"):
+    with pytest.raises(ConfigError, match=r"data\.images: has other splits than data\.annotations"):
         coco.read(root, SPLIT, annotations="train.json", images={"train": "t"}, task="multi_label")
 
 
@@ -122,10 +122,10 @@ def test_files_that_cannot_be_used_are_rejected(tmp_path: Path) -> None:
     reasons = [reason for _, reason in dataset.rejected]
     assert len(reasons) == 5
     assert "image 1 of instances.json: there is no such file in" in reasons[4]
-    assert reasons[0].startswith("image 2 of instances.json: leads out of data.root")
+    assert reasons[0].startswith("image 2 of instances.json: is outside data.root")
     assert reasons[1].startswith("image 3 of instances.json: an absolute path")
     assert reasons[2] == (
-        "image 0 of instances.json: the same file is named by image 4 of instances.json, too; remove all but one"
+        "image 0 of instances.json: the same file is also named by image 4 of instances.json; remove all but one"
     )
 
 
@@ -165,10 +165,10 @@ def test_malformed_regions_reject_their_image(tmp_path: Path, segmentation: Any,
         (content(annotation(5, 1, 8)), r"annotation 5 of instances\.json: there is no category with the id 8"),
         (content(annotation(5, 4, 3)), r"annotation 5 of instances\.json: there is no image with the id 4"),
         (content({"id": 5}), r"annotation 5 of instances\.json: there is no image with the id None"),
-        (content(annotation(5, 1, 3), annotation(5, 2, 3)), r"annotations\[1\]: the id 5 stands twice in this list"),
-        (content(images=[*IMAGES, IMAGES[0]]), r"images\[2\]: the id 1 stands twice"),
-        (content(categories=[*CATEGORIES, {"id": 3, "name": "x"}]), r"categories\[3\]: the id 3 stands twice"),
-        (content(categories=[*CATEGORIES, {"id": 4, "name": "cat"}]), r"category 4 of .* the name 'cat', too"),
+        (content(annotation(5, 1, 3), annotation(5, 2, 3)), r"annotations\[1\]: the id 5 is twice in this list"),
+        (content(images=[*IMAGES, IMAGES[0]]), r"images\[2\]: the id 1 is twice"),
+        (content(categories=[*CATEGORIES, {"id": 3, "name": "x"}]), r"categories\[3\]: the id 3 is twice"),
+        (content(categories=[*CATEGORIES, {"id": 4, "name": "cat"}]), r"category 4 of .* the name 'cat' as well"),
         (content(categories=[{"id": 4}]), r"category 4 of instances\.json: expected a name, got None"),
         (content(categories=[{"id": 4, "name": " "}]), r"category 4 of instances\.json: ' ' cannot be a label name"),
         (content(images=[{"id": 1}]), r"image 1 of instances\.json: expected a file_name, got None"),

@@ -191,7 +191,9 @@ def test_rows_without_a_split_count_as_train(tmp_path: Path) -> None:
 
 
 def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LayoutError, match=r"row 2: column 'part': 'holdout' is no split; expected one of train, eval"):
+    with pytest.raises(
+        LayoutError, match=r"row 2: column 'part': 'holdout' is not a split; expected one of train, eval"
+    ):
         splits(tmp_path, "holdout")
 
 
@@ -217,8 +219,8 @@ def test_slices_and_groups_are_text(tmp_path: Path) -> None:
     ("name", "reason"),
     [
         ("no.jpg", "there is no such file"),
-        ("../outside.jpg", "leads out of data.root"),
-        ("x/../../outside.jpg", "leads out of data.root"),
+        ("../outside.jpg", "is outside data.root"),
+        ("x/../../outside.jpg", "is outside data.root"),
         ("/etc/passwd", "an absolute path; expected one relative to"),
         ("https://example.org/a.jpg", "a URL; expected a path relative to"),
         ("x\\a.jpg", "there is no such file in .*; folders are separated by '/'"),
@@ -264,7 +266,7 @@ def test_a_file_named_twice_is_read_once_or_rejected(tmp_path: Path) -> None:
     assert [r.path for r in dataset.records] == ["a.jpg", "c.jpg"]
     other = "the same file is named with other labels or values in"
     assert dataset.rejected == (
-        ("a.jpg", "row 4 of labels.csv: the same file is named before, in row 2 of labels.csv, with the same labels"),
+        ("a.jpg", "row 4 of labels.csv: the same file is already named in row 2 of labels.csv, with the same labels"),
         ("b.jpg", f"row 3 of labels.csv: {other} row 5 of labels.csv"),
         ("b.jpg", f"row 5 of labels.csv: {other} row 3 of labels.csv"),
         ("b.jpg", f"row 6 of labels.csv: {other} row 5 of labels.csv"),
@@ -282,12 +284,15 @@ def test_a_file_in_two_splits_is_in_none(tmp_path: Path) -> None:
     [
         ("file,cat\na.jpg,1\n", r"labels\.csv: there is no column 'dog' \(data\.columns\.labels\)"),
         ("file;cat;dog\na.jpg;1;0\n", r"cells must be separated by ','"),
-        ("file,cat,dog,cat\na.jpg,1,0,0\n", r"the column 'cat' stands twice in the header"),
+        ("file,cat,dog,cat\na.jpg,1,0,0\n", r"the column 'cat' is twice in the header"),
         ("", r"labels\.csv: is empty"),
-        ("\n \n", r"there is no column 'file'|holds no row"),
-        ("file,cat,dog\n", r"labels\.csv: holds no row; expected one per image below the header"),
+        ("\n \n", r"there is no column 'file'|has no rows"),
+        ("file,cat,dog\n", r"labels\.csv: has no rows; expected one per image below the header"),
         ("file,cat,dog\na.jpg,1,0\nb.jpg,1\n", r"labels\.csv: row 3: expected 3 cells as in the header, got 2"),
-        ("file,cat,dog\na.jpg,1,0,1\n", r"row 2: expected 3 cells as in the header, got 4; quote cells that hold ,"),
+        (
+            "file,cat,dog\na.jpg,1,0,1\n",
+            r"row 2: expected 3 cells as in the header, got 4; put cells that contain a comma in quotes",
+        ),
         ('file,cat,dog\na.jpg,1,0\n"b.jpg,1,0\n', r"labels\.csv: row 3: not valid CSV"),
         ("file,cat,dog\n,1,0\n", r"row 2: column 'file': expected a file name, got ''"),
         (b"file,cat,dog\n\xe9.jpg,1,0\n", r"labels\.csv is not UTF-8 text: byte 0xe9 at offset 13; save it as UTF-8"),
@@ -304,10 +309,10 @@ def test_a_malformed_table_is_refused(tmp_path: Path, table: str | bytes, messag
     [
         ("[1]\n", r"labels\.jsonl: row 1: expected one JSON object in a line, got list"),
         ("\n{]\n", r"labels\.jsonl: row 2: not valid JSON"),
-        ('{"file": "a.jpg", "cat": 1, "cat": 0}', r"row 1: not valid JSON: the key 'cat' stands twice"),
+        ('{"file": "a.jpg", "cat": 1, "cat": 0}', r"row 1: not valid JSON: the key 'cat' is there twice"),
         ("[" * 100_000, r"row 1: not valid JSON"),
         ('{"file": 7, "cat": 1, "dog": 1}', r"row 1: column 'file': expected a file name, got 7"),
-        ("", r"labels\.jsonl: holds no row; expected one per image$"),
+        ("", r"labels\.jsonl: has no rows; expected one per image$"),
     ],
 )
 def test_malformed_jsonl_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -350,9 +355,9 @@ def test_slices_may_be_columns_that_have_another_role_too() -> None:
 
 
 def test_names_and_the_table_must_agree(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"labels\.names: 'red\|fox' holds the separator '\|'"):
+    with pytest.raises(ConfigError, match=r"labels\.names: 'red\|fox' contains the separator '\|'"):
         read(tmp_path, "file,tags\na.jpg,cat\n", TAGS, names=("cat", "red|fox"))
-    with pytest.raises(ConfigError, match=r"labels\.names: 'owl' is no column of data\.columns\.labels"):
+    with pytest.raises(ConfigError, match=r"labels\.names: 'owl' is not a column of data\.columns\.labels"):
         read(tmp_path, "file,cat,dog\na.jpg,1,0\n", names=("cat", "dog", "owl"))
     with pytest.raises(LayoutError, match=r"found the label 'owl', but labels\.names lists only 'cat'"):
         read(tmp_path, "file,tags\na.jpg,cat|owl\n", TAGS, names=("cat",))
@@ -372,11 +377,11 @@ def test_labels_that_never_occur_are_kept(tmp_path: Path) -> None:
     ("path", "message"),
     [
         ("other.csv", r"data\.manifest: other\.csv: there is no such file"),
-        ("../labels.csv", r"data\.manifest: \.\./labels\.csv: leads out of data\.root"),
+        ("../labels.csv", r"data\.manifest: \.\./labels\.csv: is outside data\.root"),
         ("a.jpg", r"data\.manifest: a\.jpg: expected a file ending in \.csv or \.jsonl"),
-        ({"train": "labels.csv", "holdout": "x.csv"}, r"data\.manifest: 'holdout' is no split"),
-        ({"val": "labels.csv"}, r"data\.manifest: names 'val' but not 'train'"),
-        ({"train": "labels.csv", "val": "l.csv", "dev": "m.csv"}, r"'dev' is another word for the split 'eval'"),
+        ({"train": "labels.csv", "holdout": "x.csv"}, r"data\.manifest: 'holdout' is not a split"),
+        ({"val": "labels.csv"}, r"data\.manifest: has 'val' but not 'train'"),
+        ({"train": "labels.csv", "val": "l.csv", "dev": "m.csv"}, r"'dev' is another name for the split 'eval'"),
     ],
 )
 def test_a_missing_table_is_a_configuration_error(tmp_path: Path, path: Any, message: str) -> None:

@@ -99,7 +99,7 @@ def test_one_folder_of_masks_for_all_splits(tmp_path: Path) -> None:
 def test_a_file_without_a_partner_is_rejected(tmp_path: Path) -> None:
     dataset = read(tmp_path, "images/1.jpg", "images/2.jpg", "masks/2.png", "masks/3.png", mask_suffix="")
     assert pairs(dataset) == {"images/2.jpg": "masks/2.png"}
-    assert dataset.rejected == (("images/1.jpg", "has no mask: expected one of the same name in masks/*.*"),)
+    assert dataset.rejected == (("images/1.jpg", "has no mask; expected a file of the same name in masks/*.*"),)
     assert dataset.ignored == ("masks/3.png",)  # a mask alone is nothing to quarantine
 
 
@@ -110,8 +110,14 @@ def test_a_file_with_two_partners_is_rejected(tmp_path: Path) -> None:
     assert dataset.records == ()
     assert dataset.rejected == (
         ("images/1.jpg", "has 2 masks, masks/1.bmp, masks/1.png; remove all but one"),
-        ("images/2.jpg", "has the same name as images/2.png; of two images with one mask it is not clear whose it is"),
-        ("images/2.png", "has the same name as images/2.jpg; of two images with one mask it is not clear whose it is"),
+        (
+            "images/2.jpg",
+            "has the same name as images/2.png, so it is not clear which image the mask belongs to; rename one",
+        ),
+        (
+            "images/2.png",
+            "has the same name as images/2.jpg, so it is not clear which image the mask belongs to; rename one",
+        ),
     )
     assert dataset.ignored == ()
 
@@ -153,13 +159,13 @@ def test_lists_name_the_images_to_use(tmp_path: Path) -> None:
         ("images/3.jpg", "eval"),
         ("images/s/2.jpg", None),
     ]
-    assert dataset.rejected == (("images/9", "is listed in data.lists, but no images/*.* is it"),)
+    assert dataset.rejected == (("images/9", "is listed in data.lists, but there is no such file images/*.*"),)
     assert dataset.ignored == ("images/4.jpg", "images/5.jpg", "masks/4.png")
 
 
 def test_lists_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     tree(tmp_path, {"train.txt": "1\n", "val.txt": "1\n"})
-    with pytest.raises(LayoutError, match=r"val\.txt: '1' is in the list of train, too"):
+    with pytest.raises(LayoutError, match=r"val\.txt: '1' is also in the list of train"):
         read(tmp_path, "images/1.jpg", "masks/1.png", **LISTED)
     with pytest.raises(ConfigError, match=r"data\.lists: data\.images already has one folder per split"):
         read(tmp_path, images={"train": "images"}, **LISTED)
@@ -168,10 +174,14 @@ def test_lists_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("folders", "error", "message"),
     [
-        ({"masks": "images"}, ConfigError, r"data\.images, data\.masks: images/ with the suffix '' is named twice"),
-        ({"images": {"train": "images", "val": "images"}}, ConfigError, r"is named twice"),
-        ({"masks": {"train": "masks"}}, ConfigError, r"data\.masks: names train, but data\.images one folder for all"),
-        ({"images": {"val": "images"}}, ConfigError, r"data\.images: names 'val' but not 'train'"),
+        ({"masks": "images"}, ConfigError, r"data\.images, data\.masks: images/ with the suffix '' is there twice"),
+        ({"images": {"train": "images", "val": "images"}}, ConfigError, r"is there twice"),
+        (
+            {"masks": {"train": "masks"}},
+            ConfigError,
+            r"data\.masks: has train, but data\.images has one folder for all",
+        ),
+        ({"images": {"val": "images"}}, ConfigError, r"data\.images: has 'val' but not 'train'"),
         ({"images": "../x"}, ConfigError, r"data\.images: \.\./x is not below data\.root"),
         ({"masks": "nothing"}, LayoutError, r"data\.masks: there is no file below nothing"),
         ({"image_suffix": "_x"}, LayoutError, r"data\.images: there is no image images/\*_x\.\* in"),

@@ -182,5 +182,5 @@ def test_missing_data_and_malformed_data_are_different_errors(read: Read, png: P
         read({"m.csv": b"file_name,cat\n1.png,1\n", "1.png": png(1)}, "multi_label", data)
     with pytest.raises(ConfigError, match=r"data\.manifest: .*n\.csv"):
         read({}, "multi_label", data | {"manifest": "n.csv"})
-    with pytest.raises(ConfigError, match=r"labels\.ignore: 'emu' is no category; there are 'cat', 'crowd', 'dog'"):
+    with pytest.raises(ConfigError, match=r"labels\.ignore: 'emu' is not a category; there are 'cat', 'crowd', 'dog'"):
         coco(read, png, "segmentation", {"ignore": "emu"})
