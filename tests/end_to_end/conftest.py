@@ -1,254 +1,48 @@
-"""Projects: the demos, each run once, and a tiny one that tests may change, with its first runs done."""
+"""Trained projects: the demos, each run once, and a tiny one that tests may change, with its first runs done."""
 
-import json
-import os
 import shutil
-import subprocess
-import sys
-import time
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-
-TINY = """\
-name: tiny
-task: single_label
-data: {root: data}
-balance: {min_examples: 5}
-training: {image_size: [8, 8], epochs: 1, batch_size: 16, augment: false}
-evaluation:
-  slices: [format]
-  thresholds:
-    - {metric: accuracy, min: 0.0}
-    - {metric: loss, max: 100}
-push: {destination: models/tiny}
-"""
-
-
-NUMBER = float | int
-# The contract of summary.json; for a list, of each element.
-CONTRACT = {
-    "run_id": str,
-    "name": str,
-    "task": str,
-    "status": str,
-    "exit_code": int,
-    "started": str,
-    "seconds": NUMBER,
-    "stages": [{"name": str, "seconds": NUMBER, "cached": bool}],
-    "data": {"counts": dict, "labels": dict, "quarantined": list, "fingerprint": str},
-    "label_weights": dict,
-    "metrics": dict,
-    "per_label": dict,
-    "slices": [{"slice": dict, "metrics": dict, "per_label": dict}],
-    "tfma": dict,
-    "baseline": dict | None,
-    "decisions": dict,
-    "serving": dict,
-    "gates": [
-        {
-            "gate": str,
-            "rule": str,
-            "label": str | None,
-            "slice": dict | None,
-            "value": NUMBER | None,
-            "passed": bool,
-            "reason": str,
-        }
-    ],
-    "pushed": {"path": str, "version": str},
-    "report": str | None,
-    "error": str | None,
-    "notes": list,
-    "artifacts": dict,
-    "fingerprints": {"code": str, "configuration": str},
-    "versions": {"python": str, "imagegate": str, "tfx": str},
-    "configuration": {"name": str, "task": str},
-}
-
-
-def assert_like(value: object, contract: object, where: str = "summary") -> None:
-    if isinstance(contract, dict):
-        assert set(contract) <= set(value), where
-        for key, inner in contract.items():
-            assert_like(value[key], inner, f"{where}.{key}")
-    elif isinstance(contract, list):
-        assert value, where
-        for i, element in enumerate(value):
-            assert_like(element, contract[0], f"{where}[{i}]")
-    else:
-        assert isinstance(value, contract), (where, value)
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a command gave back."""
-
-    code: int
-    out: str
-    err: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Project:
-    """A folder with an imagegate.yaml."""
-
-    folder: Path
-    name: str
-
-    @property
-    def config(self) -> str:
-        return str(self.folder / "imagegate.yaml")
-
-    @property
-    def output(self) -> Path:
-        return self.folder / "runs" / self.name
-
-    @property
-    def destination(self) -> Path:
-        return self.folder / "models" / self.name
-
-    def summary(self) -> dict[str, Any]:
-        """Of the latest run."""
-        return json.loads((self.output / "latest" / "summary.json").read_text())
-
-    def artifact(self, stage: str, key: str) -> Path:
-        """The newest output of a stage."""
-        folders = (self.output / "pipeline" / stage / key).iterdir()
-        return max(folders, key=lambda folder: int(folder.name))
-
-    def records(self, split: str) -> list[Any]:
-        """The tf.Examples that ingest wrote."""
-        import tensorflow as tf
-
-        paths = sorted(map(str, self.artifact("ImageExampleGen", "examples").glob(f"Split-{split}/*")))
-        return [tf.train.Example.FromString(r.numpy()) for r in tf.data.TFRecordDataset(paths)]
-
-    def run(self, *overrides: str, force: bool = False) -> dict[str, Any]:
-        """Runs in this process, which has the libraries loaded, and returns summary.json's object."""
-        from pipeline import config
-        from pipeline.runs import local
-
-        settings = config.load(self.config, overrides)
-        with warnings.catch_warnings():
-            # TFX uses something deprecated of protobuf's, which names the caller's caller for it: us.
-            warnings.filterwarnings("ignore", r"label\(\) is deprecated")
-            return local.Runner(settings, lambda *_: None).run(force=force).to_json()
-
-    def served(self) -> dict[str, tuple[bytes, int]]:
-        """Everything below the push destination, with modification times."""
-        paths = [self.destination, *self.destination.rglob("*")] if self.destination.exists() else []
-        return {str(p): (p.read_bytes() if p.is_file() else b"", p.stat().st_mtime_ns) for p in paths}
-
-
-def ran(summary: dict[str, Any]) -> set[str]:
-    """The stages that did not come from the cache."""
-    return {stage["name"] for stage in summary["stages"] if not stage["cached"]}
-
-
-def copy_source(folder: Path) -> Path:
-    """The packages, to be run from there: the original may be edited while the tests run, a copy by a test."""
-    for package in ("components", "pipeline", "schemas"):
-        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
+from projects import Demo, Project, Run, Trained, command, copy_source, train_demo, write_tiny
 
 
 @pytest.fixture(scope="session")
 def imagegate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     """Runs a command as a user would, in a process and folder of its own."""
-    folder, copy = tmp_path_factory.mktemp("somewhere"), copy_source(tmp_path_factory.mktemp("source"))
-
-    def run(*arguments: object, source: Path = copy, **variables: str) -> Run:
-        environment = {k: v for k, v in os.environ.items() if k not in ("TF_CPP_MIN_LOG_LEVEL", "PYTHONPATH")}
-        environment |= {"PYTHONPATH": str(source)} | variables
-        command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
-        started = time.monotonic()
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        return Run(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
-
-    return run
-
-
-@dataclass(frozen=True)
-class Demo(Project):
-    """The demo and what its first run said; tests may run it again, but leave its data and destination alone."""
-
-    made: Run
-    first: Run
-    told: dict[str, Any]
+    return command(copy_source(tmp_path_factory.mktemp("source")), tmp_path_factory.mktemp("somewhere"))
 
 
 @pytest.fixture(scope="session")
 def demo(imagegate: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The demo of digits, made and run by the command."""
     folder = tmp_path_factory.mktemp("user") / "demo"
     made = imagegate("init", folder, "--demo")
     first = imagegate("run", folder / "imagegate.yaml")
     assert first.code == 0, first
-    project = Project(folder, "digits")
-    return Demo(folder, "digits", made, first, project.summary())
-
-
-@dataclass(frozen=True)
-class Trained(Project):
-    """A demo of another task and what its first run said; tests leave its data and destination alone."""
-
-    told: dict[str, Any]
-
-
-def trained(folder: Path, task: str, name: str) -> Trained:
-    """A demo, run in this process."""
-    from pipeline.init import starter
-
-    starter.write(str(folder), task=task, demo=True)
-    told = Project(folder, name).run()
-    assert told["status"] == "pushed", told["error"]
-    return Trained(folder, name, told)
+    return Demo(folder, "digits", made, first, Project(folder, "digits").latest_summary())
 
 
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """Several labels to an image, some of them unknown."""
-    return trained(tmp_path_factory.mktemp("multi") / "demo", "multi_label", "shapes")
+    """The demo of several labels to an image, some of them unknown."""
+    return train_demo(tmp_path_factory.mktemp("multi") / "demo", "multi_label", "shapes")
 
 
 @pytest.fixture(scope="session")
 def regions(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """Masks."""
-    return trained(tmp_path_factory.mktemp("masks") / "demo", "segmentation", "regions")
+    """The demo of masks."""
+    return train_demo(tmp_path_factory.mktemp("masks") / "demo", "segmentation", "regions")
 
 
 @pytest.fixture(scope="session")
 def _tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Path]:
-    """30 images each of three digits; run, and run again, now with a baseline."""
-    from PIL import Image
-    from sklearn.datasets import load_digits
-
-    folder, copy = tmp_path_factory.mktemp("tiny") / "project", tmp_path_factory.mktemp("copy") / "project"
-    digits = load_digits()
-    for digit in range(3):
-        (folder / "data" / str(digit)).mkdir(parents=True)
-        for i, pixels in enumerate(digits.images[digits.target == digit][:30]):
-            Image.fromarray((pixels * 15).astype("uint8")).save(folder / "data" / str(digit) / f"{i}.png")
-    (folder / "imagegate.yaml").write_text(TINY)
-    project = Project(folder, "tiny")
+    """The tiny project, run, and run again with a baseline; and a copy of it."""
+    project, copy = write_tiny(tmp_path_factory.mktemp("tiny") / "project"), tmp_path_factory.mktemp("copy") / "project"
     assert project.run()["status"] == "pushed"
     assert project.run("evaluation.slices=[label]")["status"] == "up_to_date"
-    shutil.copytree(folder, copy, symlinks=True)
+    shutil.copytree(project.folder, copy, symlinks=True)
     return project, copy
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 import tensorflow_model_analysis as tfma
 import tensorflow_transform as tft
-from conftest import CONTRACT, Demo, Run, assert_like
+from projects import CONTRACT, Demo, Run, assert_like
 from sklearn import metrics as sk
 
 from components import metrics
@@ -36,25 +36,25 @@ def test_init_says_what_to_do_next(demo: Demo) -> None:
 
 
 def test_the_model_is_pushed_and_good(demo: Demo) -> None:
-    assert demo.told["status"] == "pushed"
-    assert demo.told["exit_code"] == demo.first.code == 0
-    assert demo.told["metrics"]["accuracy"] >= 0.97
-    assert demo.told["error"] is None
-    thresholds = [g for g in demo.told["gates"] if g["gate"] == "model_gate"]
+    assert demo.summary["status"] == "pushed"
+    assert demo.summary["exit_code"] == demo.first.code == 0
+    assert demo.summary["metrics"]["accuracy"] >= 0.97
+    assert demo.summary["error"] is None
+    thresholds = [g for g in demo.summary["gates"] if g["gate"] == "model_gate"]
     assert [g["label"] for g in thresholds] == [None, *DIGITS, None]
-    assert all(g["passed"] for g in demo.told["gates"])
+    assert all(g["passed"] for g in demo.summary["gates"])
 
 
 def test_the_summary_has_exactly_the_contract_s_keys_and_types(demo: Demo) -> None:
-    assert list(demo.told) == list(CONTRACT)
-    assert_like(demo.told, CONTRACT)
-    started = datetime.datetime.fromisoformat(demo.told["started"])
+    assert list(demo.summary) == list(CONTRACT)
+    assert_like(demo.summary, CONTRACT)
+    started = datetime.datetime.fromisoformat(demo.summary["started"])
     assert abs(datetime.datetime.now(datetime.UTC) - started) < datetime.timedelta(hours=1)
-    assert demo.told["baseline"] is None
-    assert {stage["name"] for stage in demo.told["stages"]} == STAGES
-    assert not any(stage["cached"] for stage in demo.told["stages"])
-    assert 0 < sum(stage["seconds"] for stage in demo.told["stages"]) < demo.told["seconds"]
-    for metrics_of in [demo.told, *demo.told["slices"]]:
+    assert demo.summary["baseline"] is None
+    assert {stage["name"] for stage in demo.summary["stages"]} == STAGES
+    assert not any(stage["cached"] for stage in demo.summary["stages"])
+    assert 0 < sum(stage["seconds"] for stage in demo.summary["stages"]) < demo.summary["seconds"]
+    for metrics_of in [demo.summary, *demo.summary["slices"]]:
         assert set(metrics.OVERALL["single_label"]) <= set(metrics_of["metrics"])
         assert all(
             set(numbers) == set(metrics.PER_LABEL["single_label"]) for numbers in metrics_of["per_label"].values()
@@ -62,7 +62,7 @@ def test_the_summary_has_exactly_the_contract_s_keys_and_types(demo: Demo) -> No
 
 
 def test_the_counts_are_those_of_the_folders(demo: Demo) -> None:
-    data = demo.told["data"]
+    data = demo.summary["data"]
     folders = {digit: len(list((demo.folder / "data" / "digits" / digit).iterdir())) for digit in DIGITS}
     assert {label: sum(by_split.values()) for label, by_split in data["labels"].items()} == folders
     assert sum(data["counts"].values()) == sum(folders.values()) == 1797
@@ -73,39 +73,39 @@ def test_the_counts_are_those_of_the_folders(demo: Demo) -> None:
 
 
 def test_the_label_weights_are_median_over_frequency(demo: Demo) -> None:
-    train = np.array([demo.told["data"]["labels"][digit]["train"] for digit in DIGITS])
-    assert list(demo.told["label_weights"]) == DIGITS
-    assert list(demo.told["label_weights"].values()) == pytest.approx(np.median(train) / train)
+    train = np.array([demo.summary["data"]["labels"][digit]["train"] for digit in DIGITS])
+    assert list(demo.summary["label_weights"]) == DIGITS
+    assert list(demo.summary["label_weights"].values()) == pytest.approx(np.median(train) / train)
 
 
 def test_the_numbers_are_those_of_the_pushed_model_on_the_test_images(demo: Demo) -> None:
     examples = demo.records("test")
     truth = [int(e.features.feature[features.LABEL].bytes_list.value[0]) for e in examples]
     image_bytes = [e.features.feature[features.IMAGE].bytes_list.value[0] for e in examples]
-    signature = tf.saved_model.load(demo.told["pushed"]["path"]).signatures["serving_default"]
+    signature = tf.saved_model.load(demo.summary["pushed"]["path"]).signatures["serving_default"]
     p = signature(image_bytes=tf.constant(image_bytes))["probabilities"].numpy().astype(np.float64)
-    found, of_eight = demo.told["metrics"], demo.told["per_label"]["8"]
-    assert found["example_count"] == len(truth) == demo.told["data"]["counts"]["test"]
+    found, of_eight = demo.summary["metrics"], demo.summary["per_label"]["8"]
+    assert found["example_count"] == len(truth) == demo.summary["data"]["counts"]["test"]
     assert found["accuracy"] == pytest.approx(sk.accuracy_score(truth, p.argmax(axis=1)))
     assert found["macro_f1"] == pytest.approx(sk.f1_score(truth, p.argmax(axis=1), average="macro"))
     assert found["loss"] == pytest.approx(-np.log(p[range(len(truth)), truth]).mean(), rel=1e-4)
     assert of_eight["auc"] == pytest.approx(sk.roc_auc_score(np.equal(truth, 8), p[:, 8]), abs=1e-6)
-    [slice_of_eight] = [s for s in demo.told["slices"] if s["slice"] == {"label": "8"}]
+    [slice_of_eight] = [s for s in demo.summary["slices"] if s["slice"] == {"label": "8"}]
     assert slice_of_eight["metrics"]["accuracy"] == pytest.approx(of_eight["recall"])
 
 
 def test_the_pushed_version_vouches_for_its_files(demo: Demo) -> None:
-    version = Path(demo.told["pushed"]["path"])
-    assert version == demo.destination / demo.told["pushed"]["version"]
+    version = Path(demo.summary["pushed"]["path"])
+    assert version == demo.destination / demo.summary["pushed"]["version"]
     assert [p.name for p in demo.destination.iterdir()] == [version.name]
     manifest = json.loads((version / "imagegate.json").read_text(encoding="utf-8"))
     files = {str(p.relative_to(version)): p for p in version.rglob("*") if p.is_file() and p.name != "imagegate.json"}
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
     assert manifest["files"] == digests
     assert manifest["labels"] == DIGITS
-    assert manifest["metrics"]["accuracy"] == demo.told["metrics"]["accuracy"]
-    assert manifest["label_counts"] == demo.told["data"]["labels"]
-    assert manifest["data_fingerprint"] == demo.told["data"]["fingerprint"]
+    assert manifest["metrics"]["accuracy"] == demo.summary["metrics"]["accuracy"]
+    assert manifest["label_counts"] == demo.summary["data"]["labels"]
+    assert manifest["data_fingerprint"] == demo.summary["data"]["fingerprint"]
     assert next(t["rule"] for t in manifest["thresholds"]) == "accuracy >= 0.97"
     assert set(manifest) >= {"name", "task", "version", "code_fingerprint"}
 
@@ -115,8 +115,8 @@ def test_the_screen_shows_stages_labels_metrics_and_the_verdict_and_nothing_else
     lines = [" ".join(line.split()) for line in demo.first.out.splitlines()]
     assert {line.split()[0] for line in lines if re.search(r" ok \d+\.\d s$", line)} == STAGES
     assert [line.split()[0] for line in lines if re.match(r"\d ", line)] == DIGITS
-    assert f"accuracy {demo.told['metrics']['accuracy']:.3f}" in lines
-    pushed = demo.told["pushed"]
+    assert f"accuracy {demo.summary['metrics']['accuracy']:.3f}" in lines
+    pushed = demo.summary["pushed"]
     assert lines[-1] == f"pushed version {pushed['version']}: 12 thresholds held -> {pushed['path']}"
     known = STAGES | set(DIGITS) | set(metrics.OVERALL["single_label"]) | {"label", "metric", "no", "pushed"}
     known |= {"report", "serving"}
@@ -124,7 +124,7 @@ def test_the_screen_shows_stages_labels_metrics_and_the_verdict_and_nothing_else
 
 
 def test_output_of_the_libraries_goes_to_the_log(demo: Demo) -> None:
-    log = (demo.output / "history" / demo.told["run_id"] / "log.txt").read_text()
+    log = (demo.output / "history" / demo.summary["run_id"] / "log.txt").read_text()
     assert "absl" in log
     assert len(log) > 1000
     assert "Traceback" not in log
@@ -134,7 +134,7 @@ def test_tfx_s_own_tools_read_the_artifacts(demo: Demo) -> None:
     statistics = tfdv.load_stats_binary(
         str(demo.artifact("StatisticsGen", "statistics") / "Split-eval/FeatureStats.pb")
     )
-    assert statistics.datasets[0].num_examples == demo.told["data"]["counts"]["eval"]
+    assert statistics.datasets[0].num_examples == demo.summary["data"]["counts"]["eval"]
     assert features.IMAGE not in {f.path.step[0] for f in statistics.datasets[0].features}
     schema = tfdv.load_schema_text(str(demo.artifact("CuratedSchema", "schema_out") / "schema.pbtxt"))
     assert tfdv.get_domain(schema, features.LABEL).value == DIGITS
@@ -147,7 +147,7 @@ def test_tfma_s_own_loader_reads_the_evaluation(demo: Demo) -> None:
     loaded = tfma.load_eval_result(str(demo.artifact("Evaluator", "evaluation")))
     numbers = loaded.get_metrics_for_slice(())
     for metric in metrics.OVERALL["single_label"]:
-        assert numbers[metric]["doubleValue"] == pytest.approx(demo.told["metrics"][metric]), metric
+        assert numbers[metric]["doubleValue"] == pytest.approx(demo.summary["metrics"][metric]), metric
     slices = {dict(name)["label"] for name in loaded.get_slice_names() if name}
     assert slices == set(DIGITS)
 
@@ -159,14 +159,14 @@ def test_an_unchanged_run_answers_within_three_seconds(demo: Demo, imagegate: Ca
     before = demo.served()
     runs = [imagegate("run", demo.config) for _ in range(2)]  # the machine may be busy during one
     assert [run.code for run in runs] == [0, 0]
-    assert all("up to date: nothing new since version " + demo.told["pushed"]["version"] in run.out for run in runs)
+    assert all("up to date: nothing new since version " + demo.summary["pushed"]["version"] in run.out for run in runs)
     assert all(run.err == "" for run in runs)
     assert min(run.seconds for run in runs) < 3
     assert demo.served() == before
-    latest = demo.summary()
+    latest = demo.latest_summary()
     assert (latest["status"], latest["exit_code"], latest["stages"]) == ("up_to_date", 0, [])
-    assert latest["metrics"] == demo.told["metrics"]
-    assert latest["pushed"] == demo.told["pushed"]
+    assert latest["metrics"] == demo.summary["metrics"]
+    assert latest["pushed"] == demo.summary["pushed"]
 
 
 def test_an_unchanged_run_loads_neither_tfx_nor_tensorflow(demo: Demo, imagegate: Callable[..., Run]) -> None:
@@ -203,7 +203,7 @@ def test_a_refused_model_leaves_what_is_served_untouched(refused: tuple[Run, dic
 
 def test_the_served_model_was_compared_on_the_same_images(refused: tuple[Run, dict, dict], demo: Demo) -> None:
     found = json.loads(refused[0].out)
-    assert found["baseline"]["version"] == demo.told["pushed"]["version"]
+    assert found["baseline"]["version"] == demo.summary["pushed"]["version"]
     assert found["baseline"]["metrics"] == found["metrics"]  # it is the same model
 
 
@@ -243,7 +243,7 @@ def test_predict_on_a_bad_image_prints_the_others_and_ends_in_1(
 ) -> None:
     good, bad = demo.folder / "data" / "digits" / "7" / "000.png", tmp_path / "bad.png"
     bad.write_bytes(b"\x89PNG broken")
-    run = imagegate("predict", demo.told["pushed"]["path"], bad, good)
+    run = imagegate("predict", demo.summary["pushed"]["path"], bad, good)
     assert run.code == 1
     heads, line = run.out.splitlines()
     assert heads.split() == ["image", "label", "probability", "next", "likely"]

@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import Project, ran
 from PIL import Image
+from projects import Project, ran
 
 pytestmark = pytest.mark.end_to_end
 
@@ -40,11 +40,11 @@ RULES = "evaluation.thresholds=[{metric: out_of_distribution_auroc, min: %s}, {m
 
 
 def test_a_detector_is_pushed_and_recognises_images_that_are_not_its_label(one: Project) -> None:
-    found = one.run(*SETTINGS, RULES % 0.8)
-    assert found["status"] == "pushed", found["error"]
-    assert found["metrics"]["out_of_distribution_auroc"] >= 0.8
-    assert found["decisions"]["labels"]["0"]["threshold"] == pytest.approx(0.01)
-    signature = tf.saved_model.load(found["pushed"]["path"]).signatures["serving_default"]
+    summary = one.run(*SETTINGS, RULES % 0.8)
+    assert summary["status"] == "pushed", summary["error"]
+    assert summary["metrics"]["out_of_distribution_auroc"] >= 0.8
+    assert summary["decisions"]["labels"]["0"]["threshold"] == pytest.approx(0.01)
+    signature = tf.saved_model.load(summary["pushed"]["path"]).signatures["serving_default"]
     known = sorted((one.folder / "data" / "0").glob("*.png"))[:5]
     other = sorted((one.folder / "unknown").glob("*.png"))
     answers = [signature(image_bytes=tf.constant([p.read_bytes() for p in paths])) for paths in (known, other)]
@@ -57,10 +57,10 @@ def test_another_folder_of_out_of_distribution_images_runs_the_gate_again(one: P
     assert one.run(*SETTINGS, RULES % 0.8)["status"] == "pushed"
     shutil.rmtree(one.folder / "unknown")
     shutil.copytree(one.folder / "data" / "0", one.folder / "unknown")  # these are known
-    found = one.run(*SETTINGS, RULES % 0.8)
-    assert (found["status"], found["exit_code"]) == ("not_blessed", 4)
-    assert "out_of_distribution_auroc is " in found["error"]
-    assert "Trainer" not in ran(found)
+    summary = one.run(*SETTINGS, RULES % 0.8)
+    assert (summary["status"], summary["exit_code"]) == ("not_blessed", 4)
+    assert "out_of_distribution_auroc is " in summary["error"]
+    assert "Trainer" not in ran(summary)
 
 
 def test_metrics_that_do_not_apply_to_a_detector_are_refused(one: Project) -> None:
@@ -71,6 +71,6 @@ def test_metrics_that_do_not_apply_to_a_detector_are_refused(one: Project) -> No
 
 
 def test_without_a_pretrained_backbone_one_label_is_too_few(one: Project) -> None:
-    found = one.run("balance.max_near_duplicates=null")
-    assert (found["status"], found["exit_code"]) == ("data_rejected", 3)
-    assert "labels is 1, below the minimum 2: '0'" in found["error"]
+    summary = one.run("balance.max_near_duplicates=null")
+    assert (summary["status"], summary["exit_code"]) == ("data_rejected", 3)
+    assert "labels is 1, below the minimum 2: '0'" in summary["error"]

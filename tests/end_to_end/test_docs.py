@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Demo, Run
+from projects import Demo, Run
 
 from scripts import document
 
@@ -66,10 +66,10 @@ def test_the_notebook_runs(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {}
     for cell in cells:
         exec(cell, names)
-    assert len(names["answers"]) == demo.told["data"]["counts"]["test"]
-    assert names["statistics"]["train"].datasets[0].num_examples == demo.told["data"]["counts"]["train"]
+    assert len(names["answers"]) == demo.summary["data"]["counts"]["test"]
+    assert names["statistics"]["train"].datasets[0].num_examples == demo.summary["data"]["counts"]["train"]
     whole = next(found for key, found in names["result"].slicing_metrics if key == ())[""][""]
-    assert whole["accuracy"]["doubleValue"] == demo.told["metrics"]["accuracy"]
+    assert whole["accuracy"]["doubleValue"] == demo.summary["metrics"]["accuracy"]
 
 
 def test_the_make_targets_of_the_readme_exist() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Project, Run
 from PIL import Image
+from projects import Project, Run
 
 from components.base.errors import ConfigError
 from pipeline import cli, config
@@ -24,17 +24,17 @@ def test_a_change_is_refused_until_it_is_accepted(tiny: Project, capsys: pytest.
     text = (tiny.folder / "schema.pbtxt").read_text()
     assert all(f'value: "{label}"' in text for label in "012")
 
-    found = tiny.run(FROZEN)
-    assert found["exit_code"] == 0
+    summary = tiny.run(FROZEN)
+    assert summary["exit_code"] == 0
 
     one = tiny.folder / "data" / "0" / "0.png"
     Image.open(one).convert("RGB").save(one.with_suffix(".jpg"))
     one.unlink()
     before = tiny.served()
-    found = tiny.run(FROZEN)
-    assert (found["status"], found["exit_code"]) == ("data_rejected", 3)
+    summary = tiny.run(FROZEN)
+    assert (summary["status"], summary["exit_code"]) == ("data_rejected", 3)
     assert tiny.served() == before
-    [line] = found["error"].splitlines()
+    [line] = summary["error"].splitlines()
     assert "number of schema anomalies of feature 'image/format' is 1, above the maximum 0: the value 'jpeg' is" in line
     assert line.endswith("edit schema.pbtxt or freeze the schema again: imagegate schema")
 
@@ -53,10 +53,10 @@ def test_anomalies_that_only_tensorflow_data_validation_finds_are_reported_too(t
     name = 'feature {\n  name: "label"\n'
     before, after = path.read_text().split(name)
     path.write_text(before + name + after.replace("max: 1", "min: 2", 1).replace("min: 0", "", 1))
-    found = tiny.run(FROZEN)
-    assert found["exit_code"] == 3
-    assert "schema anomalies of feature 'label'" in found["error"]
-    assert "(in eval, test, train)" in found["error"] or "(in train, eval, test)" in found["error"]
+    summary = tiny.run(FROZEN)
+    assert summary["exit_code"] == 3
+    assert "schema anomalies of feature 'label'" in summary["error"]
+    assert "(in eval, test, train)" in summary["error"] or "(in train, eval, test)" in summary["error"]
 
 
 @pytest.fixture
@@ -86,15 +86,15 @@ def test_another_slice_value_and_column_are_refused(cameras: Project) -> None:
     freeze.run(config.load(cameras.config), None)
     table = cameras.folder / "data" / "labels.csv"
     table.write_text(table.read_text().replace("1.png,b,x", "1.png,b,z").replace("camera", "lens"))
-    found = cameras.run(FROZEN, "data.columns.slices=[lens]")
-    assert found["exit_code"] == 3
-    assert "the column 'camera' is not in the data" in found["error"]
-    assert "the column 'lens' is new" in found["error"]
+    summary = cameras.run(FROZEN, "data.columns.slices=[lens]")
+    assert summary["exit_code"] == 3
+    assert "the column 'camera' is not in the data" in summary["error"]
+    assert "the column 'lens' is new" in summary["error"]
 
     table.write_text(table.read_text().replace("lens", "camera"))
-    found = cameras.run(FROZEN)
-    assert found["exit_code"] == 3
-    assert "feature 'slice/camera' is 1, above the maximum 0: the value 'z' is new (" in found["error"]
+    summary = cameras.run(FROZEN)
+    assert summary["exit_code"] == 3
+    assert "feature 'slice/camera' is 1, above the maximum 0: the value 'z' is new (" in summary["error"]
 
 
 def test_freezing_needs_a_run_and_reading_needs_a_file(cameras: Project, imagegate: Callable[..., Run]) -> None:

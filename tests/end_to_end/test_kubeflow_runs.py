@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import simulator
-from conftest import Demo, Project, Trained, copy_source
+from projects import Demo, Project, Trained, copy_source
 from simulator import Backend, Pod, Task, in_process_of_its_own, in_this_process
 
 from components.push import versions as push
@@ -64,12 +64,12 @@ def sequence(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_a_first_run_pushes_what_a_run_here_pushes(sequence: Any, demo: Demo) -> None:
     backend, [first, *_], _, models = sequence
     assert set(statuses(first)) == {"succeeded"}, {n: t.log[-2000:] for n, t in first.items() if t.status == "failed"}
-    assert_like_the_run_here(first, backend, demo.told)
+    assert_like_the_run_here(first, backend, demo.summary)
     served = push.current(str(models))
     assert served is not None
     push.verify(served)
     assert first["Pusher"].artifacts["pushed_model"].metadata["pushed_version"] == served.version
-    assert served.manifest["labels"] == list(demo.told["label_weights"])
+    assert served.manifest["labels"] == list(demo.summary["label_weights"])
 
 
 def test_a_second_run_compares_with_the_served_model_and_trains_nothing(sequence: Any) -> None:
@@ -103,7 +103,7 @@ def test_the_user_interface_gets_metrics_and_a_confusion_matrix(sequence: Any, d
     evaluator = sequence[1][0]["Evaluator"].artifacts
     assert evaluator["metrics"].schema["schemaTitle"] == "system.Metrics"
     drawn = evaluator["confusion_matrix"].metadata["confusionMatrix"]
-    assert [label["displayName"] for label in drawn["annotationSpecs"]] == list(demo.told["label_weights"])
+    assert [label["displayName"] for label in drawn["annotationSpecs"]] == list(demo.summary["label_weights"])
     rows = [row["row"] for row in drawn["rows"]]
     right, every = sum(row[i] for i, row in enumerate(rows)), sum(map(sum, rows))
     assert right / every == pytest.approx(evaluator["metrics"].metadata["accuracy"])
@@ -131,7 +131,7 @@ def test_the_other_tasks_push_as_a_run_here_does(name: str, request: pytest.Fixt
     backend = Backend(tmp_path / "backend", in_this_process)
     tasks = backend.run(compiled(project, tmp_path))
     assert set(statuses(tasks)) == {"succeeded"}, {n: t.log[-2000:] for n, t in tasks.items() if t.status == "failed"}
-    assert_like_the_run_here(tasks, backend, project.told)
+    assert_like_the_run_here(tasks, backend, project.summary)
     assert push.current(str(tmp_path / "models")) is not None
 
 

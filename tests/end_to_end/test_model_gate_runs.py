@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from projects import Project
 from rich.console import Console
 from scipy import stats
 
@@ -29,13 +29,13 @@ def rules(*given: str) -> str:
 
 def test_every_slice_value_is_judged_with_its_interval_and_small_ones_are_reported(tiny: Project) -> None:
     """As many of each digit are in the test split as the summary says; some have fewer than the most frequent one."""
-    counts = {label: by_split["test"] for label, by_split in tiny.summary()["data"]["labels"].items()}
+    counts = {label: by_split["test"] for label, by_split in tiny.latest_summary()["data"]["labels"].items()}
     least = max(counts.values())
     small = sorted(label for label, n in counts.items() if n < least)
     assert small
     rule = f'{{metric: accuracy, slice: {{label: "*"}}, min: 0, min_examples: {least}}}'
-    found, lines = run(tiny, rules(rule, "{metric: accuracy, min: 0, max: 0.01, confidence: 0.9}"))
-    gates = [g for g in found["gates"] if g["gate"] == "model_gate"]
+    summary, lines = run(tiny, rules(rule, "{metric: accuracy, min: 0, max: 0.01, confidence: 0.9}"))
+    gates = [g for g in summary["gates"] if g["gate"] == "model_gate"]
     judged = [g for g in gates if g["value"] is not None]
     assert sorted(g["slice"]["label"] for g in judged if g["slice"]) == sorted(set(counts) - set(small))
     for gate in judged[:-1]:
@@ -47,7 +47,7 @@ def test_every_slice_value_is_judged_with_its_interval_and_small_ones_are_report
     assert told["passed"]
     assert told["reason"].endswith(": " + ", ".join(f"label={label} ({counts[label]})" for label in small))
     assert f"not judged: {told['reason']}" in lines
-    assert found["status"] == "not_blessed"
+    assert summary["status"] == "not_blessed"
     [refused] = [g for g in gates if not g["passed"]]
     assert (refused["bound"], refused["examples"]) == (0.01, sum(counts.values()))
     assert "with 90 % confidence at most" in refused["reason"]
@@ -56,22 +56,22 @@ def test_every_slice_value_is_judged_with_its_interval_and_small_ones_are_report
 
 def test_without_a_threshold_nothing_is_pushed_unless_configured(tiny: Project) -> None:
     before = tiny.served()
-    found, lines = run(tiny, rules(), "training.seed=2")
-    assert (found["status"], found["exit_code"]) == ("not_blessed", 4)
+    summary, lines = run(tiny, rules(), "training.seed=2")
+    assert (summary["status"], summary["exit_code"]) == ("not_blessed", 4)
     assert "push.without_thresholds: true" in lines[-1]
     assert tiny.served() == before
-    found, lines = run(tiny, rules(), "training.seed=2", "push.without_thresholds=true")
-    assert (found["status"], found["exit_code"]) == ("pushed", 0)
-    assert Path(found["pushed"]["path"]).is_dir()
+    summary, lines = run(tiny, rules(), "training.seed=2", "push.without_thresholds=true")
+    assert (summary["status"], summary["exit_code"]) == ("pushed", 0)
+    assert Path(summary["pushed"]["path"]).is_dir()
     assert [line for line in lines if line.startswith("warning: no threshold is configured")]
-    assert lines[-1].startswith(f"pushed version {found['pushed']['version']}: nothing has judged it -> ")
+    assert lines[-1].startswith(f"pushed version {summary['pushed']['version']}: nothing has judged it -> ")
 
 
 def test_tfma_s_metrics_are_in_the_summary_and_only_ours_in_the_model_s_manifest(tiny: Project) -> None:
-    found, _ = run(tiny, "evaluation.tfma_metrics=[ExampleCount, AUC]", "training.seed=3")
-    assert found["status"] == "pushed"
-    assert sorted(found["tfma"]) == ["auc", "example_count"]
-    assert found["tfma"]["example_count"] == found["metrics"]["example_count"] == found["data"]["counts"]["test"]
-    assert 0 <= found["tfma"]["auc"] <= 1
-    manifest = json.loads((Path(found["pushed"]["path"]) / "imagegate.json").read_text())
+    summary, _ = run(tiny, "evaluation.tfma_metrics=[ExampleCount, AUC]", "training.seed=3")
+    assert summary["status"] == "pushed"
+    assert sorted(summary["tfma"]) == ["auc", "example_count"]
+    assert summary["tfma"]["example_count"] == summary["metrics"]["example_count"] == summary["data"]["counts"]["test"]
+    assert 0 <= summary["tfma"]["auc"] <= 1
+    manifest = json.loads((Path(summary["pushed"]["path"]) / "imagegate.json").read_text())
     assert not [name for name in manifest["metrics"] if name.startswith("tfma/")]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Project
 from faults import FAULTS, SETS
+from projects import Project
 
 from components.base.artifact_files import KNOWN_IMAGES
 from components.gates import changes

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pod
 import pytest
-from conftest import Project, copy_source
+from projects import Project, copy_source
 from simulator import Backend, Pod
 
 from components.push import versions

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Project, Run, ran
+from projects import Project, Run, ran
 
 from components.push import versions
 
@@ -37,10 +37,10 @@ def test_a_model_that_changed_after_its_evaluation_is_not_pushed(tiny: Project) 
     shutil.rmtree(next(tiny.destination.iterdir()))
     model = tiny.artifact("Trainer", "model") / "Format-Serving" / "saved_model.pb"
     model.write_bytes(model.read_bytes() + b"\0")
-    found = tiny.run()  # for all stages the same as the first
-    assert ran(found) <= {"Pusher", "ModelReport"}
-    assert (found["status"], found["exit_code"]) == ("failed", 1)
-    assert "saved_model.pb is not the file of the model that was evaluated: expected SHA-256 " in found["error"]
+    summary = tiny.run()  # for all stages the same as the first
+    assert ran(summary) <= {"Pusher", "ModelReport"}
+    assert (summary["status"], summary["exit_code"]) == ("failed", 1)
+    assert "saved_model.pb is not the file of the model that was evaluated: expected SHA-256 " in summary["error"]
     assert os.listdir(tiny.destination) == []
 
 
@@ -53,20 +53,20 @@ def test_a_rolled_back_model_stays_away_until_something_changes(tiny: Project, i
     assert (served.manifest["rolled_back_from"], served.manifest["rolled_back_to"]) == (two, one)
     before = tiny.served()
     # The nightly run, which builds the same bytes again.
-    found = tiny.run(SETTLED, "training.seed=2")
-    assert "Trainer" not in ran(found)
-    assert (found["status"], found["exit_code"], found["pushed"]) == ("not_blessed", 4, None)
-    assert found["error"].startswith(f"this very model was rolled back as version {two}, so it is not pushed again; ")
-    assert all(gate["passed"] for gate in found["gates"])
+    summary = tiny.run(SETTLED, "training.seed=2")
+    assert "Trainer" not in ran(summary)
+    assert (summary["status"], summary["exit_code"], summary["pushed"]) == ("not_blessed", 4, None)
+    assert summary["error"].startswith(f"this very model was rolled back as version {two}, so it is not pushed again; ")
+    assert all(gate["passed"] for gate in summary["gates"])
     assert tiny.served() == before
     # Another model is pushed; of four versions two stay.
-    found = tiny.run(SETTLED, "training.seed=3", "push.keep=2")
-    assert found["status"] == "pushed"
-    three = found["pushed"]["version"]
+    summary = tiny.run(SETTLED, "training.seed=3", "push.keep=2")
+    assert summary["status"] == "pushed"
+    three = summary["pushed"]["version"]
     assert sorted(os.listdir(tiny.destination)) == sorted([served.version, three])
     assert versions.current(str(tiny.destination)).manifest["withdrawn"] == served.manifest["withdrawn"]
-    found = tiny.run(SETTLED, "training.seed=2")
-    assert (found["status"], found["exit_code"]) == ("not_blessed", 4)
+    summary = tiny.run(SETTLED, "training.seed=2")
+    assert (summary["status"], summary["exit_code"]) == ("not_blessed", 4)
 
 
 def test_a_url_is_pushed_to_compared_with_and_predicted_from(tiny: Project, imagegate: Callable[..., Run]) -> None:
@@ -90,7 +90,9 @@ def test_a_url_is_pushed_to_compared_with_and_predicted_from(tiny: Project, imag
 def test_a_damaged_record_of_the_served_data_says_what_to_do(tiny: Project) -> None:
     [old] = tiny.destination.iterdir()
     Path(old, "images.npy").unlink()
-    found = tiny.run(SETTLED, "balance.max_ratio=50")
-    assert (found["status"], found["exit_code"]) == ("failed", 1)
-    assert found["error"].startswith(f"version {old.name} is served, but these data cannot be compared with its data: ")
-    assert found["error"].endswith(f"imagegate rollback CONFIG), or remove {old}")
+    summary = tiny.run(SETTLED, "balance.max_ratio=50")
+    assert (summary["status"], summary["exit_code"]) == ("failed", 1)
+    assert summary["error"].startswith(
+        f"version {old.name} is served, but these data cannot be compared with its data: "
+    )
+    assert summary["error"].endswith(f"imagegate rollback CONFIG), or remove {old}")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from projects import Project
 
 CONFIG = """\
 name: clothing
@@ -23,16 +23,16 @@ push: {{destination: models}}
 def test_photos_of_clothing_run_through(real_images: Path, tmp_path: Path) -> None:
     root = real_images / "clothing"
     (tmp_path / "imagegate.yaml").write_text(CONFIG.format(root=root))
-    found = Project(tmp_path, "clothing").run()
-    assert found["error"] is None
-    assert found["status"] == "pushed"
+    summary = Project(tmp_path, "clothing").run()
+    assert summary["error"] is None
+    assert summary["status"] == "pushed"
     photos = {folder.name: len(list(folder.iterdir())) for folder in root.iterdir() if folder.is_dir()}
-    counted = {label: sum(by_split.values()) for label, by_split in found["data"]["labels"].items()}
+    counted = {label: sum(by_split.values()) for label, by_split in summary["data"]["labels"].items()}
     assert counted == photos
-    assert found["data"]["quarantined"] == []
-    assert found["data"]["ignored"] == ["LICENSE"]
-    assert found["metrics"]["example_count"] == found["data"]["counts"]["test"]
+    assert summary["data"]["quarantined"] == []
+    assert summary["data"]["ignored"] == ["LICENSE"]
+    assert summary["metrics"]["example_count"] == summary["data"]["counts"]["test"]
     # 10 labels of 16 to 114 photos: the rarest weigh most.
-    weights = found["label_weights"]
-    train = {label: by_split["train"] for label, by_split in found["data"]["labels"].items()}
+    weights = summary["label_weights"]
+    train = {label: by_split["train"] for label, by_split in summary["data"]["labels"].items()}
     assert max(weights, key=weights.__getitem__) == min(train, key=train.__getitem__)

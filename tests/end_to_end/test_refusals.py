@@ -2,10 +2,9 @@
 
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from conftest import Demo, Project, Run, ran
+from projects import Project, Run, ran
 
 pytestmark = pytest.mark.end_to_end
 
@@ -13,24 +12,24 @@ pytestmark = pytest.mark.end_to_end
 def refused(project: Project, *overrides: str) -> dict:
     """Runs, and makes sure that the data gate said no and nothing was touched."""
     before = project.served()
-    found = project.run("evaluation.slices=[label]", *overrides)
-    assert (found["status"], found["exit_code"]) == ("data_rejected", 3)
-    assert "Trainer" not in ran(found)
-    assert found["pushed"] is None
+    summary = project.run("evaluation.slices=[label]", *overrides)
+    assert (summary["status"], summary["exit_code"]) == ("data_rejected", 3)
+    assert "Trainer" not in ran(summary)
+    assert summary["pushed"] is None
     assert project.served() == before
-    return found
+    return summary
 
 
 def test_too_few_examples_are_refused_with_their_number(tiny: Project) -> None:
-    found = refused(tiny, "balance.min_examples=1000")
-    failed = [g for g in found["gates"] if not g["passed"]]
+    summary = refused(tiny, "balance.min_examples=1000")
+    failed = [g for g in summary["gates"] if not g["passed"]]
     assert [g["label"] for g in failed] == ["0", "1", "2"]
     for gate in failed:
-        train = found["data"]["labels"][gate["label"]]["train"]
+        train = summary["data"]["labels"][gate["label"]]["train"]
         assert (gate["gate"], gate["value"]) == ("data_gate", train)
-        assert gate["reason"] in found["error"]
+        assert gate["reason"] in summary["error"]
         assert f"{train}" in gate["reason"]
-    assert ran(found) == set()  # up to the gate, everything was known
+    assert ran(summary) == set()  # up to the gate, everything was known
 
 
 def test_every_reason_is_reported_at_once(tiny: Project) -> None:
@@ -39,12 +38,12 @@ def test_every_reason_is_reported_at_once(tiny: Project) -> None:
     for i in range(5):
         (data / "2" / f"broken{i}.jpg").write_bytes(b"\xff\xd8\xff")
     (data / "3").mkdir()
-    found = refused(tiny)
-    lines = found["error"].splitlines()
+    summary = refused(tiny)
+    lines = summary["error"].splitlines()
     assert len([line for line in lines if "0/5.png = 1/stray.png" in line]) == 1
     assert len([line for line in lines if "5 of 96 files" in line]) == 1
     assert len([line for line in lines if "of label '3' is 0" in line]) == 3  # in train, eval and test
-    quarantined = {item["path"]: item["reason"] for item in found["data"]["quarantined"]}
+    quarantined = {item["path"]: item["reason"] for item in summary["data"]["quarantined"]}
     assert set(quarantined) == {f"2/broken{i}.jpg" for i in range(5)}
     assert all(quarantined.values())
 
@@ -54,9 +53,9 @@ def test_a_data_set_of_broken_files_is_refused(tiny: Project) -> None:
     for label in "ab":
         (tiny.folder / "data" / label).mkdir(parents=True)
         (tiny.folder / "data" / label / "1.png").write_bytes(b"text")
-    found = refused(tiny)
-    assert "2 of 2 files" in found["error"]  # the limits speak, too
-    rules = [g["rule"] for g in found["gates"] if not g["passed"]]
+    summary = refused(tiny)
+    assert "2 of 2 files" in summary["error"]  # the limits speak, too
+    rules = [g["rule"] for g in summary["gates"] if not g["passed"]]
     assert sum("examples in train >= 5" in rule for rule in rules) == 2
     assert sum("images in train >= 1" in rule for rule in rules) == 1
 
@@ -69,7 +68,7 @@ def test_a_folder_without_label_folders_is_refused(tiny: Project, imagegate: Cal
     assert run.code == 3
     assert "refused by the data gate; nothing was trained, the served model is untouched:" in run.out
     assert "holds no label folder (but 1 files directly in it)" in run.out or "but 1 file directly in it" in run.out
-    assert (tiny.served(), tiny.summary()["exit_code"]) == (before, 3)
+    assert (tiny.served(), tiny.latest_summary()["exit_code"]) == (before, 3)
 
 
 @pytest.mark.parametrize(
@@ -95,19 +94,17 @@ def test_a_wrong_configuration_ends_in_2_with_one_sentence(
 def test_a_backbone_that_cannot_be_read_ends_in_2(tiny: Project) -> None:
     before = tiny.served()
     (tiny.folder / "broken.keras").write_bytes(b"PK, but no archive")
-    found = tiny.run("evaluation.slices=[label]", "training.backbone=broken.keras")
-    assert (found["status"], found["exit_code"]) == ("failed", 2)
-    assert found["error"].startswith(f"training.backbone: {tiny.folder / 'broken.keras'} cannot be loaded")
+    summary = tiny.run("evaluation.slices=[label]", "training.backbone=broken.keras")
+    assert (summary["status"], summary["exit_code"]) == ("failed", 2)
+    assert summary["error"].startswith(f"training.backbone: {tiny.folder / 'broken.keras'} cannot be loaded")
     assert tiny.served() == before
 
 
-def test_a_served_model_that_was_changed_does_not_predict(
-    demo: Demo, imagegate: Callable[..., Run], tmp_path: Path
-) -> None:
-    version = shutil.copytree(demo.told["pushed"]["path"], tmp_path / "1")
+def test_a_served_model_that_was_changed_does_not_predict(tiny: Project, imagegate: Callable[..., Run]) -> None:
+    [version] = tiny.destination.iterdir()
     with (version / "saved_model.pb").open("ab") as f:
         f.write(b"\0")
-    run = imagegate("predict", tmp_path, demo.folder / "data" / "digits" / "0" / "000.png")
+    run = imagegate("predict", tiny.destination, tiny.folder / "data" / "0" / "0.png")
     assert (run.code, run.out) == (1, "")
     assert run.err == (
         f"imagegate: {version / 'saved_model.pb'} does not match the model's imagegate.json; "

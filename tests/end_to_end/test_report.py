@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Demo, Project, Run, Trained
+from projects import Demo, Project, Run, Trained
 
 pytestmark = pytest.mark.end_to_end
 
@@ -35,27 +35,27 @@ def titles(text: str) -> list[str]:
 
 
 def test_a_pushed_run_has_a_page_with_everything_on_it(demo: Demo) -> None:
-    text = page_of(demo.told)
-    assert heading(text) == f"Pushed as version {demo.told['pushed']['version']}."
+    text = page_of(demo.summary)
+    assert heading(text) == f"Pushed as version {demo.summary['pushed']['version']}."
     assert {"Gates", "Labels", "Slices", "Pictures", "Examples", "What ran"} <= set(titles(text))
     assert {"Confusion", "Least familiar", "Stages", "Versions", "Configuration"} <= set(titles(text))
     captions = re.findall(r"<figcaption>([A-Z][^<]*)</figcaption>", text)
     assert {"Precision and recall", "ROC", "Reliability", "Training", "Labels", "Runs: accuracy"} <= set(captions)
     assert text.count('src="data:image/webp;base64,') > 20
-    assert f"{demo.told['metrics']['accuracy']:.3f}" in text
+    assert f"{demo.summary['metrics']['accuracy']:.3f}" in text
 
 
 def test_several_labels_have_decisions_in_the_place_of_a_confusion(shapes: Trained) -> None:
-    text = page_of(shapes.told)
+    text = page_of(shapes.summary)
     assert "Decisions at a probability of 0.5" in titles(text)
     assert "Confusion" not in titles(text)
 
 
 def test_masks_are_laid_over_their_images_with_a_legend(regions: Trained) -> None:
-    text = page_of(regions.told)
+    text = page_of(regions.summary)
     assert "Image, truth, prediction" in titles(text)
     assert text.count('alt="truth of ') == text.count('alt="prediction for ') > 5
-    for label in regions.told["per_label"]:
+    for label in regions.summary["per_label"]:
         assert re.search(rf'<span style="background:#[0-9a-f]{{6}}" aria-hidden="true"></span>{label}</li>', text)
 
 
@@ -89,7 +89,7 @@ def test_an_unchanged_run_has_the_page_of_the_pushed_run_under_its_own_verdict(t
 
 
 def test_the_command_writes_the_same_page_again_from_the_artifacts(demo: Demo, imagegate: Callable[..., Run]) -> None:
-    path = Path(demo.told["report"])
+    path = Path(demo.summary["report"])
     before = path.read_bytes()
     path.unlink()
     done = imagegate("report", path.parent)
@@ -129,7 +129,7 @@ PAGES = ("demo", "shapes", "regions")
 def test_a_page_requests_nothing_logs_nothing_and_fits(
     chromium: Any, request: pytest.FixtureRequest, name: str, width: int
 ) -> None:
-    url = Path(request.getfixturevalue(name).told["report"]).as_uri()
+    url = Path(request.getfixturevalue(name).summary["report"]).as_uri()
     context = chromium.new_context(viewport={"width": width, "height": 900})
     page, said, asked = context.new_page(), [], []
     page.on("console", lambda message: said.append(message.text))
@@ -149,7 +149,7 @@ def test_a_page_requests_nothing_logs_nothing_and_fits(
 def test_axe_finds_no_serious_problem(chromium: Any, request: pytest.FixtureRequest, name: str, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    told = request.getfixturevalue(name).told
+    told = request.getfixturevalue(name).summary
     # The checker is a script, which the page's policy would not let run.
     context = chromium.new_context(viewport={"width": 390, "height": 900}, color_scheme=scheme, bypass_csp=True)
     page = context.new_page()
@@ -163,7 +163,7 @@ def test_axe_finds_no_serious_problem(chromium: Any, request: pytest.FixtureRequ
 @pytest.mark.browser
 def test_a_column_heading_sorts_by_keyboard_in_both_directions(chromium: Any, demo: Demo) -> None:
     page = chromium.new_page()
-    page.goto(Path(demo.told["report"]).as_uri())
+    page.goto(Path(demo.summary["report"]).as_uri())
     table = page.locator("#labels table")
 
     def column() -> list[float]:
@@ -183,7 +183,7 @@ def test_a_column_heading_sorts_by_keyboard_in_both_directions(chromium: Any, de
 @pytest.mark.browser
 def test_a_link_opens_the_section_that_hides_its_rule(chromium: Any, demo: Demo) -> None:
     page = chromium.new_page()
-    page.goto(Path(demo.told["report"]).as_uri())
+    page.goto(Path(demo.summary["report"]).as_uri())
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = false })")
     rule = page.locator("tr[id=rule-1]")
     assert not rule.is_visible()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Project, Run, copy_source, ran
+from projects import Project, Run, copy_source, ran
 
 from components.base.errors import ImagegateError
 
@@ -26,31 +26,31 @@ SETTLED = "evaluation.slices=[label]"  # as in the latest of the runs that `tiny
 
 @pytest.mark.parametrize("override", ["balance.max_ratio=50", "data.max_bad_fraction=0.5"])
 def test_another_limit_runs_the_data_gate_again_and_no_other_stage(tiny: Project, override: str) -> None:
-    found = tiny.run(SETTLED, override)
-    assert ran(found) == {"ClassBalance"} | LAST
-    assert {stage["name"] for stage in found["stages"]} == ALL
-    assert (found["status"], found["exit_code"]) == ("up_to_date", 0)
+    summary = tiny.run(SETTLED, override)
+    assert ran(summary) == {"ClassBalance"} | LAST
+    assert {stage["name"] for stage in summary["stages"]} == ALL
+    assert (summary["status"], summary["exit_code"]) == ("up_to_date", 0)
 
 
 def test_other_thresholds_run_only_the_model_gate_again(tiny: Project) -> None:
     before = tiny.served()
-    found = tiny.run(SETTLED, "evaluation.thresholds=[]")
-    assert ran(found) == GATE
-    assert (found["status"], found["exit_code"]) == ("not_blessed", 4)
-    assert "no threshold is configured" in found["error"]
+    summary = tiny.run(SETTLED, "evaluation.thresholds=[]")
+    assert ran(summary) == GATE
+    assert (summary["status"], summary["exit_code"]) == ("not_blessed", 4)
+    assert "no threshold is configured" in summary["error"]
     assert tiny.served() == before
 
 
 def test_another_model_is_pushed_beside_the_old_one_which_was_the_baseline(tiny: Project) -> None:
     before = tiny.served()
     [old] = os.listdir(tiny.destination)
-    found = tiny.run(SETTLED, "training.seed=2")
-    assert ran(found) == {"Trainer"} | GATE
-    assert found["status"] == "pushed"
-    assert sorted(os.listdir(tiny.destination)) == [old, found["pushed"]["version"]]
-    assert int(found["pushed"]["version"]) > int(old)
-    assert found["baseline"]["version"] == old
-    assert found["baseline"]["metrics"] != found["metrics"]
+    summary = tiny.run(SETTLED, "training.seed=2")
+    assert ran(summary) == {"Trainer"} | GATE
+    assert summary["status"] == "pushed"
+    assert sorted(os.listdir(tiny.destination)) == [old, summary["pushed"]["version"]]
+    assert int(summary["pushed"]["version"]) > int(old)
+    assert summary["baseline"]["version"] == old
+    assert summary["baseline"]["metrics"] != summary["metrics"]
     after = tiny.served()
     assert {path: after[path] for path in before if path != str(tiny.destination)} == {
         path: content for path, content in before.items() if path != str(tiny.destination)
@@ -66,24 +66,24 @@ def strict(path: Path) -> dict:
 
 def test_a_label_without_images_has_no_numbers_and_json_has_no_nan(tiny: Project) -> None:
     limits = ("balance.min_examples=null", "balance.min_eval_examples=null", "balance.max_ratio=null")
-    found = tiny.run('labels.names=["9", "0", "1", "2"]', *limits)
-    assert found["status"] == "pushed"
-    assert found["baseline"] is None  # what was served has other labels
-    version = Path(found["pushed"]["path"])
-    for numbers in (strict(tiny.output / "latest" / "summary.json")["per_label"]["9"], found["per_label"]["9"]):
+    summary = tiny.run('labels.names=["9", "0", "1", "2"]', *limits)
+    assert summary["status"] == "pushed"
+    assert summary["baseline"] is None  # what was served has other labels
+    version = Path(summary["pushed"]["path"])
+    for numbers in (strict(tiny.output / "latest" / "summary.json")["per_label"]["9"], summary["per_label"]["9"]):
         assert (numbers["recall"], numbers["auc"], numbers["support"]) == (None, None, 0)
     manifest = strict(version / "imagegate.json")
     assert manifest["labels"] == ["9", "0", "1", "2"]
     assert manifest["metrics"]["recall/9"] is None
-    assert (found["label_weights"]["9"], manifest["label_weights"]["9"]) == (0, 0)
+    assert (summary["label_weights"]["9"], manifest["label_weights"]["9"]) == (0, 0)
 
 
 def test_one_more_image_runs_everything_again(tiny: Project) -> None:
     shutil.copy(tiny.folder / "data" / "0" / "0.png", tiny.folder / "data" / "0" / "copy.png")
-    found = tiny.run(SETTLED)
-    assert ran(found) == ALL
-    assert sum(found["data"]["counts"].values()) == 91
-    assert found["exit_code"] == 0
+    summary = tiny.run(SETTLED)
+    assert ran(summary) == ALL
+    assert sum(summary["data"]["counts"].values()) == 91
+    assert summary["exit_code"] == 0
 
 
 def test_one_more_line_of_code_runs_only_the_stages_that_import_it(
@@ -101,43 +101,43 @@ def test_force_runs_everything_and_mends_what_was_damaged(tiny: Project) -> None
     examples = tiny.artifact("ImageExampleGen", "examples")
     shard = next(p for p in sorted(examples.glob("Split-train/*")) if p.stat().st_size)
     shard.write_bytes(shard.read_bytes()[:-1])
-    found = tiny.run("training.epochs=2")
-    assert (found["status"], found["exit_code"]) == ("failed", 1)
-    assert "changed after it was written" in found["error"]
-    assert found["error"].endswith("run again with --force")
-    found = tiny.run("training.epochs=2", force=True)
-    assert found["exit_code"] == 0
-    assert ran(found) == ALL
+    summary = tiny.run("training.epochs=2")
+    assert (summary["status"], summary["exit_code"]) == ("failed", 1)
+    assert "changed after it was written" in summary["error"]
+    assert summary["error"].endswith("run again with --force")
+    summary = tiny.run("training.epochs=2", force=True)
+    assert summary["exit_code"] == 0
+    assert ran(summary) == ALL
 
 
 def test_a_version_that_was_deleted_is_pushed_again(tiny: Project) -> None:
     [old] = tiny.destination.iterdir()
     shutil.rmtree(old)
-    found = tiny.run()  # for all stages the same as the first
-    assert ran(found) == LAST
-    assert found["status"] == "pushed"
-    assert os.listdir(tiny.destination) == [found["pushed"]["version"]]
-    assert (tiny.destination / found["pushed"]["version"] / "saved_model.pb").is_file()
+    summary = tiny.run()  # for all stages the same as the first
+    assert ran(summary) == LAST
+    assert summary["status"] == "pushed"
+    assert os.listdir(tiny.destination) == [summary["pushed"]["version"]]
+    assert (tiny.destination / summary["pushed"]["version"] / "saved_model.pb").is_file()
 
 
 def test_after_a_refused_run_unchanged_data_still_mean_the_pushed_model(tiny: Project) -> None:
     settled = tiny.run(SETTLED)
     assert (settled["status"], settled["stages"]) == ("up_to_date", [])
     assert tiny.run(SETTLED, "balance.min_examples=1000")["exit_code"] == 3
-    found = tiny.run(SETTLED)
-    assert (found["status"], found["stages"]) == ("up_to_date", [])
-    assert all(gate["passed"] for gate in found["gates"])
-    assert found["metrics"] == settled["metrics"] != {}
+    summary = tiny.run(SETTLED)
+    assert (summary["status"], summary["stages"]) == ("up_to_date", [])
+    assert all(gate["passed"] for gate in summary["gates"])
+    assert summary["metrics"] == settled["metrics"] != {}
 
 
 def test_a_changed_version_is_not_compared_with_and_gives_way(tiny: Project) -> None:
     [old] = tiny.destination.iterdir()
     (old / "saved_model.pb").write_bytes(b"not the model")
     os.remove(tiny.output / "metadata.sqlite")  # or Baseline has its copy
-    found = tiny.run("data.max_bad_fraction=0.5")  # no threshold has max_drop
-    assert (found["status"], found["baseline"]) == ("pushed", None)
-    assert int(found["pushed"]["version"]) > int(old.name)
-    card = Path(found["pushed"]["path"], "MODEL_CARD.md").read_text()
+    summary = tiny.run("data.max_bad_fraction=0.5")  # no threshold has max_drop
+    assert (summary["status"], summary["baseline"]) == ("pushed", None)
+    assert int(summary["pushed"]["version"]) > int(old.name)
+    card = Path(summary["pushed"]["path"], "MODEL_CARD.md").read_text()
     assert f"Compared with no other model: version {old.name}, which is served now, cannot be compared with: " in card
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import CONTRACT, Project, Run, Trained, assert_like, ran
 from PIL import Image
+from projects import CONTRACT, Project, Run, Trained, assert_like, ran
 from sklearn import metrics as sk
 
 from components import metrics
@@ -31,13 +31,13 @@ def demo(request: pytest.FixtureRequest) -> Trained:
 
 
 def labels_of(demo: Trained) -> list[str]:
-    return REGIONS if demo.told["task"] == "segmentation" else SHAPES
+    return REGIONS if demo.summary["task"] == "segmentation" else SHAPES
 
 
 def served(demo: Trained, split: str) -> dict[str, np.ndarray]:
     """What the pushed model's own signature says to the images of a split."""
     encoded = [e.features.feature[features.IMAGE].bytes_list.value[0] for e in demo.records(split)]
-    signature = tf.saved_model.load(demo.told["pushed"]["path"]).signatures["serving_default"]
+    signature = tf.saved_model.load(demo.summary["pushed"]["path"]).signatures["serving_default"]
     return {name: value.numpy() for name, value in signature(image_bytes=tf.constant(encoded)).items()}
 
 
@@ -62,31 +62,31 @@ def ids(demo: Trained, split: str) -> np.ndarray:
 
 
 def test_the_model_is_pushed_and_good(demo: Trained) -> None:
-    assert (demo.told["status"], demo.told["exit_code"], demo.told["error"]) == ("pushed", 0, None)
-    assert all(gate["passed"] for gate in demo.told["gates"])
-    thresholds = [gate for gate in demo.told["gates"] if gate["gate"] == "model_gate"]
+    assert (demo.summary["status"], demo.summary["exit_code"], demo.summary["error"]) == ("pushed", 0, None)
+    assert all(gate["passed"] for gate in demo.summary["gates"])
+    thresholds = [gate for gate in demo.summary["gates"] if gate["gate"] == "model_gate"]
     assert [gate["label"] for gate in thresholds] == [None, *labels_of(demo), None]
     at_least = [gate["value"] for gate in thresholds[:-1]]
     assert min(at_least) >= 0.5
-    assert at_least[0] == demo.told["metrics"]["binary_accuracy" if labels_of(demo) == SHAPES else "mean_iou"]
+    assert at_least[0] == demo.summary["metrics"]["binary_accuracy" if labels_of(demo) == SHAPES else "mean_iou"]
 
 
 def test_the_summary_has_the_contract_s_keys_and_the_task_s_metrics(demo: Trained) -> None:
-    assert list(demo.told) == list(CONTRACT)
-    task = demo.told["task"]
-    assert_like(demo.told, {k: v for k, v in CONTRACT.items() if k != "slices"})
-    assert [s["slice"] for s in demo.told["slices"]] == (
+    assert list(demo.summary) == list(CONTRACT)
+    task = demo.summary["task"]
+    assert_like(demo.summary, {k: v for k, v in CONTRACT.items() if k != "slices"})
+    assert [s["slice"] for s in demo.summary["slices"]] == (
         [] if task == "segmentation" else [{"label": s} for s in SHAPES]
     )
-    for numbers in [demo.told, *demo.told["slices"]]:
+    for numbers in [demo.summary, *demo.summary["slices"]]:
         assert set(numbers["metrics"]) == {*metrics.OVERALL[task], *metrics.COUNTS}
         assert list(numbers["per_label"]) == labels_of(demo)
         assert all(set(found) == set(metrics.PER_LABEL[task]) for found in numbers["per_label"].values())
-    assert demo.told["metrics"]["example_count"] == demo.told["data"]["counts"]["test"]
+    assert demo.summary["metrics"]["example_count"] == demo.summary["data"]["counts"]["test"]
 
 
 def test_the_counts_are_those_of_the_table(shapes: Trained) -> None:
-    data = shapes.told["data"]
+    data = shapes.summary["data"]
     assert sum(data["counts"].values()) == 400
     empty = 0
     for split, count in data["counts"].items():
@@ -100,7 +100,7 @@ def test_the_counts_are_those_of_the_table(shapes: Trained) -> None:
 
 
 def test_the_counts_are_those_of_the_masks(regions: Trained) -> None:
-    data = regions.told["data"]
+    data = regions.summary["data"]
     assert sum(data["counts"].values()) == 150
     for split, count in data["counts"].items():
         found = ids(regions, split)
@@ -125,17 +125,17 @@ def weights_by_hand(demo: Trained) -> np.ndarray:
 
 
 def test_the_weights_are_the_same_everywhere(demo: Trained, imagegate: Callable[..., Run]) -> None:
-    labels, told = labels_of(demo), demo.told["label_weights"]
+    labels, told = labels_of(demo), demo.summary["label_weights"]
     assert list(told) == labels
     np.testing.assert_allclose(list(told.values()), weights_by_hand(demo), rtol=1e-12)
-    manifest = json.loads(Path(demo.told["pushed"]["path"], "imagegate.json").read_text(encoding="utf-8"))
+    manifest = json.loads(Path(demo.summary["pushed"]["path"], "imagegate.json").read_text(encoding="utf-8"))
     assert manifest["label_weights"] == told
-    assert (manifest["task"], manifest["labels"]) == (demo.told["task"], labels)
+    assert (manifest["task"], manifest["labels"]) == (demo.summary["task"], labels)
     run = imagegate("check", demo.config)
     assert (run.code, run.err) == (0, "")
     rows = [line.split() for line in run.out.splitlines()]
     assert {row[0]: row[-1] for row in rows if row[0] in labels} == {k: f"{v:.3f}" for k, v in told.items()}
-    share = demo.told["data"]["unknown"]["labels" if demo.name == "shapes" else "pixels"]
+    share = demo.summary["data"]["unknown"]["labels" if demo.name == "shapes" else "pixels"]
     assert re.search(
         rf"^{share:.1%} of all (labels of images are unknown|pixels are ignored): they take", run.out, re.M
     )
@@ -143,7 +143,7 @@ def test_the_weights_are_the_same_everywhere(demo: Trained, imagegate: Callable[
 
 def test_the_numbers_of_several_labels_are_the_pushed_model_s(shapes: Trained) -> None:
     truth, p = cells(shapes, "test"), served(shapes, "test")["probabilities"].astype(np.float64)
-    known, told = ~np.isnan(truth), shapes.told
+    known, told = ~np.isnan(truth), shapes.summary
     assert told["metrics"]["binary_accuracy"] == pytest.approx(((p >= 0.5) == (truth == 1))[known].mean())
     # Of the labels that are known, where one applies.
     t, q = np.where(known, truth, 0), np.where(known, p, 0)
@@ -162,7 +162,7 @@ def test_the_numbers_of_masks_are_the_pushed_model_s(regions: Trained) -> None:
     known = truth != 255
     confusion = sk.confusion_matrix(truth[known], answer[known], labels=range(4)).astype(float)
     iou = np.diag(confusion) / (confusion.sum(axis=0) + confusion.sum(axis=1) - np.diag(confusion))
-    told = regions.told
+    told = regions.summary
     assert [told["per_label"][label]["iou"] for label in REGIONS] == pytest.approx(iou)
     assert told["metrics"]["mean_iou"] == pytest.approx(iou.mean())
     assert told["metrics"]["pixel_accuracy"] == pytest.approx(np.trace(confusion) / known.sum())
@@ -209,7 +209,7 @@ def test_a_second_run_is_up_to_date(demo: Trained) -> None:
     found = demo.run()
     assert (found["status"], found["exit_code"], found["stages"]) == ("up_to_date", 0, [])
     same = ("metrics", "per_label", "label_weights", "data", "pushed")
-    assert {k: found[k] for k in same} == {k: demo.told[k] for k in same}
+    assert {k: found[k] for k in same} == {k: demo.summary[k] for k in same}
     assert demo.served() == before
 
 

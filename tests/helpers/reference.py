@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 
 
 def softmax_entropy(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -38,3 +39,11 @@ def gradient(loss: Callable[[np.ndarray], float], at: np.ndarray, step: float = 
         down[index] -= step
         slope[index] = (loss(up) - loss(down)) / (2 * step)
     return slope
+
+
+def loss_and_gradient(loss, target, logits, weight=None) -> tuple[float, np.ndarray]:
+    """The value of a Keras loss and its gradient at these logits."""
+    z = tf.Variable(logits)
+    with tf.GradientTape() as tape:
+        value = loss(tf.constant(target), z, sample_weight=weight)
+    return float(value), tape.gradient(value, z).numpy()

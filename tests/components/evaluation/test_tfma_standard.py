@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow_model_analysis as tfma
+from evaluator_stage import LABELS, Row, Stage, assert_same, direct, random_rows, rule
 from sklearn import metrics as sk
-from test_evaluator_stage import LABELS, Row, Stage, assert_same, direct, random_rows, rule
 
 from components.evaluation import analysis, tfma_standard
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_labels_single import loss_and_gradient
+from reference import loss_and_gradient
 
 from components.base.errors import ConfigError
 from components.data.features import IGNORED_ID

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
-from test_labels_single import loss_and_gradient
+from reference import loss_and_gradient
 
 from components.base.errors import ConfigError
 from components.labels import multi

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from reference import loss_and_gradient
 
 from components.base.errors import ConfigError
 from components.labels import kinds, single
@@ -16,13 +17,6 @@ KNOWN = np.array([1, 1, 0, 1, 1, 1, 0, 1], bool)
 TARGET = np.where(KNOWN[:, None], np.eye(4, dtype=np.float32)[TRUTH], np.float32(-1))
 EXAMPLE = np.array([1, 0.5, 7, 2, 0, 3, 1, 0.25], np.float32)
 LABEL = [0.5, 2.0, 0.0, 1.5]
-
-
-def loss_and_gradient(loss, target, logits, weight=None) -> tuple[float, np.ndarray]:
-    z = tf.Variable(logits)
-    with tf.GradientTape() as tape:
-        value = loss(tf.constant(target), z, sample_weight=weight)
-    return float(value), tape.gradient(value, z).numpy()
 
 
 @pytest.mark.parametrize("example", [None, EXAMPLE], ids=["unweighted", "weighted"])
