@@ -56,7 +56,7 @@ def _configuration(job: Job) -> str:
 def examples(work: str) -> int:
     """How many it ingested, over all splits."""
     (path,) = glob.glob(os.path.join(work, "output", "pipeline", UNTIL["ingest"], "examples", "*", DATASET_MANIFEST))
-    return sum(manifest.read(os.path.dirname(path))["counts"].values())
+    return sum(manifest.read(os.path.dirname(path)).counts.values())
 
 
 def pushed(work: str) -> bool:

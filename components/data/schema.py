@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from components.base.artifact_files import SCHEMA
 from components.base.errors import ConfigError
 from components.base.text import truncated_list
 from components.data import features
+from components.data.manifest import DatasetManifest
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
@@ -44,19 +45,19 @@ def curated(task: str, labels: Sequence[str], columns: Sequence[str] = ()) -> sc
     return schema
 
 
-def frozen(task: str, manifest: Mapping[str, Any]) -> str:
+def frozen(task: str, manifest: DatasetManifest) -> str:
     """The schema that a data set fits, as text: its labels, and as domains the formats and slice values that it has.
 
     Args:
         task: of the configuration.
-        manifest: see `census.merge`.
+        manifest: of the data set.
     """
-    schema = curated(task, manifest["labels"], list(manifest["slices"]))
+    schema = curated(task, manifest.labels, list(manifest.slices))
     for feature in schema.feature:
         if feature.name == features.FORMAT:
-            feature.string_domain.value[:] = list(manifest["formats"])
+            feature.string_domain.value[:] = list(manifest.formats)
         if feature.name.startswith(features.SLICE):
-            feature.string_domain.value.extend(manifest["slices"][feature.name.removeprefix(features.SLICE)])
+            feature.string_domain.value.extend(manifest.slices[feature.name.removeprefix(features.SLICE)])
     return _HEAD + _text(schema)
 
 
@@ -95,42 +96,42 @@ def parse(text: str, task: str, where: str) -> schema_pb2.Schema:
     return schema
 
 
-def compare(schema: schema_pb2.Schema, manifest: Mapping[str, Any], where: str) -> list[tuple[str, str]]:
+def compare(schema: schema_pb2.Schema, manifest: DatasetManifest, where: str) -> list[tuple[str, str]]:
     """Where the data are not as a frozen schema says: (feature, sentence), the sentence naming value and images.
 
     Args:
         schema: see `parse`.
-        manifest: see `census.merge`.
+        manifest: of the data set.
         where: the schema's file, for messages.
     """
     accept = f"if that is meant, edit {where} or freeze the schema again: imagegate schema"
     return [(feature, f"{text}; {accept}") for feature, text in _differences(schema, manifest)]
 
 
-def _differences(schema: schema_pb2.Schema, manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    known, labels = list(_label_domain(schema).value), manifest["labels"]
+def _differences(schema: schema_pb2.Schema, manifest: DatasetManifest) -> Iterator[tuple[str, str]]:
+    known, labels = list(_label_domain(schema).value), manifest.labels
     for label in labels:
         if label not in known:
-            yield features.LABEL, f"the label {label!r} is new ({_where(manifest['label_counts'][label])})"
+            yield features.LABEL, f"the label {label!r} is new ({_where(manifest.label_counts[label])})"
     for label in known:
         if label not in labels:
             yield features.LABEL, f"the label {label!r} is not in the data"
-    if sorted(known) == sorted(labels) and known != labels:
+    if sorted(known) == sorted(labels) and known != list(labels):
         yield features.LABEL, f"the order of the labels is {truncated_list(labels)}, expected {truncated_list(known)}"
     own = {f.name: f for f in schema.feature}
     columns = {name.removeprefix(features.SLICE) for name in own if name.startswith(features.SLICE)}
-    for column in sorted(columns - set(manifest["slices"])):
+    for column in sorted(columns - set(manifest.slices)):
         yield features.SLICE + column, f"the column {column!r} is not in the data"
-    for column in sorted(set(manifest["slices"]) - columns):
+    for column in sorted(set(manifest.slices) - columns):
         yield features.SLICE + column, f"the column {column!r} is new"
-    values = {features.SLICE + column: found for column, found in manifest["slices"].items()}
-    for name, found in {features.FORMAT: manifest["formats"], **values}.items():
+    values = {features.SLICE + column: found for column, found in manifest.slices.items()}
+    for name, found in {features.FORMAT: manifest.formats, **values}.items():
         domain = own[name].string_domain.value if name in own and own[name].HasField("string_domain") else None
         for value, by_split in found.items():
             if domain is not None and value not in domain:
                 expected = truncated_list(map(repr, domain))
                 yield name, f"the value {value!r} is new ({_where(by_split)}), expected one of {expected}"
-    for name, (least, most) in zip((features.WIDTH, features.HEIGHT), manifest["sizes"].values(), strict=False):
+    for name, (least, most) in zip((features.WIDTH, features.HEIGHT), manifest.sizes.values(), strict=False):
         bounds = own[name].int_domain
         if bounds.HasField("min") and least < bounds.min:
             yield name, f"the smallest is {least} pixels, expected {bounds.min} or more"

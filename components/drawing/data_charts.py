@@ -12,6 +12,7 @@ import numpy as np
 from components.base.text import number, percent, truncated_list
 from components.data import properties as image_properties
 from components.data.dataset import SPLITS
+from components.data.manifest import PropertyHistograms
 from components.drawing import svg
 from components.drawing.panels import DASHES, INNER, LEFT, OF_SPLIT, ROW, SERVED, Entry, Style, legend
 from components.drawing.svg import INK, PAPER, Sheet
@@ -94,17 +95,17 @@ def _most(order: Sequence[str], series: Sequence[_Shares]) -> str:
     return f"Shares of {number(len(order))} labels in each split; labels given: {sizes}. In {series[0].name}: {told}."
 
 
-def properties(properties: Mapping[str, Mapping[str, Any]], reference: Mapping[str, Any] | None) -> str:
+def properties(properties: Mapping[str, PropertyHistograms], reference: PropertyHistograms | None) -> str:
     """What the images look like: of each image property, the distribution in each split.
 
     Args:
-        properties: split -> {"all": {property: {bin: images}}}, as in the ingest's manifest.
-        reference: the same of the served model's train, or None.
+        properties: split -> histograms, as in the data set's manifest.
+        reference: those of the data that the served model was trained on, or None.
     """
-    found = {split: census.dense(properties[split]["all"]) for split in SPLITS if split in properties}
+    found = {split: census.dense(properties[split].all) for split in SPLITS if split in properties}
     series = [(found[split], split, OF_SPLIT[split]) for split in found]
     if reference is not None:
-        series.append((census.dense(reference["all"]), SERVED, {"color": INK, "linestyle": DASHES[3]}))
+        series.append((census.dense(reference.all), SERVED, {"color": INK, "linestyle": DASHES[3]}))
     series = [one for one in series if one[0].sum()]
     if not series:
         return ""

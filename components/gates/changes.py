@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from components.base.artifact_files import KNOWN_IMAGES, PUSHED_MANIFEST
 from components.base.errors import ImagegateError
 from components.base.text import number, truncated_list
 from components.data import properties
+from components.data.manifest import DatasetManifest, KnownData, LabelCounts
 from components.gates import drift
 from components.gates.judge import Rule, Verdict, judge
 from components.ingest import census
@@ -25,7 +27,6 @@ from components.ingest.census import Images
 from components.push import versions
 from components.push.versions import Served
 
-_KEYS = ("counts", "label_counts", "unknown", "pixels", "label_sets", "properties")
 # 16 bytes an image. sha256: its first 64 bits; truth: see `census.truth`.
 _KNOWN = np.dtype([("sha256", "<u8"), ("truth", "<u8")])
 
@@ -51,22 +52,27 @@ class Limits:
 
 @dataclass(frozen=True)
 class Reference:
-    """The data behind a served model: some keys of its ingest's manifest, and of each image what was said of it."""
+    """The data behind a served model: their counts, and for each image a digest of its labels."""
 
     version: str
-    manifest: Mapping[str, Any]
+    data: KnownData
     known: NDArray[np.void]
 
 
-def remember(manifest: Mapping[str, Any], images: Images) -> tuple[dict[str, Any], bytes]:
+def remember(manifest: DatasetManifest, images: Images) -> tuple[KnownData, bytes]:
     """What the manifest of a pushed model says under "data", and the content of the file `KNOWN_IMAGES` beside it."""
     known = np.empty(len(images.rows), _KNOWN)
     known["sha256"], known["truth"] = images.rows["sha256"][:, 0], images.rows["truth"]
     out = io.BytesIO()
     np.save(out, np.unique(known), allow_pickle=False)
-    kept = {key: manifest[key] for key in _KEYS} | {"properties": manifest["properties"]["train"]}
-    if manifest["pixels"]:  # whose truth is the mask
-        kept["label_sets"] = []
+    kept = KnownData(
+        counts=manifest.counts,
+        label_counts=manifest.label_counts,
+        unknown=manifest.unknown,
+        pixels=manifest.pixels,
+        label_sets=[] if manifest.pixels else manifest.label_sets,  # where there are masks, these are compared
+        properties=manifest.properties["train"],
+    )
     return kept, out.getvalue()
 
 
@@ -82,9 +88,9 @@ def recall(served: Served | None, task: str) -> Reference | None:
         known = np.load(io.BytesIO(versions.content(served, KNOWN_IMAGES)), allow_pickle=False)
         if known.dtype != _KNOWN:
             raise ImagegateError(f"{served.path}/{KNOWN_IMAGES} holds rows of {known.dtype}, expected {_KNOWN}")
-        kept = served.manifest["data"] | {"labels": served.manifest["labels"]}
-    except (ImagegateError, KeyError) as error:
-        what = f"its {PUSHED_MANIFEST} has no key {error}" if isinstance(error, KeyError) else str(error)
+        kept = KnownData.model_validate(served.manifest.get("data"))
+    except (ImagegateError, ValidationError) as error:
+        what = str(error) if isinstance(error, ImagegateError) else f"its {PUSHED_MANIFEST} does not describe its data"
         raise ImagegateError(
             f"version {served.version} is served, but these data cannot be compared with its data: {what}. Bring an "
             f"older version back (imagegate rollback CONFIG), or remove {served.path}"
@@ -92,10 +98,10 @@ def recall(served: Served | None, task: str) -> Reference | None:
     return Reference(served.version, kept, known)
 
 
-def check(manifest: Mapping[str, Any], images: Images, reference: Reference, limits: Limits) -> list[Verdict]:
+def check(manifest: DatasetManifest, images: Images, reference: Reference, limits: Limits) -> list[Verdict]:
     """Judges what has changed; see `balance.check`."""
     verdicts = [*_labels(manifest, reference, limits)]
-    common = [label for label in manifest["labels"] if label in reference.manifest["labels"]]
+    common = [label for label in manifest.labels if label in reference.data.labels]
     if limits.max_drift is not None:
         verdicts += _shares(manifest, reference, common, limits.max_drift)
     if limits.max_property_drift is not None:
@@ -105,13 +111,13 @@ def check(manifest: Mapping[str, Any], images: Images, reference: Reference, lim
     return verdicts
 
 
-def _labels(manifest: Mapping[str, Any], reference: Reference, limits: Limits) -> Iterable[Verdict]:
-    def there(data: Mapping[str, Any]) -> list[str]:
-        return [label for label in data["labels"] if any(data["label_counts"][label].values())]
+def _labels(manifest: DatasetManifest, reference: Reference, limits: Limits) -> Iterable[Verdict]:
+    def there(data: DatasetManifest | KnownData) -> list[str]:
+        return [label for label in data.labels if any(data.label_counts[label].values())]
 
     model = f"version {reference.version} of the model"
-    vanished = [label for label in there(reference.manifest) if label not in there(manifest)]
-    new = [label for label in there(manifest) if label not in reference.manifest["labels"]]
+    vanished = [label for label in there(reference.data) if label not in there(manifest)]
+    new = [label for label in there(manifest) if label not in reference.data.labels]
     if not limits.allow_vanished_labels:
         rule = Rule(
             gate="data_gate",
@@ -136,14 +142,12 @@ def _named(labels: Sequence[str], what: str) -> str:
     return f"{truncated_list(map(repr, labels))}, which {what}" if labels else ""
 
 
-def _shares(
-    manifest: Mapping[str, Any], reference: Reference, common: Sequence[str], limit: float
-) -> Iterable[Verdict]:
+def _shares(manifest: DatasetManifest, reference: Reference, common: Sequence[str], limit: float) -> Iterable[Verdict]:
     """Label shares in train: of all labels together, and of each among the images of which it is known.
 
     What has vanished or is new has rules of its own, and its absence would be told as a drift of all others.
     """
-    now, then = _amounts(manifest, common), _amounts(reference.manifest, common)
+    now, then = _amounts(manifest, common), _amounts(reference.data, common)
     advice = "If the change is meant, raise balance.max_drift"
     most = sorted(common, key=lambda n: -abs(now[n] / (sum(now.values()) or 1) - then[n] / (sum(then.values()) or 1)))
     rule = Rule(
@@ -157,7 +161,7 @@ def _shares(
     yield judge(rule, drift.jensen_shannon(p, q), chance=_chance(manifest, reference, p, q), detail=told)
     worst: list[tuple[float, Verdict]] = []
     for label in common:
-        (k, n), (j, m) = _known(manifest, label), _known(reference.manifest, label)
+        (k, n), (j, m) = _known(manifest, label), _known(reference.data, label)
         rule = Rule(
             gate="data_gate",
             metric=f"Jensen-Shannon distance of the share in train from that of version {reference.version}",
@@ -172,38 +176,38 @@ def _shares(
     yield from _largest(worst)
 
 
-def _chance(manifest: Mapping[str, Any], reference: Reference, p: Sequence[float], q: Sequence[float]) -> float:
+def _chance(manifest: DatasetManifest, reference: Reference, p: Sequence[float], q: Sequence[float]) -> float:
     """p-value; pixels of one image are not independent, so each image counts once."""
-    if not manifest["pixels"]:
+    if not manifest.pixels:
         return drift.homogeneity(p, q)
     scaled = [
-        np.asarray(amounts) / max(1.0, sum(amounts)) * data["counts"]["train"]
-        for amounts, data in ((p, manifest), (q, reference.manifest))
+        np.asarray(amounts) / max(1.0, sum(amounts)) * data.counts["train"]
+        for amounts, data in ((p, manifest), (q, reference.data))
     ]
     return drift.homogeneity(*scaled)
 
 
-def _amounts(data: Mapping[str, Any], labels: Sequence[str]) -> dict[str, int]:
+def _amounts(data: DatasetManifest | KnownData, labels: Sequence[str]) -> dict[str, int]:
     """Pixels of each label in train, or images it applies to."""
-    if data["pixels"]:
-        cells = data["pixels"].get("train", [[0]] * (len(data["labels"]) + 1))
-        own = {label: cell[0] for label, cell in zip(data["labels"], cells, strict=False)}
+    if data.pixels:
+        cells = data.pixels.get("train", ((0, 0, 0),) * (len(data.labels) + 1))
+        own = {label: cell[0] for label, cell in zip(data.labels, cells, strict=False)}
     else:
-        own = {label: by_split["train"] for label, by_split in data["label_counts"].items()}
+        own = {label: by_split["train"] for label, by_split in data.label_counts.items()}
     return {label: own[label] for label in labels}
 
 
-def _known(data: Mapping[str, Any], label: str) -> tuple[int, int]:
+def _known(data: LabelCounts, label: str) -> tuple[int, int]:
     """Images of train to which the label applies; of which it is known whether it does."""
-    unknown = data["unknown"][label]["train"]
-    return data["label_counts"][label]["train"], data["counts"]["train"] - unknown
+    unknown = data.unknown[label]["train"]
+    return data.label_counts[label]["train"], data.counts["train"] - unknown
 
 
-def _looks(manifest: Mapping[str, Any], reference: Reference, common: Sequence[str], limit: float) -> Iterable[Verdict]:
+def _looks(manifest: DatasetManifest, reference: Reference, common: Sequence[str], limit: float) -> Iterable[Verdict]:
     """Image properties in train, of all images and of each label's."""
-    now, then = manifest["properties"]["train"], reference.manifest["properties"]
-    pairs: list[tuple[str | None, Any, Any]] = [(None, now["all"], then["all"])]
-    pairs += [(name, now["labels"].get(name, {}), then["labels"].get(name, {})) for name in common]
+    now, then = manifest.properties["train"], reference.data.properties
+    pairs: list[tuple[str | None, Any, Any]] = [(None, now.all, then.all)]
+    pairs += [(name, now.labels.get(name, {}), then.labels.get(name, {})) for name in common]
     tests = len(pairs) * len(properties.NAMES)
     for i, name in enumerate(properties.NAMES):
         verdicts = []
@@ -236,7 +240,7 @@ def _moved(
     return distance, judge(rule, distance, chance=chance, detail=told)
 
 
-def splits(manifest: Mapping[str, Any], limit: float) -> Iterable[Verdict]:
+def splits(manifest: DatasetManifest, limit: float) -> Iterable[Verdict]:
     """Image properties of eval and of test against those of train."""
     tests = 2 * len(properties.NAMES)
     for other in ("eval", "test"):
@@ -247,7 +251,7 @@ def splits(manifest: Mapping[str, Any], limit: float) -> Iterable[Verdict]:
                 maximum=limit,
                 advice="Mix the splits anew, or raise balance.max_split_drift",
             )
-            before, after = (census.dense(manifest["properties"][split]["all"])[i] for split in ("train", other))
+            before, after = (census.dense(manifest.properties[split].all)[i] for split in ("train", other))
             yield _moved(rule, name, before, after, tests)[1]
 
 
@@ -258,7 +262,7 @@ def _largest(verdicts: Sequence[tuple[float, Verdict]]) -> list[Verdict]:
 
 
 def _relabelled(
-    manifest: Mapping[str, Any], images: Images, reference: Reference, common: Sequence[str], limit: float
+    manifest: DatasetManifest, images: Images, reference: Reference, common: Sequence[str], limit: float
 ) -> Iterable[Verdict]:
     """What is said of images that the served model was trained on, too: equal files, so no chance is in it."""
     # A served model was trained on at least one image.
@@ -267,7 +271,7 @@ def _relabelled(
     shared = np.flatnonzero(known["sha256"][at] == rows["sha256"][:, 0])
     before, after = known["truth"][at[shared]], rows["truth"][shared]
     advice = "If the new labels are right, raise balance.max_relabelled"
-    if manifest["pixels"]:
+    if manifest.pixels:
         rule = Rule(
             gate="data_gate",
             metric=f"share of images whose mask is not that of version {reference.version}",
@@ -278,7 +282,7 @@ def _relabelled(
         if len(shared):
             yield judge(rule, _two(len(changed)) / len(shared), detail=_files(images, changed, len(shared)))
         return
-    sets_then, sets_now = _label_sets(reference.manifest), _label_sets(manifest)
+    sets_then, sets_now = _label_sets(reference.data), _label_sets(manifest)
     verdicts = []
     for label in common:
         was, now = _states(before, sets_then, label), _states(after, sets_now, label)
@@ -303,9 +307,9 @@ def _two(count: int) -> int:
     return count if count > 1 else 0
 
 
-def _label_sets(data: Mapping[str, Any]) -> dict[int, tuple[set[str], set[str]]]:
+def _label_sets(data: LabelCounts) -> dict[int, tuple[set[str], set[str]]]:
     """Truth -> (labels that apply, labels of which nobody said)."""
-    return {census.truth(labels, unknown): (set(labels), set(unknown)) for _, labels, unknown, _ in data["label_sets"]}
+    return {census.truth(labels, unknown): (set(labels), set(unknown)) for _, labels, unknown, _ in data.label_sets}
 
 
 def _states(truths: NDArray[np.uint64], sets: Mapping[int, tuple[set[str], set[str]]], label: str) -> NDArray[np.int64]:

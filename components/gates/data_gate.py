@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from components.base.text import number, truncated_list
 from components.data import duplicates
 from components.data.dataset import SPLITS
+from components.data.manifest import DatasetManifest
 from components.gates import changes, drift
 from components.gates.judge import Rule, Verdict, judge
 from components.ingest.census import Images
@@ -57,7 +57,7 @@ class Limits(changes.Limits):
 
 
 def check(
-    manifest: Mapping[str, Any],
+    manifest: DatasetManifest,
     images: Images,
     limits: Limits,
     reference: changes.Reference | None = None,
@@ -66,7 +66,7 @@ def check(
     """Judges a data set.
 
     Args:
-        manifest, images: see `census.merge`.
+        manifest, images: what `census.merge` counted.
         limits: the bounds.
         reference: the data behind the model that is now served, if there is one to compare with.
         anomalies: (feature, text) that was found against the schema.
@@ -84,12 +84,12 @@ def check(
                 minimum=limits.min_labels,
                 advice="A choice needs two; add images of another label",
             ),
-            len(manifest["labels"]),
-            detail=truncated_list(map(repr, manifest["labels"])) if len(manifest["labels"]) < limits.min_labels else "",
+            len(manifest.labels),
+            detail=truncated_list(map(repr, manifest.labels)) if len(manifest.labels) < limits.min_labels else "",
         )
     )
     verdicts += _counts(manifest, limits)
-    if manifest["pixels"]:
+    if manifest.pixels:
         verdicts += _mask_shares(manifest, limits)
     if limits.max_cooccurrence is not None:
         verdicts += _cooccurrence(manifest, limits.max_cooccurrence)
@@ -103,8 +103,8 @@ def check(
     return verdicts
 
 
-def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
-    bad, kept = manifest["quarantined"], sum(manifest["counts"].values())
+def _files(manifest: DatasetManifest, limits: Limits) -> Iterable[Verdict]:
+    bad, kept = manifest.quarantined, sum(manifest.counts.values())
     total = kept + len(bad)
     if total == 0:
         rule = Rule(gate="data_gate", metric="number of images", minimum=1, advice="Check data.root")
@@ -118,19 +118,17 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
             advice="Repair or remove them, or raise data.max_bad_fraction",
         )
         named = (
-            f"{len(bad)} of {total} files, {truncated_list(q['path'] + ' (' + q['reason'] + ')' for q in bad)}"
-            if bad
-            else ""
+            f"{len(bad)} of {total} files, {truncated_list(q.path + ' (' + q.reason + ')' for q in bad)}" if bad else ""
         )
         yield judge(rule, len(bad) / total, detail=named)
-    unclear = manifest["contradictory"]
+    unclear = manifest.contradictory
     rule = Rule(
         gate="data_gate",
         metric="number of files of which different things are said",
         maximum=0,
         advice="Keep the entry that is right",
     )
-    yield judge(rule, len(unclear), detail=truncated_list(f"{q['path']} ({q['reason']})" for q in unclear))
+    yield judge(rule, len(unclear), detail=truncated_list(f"{q.path} ({q.reason})" for q in unclear))
     if limits.max_unlabelled is not None and kept:
         rule = Rule(
             gate="data_gate",
@@ -138,7 +136,7 @@ def _files(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
             maximum=limits.max_unlabelled,
             advice="Label them or leave them out, or raise balance.max_unlabelled",
         )
-        unlabelled = sum(manifest["unlabelled"].values())
+        unlabelled = sum(manifest.unlabelled.values())
         yield judge(rule, unlabelled / kept, detail=f"{number(unlabelled)} of {number(kept)} images")
 
 
@@ -191,8 +189,8 @@ def _told(images: Images, pairs: Sequence[duplicates.Pair]) -> str:
     return truncated_list(told)
 
 
-def _counts(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
-    counts: Mapping[str, Mapping[str, int]] = manifest["label_counts"]
+def _counts(manifest: DatasetManifest, limits: Limits) -> Iterable[Verdict]:
+    counts: Mapping[str, Mapping[str, int]] = manifest.label_counts
     least = {"train": limits.min_examples, "eval": limits.min_eval_examples, "test": limits.min_eval_examples}
     advice = {
         "train": "Add images, drop the label, or lower balance.min_examples",
@@ -224,12 +222,12 @@ def _counts(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
         yield judge(rule, ratio, detail=f"{most!r} has {number(train[most])}, {fewest!r} has {number(train[fewest])}")
 
 
-def _mask_shares(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdict]:
-    cells = manifest["pixels"].get("train", [[0, 0, 0]] * (len(manifest["labels"]) + 1))
+def _mask_shares(manifest: DatasetManifest, limits: Limits) -> Iterable[Verdict]:
+    cells = manifest.pixels.get("train", ((0, 0, 0),) * (len(manifest.labels) + 1))
     known = sum(cell[0] for cell in cells[:-1])
-    images = manifest["counts"]["train"]
-    for label, cell in zip(manifest["labels"], cells[:-1], strict=True):
-        n = manifest["label_counts"][label]["train"]
+    images = manifest.counts["train"]
+    for label, cell in zip(manifest.labels, cells[:-1], strict=True):
+        n = manifest.label_counts[label]["train"]
         for key, what, part, whole in (
             ("min_pixel_share", "share of the known pixels of train", cell[0], known),
             ("min_image_share", "share of the images of train", n, images),
@@ -246,9 +244,9 @@ def _mask_shares(manifest: Mapping[str, Any], limits: Limits) -> Iterable[Verdic
                 yield judge(rule, _share(part, whole), detail=f"{number(part)} of {number(whole)}")
 
 
-def _cooccurrence(manifest: Mapping[str, Any], limit: float) -> Iterable[Verdict]:
+def _cooccurrence(manifest: DatasetManifest, limit: float) -> Iterable[Verdict]:
     """Two labels that always come together, or always exclude each other, say the same thing twice."""
-    labels = manifest["labels"]
+    labels = manifest.labels
     together, first, second, total = _pair_counts(manifest)
     i, j = np.triu_indices(len(labels), 1)
     if not len(i):
@@ -276,12 +274,12 @@ def _cooccurrence(manifest: Mapping[str, Any], limit: float) -> Iterable[Verdict
     yield from [v for v in verdicts if not v.passed] or verdicts[:1]
 
 
-def _pair_counts(manifest: Mapping[str, Any]) -> tuple[NDArray[np.int64], ...]:
+def _pair_counts(manifest: DatasetManifest) -> tuple[NDArray[np.int64], ...]:
     """[K, K] each, of the images of train of which both labels are known: with both, with the row's, with the
     column's, all. Sums of whole numbers below 2^53, so the floating-point products are exact."""
-    labels = manifest["labels"]
+    labels = manifest.labels
     index = {label: i for i, label in enumerate(labels)}
-    sets = [row[1:] for row in manifest["label_sets"] if row[0] == "train"]
+    sets = [row[1:] for row in manifest.label_sets if row[0] == "train"]
     together, first, total = (np.zeros((len(labels), len(labels))) for _ in range(3))
     for start in range(0, len(sets), 4096):
         part = sets[start : start + 4096]
@@ -297,7 +295,7 @@ def _pair_counts(manifest: Mapping[str, Any]) -> tuple[NDArray[np.int64], ...]:
 
 
 def weights(
-    manifest: Mapping[str, Any],
+    manifest: DatasetManifest,
     configured: str | Mapping[str, float] = "median_frequency",
     *,
     count_ignored: bool = False,
@@ -305,33 +303,33 @@ def weights(
     """Weight of every label in the loss; by median frequency, it is that over the train split.
 
     Args:
-        manifest: see `census.merge`.
+        manifest: of the data set.
         configured: see `labels.weights.stated`.
         count_ignored: masks only, see `labels.weights.pixel_counts`.
     """
-    labels = manifest["labels"]
+    labels = manifest.labels
     told = stated(configured, labels)
     if told is not None:
         return dict(zip(labels, told, strict=True))
-    if manifest["pixels"]:
-        cells = manifest["pixels"].get("train", [[0, 0, 0]] * (len(labels) + 1))
+    if manifest.pixels:
+        cells = manifest.pixels.get("train", ((0, 0, 0),) * (len(labels) + 1))
         cells = cells if count_ignored else cells[:-1]
         own, total = [c[0] for c in cells], [c[2 if count_ignored else 1] for c in cells]
     else:
-        own = [manifest["label_counts"][label]["train"] for label in labels]
-        total = [manifest["counts"]["train"] - manifest["unknown"][label]["train"] for label in labels]
+        own = [manifest.label_counts[label]["train"] for label in labels]
+        total = [manifest.counts["train"] - manifest.unknown[label]["train"] for label in labels]
     return dict(zip(labels, label_weights(own, total, len(labels)).tolist(), strict=True))
 
 
-def unknown(manifest: Mapping[str, Any]) -> dict[str, float]:
+def unknown(manifest: DatasetManifest) -> dict[str, float]:
     """Shares that take part in nothing: of the `images`, and of the `labels` of all images or of the `pixels`."""
-    images = sum(manifest["counts"].values())
-    shares = {"images": _share(sum(manifest["unlabelled"].values()), images)}
-    if manifest["pixels"]:
-        cells = [[cell[0] for cell in by_label] for by_label in manifest["pixels"].values()]
+    images = sum(manifest.counts.values())
+    shares = {"images": _share(sum(manifest.unlabelled.values()), images)}
+    if manifest.pixels:
+        cells = [[cell[0] for cell in by_label] for by_label in manifest.pixels.values()]
         return shares | {"pixels": _share(sum(own[-1] for own in cells), sum(map(sum, cells)))}
-    said = sum(sum(by_split.values()) for by_split in manifest["unknown"].values())
-    return shares | {"labels": _share(said, images * len(manifest["labels"]))}
+    said = sum(sum(by_split.values()) for by_split in manifest.unknown.values())
+    return shares | {"labels": _share(said, images * len(manifest.labels))}
 
 
 def _share(part: int, whole: int) -> float:
@@ -344,7 +342,7 @@ def warnings(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     return [f"without any example in train, not learnt: {truncated_list(absent)}"] if absent else []
 
 
-def empty_splits(manifest: Mapping[str, Any]) -> list[Verdict]:
+def empty_splits(manifest: DatasetManifest) -> list[Verdict]:
     """A verdict per split: none may be without any image, whatever the limits are."""
     return [
         judge(
@@ -356,5 +354,5 @@ def empty_splits(manifest: Mapping[str, Any]) -> list[Verdict]:
             ),
             n,
         )
-        for split, n in manifest["counts"].items()
+        for split, n in manifest.counts.items()
     ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from components.base.errors import ImagegateError
+from components.data.manifest import DatasetManifest
 from components.gates.judge import Verdict
 from components.ingest.census import Images
 
@@ -17,13 +17,13 @@ class ModelRefused(ImagegateError):
 
 
 class DataRejected(ImagegateError):
-    """The data gate refuses. `verdicts` says why; `manifest` and `images` hold what was counted, see `census.merge`."""
+    """The data gate refuses. `verdicts` says why; `manifest` and `images` hold what was counted."""
 
     exit_code = 3
 
     def __init__(
-        self, verdicts: Sequence[Verdict], manifest: dict[str, Any] | None = None, images: Images | None = None
+        self, verdicts: Sequence[Verdict], manifest: DatasetManifest | None = None, images: Images | None = None
     ) -> None:
         super().__init__("\n".join(v.reason for v in verdicts if not v.passed))
         self.verdicts = list(verdicts)
-        self.manifest, self.images = manifest or {}, images
+        self.manifest, self.images = manifest, images

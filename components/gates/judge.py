@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from components.base.text import number, percent
+from components.base.values import ForeignText, Value
 from components.gates import intervals
 
 CHANCE = 0.001  # a difference that chance alone makes more often than this proves nothing
@@ -61,8 +61,7 @@ class Rule:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Verdict(Value):
     """How one rule came out; `reason` is a sentence for people. The fields are those of summary.json's `gates`.
 
     Attributes:
@@ -73,19 +72,15 @@ class Verdict:
     """
 
     gate: str
-    rule: str
-    label: str | None
-    slice: dict[str, str] | None
-    value: float | None
+    rule: ForeignText
+    label: ForeignText | None
+    slice: dict[ForeignText, ForeignText] | None
+    value: int | float | None
     passed: bool
-    reason: str
-    bound: float | None = None
-    examples: float | None = None
-    interval: list[float] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object of plain values."""
-        return asdict(self)
+    reason: ForeignText
+    bound: int | float | None = None
+    examples: int | float | None = None
+    interval: tuple[float, float] | None = None
 
 
 _Broken = tuple[float | None, str]  # the bound, if it is known, and the sentence
@@ -148,9 +143,9 @@ def judge(
         value=_finite(value),
         passed=passed,
         reason=reason,
-        bound=next((bound for bound in bounds if bound is not None), None),
+        bound=next((bound for bound in bounds if bound is not None and math.isfinite(bound)), None),
         examples=examples,
-        interval=None if interval is None else list(interval),
+        interval=interval,
     )
 
 

@@ -23,6 +23,7 @@ from components.base.artifact_files import IMAGE_PATHS, IMAGE_ROWS
 from components.data import properties
 from components.data.dataset import SPLITS, Dataset, Record
 from components.data.images import Checked
+from components.data.manifest import DatasetManifest, LeftOut, PropertyHistograms, Shard
 from components.data.mask_rules import Rule
 from components.data.masks import Mask
 
@@ -88,7 +89,7 @@ class Report:
     sizes: list[list[int]] = field(default_factory=list)
     properties: dict[tuple[str, str], NDArray[np.int64]] = field(default_factory=dict)
     content: int = 0
-    files: list[dict[str, Any]] = field(default_factory=list)
+    files: list[Shard] = field(default_factory=list)
 
     def reject(self, path: str, reason: str) -> None:
         """Counts a file that goes to quarantine."""
@@ -166,6 +167,7 @@ class Report:
             "formats": list(self.formats.items()),
             "slices": list(self.slices.items()),
             "properties": [(key, _sparse(found)) for key, found in self.properties.items()],
+            "files": [vars(file) for file in self.files],
         }
         return json.dumps(plain)
 
@@ -182,6 +184,7 @@ class Report:
             "changed": collections.Counter(plain["changed"]),
             "quarantined": [tupled(q) for q in plain["quarantined"]],
             "properties": {tupled(key): dense(found) for key, found in plain["properties"]},
+            "files": [Shard(**file) for file in plain["files"]],
         }
         return Report(**plain | counters | converted)
 
@@ -255,18 +258,8 @@ class Images:
         return Images(np.load(os.path.join(folder, IMAGE_ROWS), allow_pickle=False), folder)
 
 
-def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[dict[str, Any], Images]:
-    """What the shards of a data set hold: the manifest, one JSON object, and the images; the same for any order.
-
-    Keys of the manifest: `labels` [K]; `counts` {split: images}; `label_counts` {label: {split: images it applies
-    to}}; `unknown` {label: {split: images of which nobody said}}; `unlabelled` {split: images of which nothing at all
-    is known}; `label_sets` [[split, labels, unknown, images]]; `pixels` {split: [K + 1][3]}, masks only, see
-    `Report.pixels`; `quarantined` [{path, reason}]; `contradictory` of these, see `layouts.Dataset`; `ignored` [path];
-    `changed` {reason: images}; `formats` {format: {split: images}}; `slices` {column: {value: {split: images}}};
-    `sizes` {"width": [least, most], "height": …}; `properties` {split: {"all": H, "labels": {label: H}}}, H =
-    {property: {bin: images}}; `files` [{name, split, records, bytes, sha256}]; `content` digest of all that a training
-    can see of the images.
-    """
+def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[DatasetManifest, Images]:
+    """Adds the reports of all shards up to the data set's manifest and its images; their order does not matter."""
     total = Report()
     files = []
     for report in reports:
@@ -283,30 +276,28 @@ def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[dict[str, Any], 
         for name in unsaid:
             unknown[name][split] += n
         unlabelled[split] += n * (not labels if total.pixels else len(unsaid) == len(dataset.labels))
-    quarantined = sorted([*dataset.rejected, *total.quarantined])
-    manifest = {
-        "version": 2,
-        "labels": list(dataset.labels),
-        "counts": {split: int((rows["split"] == i).sum()) for i, split in enumerate(SPLITS)},
-        "label_counts": counts,
-        "unknown": unknown,
-        "unlabelled": unlabelled,
-        "label_sets": sorted([split, list(a), list(b), n] for (split, a, b), n in total.label_sets.items()),
-        "pixels": total.pixels,
-        "quarantined": [{"path": path, "reason": reason} for path, reason in quarantined],
-        "contradictory": [{"path": path, "reason": reason} for path, reason in dataset.contradictory],
-        "ignored": list(dataset.ignored),
-        "changed": dict(sorted(total.changed.items())),
-        "formats": _nested(total.formats),
-        "slices": {
+    manifest = DatasetManifest(
+        labels=dataset.labels,
+        counts={split: int((rows["split"] == i).sum()) for i, split in enumerate(SPLITS)},
+        label_counts=counts,
+        unknown=unknown,
+        unlabelled=unlabelled,
+        label_sets=sorted((*key, n) for key, n in total.label_sets.items()),
+        pixels=total.pixels,
+        quarantined=_left_out(sorted([*dataset.rejected, *total.quarantined])),
+        contradictory=_left_out(dataset.contradictory),
+        ignored=dataset.ignored,
+        changed=dict(sorted(total.changed.items())),
+        formats=_nested(total.formats),
+        slices={
             column: _nested({(v, s): n for (c, v, s), n in total.slices.items() if c == column})
             for column in sorted({column for column, _, _ in total.slices})
         },
-        "sizes": dict(zip(("width", "height"), total.sizes, strict=False)),
-        "properties": {split: _properties(total, split) for split in SPLITS},
-        "files": sorted(files, key=lambda f: f["name"]),
-        "content": f"{total.content:064x}",
-    }
+        sizes=dict(zip(("width", "height"), total.sizes, strict=False)),
+        properties={split: _properties(total, split) for split in SPLITS},
+        files=sorted(files, key=lambda f: f.name),
+        content=f"{total.content:064x}",
+    )
     return manifest, Images(rows, listed=paths)
 
 
@@ -321,6 +312,10 @@ def _nested(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
     return found
 
 
-def _properties(total: Report, split: str) -> dict[str, Any]:
+def _left_out(files: Iterable[tuple[str, str]]) -> tuple[LeftOut, ...]:
+    return tuple(LeftOut(path=path, reason=reason) for path, reason in files)
+
+
+def _properties(total: Report, split: str) -> PropertyHistograms:
     found = {label: _sparse(h) for (s, label), h in sorted(total.properties.items()) if s == split}
-    return {"all": found.pop(_ALL, {}), "labels": found}
+    return PropertyHistograms(all=found.pop(_ALL, {}), labels=found)

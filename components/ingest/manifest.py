@@ -1,28 +1,34 @@
-"""The manifest beside the shards: one JSON object that says what they hold; see `census.merge`. Every reader checks."""
+"""Reads, writes and verifies the manifest beside the shards."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Mapping
-from typing import Any
 
 from components.base.artifact_files import DATASET_MANIFEST
 from components.base.errors import ImagegateError
 from components.base.files import write_atomically
+from components.data.manifest import DatasetManifest
 
 
-def write(folder: str, manifest: Mapping[str, Any]) -> None:
-    """Puts the manifest beside the shards, in one step."""
-    write_atomically(os.path.join(folder, DATASET_MANIFEST), json.dumps(manifest, ensure_ascii=True, indent=1))
+def write(folder: str, manifest: DatasetManifest) -> None:
+    """Writes the manifest beside the shards, in one step."""
+    write_atomically(os.path.join(folder, DATASET_MANIFEST), manifest.to_json(indent=1))
 
 
-def read(folder: str) -> dict[str, Any]:
-    """The manifest of the shards in `folder`, unchecked; see `verify`."""
-    with open(os.path.join(folder, DATASET_MANIFEST), encoding="utf-8") as f:
-        manifest: dict[str, Any] = json.load(f)
-    return manifest
+def read(folder: str) -> DatasetManifest:
+    """Reads the manifest of the shards in `folder`, which are not checked; see `verify`.
+
+    Raises:
+        ImagegateError: it is not a manifest, or that of another release.
+    """
+    path = os.path.join(folder, DATASET_MANIFEST)
+    with open(path, encoding="utf-8") as f:
+        content = f.read()
+    try:
+        return DatasetManifest.from_json(content)
+    except ValueError:
+        raise ImagegateError(f"{path} was damaged or written by another release; run again with --force") from None
 
 
 def verify(folder: str, split: str) -> list[str]:
@@ -36,7 +42,7 @@ def verify(folder: str, split: str) -> list[str]:
     Raises:
         ImagegateError: a file is missing, changed, or one too many.
     """
-    wanted = {f["name"]: f for f in read(folder)["files"] if f["split"] == split}
+    wanted = {file.name: file for file in read(folder).files if file.split == split}
     split_folder = os.path.join(folder, f"Split-{split}")
     there = {f"Split-{split}/{name}" for name in (os.listdir(split_folder) if os.path.isdir(split_folder) else ())}
     again = "run again with --force"
@@ -46,9 +52,9 @@ def verify(folder: str, split: str) -> list[str]:
     for name, entry in sorted(wanted.items()):
         with open(os.path.join(folder, name), "rb") as f:
             sha256 = hashlib.file_digest(f, "sha256").hexdigest()
-        if sha256 != entry["sha256"]:
+        if sha256 != entry.sha256:
             raise ImagegateError(
-                f"{folder}: shard {name} changed after it was written: expected SHA-256 {entry['sha256']}, "
+                f"{folder}: shard {name} changed after it was written: expected SHA-256 {entry.sha256}, "
                 f"found {sha256}; {again}"
             )
     return [os.path.join(folder, name) for name in sorted(wanted)]

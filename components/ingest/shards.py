@@ -12,11 +12,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from components.base.files import sync
 from components.data import images, masks, storage
 from components.data.dataset import SPLITS, Dataset, Record
+from components.data.manifest import Shard
 from components.data.mask_rules import Rule
 from components.ingest import examples, splits
 from components.ingest.census import Report
@@ -205,20 +205,14 @@ class _ShardFile:
         self._writer.write(example)
         self.records += 1
 
-    def commit(self) -> dict[str, Any]:
+    def commit(self) -> Shard:
         self._writer.close()  # raises where the disk is full
         sync(self._temporary)
         with open(self._temporary, "rb") as f:
             sha256 = hashlib.file_digest(f, "sha256").hexdigest()
             size = f.tell()
         os.rename(self._temporary, self._path)
-        return {
-            "name": self.name,
-            "split": self.split,
-            "records": self.records,
-            "bytes": size,
-            "sha256": sha256,
-        }
+        return Shard(name=self.name, split=self.split, records=self.records, bytes=size, sha256=sha256)
 
     def discard(self) -> None:
         """Removes what an interrupted write left; after `commit` there is nothing."""

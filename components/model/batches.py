@@ -52,7 +52,7 @@ class Batches:
     ) -> None:
         self._folder, self._size, self._batch_size = folder, image_size, batch_size
         self._masks, self._epochs, self._seed = task == "segmentation", epochs, seed
-        self._counts = manifest.read(folder)["counts"]
+        self._counts = manifest.read(folder).counts
         self._spec = transform.raw_feature_spec()
         self._transform = transform.transform_features_layer()
 

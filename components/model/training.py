@@ -367,7 +367,7 @@ def _job_name(folder: str, settings: Settings) -> str:
     """Same data, settings and code -> same name: only then may a training go on from another's backup."""
     data = manifest.read(folder)
     told = {k: v for k, v in asdict(settings).items() if k != "checkpoints"}
-    text = json.dumps([data["content"], data["labels"], told], sort_keys=True)
+    text = json.dumps([data.content, data.labels, told], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.base.artifact_files import EVIDENCE, PUSHED_MANIFEST, TRAINING_HISTORY
+from components.data.manifest import KnownData
 from components.drawing import charts, curves
 from components.evaluation import predictions
 from components.ingest import manifest
@@ -79,11 +80,12 @@ def _charts(
     made.append(("Training", charts.training(_history(artifacts), "Training")))
     reference = _reference(artifacts)
     if counts:
-        served = {label: n["train"] for label, n in reference.get("label_counts", {}).items()}
-        made.append(("Labels", charts.shares(counts, served or None, "Share of each label")))
+        served = {label: n["train"] for label, n in reference.label_counts.items()} if reference else None
+        made.append(("Labels", charts.shares(counts, served, "Share of each label")))
     if "examples" in artifacts:
-        properties = manifest.read(artifacts["examples"])["properties"]
-        made.append(("What the images look like", charts.properties(properties, reference.get("properties"))))
+        properties = manifest.read(artifacts["examples"]).properties
+        before = reference.properties if reference else None
+        made.append(("What the images look like", charts.properties(properties, before)))
     return [{"title": title, "svg": svg} for title, svg in made]
 
 
@@ -91,12 +93,11 @@ def _history(artifacts: Mapping[str, str]) -> dict[str, Any]:
     return _json(artifacts.get("model_run"), TRAINING_HISTORY)
 
 
-def _reference(artifacts: Mapping[str, str]) -> dict[str, Any]:
-    """What the served model's manifest keeps of its data; {} where none was compared with."""
+def _reference(artifacts: Mapping[str, str]) -> KnownData | None:
+    """The data of the served model that this one was compared with, or None."""
     served = artifacts.get("baseline_model")
     told = _json(served and os.path.join(served, "Format-Serving"), PUSHED_MANIFEST)
-    found: dict[str, Any] = told.get("data") or {}
-    return found
+    return KnownData.model_validate(told["data"]) if told.get("data") else None
 
 
 def _json(folder: str | None, name: str) -> dict[str, Any]:

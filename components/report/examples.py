@@ -168,7 +168,7 @@ def duplicates(examples: str, distance: int | None, contradictions: bool) -> tup
     pairs = choose.pairs(found.rows, distance, contradictions)
     indices = sorted({i for pair, _ in pairs for i in (pair.first, pair.second)})
     paths = dict(zip(indices, found.paths(indices), strict=True))
-    album, labels = Album(), manifest.read(examples)["labels"]
+    album, labels = Album(), list(manifest.read(examples).labels)
     told: dict[int, Object] = {}
     for number, split in enumerate(SPLITS):
         wanted = {

@@ -13,9 +13,11 @@ from components import metrics
 from components.base.artifact_files import CLASS_BALANCE, DECISIONS_FILE, SERVING, VERDICTS
 from components.base.errors import ImagegateError
 from components.data.dataset import LayoutError
+from components.data.manifest import DatasetManifest
 from components.evaluation import out_of_distribution
 from components.gates import data_gate
 from components.gates.errors import DataRejected
+from components.gates.records import DataGateResult
 
 _UNJUDGED = "no threshold is configured and nothing has judged this model; push.without_thresholds lets it pass"
 
@@ -73,23 +75,23 @@ class Outcome:
 
     def _read_class_balance(self, uri: str, _: dict[str, Any]) -> None:
         with open(os.path.join(uri, CLASS_BALANCE), encoding="utf-8") as f:
-            found = json.load(f)
-        self._read_manifest(found["manifest"])
-        self.label_weights = found["weights"]
+            found = DataGateResult.from_json(f.read())
+        self._read_manifest(found.manifest)
+        self.label_weights = found.weights
         self.notes += [f"warning: labels {text}" for text in data_gate.warnings(self.data["labels"])]
-        self.gates += found["verdicts"]
+        self.gates += [vars(v) for v in found.verdicts]
 
-    def _read_manifest(self, manifest: dict[str, Any]) -> None:
+    def _read_manifest(self, manifest: DatasetManifest | None) -> None:
         if manifest:
             self.data = {
-                "counts": manifest["counts"],
-                "labels": manifest["label_counts"],
-                "quarantined": manifest["quarantined"],
-                "ignored": manifest["ignored"],
-                "reencoded": manifest["changed"],
-                "unlabelled": manifest["unlabelled"],
+                "counts": manifest.counts,
+                "labels": manifest.label_counts,
+                "quarantined": [vars(file) for file in manifest.quarantined],
+                "ignored": list(manifest.ignored),
+                "reencoded": manifest.changed,
+                "unlabelled": manifest.unlabelled,
                 "unknown": data_gate.unknown(manifest),
-                "fingerprint": manifest["content"],
+                "fingerprint": manifest.content,
             }
 
     def _read_model(self, uri: str, _: dict[str, Any]) -> None:
@@ -155,7 +157,7 @@ class Outcome:
         """Ends the run with an answer."""
         self.exit_code, self.error = error.exit_code, str(error)
         if isinstance(error, DataRejected):
-            self.gates += [v.to_json() for v in error.verdicts]
+            self.gates += [vars(v) for v in error.verdicts]
             self._read_manifest(error.manifest)
         rejected = isinstance(error, DataRejected | LayoutError)
         self.status = "data_rejected" if rejected else "failed"

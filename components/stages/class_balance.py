@@ -2,7 +2,6 @@
 
 import json
 import os
-from typing import Any
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -11,11 +10,14 @@ from tfx.utils import io_utils
 
 from components.base.artifact_files import CLASS_BALANCE, KNOWN_IMAGES
 from components.base.errors import ImagegateError
+from components.base.files import write_atomically
 from components.data import schema
 from components.data.dataset import SPLITS
+from components.data.manifest import DatasetManifest
 from components.gates import changes, data_gate
 from components.gates.errors import DataRejected
 from components.gates.judge import failed
+from components.gates.records import DataGateResult
 from components.ingest import manifest
 from components.ingest.census import Images
 from components.push import versions
@@ -64,20 +66,19 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
     if failed(verdicts):
         raise DataRejected(verdicts, counted)
     kept, content = changes.remember(counted, images)
-    data = {
-        "manifest": {k: v for k, v in counted.items() if k not in ("files", "label_sets")},
-        "weights": data_gate.weights(counted, json.loads(label_weights), count_ignored=bool(count_ignored)),
-        "compared_with": reference.version if reference else None,
-        "verdicts": [v.to_json() for v in verdicts],
-        "pushed": kept,
-    }
+    result = DataGateResult(
+        manifest=counted.model_copy(update={"files": (), "label_sets": []}),
+        weights=data_gate.weights(counted, json.loads(label_weights), count_ignored=bool(count_ignored)),
+        compared_with=reference.version if reference else None,
+        verdicts=tuple(verdicts),
+        pushed=kept,
+    )
     with open(os.path.join(class_balance.uri, KNOWN_IMAGES), "wb") as f:
         f.write(content)
-    with open(os.path.join(class_balance.uri, CLASS_BALANCE), "w", encoding="utf-8") as f:
-        json.dump(data, f, indent=1)  # ASCII: a file name may be no valid UTF-8
+    write_atomically(os.path.join(class_balance.uri, CLASS_BALANCE), result.to_json(indent=1))
 
 
-def _compare_counts(counted: dict[str, Any], statistics: standard_artifacts.ExampleStatistics) -> None:
+def _compare_counts(counted: DatasetManifest, statistics: standard_artifacts.ExampleStatistics) -> None:
     """TFDV counted the shards by itself; ingest counted while writing. They must agree."""
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
@@ -85,10 +86,10 @@ def _compare_counts(counted: dict[str, Any], statistics: standard_artifacts.Exam
         path = os.path.join(artifact_utils.get_split_uri([statistics], split), "FeatureStats.pb")
         found = statistics_pb2.DatasetFeatureStatisticsList.FromString(io_utils.read_bytes_file(path))
         examples = found.datasets[0].num_examples
-        if examples != counted["counts"][split]:
+        if examples != counted.counts[split]:
             raise ImagegateError(
                 f"{split}: the statistics counted {examples} examples in the shards, ingest wrote "
-                f"{counted['counts'][split]}; run again with --force"
+                f"{counted.counts[split]}; run again with --force"
             )
 
 

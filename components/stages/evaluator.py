@@ -47,7 +47,7 @@ class Executor(executor.Executor):
         models = [analysis.CANDIDATE, *([analysis.BASELINE] if has_baseline else [])]
         predictions.expect(
             predictions.Expected(
-                examples=manifest.read(examples)["counts"]["test"],
+                examples=manifest.read(examples).counts["test"],
                 task=exec_properties["task"],
                 classes=len(labels),
                 models=models,
@@ -84,7 +84,7 @@ class Executor(executor.Executor):
         rules, task = json.loads(exec_properties["thresholds"]), exec_properties["task"]
         result = model_gate.thresholds(rules, labels, task, candidate, baseline, broken)
         with open(os.path.join(folder, VERDICTS), "w", encoding="utf-8") as f:
-            json.dump([v.to_json() for v in result], f, ensure_ascii=False, indent=1)
+            json.dump([vars(v) for v in result], f, ensure_ascii=False, indent=1)
         blessed = not failed(result) and bool(result or exec_properties["without_thresholds"])
         blessing = artifact_utils.get_single_instance(output_dict[keys.BLESSING_KEY])
         name = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME

@@ -71,7 +71,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         # As `tfx.components.util.examples_utils` does, whose import would load every component of TFX.
         payload = example_gen_pb2.PayloadFormat.Name(example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
         examples.set_string_custom_property("payload_format", payload)
-        if not all(counted["counts"].values()):
+        if not all(counted.counts.values()):
             # TFDV and Transform cannot work on an empty split, so the data gate speaks here already.
             raise DataRejected(data_gate.empty_splits(counted), counted, seen)
 

@@ -21,8 +21,10 @@ from components.base.artifact_files import (
     VERDICTS,
 )
 from components.base.errors import ImagegateError
+from components.data.manifest import DatasetManifest
 from components.evaluation import analysis
 from components.gates import data_gate as rules
+from components.gates.records import DataGateResult
 from components.model import signatures
 from components.push import model_card, versions
 from components.stages import artifacts
@@ -60,7 +62,9 @@ def Pusher(  # noqa: N802  TFX names components like classes
     evaluated = _json(model_evaluation.uri, MODEL_DIGESTS)
     served = versions.current(destination)
     if served is None or served.model != evaluated or not _whole(served):
-        data, told = _json(class_balance.uri, CLASS_BALANCE), json.loads(facts)
+        told = json.loads(facts)
+        with open(os.path.join(class_balance.uri, CLASS_BALANCE), encoding="utf-8") as f:
+            data = DataGateResult.from_json(f.read())
         verdicts = _json(model_evaluation.uri, VERDICTS)
         results = analysis.results(model_evaluation.uri, analysis.CANDIDATE)
         folder = path_utils.serving_model_dir(model.uri)
@@ -72,13 +76,13 @@ def Pusher(  # noqa: N802  TFX names components like classes
             name=told["name"],
             task=told["task"],
             date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
-            counts=data["manifest"]["counts"],
+            counts=data.manifest.counts,
             results=results,
             served=version,
             served_numbers=next((numbers for where, numbers in others if not where), {}),
             not_compared=note,
             thresholds=[v["reason"] for v in verdicts],
-            notes=_notes(data["manifest"]),
+            notes=_notes(data.manifest),
             fingerprints={"data": manifest["data_fingerprint"], "code": told["code_fingerprint"]}
             | {"configuration": told["configuration_fingerprint"], "model": versions.identity(evaluated)},
             **{key: manifest[key] for key in ("labels", "label_counts", "label_weights")},
@@ -110,30 +114,30 @@ def _whole(served: versions.Served) -> bool:
     return True
 
 
-def _manifest(data: dict[str, Any], verdicts: list[dict[str, Any]], results: Any) -> dict[str, Any]:
+def _manifest(data: DataGateResult, verdicts: list[dict[str, Any]], results: Any) -> dict[str, Any]:
     numbers = next(found for where, found in results if not where)
     return {
         "format": signatures.FORMAT,
-        "labels": data["manifest"]["labels"],
-        "label_counts": data["manifest"]["label_counts"],
-        "label_weights": data["weights"],
-        "data_fingerprint": data["manifest"]["content"],
-        "data": data["pushed"],
+        "labels": list(data.manifest.labels),
+        "label_counts": data.manifest.label_counts,
+        "label_weights": data.weights,
+        "data_fingerprint": data.manifest.content,
+        "data": data.pushed.model_dump(),
         # JSON has no NaN.
         "metrics": {k: None if math.isnan(v) else v for k, v in numbers.items() if k != metrics.CONFUSION},
         "thresholds": verdicts,
     }
 
 
-def _notes(manifest: dict[str, Any]) -> list[str]:
+def _notes(manifest: DatasetManifest) -> list[str]:
     """What of the data took no part, in sentences."""
     notes = [
         f"{share:.1%} of {what} are unknown and took no part."
         for what, share in rules.unknown(manifest).items()
         if share
     ]
-    if manifest["quarantined"]:
-        notes.append(f"{len(manifest['quarantined']):,} files could not be used and took no part.")
+    if manifest.quarantined:
+        notes.append(f"{len(manifest.quarantined):,} files could not be used and took no part.")
     return notes
 
 

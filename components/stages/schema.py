@@ -28,5 +28,5 @@ def CuratedSchema(  # noqa: N802  TFX names components like classes
     if frozen:
         found = schema.parse(frozen, task, "the frozen schema")
     else:
-        found = schema.curated(task, manifest.read(examples.uri)["labels"], json.loads(columns))
+        found = schema.curated(task, manifest.read(examples.uri).labels, json.loads(columns))
     schema.write(schema_out.uri, found)

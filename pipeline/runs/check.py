@@ -36,18 +36,18 @@ def run(config: Config, terminal: Terminal) -> int:
     verdicts = local.judge_data(config, manifest, images, frozen)
     console = terminal.console
     weights = data_gate.weights(manifest, config.training.label_weights, count_ignored=config.labels.count_ignored)
-    console.print(label_table(manifest["label_counts"], weights))
+    console.print(label_table(manifest.label_counts, weights))
     lines = unknown_lines(data_gate.unknown(manifest))
-    lines += [f"quarantined: {item['path']}: {item['reason']}" for item in manifest["quarantined"]]
-    lines += [f"will be re-encoded: {count} ({reason})" for reason, count in manifest["changed"].items()]
-    if manifest["ignored"]:  # often hundreds of harmless files, so one shortened line
-        lines.append(f"ignored, not used by this layout: {truncated_list(manifest['ignored'])}")
-    lines += [f"warning: labels {text}" for text in data_gate.warnings(manifest["label_counts"])]
+    lines += [f"quarantined: {item.path}: {item.reason}" for item in manifest.quarantined]
+    lines += [f"will be re-encoded: {count} ({reason})" for reason, count in manifest.changed.items()]
+    if manifest.ignored:  # often hundreds of harmless files, so one shortened line
+        lines.append(f"ignored, not used by this layout: {truncated_list(manifest.ignored)}")
+    lines += [f"warning: labels {text}" for text in data_gate.warnings(manifest.label_counts)]
     problems = failed(verdicts)
     lines += [f"refused: {verdict.reason}" for verdict in problems]
     for line in lines:
         console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
-    total = sum(manifest["counts"].values())
+    total = sum(manifest.counts.values())
     if problems:
         return 3
     console.print(f"the data gate lets {total:,} images pass: {len(verdicts)} rules hold", highlight=False)

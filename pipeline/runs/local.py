@@ -9,13 +9,14 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from components.base import fingerprint
 from components.base.errors import ConfigError, ImagegateError
 from components.base.files import replacing, write_atomically
 from components.data import schema
 from components.data.dataset import Dataset, LayoutError
+from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
 from components.evaluation import out_of_distribution
 from components.gates import changes, data_gate
@@ -70,7 +71,7 @@ def frozen_schema(config: Config) -> str:
     return text
 
 
-def judge_data(config: Config, manifest: dict[str, Any], images: census.Images, frozen: str) -> list[Verdict]:
+def judge_data(config: Config, manifest: DatasetManifest, images: census.Images, frozen: str) -> list[Verdict]:
     """What the data gate says, outside of the graph; see `data_gate.check`.
 
     Args:
@@ -83,7 +84,7 @@ def judge_data(config: Config, manifest: dict[str, Any], images: census.Images, 
     file = config.data.schema_file or ""
     found = schema.compare(schema.parse(frozen, config.task, file), manifest, file) if frozen else []
     verdicts = data_gate.check(manifest, images, derived.limits(config), reference, found)
-    return verdicts + ([] if all(manifest["counts"].values()) else data_gate.empty_splits(manifest))
+    return verdicts + ([] if all(manifest.counts.values()) else data_gate.empty_splits(manifest))
 
 
 class Runner:
@@ -169,7 +170,7 @@ class Runner:
 
     def _with_all_reasons(self, error: DataRejected) -> DataRejected:
         """Ingest refuses an empty split without a look at the limits, which would be part of its cache key."""
-        if error.images is None:
+        if error.images is None or error.manifest is None:
             return error
         return DataRejected(judge_data(self._config, error.manifest, error.images, self._frozen), error.manifest)
 

@@ -13,6 +13,7 @@ from faults import FAULTS, SETS
 from projects import Project
 
 from components.base.artifact_files import KNOWN_IMAGES
+from components.data.manifest import KnownData
 from components.gates import changes
 from components.gates.judge import failed
 from components.ingest import census, shards
@@ -51,7 +52,7 @@ def pushed(kind: Any, real_images: Path, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp(kind.__name__)
     kind(real_images, folder)
     kept, content = changes.remember(*counted(write(folder, kind.config)))
-    return {"task": kind.config["task"], "labels": list(kept["label_counts"]), "data": kept}, content
+    return {"task": kind.config["task"], "labels": list(kept.labels), "data": kept.model_dump()}, content
 
 
 def serve(folder: Path, pushed: tuple[dict[str, Any], bytes]) -> None:
@@ -117,15 +118,15 @@ def test_ten_random_samples_of_four_fifths_pass(kind: Any, real_images: Path, tm
             shards.enter(item, report)
         manifest, images = census.merge(dataset, [report])
         refused = failed(local.balance.check(manifest, images, limits, before))
-        short = [label for label, n in manifest["label_counts"].items() if n["train"] < settings.balance.min_examples]
-        gone = [label for label, n in manifest["label_counts"].items() if not n["eval"] or not n["test"]]
+        short = [label for label, n in manifest.label_counts.items() if n["train"] < settings.balance.min_examples]
+        gone = [label for label, n in manifest.label_counts.items() if not n["eval"] or not n["test"]]
         assert {v.label for v in refused} <= {*short, *gone}, [v.reason for v in refused]
         assert all("number of examples in" in v.rule for v in refused)
         kept, content = changes.remember(manifest, images)
-        before = reference(kept | {"labels": manifest["labels"]}, content)
+        before = reference(kept, content)
 
 
-def reference(kept: dict[str, Any], content: bytes) -> changes.Reference:
+def reference(kept: KnownData, content: bytes) -> changes.Reference:
     import io
 
     import numpy as np

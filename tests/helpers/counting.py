@@ -8,6 +8,7 @@ import numpy as np
 
 from components.data.dataset import Dataset, Record
 from components.data.images import Checked
+from components.data.manifest import DatasetManifest
 from components.data.mask_rules import rule
 from components.data.masks import Mask
 from components.ingest import census, splits
@@ -52,6 +53,17 @@ def report(seen: Iterable[Seen], labels: Sequence[str]) -> census.Report:
     return found
 
 
-def merged(seen: Iterable[Seen], labels: Sequence[str] = ("cat", "dog")) -> tuple[dict[str, Any], census.Images]:
+def merged(seen: Iterable[Seen], labels: Sequence[str] = ("cat", "dog")) -> tuple[DatasetManifest, census.Images]:
     """The manifest and the images."""
     return census.merge(Dataset("", tuple(labels), (), {}), [report(seen, labels)])
+
+
+def manifest(**fields: Any) -> DatasetManifest:
+    """A manifest of which a test states what matters to it."""
+    nothing: dict[str, Any] = {
+        **{key: {} for key in ("counts", "label_counts", "unknown", "pixels", "unlabelled", "changed", "formats")},
+        **{key: {} for key in ("slices", "sizes", "properties")},
+        **dict.fromkeys(("labels", "quarantined", "contradictory", "ignored"), ()),
+        "content": "",
+    }
+    return DatasetManifest(**nothing | fields)

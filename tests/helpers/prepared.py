@@ -17,6 +17,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from components.base.artifact_files import SCHEMA
 from components.data import schema
 from components.data.dataset import Dataset
+from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
 from components.ingest import census, manifest, shards
 from components.model import preprocessing
@@ -82,7 +83,7 @@ def ingest(
     threads: int = 1,
     order: random.Random | None = None,
     rule: Rule | None = None,
-) -> dict[str, Any]:
+) -> DatasetManifest:
     """What the stage ImageExampleGen does, with a loop in the place of Beam. Returns the manifest."""
     job = dataclasses.replace(shards.job(dataset, 10_000, rule), threads=threads)
     records = list(dataset.records)

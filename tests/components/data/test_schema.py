@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+from counting import manifest
 from google.protobuf import text_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -112,8 +113,8 @@ DATA: dict[str, Any] = {
 
 
 def differences(task: str = "single_label", **changes: Any) -> list[tuple[str, str]]:
-    frozen = schema.parse(schema.frozen(task, DATA), task, "schema.pbtxt")
-    return schema.compare(frozen, DATA | changes, "schema.pbtxt")
+    frozen = schema.parse(schema.frozen(task, manifest(**DATA)), task, "schema.pbtxt")
+    return schema.compare(frozen, manifest(**DATA | changes), "schema.pbtxt")
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -168,11 +169,11 @@ def test_a_value_that_no_longer_occurs_is_not_a_difference() -> None:
 
 
 def test_bounds_written_by_hand_are_enforced() -> None:
-    text = schema.frozen("single_label", DATA)
+    text = schema.frozen("single_label", manifest(**DATA))
     before, after = text.split('name: "image/height"')
     assert before.count("min: 1\n") == 1
     edited = before.replace("min: 1\n", "min: 1\n    max: 150\n") + 'name: "image/height"' + after
-    found = schema.compare(schema.parse(edited, "single_label", "s"), DATA, "s")
+    found = schema.compare(schema.parse(edited, "single_label", "s"), manifest(**DATA), "s")
     assert [(name, text.split(";")[0]) for name, text in found] == [
         (features.WIDTH, "the largest is 200 pixels, expected 150 or less")
     ]
@@ -187,7 +188,7 @@ def test_bounds_written_by_hand_are_enforced() -> None:
     ],
 )
 def test_an_edited_schema_must_still_parse(edit: tuple[str, str], message: str) -> None:
-    text = schema.frozen("single_label", DATA)
+    text = schema.frozen("single_label", manifest(**DATA))
     assert edit[0] in text
     with pytest.raises(ConfigError, match=message):
         schema.parse(text.replace(*edit), "single_label", "schema.pbtxt")

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.data import properties as image_properties
+from components.data.manifest import PropertyHistograms
 from components.drawing import charts, svg
 from components.drawing.curves import Curve
 
@@ -63,9 +64,9 @@ def counts(labels: Sequence[str]) -> dict[str, dict[str, int]]:
     return {label: {"train": 80 - i, "eval": 10, "test": 10} for i, label in enumerate(labels)}
 
 
-def histograms(**bins: Mapping[int, int]) -> dict[str, Any]:
+def histograms(**bins: Mapping[int, int]) -> PropertyHistograms:
     whole = {name: {"20": 5, "21": 5} for name in image_properties.NAMES}
-    return {"all": whole | {name: {str(i): n for i, n in found.items()} for name, found in bins.items()}}
+    return PropertyHistograms(all=whole | {name: {str(i): n for i, n in found.items()} for name, found in bins.items()})
 
 
 def epoch(loss: float, tempered: float | None = None) -> dict[str, float]:
@@ -301,7 +302,7 @@ def test_training_shows_the_first_metric_of_the_eval_split() -> None:
 def test_properties_are_cropped_to_where_images_are() -> None:
     # Widths are bins of equal ratio from 4 to 65,536: bin 24 begins at 4 x 16384^(24/64) = 152.2, 36 ends at 1,117.
     found = histograms(width={24: 3, 36: 1}, brightness={0: 1, 63: 1})
-    chart = charts.properties({"train": found, "eval": {"all": {}}}, None)
+    chart = charts.properties({"train": found, "eval": PropertyHistograms()}, None)
     written = texts(chart)
     assert written[: written.index("width (pixels)")] == ["200", "500", "1,000"]
     names = [text.split(" (")[0].replace(" ", "_") for text in written]
@@ -365,7 +366,7 @@ def test_any_number_of_runs_can_be_drawn(n: int, value: float | None) -> None:
         lambda: charts.training({}, "t"),
         lambda: charts.training({"head": [], "all": []}, "t"),
         lambda: charts.properties({}, None),
-        lambda: charts.properties({"train": {"all": {}}}, {"all": {}}),
+        lambda: charts.properties({"train": PropertyHistograms()}, PropertyHistograms()),
         lambda: charts.runs([]),
     ],
 )

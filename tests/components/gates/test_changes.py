@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import json
 import random
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +13,7 @@ from counting import PROPERTIES, Seen, merged
 
 from components.base.artifact_files import KNOWN_IMAGES
 from components.base.errors import ImagegateError
+from components.data.manifest import KnownData
 from components.gates import changes
 from components.gates.changes import Limits, Reference
 from components.gates.judge import Verdict, failed
@@ -37,8 +37,8 @@ def images(label: str, count: int, start: int = 0, split: str = "train", **told:
 def served(seen: Iterable[Seen], labels: tuple[str, ...] = LABELS) -> Reference:
     """As a pushed model keeps it: through JSON and a file."""
     kept, content = changes.remember(*merged(seen, labels))
-    manifest = json.loads(json.dumps(kept)) | {"labels": list(labels)}
-    return Reference("7", manifest, np.load(io.BytesIO(content), allow_pickle=False))
+    assert kept.labels == labels
+    return Reference("7", KnownData.from_json(kept.to_json()), np.load(io.BytesIO(content), allow_pickle=False))
 
 
 def verdicts(before: list[Seen], after: list[Seen], labels: tuple[str, ...] = LABELS, **limits: Any) -> list[Verdict]:
@@ -185,7 +185,7 @@ def test_a_pushed_model_keeps_little_of_its_data() -> None:
     _, content = changes.remember(*merged(images("cat", 1000)))
     assert len(content) == 128 + 16 * 1000  # NumPy's header, and 16 bytes an image
     masks, _ = changes.remember(*merged([Seen("1", pixels=(1, 2))]))
-    assert masks["label_sets"] == []
+    assert masks.label_sets == []
 
 
 def pushed(tmp_path: Path, data: dict[str, Any], content: bytes, scheme: str = "") -> versions.Served:
@@ -199,11 +199,11 @@ def pushed(tmp_path: Path, data: dict[str, Any], content: bytes, scheme: str = "
 def test_the_recalled_reference_equals_the_remembered_one(tmp_path: Path, scheme: str) -> None:
     counted, rows = merged(images("cat", 3))
     kept, content = changes.remember(counted, rows)
-    model = pushed(tmp_path, {"data": kept}, content, scheme)
+    model = pushed(tmp_path, {"data": kept.model_dump()}, content, scheme)
     found = changes.recall(versions.current(f"{scheme}{tmp_path}/to"), "single_label")
     assert isinstance(found, Reference)
     assert found.version == model.version
-    assert found.manifest["label_counts"] == counted["label_counts"]
+    assert found.data.label_counts == counted.label_counts
     assert set(found.known["truth"].tolist()) == {census.truth(["cat"], [])}
     assert len(found.known) == 3
 
@@ -211,7 +211,7 @@ def test_the_recalled_reference_equals_the_remembered_one(tmp_path: Path, scheme
 @pytest.mark.parametrize("damage", [lambda p: p.write_bytes(p.read_bytes() + b"0"), Path.unlink])
 def test_a_file_that_does_not_match_the_manifest_is_not_read(tmp_path: Path, damage: Any) -> None:
     kept, content = changes.remember(*merged(images("cat", 3)))
-    model = pushed(tmp_path, {"data": kept}, content)
+    model = pushed(tmp_path, {"data": kept.model_dump()}, content)
     damage(Path(model.path) / KNOWN_IMAGES)
     with pytest.raises(ImagegateError, match=r"images\.npy is missing or does not match") as error:
         changes.recall(model, "single_label")
@@ -223,7 +223,7 @@ def test_a_file_that_does_not_match_the_manifest_is_not_read(tmp_path: Path, dam
 def test_a_manifest_without_data_is_refused_with_a_sentence(tmp_path: Path) -> None:
     _, content = changes.remember(*merged(images("cat", 3)))
     with pytest.raises(
-        ImagegateError, match=r"version \d+ is served, .*: its imagegate\.json has no key 'data'\. Bring"
+        ImagegateError, match=r"version \d+ is served, .*: its imagegate\.json does not describe its data\. Bring"
     ):
         changes.recall(pushed(tmp_path, {}, content), "single_label")
 
@@ -231,4 +231,4 @@ def test_a_manifest_without_data_is_refused_with_a_sentence(tmp_path: Path) -> N
 def test_without_a_served_model_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
     assert changes.recall(None, "single_label") is None
     kept, content = changes.remember(*merged(images("cat", 3)))
-    assert changes.recall(pushed(tmp_path, {"data": kept}, content), "multi_label") is None
+    assert changes.recall(pushed(tmp_path, {"data": kept.model_dump()}, content), "multi_label") is None

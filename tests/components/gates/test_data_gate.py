@@ -1,11 +1,11 @@
 """The data gate: each rule by itself, with the sentence that names what is wrong."""
 
-import copy
 import dataclasses
 import itertools
 import json
 from typing import Any
 
+import counting
 import numpy as np
 import pytest
 from counting import Seen, merged
@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import matthews_corrcoef
 
+from components.data.manifest import DatasetManifest
 from components.data.perceptual import DEFAULT_DISTANCE
 from components.gates.data_gate import Limits, check, empty_splits, unknown, warnings, weights
 from components.gates.judge import failed
@@ -39,24 +40,23 @@ OFF: dict[str, Any] = {
 }
 NO_IMAGES = Images(np.empty(0, ROW))
 
-FINE: dict[str, Any] = {
+FIELDS: dict[str, Any] = {
     "labels": ["cat", "dog"],
     "counts": {"train": 30, "eval": 4, "test": 6},
     "label_counts": {"cat": {"train": 20, "eval": 3, "test": 3}, "dog": {"train": 10, "eval": 1, "test": 3}},
     "unknown": {"cat": {"train": 0, "eval": 0, "test": 0}, "dog": {"train": 0, "eval": 0, "test": 0}},
     "unlabelled": {"train": 0, "eval": 0, "test": 0},
-    "pixels": {},
-    "quarantined": [],
-    "contradictory": [],
-    "label_sets": [],
 }
 
 
-def manifest(**changes: Any) -> dict[str, Any]:
-    return copy.deepcopy(FINE) | changes
+def manifest(**changes: Any) -> DatasetManifest:
+    return counting.manifest(**FIELDS | changes)
 
 
-def reasons(data: dict[str, Any], **limits: Any) -> list[str]:
+FINE = manifest()
+
+
+def reasons(data: DatasetManifest, **limits: Any) -> list[str]:
     return [verdict.reason for verdict in failed(check(data, NO_IMAGES, Limits(**(OFF | limits))))]
 
 
@@ -65,7 +65,7 @@ def of_seen(seen: list[Seen], labels: tuple[str, ...] = ("cat", "dog"), **limits
     return [verdict.reason for verdict in failed(check(*merged(seen, labels), Limits(**(OFF | limits))))]
 
 
-def refusal(data: dict[str, Any], **limits: Any) -> str:
+def refusal(data: DatasetManifest, **limits: Any) -> str:
     [reason] = reasons(data, **limits)
     return reason
 
@@ -95,10 +95,10 @@ def test_the_ratio_compares_the_most_and_the_least_frequent_label() -> None:
 
 def test_a_label_without_images_has_no_finite_ratio() -> None:
     data = manifest()
-    data["label_counts"]["dog"]["train"] = 0
+    data.label_counts["dog"]["train"] = 0
     [verdict] = failed(check(data, NO_IMAGES, Limits(**(OFF | {"max_ratio": 1e9}))))
     assert "'dog' has 0" in verdict.reason
-    json.dumps(verdict.to_json(), allow_nan=False)
+    json.dumps(vars(verdict), allow_nan=False)
 
 
 def test_the_share_of_quarantined_files_is_of_all_files() -> None:
@@ -239,7 +239,7 @@ def test_co_occurrence_is_the_correlation_over_what_is_known(rows: list[tuple[in
 
 
 def test_a_single_label_is_refused_as_a_classification() -> None:
-    data = manifest(labels=["cat"], label_counts={"cat": FINE["label_counts"]["cat"]})
+    data = manifest(labels=["cat"], label_counts={"cat": FINE.label_counts["cat"]})
     assert "labels is 1, below the minimum 2: 'cat'" in refusal(data)
     assert reasons(data, min_labels=1) == []  # but a question that has an answer each, for multi-label
 
@@ -295,7 +295,7 @@ def test_every_rule_has_a_verdict_even_where_it_holds() -> None:
 
 @pytest.mark.parametrize("empty", [["test"], ["eval", "test"]])
 def test_a_split_without_images_is_refused_by_name(empty: list[str]) -> None:
-    data = manifest(counts=FINE["counts"] | dict.fromkeys(empty, 0))
+    data = manifest(counts=FINE.counts | dict.fromkeys(empty, 0))
     found = failed(empty_splits(data))
     for split, verdict in itertools.zip_longest(empty, found):
         assert f"images in {split} is 0, below the minimum 1" in verdict.reason
@@ -320,7 +320,7 @@ def test_stated_weights_are_taken_as_they_are() -> None:
 
 def test_a_label_that_never_applies_weighs_nothing() -> None:
     nowhere = dict.fromkeys(("train", "eval", "test"), 0)
-    data = manifest(label_counts=FINE["label_counts"] | {"dog": nowhere})
+    data = manifest(label_counts=FINE.label_counts | {"dog": nowhere})
     assert weights(data) == {"cat": 1, "dog": 0}
 
 
@@ -360,7 +360,7 @@ def test_the_share_of_unknown_labels_is_reported() -> None:
 
 
 def test_labels_without_examples_cause_a_warning() -> None:
-    assert warnings(FINE["label_counts"]) == []
+    assert warnings(FINE.label_counts) == []
     nowhere = {"train": 0, "eval": 3, "test": 0}
-    told = warnings(FINE["label_counts"] | {"dog": nowhere})
+    told = warnings(FINE.label_counts | {"dog": nowhere})
     assert told == ["without any example in train, not learnt: 'dog'"]

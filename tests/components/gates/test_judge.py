@@ -1,6 +1,5 @@
 """The judge: bounds, what is missing, the served model, and the sentences."""
 
-import json
 import math
 import re
 from typing import Any
@@ -10,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.base.text import number
-from components.gates.judge import Rule, failed, judge
+from components.gates.judge import Rule, Verdict, failed, judge
 
 
 def rule(**fields: Any) -> Rule:
@@ -71,7 +70,7 @@ def test_a_failure_states_the_expectation_the_value_and_the_remedy() -> None:
 def test_the_interval_is_shown_with_as_many_digits_as_its_width_needs() -> None:
     verdict = judge(rule(minimum=0.8), 0.79, examples=100, interval=(0.7001, 0.8583))
     assert verdict.reason == "recall is 0.79 (100 examples, 95 % interval 0.70 to 0.86), below the minimum 0.8"
-    assert (verdict.bound, verdict.examples, verdict.interval) == (0.8, 100, [0.7001, 0.8583])
+    assert (verdict.bound, verdict.examples, verdict.interval) == (0.8, 100, (0.7001, 0.8583))
     narrow = judge(rule(minimum=0.8), 0.79, examples=1e6, interval=(0.789201, 0.790797))
     assert narrow.reason == "recall is 0.79 (1,000,000 examples, 95 % interval 0.7892 to 0.7908), below the minimum 0.8"
 
@@ -195,7 +194,7 @@ def test_close_numbers_get_the_digits_that_tell_them_apart() -> None:
 def test_every_verdict_is_json(value: float | None, baseline: float | None, interval: tuple | None) -> None:
     bounds = rule(minimum=0, max_drop=0.5, slice={"a": "b"})
     verdict = judge(bounds, value, examples=2, baseline=baseline, interval=interval)
-    assert json.loads(json.dumps(verdict.to_json(), allow_nan=False)) == verdict.to_json()
+    assert Verdict.from_json(verdict.to_json()) == verdict
 
 
 def test_failed_keeps_the_order() -> None:

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 from components.data import properties
 from components.data.dataset import SPLITS, Dataset
+from components.data.manifest import LeftOut, PropertyHistograms
 from components.ingest import census, splits
 
 
 def test_the_content_digest_covers_all_that_training_can_see_and_nothing_else() -> None:
     def digest(*seen: Seen) -> str:
-        return str(merged(seen)[0]["content"])
+        return merged(seen)[0].content
 
     one, two = Seen("1", labels=("cat",)), Seen("2", labels=("dog",))
     assert digest(one, two) == digest(two, one) == digest(dataclasses.replace(one, path="other.png"), two)
@@ -50,20 +51,20 @@ def test_known_and_unknown_labels_are_counted_by_split() -> None:
             Seen("5", "eval", ("dog",), unknown=("cat",)),
         ]
     )
-    assert counted["counts"] == {"train": 3, "eval": 2, "test": 0}
-    assert counted["label_counts"] == {
+    assert counted.counts == {"train": 3, "eval": 2, "test": 0}
+    assert counted.label_counts == {
         "cat": {"train": 1, "eval": 0, "test": 0},
         "dog": {"train": 0, "eval": 2, "test": 0},
     }
-    assert counted["unknown"] == {"cat": {"train": 1, "eval": 2, "test": 0}, "dog": {"train": 2, "eval": 0, "test": 0}}
-    assert counted["unlabelled"] == {"train": 1, "eval": 0, "test": 0}
-    assert counted["label_sets"] == [
-        ["eval", ["dog"], ["cat"], 2],
-        ["train", [], [], 1],
-        ["train", [], ["cat", "dog"], 1],
-        ["train", ["cat"], ["dog"], 1],
+    assert counted.unknown == {"cat": {"train": 1, "eval": 2, "test": 0}, "dog": {"train": 2, "eval": 0, "test": 0}}
+    assert counted.unlabelled == {"train": 1, "eval": 0, "test": 0}
+    assert counted.label_sets == [
+        ("eval", ("dog",), ("cat",), 2),
+        ("train", (), (), 1),
+        ("train", (), ("cat", "dog"), 1),
+        ("train", ("cat",), ("dog",), 1),
     ]
-    assert counted["pixels"] == {}
+    assert counted.pixels == {}
 
 
 def test_formats_slices_and_sizes_are_counted() -> None:
@@ -76,13 +77,13 @@ def test_formats_slices_and_sizes_are_counted() -> None:
         ]
     )
     nothing = {"train": 0, "eval": 0, "test": 0}
-    assert counted["formats"] == {"jpeg": nothing | {"train": 1}, "png": nothing | {"train": 1, "test": 1}}
-    assert counted["slices"] == {
+    assert counted.formats == {"jpeg": nothing | {"train": 1}, "png": nothing | {"train": 1, "test": 1}}
+    assert counted.slices == {
         "camera": {"day": nothing | {"train": 2}, "night": nothing | {"test": 1}},
         "site": {"a": nothing | {"train": 1, "test": 1}, "b": nothing | {"train": 1}},
     }
-    assert counted["sizes"] == {"width": [640, 800], "height": [300, 480]}
-    assert counted["changed"] == {"palette": 1}
+    assert counted.sizes == {"width": (640, 800), "height": (300, 480)}
+    assert counted.changed == {"palette": 1}
 
 
 def test_properties_are_counted_by_split_and_in_train_by_label() -> None:
@@ -95,13 +96,13 @@ def test_properties_are_counted_by_split_and_in_train_by_label() -> None:
         ]
     )
     bright_bin, dark_bin = (properties.bins(p)[3] for p in (PROPERTIES, dark))
-    found = counted["properties"]
-    assert found["train"]["all"]["brightness"] == {str(dark_bin): 1, str(bright_bin): 1}
-    assert found["train"]["labels"]["cat"]["brightness"] == {str(dark_bin): 1, str(bright_bin): 1}
-    assert found["train"]["labels"]["dog"]["brightness"] == {str(dark_bin): 1}
-    assert found["eval"] == {"all": found["eval"]["all"], "labels": {}}
-    assert found["test"] == {"all": {}, "labels": {}}
-    histograms = census.dense(found["train"]["all"])
+    found = counted.properties
+    assert found["train"].all["brightness"] == {str(dark_bin): 1, str(bright_bin): 1}
+    assert found["train"].labels["cat"]["brightness"] == {str(dark_bin): 1, str(bright_bin): 1}
+    assert found["train"].labels["dog"]["brightness"] == {str(dark_bin): 1}
+    assert found["eval"].labels == {}
+    assert found["test"] == PropertyHistograms()
+    histograms = census.dense(found["train"].all)
     assert histograms.sum(axis=1).tolist() == [2] * len(properties.NAMES)
     assert histograms[3, dark_bin] == histograms[3, bright_bin] == 1
 
@@ -135,7 +136,7 @@ def test_neither_the_partition_into_shards_nor_the_order_changes_the_census(
     assert counted == whole
     for label in dataset.labels:
         for split in SPLITS:
-            assert counted["label_counts"][label][split] == sum(label in s.labels and s.split == split for s in seen)
+            assert counted.label_counts[label][split] == sum(label in s.labels and s.split == split for s in seen)
 
 
 def test_pixels_of_masks_are_summed_by_label() -> None:
@@ -147,9 +148,9 @@ def test_pixels_of_masks_are_summed_by_label() -> None:
         ]
     )
     # Of each label, then of the ignored: own pixels, and those of the images it is in, known ones and all.
-    assert counted["pixels"] == {"train": [[6, 9, 10], [3, 5, 6], [7, 5, 12]]}
-    assert counted["label_counts"]["dog"] == {"train": 1, "eval": 0, "test": 0}
-    assert counted["unlabelled"] == {"train": 1, "eval": 0, "test": 0}
+    assert counted.pixels == {"train": ((6, 9, 10), (3, 5, 6), (7, 5, 12))}
+    assert counted.label_counts["dog"] == {"train": 1, "eval": 0, "test": 0}
+    assert counted.unlabelled == {"train": 1, "eval": 0, "test": 0}
     assert len(set(images.rows["truth"].tolist())) == 3
 
 
@@ -186,12 +187,12 @@ def quarantined(*paths: str) -> Any:
     one = census.Report()
     for path in paths:
         one.reject(path, "empty file")
-    return census.merge(Dataset("", (), (), {}, (("z.png", "named twice"),)), [one])[0]["quarantined"]
+    return census.merge(Dataset("", (), (), {}, (("z.png", "named twice"),)), [one])[0].quarantined
 
 
 def test_files_that_the_listing_rejected_are_quarantined_too() -> None:
-    assert quarantined("b.png", "a.png") == [
-        {"path": "a.png", "reason": "empty file"},
-        {"path": "b.png", "reason": "empty file"},
-        {"path": "z.png", "reason": "named twice"},
-    ]
+    assert quarantined("b.png", "a.png") == (
+        LeftOut(path="a.png", reason="empty file"),
+        LeftOut(path="b.png", reason="empty file"),
+        LeftOut(path="z.png", reason="named twice"),
+    )

@@ -78,15 +78,15 @@ def test_the_manifest_counts_every_label_and_split(tmp_path: Path, write_files: 
     root = write_files(tmp_path / "data", files | odd | {"test/dog/2.png": png(5)})
     counted = ingest(folders.read(str(root), SHARES), tmp_path / "out")
 
-    assert counted["labels"] == ["cat", "dog"]
-    assert counted["counts"] == {"train": 3, "eval": 1, "test": 1}
-    assert counted["label_counts"] == {
+    assert counted.labels == ("cat", "dog")
+    assert counted.counts == {"train": 3, "eval": 1, "test": 1}
+    assert counted.label_counts == {
         "cat": {"train": 2, "eval": 1, "test": 0},
         "dog": {"train": 1, "eval": 0, "test": 1},
     }
-    assert [q["path"] for q in counted["quarantined"]] == ["test/cat/1.png", "test/dog/1.png"]
-    assert all(q["reason"] for q in counted["quarantined"])
-    assert counted["ignored"] == ["LICENSE", "train/notes.txt"]
+    assert [q.path for q in counted.quarantined] == ["test/cat/1.png", "test/dog/1.png"]
+    assert all(q.reason for q in counted.quarantined)
+    assert counted.ignored == ("LICENSE", "train/notes.txt")
     assert counted == manifest.read(str(tmp_path / "out"))
 
 
@@ -119,13 +119,13 @@ def test_nothing_is_lost_and_neither_order_nor_threads_change_the_shards(
 
         assert again == counted
         assert content_of(temporary / "two") == content_of(temporary / "one")
-        assert sum(counted["counts"].values()) + len(counted["quarantined"]) == len(files)
+        assert sum(counted.counts.values()) + len(counted.quarantined) == len(files)
         stored = [
             (s, e[features.PATH][0].decode(), e[features.SHA256][0])
             for s in SPLITS
             for e in examples(temporary / "one", s)
         ]
-    quarantined = [q["path"] for q in counted["quarantined"]]
+    quarantined = [q.path for q in counted.quarantined]
     assert sorted([path for _, path, _ in stored] + quarantined) == sorted(
         f"{label}/{i}.png" for i, (label, _) in enumerate(files)
     )
@@ -147,8 +147,8 @@ def test_the_rare_image_that_is_broken_is_replaced(tmp_path: Path, write_files: 
             break
     root = write_files(tmp_path / "data", {f"cat/{i}.png": data for i, data in enumerate([*good, broken])})
     counted = ingest(folders.read(str(root), SHARES), tmp_path / "out")
-    assert len(counted["quarantined"]) == 1
-    assert counted["label_counts"]["cat"]["test"] == 1
+    assert len(counted.quarantined) == 1
+    assert counted.label_counts["cat"]["test"] == 1
 
 
 # Masks.
@@ -200,20 +200,20 @@ def test_the_manifest_sums_the_pixels_of_labels_and_of_their_images(
     dataset, meaning = masked(tmp_path / "data", write_files, png, given)
     counted = ingest(dataset, tmp_path / "out", rule=meaning)
     # Of each label, then of the ignored: own pixels, and those of the images it is in, known ones and all.
-    assert counted["pixels"] == {
-        "train": [[6, 5 + 6, 6 + 6], [2, 6, 6], [3, 5, 6], [7, 5 + 0, 6 + 6]],
-        "eval": [[0, 0, 0], [6, 6, 6], [0, 0, 0], [0, 0, 0]],
-        "test": [[5, 6, 6], [0, 0, 0], [1, 6, 6], [0, 0, 0]],
+    assert counted.pixels == {
+        "train": ((6, 5 + 6, 6 + 6), (2, 6, 6), (3, 5, 6), (7, 5 + 0, 6 + 6)),
+        "eval": ((0, 0, 0), (6, 6, 6), (0, 0, 0), (0, 0, 0)),
+        "test": ((5, 6, 6), (0, 0, 0), (1, 6, 6), (0, 0, 0)),
     }
-    assert counted["label_counts"] == {
+    assert counted.label_counts == {
         "sky": {"train": 2, "eval": 0, "test": 1},
         "road": {"train": 1, "eval": 1, "test": 0},
         "car": {"train": 1, "eval": 0, "test": 1},
     }
-    assert counted["unlabelled"] == {"train": 1, "eval": 0, "test": 0}
-    [quarantined] = counted["quarantined"]
-    assert quarantined["path"] == "images/test/1.png"
-    assert "mask masks/test/1.png: the id 3 at x=0, y=0 means nothing; expected 0 to 2, 9" in quarantined["reason"]
+    assert counted.unlabelled == {"train": 1, "eval": 0, "test": 0}
+    [quarantined] = counted.quarantined
+    assert quarantined.path == "images/test/1.png"
+    assert "mask masks/test/1.png: the id 3 at x=0, y=0 means nothing; expected 0 to 2, 9" in quarantined.reason
 
 
 # Groups.

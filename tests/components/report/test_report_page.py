@@ -13,7 +13,7 @@ PIXEL = "data:image/webp;base64,UklGRg=="
 
 
 def told(**more: object) -> dict:
-    failed = judge(Rule(gate="model_gate", metric="recall", label=HOSTILE, minimum=0.5), 0.25).to_json()
+    failed = vars(judge(Rule(gate="model_gate", metric="recall", label=HOSTILE, minimum=0.5), 0.25))
     return {
         "run_id": "20260102T030405-abcdef",
         "name": "birds",

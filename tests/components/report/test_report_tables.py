@@ -26,7 +26,7 @@ def test_failed_rules_come_first_and_keep_their_ids() -> None:
         examples=4,
         interval=(0.05, 0.7),
     )
-    rows = tables.gates([held.to_json(), failed.to_json()])
+    rows = tables.gates([vars(held), vars(failed)])
     assert [(row["id"], row["mark"], row["gate"]) for row in rows] == [
         ("rule-2", "failed", "model"),
         ("rule-1", "held", "data"),
@@ -39,20 +39,20 @@ def test_failed_rules_come_first_and_keep_their_ids() -> None:
 
 def test_a_rule_that_held_keeps_its_note_and_repeats_nothing() -> None:
     rule = Rule(gate="data_gate", metric="number of labels", minimum=2)
-    plain, detailed = judge(rule, 3).to_json(), judge(rule, 3, detail="'cat', 'dog', 'owl'").to_json()
-    excused = judge(rule, 1, chance=0.5).to_json()
+    plain, detailed = vars(judge(rule, 3)), vars(judge(rule, 3, detail="'cat', 'dog', 'owl'"))
+    excused = vars(judge(rule, 1, chance=0.5))
     rows = tables.gates([plain, detailed, excused])
     assert [row["reason"] for row in rows[:2]] == ["", "'cat', 'dog', 'owl'"]
     assert rows[2]["reason"].endswith("So few examples differ that much by chance (p = 0.5), so this is let pass")
 
 
 def test_a_rule_that_was_not_judged_is_not_shown_as_held() -> None:
-    unjudged = judge(Rule(gate="model_gate", metric="recall", minimum=0.5), 1).to_json() | {"value": None}
+    unjudged = vars(judge(Rule(gate="model_gate", metric="recall", minimum=0.5), 1)) | {"value": None}
     assert tables.gates([unjudged])[0]["mark"] == "not judged"
 
 
 def test_rules_of_the_model_come_before_rules_of_the_data() -> None:
-    rules = [judge(Rule(gate=g, metric="x", minimum=0), 1).to_json() for g in ("data_gate", "data_gate", "model_gate")]
+    rules = [vars(judge(Rule(gate=g, metric="x", minimum=0), 1)) for g in ("data_gate", "data_gate", "model_gate")]
     groups = tables.held(tables.gates(rules))
     assert [group["text"] for group in groups] == ["1 rule of the model gate held", "2 rules of the data gate held"]
     assert [group["open"] for group in groups] == [True, False]

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
+from counting import manifest
 from rich.console import Console
 
 from components import metrics
@@ -36,21 +37,21 @@ KEYS = [
     ),
     *("notes", "artifacts", "fingerprints", "versions", "configuration"),
 ]
-MANIFEST = {
-    "counts": {"train": 12, "eval": 2, "test": 2},
-    "label_counts": {
+MANIFEST = manifest(
+    counts={"train": 12, "eval": 2, "test": 2},
+    label_counts={
         "[red] fox": {"train": 1200, "eval": 1, "test": 1},
         "owl": {"train": 2, "eval": 1, "test": 1},
     },
-    "unknown": {name: {"train": 0, "eval": 1, "test": 0} for name in ("[red] fox", "owl")},
-    "unlabelled": {"train": 0, "eval": 1, "test": 0},
-    "pixels": {},
-    "labels": ["[red] fox", "owl"],
-    "quarantined": [{"path": "owl/\x1b[2J.png", "reason": "empty file"}],
-    "ignored": ["notes.txt"],
-    "changed": {"palette": 1},
-    "content": "abc",
-}
+    unknown={name: {"train": 0, "eval": 1, "test": 0} for name in ("[red] fox", "owl")},
+    unlabelled={"train": 0, "eval": 1, "test": 0},
+    pixels={},
+    labels=["[red] fox", "owl"],
+    quarantined=[{"path": "owl/\x1b[2J.png", "reason": "empty file"}],
+    ignored=["notes.txt"],
+    changed={"palette": 1},
+    content="abc",
+)
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def full(one: summary.Summary) -> summary.Summary:
     one.label_weights = {"[red] fox": 0.5, "owl": 300.0}
     numbers = dict.fromkeys(metrics.names("single_label", ["[red] fox", "owl"]), 0.25) | {"precision/owl": math.nan}
     one.metrics, one.per_label = outcome.split("single_label", numbers, ["[red] fox", "owl"])
-    one.gates = [judge(Rule(gate="model_gate", metric="accuracy", minimum=0.2), 0.25).to_json()]
+    one.gates = [vars(judge(Rule(gate="model_gate", metric="accuracy", minimum=0.2), 0.25))]
     one._read_pushed_model("", {"pushed": 1, "pushed_version": "17", "pushed_destination": "/models/17"})
     return one
 
@@ -136,7 +137,7 @@ def test_an_error_decides_status_and_exit_code(
 
 def test_a_refusal_by_the_model_gate_names_the_failed_rules(one: summary.Summary) -> None:
     rules = [Rule(gate="model_gate", metric=m, minimum=0.5) for m in ("accuracy", "macro_f1")]
-    one.gates = [judge(rule, value).to_json() for rule, value in zip(rules, (0.9, 0.1), strict=True)]
+    one.gates = [vars(judge(rule, value)) for rule, value in zip(rules, (0.9, 0.1), strict=True)]
     one._read_pushed_model("", {"pushed": 0})
     assert (one.status, one.exit_code) == ("not_blessed", 4)
     assert one.error == "macro_f1 is 0.1, below the minimum 0.5"
@@ -198,7 +199,7 @@ def test_a_push_without_thresholds_is_warned_of(without: summary.Summary, tmp_pa
 
 
 def test_rules_that_were_not_judged_are_listed_and_do_not_count_as_held(one: summary.Summary, tmp_path: Path) -> None:
-    held = judge(Rule(gate="model_gate", metric="accuracy", minimum=0.2), 0.25).to_json()
+    held = vars(judge(Rule(gate="model_gate", metric="accuracy", minimum=0.2), 0.25))
     read(one, tmp_path, [held, held | {"value": None, "reason": "accuracy where camera=dawn"}], passed=True)
     one.metrics = {"accuracy": 0.5}
     lines = drawn(one).splitlines()

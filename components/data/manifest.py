@@ -1,0 +1,88 @@
+"""The manifest of a data set: what ingest wrote to the shards and counted while it looked at each image once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SkipValidation
+
+from components.base.values import ForeignText, Value
+
+BySplit = dict[str, int]  # split -> how many
+Histograms = dict[str, dict[str, int]]  # image property -> bin -> images; empty bins are left out
+PixelCounts = tuple[int, int, int]  # own pixels; known pixels of the images with any; all pixels of these images
+LabelSet = tuple[str, tuple[str, ...], tuple[str, ...], int]  # split; labels that apply; labels not stated; images
+
+
+def _label_sets(rows: Iterable[Sequence[Any]]) -> list[LabelSet]:
+    return [(split, tuple(labels), tuple(unknown), images) for split, labels, unknown, images in rows]
+
+
+class LeftOut(Value):
+    """A file that is not used, and why."""
+
+    path: ForeignText
+    reason: ForeignText
+
+
+class Shard(Value):
+    """One TFRecord file."""
+
+    name: str = Field(description="path below the folder of the manifest")
+    split: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+class PropertyHistograms(Value):
+    """Histograms of image properties in one split."""
+
+    all: Histograms = Field({}, description="of all images: property -> bin -> images")
+    labels: dict[str, Histograms] = Field({}, description="label -> of the images it applies to; in train only")
+
+
+class LabelCounts(Value):
+    """How often each label occurs: known both of this run's data and of those behind a pushed model."""
+
+    counts: BySplit = Field(description="split -> images")
+    label_counts: dict[str, BySplit] = Field(description="label -> split -> images it applies to")
+    unknown: dict[str, BySplit] = Field(description="label -> split -> images for which it was not stated")
+    pixels: dict[str, tuple[PixelCounts, ...]] = Field(
+        description="segmentation only: split -> for each label, then for ignored pixels: its pixels, the known "
+        "pixels of the images it is in, all pixels of these images"
+    )
+    # A large data set of many labels has as many sets as images, and checking each costs more than reading the file.
+    label_sets: Annotated[list[LabelSet], SkipValidation, BeforeValidator(_label_sets)] = Field(
+        [], description="[split, labels that apply, labels that were not stated, images]"
+    )
+
+
+class DatasetManifest(LabelCounts):
+    """Contents of the shards, written beside them as manifest.json."""
+
+    version: Literal[2] = Field(2, description="of this format")
+    labels: tuple[str, ...] = Field(description="in the order of the model's outputs")
+    unlabelled: BySplit = Field(description="split -> images of which no label is known")
+    quarantined: tuple[LeftOut, ...] = Field(description="files that could not be used")
+    contradictory: tuple[LeftOut, ...] = Field(description="quarantined files that were given different labels")
+    ignored: tuple[ForeignText, ...] = Field(description="paths of files that have no meaning in this layout")
+    changed: dict[str, int] = Field(description="reason -> images that were re-encoded")
+    formats: dict[str, BySplit] = Field(description="format of the file -> split -> images")
+    slices: dict[str, dict[str, BySplit]] = Field(description="column -> value -> split -> images")
+    sizes: dict[str, tuple[int, int]] = Field(description='"width" and "height" -> smallest and largest in pixels')
+    properties: dict[str, PropertyHistograms] = Field(description="split -> histograms of image properties")
+    files: tuple[Shard, ...] = Field((), description="the shards")
+    content: str = Field(description="digest of everything that training can see of the images")
+
+
+class KnownData(LabelCounts):
+    """The part of a manifest that a pushed model keeps of the data it was trained on."""
+
+    properties: PropertyHistograms = Field(description="histograms of image properties in train")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order of the model's outputs."""
+        return tuple(self.label_counts)
