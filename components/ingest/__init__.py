@@ -1,1 +1,1 @@
-"""From a data set on disk to shards of TFRecords, a manifest of what they hold, and counts for the data gate."""
+"""Ingest: reads a data set, writes it as shards of TFRecords with a manifest, and counts for the data gate."""

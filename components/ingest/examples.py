@@ -1,4 +1,4 @@
-"""The record's form on disk: one image as a tf.Example of `data.features`."""
+"""The form of a record on disk: a tf.Example with the features of `data.features`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from components.data.masks import Mask
 
 
 def to_example(record: Record, sha256: str, image: Checked, mask: Mask | None) -> bytes:
-    """One image as a serialised tf.Example; the same input gives the same bytes."""
+    """Serialises one image as a tf.Example; the same input gives the same bytes."""
     import tensorflow as tf
 
     def text(*values: str | bytes) -> tf.train.Feature:

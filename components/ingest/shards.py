@@ -1,6 +1,6 @@
-"""The unit of ingest: a shard. `plan` deals the records out, `write` makes one shard's files; `census` counts.
+"""Shards: `plan` distributes the records, `write` examines and writes one shard, and `census` counts.
 
-Nothing depends on how many workers there are or in which order they finish: the same data set gives the same bytes.
+Nothing depends on the number of workers or the order in which they finish: the same data set gives the same bytes.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from components.data.mask_rules import Rule
 from components.ingest import examples, splits
 from components.ingest.census import Report
 
-_SHARD_BYTES = 64 << 20
-_MIN_SHARDS = 4
-# Decoding threads pay once files are large enough for the decoder, which releases the interpreter lock, to dominate.
+_SHARD_BYTES = 64 << 20  # of image files
+_MIN_SHARDS = 4  # so that readers can interleave
+# From this mean size on, threads pay: most of the time is then spent in the decoder, which releases the lock.
 _THREADED_FILE_BYTES = 16 << 10
-_CHUNK = 16  # files per task: handing over a tiny file costs more than decoding it
+_CHUNK = 16  # files per task, because handing over a tiny file costs more than decoding it
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """One record after a look at its file: `image` and `sha256`, or the `problem` that sends it to quarantine."""
+    """One record after its file was read: with `image` and `sha256`, or the `problem` that quarantines it."""
 
     record: Record
     split: str = ""
@@ -43,7 +43,16 @@ class Examined:
 
 @dataclass(frozen=True)
 class Job:
-    """What every shard of one ingest shares; plain values, so that it travels to any worker."""
+    """Settings that all shards of one ingest share, as plain values that can be sent to any worker.
+
+    Attributes:
+        root: folder or URL of the data set.
+        fractions: see `Dataset.fractions`.
+        moved: see `splits.rare_label_splits`.
+        max_pixels: largest width * height of an image.
+        threads: threads that read and decode.
+        rule: meaning of mask values, for segmentation.
+    """
 
     root: str
     fractions: dict[str, float]
@@ -54,7 +63,7 @@ class Job:
 
 
 def job(dataset: Dataset, max_pixels: int, rule: Rule | None = None) -> Job:
-    """The common part of a data set's ingest. Reads the images of rare labels; see `splits.rare_label_splits`."""
+    """Prepares the ingest of a data set. Reads the images of rare labels; see `splits.rare_label_splits`."""
 
     def content(record: Record) -> bytes | None:
         if record.size > images.max_file_bytes(max_pixels):
@@ -78,9 +87,13 @@ def job(dataset: Dataset, max_pixels: int, rule: Rule | None = None) -> Job:
 
 
 def plan(records: Sequence[Record]) -> list[list[Record]]:
-    """Deals records to shards by hash of their path, about 64 MiB each; at least four, so that readers interleave.
+    """Distributes records over shards by the hash of their path: four, or more so that each has about 64 MiB.
 
     The order of `records` does not matter.
+
+    >>> records = [Record(f"{i}.jpg", ("cat",), None, 1000, "") for i in range(100)]
+    >>> [len(shard) for shard in plan(records)]
+    [26, 27, 27, 20]
     """
     total = sum(r.size for r in records)
     count = max(_MIN_SHARDS, -(-total // _SHARD_BYTES))
@@ -94,7 +107,7 @@ def plan(records: Sequence[Record]) -> list[list[Record]]:
 def examine(records: Iterable[Record], job: Job) -> Iterator[Examined]:
     """Reads, digests and fully decodes each record's file; yields in the order of `records`.
 
-    Nothing here raises for what a file holds: an unusable one comes out with its `problem`.
+    No content of a file raises an error: an unusable file is yielded with its `problem`.
     """
 
     def one(record: Record) -> Examined:
@@ -109,8 +122,8 @@ def examine(records: Iterable[Record], job: Job) -> Iterator[Examined]:
         except OSError as error:
             return Examined(record, problem=f"cannot be read: {error.strerror or error}")
         sha256 = splits.digest(data)
-        unit = splits.unit(record, sha256)
-        split = record.split or job.moved.get(unit) or splits.by_hash(unit, job.fractions)
+        key = splits.split_key(record, sha256)
+        split = record.split or job.moved.get(key) or splits.by_hash(key, job.fractions)
         return Examined(record, split, sha256, image, mask, job.rule)
 
     if job.threads == 1:
@@ -119,7 +132,7 @@ def examine(records: Iterable[Record], job: Job) -> Iterator[Examined]:
     iterator = iter(records)
     chunks = iter(lambda: list(itertools.islice(iterator, _CHUNK)), [])
     with ThreadPoolExecutor(job.threads) as pool:
-        # A bounded look-ahead: memory holds 2 chunks a thread, and results come in order.
+        # The look-ahead is bounded: at most two chunks per thread are in memory, and results come in order.
         ahead = collections.deque(
             pool.submit(lambda c: [one(r) for r in c], c) for c in itertools.islice(chunks, 2 * job.threads)
         )
@@ -131,7 +144,7 @@ def examine(records: Iterable[Record], job: Job) -> Iterator[Examined]:
 
 
 def enter(item: Examined, report: Report) -> None:
-    """Enters one examined record into the report."""
+    """Adds one examined record to the report."""
     if item.image is None:
         report.reject(item.record.path, item.problem)
     else:
@@ -139,10 +152,10 @@ def enter(item: Examined, report: Report) -> None:
 
 
 def _mask(record: Record, image: images.Checked, job: Job) -> masks.Mask | None:
-    """The record's mask, from its file or its regions.
+    """Reads the record's mask from its file, or draws its regions.
 
     Raises:
-        images.BadImage: it is not what the rule says.
+        images.BadImage: the mask cannot be read, or contradicts the rule.
     """
     if job.rule is None:
         return None
@@ -160,14 +173,19 @@ def write(
 ) -> Report:
     """Writes shard `index` of `count`: one uncompressed TFRecord file per split below `folder/Split-NAME/`.
 
-    Files are written under another name, synced and renamed when complete, so that a reader never sees half of one.
-    Every split gets its file, an empty one if need be: readers stop at a split without any.
+    Files are written under another name, synced, and renamed when complete, so that readers never see partial files.
+    Every split gets a file, even an empty one, because readers fail on a split without files.
 
     Args:
-        tick: called now and then with the number of records done since the last call.
+        folder: folder of all shards.
+        index: number of this shard, from 0.
+        count: number of shards.
+        records: this shard's records, as `plan` distributed them.
+        job: settings that all shards share.
+        tick: called repeatedly with the number of records done since the last call.
 
     Returns:
-        what was written and what went to quarantine.
+        counts of the images written and quarantined.
     """
     report = Report()
     name = f"data-{index:05d}-of-{count:05d}.tfrecord"
@@ -189,7 +207,7 @@ def write(
 
 
 class _ShardFile:
-    """One TFRecord file that appears under its name only when it is complete and on disk."""
+    """A TFRecord file that appears under its name only when it is complete and on disk."""
 
     def __init__(self, folder: str, split: str, name: str) -> None:
         import tensorflow as tf
@@ -197,7 +215,7 @@ class _ShardFile:
         os.makedirs(os.path.join(folder, f"Split-{split}"), exist_ok=True)
         self.split, self.name, self.records = split, f"Split-{split}/{name}", 0
         self._path = os.path.join(folder, self.name)
-        # Beside the split folders, not in them: whatever lies inside is read as data.
+        # Beside the split folders rather than in them, where every file is read as data.
         self._temporary = os.path.join(folder, f".{split}-{name}.{os.getpid()}")
         self._writer = tf.io.TFRecordWriter(self._temporary)
 
@@ -215,7 +233,7 @@ class _ShardFile:
         return Shard(name=self.name, split=self.split, records=self.records, bytes=size, sha256=sha256)
 
     def discard(self) -> None:
-        """Removes what an interrupted write left; after `commit` there is nothing."""
+        """Removes the partial file of an interrupted write; does nothing after `commit`."""
         if os.path.exists(self._temporary):
             self._writer.close()
             os.unlink(self._temporary)

@@ -1,4 +1,4 @@
-"""Where versions of a model lie: a folder of this machine, or an object store behind an fsspec URL.
+"""Push destinations, which hold versions of a model: a local folder, or an object store behind an fsspec URL.
 
 Both offer the same few operations, so that nobody else asks which it is. A version is a folder whose name is a number;
 one that holds no `imagegate.json` is incomplete, or somebody else's.
@@ -15,7 +15,7 @@ __all__ = ["MARKER", "Content", "Destination", "at", "check_url", "digests", "pa
 
 
 def at(root: str) -> Destination:
-    """The versions below a folder or fsspec URL.
+    """Opens the folder or fsspec URL that holds the versions.
 
     Raises:
         ConfigError: the URL cannot be opened, or holds what should be secret.

@@ -1,4 +1,4 @@
-"""What both kinds of destination have in common, and what is known of a version's files."""
+"""The operations of a push destination, and the digests and manifest of a version."""
 
 from __future__ import annotations
 
@@ -12,52 +12,57 @@ from typing import Any
 
 from components.base.artifact_files import PUSHED_MANIFEST
 
-MARKER = ".imagegate-incomplete"  # in a version of an object store while it is uploaded, and while it is removed
+MARKER = ".imagegate-incomplete"  # in a version of an object store while it is uploaded or removed
 
-Content = str | bytes  # a file of this machine, or what stands in it
+Content = str | bytes  # path of a local file, or the content of a file
 Seal = Callable[[dict[str, str]], bytes]
 
 
 class Destination(abc.ABC):
-    """Versions below a root. Errors of the disk or store are OSErrors."""
+    """A root with versions below it. Errors of the disk or store are raised as OSError."""
 
     root: str
 
     @abc.abstractmethod
     def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Makes the root, and keeps other writers out where that is possible."""
+        """Creates the root, and excludes other writers where that is possible."""
 
     @abc.abstractmethod
     def versions(self) -> list[int]:
-        """Every number that is taken, in no order; also incomplete ones and other people's."""
+        """Returns every number that is taken, in no order, including incomplete and foreign versions."""
 
     @abc.abstractmethod
     def read(self, version: str, name: str) -> bytes | None:
-        """A file of a version, or None where there is none."""
+        """Reads a file of a version; None if it does not exist."""
 
     @abc.abstractmethod
     def digests(self, version: str) -> dict[str, str]:
-        """SHA-256 of every file of a version by its relative path; see `digests`."""
+        """Computes the SHA-256 of every file of a version by its relative path; see `digests`."""
 
     @abc.abstractmethod
     def put(self, version: str, files: Mapping[str, Content], seal: Seal) -> None:
-        """Makes a version. `seal` gets the digests of what arrived and gives the manifest, or raises."""
+        """Writes a version. `seal` turns the digests of the files that arrived into the manifest, or raises."""
 
     @abc.abstractmethod
     def remove(self, version: str) -> None:
-        """Removes a version; it is no longer one as soon as the removal begins."""
+        """Removes a version; readers no longer see it once the removal begins."""
 
     @abc.abstractmethod
     def clean(self) -> list[str]:
-        """Removes what killed pushes and removals left; returns what could not be removed."""
+        """Removes the remains of killed pushes and removals; returns the paths that could not be removed."""
 
     @abc.abstractmethod
     def local(self, version: str) -> contextlib.AbstractContextManager[str]:
-        """A folder of this machine with the version's files, for as long as the context lasts."""
+        """Provides a local folder with the version's files, for as long as the context lasts."""
 
 
 def parsed(content: bytes | None) -> dict[str, Any] | None:
-    """A manifest, or None where it is none: missing, cut short, or not ours."""
+    """Parses a manifest; None if it is missing, truncated, or not one of imagegate.
+
+    >>> parsed(b'{"files": {"saved_model.pb": "ab12"}}')
+    {'files': {'saved_model.pb': 'ab12'}}
+    >>> parsed(b'{"files": {"saved_mo')
+    """
     try:
         manifest = json.loads(content or b"")
     except ValueError:
@@ -68,18 +73,18 @@ def parsed(content: bytes | None) -> dict[str, Any] | None:
 
 
 def digests(folder: str) -> dict[str, str]:
-    """SHA-256 of every file below `folder`, by path relative to it; manifest and marker left out.
+    """Computes the SHA-256 of every file below `folder`, except manifest and marker, by path relative to it.
 
     Raises:
-        OSError: a file or folder cannot be read, or there is none.
+        OSError: a file or folder cannot be read or does not exist.
     """
-    found = {}
+    by_path = {}
     for parent, _, names in os.walk(folder, onerror=_raise):
         for name in names:
             path = os.path.join(parent, name)
             with open(path, "rb") as f:
-                found[os.path.relpath(path, folder)] = hashlib.file_digest(f, "sha256").hexdigest()
-    return {name: found[name] for name in sorted(found) if name not in (PUSHED_MANIFEST, MARKER)}
+                by_path[os.path.relpath(path, folder)] = hashlib.file_digest(f, "sha256").hexdigest()
+    return {name: by_path[name] for name in sorted(by_path) if name not in (PUSHED_MANIFEST, MARKER)}
 
 
 def _raise(error: OSError) -> None:
@@ -87,5 +92,9 @@ def _raise(error: OSError) -> None:
 
 
 def numbers(names: Iterable[str]) -> list[int]:
-    """Of all names those of versions."""
+    """Picks the names that are version numbers.
+
+    >>> numbers(["1700000000", ".staging-7", "latest", "12"])
+    [1700000000, 12]
+    """
     return [int(name) for name in names if name.isascii() and name.isdigit()]

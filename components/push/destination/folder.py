@@ -1,4 +1,4 @@
-"""A folder of this machine: a version appears and vanishes with one rename."""
+"""A local folder as push destination: a version appears and disappears with a single rename."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.files import sync
 from components.push.destination.base import Content, Destination, Seal, digests, numbers
 
-_STAGING, _REMOVING = ".staging-", ".removing-"  # TensorFlow Serving looks at numbers only
+_STAGING, _REMOVING = ".staging-", ".removing-"  # TensorFlow Serving ignores names that are not numbers
 
 
 class Folder(Destination):
-    """See `Destination`."""
+    """Versions in a local folder; see `Destination`."""
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -26,7 +26,7 @@ class Folder(Destination):
         os.makedirs(self.root, exist_ok=True)
         descriptor = os.open(self.root, os.O_RDONLY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # the kernel lets go of it when the process dies
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # the kernel releases the lock when the process dies
             yield
         finally:
             os.close(descriptor)

@@ -1,4 +1,4 @@
-"""An object store behind an fsspec URL: a version is complete once its manifest is written, the last."""
+"""An object store as push destination. A version is complete once its manifest exists, which is written last."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ def check_url(url: str) -> None:
 
 
 class Store(Destination):
-    """See `Destination`. There is no lock: a second push takes one at the same time for one that was killed."""
+    """Versions in an object store; see `Destination`.
+
+    There is no lock. A push that runs at the same time as another takes the other's incomplete version for the remains
+    of a killed push, and removes it.
+    """
 
     def __init__(self, root: str) -> None:
         import fsspec
@@ -69,7 +73,7 @@ class Store(Destination):
         arrived = {}
         try:
             self._put(version, MARKER, b"")
-            # No server can load a model without its graph: once that is there, so is all the rest.
+            # The graph comes last, because no server loads a model without it: once it exists, all other files do.
             for name in sorted(files, key=lambda name: (name == SAVED_MODEL, name)):
                 self._put(version, name, files[name])
                 arrived[name] = self._digest(version, name)
@@ -78,11 +82,11 @@ class Store(Destination):
             with contextlib.suppress(OSError):
                 self.remove(version)
             raise
-        with contextlib.suppress(OSError):  # or the next push does it
+        with contextlib.suppress(OSError):  # otherwise the next push removes it
             self._fs.rm_file(self._path(version, MARKER))
 
     def remove(self, version: str) -> None:
-        self._put(version, MARKER, b"")  # first, so that a killed removal is known as such
+        self._put(version, MARKER, b"")  # first, so that a killed removal can be recognised
         if self.read(version, PUSHED_MANIFEST) is not None:
             self._fs.rm_file(self._path(version, PUSHED_MANIFEST))
         for name in self._names(version):
@@ -113,12 +117,12 @@ class Store(Destination):
             yield folder
 
     def _names(self, version: str) -> list[str]:
-        """A version's files but our own."""
+        """Lists the names of a version's files, without manifest and marker."""
         folder = self._path(version) + "/"
         self._fs.invalidate_cache()
-        names = [found.removeprefix(folder) for found in self._fs.find(folder)]
+        names = [path.removeprefix(folder) for path in self._fs.find(folder)]
         if any(name.startswith("/") or ".." in name.split("/") for name in names):
-            raise OSError(f"{self.root}/{version} holds names that lead out of it")
+            raise OSError(f"{self.root}/{version} contains file names that lead out of the folder")
         return sorted(set(names) - {PUSHED_MANIFEST, MARKER})
 
     def _put(self, version: str, name: str, content: Content) -> None:
@@ -138,7 +142,7 @@ class Store(Destination):
 
 
 class _Calls:
-    """A file system whose errors are OSErrors: each store has some of its own."""
+    """An fsspec file system that raises OSError for every error; stores raise errors of their own."""
 
     def __init__(self, fs: Any) -> None:
         self._fs = fs

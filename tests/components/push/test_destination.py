@@ -185,7 +185,7 @@ def test_a_key_that_leads_out_of_its_version_is_not_fetched(model: str, memory: 
     fsspec.filesystem("memory").store[f"/bucket/served/digits/{pushed.version}/../../evil"] = fsspec.filesystem(
         "memory"
     ).store[f"/bucket/served/digits/{pushed.version}/saved_model.pb"]
-    with pytest.raises(ImagegateError, match="names that lead out of it"), push.local(pushed):
+    with pytest.raises(ImagegateError, match="file names that lead out of the folder"), push.local(pushed):
         pass
 
 
