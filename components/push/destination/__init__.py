@@ -1,7 +1,7 @@
 """Push destinations, which hold versions of a model: a local folder, or an object store behind an fsspec URL.
 
-Both offer the same few operations, so that nobody else asks which it is. A version is a folder whose name is a number;
-one that holds no `imagegate.json` is incomplete, or somebody else's.
+Both offer the same operations, so that no other code depends on the kind. A version is a folder whose name is a
+number. A version without `imagegate.json` is incomplete, or was not pushed by imagegate.
 """
 
 from __future__ import annotations
