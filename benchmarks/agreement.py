@@ -13,6 +13,7 @@ from sklearn import metrics as sk
 from components.base.artifact_files import SUMMARY
 from components.evaluation import analysis, predictions
 from pipeline import config
+from pipeline.stages import EVALUATOR
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
     settings = config.load(parser.parse_args().config)
     with open(os.path.join(settings.output_folder, "latest", SUMMARY), encoding="utf-8") as f:
         summary = json.load(f)
-    folder = os.path.join(settings.output_folder, "pipeline", "Evaluator", "evaluation")
+    folder = os.path.join(settings.output_folder, "pipeline", EVALUATOR.name, "evaluation")
     rows = predictions.read(os.path.join(folder, max(os.listdir(folder), key=int)), analysis.CANDIDATE)
     names = list(summary["per_label"])
     rows = [row for row in rows if row["labels"] or settings.task == "multi_label"]

@@ -11,13 +11,13 @@ from benchmarks import network
 from benchmarks.launch import launch
 from components.base.artifact_files import DATASET_MANIFEST
 from components.ingest import manifest
-from pipeline import config, graph
+from pipeline import config, graph, stages
 from pipeline.runs import local
 
 if TYPE_CHECKING:
     from benchmarks.worker import Job
 
-UNTIL = {"ingest": "ImageExampleGen", "transform": "Transform", "push": "Pusher"}
+UNTIL = {"ingest": stages.INGEST.name, "transform": stages.TRANSFORM.name, "push": stages.PUSHER.name}
 
 
 def run(job: Job) -> dict[str, float]:

@@ -37,7 +37,7 @@ from benchmarks.stock_model import IMAGE, LABEL, PROBABILITIES, TRANSFORM
 if TYPE_CHECKING:
     from benchmarks.worker import Job
 
-UNTIL = {"ingest": "ExampleGen", "transform": "Transform", "push": "Pusher"}
+UNTIL = {"ingest": "ExampleGen", "transform": Transform.__name__, "push": Pusher.__name__}
 _BEAM = (
     "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner",
     "--sdk_container_image=none",

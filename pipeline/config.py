@@ -31,6 +31,7 @@ from components.data.dataset import LayoutError
 from components.data.mask_rules import rule
 from components.ingest.layouts.columns import Columns as Meanings
 from components.push import destination
+from pipeline.stages import TRAINER
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Byte = Annotated[int, Field(ge=0, le=255)]
@@ -552,9 +553,10 @@ class Kubeflow(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Kubeflow:
-        memory = self.stages.get("Trainer", Resources.model_construct(memory=None)).memory
+        trainer = TRAINER.name
+        memory = self.stages.get(trainer, Resources.model_construct(memory=None)).memory
         if memory is not None and "memory" in self.model_fields_set:
-            raise ValueError(f"stages.Trainer.memory: {memory}, but memory, which is the Trainer's, {self.memory}")
+            raise ValueError(f"stages.{trainer}.memory: {memory}, but memory, which is the {trainer}'s, {self.memory}")
         memory = memory or self.memory
         if self.shared_memory is not None and _amount(self.shared_memory) >= _amount(memory):
             raise ValueError(f"shared_memory: {self.shared_memory} is a part of memory, {memory}, and must be smaller")

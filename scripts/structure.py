@@ -16,12 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+from pipeline.stages import STAGES
+
 _PACKAGES = ("components", "pipeline")
 _TASKS = ("single_label", "multi_label", "segmentation")
-_STAGES = (
-    *("ImageExampleGen", "CuratedSchema", "StatisticsGen", "ExampleValidator", "ClassBalance", "Transform", "Trainer"),
-    *("Baseline", "Evaluator", "ServingCheck", "Pusher", "ModelReport"),
-)
+_STAGES = [stage.name for stage in STAGES]
 
 
 def modules(root: Path) -> dict[str, ast.Module]:

@@ -21,6 +21,7 @@ from components.report import outcome
 from pipeline import derived
 from pipeline.config import validated
 from pipeline.runs import local
+from pipeline.stages import PREFLIGHT
 
 if TYPE_CHECKING:
     from tfx.types.artifact import Artifact
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 def run(task: str, parameters: Mapping[str, Any], inputs: Mapping[str, Sequence[Artifact]]) -> dict[str, Any]:
     """Runs one of the tasks and returns the parameters that it puts out."""
-    if task == "Preflight":
+    if task == PREFLIGHT.name:
         return preflight(**parameters)
     [evaluation], [checked], [pushed] = (inputs[key] for key in ("evaluation", "serving_check", "pushed_model"))
     model_gate(

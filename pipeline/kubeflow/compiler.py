@@ -1,78 +1,62 @@
-"""`imagegate compile`: the graph as a Kubeflow pipeline of schema 2.1.0.
+"""`imagegate compile`: writes the graph as a Kubeflow pipeline of schema 2.1.0.
 
-TFX compiles the graph. What the open-source backend wants otherwise, or TFX cannot say, is changed in the result: what
-may be told when a run is submitted, the tasks around the graph, caching, retries, and what `pods` asks for.
+TFX compiles the graph. The result is then changed where the open-source backend needs something else, or where TFX has
+no word for it: parameters that may be set when a run is submitted, the tasks around the graph, caching, retries, and
+what `pods` requests.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
 from components.base.errors import ConfigError, ImagegateError
-from pipeline.kubeflow import pods, views
+from pipeline import stages
+from pipeline.kubeflow import pods, spec, views
+from pipeline.kubeflow.spec import Spec
+from pipeline.stages import BY_NAME, PREFLIGHT, STAGES, Source
 
 if TYPE_CHECKING:
     from pipeline.config import Config
 
-Spec = dict[str, Any]
-
-COMMAND = ("python", "-m", "pipeline.kubeflow.container")
-PREFLIGHT, MODEL_GATE = "Preflight", "ModelGate"  # see `pipeline.kubeflow.around`
-SPEC_FLAG = "--json_serialized_inputs_spec_args"
 WITHIN_FLAG = "--within"
 
-# What may be told at submission: name -> (type, stages that it reaches).
-_TOLD = {
-    "data_root": ("STRING", (PREFLIGHT, "ImageExampleGen")),
-    "data_version": ("STRING", (PREFLIGHT,)),
-    "epochs": ("NUMBER_INTEGER", (PREFLIGHT, "Trainer")),
-}
-# Stage -> parameter -> where it belongs in another parameter, which is JSON.
-WITHIN = {"ImageExampleGen": {"data_root": ("layout", "root")}, "Trainer": {"epochs": ("custom_config", "epochs")}}
-# What Preflight finds out, for every stage of the graph with a parameter of this name: its cache key follows.
-_FOUND = ("data_fingerprint", "served_version")
-# The same for those that read files of which the graph knows no version.
-_FILES, _READ_FILES = "files_version", ("Trainer", "Evaluator")
-# They answer for the moment that they run in: of the data and of the push destination.
-_NEVER_CACHED = (PREFLIGHT, "Pusher", MODEL_GATE)
-# A refusal stays one however often it is repeated.
-_GATES = (PREFLIGHT, "ImageExampleGen", "ClassBalance", MODEL_GATE)
+# Outputs of Preflight. Each stage of the graph that has a parameter of such a name takes it from there, so that its
+# cache key follows the data and the served version.
+_PREFLIGHT_OUTPUTS = ("data_fingerprint", "served_version")
+# Likewise for the stages that read files of which the graph knows no version.
+_FILES_VERSION = "files_version"
+_FILES = {Source.BACKBONE, Source.OUT_OF_DISTRIBUTION}
 
 
 def compile(config: Config) -> tuple[Spec, Spec]:
-    """The pipeline spec and the platform spec, as `pipeline_spec_pb2` has them. Reads no data.
+    """Compiles the graph; reads no data.
+
+    Returns:
+        The pipeline spec, as in `pipeline_spec_pb2`, and the platform spec, as in `kubernetes_executor_config_pb2`.
 
     Raises:
         ConfigError: a setting that this needs is missing or fits no stage, or the backbone or schema file is wrong.
         ImagegateError: Kubeflow's libraries are not installed.
     """
-    spec = _of_graph(config)
-    _surround(spec, config)
-    _add_views(spec, config)
-    for name, (kind, stages) in _TOLD.items():
-        definition = {"parameterType": kind, "defaultValue": _default(config, name)}
-        spec["root"].setdefault("inputDefinitions", {}).setdefault("parameters", {})[name] = definition
-        for stage in stages:
-            _take(spec, stage, name, kind, {"componentInputParameter": name})
-    for stage, task in _tasks(spec).items():
-        known = task["inputs"].get("parameters", {})
-        for name in [n for n in _FOUND if n in known] + [_FILES] * (stage in _READ_FILES):
-            source = {"taskOutputParameter": {"producerTask": PREFLIGHT, "outputParameterKey": name}}
-            _take(spec, stage, name, "STRING", source)
-            _after(spec, stage, PREFLIGHT)
-    _check_stages(spec, config)
-    for stage in _tasks(spec):
-        _settle(spec, stage, config)
-    labels = {stage: spec["components"][stage]["executorLabel"] for stage in _tasks(spec)}
-    return spec, pods.platform(labels, config)
+    pipeline = _compile_graph(config)
+    _add_preflight(pipeline, config)
+    _add_model_gate(pipeline, config)
+    _add_views(pipeline, config)
+    _add_parameters(pipeline, config)
+    _follow_preflight(pipeline)
+    _check_names(pipeline, config)
+    for name in spec.tasks(pipeline):
+        _configure(pipeline, name, config)
+    labels = {name: pipeline["components"][name]["executorLabel"] for name in spec.tasks(pipeline)}
+    return pipeline, pods.platform(labels, config)
 
 
 def write(config: Config, path: str) -> None:
-    """Writes both as the two documents of one YAML file.
+    """Writes both specs as the two documents of one YAML file.
 
     Raises:
         ConfigError: see `compile`; or the file cannot be written.
@@ -87,120 +71,99 @@ def write(config: Config, path: str) -> None:
         raise ConfigError(f"-o {path}: {error.strerror}") from None
 
 
-def _of_graph(config: Config) -> Spec:
-    """What TFX makes of the graph."""
+def pipeline_name(config: Config) -> str:
+    """Returns `name` in the letters that Kubeflow allows."""
+    return re.sub("[^a-z0-9]+", "-", config.name.lower()).strip("-")[:128]
+
+
+def _compile_graph(config: Config) -> Spec:
+    """Returns TFX's own pipeline spec of the graph."""
     if config.kubeflow.image is None:
         raise ConfigError("kubeflow.image: this key is missing; the image that holds imagegate")
-    from pipeline import graph
-    from pipeline.runs import local
-
     try:
         from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as runner
     except ImportError as error:
         raise ImagegateError(f"{error.name} is not installed; install imagegate[kubeflow]") from None
-    built = graph.build(
-        config, data_fingerprint="", served_version="", frozen=local.frozen_schema(config), elsewhere=True
-    )
+    from pipeline import graph
+    from pipeline.runs import local
+
+    frozen = local.frozen_schema(config)
+    built = graph.build(config, data_fingerprint="", served_version="", frozen=frozen, elsewhere=True)
     built.pipeline_info.pipeline_name = pipeline_name(config)
-    told = runner.KubeflowV2DagRunnerConfig(
-        default_image=config.kubeflow.image, default_commands=list(COMMAND), use_pipeline_spec_2_1=True
+    settings = runner.KubeflowV2DagRunnerConfig(
+        default_image=config.kubeflow.image, default_commands=list(spec.COMMAND), use_pipeline_spec_2_1=True
     )
-    spec: Spec = runner.KubeflowV2DagRunner(told).run(built, write_out=False)["pipelineSpec"]
-    spec["defaultPipelineRoot"] = config.kubeflow.pipeline_root
+    pipeline: Spec = runner.KubeflowV2DagRunner(settings).run(built, write_out=False)["pipelineSpec"]
+    pipeline["defaultPipelineRoot"] = config.kubeflow.pipeline_root
     # A folder of the machine that compiles; the container takes one of its own.
-    trainer = _tasks(spec)["Trainer"]["inputs"]["parameters"]["custom_config"]["runtimeValue"]
+    trainer = spec.tasks(pipeline)[stages.TRAINER.name]["inputs"]["parameters"]["custom_config"]["runtimeValue"]
     trainer["constant"] = json.dumps(json.loads(trainer["constant"]) | {"checkpoints": ""})
-    return spec
+    return pipeline
 
 
-def pipeline_name(config: Config) -> str:
-    """`name` in the letters that Kubeflow takes."""
-    return re.sub("[^a-z0-9]+", "-", config.name.lower()).strip("-")[:128]
+def _add_preflight(pipeline: Spec, config: Config) -> None:
+    raw = config.model_dump(mode="json", exclude_unset=True, exclude={"kubeflow"}) | {"folder": config.folder}
+    outputs = (*_PREFLIGHT_OUTPUTS, _FILES_VERSION)
+    spec.add_task(pipeline, PREFLIGHT.name, config.kubeflow.image, inputs={}, outputs=outputs)
+    spec.set_parameter(pipeline, PREFLIGHT.name, "config", spec.constant(json.dumps(raw)))
 
 
-def _surround(spec: Spec, config: Config) -> None:
-    """Adds the tasks before and after the graph."""
-    told = config.model_dump(mode="json", exclude_unset=True, exclude={"kubeflow"}) | {"folder": config.folder}
-    outputs = {name: {"parameterType": "STRING"} for name in (*_FOUND, _FILES)}
-    _add_task(spec, PREFLIGHT, config, outputs={"parameters": outputs})
-    _set(spec, PREFLIGHT, "config", json.dumps(told))
-    graph = [name for name in _tasks(spec) if name != PREFLIGHT]
+def _add_model_gate(pipeline: Spec, config: Config) -> None:
+    graph = [name for name in spec.tasks(pipeline) if BY_NAME[name].in_graph]
     inputs = {
-        "evaluation": ("Evaluator", "evaluation"),
-        "serving_check": ("ServingCheck", "serving_check_out"),
-        "pushed_model": ("Pusher", "pushed_model"),
+        "evaluation": (stages.EVALUATOR.name, "evaluation"),
+        "serving_check": (stages.SERVING_CHECK.name, "serving_check_out"),
+        "pushed_model": (stages.PUSHER.name, "pushed_model"),
     }
-    _add_task(spec, MODEL_GATE, config, artifacts=inputs)
+    spec.add_task(pipeline, stages.MODEL_GATE.name, config.kubeflow.image, inputs=inputs, outputs=())
     for name in graph:  # whatever the graph holds, the refusal comes last
-        _after(spec, MODEL_GATE, name)
+        spec.run_after(pipeline, stages.MODEL_GATE.name, name)
 
 
-def _add_views(spec: Spec, config: Config) -> None:
-    """Outputs that Kubeflow's user interface draws."""
-    for stage in _tasks(spec):
-        for name, kind in views.types(stage, config.task).items():
-            made = spec["components"][stage]["outputDefinitions"]["artifacts"]
-            made[name] = {"artifactType": {"schemaTitle": kind, "schemaVersion": "0.0.1"}}
+def _add_views(pipeline: Spec, config: Config) -> None:
+    for name in spec.tasks(pipeline):
+        for output, kind in views.types(BY_NAME[name], config.task).items():
+            spec.add_output(pipeline, name, output, kind)
 
 
-def _add_task(
-    spec: Spec,
-    name: str,
-    config: Config,
-    outputs: Spec | None = None,
-    artifacts: dict[str, tuple[str, str]] | None = None,
-) -> None:
-    """A task of ours; `artifacts`: input -> (producer, its output)."""
-    definitions: Spec = {"parameters": {}, "artifacts": {}}
-    inputs: Spec = {"parameters": {}, "artifacts": {}}
-    for key, (producer, output) in (artifacts or {}).items():
-        made = spec["components"][producer]["outputDefinitions"]["artifacts"][output]
-        definitions["artifacts"][key] = {"artifactType": made["artifactType"]}
-        inputs["artifacts"][key] = {"taskOutputArtifact": {"producerTask": producer, "outputArtifactKey": output}}
-    component: Spec = {"executorLabel": f"{name}_executor", "inputDefinitions": definitions}
-    spec["components"][name] = component | ({"outputDefinitions": outputs} if outputs else {})
-    _tasks(spec)[name] = {"taskInfo": {"name": name}, "componentRef": {"name": name}, "inputs": inputs}
-    arguments = ["--task", name, "--json_serialized_invocation_args", "{{$}}", SPEC_FLAG, ""]
-    container = {"image": config.kubeflow.image, "command": list(COMMAND), "args": arguments}
-    spec["deploymentSpec"]["executors"][f"{name}_executor"] = {"container": container}
-
-
-def _default(config: Config, name: str) -> str | int:
-    defaults: dict[str, str | int] = {
-        "data_root": config.data_root,
-        "data_version": "",
-        "epochs": config.training.epochs,
+def _add_parameters(pipeline: Spec, config: Config) -> None:
+    """Adds the parameters that may be set when a run is submitted, to Preflight and to the stages that use them."""
+    parameters: dict[str, tuple[str, str | int]] = {
+        "data_root": ("STRING", config.data_root),
+        "data_version": ("STRING", ""),
+        "epochs": ("NUMBER_INTEGER", config.training.epochs),
     }
-    return defaults[name]
+    for parameter, (kind, default) in parameters.items():
+        spec.add_pipeline_parameter(pipeline, parameter, kind, default)
+        for stage in STAGES:
+            if stage is PREFLIGHT or parameter in stage.settings:
+                source = spec.pipeline_parameter(parameter)
+                spec.set_parameter(pipeline, stage.name, parameter, source, kind)
 
 
-def _set(spec: Spec, stage: str, parameter: str, value: str) -> None:
-    _take(spec, stage, parameter, "STRING", {"runtimeValue": {"constant": value}})
+def _follow_preflight(pipeline: Spec) -> None:
+    """Joins the stages of the graph to the outputs of Preflight."""
+    for name, task in spec.tasks(pipeline).items():
+        known = task["inputs"].get("parameters", {})
+        followed = [output for output in _PREFLIGHT_OUTPUTS if output in known]
+        followed += [_FILES_VERSION] if BY_NAME[name].reads & _FILES else []
+        for output in followed:
+            spec.set_parameter(pipeline, name, output, spec.task_output(PREFLIGHT.name, output))
+            spec.run_after(pipeline, name, PREFLIGHT.name)
 
 
-def _take(spec: Spec, stage: str, parameter: str, kind: str, source: Spec) -> None:
-    """Has a parameter of a stage come from `source`."""
-    definitions = spec["components"][stage]["inputDefinitions"].setdefault("parameters", {})
-    definitions[parameter] = {"parameterType": kind}
-    _tasks(spec)[stage]["inputs"].setdefault("parameters", {})[parameter] = source
+def _check_names(pipeline: Spec, config: Config) -> None:
+    known = spec.tasks(pipeline)
+    for name in config.kubeflow.stages:
+        if name not in known:
+            raise ConfigError(f"kubeflow.stages: {name!r} is no stage; there are {', '.join(sorted(known))}")
 
 
-def _after(spec: Spec, stage: str, other: str) -> None:
-    task = _tasks(spec)[stage]
-    task["dependentTasks"] = sorted({*task.get("dependentTasks", ()), other})
-
-
-def _check_stages(spec: Spec, config: Config) -> None:
-    for stage in config.kubeflow.stages:
-        if stage not in _tasks(spec):
-            raise ConfigError(f"kubeflow.stages: {stage!r} is no stage; there are {', '.join(sorted(_tasks(spec)))}")
-
-
-def _settle(spec: Spec, stage: str, config: Config) -> None:
-    """Caching, retries, resources and the command line of one stage."""
-    task, container = _tasks(spec)[stage], _container(spec, stage)
-    task["cachingOptions"] = {} if stage in _NEVER_CACHED else {"enableCache": True}
-    if config.kubeflow.retries and stage not in _GATES:
+def _configure(pipeline: Spec, name: str, config: Config) -> None:
+    """Sets caching, retries, resources and the command line of a stage."""
+    stage, task, container = BY_NAME[name], spec.tasks(pipeline)[name], spec.container(pipeline, name)
+    task["cachingOptions"] = {"enableCache": True} if stage.cached else {}
+    if config.kubeflow.retries and stage.retried:
         task["retryPolicy"] = {
             "maxRetryCount": config.kubeflow.retries,
             "backoffDuration": "30s",
@@ -208,20 +171,9 @@ def _settle(spec: Spec, stage: str, config: Config) -> None:
             "backoffMaxDuration": "3600s",
         }
     container["resources"] = pods.resources(stage, config)
-    # TFX wrote the definitions down before they were changed above.
+    # TFX wrote the definitions down before they were changed here.
+    definitions = pipeline["components"][name]["inputDefinitions"]
     arguments = container["args"]
-    arguments[arguments.index(SPEC_FLAG) + 1] = json.dumps(
-        spec["components"][stage]["inputDefinitions"], sort_keys=True
-    )
-    if stage in WITHIN:
-        arguments += [WITHIN_FLAG, json.dumps(WITHIN[stage])]
-
-
-def _tasks(spec: Spec) -> dict[str, Spec]:
-    tasks: dict[str, Spec] = spec["root"]["dag"]["tasks"]
-    return tasks
-
-
-def _container(spec: Spec, stage: str) -> Spec:
-    container: Spec = spec["deploymentSpec"]["executors"][spec["components"][stage]["executorLabel"]]["container"]
-    return container
+    arguments[arguments.index(spec.SPEC_FLAG) + 1] = json.dumps(definitions, sort_keys=True)
+    if stage.settings:
+        arguments += [WITHIN_FLAG, json.dumps(stage.settings)]

@@ -1,71 +1,57 @@
-"""What each stage's pod asks Kubernetes for: cores, memory and the GPU; volumes, secrets, nodes and shared memory."""
+"""Requests of each stage's pod to Kubernetes: cores, memory and GPUs; volumes, secrets, nodes and shared memory."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from components.data import storage
+from pipeline.kubeflow.spec import Spec
+from pipeline.stages import BY_NAME, Source, Stage
 
 if TYPE_CHECKING:
     from pipeline.config import Config
 
-Spec = dict[str, Any]
 
-# Read data or the push destination.
-_OUTWARD = ("Preflight", "ImageExampleGen", "ClassBalance", "Baseline", "Pusher")
-# Cores and memory of a stage's pod. What a stage holds in memory does not grow with the data, but with the model.
-_RESOURCES = {
-    "ImageExampleGen": ("2", "4Gi"),
-    "StatisticsGen": ("2", "4Gi"),
-    "Transform": ("2", "4Gi"),
-    "Trainer": ("4", ""),
-    "Baseline": ("1", "4Gi"),
-    "Evaluator": ("2", "8Gi"),
-    "ServingCheck": ("2", "4Gi"),
-}
-_OTHERS = ("1", "2Gi")
-
-
-def resources(stage: str, config: Config) -> Spec:
-    """Limits, which are also the requests where those are not given; the GPU is the Trainer's alone."""
+def resources(stage: Stage, config: Config) -> Spec:
+    """Returns the limits of a stage's pod, which are also its requests since those are not given."""
     settings = config.kubeflow
-    cpu, memory = _RESOURCES.get(stage, _OTHERS)
-    given = settings.stages.get(stage)
-    asked: Spec = {
-        "resourceCpuLimit": (given and given.cpu) or cpu,
-        "resourceMemoryLimit": (given and given.memory) or memory or settings.memory,
+    given = settings.stages.get(stage.name)
+    limits: Spec = {
+        "resourceCpuLimit": (given and given.cpu) or stage.cpu,
+        "resourceMemoryLimit": (given and given.memory) or stage.memory or settings.memory,
     }
-    if stage == "Trainer" and settings.gpu is not None:
+    if stage.trains and settings.gpu is not None:
         kind, count = settings.gpu.resource, str(settings.gpu.count)
         # Backends before 2.4 read the former two.
-        asked["accelerator"] = {"type": kind, "count": count, "resourceType": kind, "resourceCount": count}
-    return asked
+        limits["accelerator"] = {"type": kind, "count": count, "resourceType": kind, "resourceCount": count}
+    return limits
 
 
 def platform(labels: Mapping[str, str], config: Config) -> Spec:
-    """What Kubernetes is told beyond resources, for each stage that needs it.
+    """Returns the platform spec: what each stage's pod needs beyond resources.
 
     Args:
         labels: stage -> label of its executor.
         config: the settings.
     """
-    outward = {*_OUTWARD}
+    outside = {Source.DATA, Source.DESTINATION}
     if config.out_of_distribution_root is not None:
-        outward.add("Evaluator")
+        outside.add(Source.OUT_OF_DISTRIBUTION)
     if config.backbone.endswith(".keras"):
-        outward.add("Trainer")
+        outside.add(Source.BACKBONE)
     executors: Spec = {}
-    for stage, label in labels.items():
-        told = (_outward(config) if stage in outward else {}) | (_trainer(config) if stage == "Trainer" else {})
-        if told:
-            executors[label] = told
+    for name, label in labels.items():
+        stage = BY_NAME[name]
+        pod = (_volumes_and_secrets(config) if stage.reads & outside else {}) | (_node(config) if stage.trains else {})
+        if pod:
+            executors[label] = pod
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
 
 
-def _outward(config: Config) -> Spec:
-    """Volumes and secrets. Names stand twice: where backends look now, and where those before 2.5 did."""
+def _volumes_and_secrets(config: Config) -> Spec:
+    # Names stand twice: where backends look now, and where those before 2.5 did.
     mounts = [
         {"constant": claim, "pvcNameParameter": {"runtimeValue": {"constant": claim}}, "mountPath": path}
         for claim, path in config.kubeflow.volumes.items()
@@ -81,15 +67,15 @@ def _outward(config: Config) -> Spec:
     return ({"pvcMount": mounts} if mounts else {}) | ({"secretAsEnv": secrets} if secrets else {})
 
 
-def _trainer(config: Config) -> Spec:
-    """Which nodes, and /dev/shm."""
-    settings, told = config.kubeflow, Spec()
+def _node(config: Config) -> Spec:
+    """Returns which nodes the pod may run on, and the size of its /dev/shm."""
+    settings, pod = config.kubeflow, Spec()
     if settings.node_selector:
-        told["nodeSelector"] = {"labels": dict(settings.node_selector)}
+        pod["nodeSelector"] = {"labels": dict(settings.node_selector)}
     if settings.tolerations:
-        told["tolerations"] = [one.model_dump(exclude_none=True) for one in settings.tolerations]
+        pod["tolerations"] = [one.model_dump(exclude_none=True) for one in settings.tolerations]
     if settings.shared_memory is not None:
-        told["emptyDirMounts"] = [
+        pod["emptyDirMounts"] = [
             {
                 "volumeName": "shared-memory",
                 "mountPath": "/dev/shm",  # noqa: S108
@@ -97,11 +83,11 @@ def _trainer(config: Config) -> Spec:
                 "sizeLimit": settings.shared_memory,
             }
         ]
-    return told
+    return pod
 
 
 def outside_of_volumes(config: Config) -> list[str]:
-    """Sentences on paths that a pod would look for in its image, since no volume is mounted there."""
+    """Returns a sentence for each path that a pod would look for in its image, since no volume is mounted there."""
     mounts = [os.path.normpath(path) for path in config.kubeflow.volumes.values()]
     paths = {
         "data.root": config.data_root,

@@ -18,9 +18,10 @@ import yaml
 from components.base.errors import ConfigError, ImagegateError
 from pipeline.kubeflow.api_errors import ServerError, known
 from pipeline.kubeflow.server import Server, quietly
+from pipeline.stages import STAGES
 
-# The server tells which task failed, not why: these fail by refusing. All others, and their drivers, broke.
-GATES = {"ImageExampleGen": 3, "ClassBalance": 3, "ModelGate": 4}
+# The server reports which task failed, not why. Gates fail by refusing; all others, and their drivers, broke.
+_GATES = {stage.name: stage.refusal for stage in STAGES if stage.refusal is not None}
 _WORDS = {1: "failed", 3: "the data gate refused", 4: "the model gate refused"}
 
 _PATIENCE = 300.0  # seconds without any answer before waiting is given up
@@ -208,7 +209,7 @@ def _tell(run: Any, tasks: Sequence[str], told: dict[str, str], stage: StageList
 def _failure(run: Any, tasks: Sequence[str], page: str) -> RunFailed:
     failed = [d.display_name for d in _details(run) if d.state == "FAILED"]
     failed = [name for name in failed if name in tasks or name.removesuffix("-driver") in tasks]
-    code = min((GATES.get(name, 1) for name in failed), default=1)
+    code = min((_GATES.get(name, 1) for name in failed), default=1)
     what = f"{', '.join(failed)}: {_WORDS[code]}" if failed else f"the run {_ENDS[run.state]}"
     if not failed and run.error is not None and run.error.message:
         what += f": {' '.join(run.error.message.split())}"

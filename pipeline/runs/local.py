@@ -29,6 +29,7 @@ from components.report import evidence
 from pipeline import derived
 from pipeline.runs import history, report
 from pipeline.runs.summary import Summary
+from pipeline.stages import BY_NAME
 from pipeline.terminal import output_to
 
 if TYPE_CHECKING:
@@ -195,8 +196,7 @@ class Runner:
             ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self.summary.run_id}
         )
         for node in ir.nodes:
-            if node.pipeline_node.node_info.id == "Pusher":
-                # Its result is in the destination, where others push, roll back and delete; it looks for itself.
+            if not BY_NAME[node.pipeline_node.node_info.id].cached:
                 node.pipeline_node.execution_options.caching_options.enable_cache = False
         deployment = runner_utils.extract_local_deployment_config(ir)
         connection = pipeline.metadata_connection_config
@@ -216,10 +216,10 @@ class Runner:
                 ).launch()
             except BaseException as error:
                 self._stage(name, "failed", time.monotonic() - started, False)
-                if name == "ModelReport" and isinstance(error, Exception):
+                if BY_NAME[name].optional and isinstance(error, Exception):
                     traceback.print_exc()
-                    self.summary.notes.append(f"warning: the stage ModelReport broke; see {self.log}")
-                    continue  # the model is pushed or refused already, and that is what the run came to
+                    self.summary.notes.append(f"warning: the stage {name} broke; see {self.log}")
+                    continue
                 raise
             seconds = time.monotonic() - started
             with metadata.Metadata(connection) as store:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.kubeflow import views
+from pipeline.stages import BY_NAME
 
 
 def test_overall_metrics_that_are_numbers_are_drawn() -> None:
@@ -52,7 +53,7 @@ def test_a_confusion_matrix_that_is_too_large_is_not_drawn() -> None:
     ],
 )
 def test_every_stage_has_its_drawings(stage: str, task: str, expected: dict[str, str]) -> None:
-    assert views.types(stage, task) == expected
+    assert views.types(BY_NAME[stage], task) == expected
 
 
 def test_the_page_of_a_report_is_a_file_of_its_own(tmp_path: Path) -> None:
