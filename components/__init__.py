@@ -1,1 +1,1 @@
-"""What runs: every stage of the pipeline and the pure functions they are made of. Never imports `pipeline`."""
+"""The stages of the pipeline and the pure functions that they consist of. Never imports `pipeline`."""

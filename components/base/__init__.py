@@ -1,1 +1,1 @@
-"""What every package builds on: errors, text for people, progress, fingerprints of code."""
+"""Foundations of every package: errors, text for people, progress, fingerprints of code."""

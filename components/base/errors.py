@@ -1,10 +1,14 @@
-"""Errors that are answers, not bugs: each is one sentence for the user and carries the exit code it ends in."""
+"""Errors that the user can act on: each has a one-sentence message and the exit code of the command."""
 
 from __future__ import annotations
 
 
 class ImagegateError(Exception):
-    """Something the user can act on. `str(error)` is the whole message; no stack trace is shown."""
+    """An error that the user can act on. `str(error)` is the whole message; no stack trace is shown.
+
+    >>> ConfigError("data.root: does not exist").exit_code
+    2
+    """
 
     exit_code = 1
 

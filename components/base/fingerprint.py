@@ -1,4 +1,4 @@
-"""What a stage's result depends on besides its inputs: its code. Part of the cache keys: a change runs again."""
+"""Fingerprints of the code. They are part of the cache keys: a stage whose code has changed runs again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib import metadata
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _PACKAGES = ("components", "schemas")
-# Their behaviour ends up in the results as much as our own code's.
+# The results depend on their behaviour as much as on our own code.
 _LIBRARIES = (
     "tfx",
     "tensorflow",
@@ -23,15 +23,15 @@ _LIBRARIES = (
 )
 
 
-# Of the report, the page is code, too.
+# The template of the report counts as code, too.
 _SOURCES = (".py", ".pbtxt", ".html", ".css", ".js")
 
 
 def code(module: str) -> str:
-    """SHA-256 over a module of `components` and all of `components` that it imports, however deep.
+    """SHA-256 over a module of `components` and all modules of `components` that it imports, directly or not.
 
-    Imports are read from the source, nothing is imported: two stages that share no code do not share a fingerprint,
-    and a changed line runs again exactly the stages that can see it.
+    Imports are read from the source; nothing is imported. A change runs exactly those stages again that import the
+    changed module.
 
     Args:
         module: dotted name, such as "components.model.training".
@@ -58,7 +58,7 @@ def everything() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of Python, this package and the libraries that results depend on."""
+    """Versions of Python, this package and the libraries that results depend on."""
     return {"python": platform.python_version()} | {n: metadata.version(n) for n in ("imagegate", *_LIBRARIES)}
 
 
@@ -68,29 +68,29 @@ def _library_versions() -> str:
 
 
 def _data_files(modules: set[str]) -> list[str]:
-    """What these modules read beside the data: schemas, and the report's template."""
+    """Files that these modules read besides the data: schemas, and the template of the report."""
     folders = {"components.data.schema": "schemas", "components.report.page": "components/report"}
-    found = []
+    paths = []
     for module, folder in folders.items():
         names = os.listdir(os.path.join(_ROOT, folder)) if module in modules else ()
-        found += [os.path.join(_ROOT, folder, name) for name in names if name.endswith(_SOURCES[1:])]
-    return sorted(found)
+        paths += [os.path.join(_ROOT, folder, name) for name in names if name.endswith(_SOURCES[1:])]
+    return sorted(paths)
 
 
 def _closure(module: str) -> set[str]:
-    found: set[str] = set()
+    modules: set[str] = set()
     todo = [module]
     while todo:
         name = todo.pop()
-        if name not in found:
-            found.add(name)
+        if name not in modules:
+            modules.add(name)
             todo += _imports(name)
-    return found
+    return modules
 
 
 @cache
 def _imports(module: str) -> tuple[str, ...]:
-    """Modules of `components` that this one imports, anywhere in its text, and the packages they lie in."""
+    """Modules of `components` that this one imports anywhere in its text, and the packages that contain them."""
     with open(_path(module), encoding="utf-8") as f:
         tree = ast.parse(f.read())
     named: set[str] = set()

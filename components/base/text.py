@@ -1,28 +1,41 @@
-"""Text for people: lists cut short, numbers and shares, and names made safe for a terminal."""
+"""Text for people: truncated lists, numbers, percentages, and names that are safe to print."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 
+_MOST_NAMES = 5  # in one sentence
+
 
 def shown(text: str) -> str:
-    """`text` without anything that a terminal would obey: file names are other people's, and may hold escapes."""
+    r"""Replaces control characters, which a terminal would obey, by escapes: file names may contain anything.
+
+    >>> print(shown("cat\x1b[31m.png"))
+    cat\x1b[31m.png
+    """
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
-_NAMED = 5  # how many files or labels a sentence names
-
-
 def truncated_list(items: Iterable[str]) -> str:
-    """The first few of a list of names, made safe for a terminal, and how many more there are."""
-    listed = list(map(shown, items))
-    more = len(listed) - _NAMED
-    return ", ".join(listed[:_NAMED]) + (f", and {more} more" if more > 0 else "")
+    """The first five names, made safe to print, and the number of the others.
+
+    >>> truncated_list("abc")
+    'a, b, c'
+    >>> truncated_list("abcdefgh")
+    'a, b, c, d, e, and 3 more'
+    """
+    names = list(map(shown, items))
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f", and {more} more" if more > 0 else "")
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number for people: 12, 0.31, 1,234; four significant digits."""
+    """A number for people: whole numbers in full, others with `digits` significant digits.
+
+    >>> number(1234), number(2 / 3), number(float("inf")), number(None)
+    ('1,234', '0.6667', 'infinite', 'nothing')
+    """
     if value is None:
         return "nothing"
     if value == int(value) if math.isfinite(value) else False:
@@ -31,5 +44,9 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def percent(share: float) -> str:
-    """A share for people: 95 %."""
+    """A share for people, as a percentage.
+
+    >>> percent(0.95)
+    '95 %'
+    """
     return f"{number(100 * share)} %"

@@ -1,1 +1,1 @@
-"""Images, masks and their properties; files wherever they lie; the data set as a list of records."""
+"""Images, masks and their properties, the storage they are read from, and the data set as a list of records."""

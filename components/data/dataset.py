@@ -1,4 +1,4 @@
-"""A data set as its layout describes it: records, labels and what was left out. Nothing is read from the images yet."""
+"""A data set as its layout describes it: records, labels and rejected files. No image has been read yet."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ SPLITS = ("train", "eval", "test")
 
 
 class LayoutError(ImagegateError):
-    """The data set is not laid out as the configuration says; part of the data gate's answers."""
+    """The files of the data set do not fit the configured layout. The data gate reports it."""
 
     exit_code = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One image file and what the data set says about it; nothing of the image itself is known yet.
+    """One image file and its annotations; the image itself has not been read yet.
 
     Attributes:
         path: relative to the data set's root, separated by "/".
-        labels: names that are known to apply to it.
-        split: "train", "eval" or "test" where the data set says so, else None: the content's hash decides.
+        labels: the labels that are known to apply.
+        split: "train", "eval" or "test" where the data set defines it, else None: the hash of the content decides.
         size: bytes.
-        version: changes when the file, or its mask, does; see `storage.File`.
-        unknown: names of which nobody said whether they apply; they take part in no loss, weight or metric.
-        weight: how much it counts in loss and metrics.
-        group: records of one group land in one split; "" for a group of its own.
-        slices: (column, value), sorted; what the evaluation can be sliced by.
-        mask: path of its mask, relative to the root, or "".
-        regions: its regions as JSON, where there is no mask file; see `masks.draw`.
+        version: text that changes when the file or its mask does; see `storage.File`.
+        unknown: labels that are not known to apply or not to; excluded from loss, weights and metrics.
+        weight: of the image in loss and metrics.
+        group: records of one group are put into the same split; "" for a group of its own.
+        slices: (column, value), sorted, by which the evaluation can be sliced.
+        mask: path of the mask, relative to the root, or "".
+        regions: the regions as JSON, where there is no mask file; see `masks.draw`.
     """
 
     path: str
@@ -49,16 +49,16 @@ class Record:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a layout found.
+    """The records of a data set, and the files that are not among them.
 
     Attributes:
         root: folder or URL that the records' paths are relative to.
         labels: every label's name, in the order of the model's outputs.
         records: sorted by path.
         fractions: share of each split among the records that name none; sums to 1.
-        rejected: (path, reason) of files that must not be read.
-        ignored: paths of files that no rule of the layout gives a meaning.
-        contradictory: (path, reason) of those of `rejected` of which different things are said, each file once.
+        rejected: (path, reason) of files that must not be used.
+        ignored: paths of files that no rule of the layout matches.
+        contradictory: (path, reason) of the files among `rejected` that have contradictory annotations, each once.
     """
 
     root: str
@@ -70,8 +70,8 @@ class Dataset:
     contradictory: tuple[tuple[str, str], ...] = ()
 
     def fingerprint(self) -> str:
-        """SHA-256 over what the listing says: any file added, removed, changed, moved or re-labelled changes it."""
+        """SHA-256 over the listing, which changes when a file is added, removed, changed, moved or relabelled."""
         digest = hashlib.sha256(repr((self.labels, sorted(self.fractions.items()), self.rejected)).encode())
         for record in self.records:
-            digest.update(repr(record).encode())  # every field, whatever is added; escapes undecodable file names
+            digest.update(repr(record).encode())  # `repr` covers fields added later, and escapes undecodable file names
         return digest.hexdigest()

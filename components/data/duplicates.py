@@ -1,4 +1,4 @@
-"""Equal and nearly equal images: which of them lie in several splits or under several labels."""
+"""Pairs of equal and of nearly equal images that are in different splits or have different labels."""
 
 from __future__ import annotations
 
@@ -12,21 +12,26 @@ from components.data import perceptual
 
 @dataclass(frozen=True)
 class Pair:
-    """Two images, by index; `bits`: how many of 256 differ in their perceptual hashes, or None for equal files."""
+    """Two images, by index.
+
+    Attributes:
+        first, second: indices of the images.
+        bits: number of the 256 bits of their perceptual hashes that differ; None for equal files.
+    """
 
     first: int
     second: int
     bits: int | None = None
 
 
-def equal(rows: NDArray[np.void]) -> tuple[list[Pair], list[Pair]]:
-    """Equal files, each but the first of its kind paired with the first.
+def equal_files(rows: NDArray[np.void]) -> tuple[list[Pair], list[Pair]]:
+    """Pairs of equal files that are labelled differently or are in different splits: each with the first of its kind.
 
     Args:
         rows: `census.ROW` [n].
 
     Returns:
-        those of which something else is said; those in different splits.
+        pairs with different labels or masks; pairs in different splits.
     """
     words = rows["sha256"]
     order = np.lexsort((np.arange(len(rows)), words[:, 3], words[:, 2], words[:, 1], words[:, 0]))
@@ -41,13 +46,13 @@ def equal(rows: NDArray[np.void]) -> tuple[list[Pair], list[Pair]]:
     return where("truth"), where("split")
 
 
-def near(rows: NDArray[np.void], field: str, distance: int) -> list[Pair]:
-    """Nearly equal images, not equal files, that differ in `field`: "split" or "truth".
+def nearly_equal_images(rows: NDArray[np.void], field: str, distance: int) -> list[Pair]:
+    """Pairs of nearly equal images that differ in `field`, "split" or "truth"; equal files are left out.
 
     Args:
         rows: `census.ROW` [n].
         field: of `census.ROW`.
-        distance: how many bits of their perceptual hashes may differ.
+        distance: number of bits in which their perceptual hashes may differ.
 
     Returns:
         at least one pair for each image that has such a partner; see `perceptual.near_pairs`.

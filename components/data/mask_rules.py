@@ -1,4 +1,4 @@
-"""What the values in mask files mean: from the settings to a table of ids or colours."""
+"""The meaning of the values in mask files: a table of ids or colours, made from the settings."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from components.base.errors import ConfigError
 from components.data import features
 
-_MOST_LABELS = features.IGNORED_ID - 2  # the last value but one stands for everything without a meaning
-_MOST_ID = 0xFFFF
+_MOST_LABELS = features.IGNORED_ID - 2  # 254 marks values without a meaning while a mask is read
+_MOST_ID = 0xFFFF  # of 16-bit grey
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What the values in mask files mean; made by `rule`.
+    """The meaning of the values in mask files; made by `rule`.
 
     Attributes:
-        labels: in output order, without the ignored ones.
+        labels: in the order of the model's outputs, without the ignored ones.
         codes: (id, or colour as r + 256 g + 65536 b; index into `labels` or IGNORED_ID), sorted.
         colored: whether codes are colours.
         ignored: names that take no part in loss, weights and metrics.
-        background: label of pixels that lie in no region, or "": they are ignored.
+        background: label of pixels outside all regions, or "", which ignores them.
     """
 
     labels: tuple[str, ...]
@@ -31,7 +31,11 @@ class Rule:
     background: str = ""
 
     def index(self, label: str) -> int | None:
-        """The label's value in the mask, or None for a name that is neither label nor ignored."""
+        """The label's value in the mask, or None for a name that is neither a label nor ignored.
+
+        >>> [rule(["sky", "void", "road"], ignore="void").index(name) for name in ("road", "void", "car")]
+        [1, 255, None]
+        """
         if label in self.labels:
             return self.labels.index(label)
         return features.IGNORED_ID if label in self.ignored else None
@@ -44,17 +48,22 @@ def rule(
     colors: Mapping[str, Sequence[int] | int] | None = None,
     background: str | None = None,
 ) -> Rule:
-    """The meaning of masks from the settings.
+    """Derives the meaning of masks from the settings.
 
     Args:
-        names: `labels.names`; in id masks, id i means names[i], the ignored one included.
-        ignore: a name, or an id: of one of `names`, or beyond them, such as 255 for the borders in Pascal VOC's masks.
-        colors: name -> (red, green, blue) of every name; or name -> id, where ids are not simply in the order of
-            `names`, such as 0 and 255; None: they are.
-        background: the label of pixels in no region; COCO only.
+        names: `labels.names`, including the ignored one; in id masks, id i means names[i].
+        ignore: a name, or an id, which may be beyond `names`, such as 255 for the borders in Pascal VOC's masks.
+        colors: name -> (red, green, blue) of every name; or name -> id, such as 0 and 255. None: ids are in the order
+            of `names`.
+        background: the label of pixels outside all regions; COCO only.
 
     Raises:
-        ConfigError: naming the key that contradicts the others.
+        ConfigError: a setting is invalid or contradicts another; the message names it.
+
+    >>> rule(["sky", "road"], ignore=255).codes
+    ((0, 0), (1, 1), (255, 255))
+    >>> rule(["sky", "road"], colors={"sky": [0, 0, 1], "road": [1, 0, 0]}).codes
+    ((1, 1), (65536, 0))
     """
     if isinstance(ignore, int) and 0 <= ignore < len(names):
         ignore = names[ignore]
@@ -85,16 +94,18 @@ def _check_names(
     if isinstance(ignore, int) and not 0 <= ignore <= _MOST_ID:
         raise ConfigError(f"labels.ignore: expected a name or an id from 0 to {_MOST_ID}, got {ignore}")
     if colors is None and isinstance(ignore, str) and ignore not in names:
-        raise ConfigError(f"labels.ignore: {ignore!r} is none of labels.names; add it where its id belongs")
+        raise ConfigError(f"labels.ignore: {ignore!r} is not among labels.names; add it at the position of its id")
     if colors is not None and isinstance(ignore, int):
         raise ConfigError(
-            f"labels.ignore: {ignore} is the position of no name, and labels.colors says what is in masks; give a name"
+            f"labels.ignore: no name has the id {ignore}, and labels.colors defines the values in masks; give a name"
         )
     if colors is not None and set(colors) != known:
         odd = sorted(set(colors) ^ known)[0]
-        raise ConfigError(f"labels.colors: {odd!r} " + ("has no colour" if odd in known else "is none of labels.names"))
+        raise ConfigError(
+            f"labels.colors: {odd!r} " + ("has no colour" if odd in known else "is not among labels.names")
+        )
     if background is not None and background not in labels:
-        raise ConfigError(f"labels.background: {background!r} is no label to learn; expected one of labels.names")
+        raise ConfigError(f"labels.background: {background!r} is not a label to learn; expected one of labels.names")
 
 
 def _code(name: str, color: Sequence[int] | int, colored: bool) -> int:

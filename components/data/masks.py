@@ -1,10 +1,10 @@
-"""Masks: what each pixel of an image shows. `check` reads a mask file, `draw` makes one from regions.
+"""Masks, which give each pixel of an image a label. `check` reads a mask file, `draw` makes a mask from regions.
 
-Both give the same: an 8-bit grey PNG in which a pixel's value is the index of its label, or `features.IGNORED_ID`.
+Both return an 8-bit grey PNG in which a pixel's value is the index of its label, or `features.IGNORED_ID`.
 
-A mask belongs to the upright image. Where a camera stored a photo lying on its side (EXIF orientation) and the mask
-was drawn on it as it lies, their sizes differ and the image is refused. A photo stored upside down or mirrored has
-the same size either way; its mask is taken as drawn upright.
+A mask belongs to the upright image. If a camera stored a photo on its side (EXIF orientation) and the mask was drawn
+without turning it, their sizes differ and the image is refused. A photo that is stored upside down or mirrored has the
+same size either way; its mask is assumed to be upright.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Ids = NDArray[np.uint8]
 _FORMATS = ("PNG", "TIFF", "GIF", "BMP")
 _LOSSY = (b"\xff\xd8\xff", b"RIFF")  # JPEG, WebP
 _GREY = ("1", "L", "I", "I;16", "I;16B", "I;16L")
-_STRANGE = 254  # stands for every id and colour without a meaning
+_MEANINGLESS = 254  # stands for every id and colour that the rule does not define
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # TIFF tags
 
 
@@ -39,8 +39,8 @@ class Mask:
 
     Attributes:
         encoded: PNG, 8-bit grey.
-        pixels: of each label, in the order of `Rule.labels`.
-        ignored: pixels that take part in nothing. With `pixels` it sums to width * height.
+        pixels: number of pixels of each label, in the order of `Rule.labels`.
+        ignored: number of ignored pixels; the sum with `pixels` is width * height.
     """
 
     encoded: bytes
@@ -51,17 +51,17 @@ class Mask:
 def check(data: bytes, width: int, height: int, rule: Rule, max_pixels: int) -> Mask:
     """Reads a mask file.
 
-    Id masks are PNG, TIFF, GIF or BMP of 1 to 16 bit grey, or with a palette, whose indices count and not the
-    colours. Colour masks are RGB or have a palette; alpha is not looked at.
+    Id masks are PNG, TIFF, GIF or BMP of 1 to 16 bit grey, or with a palette, whose indices are the ids. Colour masks
+    are RGB or have a palette; alpha is ignored.
 
     Args:
         data: the file's content; untrusted.
         width, height: of the image, upright.
-        rule: what its values mean.
+        rule: the meaning of its values.
         max_pixels: larger files are refused before they are decoded.
 
     Raises:
-        BadImage: it is no such file, of another size than the image, or a pixel has no meaning.
+        BadImage: it is not such a file, has another size than the image, or has a pixel without a meaning.
     """
     if len(data) > images.max_file_bytes(max_pixels):
         raise BadImage(f"{len(data):,} bytes are more than a mask of {max_pixels:,} pixels needs")
@@ -81,27 +81,27 @@ def check(data: bytes, width: int, height: int, rule: Rule, max_pixels: int) -> 
 
 
 def draw(text: str, width: int, height: int, rule: Rule) -> Mask:
-    """Draws regions, the first one first, so that later ones lie on top.
+    """Draws regions in order, so that later ones are on top.
 
-    A pixel that lies in no region is `rule.background` where there is one, else ignored.
+    A pixel outside all regions is `rule.background` where there is one, else ignored.
 
     Args:
         text: `Record.regions`; see `regions.dump`.
         width, height: of the image, upright.
-        rule: names the labels.
+        rule: the labels.
 
     Raises:
         BadImage: the regions were drawn on an image of another size, or one of them is malformed.
     """
-    size, found = regions.load(text)
+    size, drawn = regions.load(text)
     if size is not None:
         _same_size("the regions are for", size, (width, height))
     empty = rule.index(rule.background) if rule.background else features.IGNORED_ID
     canvas = np.full((height, width), empty, np.uint8)
-    for label, segmentation in found:
+    for label, segmentation in drawn:
         index = rule.index(label)
         if index is None:
-            raise BadImage(f"a region is of {label!r}, which is none of labels.names")
+            raise BadImage(f"a region is of {label!r}, which is not among labels.names")
         regions.paint(canvas, segmentation, index)
     return _mask(canvas, rule)
 
@@ -113,7 +113,7 @@ def _same_size(what: str, size: tuple[int, int], image: tuple[int, int]) -> None
 
 
 def _codes(image: Pillow.Image, data: bytes, rule: Rule) -> NDArray[np.integer]:
-    """[height, width] of ids, or of colours as in `Rule.codes`."""
+    """The ids of the pixels, or their colours as in `Rule.codes`: [height, width]."""
     if getattr(image, "n_frames", 1) > 1:
         raise BadImage(f"holds {image.n_frames} images; expected one mask")  # type: ignore[attr-defined]
     if rule.colored:
@@ -132,26 +132,26 @@ def _codes(image: Pillow.Image, data: bytes, rule: Rule) -> NDArray[np.integer]:
         if image.tag_v2.get(_PHOTOMETRIC) == 0:  # type: ignore[attr-defined]
             raise BadImage("is a TIFF that stores white as 0, which leaves open what its ids are; save it as PNG")
     ids = np.asarray(image)
-    # Pillow widens 2 and 4 bit to levels from 0 to 255; these were ids.
+    # Pillow scales 2 and 4 bit to levels from 0 to 255; this undoes it.
     return ids // (255 // (2**bits - 1)) if bits in (2, 4) else ids
 
 
 def _indices(codes: NDArray[np.integer], rule: Rule) -> Ids:
-    """What the codes mean: uint8 [height, width] of indices into the labels, or IGNORED_ID."""
+    """The indices of the codes' labels, or IGNORED_ID: uint8 [height, width]."""
     table = _table(rule.codes, 1 << 24 if rule.colored else (1 << 16) + 1)
-    # A 32-bit id may be anything; too large and negative ones fall on the table's end, which has no meaning.
+    # A 32-bit id may have any value; those too large or negative are looked up at the end, which has no meaning.
     wide = codes.dtype.itemsize > 2 and not rule.colored
     indices = np.take(table, np.minimum(codes.view(np.uint32), table.size - 1) if wide else codes)
-    strange = indices == _STRANGE
-    if strange.any():
-        raise BadImage(_meaningless(codes, strange, rule))
+    meaningless = indices == _MEANINGLESS
+    if meaningless.any():
+        raise BadImage(_describe_first(codes, meaningless, rule))
     return indices
 
 
-def _meaningless(codes: NDArray[np.integer], strange: NDArray[np.bool_], rule: Rule) -> str:
-    y, x = np.unravel_index(int(strange.argmax()), strange.shape)
+def _describe_first(codes: NDArray[np.integer], meaningless: NDArray[np.bool_], rule: Rule) -> str:
+    y, x = np.unravel_index(int(meaningless.argmax()), meaningless.shape)
     code = int(codes[y, x])
-    more = f" (and {rest:,} more pixels)" if (rest := int(strange.sum()) - 1) else ""
+    more = f" (and {rest:,} more pixels)" if (rest := int(meaningless.sum()) - 1) else ""
     if rule.colored:
         return f"the colour {code & 255, code >> 8 & 255, code >> 16} at x={x}, y={y}{more} is not in labels.colors"
     known = [code for code, _ in rule.codes]
@@ -162,8 +162,8 @@ def _meaningless(codes: NDArray[np.integer], strange: NDArray[np.bool_], rule: R
 
 @functools.lru_cache(maxsize=4)
 def _table(codes: tuple[tuple[int, int], ...], size: int) -> Ids:
-    """Code -> index, for every possible code. For colours it has 16 MiB, but only the few in use are looked at."""
-    table = np.full(size, _STRANGE, np.uint8)
+    """The table from every possible code to its index. For colours it has 16 MiB, of which only a few are read."""
+    table = np.full(size, _MEANINGLESS, np.uint8)
     for code, index in codes:
         table[code] = index
     return table
@@ -175,10 +175,11 @@ def _mask(indices: Ids, rule: Rule) -> Mask:
 
 
 def _png(indices: Ids) -> bytes:
-    """An 8-bit grey PNG.
+    """Encodes an 8-bit grey PNG.
 
-    Rows are stored as differences from the row above, nearly all zeros in a mask. Saying so, instead of having
-    Pillow try every filter, is four times as fast and the smallest; and the bytes depend on no library's defaults.
+    Rows are stored as differences from the row above, which are nearly all zero in a mask. Choosing that filter, rather
+    than letting Pillow try all of them, is four times as fast and gives the smallest files; and the bytes do not depend
+    on the defaults of a library.
     """
     height, width = indices.shape
     rows = np.empty((height, width + 1), np.uint8)

@@ -1,6 +1,6 @@
-"""What an image looks like, in a few numbers, measured once at ingest and kept as histograms over fixed bins.
+"""Image properties such as brightness, measured once at ingest and stored as histograms.
 
-The bins never change with the data, so that the histograms of any two data sets can be compared.
+The bins do not depend on the data, so that the histograms of any two data sets can be compared.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 NAMES = ("width", "height", "aspect_ratio", "brightness", "contrast", "sharpness", "red", "green", "blue")
-# In a sentence: "the ... of the images".
+# For sentences: "the ... of the images".
 WORDS = {
     "width": "the width",
     "height": "the height",
@@ -25,8 +25,8 @@ WORDS = {
     "green": "the mean green",
     "blue": "the mean blue",
 }
-BINS = 64
-# Name -> (smallest, largest value, whether bins are of equal ratio); what lies beyond goes to the outermost bins.
+BINS = 64  # chosen by hand; not measured
+# Name -> (smallest, largest value, whether bins are of equal ratio). Values beyond go to the outermost bins.
 _RANGES = {
     "width": (4.0, 65536.0, True),
     "height": (4.0, 65536.0, True),
@@ -39,7 +39,8 @@ _RANGES = {
     "blue": (0.0, 1.0, False),
 }
 _LEVELS = np.arange(256) / 255
-_SHARP = 80  # pixels of the shorter side at which sharpness is measured
+# Pixels of the shorter side, at least, at which sharpness is measured; `images` measures at the same size.
+_SHARPNESS_SIDE = 80
 
 
 def measure(rgb: Image.Image, luma: Image.Image, width: int, height: int) -> tuple[float, ...]:
@@ -47,20 +48,24 @@ def measure(rgb: Image.Image, luma: Image.Image, width: int, height: int) -> tup
 
     Width and height are in pixels, the aspect ratio is width / height. Brightness is the mean of luma (ITU-R BT.601,
     as Pillow's mode L) in [0, 1], contrast its standard deviation (RMS contrast; Peli, J. Opt. Soc. Am. A, 1990),
-    sharpness the variance of its Laplacian (Pech-Pacheco et al., ICPR 2000), taken where the shorter side is brought
-    down to between 80 and 159 pixels, so that images of different size compare. Red, green and blue are channel means
-    in [0, 1], to 1/255.
+    sharpness the variance of its Laplacian (Pech-Pacheco et al., ICPR 2000). It is measured after the shorter side is
+    reduced to between 80 and 159 pixels, so that images of different sizes can be compared. Red, green and blue are
+    channel means in [0, 1], rounded to 1/255.
 
     Args:
         rgb, luma: the image or a reduction of it, in modes RGB and L.
-        width, height: of the image itself.
+        width, height: pixels of the image itself.
+
+    >>> grey = Image.new("RGB", (40, 20), (51, 51, 51))
+    >>> dict(zip(NAMES, measure(grey, grey.convert("L"), 40, 20), strict=True))["brightness"]
+    0.2
     """
-    # From the histogram: exact, and in C.
+    # The histogram gives exact moments, and is computed in C.
     counts = np.array(luma.histogram()) / (luma.width * luma.height)
     mean = counts @ _LEVELS
     variance = counts @ (_LEVELS - mean) ** 2
     colours = rgb.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
-    factor = min(luma.size) // _SHARP
+    factor = min(luma.size) // _SHARPNESS_SIDE
     pixels = np.asarray(luma.reduce(factor) if factor > 1 else luma)
     return (
         float(width),
@@ -74,10 +79,10 @@ def measure(rgb: Image.Image, luma: Image.Image, width: int, height: int) -> tup
 
 
 def _laplacian_variance(grey: NDArray[np.uint8]) -> float:
-    """Of the 4-neighbour Laplacian inside the image, where luma is in [0, 1]; 0 where there is no inside."""
+    """Variance of the 4-neighbour Laplacian of luma in [0, 1], without the border; 0 where nothing else is left."""
     if min(grey.shape) < 3:
         return 0.0
-    # Whole numbers of at most 4 * 255: exact, and quick in 16 bit.
+    # Values are whole numbers up to 4 * 255: 16 bits hold them exactly and are fast.
     p = grey.astype(np.int16)
     laplacian = p[:-2, 1:-1] + p[2:, 1:-1]
     laplacian += p[1:-1, :-2]
@@ -93,6 +98,9 @@ def bins(values: Sequence[float]) -> tuple[int, ...]:
 
     Args:
         values: [P], in the order of `NAMES`.
+
+    >>> bins((512, 512, 1.0, 0.5, 0.1, 0.001, 0.0, 0.5, 1.0))
+    (32, 32, 32, 32, 12, 32, 0, 32, 63)
     """
     return tuple(_bin(name, value) for name, value in zip(NAMES, values, strict=True))
 
@@ -100,32 +108,43 @@ def bins(values: Sequence[float]) -> tuple[int, ...]:
 def _bin(name: str, value: float) -> int:
     low, high, ratio = _RANGES[name]
     if ratio:
-        at = math.log(value / low) / math.log(high / low) if value > low else 0.0
+        position = math.log(value / low) / math.log(high / low) if value > low else 0.0
     else:
-        at = (value - low) / (high - low)
-    return min(BINS - 1, max(0, int(at * BINS)))
+        position = (value - low) / (high - low)
+    return min(BINS - 1, max(0, int(position * BINS)))
 
 
 def edge(name: str, at: float) -> float:
-    """The value where bin `at` begins; parts of bins are allowed."""
+    """The value at which bin `at` begins; fractions lie within a bin.
+
+    >>> edge("brightness", 0), edge("brightness", 32), edge("brightness", 32.5)
+    (0.0, 0.5, 0.5078125)
+    """
     low, high, ratio = _RANGES[name]
     return low * (high / low) ** (at / BINS) if ratio else low + (high - low) * at / BINS
 
 
 def median(name: str, histogram: Sequence[int] | NDArray[np.int64]) -> float:
-    """The median, with the values of a bin spread over it evenly.
+    """The median of a property from its histogram, as if the values of a bin were spread over it evenly.
 
     Args:
         name: of the property.
         histogram: [BINS] counts, not all 0.
+
+    >>> median("brightness", [0] * 32 + [2, 2] + [0] * 30)
+    0.515625
     """
     counts = np.asarray(histogram, np.float64)
     cumulative = np.cumsum(counts)
     half = cumulative[-1] / 2
     i = int(np.searchsorted(cumulative, half))
-    return edge(name, i + (half - (cumulative[i] - counts[i])) / counts[i])
+    return edge(name, i + float(half - (cumulative[i] - counts[i])) / float(counts[i]))
 
 
 def text(name: str, value: float) -> str:
-    """For people: "640 pixels", "0.31"."""
+    """The value of a property for people.
+
+    >>> text("width", 640.2), text("brightness", 1 / 3)
+    ('640 pixels', '0.33')
+    """
     return f"{value:,.0f} pixels" if name in ("width", "height") else f"{value:.2g}"

@@ -1,7 +1,8 @@
-"""Regions of an image as COCO writes them, polygons and run lengths, and how they are painted.
+"""Regions of an image in COCO's format, polygons and run lengths, and painting them.
 
 A pixel belongs to a polygon when its centre lies inside, by the even-odd rule; pixel (x, y) covers [x, x+1) x [y, y+1).
-So a polygon has as many pixels as its area says, and two that share an edge neither overlap nor leave a gap.
+So the number of pixels is close to the area of the polygon, and two polygons that share an edge neither overlap nor
+leave a gap.
 """
 
 from __future__ import annotations
@@ -18,28 +19,42 @@ from components.data.images import BadImage
 
 Bools = NDArray[np.bool_]
 
-_FAR = 1e6  # pixels; coordinates beyond are no one's meaning
-_MOST_CROSSINGS = 1 << 26  # of one polygon with rows of pixels: half a gigabyte of work
+_FARTHEST = 1e6  # pixels; a coordinate beyond is an error in the file
+# Crossings of one polygon with rows of pixels: at 8 bytes each, half a gigabyte for each intermediate array.
+_MOST_CROSSINGS = 1 << 26
 
 
 def dump(size: tuple[int, int] | None, regions: Iterable[tuple[str, Any]]) -> str:
-    """Regions as compact JSON; equal regions give equal text.
+    """Writes regions as compact JSON; equal regions give equal text.
 
     Args:
         size: width and height of the image they were drawn on, where known.
         regions: (label, COCO segmentation), the lowest first.
+
+    >>> dump((4, 3), [("road", [[0, 0, 4, 0, 4, 3]])])
+    '{"regions":[["road",[[0,0,4,0,4,3]]]],"size":[4,3]}'
     """
     return json.dumps({"size": size, "regions": list(regions)}, separators=(",", ":"), sort_keys=True)
 
 
 def load(text: str) -> tuple[tuple[int, int] | None, list[tuple[str, Any]]]:
-    """What `dump` was given."""
-    found = json.loads(text)
-    return found["size"] and tuple(found["size"]), [tuple(region) for region in found["regions"]]
+    """Reads the size and the regions that `dump` wrote.
+
+    >>> load(dump((4, 3), [("road", [[0, 0, 4, 0, 4, 3]])]))
+    ((4, 3), [('road', [[0, 0, 4, 0, 4, 3]])])
+    """
+    stored = json.loads(text)
+    return stored["size"] and tuple(stored["size"]), [tuple(region) for region in stored["regions"]]
 
 
 def flaw(segmentation: Any) -> str:
-    """What is wrong with the form of a COCO segmentation, or ""; `paint` finds what only the image's size can show."""
+    """Describes what is wrong with the form of a COCO segmentation; "" where it is well-formed.
+
+    `paint` checks whatever depends on the size of the image.
+
+    >>> flaw([[0, 0, 4, 0]])
+    'expected polygons [x1, y1, x2, y2, …] of 3 points or more, got 4 numbers'
+    """
     if isinstance(segmentation, dict):
         size, counts = segmentation.get("size"), segmentation.get("counts")
         if isinstance(counts, (str, list)) and isinstance(size, list) and len(size) == 2:
@@ -52,7 +67,7 @@ def flaw(segmentation: Any) -> str:
             what = f"{len(polygon)} numbers" if isinstance(polygon, list) else repr(polygon)[:50]
             return f"expected polygons [x1, y1, x2, y2, …] of 3 points or more, got {what}"
         try:
-            finite = math.isfinite(sum(polygon))  # the cheapest look at every number
+            finite = math.isfinite(sum(polygon))  # the fastest check of every number
         except (TypeError, OverflowError):
             finite = False
         if not finite:
@@ -61,7 +76,11 @@ def flaw(segmentation: Any) -> str:
 
 
 def area(segmentation: Any) -> float:
-    """Pixels that a segmentation without a `flaw` covers; overlaps of its polygons count twice."""
+    """Pixels that a segmentation without a `flaw` covers; overlaps of its polygons count twice.
+
+    >>> area([[0, 0, 4, 0, 4, 3]]), area({"size": [2, 3], "counts": [1, 2, 3]})
+    (6.0, 2.0)
+    """
     if isinstance(segmentation, dict):
         return float(sum(_counts(segmentation)[1::2]))
     return sum(abs(_signed_area(np.asarray(polygon, np.float64))) for polygon in segmentation)
@@ -73,15 +92,22 @@ def _signed_area(polygon: NDArray[np.float64]) -> float:
 
 
 def paint(canvas: NDArray[np.uint8], segmentation: Any, value: int) -> None:
-    """Sets the pixels of a region to `value`.
+    """Sets the pixels of a region to `value`, in place.
 
     Args:
-        canvas: uint8 [height, width], changed in place.
-        segmentation: COCO's: polygons, whose union counts, or run lengths, compressed or not.
-        value: for these pixels.
+        canvas: uint8 [height, width].
+        segmentation: COCO's: polygons, whose union is painted, or run lengths, compressed or not.
+        value: of these pixels.
 
     Raises:
-        BadImage: it is malformed, or run lengths are for an image of another size.
+        BadImage: the segmentation is malformed, or its run lengths are for an image of another size.
+
+    >>> canvas = np.zeros((3, 4), np.uint8)
+    >>> paint(canvas, [[0, 0, 4, 0, 4, 3]], 7)
+    >>> canvas
+    array([[0, 7, 7, 7],
+           [0, 0, 7, 7],
+           [0, 0, 0, 7]], dtype=uint8)
     """
     if problem := flaw(segmentation):
         raise BadImage(f"a malformed region: {problem}")
@@ -96,8 +122,8 @@ def _fill(canvas: NDArray[np.uint8], polygon: NDArray[np.float64], value: int) -
     """Paints one polygon [2 n]: a pixel is inside when an odd number of edges cross its row left of its centre."""
     height, width = canvas.shape
     x, y = polygon[0::2], polygon[1::2]
-    if np.abs(polygon).max() > _FAR:
-        raise BadImage(f"a malformed region: a coordinate is beyond {_FAR:,.0f} pixels")
+    if np.abs(polygon).max() > _FARTHEST:
+        raise BadImage(f"a malformed region: a coordinate is beyond {_FARTHEST:,.0f} pixels")
     x2, y2 = np.roll(x, -1), np.roll(y, -1)
     top, bottom = (
         np.clip(np.ceil(end - 0.5), 0, height).astype(np.int64) for end in (np.minimum(y, y2), np.maximum(y, y2))
@@ -120,7 +146,7 @@ def _fill(canvas: NDArray[np.uint8], polygon: NDArray[np.float64], value: int) -
 
 
 def _decode(segmentation: dict[str, Any], height: int, width: int) -> Bools:
-    """Run lengths -> bool [height, width]; runs of 0 and 1 in turn, down the columns, the first one of 0."""
+    """Decodes run lengths to bool [height, width]: runs of 0 and 1 alternate down the columns, starting with 0."""
     if segmentation["size"] != [height, width]:
         raise BadImage(
             f"run lengths are for {segmentation['size']} (height, width), but the upright image is {[height, width]}"
@@ -142,18 +168,18 @@ def _counts(segmentation: dict[str, Any]) -> Sequence[int]:
 
 
 def _uncompressed(text: str) -> Iterable[int]:
-    """Run lengths from COCO's text form.
+    """Decodes run lengths from COCO's compressed text.
 
-    Each is a signed number in groups of 5 bits, the lowest first, as characters from "0" on; 32 marks that another
-    group follows, 16 in the last group a negative number. From the fourth on it is the difference from the run two
-    before.
+    Each is a signed number in groups of 5 bits, the lowest first, written as characters from "0" on. Bit 32 means that
+    another group follows; bit 16 of the last group means that the number is negative. From the fourth number on, it is
+    the difference from the run two places before.
     """
     previous: list[int] = []
     value = shift = 0
     for character in text:
         group = ord(character) - 48
         if not 0 <= group < 64:
-            raise BadImage(f"a malformed region: {character!a} is no character of compressed run lengths")
+            raise BadImage(f"a malformed region: {character!a} is not a character of compressed run lengths")
         value |= (group & 31) << shift
         shift += 5
         if group & 32:

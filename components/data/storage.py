@@ -1,4 +1,4 @@
-"""A folder of input files, on this machine or behind any fsspec URL. Only reads, and only below its root."""
+"""Access to a folder of input files, local or behind an fsspec URL. Nothing is written, nothing outside it is read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from components.base.errors import ConfigError
 
-# Left behind by file managers; never part of a data set.
+# Files of file managers, which are not part of a data set.
 _LITTER = {"thumbs.db", "desktop.ini"}
 
 
@@ -21,7 +21,7 @@ class File:
     Attributes:
         path: relative to the root, separated by "/".
         size: bytes.
-        version: changes when the content does (modification time in ns, or the store's etag or generation).
+        version: text that changes with the content: modification time in ns, or the store's etag or generation.
         problem: why the file must not be read, or "".
     """
 
@@ -32,22 +32,34 @@ class File:
 
 
 def is_url(root: str) -> bool:
-    """Whether `root` goes through fsspec rather than this machine's file system."""
+    """Whether `root` is an fsspec URL rather than a local path.
+
+    >>> is_url("s3://bucket/images"), is_url("/data/images")
+    (True, False)
+    """
     return "://" in root
 
 
 def is_litter(name: str) -> bool:
-    """Whether a file or folder of this name is hidden or a file manager's own."""
+    """Whether a file or folder of this name is hidden or belongs to a file manager.
+
+    >>> is_litter(".DS_Store"), is_litter("Thumbs.db"), is_litter("cat.png")
+    (True, True, False)
+    """
     return name.startswith(".") or name.lower() in _LITTER
 
 
 def files(root: str, key: str = "data.root") -> Iterator[File]:
-    """Yields every file below `root`, hidden ones and file managers' litter left out, in no stated order.
+    """Yields every file below `root` in any order, without hidden files and those of file managers.
 
-    A link that leads out of `root`, and anything that is no regular file, comes with a `problem`. Messages name `key`.
+    A link that leads out of `root`, and anything that is not a regular file, has a `problem`.
+
+    Args:
+        root: path or URL of the folder.
+        key: the setting that `root` comes from, for messages.
 
     Raises:
-        ConfigError: `root` does not exist, is no folder or cannot be reached.
+        ConfigError: `root` does not exist, is not a folder or cannot be reached.
     """
     if is_url(root):
         yield from _remote(root, key)
@@ -59,18 +71,19 @@ def files(root: str, key: str = "data.root") -> Iterator[File]:
 
 
 def folders(root: str) -> list[str]:
-    """Names of the folders directly below `root`, empty ones included where the store knows them; sorted."""
+    """Names of the folders directly below `root`, sorted. Empty folders are included where the store knows them."""
     if is_url(root):
         fs, path = _filesystem(root)
         names = [e["name"].rstrip("/").rpartition("/")[2] for e in fs.ls(path, detail=True) if e["type"] == "directory"]
     else:
         with _scan(root) as entries:
-            names = [e.name for e in entries if os.path.isdir(e.path)]  # False, not an error, for a link to itself
+            # Unlike entry.is_dir(), this is False, not an error, for a link to itself.
+            names = [e.name for e in entries if os.path.isdir(e.path)]
     return sorted(n for n in names if not is_litter(n))
 
 
 def read(root: str, path: str) -> bytes:
-    """The bytes of one file that `files(root)` named.
+    """The content of a file that `files(root)` yielded.
 
     Raises:
         OSError: it cannot be read.
@@ -81,7 +94,7 @@ def read(root: str, path: str) -> bytes:
             data: bytes = fs.cat_file(f"{base}/{path}")
         except OSError:
             raise
-        except Exception as error:  # each store has errors of its own
+        except Exception as error:  # stores raise exceptions of their own
             raise OSError(f"{type(error).__name__}: {error}") from error
         return data
     with open(os.path.join(root, path), "rb") as f:
@@ -99,7 +112,7 @@ def _local(root: str, below: str, real_root: str, key: str) -> Iterator[File]:
                 if not target.startswith(real_root + os.sep):
                     yield File(path, 0, target, f"a link that leads out of {key}; copy the file instead")
                     continue
-                if os.path.isdir(target):  # a link to a folder above itself would never end
+                if os.path.isdir(target):  # a link to a parent folder would never end
                     yield File(path, 0, target, "a link to a folder; copy the folder instead")
                     continue
             try:
@@ -124,19 +137,20 @@ def _scan(folder: str, key: str = "data.root") -> AbstractContextManager[Iterato
 def _remote(root: str, key: str) -> Iterator[File]:
     fs, base = _filesystem(root, key)
     try:
-        found = fs.find(base, detail=True)
+        details = fs.find(base, detail=True)
     except Exception as error:
         raise ConfigError(f"{key}: {root} cannot be listed: {error}") from error
-    if not found and not fs.exists(base):
+    if not details and not fs.exists(base):
         raise ConfigError(f"{key}: {root} does not exist")
     prefix = base.rstrip("/") + "/"
-    for name, info in found.items():
+    for name, info in details.items():
         path = name[len(prefix) :]
         if not any(is_litter(part) for part in path.split("/")):
             version = next(
                 (info[k] for k in ("etag", "ETag", "generation", "md5", "mtime", "created") if k in info), ""
             )
-            # Stores know files only; a file:// URL may name links, which lead anywhere, and pipes, which never end.
+            # Object stores hold only files. A file:// URL may hold links, which lead anywhere, and pipes, which never
+            # end.
             problem = "" if info.get("type", "file") == "file" else "not a regular file"
             yield File(path, int(info.get("size") or 0), str(version), problem)
 

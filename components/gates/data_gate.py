@@ -141,19 +141,21 @@ def _files(manifest: DatasetManifest, limits: Limits) -> Iterable[Verdict]:
 
 
 def _duplicates(images: Images, limits: Limits) -> Iterable[Verdict]:
-    conflicts, leaks = duplicates.equal(images.rows)
+    conflicts, leaks = duplicates.equal_files(images.rows)
     one_of_them = "Keep the file under the label that is right"
     yield _pairs(images, conflicts, "equal files under different labels", one_of_them)
     distance = limits.near_duplicate_distance
     near = "Keep one of them, or lower balance.near_duplicate_distance"
     if distance is not None and limits.contradictions:
-        found = duplicates.near(images.rows, "truth", distance)
+        found = duplicates.nearly_equal_images(images.rows, "truth", distance)
         yield _pairs(images, found, "nearly equal images under different labels", near)
     if not limits.allow_duplicates_across_splits:
         either = "or set balance.allow_duplicates_across_splits"
         yield _pairs(images, leaks, "equal files in different splits", f"Keep one of them, {either}")
         if distance is not None:
-            yield from _near_leaks(images, duplicates.near(images.rows, "split", distance), limits, f"{near}, {either}")
+            yield from _near_leaks(
+                images, duplicates.nearly_equal_images(images.rows, "split", distance), limits, f"{near}, {either}"
+            )
 
 
 def _near_leaks(images: Images, pairs: Sequence[duplicates.Pair], limits: Limits, advice: str) -> Iterable[Verdict]:

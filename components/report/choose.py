@@ -125,10 +125,10 @@ def pairs(rows: NDArray[np.void], distance: int | None, contradictions: bool) ->
         distance: bits of the perceptual hashes that may differ, or None: equal files only.
         contradictions: whether nearly equal images under different labels count.
     """
-    conflicts, leaks = duplicates.equal(rows)
+    conflicts, leaks = duplicates.equal_files(rows)
     if distance is not None:
-        conflicts += duplicates.near(rows, "truth", distance) if contradictions else []
-        leaks += duplicates.near(rows, "split", distance)
+        conflicts += duplicates.nearly_equal_images(rows, "truth", distance) if contradictions else []
+        leaks += duplicates.nearly_equal_images(rows, "split", distance)
     ranked = [
         [(pair, what) for pair in sorted(those, key=lambda p: p.bits or 0)]
         for those, what in ((conflicts, "different labels"), (leaks, "different splits"))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from counting import Seen, merged
 
-from components.data.duplicates import Pair, equal, near
+from components.data.duplicates import Pair, equal_files, nearly_equal_images
 from components.data.perceptual import DEFAULT_DISTANCE
 
 
@@ -20,8 +20,8 @@ def test_each_copy_is_paired_with_the_first() -> None:
             Seen("1", "eval", ("dog",), path="5"),  # both
         ]
     )
-    assert equal(images.rows) == ([Pair(0, 1), Pair(0, 5)], [Pair(0, 3), Pair(0, 5)])
-    assert equal(images.rows[:0]) == ([], [])
+    assert equal_files(images.rows) == ([Pair(0, 1), Pair(0, 5)], [Pair(0, 3), Pair(0, 5)])
+    assert equal_files(images.rows[:0]) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ def test_each_copy_is_paired_with_the_first() -> None:
     ids=str,
 )
 def test_equal_images_must_have_equal_labels_and_masks(other: dict[str, Any], is_conflict: bool) -> None:
-    told = {"labels": ("cat",), "pixels": (2, 1), "mask": b"1"} if "mask" in other else {"labels": ("cat",)}
-    _, images = merged([Seen("1", **told), Seen("1", **(told | other))])
-    assert equal(images.rows) == ([Pair(0, 1)] * is_conflict, [])
+    annotations = {"labels": ("cat",), "pixels": (2, 1), "mask": b"1"} if "mask" in other else {"labels": ("cat",)}
+    _, images = merged([Seen("1", **annotations), Seen("1", **(annotations | other))])
+    assert equal_files(images.rows) == ([Pair(0, 1)] * is_conflict, [])
 
 
 def test_nearly_equal_images_are_those_whose_hashes_differ_in_few_bits() -> None:
@@ -53,13 +53,13 @@ def test_nearly_equal_images_are_those_whose_hashes_differ_in_few_bits() -> None
             Seen("4", labels=("cat",), perceptual=0b11),
         ]
     )
-    assert near(images.rows, "split", DEFAULT_DISTANCE) == [Pair(0, 1, 3), Pair(1, 4, 1)]
-    assert near(images.rows, "split", 2) == [Pair(1, 4, 1)]
-    assert {(p.first, p.second) for p in near(images.rows, "truth", 2)} == {(0, 4)}
+    assert nearly_equal_images(images.rows, "split", DEFAULT_DISTANCE) == [Pair(0, 1, 3), Pair(1, 4, 1)]
+    assert nearly_equal_images(images.rows, "split", 2) == [Pair(1, 4, 1)]
+    assert {(p.first, p.second) for p in nearly_equal_images(images.rows, "truth", 2)} == {(0, 4)}
 
 
 def test_equal_files_are_not_reported_twice() -> None:
     _, images = merged([Seen("1", perceptual=0), Seen("1", "test", perceptual=0)])
-    assert equal(images.rows) == ([], [Pair(0, 1)])
-    assert near(images.rows, "split", DEFAULT_DISTANCE) == []
-    assert near(images.rows[:0], "split", DEFAULT_DISTANCE) == []
+    assert equal_files(images.rows) == ([], [Pair(0, 1)])
+    assert nearly_equal_images(images.rows, "split", DEFAULT_DISTANCE) == []
+    assert nearly_equal_images(images.rows[:0], "split", DEFAULT_DISTANCE) == []

@@ -199,10 +199,10 @@ def test_a_tiff_whose_zero_is_white_is_refused() -> None:
         (("a", "a", "b"), {}, r"labels\.names: expected 2 to 253 different labels"),
         (("a", "void"), {"ignore": "void"}, r"labels\.names: expected 2 to 253 different labels to learn, got 1"),
         ([str(i) for i in range(254)], {}, r"expected 2 to 253 different labels to learn, got 254"),
-        (NAMES, {"ignore": "nothing"}, r"labels\.ignore: 'nothing' is none of labels\.names"),
+        (NAMES, {"ignore": "nothing"}, r"labels\.ignore: 'nothing' is not among labels\.names"),
         (NAMES, {"ignore": 70000}, r"labels\.ignore: expected a name or an id from 0 to 65535, got 70000"),
-        (NAMES, {"ignore": 9, "colors": COLORS}, r"labels\.ignore: 9 is the position of no name"),
-        (NAMES, {"colors": COLORS | {"car": (1, 1, 1)}}, r"labels\.colors: 'car' is none of labels\.names"),
+        (NAMES, {"ignore": 9, "colors": COLORS}, r"labels\.ignore: no name has the id 9"),
+        (NAMES, {"colors": COLORS | {"car": (1, 1, 1)}}, r"labels\.colors: 'car' is not among labels\.names"),
         ((*NAMES, "car"), {"colors": COLORS}, r"labels\.colors: 'car' has no colour"),
         (NAMES, {"colors": COLORS | {"void": (128, 128, 128)}}, r"two names have the same colour"),
         (NAMES, {"colors": COLORS | {"void": (0, 0, 256)}}, r"labels\.colors: void: expected \[red, green, blue\]"),
@@ -211,7 +211,7 @@ def test_a_tiff_whose_zero_is_white_is_refused() -> None:
             {"colors": COLORS | {"void": 7}},
             r"labels\.colors: void: expected .* the same kind for every name, got 7",
         ),
-        (NAMES, {"ignore": "void", "background": "void"}, r"labels\.background: 'void' is no label to learn"),
+        (NAMES, {"ignore": "void", "background": "void"}, r"labels\.background: 'void' is not a label to learn"),
     ],
 )
 def test_rules_that_contradict_themselves_are_refused(names: Any, more: dict[str, Any], message: str) -> None:
@@ -356,7 +356,7 @@ def test_run_lengths_of_any_mask_give_the_mask_back(width: int, height: int, sha
         ({"size": [2, 3], "counts": []}, "must be 0 or more and sum to 6 pixels"),
         ({"size": [2, 3], "counts": [6.0]}, "must be whole numbers"),
         ({"size": [2, 3], "counts": "Z"}, "end in the middle of a number"),
-        ({"size": [2, 3], "counts": "6 "}, "' ' is no character of compressed run lengths"),
+        ({"size": [2, 3], "counts": "6 "}, "' ' is not a character of compressed run lengths"),
         ({"size": [2, 3], "counts": "oooooooo0"}, "must be 0 or more and sum to 6 pixels"),
     ],
 )
@@ -396,7 +396,7 @@ def test_regions_of_another_image_size_are_refused() -> None:
     text = regions.dump((3, 2), [("road", SQUARE)])
     with pytest.raises(BadImage, match=r"the regions are for 3 x 2 pixels, but the upright image 2 x 3; they seem"):
         masks.draw(text, 2, 3, RULE)
-    with pytest.raises(BadImage, match=r"a region is of 'car', which is none of labels\.names"):
+    with pytest.raises(BadImage, match=r"a region is of 'car', which is not among labels\.names"):
         masks.draw(regions.dump(None, [("car", SQUARE)]), 2, 2, RULE)
 
 

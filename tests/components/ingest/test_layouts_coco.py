@@ -143,7 +143,7 @@ def test_one_annotation_file_cannot_be_two_splits(tmp_path: Path) -> None:
         ([], "expected a list of polygons, or run lengths {size, counts}"),
         (None, "expected a list of polygons, or run lengths {size, counts}"),
         ({"counts": [1]}, "expected run lengths {size: [height, width], counts: a list or text}"),
-        ({"size": [3, 4], "counts": "\t"}, r"a malformed region: '\t' is no character of compressed run lengths"),
+        ({"size": [3, 4], "counts": "\t"}, r"a malformed region: '\t' is not a character of compressed run lengths"),
     ],
 )
 def test_malformed_regions_reject_their_image(tmp_path: Path, segmentation: Any, reason: str) -> None:

@@ -364,7 +364,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         masks({"names": ["sky", "void"], "ignore": "void"}),
         "labels.names: expected 2 to 253 different labels to learn, got 1",
     ),
-    "ignored elsewhere": (masks({"ignore": "dog"}), "labels.ignore: 'dog' is none of labels.names"),
+    "ignored elsewhere": (masks({"ignore": "dog"}), "labels.ignore: 'dog' is not among labels.names"),
     "ignored below zero": (masks({"ignore": -1}), "labels.ignore: input should be greater than or equal to 0, got -1"),
     "ignored yes": (masks({"ignore": True}), "labels.ignore: input should be a valid integer, got True"),
     "colours of other names": (masks({"colors": {"sky": [0, 0, 9]}}), "labels.colors: 'road' has no colour"),
