@@ -45,7 +45,7 @@ def ServingCheck(  # noqa: N802  TFX names components like classes
             serving_check.Limits(**json.loads(limits)),
         )
         passed = not failed(verdicts)
-        found = {**measured, "verdicts": [v.to_json() for v in verdicts]}
+        found = {**measured, "verdicts": [vars(v) for v in verdicts]}
     os.makedirs(serving_check_out.uri, exist_ok=True)
     with open(os.path.join(serving_check_out.uri, SERVING), "w", encoding="utf-8") as f:
         json.dump(found, f, ensure_ascii=False, indent=1)
