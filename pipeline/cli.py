@@ -356,7 +356,7 @@ def _show(rows: Sequence[Row]) -> None:
         return
     table = Table("name", "cron", "state", "latest run", "next run", box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(escape(shown(c)) for c in (row.name, row.cron, row.state, row.last, row.following)))
+        table.add_row(*(escape(shown(c)) for c in (row.name, row.cron, row.state, row.latest_run, row.next_run)))
     with Terminal() as terminal:
         terminal.console.print(table)
 

@@ -1,4 +1,7 @@
-"""`imagegate schedule --local`: a marked block in this user's crontab, one per configuration; all else stays."""
+"""`imagegate schedule --local`: schedules in the user's crontab.
+
+Each configuration owns one block between two marker lines; every other byte of the crontab stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -27,40 +30,38 @@ def schedule(config: Config, path: str, fields: str, overrides: Sequence[str]) -
     """Creates or replaces the schedule of a configuration.
 
     Args:
-        path: of the configuration.
-        fields: what `expression.parse` returned.
-        overrides: see `line`.
+        path: path of the configuration file.
+        fields: five cron fields, as `expression.parse` returns them.
+        overrides: "KEY=VALUE" settings, as for `--set`.
 
     Raises:
-        ConfigError: the name is taken by another configuration's schedule; see also `line`.
+        ConfigError: another configuration of the same name is scheduled, or see `line`.
         ImagegateError: see `read`, `change`, `write`.
     """
     new, table = line(fields, path, overrides, os.getcwd(), os.environ), read()
     old = find(table, config.name)
     if old is not None and _escaped(shlex.quote(os.path.abspath(path))) not in old:
-        raise ConfigError(f"the crontab schedules another configuration of the name {config.name}: {old}; rename one")
+        raise ConfigError(f"the crontab already schedules another configuration named {config.name}: {old}; rename one")
     write(change(table, config.name, new))
 
 
 def delete(name: str) -> bool:
-    """Removes the schedule; returns whether there was one."""
+    """Removes the schedule of `name` and returns whether there was one."""
     table = read()
-    there = find(table, name) is not None
-    if there:
+    exists = find(table, name) is not None
+    if exists:
         write(change(table, name, None))
-    return there
+    return exists
 
 
 def rows(config: Config) -> list[expression.Row]:
-    """The schedule, with the configuration's latest run and the next, by this machine's clock."""
-    found = find(read(), config.name)
-    if found is None:
+    """Lists the configuration's schedule with its latest and next run, in local time; empty if there is none."""
+    scheduled = find(read(), config.name)
+    if scheduled is None:
         return []
-    fields = " ".join(found.split()[:5])
-    following = expression.following(fields, datetime.datetime.now().astimezone())
-    return [
-        expression.Row(config.name, fields, "on", _latest(config.output_folder), f"{following:{expression.FORMAT}}")
-    ]
+    fields = " ".join(scheduled.split()[:5])
+    next_run = expression.next_time(fields, datetime.datetime.now().astimezone())
+    return [expression.Row(config.name, fields, "on", _latest(config.output_folder), f"{next_run:{expression.FORMAT}}")]
 
 
 def _latest(output: str) -> str:
@@ -73,21 +74,21 @@ def _latest(output: str) -> str:
 
 
 def line(fields: str, config: str, overrides: Sequence[str], folder: str, environment: Mapping[str, str]) -> str:
-    """The crontab's line: `scheduled` as it would run now, in this folder, with this Python.
+    """Builds the line for the crontab, which runs `pipeline.scheduled` in `folder` with the current Python.
 
     Args:
-        fields: what `expression.parse` returned.
-        config: path of the configuration.
-        overrides: "KEY=VALUE", as for `--set`.
+        fields: five cron fields, as `expression.parse` returns them.
+        config: path of the configuration file.
+        overrides: "KEY=VALUE" settings, as for `--set`.
         folder: the working directory.
-        environment: of which only PYTHONPATH is kept; cron has its own.
+        environment: the current environment. Only PYTHONPATH is copied, since cron provides its own.
 
     Raises:
-        ConfigError: a line break in any of it, which no crontab can hold.
+        ConfigError: a path or an override holds a line break, which a crontab cannot represent.
     """
     path = environment.get("PYTHONPATH")
     command = ["cd", shlex.quote(folder), "&&", *([f"PYTHONPATH={shlex.quote(path)}"] if path else [])]
-    # Unless it lies here, the package is installed, and nothing that lies here shall be taken for it.
+    # Outside the source tree, -P keeps Python from importing a `pipeline` folder that happens to lie in `folder`.
     python = [sys.executable, *([] if folder == _ROOT else ["-P"]), "-m", "pipeline.scheduled", os.path.abspath(config)]
     command += map(shlex.quote, [*python, *(word for override in overrides for word in ("--set", override))])
     text = " ".join(command)
@@ -97,12 +98,12 @@ def line(fields: str, config: str, overrides: Sequence[str], folder: str, enviro
 
 
 def _escaped(text: str) -> str:
-    """cron takes a bare % for the end of the line."""
+    """Escapes every %, which cron would otherwise read as the end of the command."""
     return text.replace("%", "\\%")
 
 
 def find(table: bytes, name: str) -> str | None:
-    """The line scheduled for `name`, None for none.
+    """Returns the line scheduled for `name`, or None if there is none.
 
     Raises:
         ImagegateError: see `change`.
@@ -112,10 +113,18 @@ def find(table: bytes, name: str) -> str | None:
 
 
 def change(table: bytes, name: str, new: str | None) -> bytes:
-    """A crontab with the block of `name` changed in place, appended, or, for None, gone; no other byte differs.
+    """Returns the crontab with the block of `name` replaced in place, or appended if it has none.
+
+    No other byte changes, except that a missing final line break is added before a new block.
+
+    Args:
+        table: the crontab.
+        name: the configuration's name.
+        new: the new line, or None to remove the block.
+
 
     Raises:
-        ImagegateError: its marks are not a pair, so nobody can tell what lies between them.
+        ImagegateError: the block's two markers do not enclose exactly one line, so it is unclear what to replace.
     """
     before, old, after = _split(table, name)
     block = b"" if new is None else b"\n".join([*_marks(name)[:1], os.fsencode(new), *_marks(name)[1:], b""])
@@ -125,29 +134,30 @@ def change(table: bytes, name: str, new: str | None) -> bytes:
 
 
 def read() -> bytes:
-    """This user's crontab, empty where there is none.
+    """Reads the user's crontab; it is empty if the user has none.
 
     Raises:
-        ImagegateError: there is no crontab command, or this user may not use it.
+        ImagegateError: there is no crontab command, or the user may not use it.
     """
     done = _call("-l")
     if done.returncode == 0:
         return done.stdout
-    # Only then: what was taken for empty would be overwritten. The second is BusyBox's way to say it.
-    if any(words in done.stderr.lower() for words in (b"no crontab for", b"no such file")):
+    # Any other failure must not pass for an empty crontab, which `write` would then overwrite. BusyBox reports a
+    # missing crontab as "no such file".
+    if any(phrase in done.stderr.lower() for phrase in (b"no crontab for", b"no such file")):
         return b""
     raise ImagegateError(f"crontab -l: {_reason(done)}")
 
 
 def write(table: bytes) -> None:
-    """Replaces this user's crontab.
+    """Replaces the user's crontab.
 
     Raises:
-        ImagegateError: it was refused; the old one stays.
+        ImagegateError: the crontab command refused it; the old crontab stays.
     """
     done = _call("-", table)
     if done.returncode:
-        raise ImagegateError(f"crontab: {_reason(done)}; the crontab is as it was")
+        raise ImagegateError(f"crontab: {_reason(done)}; the crontab is unchanged")
 
 
 def _marks(name: str) -> tuple[bytes, bytes]:
@@ -155,7 +165,7 @@ def _marks(name: str) -> tuple[bytes, bytes]:
 
 
 def _split(table: bytes, name: str) -> tuple[bytes, list[bytes], bytes]:
-    """What stands before the block, the block's lines, and what stands after it."""
+    """Splits the crontab into the bytes before the block, the block's lines, and the bytes after it."""
     begin, end = _marks(name)
     lines = table.split(b"\n")
     at = [i for i, text in enumerate(lines) if text in (begin, end)]
@@ -163,7 +173,7 @@ def _split(table: bytes, name: str) -> tuple[bytes, list[bytes], bytes]:
         return table, [], b""
     if [lines[i] for i in at] != [begin, end] or at[1] - at[0] != 2:
         raise ImagegateError(
-            f"the crontab's lines {begin.decode()!r} and {end.decode()!r} no longer hold one line between them; "
+            f"the crontab's lines {begin.decode()!r} and {end.decode()!r} no longer enclose exactly one line; "
             "remove them with crontab -e"
         )
     first, last = at
@@ -174,7 +184,7 @@ def _split(table: bytes, name: str) -> tuple[bytes, list[bytes], bytes]:
 def _call(argument: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     try:
         return subprocess.run(
-            ["crontab", argument],  # noqa: S607  the user's own, wherever it is
+            ["crontab", argument],  # noqa: S607  found on PATH, since systems install it in different places
             input=stdin,
             capture_output=True,
             check=False,

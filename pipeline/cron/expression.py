@@ -1,4 +1,4 @@
-"""Cron expressions: checked here, with the field named, before a cron daemon or Kubeflow reads them its own way."""
+"""Cron expressions: validation and conversion to a form that every cron daemon and Kubeflow read alike."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ALIASES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-# What every cron knows; croniter alone would also take L, #, ?, R and H.
+# The syntax that every cron understands; croniter alone would also accept L, #, ?, R and H.
 _VALUE = "([0-9]{1,2}|[A-Za-z]{3})"
 _STARS = "\\*(/0*[1-9][0-9]*)?"
 _PART = f"{_VALUE}(-{_VALUE}(/[0-9]+)?)?"
@@ -35,25 +35,34 @@ FORMAT = "%Y-%m-%d %H:%M %Z"
 
 @dataclass(frozen=True)
 class Row:
-    """A schedule as `--list` shows it: name, expression, "on" or "off", its latest run, its next."""
+    """One schedule as `--list` shows it.
+
+    Attributes:
+        name: the configuration's name.
+        cron: the five fields.
+        state: "on" or "off".
+        latest_run: time and status of the latest run, or "never".
+        next_run: time of the next run.
+    """
 
     name: str
     cron: str
     state: str
-    last: str
-    following: str
+    latest_run: str
+    next_run: str
 
 
 def parse(expression: str) -> str:
-    """The same times in five fields that every cron reads alike.
+    """Converts an expression to five fields that every cron reads alike.
 
-    All but `*` and `*/n` becomes numbers, since some crons know no 7 for Sunday, no names, or no range over the end.
+    Everything but `*` and `*/n` becomes numbers, because some crons do not support 7 for Sunday, names, or ranges that
+    wrap around, such as FRI-MON.
 
     Args:
         expression: minute, hour, day of month, month, day of week; or an alias, such as "@daily".
 
     Raises:
-        ConfigError: it is none, naming the field, or it never comes, such as 31 February.
+        ConfigError: a field is invalid (the message names it), or the date never comes, such as 31 February.
         ImagegateError: croniter is not installed.
     """
     croniter = _croniter()
@@ -63,33 +72,34 @@ def parse(expression: str) -> str:
         raise ConfigError(f"--cron {expression!r}: expected five fields, {known}; got {len(fields)}")
     plain = " ".join(_plain(croniter, i, field) for i, field in enumerate(fields))
     try:
-        following(plain, datetime.datetime.now(datetime.UTC))
+        next_time(plain, datetime.datetime.now(datetime.UTC))
     except croniter.CroniterBadDateError:
         raise ConfigError(f"--cron {expression!r}: there is no such day") from None
     return plain
 
 
-def following(fields: str, after: datetime.datetime) -> datetime.datetime:
-    """The first time after `after`, in its time zone, of what `parse` returned."""
-    # The "bug": `*/2` in a day field restricts the other one, where a list of days adds to it. Crons do so.
-    found: datetime.datetime = _croniter().croniter(fields, after, implement_cron_bug=True).get_next(datetime.datetime)
-    return found
+def next_time(fields: str, after: datetime.datetime) -> datetime.datetime:
+    """Returns the first time after `after`, in its time zone, that matches the fields from `parse`."""
+    # Vixie cron, and so every common cron, combines the two day fields with "and" if either starts with `*` (such as
+    # `*/2`), and with "or" otherwise. croniter calls this the cron bug.
+    time: datetime.datetime = _croniter().croniter(fields, after, implement_cron_bug=True).get_next(datetime.datetime)
+    return time
 
 
 def _plain(croniter: Any, position: int, field: str) -> str:
     name, expected = list(_FIELDS.items())[position]
-    wrong = ConfigError(f"--cron: {name}: {field!r}: expected {expected}, as in '*', '*/2', '1-5' or '1,3'")
+    invalid = ConfigError(f"--cron: {name}: {field!r}: expected {expected}, as in '*', '*/2', '1-5' or '1,3'")
     if re.fullmatch(_STARS, field):
         return field
     if not re.fullmatch(f"{_PART}(,{_PART})*", field):
-        raise wrong
-    alone = ["*"] * len(_FIELDS)
-    alone[position] = re.sub(r"\b(\w+)-\1\b(/\d+)?", r"\1", field)  # croniter takes 5-5 for all of the week
+        raise invalid
+    fields = ["*"] * len(_FIELDS)
+    fields[position] = re.sub(r"\b(\w+)-\1\b(/\d+)?", r"\1", field)  # croniter reads 5-5 as the whole week
     try:
-        numbers = croniter.croniter.expand(" ".join(alone))[0][position]
+        numbers = croniter.croniter.expand(" ".join(fields))[0][position]
     except croniter.CroniterError:
-        raise wrong from None
-    if numbers == ["*"] and "day" in name:  # beside another day field, `*` restricts nothing, and this allows all
+        raise invalid from None
+    if numbers == ["*"] and "day" in name:  # "every day" written as a list would widen the other day field
         raise ConfigError(f"--cron: {name}: {field!r} is every day: write '*'")
     return ",".join(map(str, numbers))
 

@@ -1,1 +1,1 @@
-"""`imagegate init`: the first configuration, and small data sets to try it on."""
+"""`imagegate init`: a first configuration, and small data sets to try it on."""

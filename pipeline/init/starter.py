@@ -12,53 +12,53 @@ from components.base.errors import ConfigError
 from pipeline.init import shapes
 
 _TEMPLATE = """\
-# Every key with its meaning: docs/configuration.md. Relative paths count from this file's folder.
+# docs/configuration.md describes every key. Relative paths start at this file's folder.
 name: "{name}"
 task: {task}
 
 data:
   root: data/{name}
 {data}
-  # By hash of each image's content. Not used where the data set itself names train, eval and test.
+  # Assigned by a hash of each image's content. Not used if the data set names train, eval and test itself.
   split: {{train: 0.8, eval: 0.1, test: 0.1}}
-  max_bad_fraction: 0.01  # more broken files than this: the data gate refuses
+  max_bad_fraction: 0.01  # the data gate refuses a larger share of broken files
 {labels}
-balance:  # the data gate; null turns a limit off
-  min_examples: 10  # images of each label in train
-  min_eval_examples: 1  # of each label in eval and in test
+balance:  # the limits of the data gate; null turns a limit off
+  min_examples: 10  # images per label in train
+  min_eval_examples: 1  # images per label in eval, and in test
   max_ratio: 100  # most frequent / least frequent label
-  max_drift: 0.2  # of label shares from those of the served model's data
-  max_property_drift: 0.4  # of how images look from those of the served model's data
-  allow_new_labels: false  # that the served model does not know
+  max_drift: 0.2  # distance of the label shares from those of the served model's data
+  max_property_drift: 0.4  # distance of image properties from those of the served model's data
+  allow_new_labels: false  # labels that the served model does not know
 
 training:
   backbone: small  # small | a keras.applications name | a path to a .keras file
   image_size: {image_size}  # height, width
-  epochs: {epochs}  # at most; stops early
+  epochs: {epochs}  # upper limit; training stops early
   batch_size: {batch_size}
   learning_rate: 1.0e-3
   label_weights: median_frequency
-  augment: {augment}  # flips and shifts: not for images where left and right matter
+  augment: {augment}  # random flips and shifts; turn off where left and right matter
   seed: 1
 
 evaluation:
-  thresholds:  # all must hold on the test split, or nothing is pushed
+  thresholds:  # the model is pushed only if all hold on the test split
 {thresholds}
 
 push:
-  destination: models/{name}  # TensorFlow Serving's layout: numbered versions below it
+  destination: models/{name}  # receives numbered versions, as TensorFlow Serving expects
 """
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """What a task has of its own in the template.
+    """The parts of the template and the demo that depend on the task.
 
     Attributes:
-        task, data, labels, thresholds: lines.
+        task, data, labels, thresholds: lines of the template.
         demo: name of the demo.
-        values: what stands in braces: (without a demo, with it).
-        write_demo: writes the demo's data into a folder.
+        values: placeholder in braces -> its values without and with the demo.
+        write_demo: function that writes the demo's data into a folder.
     """
 
     task: str
@@ -71,15 +71,15 @@ class _Kind:
 
 
 def write(folder: str, *, task: str = "single_label", demo: bool) -> str:
-    """Makes `folder` with an `imagegate.yaml` and, for the demo, `data/`. Returns the configuration's path.
+    """Writes `imagegate.yaml` and, for the demo, `data/` into `folder`. Returns the configuration's path.
 
     Args:
-        folder: made if missing.
-        task: as in the configuration.
-        demo: whether to write data, too, and a configuration that fits them.
+        folder: created if missing.
+        task: the `task` of the configuration.
+        demo: whether to write a demo data set too, with a configuration that fits it.
 
     Raises:
-        ConfigError: there is one already, or the folder cannot be written.
+        ConfigError: there already is an `imagegate.yaml`, or the folder cannot be written.
     """
     path = os.path.join(folder, "imagegate.yaml")
     if os.path.exists(path):
@@ -104,7 +104,7 @@ def _text(kind: _Kind, name: str, *, demo: bool) -> str:
 
 
 def _aligned(line: str) -> str:
-    """Comments behind something stand below one another, long lines' further right."""
+    """Aligns a trailing comment at column 31, or at column 56 behind longer lines."""
     code, mark, comment = line.partition("  # ")
     width = 31 if len(code) < 32 else 56
     return f"{code:<{width}} # {comment}" if mark and code.strip() else line
@@ -117,29 +117,29 @@ def _name(folder: str) -> str:
 
 
 def _write_digits(root: str) -> None:
-    """The 1,797 handwritten digits that ship in scikit-learn (8x8 pixels, 17 grey levels) as PNG, a folder each."""
+    """Writes scikit-learn's 1,797 handwritten digits (8x8 pixels, 17 grey levels) as PNG, one folder per digit."""
     import numpy as np
     from PIL import Image
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    seen: Counter[int] = Counter()
+    written: Counter[int] = Counter()
     for pixels, digit in zip(digits.images, digits.target, strict=True):
         folder = os.path.join(root, str(digit))
         os.makedirs(folder, exist_ok=True)
         grey = np.round(pixels * (255 / 16)).astype(np.uint8)
-        Image.fromarray(grey).save(os.path.join(folder, f"{seen[digit]:03d}.png"))
-        seen[digit] += 1
+        Image.fromarray(grey).save(os.path.join(folder, f"{written[digit]:03d}.png"))
+        written[digit] += 1
 
 
 _SINGLE = _Kind(
     task="single_label  # each image has exactly one label",
-    data="  layout: folders  # one folder per label with its images inside; or manifest: a table, one row per image",
+    data="  layout: folders  # one folder per label; or manifest: a table with one row per image",
     labels="",
     thresholds="""\
     - {{metric: accuracy, min: {accuracy}}}
-    - {{metric: recall, label: "*", min: {recall}}}  # every label
-    - {{metric: macro_f1, max_drop: 0.02}}  # against the model now served""",
+    - {{metric: recall, label: "*", min: {recall}}}  # for every label
+    - {{metric: macro_f1, max_drop: 0.02}}  # compared with the served model""",
     demo="digits",
     values={
         "image_size": ("[224, 224]", "[16, 16]"),
@@ -157,16 +157,16 @@ _MULTI = _Kind(
     data="""\
   layout: manifest  # a table, one row per image; or coco
   manifest: labels.csv  # or a .jsonl file
-  images: images  # folder that file names are relative to
+  images: images  # the folder that file names are relative to
   columns:
     image: file_name
-    # 0/1 columns named like the labels, an empty cell: nobody said; or one column of names, as in labels: tags
+    # 0/1 columns named like the labels, where an empty cell is unknown; or one column of names, as in labels: tags
     labels: {columns}""",
     labels="",
     thresholds="""\
-    - {{metric: binary_accuracy, min: {binary_accuracy}}}  # of all decisions, one per image and label
-    - {{metric: average_precision, label: "*", min: {average_precision}}}  # every label
-    - {{metric: macro_f1, max_drop: 0.02}}  # against the model now served""",
+    - {{metric: binary_accuracy, min: {binary_accuracy}}}  # over all pairs of image and label
+    - {{metric: average_precision, label: "*", min: {average_precision}}}  # for every label
+    - {{metric: macro_f1, max_drop: 0.02}}  # compared with the served model""",
     demo="shapes",
     values={
         "columns": ("[cat, dog]", "[circle, square, triangle]"),
@@ -183,18 +183,18 @@ _MULTI = _Kind(
 _MASKS = _Kind(
     task="segmentation  # each pixel has one label",
     data="""\
-  layout: masks  # an image and its mask have the same name; or coco
+  layout: masks  # an image and its mask share a name; or coco
   images: images
-  masks: masks  # pixel values are ids; for colours see labels.colors""",
+  masks: masks  # pixel values are label ids; for colours see labels.colors""",
     labels="""
 labels:
   names: {names}  # id 0, id 1, ...
-  ignore: 255  # a name or an id that takes no part in loss, weights and metrics
+  ignore: 255  # a name or an id to exclude from loss, weights and metrics
 """,
     thresholds="""\
     - {{metric: mean_iou, min: {mean_iou}}}
-    - {{metric: iou, label: "*", min: {iou}}}  # every label
-    - {{metric: mean_iou, max_drop: 0.02}}  # against the model now served""",
+    - {{metric: iou, label: "*", min: {iou}}}  # for every label
+    - {{metric: mean_iou, max_drop: 0.02}}  # compared with the served model""",
     demo="regions",
     values={
         "names": ("[background, cat, dog]", f"[{', '.join((shapes.GROUND, *shapes.SHAPES))}]"),

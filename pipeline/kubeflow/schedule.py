@@ -91,7 +91,7 @@ def _row(it: Any, last: str) -> expression.Row:
     except ConfigError:  # somebody changed it elsewhere, in Kubeflow's own way
         times = ""
     following = (
-        f"{expression.following(times, datetime.datetime.now(datetime.UTC)):{expression.FORMAT}}"
+        f"{expression.next_time(times, datetime.datetime.now(datetime.UTC)):{expression.FORMAT}}"
         if times
         else "unknown"
     )

@@ -1,1 +1,1 @@
-"""`imagegate predict`: which images, the answers of a pushed model, and how they are shown."""
+"""`imagegate predict`: finds the images, asks a pushed model, and shows its predictions."""

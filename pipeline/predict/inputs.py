@@ -1,4 +1,4 @@
-"""What the IMAGE arguments of `imagegate predict` mean: files, folders, patterns and URLs become a list of images."""
+"""Expansion of `imagegate predict`'s IMAGE arguments: files, folders, patterns and URLs become a list of images."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from components.ingest.layouts.listing import ENDINGS
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One image, or one argument that is none.
+    """One image to predict, or an argument that yields no image and the reason why.
 
     Attributes:
-        name: its path or URL.
-        below: its path below the folder that was given; of a file its name.
-        problem: why it must not be read, or "".
+        name: path or URL.
+        relative: path below the folder argument that contains it; for a file argument, the file's name.
+        problem: the reason why it cannot be read, or "".
     """
 
     name: str
-    below: str = ""
+    relative: str = ""
     problem: str = ""
 
 
 def expand(arguments: Sequence[str], without: str | None = None) -> tuple[list[Input], list[str]]:
-    """The images that `arguments` mean, in their order, and a sentence for each folder where files are passed over.
+    """Expands `arguments` to images, in order, and returns a note for each folder in which files were skipped.
 
-    A path that exists is that file or folder, whatever its characters. Of a folder all files count, however deep,
-    whose names end like an image's; sorted, links out of it and hidden files left out as at ingest. Anything else
-    with `*`, `?` or `[` is a pattern, `**` being any number of folders: what a shell makes of it. An argument that
-    means nothing comes with a `problem`.
+    An existing path is that file or folder, even if it contains special characters. A folder yields all files at any
+    depth that have an image's extension, sorted; links out of the folder and hidden files are left out, as at ingest.
+    Any other argument with `*`, `?` or `[` is a pattern and expands as in a shell, where `**` matches any number of
+    folders. An argument that yields nothing becomes an `Input` with a `problem`.
 
     Args:
-        arguments: paths, patterns, and fsspec URLs of files (with an image's ending) or folders.
-        without: a folder whose files neither folders nor patterns mean.
+        arguments: paths, patterns, and fsspec URLs of files (with an image's extension) or folders.
+        without: a folder whose files are left out of folders and patterns, such as that of the overlays.
     """
-    found: list[Input] = []
+    inputs: list[Input] = []
     notes: list[str] = []
-    own = os.path.realpath(without) + os.sep if without else None
+    excluded = os.path.realpath(without) + os.sep if without else None
     for argument in arguments:
-        several = list(_meant(argument, notes))
-        if own and not _is_file(argument):
-            several = [i for i in several if i.problem or not os.path.realpath(i.name).startswith(own)]
-        kind = "no image file is below this folder" if _is_folder(argument) else "no file matches this pattern"
-        found += several or [Input(argument, problem=kind)]
-    return found, notes
+        matches = list(_matches(argument, notes))
+        if excluded and not _is_file(argument):
+            matches = [i for i in matches if i.problem or not os.path.realpath(i.name).startswith(excluded)]
+        problem = "no image file is below this folder" if _is_folder(argument) else "no file matches this pattern"
+        inputs += matches or [Input(argument, problem=problem)]
+    return inputs, notes
 
 
 def _is_folder(argument: str) -> bool:
@@ -66,7 +66,7 @@ def _is_file(argument: str) -> bool:
     return not glob.has_magic(argument)
 
 
-def _meant(argument: str, notes: list[str]) -> Iterator[Input]:
+def _matches(argument: str, notes: list[str]) -> Iterator[Input]:
     if _is_folder(argument):
         return _folder(argument, notes)
     if _is_file(argument):
@@ -88,7 +88,7 @@ def _folder(folder: str, notes: list[str]) -> Iterator[Input]:
             others.append(file.path)
     if others:
         count = f"{len(others):,} file{'s' if len(others) > 1 else ''}"
-        notes.append(f"{folder}: passed over {count} not named like an image: {truncated_list(others)}")
+        notes.append(f"{folder}: skipped {count} without an image extension: {truncated_list(others)}")
 
 
 def _pattern(pattern: str, notes: list[str]) -> Iterator[Input]:
@@ -97,7 +97,7 @@ def _pattern(pattern: str, notes: list[str]) -> Iterator[Input]:
     try:
         names = sorted(map(str, top.glob(str(path.relative_to(top)))))
     except ValueError:
-        yield Input(pattern, problem="not a pattern; ** stands alone between slashes, as in photos/**/*.jpg")
+        yield Input(pattern, problem="not a valid pattern; ** must stand alone between slashes, as in photos/**/*.jpg")
         return
     except OSError as error:
         yield Input(pattern, problem=f"cannot be searched: {error.strerror}")
@@ -113,5 +113,5 @@ def _pattern(pattern: str, notes: list[str]) -> Iterator[Input]:
 
 
 def _file(name: str) -> Input:
-    readable = os.path.isfile(name) or not os.path.exists(name)  # of a missing one, reading it says why
+    readable = os.path.isfile(name) or not os.path.exists(name)  # reading a missing file gives a better message
     return Input(name, posixpath.basename(name), "" if readable else "not a regular file")

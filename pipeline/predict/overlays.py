@@ -1,4 +1,4 @@
-"""The files of `imagegate predict --overlay`: each image with its predicted mask over it, and a legend."""
+"""Output of `imagegate predict --overlay`: each image with its predicted mask drawn over it, and a legend."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ LEGEND = "legend.png"
 
 
 class Overlays:
-    """Where each image's overlay goes, and how it gets there. Makes the folder.
+    """Assigns each image the path of its overlay, and writes the overlays. Creates the folder.
 
     Attributes:
-        paths: of the overlays, in the order of the images.
+        paths: paths of the overlays, in the order of the images.
 
     Raises:
-        ConfigError: there can be no such folder, or an overlay would take the place of an image.
+        ConfigError: the folder cannot be created, or an overlay would overwrite one of the images.
     """
 
     def __init__(self, folder: str, inputs: Sequence[Input]) -> None:
         if storage.is_url(folder):
-            raise ConfigError(f"--overlay: {folder} is a URL; expected a folder of this machine")
-        self._folder, self._explained = folder, False
-        self._names = names([i.below for i in inputs])
+            raise ConfigError(f"--overlay: {folder} is a URL; expected a folder on this machine")
+        self._folder, self._has_legend = folder, False
+        self._names = names([i.relative for i in inputs])
         self.paths = [os.path.join(folder, name) for name in self._names]
         images = {os.path.realpath(i.name) for i in inputs if not storage.is_url(i.name)}
         for path in (*self.paths, os.path.join(folder, LEGEND)):
@@ -45,29 +45,29 @@ class Overlays:
         try:
             os.makedirs(folder, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"--overlay: {folder} cannot be made: {error.strerror}") from None
+            raise ConfigError(f"--overlay: {folder} cannot be created: {error.strerror}") from None
 
     def legend(self, labels: Sequence[str]) -> None:
-        """Writes the legend, once. Raises ImagegateError: it cannot be written."""
-        if self._explained:
+        """Writes the legend unless it is there already. Raises ImagegateError if it cannot be written."""
+        if self._has_legend:
             return
         try:
             self._write(LEGEND, legend.draw(labels, overlay.palette(len(labels))))
         except OSError as error:
             raise ImagegateError(f"{os.path.join(self._folder, LEGEND)} cannot be written: {error.strerror}") from None
-        self._explained = True
+        self._has_legend = True
 
     def draw(self, number: int, encoded: bytes, mask: NDArray[np.uint8], classes: int) -> str:
-        """Writes the overlay of the image `number` and returns its path.
+        """Writes the overlay of image `number` and returns its path.
 
         Args:
-            number: counted from 0.
-            encoded: the image as the model got it: see `images.check`.
-            mask: [h, w], of any size.
-            classes: how many labels there are.
+            number: index of the image, from 0.
+            encoded: the image as sent to the model, see `images.check`.
+            mask: uint8 [h, w], label indices; scaled to the image's size.
+            classes: number of labels.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         with Image.open(io.BytesIO(encoded)) as image:
             self._write(self._names[number], overlay.draw(image, mask, overlay.palette(classes)))
@@ -82,29 +82,29 @@ class Overlays:
         out = io.BytesIO()
         image.save(out, "PNG", compress_level=1)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)  # a link would be written through
+            os.unlink(path)  # opening a symbolic link would overwrite its target
         with open(path, "xb") as f:
             f.write(out.getbuffer())
 
 
 def names(paths: Iterable[str]) -> list[str]:
-    """A name below the folder of the overlays for each of `paths`, ending in .png; no two are the same file.
+    """Chooses a distinct .png file name for each of `paths`, relative to the folder of the overlays.
 
-    They differ by more than case and composition, which some file systems ignore.
+    Names that differ only in case or Unicode composition count as equal, because some file systems treat them so.
     """
-    whole = ["/".join(part for part in path.split("/") if part not in ("", ".", "..")) for path in paths]
-    taken = {_same(LEGEND)} | {_same(folder) for path in whole for folder in _folders(path)}
+    cleaned = ["/".join(part for part in path.split("/") if part not in ("", ".", "..")) for path in paths]
+    taken = {_key(LEGEND)} | {_key(folder) for path in cleaned for folder in _folders(path)}
     counts: dict[str, int] = {}
     chosen = []
-    for path in whole:
+    for path in cleaned:
         stem, ending = posixpath.splitext(path)
         if ending.lower() not in ENDINGS:
             stem = path
         name = stem + ".png"
-        while _same(name) in taken:
-            counts[_same(stem)] = count = counts.get(_same(stem), 1) + 1
+        while _key(name) in taken:
+            counts[_key(stem)] = count = counts.get(_key(stem), 1) + 1
             name = f"{stem}-{count}.png"
-        taken.add(_same(name))
+        taken.add(_key(name))
         chosen.append(name)
     return chosen
 
@@ -114,5 +114,5 @@ def _folders(path: str) -> Iterable[str]:
     return ("/".join(parts[:i]) for i in range(1, len(parts)))
 
 
-def _same(name: str) -> str:
+def _key(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -1,4 +1,4 @@
-"""`imagegate predict`: images through a pushed model's own serving signature."""
+"""Prediction with a pushed model, through the serving signature that it was exported with."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from pipeline.predict.inputs import Input
 from pipeline.predict.overlays import Overlays
 
 _BATCH = 32
-_THREADS = 8  # that read images; each holds one, decoded
+_THREADS = 8  # for reading images; each holds one decoded image in memory
 _MAX_PIXELS = 100_000_000
 
 
 def find(model: str) -> versions.Served:
-    """The version that `model` names: a version's folder or fsspec URL, or those of the push destination: its newest.
+    """Finds the pushed version that `model` names.
+
+    Args:
+        model: folder or fsspec URL of a version, or of a push destination, which stands for its newest version.
 
     Raises:
-        ImagegateError: there is no model, or none that this command knows the answers of.
+        ImagegateError: there is no model, or its task is unknown.
     """
     served = versions.current(model) or versions.read(model if storage.is_url(model) else os.path.abspath(model))
     if served is None:
@@ -32,35 +35,43 @@ def find(model: str) -> versions.Served:
             f"{model}: no model here; expected a folder with {PUSHED_MANIFEST}, or one of numbered versions with it"
         )
     task = served.manifest.get("task")
-    if not isinstance(task, str) or task not in _ANSWERS:
-        raise ImagegateError(f"{served.path}: the model's task is {task!r}; expected one of {', '.join(_ANSWERS)}")
+    if not isinstance(task, str) or task not in _READERS:
+        raise ImagegateError(f"{served.path}: the model's task is {task!r}; expected one of {', '.join(_READERS)}")
     return served
 
 
 def overlays_for(served: versions.Served, folder: str, inputs: Sequence[Input]) -> Overlays:
-    """Overlays of the model's masks. Raises ConfigError: it gives none, or they cannot go to `folder`."""
+    """Prepares overlays of the model's masks.
+
+    Raises:
+        ConfigError: the model does not predict masks, or the overlays cannot be written to `folder`.
+    """
     task = served.manifest["task"]
     if task != "segmentation":
-        raise ConfigError(f"--overlay: the model's task is {task}; expected segmentation, which gives masks to draw")
+        raise ConfigError(f"--overlay: the model's task is {task}; expected segmentation, which predicts masks")
     return Overlays(folder, inputs)
 
 
 def predict(
     served: versions.Served, inputs: Sequence[Input], overlays: Overlays | None = None
 ) -> Iterator[list[dict[str, Any]]]:
-    """Yields, batch by batch and for each input in order, {image, error}, or what the model's task gives.
+    """Yields the results batch by batch, one for each input, in order.
 
-    single_label: {image, label, probabilities}; multi_label: {image, labels, probabilities}, labels those that the
-    model decides on at its own thresholds; segmentation: {image, shares}, each label's share of the pixels, and with
-    `overlays` overlay, the path of the file written. Probabilities and shares are by label, in the model's order.
-    Besides, for all: familiarity, the share of the eval split that is no more like the training images, and abstain,
-    whether that is too little to answer.
+    A result is {image, error} if the image cannot be read, and otherwise, depending on the task:
 
-    The images go through the same check as at ingest, so that a rotated photo or a palette means the same here. The
-    next batch is read while the model answers.
+    - single_label: {image, label, probabilities};
+    - multi_label: {image, labels, probabilities}, where labels are those above their thresholds in the model;
+    - segmentation: {image, shares}, each label's share of the pixels; with `overlays` also the path `overlay`.
+
+    Probabilities and shares map each label to a number, in the model's order. Every successful result also has
+    familiarity, the share of the eval split that is at most as similar to the training images, and abstain, whether
+    the model considers that too low to answer.
+
+    Images are checked and converted as at ingest, so that a rotated photo or a palette is read alike. The next batch
+    is read while the model computes.
 
     Raises:
-        ImagegateError: the model's files are not those that were pushed.
+        ImagegateError: the model's files differ from those that were pushed.
     """
     progress.report("loading the model", 0)
     import tensorflow as tf
@@ -76,19 +87,19 @@ def predict(
             good = {number: r for number, r in enumerate(results, start) if "encoded" in r}
             if good:
                 encoded = [r.pop("encoded") for r in good.values()]
-                answer = signature(image_bytes=tf.constant(encoded))
-                arrays = {name: tensor.numpy() for name, tensor in answer.items()}
-                _tell(good.values(), arrays, served.manifest["task"])
+                outputs = signature(image_bytes=tf.constant(encoded))
+                arrays = {name: tensor.numpy() for name, tensor in outputs.items()}
+                _add_predictions(good.values(), arrays, served.manifest["task"])
                 if overlays is not None:
                     _draw(good, encoded, arrays, overlays)
             progress.report("images", start + len(results), len(inputs))
             yield results
 
 
-def _tell(results: Iterable[dict[str, Any]], arrays: Mapping[str, Any], task: str) -> None:
-    likeness = zip(arrays["familiarity"], arrays["abstain"], strict=True)
-    for result, said, (familiarity, abstain) in zip(results, _ANSWERS[task](arrays), likeness, strict=True):
-        result.update(said, familiarity=float(familiarity), abstain=bool(abstain))
+def _add_predictions(results: Iterable[dict[str, Any]], arrays: Mapping[str, Any], task: str) -> None:
+    confidence = zip(arrays["familiarity"], arrays["abstain"], strict=True)
+    for result, prediction, (familiarity, abstain) in zip(results, _READERS[task](arrays), confidence, strict=True):
+        result.update(prediction, familiarity=float(familiarity), abstain=bool(abstain))
 
 
 def _draw(
@@ -106,29 +117,29 @@ def _draw(
         progress.report("images", number + 1, len(overlays.paths))
 
 
-def _single(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for by_label in _probabilities(answer):
+def _single(outputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for by_label in _probabilities(outputs):
         yield {"label": max(by_label, key=by_label.__getitem__), "probabilities": by_label}
 
 
-def _multi(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for by_label, decided in zip(_probabilities(answer), answer["decisions"], strict=True):
+def _multi(outputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for by_label, decided in zip(_probabilities(outputs), outputs["decisions"], strict=True):
         applies = [label for label, yes in zip(by_label, decided, strict=True) if yes]
         yield {"labels": applies, "probabilities": by_label}
 
 
-def _probabilities(answer: Mapping[str, Any]) -> Iterator[dict[str, float]]:
-    for names, row in zip(answer["labels"], answer["probabilities"], strict=True):
+def _probabilities(outputs: Mapping[str, Any]) -> Iterator[dict[str, float]]:
+    for names, row in zip(outputs["labels"], outputs["probabilities"], strict=True):
         yield {name.decode(): float(p) for name, p in zip(names, row, strict=True)}
 
 
-def _masks(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    names = [name.decode() for name in answer["labels"]]
-    for mask in answer["mask"]:
+def _masks(outputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    names = [name.decode() for name in outputs["labels"]]
+    for mask in outputs["mask"]:
         yield {"shares": {name: float((mask == i).mean()) for i, name in enumerate(names)}}
 
 
-_ANSWERS = {"single_label": _single, "multi_label": _multi, "segmentation": _masks}
+_READERS = {"single_label": _single, "multi_label": _multi, "segmentation": _masks}
 
 
 def _read(item: Input) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""The table of `imagegate predict`: its widths are known before its rows, which come as the model gives them."""
+"""The table of `imagegate predict`.
+
+Column widths are computed from the names of all images first, so that each row can be printed as soon as the model
+has answered.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +17,26 @@ from components.base.text import shown
 
 ABSTAINS = "abstains: unlike all that the model knows"
 _GAP = "  "
-_NARROWEST = 8  # columns, of a column that gives way
-_LAST = 30  # columns that the others leave to the last one, or a third of a narrower terminal
+_NARROWEST = 8  # characters; no column is shrunk below this
+_LAST = 30  # characters reserved for the last column, or a third of a narrower terminal
 
 
 class Table:
-    """Rows of text.
+    """Formats predictions as lines of text in aligned columns.
 
     Args:
-        names: of all images, which the first column has room for.
-        overlays: of all overlays' paths; empty where there are none.
-        width: of the terminal; names that find no room there go on in the next line. None: all lines as long as
-            they are.
+        names: names of all images.
+        overlays: paths of all overlays; empty if there are none.
+        width: width of the terminal in characters; longer cells are wrapped. None: lines are never wrapped.
     """
 
     def __init__(self, names: Iterable[str], overlays: Iterable[str], width: int | None) -> None:
         self._width = width
-        self._room = [_widest(names), _widest(overlays)]
+        self._image, self._overlay = _widest(names), _widest(overlays)
         self._widths: list[int] = []
 
     def rows(self, result: Mapping[str, Any]) -> Iterator[str]:
-        """The lines of a result of `predict` that is no error; before those of the first one the header."""
+        """Yields the lines of a successful result of `predict`, preceded by the header the first time."""
         row = cells(result)
         if not self._widths:
             self._widths = self._fixed(result, list(row)[:-1])
@@ -41,9 +44,9 @@ class Table:
         yield from self._lines(list(row.values()), ABSTAINS if result["abstain"] else "")
 
     def _fixed(self, result: Mapping[str, Any], columns: Sequence[str]) -> list[int]:
-        """Widths of all columns but the last, which takes the rest."""
-        room = {"image": self._room[0], "overlay": self._room[1], "label": _widest(result.get("probabilities", ()))}
-        widths = [max(room.get(name, 0), len(name)) for name in columns]
+        """Returns the widths of all columns but the last, which takes the remaining space."""
+        content = {"image": self._image, "overlay": self._overlay, "label": _widest(result.get("probabilities", ()))}
+        widths = [max(content.get(name, 0), len(name)) for name in columns]
         if self._width is not None:
             free = self._width - len(_GAP) * len(columns) - min(_LAST, self._width // 3)
             while sum(widths) > free and max(widths) > _NARROWEST:
@@ -63,7 +66,7 @@ class Table:
 
 
 def cells(result: Mapping[str, Any]) -> dict[str, str]:
-    """Column -> text, the likeliest or largest first; the last column may be of any length."""
+    """Returns the text for each column, likeliest or largest labels first; the last text may be of any length."""
     row = {"image": result["image"]} | ({"overlay": result["overlay"]} if "overlay" in result else {})
     if "shares" in result:
         row["share of each label"] = _listed(
@@ -75,13 +78,13 @@ def cells(result: Mapping[str, Any]) -> dict[str, str]:
         row["next likely" if others else ""] = _listed(f"{label} {p:.3f}" for label, p in others[:2])
     else:
         best = _descending(result["probabilities"])
-        said = _listed(f"{label} {p:.3f}" for label, p in best if label in result["labels"])
-        row["labels"] = said or f"none; the likeliest is {best[0][0]} {best[0][1]:.3f}"
+        predicted = _listed(f"{label} {p:.3f}" for label, p in best if label in result["labels"])
+        row["labels"] = predicted or f"none; the likeliest is {best[0][0]} {best[0][1]:.3f}"
     return {name: cell(text) for name, text in row.items()}
 
 
 def cell(text: str) -> str:
-    """`text` in one line, without anything that a terminal would obey."""
+    """Returns `text` on one line, with control characters escaped."""
     return shown(text).replace("\n", r"\n")
 
 
@@ -98,7 +101,7 @@ def _widest(texts: Iterable[str]) -> int:
 
 
 def _fold(text: str, width: int | None) -> list[str]:
-    """Lines of at most `width` columns; None: one line."""
+    """Wraps `text` to lines of at most `width` characters; None: one line."""
     if width is None:
         return [text]
     lines = [""]
@@ -110,7 +113,7 @@ def _fold(text: str, width: int | None) -> list[str]:
 
 
 def _pieces(text: str, width: int, ends: Sequence[str] = (", ", "/", " ")) -> Iterator[str]:
-    """What must stay in one line, as far as it finds room there: items of a list, then folders, then words."""
+    """Splits `text` into pieces that fit `width`: at list items first, then at folders, then at words."""
     if cell_len(text.rstrip()) <= width:
         yield text
     elif not ends:

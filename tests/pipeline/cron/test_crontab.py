@@ -178,7 +178,7 @@ def test_unpaired_marks_are_left_alone(call: Call, spool: Path, broken: str, arg
     code, out, err = call(*arguments)
     assert (code, out) == (1, "")
     assert err == (
-        f"imagegate: the crontab's lines '{BEGIN}' and '{END}' no longer hold one line between them; "
+        f"imagegate: the crontab's lines '{BEGIN}' and '{END}' no longer enclose exactly one line; "
         "remove them with crontab -e\n"
     )
     assert (spool / "table").read_text() == broken
@@ -207,7 +207,7 @@ def test_a_table_that_cannot_be_read_is_not_taken_for_empty(
 def test_a_refused_table_leaves_the_old_one(call: Call, spool: Path) -> None:
     (spool / "table").write_bytes(OTHERS)
     code, _, err = call("--cron", "@daily", "--set", "output=forbidden")
-    assert (code, err) == (1, "imagegate: crontab: bad minute; the crontab is as it was\n")
+    assert (code, err) == (1, "imagegate: crontab: bad minute; the crontab is unchanged\n")
     assert (spool / "table").read_bytes() == OTHERS
 
 
@@ -331,5 +331,5 @@ def test_a_configuration_that_is_gone_is_reported_to_cron(scheduled: str, config
 
 
 def test_find_raises_on_a_broken_block() -> None:
-    with pytest.raises(ImagegateError, match="no longer hold one line"):
+    with pytest.raises(ImagegateError, match="no longer enclose exactly one line"):
         crontab.find(f"{BEGIN}\n".encode(), "birds")

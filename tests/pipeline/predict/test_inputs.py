@@ -40,9 +40,9 @@ def test_a_folder_means_all_images_below_it_sorted(folder: str, tmp_path: Path) 
     found, notes = inputs.expand([folder])
     prefix = "photos/" if folder == "." else ""
     expected = [prefix + name for name in ("a.JPG", "b.png", "sub/c.tif", "sub/deep/a.webp", "sub/deep/no_ending")]
-    assert [i.below for i in found] == expected
+    assert [i.relative for i in found] == expected
     assert [i.name for i in found] == [f"{folder.rstrip('/')}/{name}" for name in expected]
-    assert notes == [f"{folder}: passed over 1 file not named like an image: {prefix}notes.txt"]
+    assert notes == [f"{folder}: skipped 1 file without an image extension: {prefix}notes.txt"]
 
 
 PATTERNS = {
@@ -79,7 +79,7 @@ def test_an_overlay_of_a_file_has_its_bare_name_and_of_a_folder_its_path_below(p
     arguments = ["photos/sub/c.tif", "photos/sub", "photos/*.png", "photos/s*", str(photos / "b.png")]
     found, _ = inputs.expand(arguments)
     folder = ["c.tif", "deep/a.webp", "deep/no_ending"]
-    assert [i.below for i in found] == ["c.tif", *folder, "b.png", *folder, "b.png"]
+    assert [i.relative for i in found] == ["c.tif", *folder, "b.png", *folder, "b.png"]
 
 
 @pytest.mark.parametrize("name", ["a[1].png", "[ab].png", "a*.png", "what?.png", "[", "**"])
@@ -100,7 +100,7 @@ def test_an_existing_name_is_no_pattern(photos: Path, name: str) -> None:
         ("photos/*.gif", "no file matches this pattern"),
         ("[", "no file matches this pattern"),
         ("photos/.*", "no file matches this pattern"),
-        ("photos/**.png", "not a pattern; ** stands alone between slashes, as in photos/**/*.jpg"),
+        ("photos/**.png", "not a valid pattern; ** must stand alone between slashes, as in photos/**/*.jpg"),
         ("photos/.git/..", ""),
         ("empty", "no image file is below this folder"),
         ("empty*", "no file matches this pattern"),
@@ -129,14 +129,14 @@ def test_links_that_lead_out_and_special_files_are_refused(photos: Path, tmp_pat
     os.mkfifo(photos / "links" / "pipe.png")
     outside = "a link that leads out of photos/links; copy the file instead"
     found, _ = inputs.expand(["photos/links"])
-    assert {i.below: i.problem for i in found} == {
+    assert {i.relative: i.problem for i in found} == {
         "in.png": outside,
         "loop": outside,
         "out.png": outside,
         "pipe.png": "not a regular file",
     }
     found, _ = inputs.expand(["photos/links/*.png"])  # as if each were named
-    assert [(i.below, i.problem) for i in found] == [
+    assert [(i.relative, i.problem) for i in found] == [
         ("in.png", ""),
         ("out.png", ""),
         ("pipe.png", "not a regular file"),

@@ -24,7 +24,7 @@ from components.base.errors import ConfigError, ImagegateError
 from components.data import images
 from components.model import network, signatures
 from components.push import versions
-from pipeline import cli, show
+from pipeline import cli
 from pipeline.predict import inputs, predict
 
 ROOT = Path(__file__).parents[3]
@@ -101,7 +101,7 @@ def photo(tmp_path: Path):
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No line of progress where the machine is slow: these tests look at everything else."""
-    monkeypatch.setattr(show, "_PLAIN_SECONDS", 1e9)
+    monkeypatch.setattr("pipeline.terminal._PLAIN_SECONDS", 1e9)
 
 
 LIKENESS = {"familiarity", "abstain"}
@@ -399,7 +399,9 @@ def test_a_folder_that_cannot_be_made_is_refused_with_a_sentence(
 ) -> None:
     path = photo("a.png")
     folder = where if "://" in where else str(tmp_path / where)
-    with pytest.raises(ConfigError, match=r"^--overlay: .*(cannot be made: Not a directory|a URL; expected a folder)"):
+    with pytest.raises(
+        ConfigError, match=r"^--overlay: .*(cannot be created: Not a directory|a URL; expected a folder)"
+    ):
         answers(mask_destination, [path], folder)
 
 
@@ -459,7 +461,7 @@ def test_arguments_that_match_no_image_end_in_a_sentence_and_exit_code_1(
     assert cli.main(["predict", destination, pattern, empty, photos]) == 1
     output = capsys.readouterr()
     assert output.err.splitlines() == [
-        rf"{photos}: passed over 1 file not named like an image: read\nme.txt",
+        rf"{photos}: skipped 1 file without an image extension: read\nme.txt",
         f"{pattern}: no file matches this pattern",
         f"{empty}: no image file is below this folder",
     ]
