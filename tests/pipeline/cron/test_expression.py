@@ -112,11 +112,11 @@ def first_after(expression: str, after: datetime.datetime) -> datetime.datetime:
 def test_the_times_stay_those_of_crontab_5(expression: str) -> None:
     plain, at = cron.parse(expression), NOON
     for _ in range(4):
-        assert cron.following(plain, at) == first_after(expression, at) == first_after(plain, at)
-        at = cron.following(plain, at)
+        assert cron.next_time(plain, at) == first_after(expression, at) == first_after(plain, at)
+        at = cron.next_time(plain, at)
     assert cron.parse(plain) == plain
 
 
 def test_the_next_time_is_computed() -> None:
-    assert cron.following("0 3 * * 1", NOON) == NOON.replace(day=12, hour=3)  # this Monday's is over
-    assert cron.following("0 0 29 2 *", NOON) == datetime.datetime(2028, 2, 29, tzinfo=datetime.UTC)
+    assert cron.next_time("0 3 * * 1", NOON) == NOON.replace(day=12, hour=3)  # this Monday's is over
+    assert cron.next_time("0 0 29 2 *", NOON) == datetime.datetime(2028, 2, 29, tzinfo=datetime.UTC)
