@@ -1,15 +1,15 @@
-# For processors: docker build --tag imagegate .
+# For CPUs: docker build --tag imagegate .
 # For NVIDIA GPUs: docker build --tag imagegate:gpu --build-arg GPU=1 .
-# How to run it, and what was tried out: docs/container.md.
+# docs/container.md explains how to run the image and how it was tested.
 
-# Debian 13, since ml-metadata and tensorflow-data-validation need glibc 2.39 or newer. The tag follows Python's and
-# Debian's security updates; to build from the very same image again, give its digest, which
+# Debian 13, because ml-metadata and tensorflow-data-validation need glibc 2.39 or newer. The tag follows the security
+# updates of Python and Debian. For a reproducible base image, pass its digest, which
 # `docker buildx imagetools inspect` prints: --build-arg BASE=python:3.11-slim-trixie@sha256:...
 ARG BASE=python:3.11-slim-trixie
 
 FROM ${BASE} AS build
-# The image's files never change, so bytecode needs no check of its source; its times may get lost on the way.
-# Company proxies sign with certificates of their own, which only a BASE of that company knows.
+# Files in the image never change, so bytecode is not checked against its source, whose modification times may be lost.
+# UV_SYSTEM_CERTS: company proxies use their own certificates, which a company's BASE image contains.
 ENV PYC_INVALIDATION_MODE=UNCHECKED_HASH \
     UV_LINK_MODE=copy \
     UV_NO_CACHE=1 \
@@ -20,7 +20,7 @@ COPY requirements.lock requirements-container.lock requirements-gpu.lock ./
 RUN sed -n '/^uv==/,/^    # via/p' requirements.lock > uv.lock \
     && pip install --no-cache-dir --no-deps --require-hashes --requirement uv.lock
 
-# tensorflow[and-cuda] is tensorflow and NVIDIA's libraries.
+# tensorflow[and-cuda] consists of tensorflow and NVIDIA's libraries.
 ARG GPU=0
 RUN case "$GPU" in \
       0) : > nvidia.lock ;; \
@@ -30,7 +30,7 @@ RUN case "$GPU" in \
     && python -m venv --without-pip /opt/venv \
     && uv pip sync --require-hashes --build-constraints requirements.lock --compile-bytecode \
        requirements-container.lock nvidia.lock \
-    # 0.4 GB of headers, for C++ that is compiled against TensorFlow.
+    # 0.4 GB of headers, needed only to compile C++ code against TensorFlow.
     && rm -r /opt/venv/lib/python3.11/site-packages/tensorflow/include
 
 COPY pyproject.toml README.md LICENSE ./
@@ -39,7 +39,7 @@ COPY pipeline pipeline
 COPY schemas schemas
 RUN uv pip install --offline --no-deps --no-build-isolation --compile-bytecode .
 
-# The list of what /opt/venv holds, made by a tool that does not get into it.
+# Lists the packages in /opt/venv, with a tool that is installed elsewhere and left out of the image.
 RUN python -m venv --without-pip /opt/sbom \
     && uv pip install --python /opt/sbom/bin/python --require-hashes --constraints requirements.lock \
        "$(grep -o '^cyclonedx-bom==[^ ;]*' requirements.lock)" \
@@ -47,8 +47,8 @@ RUN python -m venv --without-pip /opt/sbom \
        --output-file sbom.cdx.json /opt/venv/bin/python
 
 FROM ${BASE}
-# /work is for users. The others are where Kubeflow's launcher puts artifacts: newer backends mount volumes there,
-# older ones write into the container. Open to all like /tmp, since a cluster may choose another user.
+# /work is for users. Kubeflow's launcher puts artifacts into the other folders: newer backends mount volumes there, older
+# ones write into the container. All are writable by everyone, like /tmp, because a cluster may choose another user.
 RUN pip uninstall --yes --root-user-action ignore pip setuptools wheel \
     && rm -r /usr/local/lib/python3.11/ensurepip \
     && python -m compileall -q --invalidation-mode unchecked-hash /usr/local/lib/python3.11 \
@@ -58,8 +58,8 @@ RUN pip uninstall --yes --root-user-action ignore pip setuptools wheel \
 COPY --from=build /build/sbom.cdx.json /usr/share/doc/imagegate/
 COPY --from=build /opt/venv /opt/venv
 
-# Libraries keep their settings and caches below HOME, and /tmp is the one place that is always writable.
-# The driver's capabilities are for NVIDIA's container toolkit, which does nothing where there is no GPU.
+# Libraries keep their settings and caches below HOME, and only /tmp is always writable.
+# NVIDIA_DRIVER_CAPABILITIES is read by NVIDIA's container toolkit, and has no effect without a GPU.
 ENV PATH=/opt/venv/bin:$PATH \
     HOME=/tmp \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \

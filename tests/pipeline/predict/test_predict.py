@@ -414,8 +414,7 @@ def test_without_masks_there_is_nothing_to_draw(
     output = capsys.readouterr()
     task = "single_label" if served == "destination" else "multi_label"
     assert (
-        output.err
-        == f"imagegate: --overlay: the model's task is {task}; expected segmentation, which predicts masks\n"
+        output.err == f"imagegate: --overlay: the model's task is {task}; expected segmentation, which predicts masks\n"
     )
     assert output.out == ""
     assert not (tmp_path / "out").exists()
