@@ -23,8 +23,9 @@ from components.data.dataset import Dataset, Record
 from components.data.mask_rules import rule
 from components.ingest.layouts import folders
 from components.labels.mask import decode_mask
-from components.model import network as model
-from components.model import training
+from components.model import network, training
+from components.model.callbacks import Stopping
+from components.model.phases import Phases
 
 ROOT = Path(__file__).parents[3]
 LABELS = ["dark", "light"]
@@ -70,18 +71,18 @@ def test_a_changed_shard_is_not_trained_on(prepared: Prepared, tmp_path: Path) -
 # When it stops.
 
 
-def stopping(folder: Path) -> training._Stopping:
+def stopping(folder: Path) -> Stopping:
     """The callback on a model of one weight, which a test can tell the epochs by."""
     folder.mkdir(exist_ok=True)
     network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     network.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse")
-    callback = training._Stopping(str(folder))
+    callback = Stopping(str(folder))
     callback.set_model(network)
     callback.on_train_begin()
     return callback
 
 
-def feed(callback: training._Stopping, losses: list[float], start: int = 0) -> list[bool]:
+def feed(callback: Stopping, losses: list[float], start: int = 0) -> list[bool]:
     """Whether it stops after each epoch with such a loss on eval; the weight is the epoch's number."""
     seen = []
     for epoch, loss in enumerate(losses, start):
@@ -94,16 +95,16 @@ def feed(callback: training._Stopping, losses: list[float], start: int = 0) -> l
 def test_the_initial_weights_stay_when_no_epoch_is_better(tmp_path: Path) -> None:
     callback = stopping(tmp_path)
     callback.model.set_weights([np.full((1, 1), 77, np.float32)])
-    callback.begin(1.0)
+    callback.set_start(1.0)
     assert feed(callback, [1.1, 1.0, 1.2, 1.3, 1.4])[-1]  # five epochs, none below 1.0: enough
     callback.restore_best()
     assert callback.model.get_weights()[0] == 77
-    assert training._Stopping(str(tmp_path)).start == 1.0  # after a kill, too
+    assert Stopping(str(tmp_path)).start == 1.0  # after a kill, too
 
 
 def test_an_epoch_better_than_the_beginning_is_the_best(tmp_path: Path) -> None:
     callback = stopping(tmp_path)
-    callback.begin(1.0)
+    callback.set_start(1.0)
     feed(callback, [1.1, 0.9, 1.2])
     callback.restore_best()
     assert callback.model.get_weights()[0] == 1  # the number of the second epoch
@@ -137,7 +138,7 @@ def test_a_restart_gives_the_same_weights(tmp_path: Path, cut: int) -> None:
     assert [epoch["val_loss"] for epoch in restarted.history] == losses
     restarted.restore_best()
     assert restarted.model.get_weights()[0].item() == 1
-    assert restarted.enough()
+    assert restarted.exhausted()
 
 
 def test_files_that_a_kill_cut_short_are_not_read(tmp_path: Path) -> None:
@@ -167,23 +168,23 @@ def test_a_learning_rate_far_too_high_stops_training_with_that_sentence(prepared
 # The average of the weights.
 
 
-def phases(folder: Path, *, average: bool) -> training._Phases:
+def phases(folder: Path, *, average: bool) -> Phases:
     told = {"learning_rate": 0.1, "strategy": tf.distribute.get_strategy(), "jit": False, "average": average}
-    return training._Phases(str(folder), str(folder), loss=lambda: None, metrics=list, **told)
+    return Phases(str(folder), str(folder), loss=lambda: None, metrics=list, **told)
 
 
 @pytest.mark.parametrize(("steps", "momentum"), [(1, 0.9), (10, 0.9), (50, 0.98)])
 def test_weights_are_averaged_over_an_epoch_and_at_least_ten_steps(tmp_path: Path, steps: int, momentum: float) -> None:
-    found = phases(tmp_path, average=True)._optimizer(1.0, steps, 3)
-    assert found.use_ema
-    assert found.ema_momentum == pytest.approx(momentum)
-    assert not phases(tmp_path, average=False)._optimizer(1.0, steps, 3).use_ema
+    optimizer = phases(tmp_path, average=True).optimizer(1.0, steps, 3)
+    assert optimizer.use_ema
+    assert optimizer.ema_momentum == pytest.approx(momentum)
+    assert not phases(tmp_path, average=False).optimizer(1.0, steps, 3).use_ema
 
 
 def test_after_every_epoch_the_average_takes_the_weights_place(tmp_path: Path) -> None:
     """Two steps an epoch: in between the weight goes its own way, w = 0.9 · average + 0.1 · weight at the end."""
     network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
-    optimizer = phases(tmp_path, average=True)._optimizer(1.0, 2, 3)
+    optimizer = phases(tmp_path, average=True).optimizer(1.0, 2, 3)
     network.compile(optimizer=optimizer, loss="mse")
     seen: list[tuple[float, float]] = []
 
@@ -199,7 +200,7 @@ def test_after_every_epoch_the_average_takes_the_weights_place(tmp_path: Path) -
 
 def test_the_rate_rises_over_half_an_epoch_and_falls_along_half_a_cosine(tmp_path: Path) -> None:
     """8 steps an epoch, 3 epochs: 4 up, 20 down."""
-    optimizer, rates = phases(tmp_path, average=False)._optimizer(0.3, 8, 3), []
+    optimizer, rates = phases(tmp_path, average=False).optimizer(0.3, 8, 3), []
     for step in (0, 2, 4, 14, 24, 100):
         optimizer.iterations.assign(step)
         rates.append(float(optimizer.learning_rate))
@@ -419,7 +420,7 @@ def test_masks_are_learnt_without_their_ignored_pixels(masks: Prepared, tmp_path
     # Of 8 x 8 pixels 3 x 8 are thing, 8 ignored, 32 ground.
     assert found.sum(axis=2).tolist() == [[32, 24]] * 4
     assert np.trace(found.sum(axis=0)) / found.sum() > 0.9
-    parts = model.build("small", weights=None, image_size=(8, 8), classes=2, augment=False, seed=1, task=masks.task)
+    parts = network.build("small", weights=None, image_size=(8, 8), classes=2, augment=False, seed=1, task=masks.task)
     saved = str(tmp_path / "serving" / "variables" / "variables")
     tf.train.Checkpoint(extractor=parts.extractor, head=parts.head).restore(saved).expect_partial()
     # Frequencies 32/56 and 24/56, median 28/56; and the images' weights 1 to 4.

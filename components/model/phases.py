@@ -1,0 +1,137 @@
+"""The phases of training, such as head first and then everything: each one `fit`, with its optimizer and backup."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from components.labels.measures import TemperedLoss
+from components.model.callbacks import SELECTION_METRIC, Progress, Stopping
+
+_TASKS = {"head": "training the head", "all": "training"}  # phase -> name of its progress
+_WEIGHT_DECAY = 0.2  # of a pretrained backbone's weights at each step, times the learning rate
+_MIN_AVERAGED_STEPS = 10  # the average of the weights covers an epoch, but at least so many steps
+_WARMUP = 10  # the learning rate rises from a tenth
+_FINAL_RATE = 0.01  # of the learning rate, after it has fallen
+
+
+class Phases:
+    """Runs `fit` for one phase after another, with early stopping, backup, logs and progress.
+
+    Args:
+        checkpoints: folder that outlives the run; a killed training resumes from there.
+        logs: folder of TensorBoard's logs.
+        learning_rate: highest learning rate of a phase whose `rate` is 1.
+        loss: makes the loss.
+        metrics: makes the metrics that training shows.
+        strategy: distribution over GPUs.
+        jit: whether to compile with XLA.
+        average: whether to average weights and decay them, see `optimizer`.
+    """
+
+    def __init__(
+        self,
+        checkpoints: str,
+        logs: str,
+        *,
+        learning_rate: float,
+        loss: Callable[[], keras.losses.Loss],
+        metrics: Callable[[], list[keras.metrics.Metric]],
+        strategy: tf.distribute.Strategy,
+        jit: bool,
+        average: bool,
+    ) -> None:
+        self.checkpoints, self._logs, self._rate, self._jit = checkpoints, logs, learning_rate, jit
+        self._average = average
+        self._loss, self._metrics, self._strategy = loss, metrics, strategy
+
+    def finished_epochs(self, name: str) -> list[dict[str, float]]:
+        """Returns the metrics of the epochs of this phase that a killed run finished."""
+        return Stopping(os.path.join(self.checkpoints, name)).history
+
+    def run(
+        self,
+        name: str,
+        network: keras.Model,
+        train: tf.data.Dataset,
+        evaluation: tf.data.Dataset,
+        epochs: int,
+        rate: float,
+        *,
+        trained: bool = False,
+    ) -> list[dict[str, float]]:
+        """Trains `network` and restores its best weights.
+
+        Args:
+            name: "head" or "all".
+            network: the model to train.
+            train: batches to train on.
+            evaluation: batches of the eval split, which decide the best epoch.
+            epochs: largest number of epochs.
+            rate: factor of the learning rate.
+            trained: whether the network already knows the labels, so that the weights it starts with may be its best.
+
+        Returns:
+            the metrics of every epoch.
+        """
+        folder = os.path.join(self.checkpoints, name)
+        os.makedirs(folder, exist_ok=True)
+        with self._strategy.scope():
+            network.compile(
+                optimizer=self.optimizer(rate, int(train.cardinality()), epochs),
+                loss=self._loss(),
+                metrics=[*self._metrics(), TemperedLoss(self._loss())],
+                # Compiling with XLA pays on a GPU; on a CPU a step takes many times longer.
+                jit_compile=self._jit,
+            )
+        stopping = Stopping(folder)
+        stopping.set_model(network)
+        if trained and stopping.start is None:
+            stopping.set_start(network.evaluate(evaluation, verbose=0, return_dict=True)[SELECTION_METRIC])
+        done = len(stopping.history)
+        network.fit(
+            train,
+            validation_data=evaluation,
+            initial_epoch=done,
+            epochs=done if stopping.exhausted() else epochs,
+            verbose=0,
+            callbacks=[
+                stopping,
+                keras.callbacks.TensorBoard(os.path.join(self._logs, name)),
+                Progress(_TASKS[name], epochs),
+            ],
+        )
+        stopping.restore_best()
+        return stopping.history
+
+    def optimizer(self, rate: float, steps: int, epochs: int) -> keras.optimizers.Optimizer:
+        """Makes Adam with a learning rate that rises over half an epoch, and then falls along half a cosine.
+
+        The rise keeps the first steps, whose gradients are the least reliable, from damaging a pretrained backbone
+        (Goyal et al. 2017; the cosine: Loshchilov & Hutter 2017). With `average`, the weights decay (AdamW; Loshchilov
+        & Hutter 2019), and after every epoch their average over about an epoch replaces them. With little data, single
+        steps scatter the weights; their average is better, and a better point to continue from (Zhang et al.,
+        "Lookahead Optimizer", 2019). Networks that learn batch statistics must not average, because the statistics at
+        the average differ from the average of the statistics.
+
+        Args:
+            rate: factor of the learning rate.
+            steps: steps per epoch.
+            epochs: epochs until the learning rate has fallen.
+        """
+        rise = max(1, steps // 2)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            self._rate * rate / _WARMUP,
+            max(1, steps * epochs - rise),
+            alpha=_FINAL_RATE,
+            warmup_target=self._rate * rate,
+            warmup_steps=rise,
+        )
+        if not self._average:
+            return keras.optimizers.Adam(schedule)
+        momentum = 1 - 1 / max(_MIN_AVERAGED_STEPS, steps)
+        average = {"use_ema": True, "ema_momentum": momentum, "ema_overwrite_frequency": steps}
+        return keras.optimizers.AdamW(schedule, weight_decay=_WEIGHT_DECAY, **average)
