@@ -1,4 +1,4 @@
-"""What the accumulators of all tasks have in common: rows are added up, and parts merge to the whole."""
+"""Base class of the metric accumulators: rows are added up, and accumulators merge."""
 
 from __future__ import annotations
 
@@ -15,22 +15,26 @@ Bools = NDArray[np.bool_]
 Sums = dict[str, Floats]
 Result = dict[str, float | Floats]
 
-# Of the examples that take part in the metrics, the first three: how many, their weight, how many by `effective`.
+# The first three describe the examples that the metrics are computed from: number, weight, and effective number.
 COUNTS = ("example_count", "weighted_count", "effective_count", "unlabelled_count", "invalid_predictions")
 CONFUSION = "confusion_matrix"
 
 
 def key(metric: str, label: str) -> str:
-    """Name of a per-label metric: "recall/cat"."""
+    """Name of a per-label metric.
+
+    >>> key("recall", "cat")
+    'recall/cat'
+    """
     return f"{metric}/{label}"
 
 
 class Accumulator(abc.ABC):
-    """Adds up examples, each a float32 row [width] whose first number is the example's weight.
+    """Accumulates examples, each a float32 row [width] whose first number is the example's weight.
 
     Attributes:
-        kept_rows: up to so many rows are kept as they came, for `exact`; of more there are only sums.
-        width: numbers in a row.
+        kept_rows: up to this number, rows are kept unchanged for `exact`; beyond it, only their sums are.
+        width: length of a row.
     """
 
     kept_rows = 0
@@ -43,30 +47,30 @@ class Accumulator(abc.ABC):
         self._sums: Sums | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        # Between workers kept rows travel as one array: thousands of small ones take far longer to pickle.
+        # Kept rows are pickled as one array: thousands of small arrays take far longer.
         return vars(self) | {"_rows": [self._kept()]}
 
     @abc.abstractmethod
     def labelled(self, rows: Rows) -> Bools:
-        """[n]: whether anything is known of the example; the others take part in nothing but their count."""
+        """Whether any label of each example is known, [n]; the other examples are only counted."""
 
     @abc.abstractmethod
     def sums(self, rows: Rows) -> Sums:
-        """Sums over labelled, finite rows [n, width]; those of two parts add up to those of the whole.
+        """Sums over labelled, finite rows [n, width]. The sums of two parts add up to the sums of the whole.
 
-        `CONFUSION`, where it is among them: float64 [K, K], rows truth, columns prediction.
+        Where `CONFUSION` is among them, it is float64 [K, K], rows truth, columns prediction.
         """
 
     @abc.abstractmethod
     def metrics(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
-        """(overall metrics, metrics per label [K]) from `sums`; NaN where one is undefined."""
+        """Computes (overall metrics, metrics per label [K]) from `sums`; NaN where one is undefined."""
 
     def effective(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
-        """(overall, per label [K]): how many examples, as `effective` counts them, parts of the metrics rest on."""
+        """Effective numbers of examples that metrics are computed from: (overall, per label [K])."""
         return {}, {}
 
     def exact(self, rows: Rows) -> Sums:
-        """What the rows [n, width] tell better than their sums do."""
+        """Values that the rows [n, width] give exactly and their sums only approximately."""
         return {}
 
     def add(self, rows: Rows | Sequence[Rows]) -> None:
@@ -75,7 +79,7 @@ class Accumulator(abc.ABC):
             self._take(rows if isinstance(rows, np.ndarray) else np.stack(rows))
 
     def merge(self, others: Iterable[Accumulator]) -> None:
-        """Adds what other accumulators of the same task counted, and leaves them as they are."""
+        """Adds the counts of other accumulators of the same task, which do not change."""
         for other in others:
             for rows in other._rows:
                 self._take(rows)
@@ -84,9 +88,9 @@ class Accumulator(abc.ABC):
                 self._sums = _added(self._sums, other._sums)
 
     def result(self, labels: Sequence[str]) -> Result:
-        """Every metric by its key; NaN where it is undefined (no example, no positive, an invalid prediction).
+        """Computes every metric by its key; NaN where it is undefined (no example, no positive, an invalid prediction).
 
-        One invalid prediction makes every metric NaN: a model that answers NaN is not judged by its other answers.
+        One invalid prediction makes every metric NaN: a model that predicts NaN is not judged by its other predictions.
 
         Args:
             labels: K names, in the order of the model's outputs.
@@ -143,25 +147,45 @@ def _finite(rows: Rows) -> Bools:
 
 
 def ratio(a: Floats, b: Floats) -> Floats:
-    """a / b, NaN where b is 0."""
+    """a / b, NaN where b is 0.
+
+    >>> ratio(np.array([1.0, 1.0]), np.array([4.0, 0.0]))
+    array([0.25,  nan])
+    """
     return np.divide(a, b, out=np.full(np.shape(a), math.nan), where=b != 0)
 
 
 def effective(weight: Floats | float, squares: Floats | float) -> Floats:
-    """Kish's effective sample size (1965), (sum w)^2 / sum w^2: so many equal weights would tell as much.
+    """Kish's effective sample size (1965), (sum w)^2 / sum w^2: as many equally weighted examples tell as much.
 
-    Rounded to 6 decimals, so that equal weights give a whole number; 0 of none.
+    Rounded to 6 decimals, so that equal weights give a whole number; 0 without examples.
+
+    Args:
+        weight: sum of the weights.
+        squares: sum of their squares.
+
+    >>> weights = np.array([1.0, 1.0, 4.0])
+    >>> float(effective(weights.sum(), (weights**2).sum()))
+    2.0
     """
     w, s = np.asarray(weight, np.float64), np.asarray(squares, np.float64)
     return np.asarray(np.round(np.divide(w * w, s, out=np.zeros(np.shape(w)), where=s > 0), 6), np.float64)
 
 
 def fraction(a: float | Floats, b: float | Floats) -> float:
-    """a / b of two numbers, NaN where b is 0."""
+    """a / b of two numbers, NaN where b is 0.
+
+    >>> fraction(1, 4), fraction(1, 0)
+    (0.25, nan)
+    """
     return float(a / b) if b else math.nan
 
 
 def mean(values: Floats) -> float:
-    """Mean of those values that are defined; NaN of none."""
+    """Mean of the values that are not NaN; NaN where all are.
+
+    >>> mean(np.array([1.0, math.nan, 2.0]))
+    1.5
+    """
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else math.nan

@@ -1,4 +1,4 @@
-"""segmentation: each pixel has one label, or is ignored; an example comes as the confusion counts of its pixels."""
+"""Metrics of the task segmentation: each pixel has one label or is ignored; an image is its confusion counts."""
 
 from __future__ import annotations
 
@@ -38,33 +38,33 @@ _CALIBRATION = 2 * 3 * curves.CALIBRATION_BINS
 
 
 def row(confusion: ArrayLike, calibration: ArrayLike, abstain: bool, weight: float = 1.0) -> Rows:
-    """One image, float32 [1 + K*K + 2*3*bins + 1].
+    """The row of one image, float32 [1 + K*K + 2*3*bins + 1].
 
     Args:
-        confusion: pixels [K, K] by truth (rows) and prediction, ignored ones left out. float32 holds counts up to
-            16.7 million exactly. NaN anywhere: the model's answer was no number.
-        calibration: [2, 3, bins], `curves.calibration` of the pixels, as answered and without calibration.
-        abstain: whether the image is unlike all that the model knows.
-        weight: how much the image counts.
+        confusion: pixels [K, K] by truth (rows) and prediction, without ignored ones. float32 holds counts up to
+            16.7 million exactly. NaN anywhere means that the model predicted NaN.
+        calibration: [2, 3, bins], `curves.calibration` of the pixels, calibrated and uncalibrated.
+        abstain: whether the model abstains, because the image is unlike all it was trained on.
+        weight: of the image.
     """
     parts = ([weight], confusion, calibration, [abstain])
     return np.concatenate([np.ravel(part) for part in parts], dtype=np.float32, casting="unsafe")
 
 
 class Mask(Accumulator):
-    """The sum of rows as `row` makes them: K x K float64."""
+    """Accumulates rows of `row` in K x K float64."""
 
     def __init__(self, classes: int) -> None:
         super().__init__(classes)
         self.width = 1 + classes * classes + _CALIBRATION + 1
 
     def labelled(self, rows: Rows) -> Bools:
-        """Those with a pixel that is not ignored; NaN is not 0, so invalid answers are among them."""
+        """Whether each row has a pixel that is not ignored; NaN is not 0, so invalid predictions are included."""
         return np.asarray(self._pixels(rows).sum(axis=1) != 0)
 
     def sums(self, rows: Rows) -> Sums:
-        """Weighted pixels: confusion [K, K], `top` [2, 3, 1, bins]; `abstained` [1], weighted images; `images` [2, K]:
-        sums of the weights, and of their squares, of the images a label is in.
+        """Weighted pixels, confusion [K, K] and `top` [2, 3, 1, bins]; weighted images, `abstained` [1] and `images`
+        [2, K]: sums of the weights, and of their squares, of the images in which each label occurs.
         """
         wide = rows.astype(np.float64)
         weight, calibration = wide[:, :1], wide[:, -1 - _CALIBRATION : -1]
@@ -78,27 +78,26 @@ class Mask(Accumulator):
         }
 
     def effective(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
-        """Per label `effective_positives`: of the images that it is in."""
+        """The effective number of images in which each label occurs, `effective_positives`."""
         return {}, {"effective_positives": effective(*sums["images"])}
 
     def metrics(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
-        """Each of `OVERALL` and of `PER_LABEL`, from the pixels of all images together (Long et al. 2015).
+        """The values of `OVERALL` and of `PER_LABEL`, from the pixels of all images together (Long et al. 2015).
 
-        With n[i, j] pixels of i answered as j, t[i] = sum of row i, c[j] of column j: iou[i] = n[i, i] / (t[i] + c[i]
+        With n[i, j] pixels of i predicted as j, t[i] = sum of row i, c[j] of column j: iou[i] = n[i, i] / (t[i] + c[i]
         - n[i, i]), precision[i] = n[i, i] / c[i], recall[i] = n[i, i] / t[i], support[i] = t[i]; pixel_accuracy =
         sum n[i, i] / sum t; mean_class_accuracy and mean_iou: mean recall and iou of the labels that occur in the
-        truth, t[i] > 0, with answers of the other labels counted as errors of these; frequency_weighted_iou =
-        sum t[i] iou[i] / sum t; ece: of the answers' probabilities, uncalibrated_ece without the calibration;
-        abstained: share of the images that the model calls unlike all it knows. A weighted image's pixels count as so
-        many.
+        truth, t[i] > 0, where predictions of other labels count as errors; frequency_weighted_iou =
+        sum t[i] iou[i] / sum t; ece: of the predicted labels' probabilities, uncalibrated_ece without calibration;
+        abstained: share of the images from which the model abstains. The pixels of an image of weight w count w times.
         """
         confusion = sums[CONFUSION]
-        right, truth, answered = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-        iou = ratio(right, truth + answered - right)
+        correct, truth, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+        iou = ratio(correct, truth + predicted - correct)
         seen = truth > 0
         overall = {
-            "pixel_accuracy": fraction(right.sum(), truth.sum()),
-            "mean_class_accuracy": mean(ratio(right, truth)),
+            "pixel_accuracy": fraction(correct.sum(), truth.sum()),
+            "mean_class_accuracy": mean(ratio(correct, truth)),
             "mean_iou": mean(iou[seen]),
             "frequency_weighted_iou": fraction((truth * iou)[seen].sum(), truth.sum()),
             "ece": float(curves.ece(sums["top"][0])[0]),
@@ -107,8 +106,8 @@ class Mask(Accumulator):
         }
         return overall, {
             "iou": iou,
-            "precision": ratio(right, answered),
-            "recall": ratio(right, truth),
+            "precision": ratio(correct, predicted),
+            "recall": ratio(correct, truth),
             "support": truth,
         }
 

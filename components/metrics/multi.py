@@ -1,4 +1,4 @@
-"""multi_label: any number of labels per example, each of which applies, does not, or nobody said."""
+"""Metrics of the task multi_label: each label of an example applies, does not apply, or is unknown."""
 
 from __future__ import annotations
 
@@ -25,34 +25,36 @@ OVERALL = (
     "ece",
     *scored.OVERALL,
 )
-_APPLIES = 0.5
+_APPLIES = 0.5  # logit 0
 
 
 def row(target: ArrayLike, answer: Answer, weight: float = 1.0) -> Rows:
-    """One example: float32 [2 + 4K] = weight, target [K] (1 applies, 0 does not, -1 nobody said), `Answer.row`."""
+    """The row of one example, float32 [2 + 4K]: weight, target [K] (1 applies, 0 not, -1 unknown), `Answer.row`."""
     return np.concatenate([[weight], np.asarray(target), answer.row()], dtype=np.float32)
 
 
 class MultiLabel(ScoredAccumulator):
-    """Counts of rows as `row` makes them."""
+    """Accumulates rows of `row`."""
 
     def __init__(self, classes: int) -> None:
         super().__init__(classes)
         self.width = 2 + 4 * classes
 
     def labelled(self, rows: Rows) -> Bools:
-        """Those with an entry that is known."""
+        """Whether any label of each row is known."""
         return np.asarray((self._target(rows) >= 0).any(axis=1))
 
     def entries(self, rows: Rows) -> Entries:
-        """Each label by itself, decided by a probability of 0.5 (logit 0); unknown entries weigh nothing."""
+        """Each label by itself, predicted from a probability of 0.5; unknown entries have weight 0."""
         target, (p, _, chosen) = self._target(rows), self.answers(rows)
         weight = rows[:, :1].astype(np.float64) * (target >= 0)
         return Entries(target > 0, p >= _APPLIES, chosen > 0, p, weight)
 
     def sums(self, rows: Rows) -> Sums:
-        """Besides those per label: `examples` [3] = weight of exact matches, of cosines, of examples with a cosine;
-        loss [2], calibrated and not; `raw_calibration` as calibration, but without it.
+        """Adds three sums to those per label.
+
+        `examples` [3]: weight of exact matches, of cosines, and of examples with a cosine; loss [2]: calibrated and
+        uncalibrated; `raw_calibration`: the calibration sums of the uncalibrated probabilities.
         """
         e = self.entries(rows)
         weight, known = rows[:, 0].astype(np.float64), self._target(rows) >= 0
@@ -67,14 +69,14 @@ class MultiLabel(ScoredAccumulator):
         }
 
     def metrics(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
-        """Each of `OVERALL` and of `PER_LABEL`, from known entries (a label of an example) only, weighted.
+        """The values of `OVERALL` and of `PER_LABEL`, weighted, from known entries (a label of an example) only.
 
-        binary_accuracy: share of entries decided rightly; hamming_loss: of those decided wrongly; exact_match: share
-        of examples all of whose known entries are decided rightly; cosine_similarity: mean over examples of
+        binary_accuracy: share of entries predicted correctly; hamming_loss: share of the others; exact_match: share
+        of examples all of whose known entries are predicted correctly; cosine_similarity: mean over examples of
         t·p / (|t| |p|), t and p the target and the probabilities of the example's known entries, over those examples
         where any label applies (without one t has no direction; Keras counts 0 there); micro_f1: of all entries
-        together; macro_f1: mean F1 of the labels that apply or are decided on somewhere; mean_average_precision: mean
-        over the labels that apply somewhere; loss: mean binary cross-entropy per entry, probabilities at least 1e-7;
+        together; macro_f1: mean F1 of the labels that apply or are predicted anywhere; mean_average_precision: mean
+        over the labels that apply anywhere; loss: mean binary cross-entropy per entry, probabilities at least 1e-7;
         ece: mean of the labels' (classwise ECE, Kull et al. 2019); uncalibrated_loss and uncalibrated_ece: the same
         without the calibration.
         """
@@ -98,7 +100,7 @@ class MultiLabel(ScoredAccumulator):
         return overall | self.overall(sums), per_label
 
     def effective(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
-        """Besides those per label, of all labels' entries together: known, and involved (tp + fp + fn)."""
+        """Adds to the numbers per label those of all entries together: known, and involved (tp + fp + fn)."""
         tp, fp, fn, tn = np.stack([sums["decisions"], sums["squares"]], axis=1).sum(axis=2)
         known, involved = effective(*(tp + fp + fn + tn)), effective(*(tp + fp + fn))
         return {"effective_known": float(known), "effective_involved": float(involved)}, super().effective(sums)[1]
@@ -113,7 +115,7 @@ def _loss(positive: Bools, probabilities: Rows, weight: Floats) -> float:
 
 
 def _cosine(positive: Bools, score: Rows) -> Floats:
-    """[n] from [n, K]: cosine of the angle between the two vectors, 0 where one of them is 0."""
+    """Cosine of the angle between each pair of rows, [n] from [n, K]; 0 where one of them is 0."""
     p = score.astype(np.float64)
     norm = np.sqrt(positive.sum(axis=1) * (p * p).sum(axis=1))
     return np.divide((positive * p).sum(axis=1), norm, out=np.zeros(len(p)), where=norm > 0)

@@ -1,4 +1,4 @@
-"""Metrics per label of a model that gives each label a probability: every label is a yes-or-no question of its own."""
+"""Metrics per label of a model that gives each label a probability: each label is a binary question of its own."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ PER_LABEL = (
     "threshold_recall",
     "threshold_f1",
 )
-# Besides its own numbers of the whole, what each task has that gives labels probabilities.
+# Overall metrics that every task with probabilities of labels has besides its own.
 OVERALL = ("uncalibrated_loss", "uncalibrated_ece", "abstained")
 
-# Effective numbers of the examples that a label applies to, does not apply to, is decided on, either of the first and
-# third (tp + fp + fn), and of which it is known.
+# Effective numbers of examples per label: those the label applies to (tp + fn), does not apply to (tn + fp), is
+# predicted for (tp + fp), any of these but true negatives (tp + fp + fn), and all for which it is known.
 EFFECTIVE = (
     "effective_positives",
     "effective_negatives",
@@ -39,19 +39,19 @@ EFFECTIVE = (
     "effective_known",
 )
 
-# float32 cannot tell 1 from greater numbers below; Keras clips its cross-entropy at the same place.
+# Keras clips probabilities in its cross-entropy at the same value (its `epsilon`).
 TINY = 1e-7
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says to one example; see the signature `serving.EVALUATE`.
+    """A model's prediction for one example, by the signature for evaluation.
 
     Attributes:
         probabilities: float32 [K].
         uncalibrated: float32 [K], the same without calibration.
-        decisions: [K] bool, by the labels' decision thresholds.
-        abstain: whether the image is unlike all that the model knows.
+        decisions: [K] bool, whether each label is predicted by its own decision threshold.
+        abstain: whether the model abstains, because the image is unlike all it was trained on.
     """
 
     probabilities: ArrayLike
@@ -60,21 +60,25 @@ class Answer:
     abstain: bool
 
     def row(self) -> Rows:
-        """float32 [3K + 1], the attributes in their order."""
+        """The attributes in their order as float32 [3K + 1].
+
+        >>> Answer([0.75, 0.25], [0.5, 0.5], [True, False], abstain=False).row()
+        array([0.75, 0.25, 0.5 , 0.5 , 1.  , 0.  , 0.  ], dtype=float32)
+        """
         parts = (self.probabilities, self.uncalibrated, self.decisions, [self.abstain])
         return np.concatenate([np.ravel(part) for part in parts], dtype=np.float32, casting="unsafe")
 
 
 @dataclass(frozen=True)
 class Entries:
-    """Each label's question to each example.
+    """The binary question whether a label applies, for each example and label.
 
     Attributes:
         positive: [n, K] whether the label applies.
-        decided: [n, K] whether the model says so.
-        chosen: [n, K] whether it says so by the label's own decision threshold.
-        score: float32 [n, K] its probability.
-        weight: float64 [n, K]; 0 where nobody knows the answer.
+        decided: [n, K] whether the model predicts it.
+        chosen: [n, K] whether the model predicts it by the label's own decision threshold.
+        score: float32 [n, K] predicted probability.
+        weight: float64 [n, K]; 0 where the label is unknown.
     """
 
     positive: Bools
@@ -85,26 +89,29 @@ class Entries:
 
 
 class ScoredAccumulator(Accumulator):
-    """Counts, score histograms and calibration sums of K labels.
+    """Accumulates counts, score histograms and calibration sums of K labels.
 
-    Memory: at most 2 x 4,000 x K float64; raw rows while they take no more room, and curves from them are exact.
+    Areas under curves are exact up to 8,000 examples, whose rows are kept; beyond, they come from the histograms.
+    Memory is at most 2 x 4,000 x K float64.
     """
 
     kept_rows = 2 * curves.BINS
 
     def answers(self, rows: Rows) -> tuple[Rows, Rows, Rows]:
-        """Of `Answer.row` at the rows' end: probabilities, those without calibration, decisions; each [n, K]."""
+        """Reads `Answer.row` at the end of rows: probabilities, uncalibrated ones, decisions; each [n, K]."""
         k = self.classes
         p, raw, chosen = (rows[:, rows.shape[1] - 1 - i * k :][:, :k] for i in (3, 2, 1))
         return p, raw, chosen
 
     @abc.abstractmethod
     def entries(self, rows: Rows) -> Entries:
-        """The questions of rows [n, width]."""
+        """The binary questions of rows [n, width]."""
 
     def sums(self, rows: Rows) -> Sums:
-        """`decisions` [4, K]: weight of true and false positives, false and true negatives; `squares`: of the weights
-        squared; `chosen` [4, K]: weight, by the labels' own thresholds; `abstained` [1]; and those of `curves`.
+        """Weights of true and false positives, false and true negatives, and the sums of `curves`.
+
+        `decisions` [4, K]: weights; `squares` [4, K]: squared weights; `chosen` [4, K]: weights by the labels' own
+        thresholds; `abstained` [1]: weight of the examples that the model abstains from.
         """
         e = self.entries(rows)
         hit = e.positive
@@ -123,18 +130,18 @@ class ScoredAccumulator(Accumulator):
         return {"areas": curves.exact_areas(e.score, e.positive, e.weight)}
 
     def effective(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
-        """Each of `EFFECTIVE`, per label."""
+        """The values of `EFFECTIVE`, per label."""
         tp, fp, fn, tn = np.stack([sums["decisions"], sums["squares"]], axis=1)  # each [2, K]
         parts = (tp + fn, tn + fp, tp + fp, tp + fp + fn, tp + fp + fn + tn)
         return {}, {name: effective(*part) for name, part in zip(EFFECTIVE, parts, strict=True)}
 
     def per_label(self, sums: Sums) -> dict[str, Floats]:
-        """Each of `PER_LABEL`, float64 [K].
+        """The values of `PER_LABEL`, float64 [K].
 
         precision = tp / (tp + fp), recall = tp / (tp + fn), f1 = 2 tp / (2 tp + fp + fn), specificity =
         tn / (tn + fp), binary_accuracy = (tp + tn) / all; auc and average_precision as in scikit-learn; ece as in
         `curves.ece`; support = tp + fn: the weight of the examples that the label applies to; threshold_precision,
-        threshold_recall and threshold_f1: of the decisions by the label's own threshold.
+        threshold_recall and threshold_f1: the same with the label's own threshold.
         """
         tp, fp, fn, tn = sums["decisions"]
         auc, average_precision = sums["areas"] if "areas" in sums else curves.binned_areas(sums["histogram"])
@@ -149,13 +156,14 @@ class ScoredAccumulator(Accumulator):
         } | {f"threshold_{name}": values for name, values in _rates(*sums["chosen"]).items()}
 
     def overall(self, sums: Sums) -> dict[str, float]:
-        """abstained: share of the labelled examples that the model calls unlike all it knows."""
+        """The share of the labelled examples from which the model abstains, `abstained`."""
         return {"abstained": fraction(sums["abstained"][0], sums["counts"][1])}
 
 
-def _cases(hit: Bools, said: Bools, weight: Floats) -> Floats:
-    """[4, K] weight of true and false positives, false and true negatives; all arguments [n, K]."""
-    return np.stack([(weight * case).sum(axis=0) for case in (hit & said, ~hit & said, hit & ~said, ~hit & ~said)])
+def _cases(positive: Bools, predicted: Bools, weight: Floats) -> Floats:
+    """Weight of true and false positives, false and true negatives, [4, K]; all arguments [n, K]."""
+    cases = (positive & predicted, ~positive & predicted, positive & ~predicted, ~positive & ~predicted)
+    return np.stack([(weight * case).sum(axis=0) for case in cases])
 
 
 def _rates(tp: Floats, fp: Floats, fn: Floats, tn: Floats) -> dict[str, Floats]:

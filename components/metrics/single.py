@@ -1,4 +1,4 @@
-"""single_label: each example has one label, or nobody said which; the most probable one is the model's answer."""
+"""Metrics of the task single_label: each example has one label, or none is known; the most probable is predicted."""
 
 from __future__ import annotations
 
@@ -18,31 +18,39 @@ UNLABELLED = -1
 
 
 def row(label: int, answer: Answer, weight: float = 1.0) -> Rows:
-    """One example: float32 [3 + 3K] = weight, index of the label or `UNLABELLED`, `Answer.row`."""
+    """The row of one example, float32 [3 + 3K]: weight, index of the label or `UNLABELLED`, `Answer.row`."""
     return np.concatenate([[weight, label], answer.row()], dtype=np.float32)
 
 
 class SingleLabel(ScoredAccumulator):
-    """Counts of rows as `row` makes them."""
+    """Accumulates rows of `row`.
+
+    >>> accumulator = SingleLabel(2)
+    >>> accumulator.add([row(0, Answer([0.8, 0.2], [0.8, 0.2], [True, False], abstain=False)),
+    ...                  row(1, Answer([0.6, 0.4], [0.6, 0.4], [True, False], abstain=False))])
+    >>> result = accumulator.result(["cat", "dog"])
+    >>> result["accuracy"], result["recall/dog"], result["example_count"]
+    (0.5, 0.0, 2.0)
+    """
 
     def __init__(self, classes: int) -> None:
         super().__init__(classes)
         self.width = 3 + 3 * classes
 
     def labelled(self, rows: Rows) -> Bools:
-        """Those with a label."""
+        """Whether the label of each row is known."""
         return np.asarray(rows[:, 1] >= 0)
 
     def entries(self, rows: Rows) -> Entries:
-        """One label against the rest, decided by the largest probability."""
+        """Each label against the others; the one with the largest probability is predicted."""
         label = np.arange(self.classes)
         truth, (p, _, chosen) = rows[:, 1:2].astype(np.int64), self.answers(rows)
         weight = np.broadcast_to(rows[:, :1].astype(np.float64), p.shape)
         return Entries(label == truth, label == p.argmax(axis=1, keepdims=True), chosen > 0, p, weight)
 
     def sums(self, rows: Rows) -> Sums:
-        """Besides those per label: confusion [K, K]; and, calibrated and not, loss [2], `top` [2, 3, 1, 15]:
-        calibration of the model's answers.
+        """Adds to the sums per label the confusion [K, K] and, calibrated and uncalibrated, the loss [2] and `top`
+        [2, 3, 1, 15], the calibration of the predicted labels.
         """
         weight, truth, (p, raw, _) = rows[:, 0].astype(np.float64), rows[:, 1].astype(np.int64), self.answers(rows)
         k = self.classes
@@ -56,12 +64,12 @@ class SingleLabel(ScoredAccumulator):
         }
 
     def metrics(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
-        """Each of `OVERALL` and of `PER_LABEL`; a weighted example counts as so many.
+        """The values of `OVERALL` and of `PER_LABEL`; an example of weight w counts w times.
 
-        accuracy: share of right answers; balanced_accuracy: mean recall of the labels that have examples; macro_f1:
-        mean F1 of the labels that have examples or are answered (all three as in scikit-learn); loss: mean of
-        -ln(probability of the truth, at least 1e-7); ece: of the answers' probabilities; uncalibrated_loss and
-        uncalibrated_ece: the same without the calibration.
+        accuracy: share of correct predictions; balanced_accuracy: mean recall of the labels that have examples;
+        macro_f1: mean F1 of the labels that have examples or are predicted (all three as in scikit-learn); loss: mean of
+        -ln(probability of the truth, at least 1e-7); ece: of the predicted labels' probabilities;
+        uncalibrated_loss and uncalibrated_ece: the same without calibration.
         """
         per_label = self.per_label(sums)
         total = sums["counts"][1]
@@ -78,8 +86,8 @@ class SingleLabel(ScoredAccumulator):
 
 
 def _loss_and_calibration(p: Rows, truth: NDArray[np.int64], weight: Floats) -> tuple[Floats, Floats]:
-    """(sum of the losses, `curves.calibration` of the largest of each) of probabilities [n, K]."""
-    answer, each = p.argmax(axis=1), np.arange(len(p))
+    """The sum of the losses of probabilities [n, K], and `curves.calibration` of the largest of each row."""
+    predicted, each = p.argmax(axis=1), np.arange(len(p))
     of_truth = np.maximum(p[each, truth].astype(np.float64), TINY)
-    top = curves.calibration(p[each, answer][:, None], (answer == truth)[:, None], weight[:, None])
+    top = curves.calibration(p[each, predicted][:, None], (predicted == truth)[:, None], weight[:, None])
     return -(weight * np.log(of_truth)).sum(), top
