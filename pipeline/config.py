@@ -30,6 +30,7 @@ from components.data import features, perceptual, storage
 from components.data.dataset import LayoutError
 from components.data.mask_rules import rule
 from components.ingest.layouts.columns import Columns as Meanings
+from components.labels import kinds
 from components.push import destination
 from pipeline.stages import TRAINER
 
@@ -876,25 +877,25 @@ def _keys_beside(location: Sequence[str | int]) -> set[str]:
 
 
 def _known_metric(where: str, config: Config, threshold: Threshold) -> None:
-    whole, task = threshold.label is None, config.task
+    whole, kind = threshold.label is None, kinds.kind(config.task)
     if threshold.metric in metrics.OUT_OF_DISTRIBUTION:
         if config.evaluation.out_of_distribution is None:
             raise ValueError(f"{where}: metric: {threshold.metric} needs the key evaluation.out_of_distribution")
         if threshold.label is not None or threshold.slice is not None:
             raise ValueError(f"{where}: metric: {threshold.metric} has no label and no slice")
         return
-    known, other = (metrics.OVERALL, metrics.PER_LABEL) if whole else (metrics.PER_LABEL, metrics.OVERALL)
-    if threshold.metric not in known[task]:
+    known, other = (kind.overall, kind.per_label) if whole else (kind.per_label, kind.overall)
+    if threshold.metric not in known:
         hint = "; it needs a `label`" if whole else "; it is a metric of the whole"
         raise ValueError(
-            f"{where}: metric: {threshold.metric!r} is not one of {', '.join(known[task])}"
-            + (hint if threshold.metric in other[task] else "")
+            f"{where}: metric: {threshold.metric!r} is not one of {', '.join(known)}"
+            + (hint if threshold.metric in other else "")
         )
-    if threshold.confidence is not None and threshold.metric not in metrics.PROPORTIONS[task]:
-        some = ", ".join(m for m in known[task] if m in metrics.PROPORTIONS[task])
+    if threshold.confidence is not None and threshold.metric not in kind.proportions:
+        some = ", ".join(m for m in known if m in kind.proportions)
         raise ValueError(
             f"{where}: confidence: {threshold.metric!r} has no interval; "
-            + (f"those with one are {some}" if some else f"none of task {task} has")
+            + (f"those with one are {some}" if some else f"none of task {kind.task} has")
         )
 
 

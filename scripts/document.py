@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from components import metrics
 from components.data import features
+from components.labels import kinds
 from pipeline import config
 
 PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
@@ -62,7 +62,7 @@ def _metrics() -> str:
     def named(listed: Sequence[str]) -> str:
         return ", ".join(f"`{m}`" for m in listed)
 
-    rows = [f"| `{t}` | {named(of)} | {named(metrics.PER_LABEL[t])} |\n" for t, of in metrics.OVERALL.items()]
+    rows = [f"| `{t}` | {named(kind.overall)} | {named(kind.per_label)} |\n" for t, kind in kinds.KINDS.items()]
     return (
         "## Metrics\n\n"
         "| task | of the whole | per label (a threshold with `label`) |\n|---|---|---|\n"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from components.labels.kind import LabelKind
 from components.metrics import curves
 from components.metrics.base import Bools, Floats, Rows
 
@@ -47,7 +48,7 @@ class _Answers:
     weight: Floats
 
 
-def per_label(rows: Sequence[Row], labels: Sequence[str], task: str) -> tuple[list[Curve], list[Curve]]:
+def per_label(rows: Sequence[Row], labels: Sequence[str], kind: LabelKind) -> tuple[list[Curve], list[Curve]]:
     """(precision over recall, ROC) of each label and, bold, of all labels' questions together.
 
     A label that applies to no image, or to every one, has no curve. One invalid prediction, and there is none at all:
@@ -56,32 +57,32 @@ def per_label(rows: Sequence[Row], labels: Sequence[str], task: str) -> tuple[li
     Args:
         rows: of `components.evaluation.predictions.read`.
         labels: K names, in the order of the model's outputs.
-        task: "single_label", where each label is asked against the rest, or "multi_label", where what is unknown of
-            an image takes no part.
+        kind: of labels of images. Where they are exclusive, each one is asked against the rest; else what is unknown
+            of an image takes no part.
     """
-    answers = _answers(rows, labels, task)
+    answers = _answers(rows, labels, kind)
     asked = [(name, answers.positive[:, i], answers.score[:, i], answers.weight[:, i]) for i, name in enumerate(labels)]
     whole = (MICRO, answers.positive.ravel(), answers.score.ravel(), answers.weight.ravel())
     both = [pair for question in (*asked, whole) if (pair := _curves(*question, bold=question is whole)) is not None]
     return [pair[0] for pair in both], [pair[1] for pair in both]
 
 
-def reliability(rows: Sequence[Row], labels: Sequence[str], task: str) -> tuple[Floats, Floats]:
+def reliability(rows: Sequence[Row], labels: Sequence[str], kind: LabelKind) -> tuple[Floats, Floats]:
     """`metrics.curves.calibration` of the answers and of those without calibration: float64 [3, 15] each.
 
-    Of what the metric `ece` of the task judges: the most probable label of each image, each label of an image
-    ("multi_label"), or each pixel ("segmentation"). Zeros where nothing is known or a prediction is invalid.
+    Of what the metric `ece` judges: each pixel, the most probable label of each image where labels are exclusive, or
+    else each label of an image. Zeros where nothing is known or a prediction is invalid.
     """
-    if task == "segmentation":
+    if kind.per_pixel:
         return _of_pixels(rows)
-    a = _answers(rows, labels, task)
-    calibrated, raw = (_calibration(a, score, task) for score in (a.score, a.uncalibrated))
+    a = _answers(rows, labels, kind)
+    calibrated, raw = (_calibration(a, score, kind) for score in (a.score, a.uncalibrated))
     return calibrated, raw
 
 
-def _answers(rows: Sequence[Row], labels: Sequence[str], task: str) -> _Answers:
+def _answers(rows: Sequence[Row], labels: Sequence[str], kind: LabelKind) -> _Answers:
     """Those of the images of which something is known; none where one of them is invalid."""
-    known = [r for r in rows if r["labels"] or (task == "multi_label" and len(r["unknown"]) < len(labels))]
+    known = [r for r in rows if r["labels"] or (not kind.exclusive and len(r["unknown"]) < len(labels))]
     score, raw = (np.array([r[key] for r in known], np.float32) for key in ("probabilities", "uncalibrated"))
     if not np.isfinite(score).all() or not np.isfinite(raw).all():
         known, score, raw = [], score[:0], raw[:0]
@@ -150,8 +151,8 @@ def _farthest(x: Floats, y: Floats, first: int, last: int) -> tuple[float, int, 
     return -float(away[at]), first + at, first, last
 
 
-def _calibration(answers: _Answers, score: Rows, task: str) -> Floats:
-    if task == "multi_label":
+def _calibration(answers: _Answers, score: Rows, kind: LabelKind) -> Floats:
+    if not kind.exclusive:
         return np.asarray(curves.calibration(score, answers.positive, answers.weight).sum(axis=1))
     each_image, best = np.arange(len(score)), score.argmax(axis=1)
     top, hit = score[each_image, best], answers.positive[each_image, best]

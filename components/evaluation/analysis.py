@@ -21,7 +21,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from components.base import progress
 from components.data import features
 from components.evaluation import out_of_distribution, predictions, tfma_metrics, tfma_standard
-from components.model import signatures
+from components.labels import kinds, outputs
 
 CANDIDATE, BASELINE = predictions.CANDIDATE, predictions.BASELINE
 # TFMA's batches grow to hundreds; decoded at once, that many photos would set the peak of memory.
@@ -51,8 +51,8 @@ def eval_config(
         config.model_specs.add(
             name=name,
             is_baseline=name == BASELINE,
-            signature_name=signatures.EVALUATE,
-            prediction_key=tfma_metrics.OUTPUT[task],
+            signature_name=outputs.EVALUATE,
+            prediction_key=kinds.kind(task).output,
         )
     config.slicing_specs.add()  # all examples
     for columns in slices:
@@ -66,7 +66,7 @@ def eval_config(
 def results(folder: str, model_name: str) -> list[tuple[dict[str, str], dict[str, Any]]]:
     """TFMA's numbers for one model: (slice column -> value, metric key -> value) for each slice; {} is all examples.
 
-    The keys are those of `metrics.names`. `metrics.CONFUSION`, where the task has it, is a list of K lists.
+    The keys are those of `LabelKind.metric_names`. `metrics.CONFUSION`, where it is among them, is a list of K lists.
     """
     own = [
         (where, {k: _value(v) for k, v in numbers.items() if not k.startswith(tfma_standard.PREFIX)})
@@ -174,15 +174,16 @@ class _Written(beam.PTransform):
         self._expected = expected
 
     def expand(self, extracts: Any) -> Any:
-        folder, task, classes = self._expected.folder, self._expected.task, self._expected.classes
+        folder, classes = self._expected.folder, self._expected.classes
+        kind = kinds.kind(self._expected.task)
 
         def row(extract: dict[str, Any], model: str) -> dict[str, Any]:
-            answer = tfma_metrics.answer_of(extract, model, task, classes)
-            return predictions.row(extract[tfma.INPUT_KEY], answer, task)
+            answer = tfma_metrics.answer_of(extract, model, kind, classes)
+            return predictions.row(extract[tfma.INPUT_KEY], answer, kind)
 
         for model in self._expected.models:
             rows = extracts | f"Row[{model}]" >> beam.Map(row, model)
-            _ = rows | f"Write[{model}]" >> predictions.write(folder, model, task)
+            _ = rows | f"Write[{model}]" >> predictions.write(folder, model, kind)
         return extracts
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from components.base.artifact_files import OUT_OF_DISTRIBUTION_FILE
 from components.data import images, storage
 from components.ingest import splits
+from components.labels import outputs
 from components.metrics import OUT_OF_DISTRIBUTION, curves
 
 AUROC, ABSTAINED = OUT_OF_DISTRIBUTION
@@ -43,8 +44,6 @@ def measure(models: Mapping[str, tuple[str, Sequence[float]]], root: str, max_pi
         `images`, how many there are; `unusable`, list of {path, reason}; `models`, name -> {metric -> number}, NaN
         where there is no image.
     """
-    from components.model import signatures as serving  # TensorFlow; the configuration's side only needs a fingerprint
-
     unusable: list[dict[str, str]] = []
     found: dict[str, list[float]] = {name: [] for name in models}
     signatures = {name: _signature(folder) for name, (folder, _) in models.items()}
@@ -52,8 +51,8 @@ def measure(models: Mapping[str, tuple[str, Sequence[float]]], root: str, max_pi
     for batch in _batches(root, max_pixels, unusable):
         for name, signature in signatures.items():
             answer = signature(batch)
-            found[name] += answer[serving.FAMILIARITY].numpy().tolist()
-            abstained[name] += int(answer[serving.ABSTAIN].numpy().sum())
+            found[name] += answer[outputs.FAMILIARITY].numpy().tolist()
+            abstained[name] += int(answer[outputs.ABSTAIN].numpy().sum())
     return {
         "images": len(next(iter(found.values()))),
         "unusable": unusable,

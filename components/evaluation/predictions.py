@@ -11,6 +11,8 @@ import numpy as np
 
 from components.base.artifact_files import PREDICTIONS
 from components.data import features
+from components.labels import outputs
+from components.labels.kind import LabelKind
 
 CANDIDATE, BASELINE = "candidate", "baseline"  # the models
 
@@ -60,21 +62,19 @@ def _text(feature: Any) -> str:
     return "".join(value.decode("utf-8", "backslashreplace") for value in feature.bytes_list.value)
 
 
-def row(serialised: Any, answer: Mapping[str, Any], task: str) -> dict[str, Any]:
+def row(serialised: Any, answer: Mapping[str, Any], kind: LabelKind) -> dict[str, Any]:
     """One image.
 
     Args:
         serialised: its tf.Example.
-        answer: output of the signature `signatures.EVALUATE` -> array, without a batch dimension.
-        task: as in the configuration.
+        answer: output of the signature `outputs.EVALUATE` -> array, without a batch dimension.
+        kind: what the labels are.
 
     Returns:
-        path, sha256, labels, unknown (label names), weight, familiarity, abstain, and for labels probabilities,
-        uncalibrated and decisions [K], for segmentation confusion [K * K] and calibration [2 * 3 * bins].
+        path, sha256, labels, unknown (label names), weight, familiarity, abstain, and each of
+        `LabelKind.outputs` as a flat list.
     """
     import tensorflow as tf
-
-    from components.model import signatures
 
     [data] = np.ravel(np.asarray(serialised, object))
     found = tf.train.Example.FromString(data).features.feature
@@ -89,34 +89,23 @@ def row(serialised: Any, answer: Mapping[str, Any], task: str) -> dict[str, Any]
         "labels": names(features.LABEL),
         "unknown": names(features.UNKNOWN),
         "weight": weight[0] if weight else 1.0,
-        signatures.FAMILIARITY: float(np.ravel(answer[signatures.FAMILIARITY])[0]),
-        signatures.ABSTAIN: bool(np.ravel(answer[signatures.ABSTAIN])[0]),
-    } | {name: np.ravel(answer[name]).tolist() for name in _lists(task)}
+        outputs.FAMILIARITY: float(np.ravel(answer[outputs.FAMILIARITY])[0]),
+        outputs.ABSTAIN: bool(np.ravel(answer[outputs.ABSTAIN])[0]),
+    } | {name: np.ravel(answer[name]).tolist() for name in kind.outputs}
 
 
-def write(evaluation: str, model: str, task: str) -> Any:
+def write(evaluation: str, model: str, kind: LabelKind) -> Any:
     """A Beam transform that writes rows as `row` makes them to Parquet files below the folder of an evaluation."""
     import apache_beam as beam
     import pyarrow as pa
 
-    from components.model import signatures
-
     types = {"float": pa.list_(pa.float32()), "bool": pa.list_(pa.bool_())}
     fields = [("path", pa.string()), ("sha256", pa.string())]
     fields += [("labels", pa.list_(pa.string())), ("unknown", pa.list_(pa.string())), ("weight", pa.float32())]
-    fields += [(signatures.FAMILIARITY, pa.float32()), (signatures.ABSTAIN, pa.bool_())]
-    fields += [(name, types[kind]) for name, kind in _lists(task).items()]
+    fields += [(outputs.FAMILIARITY, pa.float32()), (outputs.ABSTAIN, pa.bool_())]
+    fields += [(name, types[type_]) for name, type_ in kind.outputs.items()]
     prefix = os.path.join(evaluation, PREDICTIONS, model, "part")
     return beam.io.WriteToParquet(prefix, pa.schema(fields), file_name_suffix=".parquet")
-
-
-def _lists(task: str) -> Mapping[str, str]:
-    """Lists of numbers in a row, and of what kind; see `serving` for those of segmentation."""
-    from components.model import signatures  # loads TensorFlow, which who reads the rows does not need
-
-    if task == "segmentation":
-        return {signatures.CONFUSION: "float", signatures.CALIBRATION: "float"}
-    return {signatures.PROBABILITIES: "float", signatures.UNCALIBRATED: "float", signatures.DECISIONS: "bool"}
 
 
 def read(evaluation: str, model: str) -> list[dict[str, Any]]:

@@ -11,6 +11,8 @@ from components import metrics
 from components.base.text import number
 from components.gates import intervals
 from components.gates.judge import Rule, Verdict, judge
+from components.labels import kinds
+from components.labels.kind import LabelKind
 
 EVERY = "*"  # as a threshold's label: each label; as a value of its slice: each value that there is
 Numbers = Mapping[str, Any]
@@ -40,7 +42,9 @@ def thresholds(
         baseline: the same of the served model on the same examples, or None where none is served.
         unknown_baseline: why a served model has no numbers, in words; refuses every `max_drop`.
     """
-    gate = _Gate(labels, task, _index(candidate), None if baseline is None else _index(baseline), unknown_baseline)
+    gate = _Gate(
+        labels, kinds.kind(task), _index(candidate), None if baseline is None else _index(baseline), unknown_baseline
+    )
     return [verdict for rule in rules for verdict in gate.judge(rule)]
 
 
@@ -54,7 +58,7 @@ def _index(results: Results) -> dict[_Where, Numbers]:
 @dataclass(frozen=True)
 class _Gate:
     labels: Sequence[str]
-    task: str
+    kind: LabelKind
     candidate: Mapping[_Where, Numbers]
     baseline: Mapping[_Where, Numbers] | None
     unknown_baseline: str
@@ -100,7 +104,7 @@ class _Gate:
         key = metric if label is None else metrics.key(metric, label)
         value = numbers.get(key)
         examples, unit = self._resting(metric, label, numbers)
-        proportion = metric in metrics.PROPORTIONS[self.task]
+        proportion = metric in self.kind.proportions
         return judge(
             _rule(rule, label, dict(sorted(where))),
             value,
@@ -114,11 +118,11 @@ class _Gate:
 
     def _resting(self, metric: str, label: str | None, numbers: Numbers) -> tuple[float, str]:
         """How many of what a metric rests on."""
-        count = metrics.PROPORTIONS[self.task].get(metric)
+        count = self.kind.proportions.get(metric)
         if label is None:
             unit = "known label" if count in ("effective_known", "effective_involved") else "example"
             return numbers.get(count or "effective_count", 0.0), unit
-        return numbers.get(metrics.key(count or "support", label), 0.0), metrics.UNIT[self.task]
+        return numbers.get(metrics.key(count or "support", label), 0.0), self.kind.unit
 
     def _nothing(self, rule: Threshold, least: int, few: Mapping[tuple[str | None, _Where], float]) -> Verdict:
         missing = ""

@@ -17,6 +17,8 @@ import numpy as np
 
 from components.gates import probe
 from components.gates.judge import Rule, Verdict, judge
+from components.labels import outputs
+from components.labels.kind import LabelKind
 
 IMAGES = 32  # of the test split that the model is asked for
 _SAME = 1e-4
@@ -49,7 +51,9 @@ class Sample:
     predicted: Mapping[str, Any]
 
 
-def check(model: str, samples: Sequence[Sample], task: str, limits: Limits) -> tuple[dict[str, Any], list[Verdict]]:
+def check(
+    model: str, samples: Sequence[Sample], kind: LabelKind, limits: Limits
+) -> tuple[dict[str, Any], list[Verdict]]:
     """Asks the SavedModel in the folder `model`, and judges.
 
     Returns:
@@ -72,7 +76,7 @@ def check(model: str, samples: Sequence[Sample], task: str, limits: Limits) -> t
         if told["missing"]:
             return measured, [_failed(f"it has no signature {' or '.join(map(repr, told['missing']))}")]
         with np.load(f"{answer}.npz") as arrays:
-            difference = largest_difference(dict(arrays), [s.predicted for s in samples], task)
+            difference = largest_difference(dict(arrays), [s.predicted for s in samples], kind)
     measured |= {"latency_ms": told["latency_ms"], "images_per_second": told["images_per_second"]}
     answered = sum(not refused for refused in told["refused"])
     return measured, _judged(difference, len(samples), answered, measured, limits)
@@ -103,26 +107,24 @@ def _judged(
     return verdicts
 
 
-def largest_difference(arrays: Mapping[str, Any], predicted: Sequence[Mapping[str, Any]], task: str) -> float:
+def largest_difference(arrays: Mapping[str, Any], predicted: Sequence[Mapping[str, Any]], kind: LabelKind) -> float:
     """Of probabilities, over images, labels and signatures; of masks, the share of an image's pixels. NaN stays NaN.
 
     Args:
         arrays: "signature/output" -> array [n, …].
         predicted: n rows, as `predictions.row` makes them.
-        task: as in the configuration.
+        kind: what the labels are.
     """
-    from components.model import signatures  # loads TensorFlow, which the configuration's side does without
-
-    if task == "segmentation":
-        shown = arrays[f"serving_default/{signatures.MASK}"]
-        other = shown != arrays[f"examples/{signatures.MASK}"]
-        confusion = arrays[f"evaluate/{signatures.CONFUSION}"].reshape(len(predicted), -1)
-        recorded = np.array([row[signatures.CONFUSION] for row in predicted], np.float64)
+    if kind.per_pixel:
+        shown = arrays[f"serving_default/{outputs.MASK}"]
+        other = shown != arrays[f"examples/{outputs.MASK}"]
+        confusion = arrays[f"evaluate/{outputs.CONFUSION}"].reshape(len(predicted), -1)
+        recorded = np.array([row[outputs.CONFUSION] for row in predicted], np.float64)
         # A pixel that moves from one cell to another counts in both.
         moved = np.abs(confusion - recorded).sum(axis=1) / 2 / shown[0].size
         return float(max(other.mean(axis=(1, 2)).max(), moved.max()))
-    recorded = np.array([row[signatures.PROBABILITIES] for row in predicted], np.float64)
-    names = [f"{name}/{signatures.PROBABILITIES}" for name in ("serving_default", "examples", signatures.EVALUATE)]
+    recorded = np.array([row[outputs.PROBABILITIES] for row in predicted], np.float64)
+    names = [f"{name}/{outputs.PROBABILITIES}" for name in ("serving_default", "examples", outputs.EVALUATE)]
     return float(np.max([np.abs(arrays[name] - recorded).max() for name in names]))
 
 

@@ -1,32 +1,6 @@
-"""Label kinds: one module each says how a label is encoded, counted, learnt and judged.
+"""Label kinds, one module each: what the labels of a task are, how their metrics count, what its models answer.
 
-Every module has `head` (`mask`: `decoder`), `loss`, `metrics` and `probabilities`, which are `keras` and `keras.ops`
-only, and `encode` (`mask`: `decode_mask`) and `count`, which run in TensorFlow graphs.
+`kinds.kind` gives the kind of a task. No other package compares the name of a task: what it needs is an attribute or
+method of `kind.LabelKind`. How each kind learns is in `learning`, which only the model package imports, so that
+nothing else loads Keras or is run again after a change there.
 """
-
-from __future__ import annotations
-
-from components.base.errors import ConfigError
-
-
-def need_two(classes: int) -> None:
-    """Refuses a softmax over fewer than two units.
-
-    Raises:
-        ConfigError: `classes` is below 2.
-    """
-    if classes < 2:
-        raise ConfigError(
-            f"labels.names: {classes} leaves nothing to learn, for a softmax over one unit is always 1; name two or "
-            "more (for yes or no: both, and labels.positive for a single sigmoid unit), or use task: multi_label"
-        )
-
-
-def refuse_positive(positive: int | None, task: str) -> None:
-    """Refuses `labels.positive` where there is no one of two to decide on.
-
-    Raises:
-        ConfigError: `positive` is not None.
-    """
-    if positive is not None:
-        raise ConfigError(f"labels.positive: is for task: single_label with two names, not for {task}; leave it out")

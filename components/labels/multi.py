@@ -1,105 +1,54 @@
-"""Label kind: any number of labels per image. K independent sigmoid units."""
+"""Any number of labels per image, each of which applies, does not, or is unknown."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
-from components.labels import refuse_positive
-from components.labels.names import among
-from components.labels.weights import image_counts as count
+import numpy as np
 
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
-
-    from components.labels.losses import Kind
-
-__all__ = ["count", "encode", "head", "loss", "metrics", "probabilities"]
+from components.labels import outputs, scored
+from components.labels.kind import Answer, LabelKind
+from components.metrics import multi
+from components.metrics.base import Rows
 
 
-def encode(
-    names_present: tf.SparseTensor | tf.RaggedTensor,
-    names_unknown: tf.SparseTensor | tf.RaggedTensor | None,
-    labels: Sequence[str],
-) -> tf.Tensor:
-    """Multi-hot rows; TensorFlow graph code.
-
-    Args:
-        names_present: string [batch, None], the names that apply to each image.
-        names_unknown: string [batch, None], those of which nobody said; None for none. A name that is present, too,
-            applies.
-        labels: the K label names.
-
-    Returns:
-        float32 [batch, K]: 1 applies, 0 does not, -1 nobody said.
-    """
-    import tensorflow as tf
-
-    target = tf.cast(among(names_present, labels), tf.float32)
-    if names_unknown is None:
-        return target
-    return tf.where(among(names_unknown, labels) & (target == 0), -1.0, target)
+def _row(names: Sequence[str], unknown: Sequence[str], index: Mapping[str, int], answer: Answer, weight: float) -> Rows:
+    target = np.zeros(len(index))
+    target[[index[name] for name in names]] = 1
+    target[[index[name] for name in unknown]] = -1
+    return multi.row(target, scored.of(answer), weight)
 
 
-def head(features: keras.KerasTensor, classes: int, *, positive: int | None = None) -> keras.KerasTensor:
-    """Pooled features [batch, F] -> logits float32 [batch, K], one independent unit per label.
-
-    Raises:
-        ConfigError: `positive` is given.
-    """
-    import keras
-
-    refuse_positive(positive, "multi_label")
-    x = keras.layers.Dropout(0.2)(features)
-    return keras.layers.Dense(classes, dtype="float32", name="logits")(x)
+def _answers(arrays: Answer) -> Iterator[dict[str, Any]]:
+    for by_label, decided in zip(scored.probabilities(arrays), arrays[outputs.DECISIONS], strict=True):
+        applies = [label for label, yes in zip(by_label, decided, strict=True) if yes]
+        yield {"labels": applies, "probabilities": by_label}
 
 
-def loss(
-    kind: Kind = "cross_entropy",
-    *,
-    alpha: float | Sequence[float] | None = None,
-    gamma: float = 2.0,
-    weights: Sequence[float] | None = None,
-    positive: int | None = None,
-) -> keras.losses.Loss:
-    """Binary cross-entropy or focal loss of (target [batch, K], logits [batch, K]); see `losses` for the formulas.
-
-    With t the target, v the example's and w the label's weight, over the entries whose t is 0 or 1:
-
-        sum v (t w -log sigmoid(z) + (1 - t) -log sigmoid(-z)) / sum v (t w + 1 - t)
-
-    The weight stands on the positives only. With median-frequency weights, w = median / frequency, all the positives
-    of a label weigh frequency * w = median of the images: a rare label's as much as a common one's, and where a label
-    applies nearly always, w < 1 lets its few negatives be heard. Weights on the negatives as well would scale whole
-    labels against each other and leave each label's own balance as it was. The price: the odds that the model learns
-    are w times those of the data.
-
-    Args:
-        kind: "cross_entropy" or "focal".
-        alpha: of focal loss, one for all labels or [K]: alpha where a label applies, 1 - alpha where it does not.
-        gamma: of focal loss.
-        weights: [K], label weights; None for ones.
-        positive: must be None.
-
-    Raises:
-        ConfigError: `positive` is given, or see `losses.Known`.
-    """
-    from components.labels.losses import Sigmoid
-
-    refuse_positive(positive, "multi_label")
-    return Sigmoid(kind, alpha, gamma, weights)
-
-
-def metrics(classes: int) -> list[keras.metrics.Metric]:
-    """What training shows: binary accuracy at logit 0, and cosine similarity of the probabilities; of what is known."""
-    from components.labels.measures import BinaryAccuracy, CosineSimilarity
-
-    return [BinaryAccuracy(name="binary_accuracy"), CosineSimilarity(name="cosine_similarity")]
-
-
-def probabilities(logits: keras.KerasTensor) -> keras.KerasTensor:
-    """Logits [batch, K] -> float32 [batch, K], each in [0, 1] by itself: they do not sum to 1."""
-    import keras
-
-    return keras.ops.sigmoid(keras.ops.cast(logits, "float32"))
+KIND = LabelKind(
+    task="multi_label",
+    exclusive=False,
+    per_pixel=False,
+    layouts=("manifest", "coco"),
+    schema="multi_label",
+    outputs=scored.OUTPUTS,
+    overall=multi.OVERALL,
+    per_label=multi.PER_LABEL,
+    effective=(("effective_known", "effective_involved"), multi.EFFECTIVE),
+    proportions=MappingProxyType(
+        {
+            "exact_match": "effective_count",
+            "hamming_loss": "effective_known",
+            "micro_f1": "effective_involved",
+            **scored.PROPORTIONS,
+        }
+    ),
+    main="mean_average_precision",
+    main_of_label="f1",
+    columns=scored.COLUMNS,
+    accumulator=multi.MultiLabel,
+    row=_row,
+    answers=_answers,
+)

@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 
 from components.metrics import curves, scored
 from components.metrics.base import Bools, Floats, Rows, Sums, effective, fraction, mean
-from components.metrics.scored import PER_LABEL, TINY, Answer, Entries, ScoredAccumulator
+from components.metrics.scored import EFFECTIVE, PER_LABEL, TINY, Answer, Entries, ScoredAccumulator
 
-__all__ = ["OVERALL", "PER_LABEL", "MultiLabel", "row"]
+__all__ = ["EFFECTIVE", "OVERALL", "PER_LABEL", "MultiLabel", "row"]
 
 OVERALL = (
     "binary_accuracy",

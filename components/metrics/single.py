@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from components.metrics import curves, scored
 from components.metrics.base import CONFUSION, Bools, Floats, Rows, Sums, fraction, mean
-from components.metrics.scored import PER_LABEL, TINY, Answer, Entries, ScoredAccumulator
+from components.metrics.scored import EFFECTIVE, PER_LABEL, TINY, Answer, Entries, ScoredAccumulator
 
-__all__ = ["OVERALL", "PER_LABEL", "UNLABELLED", "SingleLabel", "row"]
+__all__ = ["EFFECTIVE", "OVERALL", "PER_LABEL", "UNLABELLED", "SingleLabel", "row"]
 
 OVERALL = ("accuracy", "balanced_accuracy", "macro_f1", "loss", "ece", *scored.OVERALL)
 UNLABELLED = -1

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from components.base import progress
 from components.data import features
+from components.labels.kind import LabelKind
 from components.model import decisions, familiarity
 from components.model.batches import Batches
 from components.model.decisions import Answers
@@ -19,11 +20,11 @@ from components.model.network import Parts, pooled
 _PIXELS = 200_000  # of a split, for a single temperature
 
 
-def fit(parts: Parts, data: Batches, task: str, settings: decisions.Settings, seed: int) -> decisions.Decisions:
+def fit(parts: Parts, data: Batches, kind: LabelKind, settings: decisions.Settings, seed: int) -> decisions.Decisions:
     """Lets the network answer to the eval split and to as much of train as a model carries, and fits to that."""
     train = np.concatenate([rows for rows, *_ in _answers(parts, data, "train", headless=True)])
-    evaluation = _masks(parts, data, seed) if task == "segmentation" else _labels(parts, data)
-    return decisions.fit(task, train, evaluation, settings)
+    evaluation = _masks(parts, data, seed) if kind.per_pixel else _labels(parts, data)
+    return decisions.fit(kind, train, evaluation, settings)
 
 
 def _labels(parts: Parts, data: Batches) -> Answers:

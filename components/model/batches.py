@@ -14,7 +14,8 @@ import tensorflow_transform as tft
 from components.base import progress
 from components.data import features, images
 from components.ingest import manifest
-from components.labels.mask import decode_mask
+from components.labels.kind import LabelKind
+from components.labels.learning.pixels import decode_mask
 
 _AUTOTUNE = tf.data.AUTOTUNE
 # Decoded images are kept in memory between epochs up to this many bytes; beyond, every epoch decodes again.
@@ -27,12 +28,12 @@ Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor
 class Batches:
     """Datasets of (images uint8 [batch, H, W, 3], targets, example weights float32 [batch]).
 
-    Targets are float32 [batch, K], 1 applies, 0 does not, -1 nobody said; for segmentation uint8 [batch, H, W], ids.
+    Targets are float32 [batch, K], 1 applies, 0 does not, -1 nobody said; of masks uint8 [batch, H, W], ids.
 
     Args:
         folder: of the shards.
         transform: what Transform put out.
-        task: as in the configuration.
+        kind: what the labels are.
         image_size: height and width in pixels.
         batch_size: images per batch.
         epochs: how often each image will be seen; more than once, and decoded images are worth keeping.
@@ -44,14 +45,14 @@ class Batches:
         folder: str,
         transform: tft.TFTransformOutput,
         *,
-        task: str,
+        kind: LabelKind,
         image_size: tuple[int, int],
         batch_size: int,
         epochs: int,
         seed: int,
     ) -> None:
         self._folder, self._size, self._batch_size = folder, image_size, batch_size
-        self._masks, self._epochs, self._seed = task == "segmentation", epochs, seed
+        self._masks, self._epochs, self._seed = kind.per_pixel, epochs, seed
         self._counts = manifest.read(folder).counts
         self._spec = transform.raw_feature_spec()
         self._transform = transform.transform_features_layer()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from components.labels.kind import LabelKind
 from components.model import calibration, familiarity
 from components.model.familiarity import Reference
 
@@ -30,7 +31,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """Outputs of the network for the images of a split; for segmentation, for a sample of n of their pixels.
+    """Outputs of the network for the images of a split; for masks, for a sample of n of their pixels.
 
     Attributes:
         features: float32 [images, F], pooled.
@@ -81,13 +82,13 @@ class Decisions:
         }
 
 
-def fit(task: str, train: NDArray[np.float32], evaluation: Answers, settings: Settings) -> Decisions:
+def fit(kind: LabelKind, train: NDArray[np.float32], evaluation: Answers, settings: Settings) -> Decisions:
     """Fits calibration, thresholds and familiarity.
 
     A model with one single label cannot classify; it is a detector, whose familiarity serves as the probability.
 
     Args:
-        task: as in the configuration.
+        kind: what the labels are.
         train: [m, F], pooled features of training images, which the familiarity is measured against.
         evaluation: the network's outputs on the eval split, which everything else is fitted to.
         settings: the configured decisions.
@@ -96,18 +97,18 @@ def fit(task: str, train: NDArray[np.float32], evaluation: Answers, settings: Se
     reference = familiarity.fit(train, evaluation.features)
     below = settings.abstain_below or 0.0
     scale, bias = np.ones(classes), np.zeros(classes)
-    if is_detector(task, classes):
+    if kind.is_detector(classes):
         return Decisions(scale=scale, bias=bias, thresholds=scale * below, reference=reference, abstain_below=below)
     known = (evaluation.target >= 0).any(axis=1) & np.isfinite(evaluation.logits).all(axis=1)
     logits, target, weight = evaluation.logits[known], evaluation.target[known], evaluation.weight[known]
-    if task == "multi_label":
-        if settings.calibrate:
-            scale, bias = calibration.platt(logits, target, weight)
-        probabilities = special.expit(logits * scale + bias)
-    else:
+    if kind.exclusive:
         if settings.calibrate and len(logits):
             scale = scale / calibration.temperature(logits, target.argmax(axis=1), weight)
         probabilities = special.softmax(logits * scale, axis=1)
+    else:
+        if settings.calibrate:
+            scale, bias = calibration.platt(logits, target, weight)
+        probabilities = special.expit(logits * scale + bias)
     return Decisions(
         scale=scale,
         bias=bias,
@@ -115,14 +116,3 @@ def fit(task: str, train: NDArray[np.float32], evaluation: Answers, settings: Se
         reference=reference,
         abstain_below=below,
     )
-
-
-def is_detector(task: str, classes: int) -> bool:
-    """Reports whether there is nothing to classify, because every image has the same single label.
-
-    >>> is_detector("single_label", 1)
-    True
-    >>> is_detector("multi_label", 1)  # the label may apply or not
-    False
-    """
-    return task == "single_label" and classes == 1

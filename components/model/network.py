@@ -9,11 +9,11 @@ from typing import Any
 
 import keras
 
-from components import labels
 from components.base.errors import ConfigError
-from components.labels import kinds
+from components.labels.kind import LabelKind
+from components.labels.learning.heads import head_of
+from components.labels.learning.refusals import refuse_positive
 from components.model import augmentation, pyramid
-from components.model.decisions import is_detector
 
 _CHANNELS = 3
 _MAP_RANK = 4  # feature maps: [batch, height, width, channels]
@@ -24,12 +24,12 @@ class Parts:
     """One network in the three forms that training and serving use, with shared layers.
 
     Attributes:
-        extractor: images float32 [batch, H, W, 3] in 0-255 -> features: pooled [batch, F]; for segmentation a list of
+        extractor: images float32 [batch, H, W, 3] in 0-255 -> features: pooled [batch, F]; for masks a list of
             maps [batch, h, w, channels], finest first, together larger than the images.
-        head: features -> logits float32 [batch, K]; for segmentation [batch, H, W, K].
-        model: images uint8 [batch, H, W, 3] -> logits; augments while training only, except for segmentation.
+        head: features -> logits float32 [batch, K]; for masks [batch, H, W, K].
+        model: images uint8 [batch, H, W, 3] -> logits; augments while training only, except for masks.
         pretrained: whether the backbone starts from trained weights.
-        augment: for segmentation, changes images and masks in `tf.data` while training, see `augmentation.pairs`;
+        augment: for masks, changes images and masks in `tf.data` while training, see `augmentation.pairs`;
             None: no changes.
     """
 
@@ -48,7 +48,7 @@ def build(
     classes: int,
     augment: bool,
     seed: int,
-    task: str = "single_label",
+    kind: LabelKind,
     positive: int | None = None,
 ) -> Parts:
     """Builds the network.
@@ -59,15 +59,15 @@ def build(
         image_size: height and width in pixels.
         classes: number of labels, K.
         augment: whether training changes images at random.
-        seed: seed of the augmentation; for segmentation, each call of `Parts.augment` gets its own.
-        task: "single_label", "multi_label" or "segmentation".
-        positive: index of the label that a single sigmoid unit predicts, see `labels.single.head`.
+        seed: seed of the augmentation; for masks, each call of `Parts.augment` gets its own.
+        kind: what the labels are.
+        positive: index of the label that a single sigmoid unit predicts, see `softmax.head`.
 
     Raises:
-        ConfigError: there is no such backbone, it does not map RGB images to feature maps, or the task cannot have
-            such a head.
+        ConfigError: there is no such backbone, it does not map RGB images to feature maps, or this kind of labels
+            cannot have such a head.
     """
-    kind, masks = kinds.kind(task), task == "segmentation"
+    head_module, masks = head_of(kind), kind.per_pixel
     pretrained = backbone != "small" and (backbone.endswith(".keras") or weights is not None)
     images = keras.Input((*image_size, _CHANNELS), name="pixels")
     network, x = _network(backbone, weights, images)
@@ -77,12 +77,12 @@ def build(
 
     features = keras.tree.map_structure(lambda t: keras.Input(t.shape[1:], dtype=t.dtype), extracted)
     if masks:
-        labels.refuse_positive(positive, task)
-        logits = kind.decoder(features, image_size, classes)
-    elif is_detector(task, classes):  # there is nothing to classify; see `decisions.fit`
+        refuse_positive(positive, kind.task)
+        logits = head_module.decoder(features, image_size, classes)
+    elif kind.is_detector(classes):  # there is nothing to classify; see `decisions.fit`
         logits = keras.ops.zeros_like(features[:, :1])
     else:
-        logits = kind.head(features, classes, positive=positive)
+        logits = head_module.head(features, classes, positive=positive)
     head = keras.Model(features, logits, name="head")
 
     encoded = keras.Input((*image_size, _CHANNELS), dtype="uint8", name="images")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from components.labels.measures import TemperedLoss
+from components.labels.learning.measures import TemperedLoss
 from components.model.callbacks import SELECTION_METRIC, Progress, Stopping
 
 _TASKS = {"head": "training the head", "all": "training"}  # phase -> name of its progress

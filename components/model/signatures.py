@@ -11,10 +11,24 @@ import tensorflow as tf
 
 from components.base.artifact_files import DECISIONS_FILE
 from components.data import features, images
-from components.labels import kinds
-from components.labels.mask import decode_mask
+from components.labels.kind import LabelKind
+from components.labels.learning.heads import head_of
+from components.labels.learning.pixels import decode_mask
+from components.labels.outputs import (
+    ABSTAIN,
+    CALIBRATION,
+    CONFIDENCE,
+    CONFUSION,
+    DECISIONS,
+    EVALUATE,
+    FAMILIARITY,
+    LABELS,
+    LOGITS,
+    MASK,
+    PROBABILITIES,
+    UNCALIBRATED,
+)
 from components.metrics import curves
-from components.model import decisions
 from components.model.network import pooled
 
 if TYPE_CHECKING:
@@ -22,34 +36,21 @@ if TYPE_CHECKING:
     from components.model.network import Parts
 
 FORMAT = 1  # of a pushed model; one of another format is not evaluated beside a candidate
-LABELS, PROBABILITIES, LOGITS, MASK = "labels", "probabilities", "logits", "mask"
-DECISIONS, FAMILIARITY, ABSTAIN, CONFIDENCE = "decisions", "familiarity", "abstain", "confidence"
-# Of the evaluation alone.
-UNCALIBRATED = "uncalibrated"  # probabilities without calibration [batch, K]
-CONFUSION = "confusion"  # pixels by truth and prediction [batch, K, K], of segmentation
-CALIBRATION = "calibration"  # [batch, 2, 3, bins] `curves.calibration` of pixels, as answered and without calibration
-EVALUATE = "evaluate"
 _CERTAIN = 1e-6  # a detector's logit of a familiarity of 0 or 1 is that of this far from it
 
 
-def evaluated(task: str) -> set[str]:
-    """Names of the outputs of the signature `EVALUATE`."""
-    own = {CONFUSION, CALIBRATION} if task == "segmentation" else {PROBABILITIES, UNCALIBRATED, DECISIONS}
-    return own | {FAMILIARITY, ABSTAIN}
-
-
 class _Served(tf.Module):
-    """What every task's signatures share. `images.decode` is the one that training used."""
+    """The part that the signatures of all label kinds share. `images.decode` is the one that training used."""
 
     def __init__(
-        self, parts: Parts, labels: Sequence[str], image_size: tuple[int, int], task: str, decided: Decisions
+        self, parts: Parts, labels: Sequence[str], image_size: tuple[int, int], kind: LabelKind, decided: Decisions
     ) -> None:
         super().__init__()
         # Without the augmentation, which serves training only and whose random state cannot be exported.
         self.extractor, self.head = parts.extractor, parts.head
         self.names = tf.constant(list(labels))
         self._size, self._classes = image_size, len(labels)
-        self._probabilities = kinds.kind(task).probabilities
+        self._probabilities = head_of(kind).probabilities
         self._scale, self._bias = (tf.constant(x, tf.float32) for x in (decided.scale, decided.bias))
         self._thresholds = tf.constant(decided.thresholds, tf.float32)
         self._below, self._neighbour = decided.abstain_below, decided.reference.neighbour
@@ -85,7 +86,7 @@ class _Served(tf.Module):
 
 
 class _Labels(_Served):
-    """Single-label and multi-label."""
+    """Labels of images."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -138,7 +139,7 @@ class _Detector(_Labels):
 
 
 class _Masks(_Served):
-    """Segmentation."""
+    """A label for each pixel."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -209,7 +210,7 @@ def export(
     parts: Parts,
     labels: Sequence[str],
     image_size: tuple[int, int],
-    task: str,
+    kind: LabelKind,
     decided: Decisions,
     folder: str,
 ) -> None:
@@ -219,11 +220,11 @@ def export(
         parts: the trained network.
         labels: K label names in the order of its outputs.
         image_size: height and width in pixels that it was built for.
-        task: as in the configuration.
+        kind: what its labels are.
         decided: what turns its logits into decisions; for people it stands in `assets.extra/decisions.json`, too.
         folder: where to.
     """
-    served = _kind(task, len(labels))(parts, labels, image_size, task, decided)
+    served = _served(kind, len(labels))(parts, labels, image_size, kind, decided)
     tf.saved_model.save(
         served,
         folder,
@@ -239,7 +240,7 @@ def export(
         json.dump(decided.to_json(labels), f, ensure_ascii=False, indent=1, allow_nan=False)
 
 
-def _kind(task: str, classes: int) -> type[_Served]:
-    if task == "segmentation":
+def _served(kind: LabelKind, classes: int) -> type[_Served]:
+    if kind.per_pixel:
         return _Masks
-    return _Detector if decisions.is_detector(task, classes) else _Labels
+    return _Detector if kind.is_detector(classes) else _Labels

@@ -19,6 +19,8 @@ from components.base.artifact_files import TRAINING_HISTORY
 from components.data import schema
 from components.ingest import manifest
 from components.labels import kinds
+from components.labels.kind import LabelKind
+from components.labels.learning.heads import head_of
 from components.labels.weights import stated as stated_weights
 from components.model import answers, decisions, network, signatures
 from components.model.batches import Batches
@@ -83,10 +85,12 @@ def run_fn(fn_args: FnArgs) -> None:
 def _train(fn_args: FnArgs, settings: Settings, gpus: int) -> None:
     names = schema.labels(os.path.dirname(fn_args.schema_path))
     folder = os.path.dirname(os.path.dirname(fn_args.train_files[0]))
+    kind = kinds.kind(settings.task)
+    head = head_of(kind)
     data = Batches(
         folder,
         tft.TFTransformOutput(fn_args.transform_output),
-        task=settings.task,
+        kind=kind,
         image_size=settings.image_size,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
@@ -102,40 +106,38 @@ def _train(fn_args: FnArgs, settings: Settings, gpus: int) -> None:
             classes=len(names),
             augment=settings.augment,
             seed=settings.seed,
-            task=settings.task,
+            kind=kind,
             positive=positive,
         )
     stated = stated_weights(settings.label_weights, names)
     weights = data.label_weights() if stated is None else stated
-    kind = kinds.kind(settings.task)
     phases = Phases(
         os.path.join(settings.checkpoints, _job_name(folder, settings)),
         fn_args.model_run_dir,
         learning_rate=settings.learning_rate,
-        loss=lambda: kind.loss(settings.loss, weights=weights, positive=positive),
-        metrics=lambda: kind.metrics(len(names)),
+        loss=lambda: head.loss(settings.loss, weights=weights, positive=positive),
+        metrics=lambda: head.metrics(len(names)),
         strategy=strategy,
         jit=gpus > 0,
-        average=parts.pretrained and settings.task != "segmentation",
+        average=parts.pretrained and not kind.per_pixel,
     )
-    detector = decisions.is_detector(settings.task, len(names))
-    history = {} if detector else _learn(parts, data, phases, settings)
+    history = {} if kind.is_detector(len(names)) else _learn(parts, data, phases, settings, kind)
     with open(os.path.join(fn_args.model_run_dir, TRAINING_HISTORY), "w", encoding="utf-8") as f:
         json.dump(history, f)
-    decided = answers.fit(parts, data, settings.task, settings.decisions, settings.seed)
+    decided = answers.fit(parts, data, kind, settings.decisions, settings.seed)
     progress.report("export", 0, None, "writing the SavedModel")
-    signatures.export(parts, names, settings.image_size, settings.task, decided, fn_args.serving_model_dir)
+    signatures.export(parts, names, settings.image_size, kind, decided, fn_args.serving_model_dir)
     shutil.rmtree(phases.checkpoints, ignore_errors=True)
 
 
 def _learn(
-    parts: network.Parts, data: Batches, phases: Phases, settings: Settings
+    parts: network.Parts, data: Batches, phases: Phases, settings: Settings, kind: LabelKind
 ) -> dict[str, list[dict[str, float]]]:
     """Trains the head first, then everything; returns the metrics of every epoch of each phase."""
     history: dict[str, list[dict[str, float]]] = {"head": [], "all": []}
     if phases.finished_epochs("all"):  # its backup contains the trained head
         history["head"] = phases.finished_epochs("head")
-    elif settings.freeze_epochs and settings.task == "segmentation":
+    elif settings.freeze_epochs and kind.per_pixel:
         # Feature maps of every stride need more memory than the images, so they are computed again each epoch.
         parts.extractor.trainable = False
         history["head"] = phases.run(

@@ -14,6 +14,7 @@ from typing import Any
 from components import metrics
 from components.base.text import number, shown, truncated_list
 from components.data.dataset import SPLITS
+from components.labels import kinds
 
 _ESCAPES = {"|": "&#124;", "`": "&#96;", "<": "&lt;", ">": "&gt;", "&": "&amp;"}
 _FEW = 100  # test examples, below which a share may be off by a tenth
@@ -110,20 +111,20 @@ def _overall(facts: Facts, numbers: Mapping[str, Any]) -> str:
         compared = f"Compared with no other model: {text(facts.not_compared or 'none was served')}."
     heads = ["metric", "this model", *([f"version {facts.served}"] if facts.served else [])]
     rows = []
-    for name in metrics.OVERALL[facts.task]:
+    for name in kinds.kind(facts.task).overall:
         row = [name, _number(numbers.get(name))]
         rows.append([*row, *([_number(facts.served_numbers.get(name))] if facts.served else [])])
     return f"{compared}\n\n{_table(heads, rows)}"
 
 
 def _per_label(facts: Facts, numbers: Mapping[str, Any]) -> str:
-    names = metrics.PER_LABEL[facts.task]
+    names = kinds.kind(facts.task).per_label
     rows = [[label, *(_number(numbers.get(metrics.key(name, label))) for name in names)] for label in facts.labels]
     return _table(("label", *names), rows)
 
 
 def _per_slice(facts: Facts, slices: Sequence[tuple[Mapping[str, str], Mapping[str, Any]]]) -> str:
-    names = ("example_count", *metrics.OVERALL[facts.task])
+    names = ("example_count", *kinds.kind(facts.task).overall)
     rows = []
     for where, numbers in slices:
         named = ", ".join(f"{column} = {value}" for column, value in where.items())
@@ -152,9 +153,9 @@ def _limits(facts: Facts) -> list[str]:
         "The test images come from the same source as those of training; other cameras, places or times may give "
         "other numbers."
     )
-    kinds = {"single_label": "image", "segmentation": "pixel"}
-    if facts.task in kinds:
-        said.append(f"It knows these labels only: every {kinds[facts.task]} gets one of them, whatever it shows.")
+    kind = kinds.kind(facts.task)
+    if kind.exclusive:
+        said.append(f"It knows these labels only: every {kind.bearer} gets one of them, whatever it shows.")
     return said
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.base.artifact_files import PREDICTIONS
+from components.labels.kind import LabelKind
 from components.metrics import curves
 
 Floats = NDArray[np.float32]
@@ -43,7 +44,7 @@ class Answers:
         return len(self.paths)
 
 
-def read(evaluation: str, model: str, task: str, labels: Sequence[str]) -> Answers:
+def read(evaluation: str, model: str, kind: LabelKind, labels: Sequence[str]) -> Answers:
     """Those of one model, from the Parquet files beside the evaluation; see `predictions.row`."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -56,7 +57,7 @@ def read(evaluation: str, model: str, task: str, labels: Sequence[str]) -> Answe
         values = pc.list_flatten(table[name]).to_numpy()
         return values.reshape(n, *shape)
 
-    masks = task == "segmentation"
+    masks = kind.per_pixel
     bins = curves.CALIBRATION_BINS
     probabilities = np.zeros((n, 0), np.float32) if masks else lists("probabilities", k)
     confusion = lists("confusion", k, k) if masks else np.zeros((n, 0, 0), np.float32)
@@ -64,8 +65,8 @@ def read(evaluation: str, model: str, task: str, labels: Sequence[str]) -> Answe
     if masks:
         truth, decided = (confusion.sum(axis=2) > 0).astype(np.int8), confusion.sum(axis=1) > 0
     else:
-        truth = _states(table["labels"].to_pylist(), table["unknown"].to_pylist(), task, labels)
-        decided = _decided(probabilities, lists("decisions", k), task)
+        truth = _states(table["labels"].to_pylist(), table["unknown"].to_pylist(), kind, labels)
+        decided = _decided(probabilities, lists("decisions", k), kind)
     return Answers(
         paths=table["path"].to_pylist(),
         sha256=table["sha256"].to_pylist(),
@@ -79,7 +80,7 @@ def read(evaluation: str, model: str, task: str, labels: Sequence[str]) -> Answe
 
 
 def _states(
-    applies: Sequence[Sequence[str]], unknown: Sequence[Sequence[str]], task: str, labels: Sequence[str]
+    applies: Sequence[Sequence[str]], unknown: Sequence[Sequence[str]], kind: LabelKind, labels: Sequence[str]
 ) -> NDArray[np.int8]:
     """[n, K]; see `Answers.truth`. A single label that nobody said leaves all of them open."""
     index = {name: i for i, name in enumerate(labels)}
@@ -87,14 +88,14 @@ def _states(
     for row, names, unsaid in zip(states, applies, unknown, strict=True):
         row[[index[name] for name in unsaid]] = -1
         row[[index[name] for name in names]] = 1
-        if task == "single_label" and not names:
+        if kind.exclusive and not names:
             row[:] = -1
     return states
 
 
-def _decided(probabilities: Floats, decisions: NDArray[np.bool_], task: str) -> NDArray[np.bool_]:
+def _decided(probabilities: Floats, decisions: NDArray[np.bool_], kind: LabelKind) -> NDArray[np.bool_]:
     """Of several labels of which one applies the most probable one, as the metrics count it; else the decisions."""
     k = probabilities.shape[1]
-    if task == "single_label" and k > 1:
+    if kind.exclusive and k > 1:
         decisions = np.argmax(probabilities, axis=1)[:, np.newaxis] == np.arange(k)
     return decisions & np.isfinite(probabilities).all(axis=1, keepdims=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from components.data import duplicates
 from components.data.duplicates import Pair
+from components.labels.kind import LabelKind
 from components.metrics.base import ratio
 from components.report.answers import Answers
 
@@ -40,7 +41,7 @@ class Pick:
     why: str = ""
 
 
-def mistakes(answers: Answers, label: int, task: str, most: int) -> list[Pick]:
+def mistakes(answers: Answers, label: int, kind: LabelKind, most: int) -> list[Pick]:
     """The most confident ones first.
 
     Of a single label: images of it that were answered otherwise, then, if there is room, others answered as it. Else
@@ -49,7 +50,7 @@ def mistakes(answers: Answers, label: int, task: str, most: int) -> list[Pick]:
     decided, p = answers.decided[:, label], answers.probabilities
     missed = (answers.truth[:, label] == 1) & ~decided & np.isfinite(p).all(axis=1)
     alarm = (answers.truth[:, label] == 0) & decided
-    if task == "single_label" and p.shape[1] > 1:
+    if kind.exclusive and p.shape[1] > 1:
         sure = p.max(axis=1)
         found = np.concatenate([_first(missed, -sure), _first(alarm, -sure)])[:most]
         return [Pick(int(i), float(sure[i])) for i in found]
@@ -67,19 +68,19 @@ def hits(answers: Answers, label: int, most: int) -> list[Pick]:
     return [Pick(int(i), float(own[i])) for i in _first(right, own)[:most]]
 
 
-def at_random(answers: Answers, label: int, task: str, seed: int, most: int) -> list[Pick]:
+def at_random(answers: Answers, label: int, kind: LabelKind, seed: int, most: int) -> list[Pick]:
     """Images of this label."""
     there = np.flatnonzero(answers.truth[:, label] == 1)
     chosen = np.random.default_rng([seed, label]).permutation(there)[:most]
     p = answers.probabilities
-    said = p.max(axis=1, initial=0) if task == "single_label" else p[:, label]
+    said = p.max(axis=1, initial=0) if kind.exclusive else p[:, label]
     return [Pick(int(i), _finite(said[i])) for i in chosen]
 
 
-def unfamiliar(answers: Answers, task: str) -> list[Pick]:
+def unfamiliar(answers: Answers, kind: LabelKind) -> list[Pick]:
     """The least familiar ones first."""
     order = _first(np.isfinite(answers.familiarity), answers.familiarity)[:_UNFAMILIAR]
-    said = answers.probabilities.max(axis=1, initial=0) if task == "single_label" else None
+    said = answers.probabilities.max(axis=1, initial=0) if kind.one_per_image else None
     return [
         Pick(int(i), None if said is None else _finite(said[i]), f"familiarity {answers.familiarity[i]:.3g}")
         for i in order

@@ -15,6 +15,8 @@ from components.data.manifest import KnownData
 from components.drawing import charts, curves
 from components.evaluation import predictions
 from components.ingest import manifest
+from components.labels import kinds
+from components.labels.kind import LabelKind
 from components.report import examples
 
 _MATRIX = 80  # labels; of more, those that are confused most
@@ -35,22 +37,22 @@ def collect(
         `charts` [{title, svg}], `confusion` {labels, counts, omitted} or None, `cases` [{label, tp, fp, fn, tn}],
         `examples` as `examples.collect` gives it, `duplicates`, `images` {key: data URI}.
     """
-    task, counts = told["task"], told["data"].get("labels") or {}
+    kind, counts = kinds.kind(told["task"]), told["data"].get("labels") or {}
     labels, images = list(counts), dict[str, str]()
     found: dict[str, Any] = {"charts": [], "confusion": None, "cases": [], "examples": {}, "duplicates": []}
     rows: list[dict[str, Any]] = []
     if "evaluation" in artifacts:
         rows = predictions.read(artifacts["evaluation"], predictions.CANDIDATE)
-        found["confusion"] = _confusion(rows, labels, task)
-        found["cases"] = _cases(rows, labels) if task == "multi_label" else []
+        found["confusion"] = _confusion(rows, labels, kind)
+        found["cases"] = _cases(rows, labels) if not kind.exclusive else []
         found["examples"] = examples.collect(
-            artifacts["examples"], artifacts["evaluation"], artifacts["model"], task, labels, seed
+            artifacts["examples"], artifacts["evaluation"], artifacts["model"], kind, labels, seed
         )
         images |= found["examples"].pop("images")
     if "examples" in artifacts:
         found["duplicates"], more = examples.duplicates(artifacts["examples"], distance, contradictions)
         images |= more
-    found["charts"] = [chart for chart in _charts(rows, counts, task, artifacts) if chart["svg"]]
+    found["charts"] = [chart for chart in _charts(rows, counts, kind, artifacts) if chart["svg"]]
     return found | {"images": images}
 
 
@@ -67,16 +69,16 @@ def read(folder: str) -> dict[str, Any]:
 def _charts(
     rows: Sequence[Mapping[str, Any]],
     counts: Mapping[str, Mapping[str, int]],
-    task: str,
+    kind: LabelKind,
     artifacts: Mapping[str, str],
 ) -> list[dict[str, str]]:
     labels, made = list(counts), []
-    if rows and task != "segmentation":
-        precision_recall, roc = curves.per_label(rows, labels, task)
+    if rows and not kind.per_pixel:
+        precision_recall, roc = curves.per_label(rows, labels, kind)
         made.append(("Precision and recall", charts.precision_recall(precision_recall, "Precision over recall")))
         made.append(("ROC", charts.roc(roc, "True over false positive rate")))
     if rows:
-        made.append(("Reliability", charts.reliability(*curves.reliability(rows, labels, task), "Reliability")))
+        made.append(("Reliability", charts.reliability(*curves.reliability(rows, labels, kind), "Reliability")))
     made.append(("Training", charts.training(_history(artifacts), "Training")))
     reference = _reference(artifacts)
     if counts:
@@ -109,14 +111,14 @@ def _json(folder: str | None, name: str) -> dict[str, Any]:
         return found
 
 
-def _confusion(rows: Sequence[Mapping[str, Any]], labels: Sequence[str], task: str) -> dict[str, Any] | None:
+def _confusion(rows: Sequence[Mapping[str, Any]], labels: Sequence[str], kind: LabelKind) -> dict[str, Any] | None:
     """Weighted counts by truth (rows) and answer, of images or of pixels; of many labels, the most confused ones."""
     k = len(labels)
-    if task == "multi_label" or k < 2:
+    if not kind.exclusive or k < 2:
         return None
     weight = np.array([row["weight"] for row in rows], np.float64)
     counts: NDArray[np.float64]
-    if task == "segmentation":
+    if kind.per_pixel:
         counts = (weight @ np.array([row["confusion"] for row in rows], np.float64)).reshape(k, k)
     else:
         index = {label: i for i, label in enumerate(labels)}

@@ -19,6 +19,7 @@ from components.data.dataset import SPLITS
 from components.drawing import overlay
 from components.evaluation import predictions
 from components.ingest import census, manifest
+from components.labels.kind import LabelKind
 from components.report import answers, budget, choose, pictures, suspects
 from components.report.answers import Answers
 from components.report.choose import Pick
@@ -30,12 +31,12 @@ _SPLIT = "test"
 Object = dict[str, Any]
 
 
-def collect(examples: str, evaluation: str, model: str, task: str, labels: Sequence[str], seed: int) -> Object:
+def collect(examples: str, evaluation: str, model: str, kind: LabelKind, labels: Sequence[str], seed: int) -> Object:
     """What a trained model's page shows.
 
     Args:
         examples, evaluation, model: folders of the artifacts.
-        task: as in the configuration.
+        kind: what the labels are.
         labels: in the order of the model's outputs.
         seed: of what is drawn at random.
 
@@ -46,15 +47,15 @@ def collect(examples: str, evaluation: str, model: str, task: str, labels: Seque
     Raises:
         ImagegateError: the artifacts are damaged or do not belong together.
     """
-    found = answers.read(evaluation, predictions.CANDIDATE, task, labels)
-    masks = task == "segmentation"
+    found = answers.read(evaluation, predictions.CANDIDATE, kind, labels)
+    masks = kind.per_pixel
     picks = {
         "masks": choose.masks(found, labels, seed) if masks else [],
-        "suspects": suspects.find(found, task, labels),
-        "unfamiliar": choose.unfamiliar(found, task),
+        "suspects": suspects.find(found, kind, labels),
+        "unfamiliar": choose.unfamiliar(found, kind),
     }
     level = 0 if masks else budget.level(len(labels))
-    by_label = [] if masks else _by_label(found, task, labels, seed, level)
+    by_label = [] if masks else _by_label(found, kind, labels, seed, level)
     album = Album()
     side = pictures.MASK_SIDE if masks else pictures.SIDE
     overlaid = {pick.index for pick in picks["masks"] + picks["suspects"]} if masks else set()
@@ -77,16 +78,16 @@ def collect(examples: str, evaluation: str, model: str, task: str, labels: Seque
     }
 
 
-def _by_label(found: Answers, task: str, labels: Sequence[str], seed: int, level: int) -> list[list[list[Pick]]]:
+def _by_label(found: Answers, kind: LabelKind, labels: Sequence[str], seed: int, level: int) -> list[list[list[Pick]]]:
     """Picks by label and kind; of too many labels those with the most mistakes have any."""
     wrong = ((found.truth >= 0) & (found.decided != (found.truth == 1))).sum(axis=0)
     kept = set(np.argsort(-wrong, kind="stable")[: budget.labels(level)].tolist())
     mistakes, hits, random = budget.LEVELS[level]
     return [
         [
-            choose.mistakes(found, k, task, mistakes),
+            choose.mistakes(found, k, kind, mistakes),
             choose.hits(found, k, hits),
-            choose.at_random(found, k, task, seed, random),
+            choose.at_random(found, k, kind, seed, random),
         ]
         if k in kept
         else [[], [], []]

@@ -18,6 +18,7 @@ from components.evaluation import out_of_distribution
 from components.gates import data_gate
 from components.gates.errors import DataRejected
 from components.gates.records import DataGateResult
+from components.labels import kinds
 
 _UNJUDGED = "no threshold is configured and nothing has judged this model; push.without_thresholds lets it pass"
 
@@ -186,7 +187,8 @@ def split(
     def plain(value: float) -> float | None:
         return None if math.isnan(value) else value
 
-    named = (*metrics.OVERALL[task], *metrics.COUNTS, *(m for m in metrics.OUT_OF_DISTRIBUTION if m in numbers))
+    kind = kinds.kind(task)
+    named = (*kind.overall, *metrics.COUNTS, *(m for m in metrics.OUT_OF_DISTRIBUTION if m in numbers))
     overall = {m: plain(numbers[m]) for m in named}
-    per_label = {label: {m: plain(numbers[metrics.key(m, label)]) for m in metrics.PER_LABEL[task]} for label in labels}
+    per_label = {label: {m: plain(numbers[metrics.key(m, label)]) for m in kind.per_label} for label in labels}
     return overall, per_label

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from components import metrics
 from components.base.text import number, shown
+from components.labels import kinds
 from components.report import tables
 
 LIMIT = 5_000_000  # bytes of a page
@@ -92,7 +92,7 @@ def _render(told: Mapping[str, Any], evidence: Mapping[str, Any], runs: str) -> 
         "labels_said": _compared_with(told),
         "slices": tables.slices(told),
         "slices_said": "The worst first, by the main metric. Small slices say little: mind the number of examples.",
-        "confusion": tables.matrix(evidence.get("confusion"), told["task"]),
+        "confusion": tables.matrix(evidence.get("confusion"), kinds.kind(told["task"])),
         "cases": tables.cases(evidence.get("cases") or []),
         "charts": evidence.get("charts") or [],
         "examples": evidence.get("examples") or {},
@@ -102,7 +102,7 @@ def _render(told: Mapping[str, Any], evidence: Mapping[str, Any], runs: str) -> 
         "quarantined": quarantined[:_QUARANTINED],
         "quarantined_more": max(0, len(quarantined) - _QUARANTINED),
         "runs": runs,
-        "main": metrics.MAIN[told["task"]].replace("_", " "),
+        "main": kinds.kind(told["task"]).main.replace("_", " "),
         "stages": tables.stages(told.get("stages") or []),
         "facts": _facts(told),
         "configuration": _yaml(told.get("configuration")),

@@ -111,7 +111,7 @@ def stored_mask(found: Any) -> NDArray[np.uint8]:
 
 
 def predicted_masks(model: str, encoded: Sequence[bytes]) -> list[NDArray[np.uint8]]:
-    """What a segmentation model says to encoded images: [H, W] at its own size.
+    """The masks that a model gives for encoded images: [H, W] at its own size.
 
     Args:
         model: folder of the artifact.

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from components.labels.kind import LabelKind
 from components.metrics import curves
-from components.model import decisions
 from components.report.answers import Answers
 from components.report.choose import Pick
 
@@ -24,13 +24,13 @@ _SURE = (curves.CALIBRATION_BINS - 1) / curves.CALIBRATION_BINS  # the last bin
 _SHARE = 0.01  # of an image's pixels; along every edge there are some
 
 
-def find(answers: Answers, task: str, labels: Sequence[str]) -> list[Pick]:
+def find(answers: Answers, kind: LabelKind, labels: Sequence[str]) -> list[Pick]:
     """At most `MOST`; none where there is only one label."""
-    if decisions.is_detector(task, len(labels)):
+    if kind.is_detector(len(labels)):
         return []
-    if task == "segmentation":
+    if kind.per_pixel:
         return _masks(answers)
-    return (_single if task == "single_label" else _multi)(answers, labels)[:MOST]
+    return (_single if kind.exclusive else _multi)(answers, labels)[:MOST]
 
 
 def _single(answers: Answers, labels: Sequence[str]) -> list[Pick]:

@@ -8,13 +8,10 @@ from typing import Any
 
 from components import metrics
 from components.base.text import number
+from components.labels import kinds
+from components.labels.kind import LabelKind
 
 _HEADS = {"auc": "AUC", "ece": "ECE", "average_precision": "average precision", "f1": "F1", "iou": "IoU"}
-_PER_LABEL = {
-    "single_label": ("precision", "recall", "f1", "auc", "average_precision"),
-    "multi_label": ("precision", "recall", "f1", "auc", "average_precision"),
-    "segmentation": ("iou", "precision", "recall"),
-}
 # Rows of labels within slices; of more, the worst slices are shown.
 _DETAILS = 1500
 _TILES = 8
@@ -70,7 +67,7 @@ def headline(told: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The first metrics of the whole, with their change since the served model."""
     numbers, served = told.get("metrics") or {}, (told.get("baseline") or {}).get("metrics") or {}
     tiles = []
-    for name in (*metrics.OVERALL[told["task"]], *metrics.OUT_OF_DISTRIBUTION):
+    for name in (*kinds.kind(told["task"]).overall, *metrics.OUT_OF_DISTRIBUTION):
         if numbers.get(name) is None or name.startswith("uncalibrated_"):
             continue
         change = _change(name, numbers[name], served.get(name))
@@ -83,11 +80,11 @@ def compared(told: Mapping[str, Any]) -> str:
     served = told.get("baseline")
     if not served or not told.get("metrics") or not served.get("metrics"):
         return ""
-    name = metrics.MAIN[told["task"]]
+    kind = kinds.kind(told["task"])
+    name, by_label = kind.main, kind.main_of_label
     own, other = told["metrics"].get(name), served["metrics"].get(name)
     if own is None or other is None:
         return ""
-    by_label = metrics.MAIN_OF_LABEL[told["task"]]
     changes = [
         numbers[by_label] - served["per_label"][label][by_label]
         for label, numbers in (told.get("per_label") or {}).items()
@@ -104,16 +101,16 @@ def compared(told: Mapping[str, Any]) -> str:
 
 
 def labels(told: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Per label: support, the task's metrics and the change since the served model."""
-    per_label, task = told.get("per_label") or {}, told["task"]
+    """Per label: support, the kind's metrics and the change since the served model."""
+    per_label, kind = told.get("per_label") or {}, kinds.kind(told["task"])
     if not per_label:
         return None
     served = (told.get("baseline") or {}).get("per_label") or {}
-    main = metrics.MAIN_OF_LABEL[task]
-    heads = ["label", _support(task), *map(_head, _PER_LABEL[task]), *([f"{_head(main)} change"] if served else [])]
+    main = kind.main_of_label
+    heads = ["label", _support(kind), *map(_head, kind.columns), *([f"{_head(main)} change"] if served else [])]
     rows = []
     for label, numbers in per_label.items():
-        cells = _cells(numbers, task)
+        cells = _cells(numbers, kind)
         if served:
             change = _change(main, numbers.get(main), served.get(label, {}).get(main))
             cells.append(change and {"value": change["value"], "text": change["change"], "mood": change["mood"]})
@@ -123,11 +120,12 @@ def labels(told: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def slices(told: Mapping[str, Any]) -> list[dict[str, Any]]:
     """For each column or cross of columns: its slices, the worst by the main metric first, and each one's labels."""
-    task, main = told["task"], metrics.MAIN[told["task"]]
+    kind = kinds.kind(told["task"])
+    main = kind.main
     by_column: dict[str, list[Mapping[str, Any]]] = {}
     for one in told.get("slices") or []:
         by_column.setdefault(" × ".join(one["slice"]), []).append(one)
-    others = [m for m in metrics.OVERALL[task] if not m.startswith("uncalibrated_") and m not in ("abstained", main)]
+    others = [m for m in kind.overall if not m.startswith("uncalibrated_") and m not in ("abstained", main)]
     shown = [main, *others[:_COLUMNS]]
     groups = []
     for column, found in by_column.items():
@@ -139,15 +137,15 @@ def slices(told: Mapping[str, Any]) -> list[dict[str, Any]]:
             rows.append({"name": _named(one["slice"]), "cells": cells})
         table = {"heads": [column, "examples", *map(_head, shown)], "rows": rows}
         # Of a slice by label, the label's own row says what matters.
-        groups.append({"column": column, "table": table} | (_details(found, task) if column != "label" else {}))
+        groups.append({"column": column, "table": table} | (_details(found, kind) if column != "label" else {}))
     return groups
 
 
-def _details(found: Sequence[Mapping[str, Any]], task: str) -> dict[str, Any]:
+def _details(found: Sequence[Mapping[str, Any]], kind: LabelKind) -> dict[str, Any]:
     details, used = [], 0
     for one in found:
         rows = [
-            {"name": label, "cells": _cells(numbers, task)}
+            {"name": label, "cells": _cells(numbers, kind)}
             for label, numbers in one["per_label"].items()
             if numbers.get("support")
         ]
@@ -156,7 +154,7 @@ def _details(found: Sequence[Mapping[str, Any]], task: str) -> dict[str, Any]:
         if used + len(rows) > _DETAILS:
             break
         used += len(rows)
-        heads = ["label", _support(task), *map(_head, _PER_LABEL[task])]
+        heads = ["label", _support(kind), *map(_head, kind.columns)]
         details.append({"name": _named(one["slice"]), "table": {"heads": heads, "rows": rows}})
     full = sum(sum(bool(n.get("support")) for n in one["per_label"].values()) > 1 for one in found)
     more = full - len(details)
@@ -164,7 +162,7 @@ def _details(found: Sequence[Mapping[str, Any]], task: str) -> dict[str, Any]:
     return {"details": details, "omitted": omitted}
 
 
-def matrix(confusion: Mapping[str, Any] | None, task: str) -> dict[str, Any] | None:
+def matrix(confusion: Mapping[str, Any] | None, kind: LabelKind) -> dict[str, Any] | None:
     """Counts and shares of the row of a confusion matrix."""
     if not confusion:
         return None
@@ -187,7 +185,7 @@ def matrix(confusion: Mapping[str, Any] | None, task: str) -> dict[str, Any] | N
         "names": confusion["labels"],
         "rows": rows,
         "omitted": confusion["omitted"],
-        "unit": {"segmentation": "pixels"}.get(task, "images"),
+        "unit": f"{kind.bearer}s",
     }
 
 
@@ -218,8 +216,8 @@ def stages(found: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     return {"heads": ["stage", "seconds", "cache"], "rows": rows} if rows else None
 
 
-def _cells(numbers: Mapping[str, float | None], task: str) -> list[dict[str, Any] | None]:
-    return [_count(numbers.get("support")), *(_bar(m, numbers.get(m)) for m in _PER_LABEL[task])]
+def _cells(numbers: Mapping[str, float | None], kind: LabelKind) -> list[dict[str, Any] | None]:
+    return [_count(numbers.get("support")), *(_bar(m, numbers.get(m)) for m in kind.columns)]
 
 
 def _bar(name: str, value: float | None) -> dict[str, Any] | None:
@@ -242,8 +240,8 @@ def _change(name: str, own: float | None, served: float | None) -> dict[str, Any
     return {"value": change, "change": f"{arrow} {change:+.3f}" if change else "=", "mood": mood}
 
 
-def _support(task: str) -> str:
-    return {"segmentation": "pixels"}.get(task, "support")
+def _support(kind: LabelKind) -> str:
+    return "pixels" if kind.per_pixel else "support"
 
 
 def _head(name: str) -> str:

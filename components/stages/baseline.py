@@ -11,6 +11,7 @@ from tfx.utils import path_utils
 from components.base.errors import ImagegateError
 from components.base.text import truncated_list
 from components.data import schema
+from components.labels import kinds, outputs
 from components.push import versions
 
 
@@ -88,9 +89,10 @@ def _try(served: versions.Served, task: str, folder: str) -> None:
         signatures = tf.saved_model.load(folder).signatures
     except Exception as error:  # TensorFlow raises whatever it meets
         raise ImagegateError(f"it cannot be loaded: {type(error).__name__}: {str(error).strip()[:300]}") from error
-    outputs = set(signatures[serving.EVALUATE].structured_outputs) if serving.EVALUATE in signatures else set()
-    if outputs != serving.evaluated(task):
+    given = set(signatures[outputs.EVALUATE].structured_outputs) if outputs.EVALUATE in signatures else set()
+    expected = kinds.kind(task).evaluated
+    if given != expected:
         raise ImagegateError(
-            f"its signature {serving.EVALUATE!r} gives {truncated_list(sorted(outputs)) or 'nothing'}; expected "
-            f"{truncated_list(sorted(serving.evaluated(task)))}"
+            f"its signature {outputs.EVALUATE!r} gives {truncated_list(sorted(given)) or 'nothing'}; expected "
+            f"{truncated_list(sorted(expected))}"
         )

@@ -19,7 +19,7 @@ from components.evaluation import analysis, out_of_distribution, predictions
 from components.gates import model_gate
 from components.gates.judge import failed
 from components.ingest import manifest
-from components.model import signatures
+from components.labels import outputs
 from components.push import versions
 
 
@@ -103,7 +103,7 @@ def _clear(folder: str) -> None:
 
 
 def _measure_out_of_distribution(folder: str, models: dict[str, str], told: dict[str, Any]) -> None:
-    known = {name: [row[signatures.FAMILIARITY] for row in predictions.read(folder, name)] for name in models}
+    known = {name: [row[outputs.FAMILIARITY] for row in predictions.read(folder, name)] for name in models}
     asked = {name: (path_utils.serving_model_dir(uri), known[name]) for name, uri in models.items()}
     out_of_distribution.write(folder, out_of_distribution.measure(asked, told["root"], told["max_pixels"]))
 

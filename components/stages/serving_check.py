@@ -16,6 +16,7 @@ from components.evaluation import analysis, predictions
 from components.gates import serving_check
 from components.gates.judge import failed
 from components.ingest import manifest
+from components.labels import kinds
 from components.stages import artifacts
 
 
@@ -41,7 +42,7 @@ def ServingCheck(  # noqa: N802  TFX names components like classes
         measured, verdicts = serving_check.check(
             path_utils.serving_model_dir(model.uri),
             _samples(examples.uri, model_evaluation.uri),
-            task,
+            kinds.kind(task),
             serving_check.Limits(**json.loads(limits)),
         )
         passed = not failed(verdicts)

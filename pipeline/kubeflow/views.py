@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from components import metrics
+from components.labels import kinds
 from pipeline.stages import Stage, View
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ MOST_DRAWN = 200
 
 def types(stage: Stage, task: str) -> dict[str, str]:
     """Returns the additional outputs of a stage with their Kubeflow types."""
-    views = [view for view in stage.views if view is not View.CONFUSION or task in metrics.CONFUSED]
+    views = [view for view in stage.views if view is not View.CONFUSION or kinds.kind(task).exclusive]
     return {view.value: _TYPES[view] for view in views}
 
 

@@ -11,6 +11,7 @@ from components.base import progress
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
 from components.data import images, storage
+from components.labels import kinds
 from components.push import versions
 from pipeline.predict.inputs import Input
 from pipeline.predict.overlays import Overlays
@@ -35,8 +36,8 @@ def find(model: str) -> versions.Served:
             f"{model}: no model here; expected a folder with {PUSHED_MANIFEST}, or one of numbered versions with it"
         )
     task = served.manifest.get("task")
-    if not isinstance(task, str) or task not in _READERS:
-        raise ImagegateError(f"{served.path}: the model's task is {task!r}; expected one of {', '.join(_READERS)}")
+    if not isinstance(task, str) or task not in kinds.KINDS:
+        raise ImagegateError(f"{served.path}: the model's task is {task!r}; expected one of {', '.join(kinds.KINDS)}")
     return served
 
 
@@ -47,8 +48,9 @@ def overlays_for(served: versions.Served, folder: str, inputs: Sequence[Input]) 
         ConfigError: the model does not predict masks, or the overlays cannot be written to `folder`.
     """
     task = served.manifest["task"]
-    if task != "segmentation":
-        raise ConfigError(f"--overlay: the model's task is {task}; expected segmentation, which predicts masks")
+    if not kinds.kind(task).per_pixel:
+        drawn = " or ".join(kind.task for kind in kinds.KINDS.values() if kind.per_pixel)
+        raise ConfigError(f"--overlay: the model's task is {task}; expected {drawn}, which predicts masks")
     return Overlays(folder, inputs)
 
 
@@ -98,7 +100,9 @@ def predict(
 
 def _add_predictions(results: Iterable[dict[str, Any]], arrays: Mapping[str, Any], task: str) -> None:
     confidence = zip(arrays["familiarity"], arrays["abstain"], strict=True)
-    for result, prediction, (familiarity, abstain) in zip(results, _READERS[task](arrays), confidence, strict=True):
+    for result, prediction, (familiarity, abstain) in zip(
+        results, kinds.kind(task).answers(arrays), confidence, strict=True
+    ):
         result.update(prediction, familiarity=float(familiarity), abstain=bool(abstain))
 
 
@@ -115,31 +119,6 @@ def _draw(
             result.clear()
             result.update(image=name, error=f"{overlays.paths[number]} cannot be written: {error.strerror or error}")
         progress.report("images", number + 1, len(overlays.paths))
-
-
-def _single(outputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for by_label in _probabilities(outputs):
-        yield {"label": max(by_label, key=by_label.__getitem__), "probabilities": by_label}
-
-
-def _multi(outputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for by_label, decided in zip(_probabilities(outputs), outputs["decisions"], strict=True):
-        applies = [label for label, yes in zip(by_label, decided, strict=True) if yes]
-        yield {"labels": applies, "probabilities": by_label}
-
-
-def _probabilities(outputs: Mapping[str, Any]) -> Iterator[dict[str, float]]:
-    for names, row in zip(outputs["labels"], outputs["probabilities"], strict=True):
-        yield {name.decode(): float(p) for name, p in zip(names, row, strict=True)}
-
-
-def _masks(outputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    names = [name.decode() for name in outputs["labels"]]
-    for mask in outputs["mask"]:
-        yield {"shares": {name: float((mask == i).mean()) for i, name in enumerate(names)}}
-
-
-_READERS = {"single_label": _single, "multi_label": _multi, "segmentation": _masks}
 
 
 def _read(item: Input) -> dict[str, Any]:

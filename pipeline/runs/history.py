@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from components import metrics
 from components.base.artifact_files import SUMMARY
 from components.base.errors import ImagegateError
 from components.base.text import shown
+from components.labels import kinds
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,7 +46,7 @@ def read_summary(run: str) -> dict[str, Any] | None:
 
 def main_metric(summary: dict[str, Any]) -> float | None:
     """Returns the main metric of the run's task, or None if the run computed no metrics."""
-    value: float | None = (summary.get("metrics") or {}).get(metrics.MAIN[summary["task"]])
+    value: float | None = (summary.get("metrics") or {}).get(kinds.kind(summary["task"]).main)
     return value
 
 
@@ -62,7 +62,7 @@ def table(config: Config) -> Table:
     runs = list(read(config.output_folder))
     if not runs:
         raise ImagegateError(f"{config.output_folder}: no run yet; imagegate run writes one")
-    main = metrics.MAIN[config.task]
+    main = kinds.kind(config.task).main
     made = Table(box=None, pad_edge=False)
     for name in ("run", "started", "seconds", "status", main, "version"):
         right = name in ("seconds", main)

@@ -17,6 +17,7 @@ from components.base.files import write_atomically
 from components.base.text import shown
 from components.data import schema
 from components.ingest import manifest
+from components.labels import kinds
 from components.report.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class Summary(Outcome):
         if self.metrics:
             table = Table("metric", "test", *(["served model"] if self.baseline else []), box=None, pad_edge=False)
             for name in (
-                *metrics.OVERALL[self.config.task],
+                *kinds.kind(self.config.task).overall,
                 *(m for m in metrics.OUT_OF_DISTRIBUTION if m in self.metrics),
             ):
                 row = [name, _number(self.metrics.get(name))]

@@ -17,8 +17,8 @@ import tensorflow_transform as tft
 from projects import CONTRACT, Demo, Run, assert_like
 from sklearn import metrics as sk
 
-from components import metrics
 from components.data import features
+from components.labels import kinds
 
 pytestmark = pytest.mark.end_to_end
 
@@ -55,9 +55,9 @@ def test_the_summary_has_exactly_the_contract_s_keys_and_types(demo: Demo) -> No
     assert not any(stage["cached"] for stage in demo.summary["stages"])
     assert 0 < sum(stage["seconds"] for stage in demo.summary["stages"]) < demo.summary["seconds"]
     for metrics_of in [demo.summary, *demo.summary["slices"]]:
-        assert set(metrics.OVERALL["single_label"]) <= set(metrics_of["metrics"])
+        assert set(kinds.kind("single_label").overall) <= set(metrics_of["metrics"])
         assert all(
-            set(numbers) == set(metrics.PER_LABEL["single_label"]) for numbers in metrics_of["per_label"].values()
+            set(numbers) == set(kinds.kind("single_label").per_label) for numbers in metrics_of["per_label"].values()
         )
 
 
@@ -118,7 +118,7 @@ def test_the_screen_shows_stages_labels_metrics_and_the_verdict_and_nothing_else
     assert f"accuracy {demo.summary['metrics']['accuracy']:.3f}" in lines
     pushed = demo.summary["pushed"]
     assert lines[-1] == f"pushed version {pushed['version']}: 12 thresholds held -> {pushed['path']}"
-    known = STAGES | set(DIGITS) | set(metrics.OVERALL["single_label"]) | {"label", "metric", "no", "pushed"}
+    known = STAGES | set(DIGITS) | set(kinds.kind("single_label").overall) | {"label", "metric", "no", "pushed"}
     known |= {"report", "serving"}
     assert {line.split()[0].removesuffix(":") for line in lines} <= known  # "Trainer: training 3 of 30"
 
@@ -146,7 +146,7 @@ def test_tfx_s_own_tools_read_the_artifacts(demo: Demo) -> None:
 def test_tfma_s_own_loader_reads_the_evaluation(demo: Demo) -> None:
     loaded = tfma.load_eval_result(str(demo.artifact("Evaluator", "evaluation")))
     numbers = loaded.get_metrics_for_slice(())
-    for metric in metrics.OVERALL["single_label"]:
+    for metric in kinds.kind("single_label").overall:
         assert numbers[metric]["doubleValue"] == pytest.approx(demo.summary["metrics"][metric]), metric
     slices = {dict(name)["label"] for name in loaded.get_slice_names() if name}
     assert slices == set(DIGITS)

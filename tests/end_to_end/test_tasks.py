@@ -16,6 +16,7 @@ from sklearn import metrics as sk
 
 from components import metrics
 from components.data import features
+from components.labels import kinds
 from pipeline import cli
 from pipeline.predict import inputs, predict
 
@@ -79,9 +80,9 @@ def test_the_summary_has_the_contract_s_keys_and_the_task_s_metrics(demo: Traine
         [] if task == "segmentation" else [{"label": s} for s in SHAPES]
     )
     for numbers in [demo.summary, *demo.summary["slices"]]:
-        assert set(numbers["metrics"]) == {*metrics.OVERALL[task], *metrics.COUNTS}
+        assert set(numbers["metrics"]) == {*kinds.kind(task).overall, *metrics.COUNTS}
         assert list(numbers["per_label"]) == labels_of(demo)
-        assert all(set(found) == set(metrics.PER_LABEL[task]) for found in numbers["per_label"].values())
+        assert all(set(found) == set(kinds.kind(task).per_label) for found in numbers["per_label"].values())
     assert demo.summary["metrics"]["example_count"] == demo.summary["data"]["counts"]["test"]
 
 

@@ -18,6 +18,7 @@ from components.base.artifact_files import VERDICTS
 from components.data import features, schema
 from components.evaluation import analysis
 from components.ingest import manifest
+from components.labels import kinds
 from components.metrics import mask, multi, single
 from components.metrics.scored import Answer
 from components.model import signatures
@@ -229,7 +230,7 @@ TASKS: dict[str, Callable[[Row], np.ndarray]] = {
 
 
 def direct(task: str, rows: Sequence[Row], *, backwards: bool = False) -> metrics.base.Result:
-    accumulator = metrics.accumulator(task, K)
+    accumulator = kinds.kind(task).accumulator(K)
     step = -1 if backwards else 1
     accumulator.add([TASKS[task](Row(r.answer[::step], r.label, r.unknown, r.weight)) for r in rows])
     return accumulator.result(LABELS)

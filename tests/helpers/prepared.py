@@ -20,6 +20,7 @@ from components.data.dataset import Dataset
 from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
 from components.ingest import census, manifest, shards
+from components.labels import kinds
 from components.model import preprocessing
 from components.model.batches import Batches
 
@@ -69,7 +70,7 @@ class Prepared:
         """Of five images of 8 x 8 pixels, unless told otherwise."""
         told = {"image_size": (8, 8), "batch_size": 5, "epochs": 3, "seed": 1} | changed
         output = tft.TFTransformOutput(str(self.transform))
-        return Batches(str(self.examples), output, task=self.task, **told)
+        return Batches(str(self.examples), output, kind=kinds.kind(self.task), **told)
 
     def records(self, split: str) -> list[bytes]:
         """The serialised examples of a split, in the order of the shards."""

@@ -95,9 +95,16 @@ def test_only_stages_that_import_changed_code_change_their_fingerprint() -> None
     assert "components.data.images" in ingest & model
     assert "components.model.network" in model - ingest
     assert "components.ingest.layouts.folders" in ingest - model
-    for kind in ("single", "multi", "mask", "weights"):
-        assert f"components.labels.{kind}" in fingerprint._closure("components.model.preprocessing")
-    assert "components.labels.losses" in model - ingest
+    for module in ("softmax", "sigmoid", "pixels"):
+        assert f"components.labels.learning.{module}" in fingerprint._closure("components.model.preprocessing")
+    assert "components.labels.learning.losses" in model
+
+
+@pytest.mark.parametrize("stage", ["ingest", "schema", "class_balance"])
+def test_a_changed_loss_or_metric_never_reads_or_judges_the_data_again(stage: str) -> None:
+    closure = fingerprint._closure(f"components.stages.{stage}")
+    assert not [name for name in closure if name.startswith("components.labels.learning")]
+    assert not closure & {"components.labels.kinds", "components.metrics.single"}
 
 
 def test_no_module_imports_in_a_way_that_the_fingerprint_cannot_follow() -> None:

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics as sklearn_metrics
 
-from components import metrics
 from components.drawing import curves
 from components.drawing.curves import MICRO, Curve
+from components.labels import kinds
 from components.metrics import curves as sums
 from components.metrics import mask, multi, scored, single
+
+SINGLE, MULTI, MASKS = kinds.KINDS.values()
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +48,7 @@ def distance(x: Floats, y: Floats, kept_x: Sequence[float], kept_y: Sequence[flo
 
 def test_curves_of_four_images_are_those_of_a_calculation_by_hand() -> None:
     rows = [row("a", 0.9, 0.1), row("b", 0.8, 0.2), row("a", 0.7, 0.3), row("b", 0.1, 0.9)]
-    precision_recall, roc = curves.per_label(rows, ["a", "b"], "single_label")
+    precision_recall, roc = curves.per_label(rows, ["a", "b"], SINGLE)
     # Images by falling probability of a: a, b, a, b. Of the first n, 1/1, 1/2, 2/3 and 2/4 are a.
     expected = [(0, 1), (0.5, 1), (0.5, 1 / 2), (1, 2 / 3), (1, 2 / 4)]
     assert points(named(precision_recall)["a"]) == pytest.approx(np.array(expected))
@@ -58,42 +60,42 @@ def test_curves_of_four_images_are_those_of_a_calculation_by_hand() -> None:
 
 def test_the_curve_of_all_labels_asks_every_label_of_every_image() -> None:
     rows = [row("a", 0.9, 0.1), row("b", 0.6, 0.4), row("a", 0.7, 0.3)]
-    _, roc = curves.per_label(rows, ["a", "b"], "single_label")
+    _, roc = curves.per_label(rows, ["a", "b"], SINGLE)
     # Right answers have 0.9, 0.4, 0.7, wrong ones 0.1, 0.6, 0.3: of the 9 pairs only 0.4 < 0.6 is the wrong way round.
     assert named(roc)[MICRO].area == pytest.approx(8 / 9)
 
 
 def test_rows_without_a_label_and_unknown_labels_take_no_part() -> None:
     rows = [row("a", 0.9, 0.1), row("b", 0.4, 0.6), row("a", 0.3, 0.7)]
-    assert curves.per_label([*rows, row("", 0.99, 0.01, unknown="ab")], ["a", "b"], "single_label") == curves.per_label(
-        rows, ["a", "b"], "single_label"
+    assert curves.per_label([*rows, row("", 0.99, 0.01, unknown="ab")], ["a", "b"], SINGLE) == curves.per_label(
+        rows, ["a", "b"], SINGLE
     )
     answered = [row("a", 0.9, 0.4), row("", 0.2, 0.8), row("ab", 0.7, 0.6), row("b", 0.5, 0.9)]
     more = [*answered, row("b", 0.99, 0.7, unknown="a"), row("", 0.1, 0.1, unknown="ab")]
-    before, after = (curves.per_label(r, ["a", "b"], "multi_label") for r in (answered, more))
+    before, after = (curves.per_label(r, ["a", "b"], MULTI) for r in (answered, more))
     for i in (0, 1):
         assert named(before[i])["a"] == named(after[i])["a"]
         assert named(before[i])["b"] != named(after[i])["b"]
 
 
 def test_labels_that_all_images_or_none_have_get_no_curve() -> None:
-    precision_recall, roc = curves.per_label([row("a", 0.9, 0.1), row("a", 0.8, 0.2)], ["a", "b"], "single_label")
+    precision_recall, roc = curves.per_label([row("a", 0.9, 0.1), row("a", 0.8, 0.2)], ["a", "b"], SINGLE)
     assert [curve.name for curve in precision_recall] == [curve.name for curve in roc] == [MICRO]
-    assert curves.per_label([row("a", 1.0), row("a", 0.2)], ["a"], "single_label") == ([], [])
-    assert curves.per_label([], ["a", "b"], "multi_label") == ([], [])
+    assert curves.per_label([row("a", 1.0), row("a", 0.2)], ["a"], SINGLE) == ([], [])
+    assert curves.per_label([], ["a", "b"], MULTI) == ([], [])
 
 
 def test_an_image_of_weight_0_does_not_count() -> None:
     rows = [row("a", 0.9, 0.1), row("a", 0.8, 0.2), row("b", 0.7, 0.3, weight=0.0)]
-    assert [curve.name for curve in curves.per_label(rows, ["a", "b"], "single_label")[0]] == [MICRO]
+    assert [curve.name for curve in curves.per_label(rows, ["a", "b"], SINGLE)[0]] == [MICRO]
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
 @pytest.mark.parametrize("key", ["probabilities", "uncalibrated"])
 def test_an_invalid_prediction_leaves_nothing(task: str, key: str) -> None:
     rows = [row("a", 0.9, 0.1), row("b", 0.4, 0.6), row("a", 0.3, 0.7) | {key: [np.nan, 0.5]}]
-    assert curves.per_label(rows, ["a", "b"], task) == ([], [])
-    assert not any(part.any() for part in curves.reliability(rows, ["a", "b"], task))
+    assert curves.per_label(rows, ["a", "b"], kinds.kind(task)) == ([], [])
+    assert not any(part.any() for part in curves.reliability(rows, ["a", "b"], kinds.kind(task)))
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -103,9 +105,7 @@ def test_an_image_of_weight_2_counts_as_two_images(seed: int) -> None:
     rows = [row("ab"[i % 2], float(p), float(1 - p)) for i, p in enumerate(rng.random(12))]
     weighted = [r | {"weight": float(w)} for r, w in zip(rows, weights, strict=True)]
     repeated = [r for r, w in zip(rows, weights, strict=True) for _ in range(w)]
-    for one, other in zip(
-        *(curves.per_label(r, ["a", "b"], "single_label") for r in (weighted, repeated)), strict=True
-    ):
+    for one, other in zip(*(curves.per_label(r, ["a", "b"], SINGLE) for r in (weighted, repeated)), strict=True):
         assert [curve.area for curve in one] == pytest.approx([curve.area for curve in other])
         assert [p for curve in one for p in curve.y] == pytest.approx([p for curve in other for p in curve.y])
 
@@ -126,7 +126,7 @@ def answers(n: int, k: int, rng: np.random.Generator) -> tuple[Any, list[Any]]:
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
 def test_areas_and_calibration_are_those_of_the_metrics(task: str) -> None:
     truth, rows = answers(200, 3, np.random.default_rng(5))
-    accumulator = metrics.accumulator(task, 3)
+    accumulator = kinds.kind(task).accumulator(3)
     unknown = np.zeros((200, 3), bool)
     if task == "multi_label":
         unknown = np.random.default_rng(6).random((200, 3)) < 0.2
@@ -139,16 +139,16 @@ def test_areas_and_calibration_are_those_of_the_metrics(task: str) -> None:
         made = single.row(t, answer, r["weight"]) if task == "single_label" else multi.row(target, answer, r["weight"])
         accumulator.add(made[None])
     expected = accumulator.result("abc")
-    precision_recall, roc = curves.per_label(rows, "abc", task)
+    precision_recall, roc = curves.per_label(rows, "abc", kinds.kind(task))
     for label in "abc":
         assert named(precision_recall)[label].area == pytest.approx(expected[f"average_precision/{label}"])
         assert named(roc)[label].area == pytest.approx(expected[f"auc/{label}"])
-    calibrated, raw = curves.reliability(rows, "abc", task)
+    calibrated, raw = curves.reliability(rows, "abc", kinds.kind(task))
     if task == "single_label":
         assert sums.ece(calibrated) == pytest.approx(expected["ece"])
         assert sums.ece(raw) == pytest.approx(expected["uncalibrated_ece"])
     else:  # whose metric is the mean of the labels'
-        each = [curves.reliability([_only(r, i) for r in rows], "abc"[i], task)[0] for i in range(3)]
+        each = [curves.reliability([_only(r, i) for r in rows], "abc"[i], kinds.kind(task))[0] for i in range(3)]
         assert np.mean([sums.ece(one) for one in each]) == pytest.approx(expected["ece"])
         assert calibrated == pytest.approx(sum(each))
 
@@ -160,7 +160,7 @@ def _only(r: Mapping[str, Any], i: int) -> Any:
 
 def test_top_answers_are_counted_in_the_bin_of_their_probability() -> None:
     rows = [row("a", 0.7, 0.3, raw=(0.9, 0.1)), row("b", 0.72, 0.28, weight=2.0, raw=(0.4, 0.6))]
-    calibrated, raw = curves.reliability(rows, ["a", "b"], "single_label")
+    calibrated, raw = curves.reliability(rows, ["a", "b"], SINGLE)
     # 0.7 x 15 = 10.5 and 0.72 x 15 = 10.8: both in bin 10, 1 + 2 images, of which the one of weight 1 is right.
     assert np.flatnonzero(calibrated[0]).tolist() == [10]
     assert calibrated[:, 10] == pytest.approx([3, 0.7 + 2 * 0.72, 1])
@@ -178,19 +178,19 @@ def test_pixels_are_summed_by_weight_as_the_metric_does() -> None:
         own = np.stack([sums.calibration(s, hit, np.ones((20, 1)))[:, 0] for s in (score, score**2)])
         rows.append({"labels": ["a"], "unknown": [], "weight": weight, "calibration": own.ravel().tolist()})
         accumulator.add(mask.row([[20, 0], [0, 0]], own, abstain=False, weight=weight)[None])
-    calibrated, raw = curves.reliability(rows, ["a", "b"], "segmentation")
+    calibrated, raw = curves.reliability(rows, ["a", "b"], MASKS)
     expected = accumulator.result("ab")
     assert sums.ece(calibrated) == pytest.approx(expected["ece"])
     assert sums.ece(raw) == pytest.approx(expected["uncalibrated_ece"])
     assert calibrated[0].sum() == pytest.approx(1 * 20 + 3 * 20)
     invalid = [*rows, rows[0] | {"calibration": [np.nan] * 90}]
-    assert not any(part.any() for part in curves.reliability(invalid, ["a", "b"], "segmentation"))
+    assert not any(part.any() for part in curves.reliability(invalid, ["a", "b"], MASKS))
 
 
 def test_thinned_curves_keep_their_ends_and_stay_where_they_were() -> None:
     truth, rows = answers(5000, 20, np.random.default_rng(7))
     weight = np.array([r["weight"] for r in rows])
-    precision_recall, roc = curves.per_label(rows, "abcdefghijklmnopqrst", "single_label")
+    precision_recall, roc = curves.per_label(rows, "abcdefghijklmnopqrst", SINGLE)
     for i in range(20):
         p = np.array([r["probabilities"][i] for r in rows], np.float32)
         y, x, _ = sklearn_metrics.precision_recall_curve(truth == i, p, sample_weight=weight)

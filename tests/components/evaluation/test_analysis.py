@@ -11,10 +11,10 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from components import metrics
 from components.base import progress
 from components.data import features
 from components.evaluation import analysis, predictions
+from components.labels import kinds
 from components.metrics import single
 from components.metrics.scored import Answer
 from components.model import signatures
@@ -111,7 +111,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def assert_same(numbers: dict, expected: dict) -> None:
-    assert set(numbers) == set(metrics.names("single_label", LABELS))
+    assert set(numbers) == set(kinds.kind("single_label").metric_names(LABELS))
     for name, value in expected.items():
         np.testing.assert_allclose(numbers[name], value, rtol=1e-9, err_msg=name)
 
@@ -175,7 +175,7 @@ def test_tfma_s_own_loader_reads_the_same(compared: str) -> None:
     expected = direct(ROWS, backwards=True)
     assert numbers["accuracy"]["doubleValue"] == pytest.approx(expected["accuracy"])
     assert numbers["recall/dog"]["doubleValue"] == pytest.approx(1 / 2)  # row 3 is symmetric, row 4 becomes eel 0.6
-    assert set(metrics.names("single_label", LABELS)) <= set(numbers)
+    assert set(kinds.kind("single_label").metric_names(LABELS)) <= set(numbers)
     assert (("label", "cat"),) in [tuple(name) for name in loaded.get_slice_names()]
 
 

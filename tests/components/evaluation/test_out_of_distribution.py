@@ -14,7 +14,10 @@ from sklearn import metrics as sk
 
 from components.base.errors import ConfigError
 from components.evaluation import out_of_distribution
+from components.labels import kinds
 from components.model import network, signatures
+
+SINGLE, _, _ = kinds.KINDS.values()
 
 SIZE = (8, 8)
 TENTHS = st.lists(st.integers(0, 10), min_size=1, max_size=30)
@@ -41,8 +44,8 @@ def image(path: Path, seed: int) -> None:
 
 @pytest.fixture
 def exported(undecided: Callable, tmp_path: Path) -> str:
-    parts = network.build("small", weights=None, image_size=SIZE, classes=3, augment=False, seed=1)
-    signatures.export(parts, ["cat", "dog", "eel"], SIZE, "single_label", undecided(parts), str(tmp_path / "model"))
+    parts = network.build("small", weights=None, image_size=SIZE, classes=3, augment=False, seed=1, kind=SINGLE)
+    signatures.export(parts, ["cat", "dog", "eel"], SIZE, SINGLE, undecided(parts), str(tmp_path / "model"))
     return str(tmp_path / "model")
 
 

@@ -9,7 +9,10 @@ import tensorflow as tf
 
 from components.data import features
 from components.evaluation import predictions
+from components.labels import kinds
 from components.model import signatures
+
+SINGLE, MULTI, MASKS = kinds.KINDS.values()
 
 RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
 
@@ -41,18 +44,18 @@ def scored(p: list[float], familiar: float) -> dict[str, np.ndarray]:
 
 def round_trip(folder: Path, task: str, rows: list[dict], model: str = "candidate") -> list[dict]:
     with beam.Pipeline(RUNNER) as pipeline:
-        _ = pipeline | beam.Create(rows) | predictions.write(str(folder), model, task)
+        _ = pipeline | beam.Create(rows) | predictions.write(str(folder), model, kinds.kind(task))
     return predictions.read(str(folder), model)
 
 
 def test_predictions_are_read_in_the_order_of_the_paths(tmp_path: Path) -> None:
     rows = [
         predictions.row(
-            handed_on(serialised(b"b/2.png", ["cat", "dog"], weight=0.25)), scored([0.75, 0.5], 0.5), "multi_label"
+            handed_on(serialised(b"b/2.png", ["cat", "dog"], weight=0.25)),
+            scored([0.75, 0.5], 0.5),
+            MULTI,
         ),
-        predictions.row(
-            handed_on(serialised(b"a/1.png", [], unknown=("dog",))), scored([0.25, 1.0], 0.0), "multi_label"
-        ),
+        predictions.row(handed_on(serialised(b"a/1.png", [], unknown=("dog",))), scored([0.25, 1.0], 0.0), MULTI),
     ]
     assert round_trip(tmp_path, "multi_label", rows) == [
         {
@@ -90,7 +93,9 @@ def test_pixels_of_a_mask_are_counted_by_truth_and_answer_and_by_certainty(tmp_p
         signatures.ABSTAIN: np.bool_(False),
     }
     [found] = round_trip(
-        tmp_path, "segmentation", [predictions.row(handed_on(serialised(b"1.png", [])), answer, "segmentation")]
+        tmp_path,
+        "segmentation",
+        [predictions.row(handed_on(serialised(b"1.png", [])), answer, MASKS)],
     )
     assert found["confusion"] == [3, 1, 0, 2]
     assert (found["familiarity"], found["abstain"]) == (0.75, False)
@@ -107,7 +112,7 @@ def test_pixels_of_a_mask_are_counted_by_truth_and_answer_and_by_certainty(tmp_p
     ],
 )
 def test_a_name_need_not_be_utf_8(tmp_path: Path, path: bytes, shown: str) -> None:
-    row = predictions.row(handed_on(serialised(path, ["süß"])), scored([0.5], 1.0), "single_label")
+    row = predictions.row(handed_on(serialised(path, ["süß"])), scored([0.5], 1.0), SINGLE)
     [found] = round_trip(tmp_path, "single_label", [row])
     assert found["path"] == shown
     assert found["labels"] == ["süß"]
@@ -116,7 +121,7 @@ def test_a_name_need_not_be_utf_8(tmp_path: Path, path: bytes, shown: str) -> No
 
 def test_each_model_has_predictions_of_its_own(tmp_path: Path) -> None:
     for model, p in (("candidate", 0.25), ("baseline", 0.75)):
-        row = predictions.row(handed_on(serialised(b"1.png", ["cat"])), scored([p], 1.0), "single_label")
+        row = predictions.row(handed_on(serialised(b"1.png", ["cat"])), scored([p], 1.0), SINGLE)
         round_trip(tmp_path, "single_label", [row], model)
     found = [predictions.read(str(tmp_path), model) for model in ("candidate", "baseline")]
     assert [[row["probabilities"] for row in rows] for rows in found] == [[[0.25]], [[0.75]]]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from components import metrics
 from components.gates import model_gate
+from components.labels import kinds
 from components.metrics import curves, mask, multi, single
 from components.metrics.scored import Answer
 
@@ -164,7 +164,7 @@ SEEN = [
 
 
 def counted(examples: Iterable[tuple[str, str, str]], weight: float = 1.0) -> dict:
-    accumulator = metrics.accumulator("single_label", 2)
+    accumulator = kinds.kind("single_label").accumulator(2)
     for _, truth, answer in examples:
         p = np.array([0.9, 0.1] if answer == "cat" else [0.1, 0.9], np.float32) if answer else np.full(2, np.nan)
         accumulator.add([single.row(LABELS.index(truth), said(p), weight)])
@@ -369,7 +369,7 @@ def test_a_metric_that_is_not_a_share_has_no_interval(metric: str, label: str | 
 
 def test_unequal_weights_widen_the_interval() -> None:
     """Weights 3, 1, 1, 1: right where it weighs 3 and 1, so 4/6; worth (6)^2 / (9 + 3) = 3 examples, of which 2."""
-    accumulator = metrics.accumulator("single_label", 2)
+    accumulator = kinds.kind("single_label").accumulator(2)
     sure = said([0.9, 0.1])
     accumulator.add([single.row(truth, sure, weight) for truth, weight in [(0, 3), (0, 1), (1, 1), (1, 1)]])
     results = [({}, dict(accumulator.result(LABELS)))]
@@ -380,7 +380,7 @@ def test_unequal_weights_widen_the_interval() -> None:
 
 def test_multi_label_intervals_count_entries_or_examples() -> None:
     """Targets [1 0], [1 -], [0 1], answers [1 1], [1 1], [0 0]: of 5 known entries 3 are right, of 3 examples 1."""
-    accumulator = metrics.accumulator("multi_label", 2)
+    accumulator = kinds.kind("multi_label").accumulator(2)
     for target, answer in [([1, 0], [0.9, 0.9]), ([1, -1], [0.9, 0.9]), ([0, 1], [0.1, 0.1])]:
         accumulator.add([multi.row(target, said(answer))])
     results = [({}, dict(accumulator.result(LABELS)))]
@@ -395,7 +395,7 @@ def test_multi_label_intervals_count_entries_or_examples() -> None:
 
 def test_masks_count_the_images_with_a_label_and_have_no_interval_of_pixels() -> None:
     """cat is in two images with 3 + 1 pixels, dog in one."""
-    accumulator = metrics.accumulator("segmentation", 2)
+    accumulator = kinds.kind("segmentation").accumulator(2)
     accumulator.add([mask.row([[3, 0], [1, 0]], NOTHING, False), mask.row([[1, 0], [0, 0]], NOTHING, False)])
     results = [({}, dict(accumulator.result(LABELS)))]
     given = rule("recall", label="*", min=0.5, min_examples=2)

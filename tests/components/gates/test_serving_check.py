@@ -13,8 +13,11 @@ from PIL import Image
 from components.data.features import IMAGE, MASK
 from components.gates import serving_check
 from components.gates.serving_check import Limits, Sample
+from components.labels import kinds
 from components.model import network
 from components.model import signatures as serving
+
+SINGLE, _, MASKS = kinds.KINDS.values()
 
 SIZE, LABELS = (8, 8), ["cat", "dog", "eel"]
 FREE = Limits(max_latency_ms=None, max_megabytes=None)
@@ -34,9 +37,9 @@ def example(**values: bytes) -> bytes:
 
 @pytest.fixture(scope="module")
 def exported(undecided: Callable, tmp_path_factory: pytest.TempPathFactory) -> str:
-    parts = network.build("small", weights=None, image_size=SIZE, classes=3, augment=False, seed=1)
+    parts = network.build("small", weights=None, image_size=SIZE, classes=3, augment=False, seed=1, kind=SINGLE)
     folder = str(tmp_path_factory.mktemp("model"))
-    serving.export(parts, LABELS, SIZE, "single_label", undecided(parts), folder)
+    serving.export(parts, LABELS, SIZE, SINGLE, undecided(parts), folder)
     return folder
 
 
@@ -53,7 +56,7 @@ def samples(exported: str) -> list[Sample]:
 
 
 def test_the_served_answers_equal_the_evaluated_ones(exported: str, samples: list[Sample]) -> None:
-    measured, verdicts = serving_check.check(exported, samples, "single_label", FREE)
+    measured, verdicts = serving_check.check(exported, samples, SINGLE, FREE)
     assert [(v.gate, v.passed) for v in verdicts] == [("serving", True), ("serving", True)]
     assert 0 < measured["latency_ms"]["median"] <= measured["latency_ms"]["p95"]
     assert measured["images_per_second"] > 0
@@ -63,7 +66,7 @@ def test_the_served_answers_equal_the_evaluated_ones(exported: str, samples: lis
 
 def test_exceeded_limits_refuse_with_a_remedy(exported: str, samples: list[Sample]) -> None:
     tight = Limits(max_latency_ms=1e-6, max_megabytes=1e-6)
-    _, verdicts = serving_check.check(exported, samples, "single_label", tight)
+    _, verdicts = serving_check.check(exported, samples, SINGLE, tight)
     assert [v.passed for v in verdicts] == [True, True, False, False]
     for verdict, metric in zip(
         verdicts[2:], ("latency of one image in milliseconds", "size in megabytes"), strict=True
@@ -76,7 +79,7 @@ def test_answers_other_than_the_evaluated_ones_refuse(exported: str, samples: li
     first = samples[0]
     other = {"probabilities": [p + 0.01 for p in first.predicted["probabilities"]]}
     changed = [Sample(image=first.image, example=first.example, predicted=other), *samples[1:]]
-    _, [same, broken] = serving_check.check(exported, changed, "single_label", FREE)
+    _, [same, broken] = serving_check.check(exported, changed, SINGLE, FREE)
     assert (same.passed, broken.passed) == (False, True)
     assert same.value == pytest.approx(0.01, rel=1e-3)
     assert same.reason.startswith("largest difference of served from evaluated answers is 0.01 (3 images), above")
@@ -103,7 +106,7 @@ def test_a_model_that_answers_to_garbage_or_lacks_a_signature_refuses(
     kept = {name: f for name, f in signatures.items() if name != without}
     tf.saved_model.save(odd, str(tmp_path), signatures=kept)
     agreed = [Sample(image=s.image, example=s.example, predicted={"probabilities": [0.25] * 3}) for s in samples]
-    _, verdicts = serving_check.check(str(tmp_path), agreed, "single_label", FREE)
+    _, verdicts = serving_check.check(str(tmp_path), agreed, SINGLE, FREE)
     if without:
         assert [v.reason for v in verdicts] == [
             "the exported model, loaded in a fresh process, cannot be served: it has no signature 'evaluate'"
@@ -117,7 +120,7 @@ def test_a_model_that_cannot_be_loaded_refuses_with_the_last_line_of_its_log(
     tmp_path: Path, samples: list[Sample]
 ) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"no model")
-    _, [verdict] = serving_check.check(str(tmp_path), samples, "single_label", FREE)
+    _, [verdict] = serving_check.check(str(tmp_path), samples, SINGLE, FREE)
     assert not verdict.passed
     assert verdict.reason.startswith("the exported model, loaded in a fresh process, cannot be served: ")
     assert "Error" in verdict.reason
@@ -140,15 +143,15 @@ def test_masks_are_compared_by_their_share_of_pixels() -> None:
         "evaluate/confusion": confusion,
     }
     rows = [{"confusion": [1, 0, 0, 3]}, {"confusion": [2, 0, 0, 2]}]
-    assert serving_check.largest_difference(arrays, rows, "segmentation") == 0
-    assert serving_check.largest_difference(arrays | {"examples/mask": other}, rows, "segmentation") == 1 / 4
+    assert serving_check.largest_difference(arrays, rows, MASKS) == 0
+    assert serving_check.largest_difference(arrays | {"examples/mask": other}, rows, MASKS) == 1 / 4
     moved = [rows[0], {"confusion": [1, 1, 0, 2]}]
-    assert serving_check.largest_difference(arrays, moved, "segmentation") == 1 / 4
+    assert serving_check.largest_difference(arrays, moved, MASKS) == 1 / 4
 
 
 def test_a_nan_is_not_a_small_difference() -> None:
     nan = np.full((1, 2), np.nan)
     names = ("serving_default", "examples", "evaluate")
     arrays = {f"{name}/probabilities": nan for name in names}
-    found = serving_check.largest_difference(arrays, [{"probabilities": [0.5, 0.5]}], "single_label")
+    found = serving_check.largest_difference(arrays, [{"probabilities": [0.5, 0.5]}], SINGLE)
     assert np.isnan(found)

@@ -14,7 +14,7 @@ from reference import loss_and_gradient
 
 from components.base.errors import ConfigError
 from components.data.features import IGNORED_ID
-from components.labels import mask
+from components.labels.learning import pixels
 
 RANDOM = np.random.default_rng(2)
 LOGITS = RANDOM.normal(scale=3, size=(3, 4, 5, 4)).astype(np.float32)
@@ -44,7 +44,7 @@ def test_loss_and_gradient_match_numpy(example, label, focal) -> None:
         weight = KNOWN * (1 if label is None else np.array(label)[TRUTH])
         return reference.weighted_mean(loss, weight * (1 if example is None else example[:, None, None]))
 
-    loss = mask.loss("focal" if focal else "cross_entropy", weights=label, **focal)
+    loss = pixels.loss("focal" if focal else "cross_entropy", weights=label, **focal)
     value, slope = loss_and_gradient(loss, TARGET, LOGITS, example)
     assert value == pytest.approx(expected(LOGITS), rel=1e-5)
     np.testing.assert_allclose(slope, reference.gradient(expected, LOGITS), atol=1e-6)
@@ -54,13 +54,13 @@ def test_loss_and_gradient_match_numpy(example, label, focal) -> None:
 def test_a_small_loss_matches_a_calculation_by_hand() -> None:
     # Three pixels: p = 3/4 of weight 2, p = 1/2 of weight 1, ignored. (2 log 4/3 + log 2) / 3
     logits = np.array([[[[np.log(3), 0], [0, 0], [9, -9]]]], np.float32)
-    loss = mask.loss(weights=[2.0, 1.0])
+    loss = pixels.loss(weights=[2.0, 1.0])
     expected = (2 * np.log(4 / 3) + np.log(2)) / 3
     assert float(loss(np.array([[[0, 1, IGNORED_ID]]], np.uint8), logits)) == pytest.approx(expected)
 
 
 def test_a_mask_of_ignored_pixels_only_costs_nothing() -> None:
-    value, slope = loss_and_gradient(mask.loss("focal"), np.full_like(TARGET, IGNORED_ID), LOGITS)
+    value, slope = loss_and_gradient(pixels.loss("focal"), np.full_like(TARGET, IGNORED_ID), LOGITS)
     assert value == 0
     assert not slope.any()
 
@@ -77,7 +77,7 @@ def test_huge_logits_cost_their_difference(huge: float, summed: float, wrong: li
     """
     logits = np.array([[[[huge, -huge], [-huge, huge], [0, huge], [huge, huge]]]], np.float32)
     truth = np.array([[[0, 0, 1, IGNORED_ID]]], np.uint8)
-    value, slope = loss_and_gradient(mask.loss(**settings), truth, logits)
+    value, slope = loss_and_gradient(pixels.loss(**settings), truth, logits)
     assert value == pytest.approx(summed / 3, rel=1e-6)
     towards = np.array([[-1, 1], [-1, 1], [1, -1], [0, 0]])  # softmax less one-hot truth of a wrong pixel, by pixel
     expected = [towards[i] / 3 if i in wrong else [0, 0] for i in range(4)]
@@ -85,11 +85,11 @@ def test_huge_logits_cost_their_difference(huge: float, summed: float, wrong: li
     of_ties = 0.5  # softmax of two equal logits
     first = [1, 0] if huge > 0 else [0, 1]
     third = [0, 1] if huge > 0 else [1, 0]
-    np.testing.assert_array_equal(mask.probabilities(logits)[0, 0], [first, first[::-1], third, [of_ties] * 2])
+    np.testing.assert_array_equal(pixels.probabilities(logits)[0, 0], [first, first[::-1], third, [of_ties] * 2])
 
 
 def test_focal_loss_with_gamma_0_and_alpha_1_is_cross_entropy() -> None:
-    focal, plain = mask.loss("focal", gamma=0, alpha=1.0, weights=LABEL), mask.loss(weights=LABEL)
+    focal, plain = pixels.loss("focal", gamma=0, alpha=1.0, weights=LABEL), pixels.loss(weights=LABEL)
     value, slope = loss_and_gradient(focal, TARGET, LOGITS)
     other_value, other_slope = loss_and_gradient(plain, TARGET, LOGITS)
     assert value == other_value
@@ -107,7 +107,7 @@ def expected_metrics(weight: np.ndarray) -> tuple[float, float]:
 
 @pytest.mark.parametrize("example", [None, EXAMPLE], ids=["unweighted", "weighted"])
 def test_metrics_count_only_pixels_that_are_not_ignored(example) -> None:
-    metrics = mask.metrics(4)
+    metrics = pixels.metrics(4)
     for i in range(3):
         for metric in metrics:
             weight = None if example is None else example[i : i + 1]
@@ -118,7 +118,7 @@ def test_metrics_count_only_pixels_that_are_not_ignored(example) -> None:
 
 def test_mean_iou_matches_a_calculation_by_hand() -> None:
     # Truth 0 0 0 1, answered 0 0 1 1: label 0 has 2 of 3, label 1 has 1 of 2, label 2 is nowhere. (2/3 + 1/2) / 2
-    _, iou = mask.metrics(3)
+    _, iou = pixels.metrics(3)
     logits = np.eye(3, dtype=np.float32)[[0, 0, 1, 1, 2]][None, None]
     iou.update_state(np.array([[[0, 0, 0, 1, IGNORED_ID]]], np.uint8), logits)
     assert float(iou.result()) == pytest.approx(7 / 12)
@@ -129,7 +129,7 @@ def test_mean_iou_matches_a_calculation_by_hand() -> None:
 @pytest.mark.parametrize("jit", [False, True])
 def test_losses_and_metrics_work_in_keras_s_own_loop(jit: bool) -> None:
     model = keras.Sequential([keras.Input((4, 5, 4)), keras.layers.Rescaling(1.0)])
-    model.compile(loss=mask.loss(weights=LABEL), metrics=mask.metrics(4), jit_compile=jit)
+    model.compile(loss=pixels.loss(weights=LABEL), metrics=pixels.metrics(4), jit_compile=jit)
     found = model.evaluate(tf.data.Dataset.from_tensors((LOGITS, TARGET, EXAMPLE)), verbose=0, return_dict=True)
     weight = KNOWN * EXAMPLE[:, None, None] * np.array(LABEL)[TRUTH]
     accuracy, iou = expected_metrics(np.ones(3))
@@ -139,7 +139,7 @@ def test_losses_and_metrics_work_in_keras_s_own_loop(jit: bool) -> None:
 
 
 def test_probabilities_sum_to_one_over_the_labels() -> None:
-    found = mask.probabilities(keras.ops.cast(LOGITS, "bfloat16"))
+    found = pixels.probabilities(keras.ops.cast(LOGITS, "bfloat16"))
     assert found.dtype == "float32"
     np.testing.assert_allclose(np.sum(found, axis=-1), 1, rtol=1e-6)
 
@@ -155,10 +155,10 @@ def png(ids: np.ndarray, mode: str = "L") -> bytes:
 
 def test_a_mask_of_the_right_size_stays_as_it_is() -> None:
     ids = RANDOM.integers(0, 256, (7, 9)).astype(np.uint8)
-    found = mask.decode_mask(tf.constant(png(ids)), (7, 9))
+    found = pixels.decode_mask(tf.constant(png(ids)), (7, 9))
     assert found.dtype == tf.uint8
     np.testing.assert_array_equal(found, ids)
-    in_graph = tf.data.Dataset.from_tensors(png(ids)).map(lambda x: mask.decode_mask(x, (7, 9)))
+    in_graph = tf.data.Dataset.from_tensors(png(ids)).map(lambda x: pixels.decode_mask(x, (7, 9)))
     assert in_graph.element_spec.shape.as_list() == [7, 9]
     np.testing.assert_array_equal(next(iter(in_graph)), ids)
 
@@ -167,8 +167,8 @@ def test_a_resized_pixel_is_the_one_under_its_centre() -> None:
     # From 4 to 2 the centres lie at 1 and 3, the edges of two pixels, where the right one counts; from 2 to 4 at 0.25,
     # 0.75, 1.25, 1.75.
     ids = np.array([[1, 2, 3, 4]])
-    assert mask.decode_mask(png(ids), (1, 2)).numpy().tolist() == [[2, 4]]
-    assert mask.decode_mask(png(ids[:, :2]), (1, 4)).numpy().tolist() == [[1, 1, 2, 2]]
+    assert pixels.decode_mask(png(ids), (1, 2)).numpy().tolist() == [[2, 4]]
+    assert pixels.decode_mask(png(ids[:, :2]), (1, 4)).numpy().tolist() == [[1, 1, 2, 2]]
 
 
 @settings(deadline=None, max_examples=60)
@@ -178,7 +178,7 @@ def test_decoding_never_invents_an_id(data: st.DataObject) -> None:
     present = data.draw(st.lists(st.integers(0, 255), min_size=1, max_size=4))
     ids = np.random.default_rng(data.draw(st.integers(0, 99))).choice(present, data.draw(sizes))
     size = data.draw(sizes)
-    found = mask.decode_mask(png(ids), size).numpy()
+    found = pixels.decode_mask(png(ids), size).numpy()
     assert found.shape == size
     assert set(found.flat) <= set(present)
 
@@ -188,8 +188,8 @@ def test_a_png_of_other_pixels_than_ids_is_refused(mode: str) -> None:
     out = io.BytesIO()
     Image.new(mode, (3, 3)).save(out, "PNG")
     with pytest.raises(tf.errors.InvalidArgumentError, match="8-bit grey PNG"):
-        mask.decode_mask(tf.constant(out.getvalue()), (3, 3))
-    data = tf.data.Dataset.from_tensors(out.getvalue()).map(lambda x: mask.decode_mask(x, (3, 3)))
+        pixels.decode_mask(tf.constant(out.getvalue()), (3, 3))
+    data = tf.data.Dataset.from_tensors(out.getvalue()).map(lambda x: pixels.decode_mask(x, (3, 3)))
     with pytest.raises(tf.errors.InvalidArgumentError, match="8-bit grey PNG"):
         list(data)
 
@@ -197,7 +197,7 @@ def test_a_png_of_other_pixels_than_ids_is_refused(mode: str) -> None:
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:40], lambda b: b"no PNG" * 9])
 def test_bytes_that_are_not_a_png_are_an_error(damage) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError):
-        mask.decode_mask(tf.constant(damage(png(TARGET[0]))), (3, 3))
+        pixels.decode_mask(tf.constant(damage(png(TARGET[0]))), (3, 3))
 
 
 # The decoder.
@@ -208,7 +208,7 @@ def test_bytes_that_are_not_a_png_are_an_error(damage) -> None:
 )
 def test_the_decoder_takes_maps_of_any_sizes(sizes: list[tuple[int, int]]) -> None:
     skips = [keras.Input((*size, 3 + i)) for i, size in enumerate(sizes)]
-    logits = mask.decoder(skips, (33, 47), 5)
+    logits = pixels.decoder(skips, (33, 47), 5)
     assert logits.shape == (None, 33, 47, 5)
     model = keras.Model(skips, logits)
     maps = [RANDOM.normal(size=(2, *size, 3 + i)).astype(np.float32) for i, size in enumerate(sizes)]
@@ -220,7 +220,7 @@ def test_the_decoder_takes_maps_of_any_sizes(sizes: list[tuple[int, int]]) -> No
 
 def test_logits_are_resized_rather_than_labels() -> None:
     skips = [keras.Input((1, 2, 1))]
-    model = keras.Model(skips, mask.decoder(skips, (1, 4), 2))
+    model = keras.Model(skips, pixels.decoder(skips, (1, 4), 2))
     coarse = keras.Model(skips, model.get_layer("logits").output)
     x = np.array([[[[0.0], [1.0]]]], np.float32)
     low, high = coarse(x)[0, 0].numpy()
@@ -231,12 +231,12 @@ def test_logits_are_resized_rather_than_labels() -> None:
 
 def test_one_label_alone_is_refused() -> None:
     with pytest.raises(ConfigError, match="a softmax over one unit is always 1"):
-        mask.decoder([keras.Input((2, 2, 3))], (4, 4), 1)
+        pixels.decoder([keras.Input((2, 2, 3))], (4, 4), 1)
     with pytest.raises(ConfigError, match=r"labels\.positive"):
-        mask.loss(positive=0)
+        pixels.loss(positive=0)
 
 
 def test_the_kind_counts_its_labels() -> None:
-    own, total = mask.count(np.array([[3, 0], [2, 4]]), np.array([5, 0]))
+    own, total = pixels.count(np.array([[3, 0], [2, 4]]), np.array([5, 0]))
     assert own.sum(axis=0).tolist() == [5, 4]
     assert total.sum(axis=0).tolist() == [9, 6]  # 3 + 6 where the first appears, 6 where the second does

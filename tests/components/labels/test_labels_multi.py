@@ -8,7 +8,7 @@ import tensorflow as tf
 from reference import loss_and_gradient
 
 from components.base.errors import ConfigError
-from components.labels import multi
+from components.labels.learning import sigmoid
 
 RANDOM = np.random.default_rng(1)
 LOGITS = RANDOM.normal(scale=3, size=(7, 5)).astype(np.float32)
@@ -35,7 +35,7 @@ def test_loss_and_gradient_match_numpy(example, label, focal) -> None:
         weight = KNOWN * np.where(APPLIES, 1 if label is None else label, 1)
         return reference.weighted_mean(loss, weight * (1 if example is None else example[:, None]))
 
-    loss = multi.loss("focal" if focal else "cross_entropy", weights=label, **focal)
+    loss = sigmoid.loss("focal" if focal else "cross_entropy", weights=label, **focal)
     value, slope = loss_and_gradient(loss, TARGET, LOGITS, example)
     assert value == pytest.approx(expected(LOGITS), rel=1e-5)
     np.testing.assert_allclose(slope, reference.gradient(expected, LOGITS), atol=1e-6)
@@ -47,14 +47,14 @@ def test_a_small_loss_matches_a_calculation_by_hand() -> None:
     # p = 3/4 and 1/2. The first label applies and weighs 2, the second does not, the third is unknown:
     # (2 log 4/3 + 1 log 2) / 3
     logits = np.array([[np.log(3), 0, 9]], np.float32)
-    loss = multi.loss(weights=[2.0, 5.0, 7.0])
+    loss = sigmoid.loss(weights=[2.0, 5.0, 7.0])
     expected = (2 * np.log(4 / 3) + np.log(2)) / 3
     assert float(loss(np.array([[1, 0, -1]], np.float32), logits)) == pytest.approx(expected)
 
 
 def test_weights_follow_the_truth_and_not_the_prediction() -> None:
     target = np.array([[0, 1]], np.float32)
-    heavy, light = (multi.loss(weights=[w, 1.0]) for w in (100.0, 1.0))
+    heavy, light = (sigmoid.loss(weights=[w, 1.0]) for w in (100.0, 1.0))
     logits = np.array([[5, 5]], np.float32)  # the first label is predicted but does not apply
     assert float(heavy(target, logits)) == float(light(target, logits))
 
@@ -63,7 +63,7 @@ def test_weights_follow_the_truth_and_not_the_prediction() -> None:
 def test_where_nothing_counts_loss_and_gradient_are_zero(nothing: str) -> None:
     target = np.full((7, 5), -1, np.float32) if nothing == "unknown" else TARGET
     weight = None if nothing == "unknown" else np.zeros(7, np.float32)
-    value, slope = loss_and_gradient(multi.loss(), target, LOGITS, weight)
+    value, slope = loss_and_gradient(sigmoid.loss(), target, LOGITS, weight)
     assert value == 0
     assert not slope.any()
 
@@ -74,20 +74,20 @@ def test_where_nothing_counts_loss_and_gradient_are_zero(nothing: str) -> None:
 @pytest.mark.parametrize("huge", [1e4, -1e4, 3e37])
 def test_huge_logits_give_finite_numbers(huge: float, told: dict) -> None:
     logits = np.array([[huge, huge, huge, -huge, 0]], np.float32)
-    value, slope = loss_and_gradient(multi.loss(**told), np.array([[1, 0, -1, 1, 0]], np.float32), logits)
+    value, slope = loss_and_gradient(sigmoid.loss(**told), np.array([[1, 0, -1, 1, 0]], np.float32), logits)
     assert np.isfinite(value)
     assert np.isfinite(slope).all()
-    assert np.isfinite(multi.probabilities(logits)).all()
+    assert np.isfinite(sigmoid.probabilities(logits)).all()
 
 
 def test_focal_loss_with_gamma_0_is_cross_entropy_times_alpha() -> None:
-    plain = loss_and_gradient(multi.loss(), TARGET, LOGITS, EXAMPLE)
-    focal = loss_and_gradient(multi.loss("focal", gamma=0), TARGET, LOGITS, EXAMPLE)
-    half = loss_and_gradient(multi.loss("focal", gamma=0, alpha=0.5), TARGET, LOGITS, EXAMPLE)
+    plain = loss_and_gradient(sigmoid.loss(), TARGET, LOGITS, EXAMPLE)
+    focal = loss_and_gradient(sigmoid.loss("focal", gamma=0), TARGET, LOGITS, EXAMPLE)
+    half = loss_and_gradient(sigmoid.loss("focal", gamma=0, alpha=0.5), TARGET, LOGITS, EXAMPLE)
     assert focal[0] == plain[0] == pytest.approx(2 * half[0])
     np.testing.assert_array_equal(focal[1], plain[1])
     # alpha 1 leaves the positives alone, in the loss; all of them still divide it.
-    value, _ = loss_and_gradient(multi.loss("focal", gamma=0, alpha=1.0), TARGET, LOGITS)
+    value, _ = loss_and_gradient(sigmoid.loss("focal", gamma=0, alpha=1.0), TARGET, LOGITS)
     entropy = reference.sigmoid_entropy(LOGITS, APPLIES)
     assert value == pytest.approx(entropy[APPLIES].sum() / KNOWN.sum(), rel=1e-5)
 
@@ -102,7 +102,7 @@ def expected_cosine(weight: np.ndarray) -> float:
 
 @pytest.mark.parametrize("example", [None, EXAMPLE], ids=["unweighted", "weighted"])
 def test_metrics_count_only_known_labels(example) -> None:
-    accuracy, cosine = multi.metrics(5)
+    accuracy, cosine = sigmoid.metrics(5)
     for part in (slice(0, 3), slice(3, 7)):
         for metric in (accuracy, cosine):
             metric.update_state(TARGET[part], LOGITS[part], None if example is None else example[part])
@@ -115,7 +115,7 @@ def test_metrics_count_only_known_labels(example) -> None:
 @pytest.mark.parametrize("jit", [False, True])
 def test_losses_and_metrics_work_in_keras_s_own_loop(jit: bool) -> None:
     model = keras.Sequential([keras.Input((5,)), keras.layers.Rescaling(1.0)])
-    model.compile(loss=multi.loss(weights=LABEL), metrics=multi.metrics(5), jit_compile=jit)
+    model.compile(loss=sigmoid.loss(weights=LABEL), metrics=sigmoid.metrics(5), jit_compile=jit)
     data = tf.data.Dataset.from_tensors((LOGITS, TARGET, EXAMPLE))
     found = model.evaluate(data, verbose=0, return_dict=True)
     weight = KNOWN * EXAMPLE[:, None] * np.where(APPLIES, LABEL, 1)
@@ -126,7 +126,7 @@ def test_losses_and_metrics_work_in_keras_s_own_loop(jit: bool) -> None:
 
 
 def test_probabilities_need_not_sum_to_one() -> None:
-    found = multi.probabilities(keras.ops.convert_to_tensor([[0.0, np.log(3), -np.log(3)]], "float16"))
+    found = sigmoid.probabilities(keras.ops.convert_to_tensor([[0.0, np.log(3), -np.log(3)]], "float16"))
     assert found.dtype == "float32"
     np.testing.assert_allclose(found, [[1 / 2, 3 / 4, 1 / 4]], atol=1e-3)
 
@@ -134,16 +134,16 @@ def test_probabilities_need_not_sum_to_one() -> None:
 @pytest.mark.parametrize("classes", [1, 6])
 def test_the_head_has_one_unit_per_label(classes: int) -> None:
     features = keras.Input((3,))
-    logits = multi.head(features, classes)
+    logits = sigmoid.head(features, classes)
     assert logits.shape == (None, classes)
     assert [w.shape for w in keras.Model(features, logits).weights] == [(3, classes), (classes,)]
 
 
 def test_a_positive_label_is_for_single_labels() -> None:
     with pytest.raises(ConfigError, match=r"labels\.positive: is for task: single_label"):
-        multi.head(keras.Input((3,)), 2, positive=1)
+        sigmoid.head(keras.Input((3,)), 2, positive=1)
     with pytest.raises(ConfigError, match=r"labels\.positive"):
-        multi.loss(positive=1)
+        sigmoid.loss(positive=1)
 
 
 NAMES = ["sea", "sünset", "tree"]
@@ -156,15 +156,15 @@ ENCODED = [[1, 0, 1], [-1, -1, -1], [0, 0, 0], [-1, 0, 0], [0, -1, 1], [0, 1, 0]
 def test_names_become_multi_hot_rows(sparse: bool) -> None:
     given = tuple(tf.ragged.constant(rows, tf.string) for rows in (PRESENT, UNKNOWN))
     given = tuple(rows.to_sparse() for rows in given) if sparse else given
-    found = multi.encode(*given, NAMES)
+    found = sigmoid.encode(*given, NAMES)
     assert found.dtype == tf.float32
     assert found.numpy().tolist() == ENCODED
-    in_graph = tf.data.Dataset.from_tensors(given).map(lambda present, unknown: multi.encode(present, unknown, NAMES))
+    in_graph = tf.data.Dataset.from_tensors(given).map(lambda present, unknown: sigmoid.encode(present, unknown, NAMES))
     assert next(iter(in_graph)).numpy().tolist() == ENCODED
-    assert multi.encode(given[0], None, NAMES).numpy().min() == 0
+    assert sigmoid.encode(given[0], None, NAMES).numpy().min() == 0
 
 
 def test_the_kind_counts_its_labels() -> None:
-    applies, known = multi.count(np.array(ENCODED, np.float32))
+    applies, known = sigmoid.count(np.array(ENCODED, np.float32))
     assert applies.sum(axis=0).tolist() == [1, 1, 2]
     assert known.sum(axis=0).tolist() == [4, 4, 5]

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from components.labels import multi, single
-from components.labels.measures import TemperedLoss
+from components.labels.learning import sigmoid, softmax
+from components.labels.learning.measures import TemperedLoss
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(scale=6.0, size=(10, 3)).astype(np.float32)
@@ -20,7 +20,7 @@ def cross_entropy(t: float) -> np.ndarray:
 
 def test_the_measure_is_the_loss_at_the_best_temperature_over_all_batches() -> None:
     """A batch of 6 and one of 4: the mean of all ten, at each temperature; of those the least."""
-    metric = TemperedLoss(single.loss())
+    metric = TemperedLoss(softmax.loss())
     metric.update_state(TRUTH[:6], LOGITS[:6])
     metric.update_state(TRUTH[6:], LOGITS[6:])
     means = [cross_entropy(t).mean() for t in TEMPERATURES]
@@ -33,7 +33,7 @@ def test_the_measure_is_the_loss_at_the_best_temperature_over_all_batches() -> N
 def test_overconfidence_alone_does_not_change_the_measure() -> None:
     found = []
     for factor in (1.0, 2.0):
-        metric = TemperedLoss(single.loss(), temperatures=(factor,))
+        metric = TemperedLoss(softmax.loss(), temperatures=(factor,))
         metric.update_state(TRUTH, LOGITS * factor)
         found.append(float(metric.result()))
     assert found[0] == pytest.approx(found[1], rel=1e-6)
@@ -42,7 +42,7 @@ def test_overconfidence_alone_does_not_change_the_measure() -> None:
 def test_example_weights_and_unknown_entries_count_as_in_the_loss() -> None:
     target = np.array([[1, -1, 0], [0, 1, 1]], np.float32)
     weight = np.array([3.0, 1.0], np.float32)
-    metric = TemperedLoss(multi.loss(), temperatures=(1.0,))
+    metric = TemperedLoss(sigmoid.loss(), temperatures=(1.0,))
     metric.update_state(target, LOGITS[:2], weight)
-    expected = multi.loss()(target, LOGITS[:2], weight)
+    expected = sigmoid.loss()(target, LOGITS[:2], weight)
     assert float(metric.result()) == pytest.approx(float(keras.ops.convert_to_numpy(expected)), rel=1e-6)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components import metrics
+from components.labels import kinds
 from components.metrics import curves, mask, multi, single
 from components.metrics.scored import Answer
 
@@ -44,7 +45,7 @@ def rows(task: str, n: int, seed: int = 0) -> list[np.ndarray]:
 
 
 def result(task: str, examples: list[np.ndarray]) -> metrics.base.Result:
-    accumulator = metrics.accumulator(task, K)
+    accumulator = kinds.kind(task).accumulator(K)
     accumulator.add(examples)
     return accumulator.result(LABELS)
 
@@ -63,25 +64,25 @@ def assert_same(found: metrics.base.Result, expected: metrics.base.Result) -> No
 @pytest.mark.parametrize("n", [0, 1, 5, 9000])
 def test_the_result_has_exactly_the_names(task: str, n: int) -> None:
     found = result(task, rows(task, n))
-    assert sorted(found) == sorted(metrics.names(task, LABELS))
+    assert sorted(found) == sorted(kinds.kind(task).metric_names(LABELS))
     assert metrics.key("recall", "red|fox") in found
-    assert (metrics.CONFUSION in found) == (task in metrics.CONFUSED)
+    assert (metrics.CONFUSION in found) == kinds.kind(task).exclusive
 
 
 def test_what_is_better_when_smaller_is_a_metric() -> None:
-    assert {name for task in TASKS for name in metrics.OVERALL[task]} >= metrics.SMALLER_IS_BETTER
-    assert set(metrics.OVERALL) == set(metrics.PER_LABEL) == set(metrics.UNIT) == set(TASKS)
+    assert {name for task in TASKS for name in kinds.kind(task).overall} >= metrics.SMALLER_IS_BETTER
+    assert set(kinds.KINDS) == set(TASKS)
 
 
 @pytest.mark.parametrize("task", TASKS)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(0, 50), cuts=st.lists(st.integers(0, 50), max_size=6))
 def test_any_partition_merges_to_the_whole(task: str, seed: int, n: int, cuts: list[int]) -> None:
     examples = rows(task, n, seed)
-    merged = metrics.accumulator(task, K)
+    merged = kinds.kind(task).accumulator(K)
     for start, end in itertools.pairwise(sorted({0, n, *(min(c, n) for c in cuts)})):
-        part = metrics.accumulator(task, K)
+        part = kinds.kind(task).accumulator(K)
         part.add(examples[start:end])
-        merged.merge([part, metrics.accumulator(task, K)])
+        merged.merge([part, kinds.kind(task).accumulator(K)])
     assert_same(merged.result(LABELS), result(task, examples))
 
 
@@ -92,9 +93,9 @@ def test_partitions_of_many_rows_merge_to_the_whole(task: str, edges: tuple[int,
     examples = rows(task, 20_000)
     parts = []
     for start, end in itertools.pairwise(edges):
-        parts.append(metrics.accumulator(task, K))
+        parts.append(kinds.kind(task).accumulator(K))
         parts[-1].add(np.stack(examples[start:end]))
-    merged = metrics.accumulator(task, K)
+    merged = kinds.kind(task).accumulator(K)
     merged.merge(reversed(parts))
     assert_same(merged.result(LABELS), result(task, examples))
 
@@ -108,7 +109,7 @@ def test_the_order_of_examples_does_not_matter(task: str, order: list[int]) -> N
 
 @pytest.mark.parametrize("task", TASKS)
 def test_merge_leaves_the_merged_alone_and_result_can_be_asked_twice(task: str) -> None:
-    part, other = metrics.accumulator(task, K), metrics.accumulator(task, K)
+    part, other = kinds.kind(task).accumulator(K), kinds.kind(task).accumulator(K)
     part.add(rows(task, 9000))
     other.add(rows(task, 300, seed=1))
     before = part.result(LABELS)
@@ -122,7 +123,7 @@ def test_merge_leaves_the_merged_alone_and_result_can_be_asked_twice(task: str) 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("n", [0, 30, 9000])
 def test_an_accumulator_travels_to_another_worker_as_few_arrays(task: str, n: int) -> None:
-    accumulator = metrics.accumulator(task, K)
+    accumulator = kinds.kind(task).accumulator(K)
     for row in rows(task, n):
         accumulator.add([row])
     travelled = pickle.loads(pickle.dumps(accumulator))
@@ -138,7 +139,7 @@ def test_a_weight_counts_like_as_many_copies(task: str) -> None:
     copies = np.repeat(examples, times, axis=0)
     copies[:, 0] = 1
     weighted, repeated = result(task, list(examples)), result(task, list(copies))
-    names = metrics.names(task, LABELS)
+    names = kinds.kind(task).metric_names(LABELS)
     for name in set(names) - {"example_count", "unlabelled_count"} - effective(names):
         np.testing.assert_allclose(weighted[name], repeated[name], rtol=1e-12, atol=1e-12, err_msg=name)
 
@@ -149,7 +150,7 @@ def test_unequal_weights_are_worth_fewer_examples(task: str, n: int) -> None:
     """(sum w)^2 / sum w^2 of the examples that each number rests on; a seventh as weight for all changes nothing."""
     examples = np.stack(rows(task, n)).astype(np.float64)
     found = result(task, list(examples.astype(np.float32)))
-    used = examples[metrics.accumulator(task, K).labelled(examples.astype(np.float32))]
+    used = examples[kinds.kind(task).accumulator(K).labelled(examples.astype(np.float32))]
     if task == "segmentation":
         parts = {"positives": used[:, 1 : 1 + K * K].reshape(-1, K, K).sum(axis=2) > 0}
     else:
@@ -182,7 +183,7 @@ def test_unequal_weights_are_worth_fewer_examples(task: str, n: int) -> None:
 @pytest.mark.parametrize("n", [30, 12_000])
 def test_unlabelled_examples_take_part_in_nothing_but_their_count(task: str, n: int) -> None:
     examples = rows(task, n)
-    labelled = [e for e in examples if metrics.accumulator(task, K).labelled(e[np.newaxis])[0]]
+    labelled = [e for e in examples if kinds.kind(task).accumulator(K).labelled(e[np.newaxis])[0]]
     assert 0 < len(labelled) < n
     with_all, without = result(task, examples), result(task, labelled)
     assert with_all.pop("unlabelled_count") == n - len(labelled)
@@ -197,14 +198,14 @@ def test_unlabelled_examples_take_part_in_nothing_but_their_count(task: str, n: 
 def test_one_invalid_prediction_voids_every_metric_and_is_counted(task: str, wrong: float, n: int) -> None:
     examples = rows(task, n)
     before = result(task, examples)
-    first = next(e for e in examples if metrics.accumulator(task, K).labelled(e[np.newaxis])[0])
+    first = next(e for e in examples if kinds.kind(task).accumulator(K).labelled(e[np.newaxis])[0])
     first[ANSWER[task]] = wrong
     found = result(task, examples)
     assert found["invalid_predictions"] == 1
     assert found["example_count"] == before["example_count"] - 1
     for name in set(found) - {*metrics.COUNTS, metrics.CONFUSION} - effective(found):
         assert math.isnan(found[name]), name
-    if task in metrics.CONFUSED:
+    if kinds.kind(task).exclusive:
         assert np.isfinite(found[metrics.CONFUSION]).all()
 
 
@@ -212,15 +213,15 @@ def test_one_invalid_prediction_voids_every_metric_and_is_counted(task: str, wro
 def test_an_invalid_prediction_for_an_unlabelled_example_is_ignored(task: str) -> None:
     examples = rows(task, 30)
     before = result(task, examples)
-    unlabelled = next(e for e in examples if not metrics.accumulator(task, K).labelled(e[np.newaxis])[0])
+    unlabelled = next(e for e in examples if not kinds.kind(task).accumulator(K).labelled(e[np.newaxis])[0])
     unlabelled[ANSWER[task]] = math.nan
     assert_same(result(task, examples), before)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_without_examples_nothing_is_a_number_but_the_counts(task: str) -> None:
-    found = metrics.accumulator(task, K).result(LABELS)
-    for name in metrics.names(task, LABELS):
+    found = kinds.kind(task).accumulator(K).result(LABELS)
+    for name in kinds.kind(task).metric_names(LABELS):
         if name == metrics.CONFUSION:
             assert found[name].tolist() == [[0] * K] * K
             assert found[name].dtype == np.float64  # TFMA writes integers elsewhere

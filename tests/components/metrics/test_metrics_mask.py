@@ -8,6 +8,7 @@ import pytest
 from sklearn import metrics as sk
 
 from components import metrics
+from components.labels import kinds
 from components.metrics import curves, mask
 
 LABELS = ("sky", "road", "car", "red|bus")
@@ -94,7 +95,7 @@ def test_metrics_per_label_are_scikit_learn_s(name: str) -> None:
             "recall": sk.recall_score(t, p, **told),
             "support": weight[t].sum(),
         }
-        assert set(expected) == set(metrics.PER_LABEL["segmentation"])
+        assert set(expected) == set(kinds.kind("segmentation").per_label)
         for metric, value in expected.items():
             assert found[f"{metric}/{label}"] == pytest.approx(value, abs=1e-12, nan_ok=True), (metric, label)
 
@@ -131,7 +132,7 @@ def test_overall_metrics_are_scikit_learn_s(name: str) -> None:
             "uncalibrated_ece": ece(raw, predicted == truth, weight),
             "abstained": np.average(s.abstained[labelled], weights=s.weight[labelled]),
         }
-    assert set(expected) == set(metrics.OVERALL["segmentation"])
+    assert set(expected) == set(kinds.kind("segmentation").overall)
     for metric, value in expected.items():
         # An image's scores are summed up in float32.
         assert found[metric] == pytest.approx(value, abs=1e-6 if metric.endswith("ece") else 1e-12), metric

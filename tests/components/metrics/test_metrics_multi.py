@@ -9,6 +9,7 @@ import pytest
 from sklearn import metrics as sk
 
 from components import metrics
+from components.labels import kinds
 from components.metrics import multi
 from components.metrics.scored import Answer
 
@@ -120,7 +121,7 @@ def expected_of_label(s: Sample, label: int) -> dict[str, float]:
     truth, decided, chosen = s.target[known, label] > 0, s.decided[known, label], s.chosen[known, label]
     score, w = s.probabilities[known, label].astype(np.float64), s.weight[known]
     if not known.any():
-        return dict.fromkeys(metrics.PER_LABEL["multi_label"], math.nan) | {"support": 0.0}
+        return dict.fromkeys(kinds.kind("multi_label").per_label, math.nan) | {"support": 0.0}
     told = {"sample_weight": w, "zero_division": np.nan}
     curves = truth.any() and not truth.all()
     return {
@@ -201,7 +202,7 @@ def bound(s: Sample, metric: str) -> float:
 def test_overall_metrics_are_scikit_learn_s(name: str) -> None:
     s = SAMPLES[name]
     found, expected = result(s), expected_overall(s)
-    assert set(expected) == set(metrics.OVERALL["multi_label"])
+    assert set(expected) == set(kinds.kind("multi_label").overall)
     for metric, value in expected.items():
         assert found[metric] == pytest.approx(value, abs=bound(s, metric), nan_ok=True), metric
 
@@ -212,7 +213,7 @@ def test_metrics_per_label_are_scikit_learn_s(name: str) -> None:
     found = result(s)
     for i, label in enumerate(LABELS):
         expected = expected_of_label(s, i)
-        assert set(expected) == set(metrics.PER_LABEL["multi_label"])
+        assert set(expected) == set(kinds.kind("multi_label").per_label)
         for metric, value in expected.items():
             assert found[f"{metric}/{label}"] == pytest.approx(value, abs=bound(s, metric), nan_ok=True), (
                 metric,

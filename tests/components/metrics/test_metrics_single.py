@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from components import metrics
+from components.labels import kinds
 from components.metrics import single
 from components.metrics.scored import Answer
 
@@ -166,7 +166,7 @@ def expected_of_label(s: Sample, label: int) -> dict[str, float]:
 def test_overall_metrics_of_few_rows_are_exact(name: str) -> None:
     found = result(SMALL[name])
     expected = expected_overall(SMALL[name])
-    assert set(expected) == set(metrics.OVERALL["single_label"])
+    assert set(expected) == set(kinds.kind("single_label").overall)
     for metric, value in expected.items():
         assert found[metric] == pytest.approx(value, abs=1e-9, nan_ok=True), metric
 
@@ -176,7 +176,7 @@ def test_metrics_per_label_of_few_rows_are_exact(name: str) -> None:
     found = result(SMALL[name])
     for i, label in enumerate(LABELS):
         expected = expected_of_label(SMALL[name], i)
-        assert set(expected) == set(metrics.PER_LABEL["single_label"])
+        assert set(expected) == set(kinds.kind("single_label").per_label)
         for metric, value in expected.items():
             assert found[f"{metric}/{label}"] == pytest.approx(value, abs=1e-9, nan_ok=True), (metric, label)
 

@@ -12,8 +12,11 @@ from prepared import Prepared, prepare
 from components.data import features
 from components.data.dataset import Dataset, Record
 from components.data.mask_rules import rule
-from components.labels.mask import decode_mask
+from components.labels import kinds
+from components.labels.learning.pixels import decode_mask
 from components.model import answers, decisions, familiarity, network
+
+_, MULTI, _ = kinds.KINDS.values()
 
 NAMES = ("cat", "dog", "emu")
 COUNTS = (("train", 13), ("eval", 7), ("test", 1))
@@ -58,7 +61,9 @@ def masked(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 def build(task: str) -> network.Parts:
     keras.utils.set_random_seed(3)
-    return network.build("small", weights=None, image_size=(8, 8), classes=3, augment=False, seed=1, task=task)
+    return network.build(
+        "small", weights=None, image_size=(8, 8), classes=3, augment=False, seed=1, kind=kinds.kind(task)
+    )
 
 
 def read(prepared: Prepared, split: str) -> tuple[np.ndarray, list]:
@@ -119,5 +124,5 @@ def test_familiarity_compares_with_the_features_of_the_train_split(
     rows = familiarity.normalised(pooled(parts, pixels))
     for most, expected in ((2000, rows), (5, rows[::3])):  # of 13, every third: five
         monkeypatch.setattr(familiarity, "REFERENCES", most)
-        found = answers.fit(parts, labelled.batches(), "multi_label", SETTINGS, seed=1)
+        found = answers.fit(parts, labelled.batches(), MULTI, SETTINGS, seed=1)
         np.testing.assert_allclose(found.reference.features, expected, rtol=1e-4, atol=1e-5)

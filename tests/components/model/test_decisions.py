@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from scipy import special
 
+from components.labels import kinds
 from components.model import calibration, decisions, familiarity
+
+SINGLE, MULTI, _ = kinds.KINDS.values()
 
 RANDOM = np.random.default_rng(0)
 TRAIN = RANDOM.normal(size=(40, 6)).astype(np.float32)
@@ -39,7 +42,7 @@ def known(told: decisions.Answers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("task", ["single_label", "segmentation"])
 def test_one_label_of_several_gets_a_temperature(task: str) -> None:
     told = answers(task)
-    found = decisions.fit(task, TRAIN, told, settings())
+    found = decisions.fit(kinds.kind(task), TRAIN, told, settings())
     logits, target, weight = known(told)
     t = calibration.temperature(logits, target.argmax(axis=1), weight)
     assert t == pytest.approx(3, rel=0.3)
@@ -52,7 +55,7 @@ def test_one_label_of_several_gets_a_temperature(task: str) -> None:
 def test_several_labels_get_a_scale_and_a_bias_each() -> None:
     told = answers("multi_label")
     told.target[::7, 1] = -1  # unknown of one label only
-    found = decisions.fit("multi_label", TRAIN, told, settings())
+    found = decisions.fit(MULTI, TRAIN, told, settings())
     logits, target, weight = known(told)
     scale, bias = calibration.platt(logits, target, weight)
     assert len(set(scale.tolist())) == 3
@@ -65,7 +68,7 @@ def test_several_labels_get_a_scale_and_a_bias_each() -> None:
 @pytest.mark.parametrize("task", ["single_label", "multi_label", "segmentation"])
 def test_without_calibration_thresholds_apply_to_the_raw_probabilities(task: str) -> None:
     told = answers(task)
-    found = decisions.fit(task, TRAIN, told, settings(calibrate=False, threshold={"recall": 0.9}))
+    found = decisions.fit(kinds.kind(task), TRAIN, told, settings(calibrate=False, threshold={"recall": 0.9}))
     assert (found.scale.tolist(), found.bias.tolist()) == ([1] * 3, [0] * 3)
     logits, target, weight = known(told)
     p = special.expit(logits) if task == "multi_label" else special.softmax(logits, axis=1)
@@ -80,7 +83,7 @@ def test_without_calibration_thresholds_apply_to_the_raw_probabilities(task: str
 @pytest.mark.parametrize("task", ["single_label", "multi_label", "segmentation"])
 def test_familiarity_counts_all_eval_images_labelled_or_not(task: str) -> None:
     told = answers(task)
-    found = decisions.fit(task, TRAIN, told, settings())
+    found = decisions.fit(kinds.kind(task), TRAIN, told, settings())
     expected = familiarity.fit(TRAIN, told.features)
     np.testing.assert_array_equal(found.reference.features, expected.features)
     np.testing.assert_array_equal(found.reference.distances, expected.distances)
@@ -89,14 +92,14 @@ def test_familiarity_counts_all_eval_images_labelled_or_not(task: str) -> None:
 
 @pytest.mark.parametrize(("below", "expected"), [(0.2, 0.2), (0.0, 0.0), (None, 0.0)])
 def test_an_abstention_bound_of_null_never_abstains(below: float | None, expected: float) -> None:
-    assert decisions.fit(
-        "single_label", TRAIN, answers("single_label"), settings(abstain_below=below)
-    ).abstain_below == (expected)
+    assert decisions.fit(SINGLE, TRAIN, answers("single_label"), settings(abstain_below=below)).abstain_below == (
+        expected
+    )
 
 
 def test_a_detector_decides_by_what_it_abstains_below() -> None:
     told = answers("single_label", classes=1)
-    found = decisions.fit("single_label", TRAIN, told, settings(abstain_below=0.05))
+    found = decisions.fit(SINGLE, TRAIN, told, settings(abstain_below=0.05))
     assert (found.scale.tolist(), found.bias.tolist(), found.thresholds.tolist()) == ([1], [0], [0.05])
     assert found.abstain_below == 0.05
 
@@ -106,7 +109,7 @@ def test_a_detector_decides_by_what_it_abstains_below() -> None:
     [("single_label", 1, True), ("single_label", 2, False), ("multi_label", 1, False), ("segmentation", 1, False)],
 )
 def test_only_a_single_label_without_an_alternative_is_detected(task: str, classes: int, detects: bool) -> None:
-    assert decisions.is_detector(task, classes) == detects
+    assert kinds.kind(task).is_detector(classes) == detects
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
@@ -115,7 +118,7 @@ def test_nan_answers_and_an_unlabelled_eval_split_leave_the_defaults(task: str) 
     logits, target = told.logits.copy(), told.target.copy()
     logits[:5, 1], target[5:] = np.nan, -1
     broken = decisions.Answers(features=told.features, logits=logits, target=target, weight=told.weight)
-    found = decisions.fit(task, TRAIN, broken, settings())
+    found = decisions.fit(kinds.kind(task), TRAIN, broken, settings())
     assert (found.scale.tolist(), found.bias.tolist()) == ([1] * 3, [0] * 3)
     assert found.thresholds.tolist() == [0.5] * 3
 

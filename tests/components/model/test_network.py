@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from components.base.errors import ConfigError
+from components.labels import single
 from components.model import network
 
 
 def parts(
     backbone: str = "small", size: tuple[int, int] = (12, 8), classes: int = 3, **changed: object
 ) -> network.Parts:
-    settings: dict = {"weights": None, "augment": False, "seed": 1} | changed
+    settings: dict = {"weights": None, "augment": False, "seed": 1, "kind": single.KIND} | changed
     return network.build(backbone, image_size=size, classes=classes, **settings)
 
 
@@ -165,7 +166,7 @@ def test_a_keras_file_that_cannot_take_the_image_size_is_a_configuration_error(s
 
 
 def test_a_single_label_leaves_nothing_to_learn_and_features_to_compare() -> None:
-    parts = network.build("small", weights=None, image_size=(8, 8), classes=1, augment=False, seed=1)
+    parts = network.build("small", weights=None, image_size=(8, 8), classes=1, augment=False, seed=1, kind=single.KIND)
     assert not parts.head.weights
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
     assert np.asarray(parts.model(images)).tolist() == [[0]] * 3

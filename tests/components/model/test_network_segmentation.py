@@ -9,12 +9,19 @@ import tensorflow as tf
 
 from components.base.errors import ConfigError
 from components.data.features import IGNORED_ID
-from components.labels import mask
+from components.labels import kinds
+from components.labels.learning import pixels as head
 from components.model import augmentation, network, pyramid
 
 
 def parts(backbone: str = "small", size: tuple[int, int] = (33, 47), **changed: object) -> network.Parts:
-    settings: dict = {"weights": None, "augment": False, "seed": 1, "classes": 5, "task": "segmentation"} | changed
+    settings: dict = {
+        "weights": None,
+        "augment": False,
+        "seed": 1,
+        "classes": 5,
+        "kind": kinds.kind("segmentation"),
+    } | changed
     return network.build(backbone, image_size=size, **settings)
 
 
@@ -190,7 +197,7 @@ def test_logits_are_float32_in_mixed_precision() -> None:
 @pytest.mark.parametrize("jit", [False, True])
 def test_a_step_of_training_changes_the_weights(jit: bool) -> None:
     built = parts(size=(16, 24))
-    built.model.compile("adam", loss=mask.loss(), metrics=mask.metrics(5), jit_compile=jit)
+    built.model.compile("adam", loss=head.loss(), metrics=head.metrics(5), jit_compile=jit)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 24, 3), np.uint8)
     target = np.random.default_rng(1).integers(0, 5, (2, 16, 24)).astype(np.uint8)
     logs = built.model.train_on_batch(pixels, target, return_dict=True)
@@ -208,7 +215,7 @@ def test_the_network_learns_a_square_on_a_background() -> None:
         target[i, y : y + 12, x : x + 12] = 1
     target[:, :2] = IGNORED_ID
     built = parts(size=(32, 32), classes=2, augment=True)
-    built.model.compile(keras.optimizers.Adam(3e-3), loss=mask.loss(), metrics=mask.metrics(2))
+    built.model.compile(keras.optimizers.Adam(3e-3), loss=head.loss(), metrics=head.metrics(2))
     data = tf.data.Dataset.from_tensor_slices((pixels, target)).batch(8)
     seeds = tf.data.Dataset.random(1, rerandomize_each_iteration=True).batch(2)
     train = tf.data.Dataset.zip(data, seeds).map(lambda pair, seed: built.augment(*pair, seed))
@@ -225,7 +232,7 @@ def test_a_positive_label_is_not_for_segmentation() -> None:
 def test_the_other_tasks_average_each_channel_over_the_image(task: str, tmp_path: Path) -> None:
     images = keras.Input((None, None, 3))
     keras.Model(images, keras.layers.Rescaling(2.0)(images)).save(tmp_path / "doubling.keras")
-    built = parts(str(tmp_path / "doubling.keras"), (2, 2), task=task)
+    built = parts(str(tmp_path / "doubling.keras"), (2, 2), kind=kinds.kind(task))
     pixels = np.zeros((1, 2, 2, 3), np.uint8)
     pixels[0, :, :, 0] = [[0, 10], [20, 90]]
     pixels[0, :, :, 2] = 7

@@ -13,8 +13,11 @@ from PIL import Image
 from components.base.artifact_files import DECISIONS_FILE
 from components.data import images
 from components.data.features import IGNORED_ID, IMAGE, MASK
+from components.labels import kinds
 from components.metrics import curves
 from components.model import decisions, familiarity, network, signatures
+
+SINGLE, MULTI, MASKS = kinds.KINDS.values()
 
 LABELS = ["zebra", "ant", "red|fox ü"]  # not sorted: the order is the model's
 SIZE = (10, 14)
@@ -82,7 +85,9 @@ def parts() -> network.Parts:
 def build(task: str, *, classes: int = 3, augment: bool = False) -> network.Parts:
     """With a head that, though untrained, does not say nearly the same of everything."""
     keras.utils.set_random_seed(5)
-    parts = network.build("small", weights=None, image_size=SIZE, classes=classes, augment=augment, seed=1, task=task)
+    parts = network.build(
+        "small", weights=None, image_size=SIZE, classes=classes, augment=augment, seed=1, kind=kinds.kind(task)
+    )
     for weight in parts.head.trainable_weights:
         if weight.path.endswith("logits/kernel"):
             weight.assign(weight * 20)
@@ -92,7 +97,7 @@ def build(task: str, *, classes: int = 3, augment: bool = False) -> network.Part
 @pytest.fixture(scope="module")
 def loaded(parts: network.Parts, tmp_path_factory: pytest.TempPathFactory):
     folder = str(tmp_path_factory.mktemp("model"))
-    signatures.export(parts, LABELS, SIZE, "single_label", decided(parts, scale=[0.5] * 3, bias=[0.0] * 3), folder)
+    signatures.export(parts, LABELS, SIZE, SINGLE, decided(parts, scale=[0.5] * 3, bias=[0.0] * 3), folder)
     return tf.saved_model.load(folder)
 
 
@@ -154,7 +159,7 @@ def test_familiarity_matches_numpy_and_decides_on_abstention(parts: network.Part
     rows = told.reference.features
     eval_distances = np.sort(familiarity.distances(features_of(parts, photos(7, seed=21)), rows, neighbour))
     told = dataclasses.replace(told, reference=familiarity.Reference(rows, eval_distances, neighbour))
-    signatures.export(parts, LABELS, SIZE, "single_label", told, str(tmp_path))
+    signatures.export(parts, LABELS, SIZE, SINGLE, told, str(tmp_path))
     data = photos(30, seed=3)
     answer = tf.saved_model.load(str(tmp_path)).signatures["serving_default"](image_bytes=tf.constant(data))
     distances = familiarity.distances(features_of(parts, data), rows, neighbour)
@@ -172,9 +177,7 @@ def test_an_image_learnt_from_is_the_most_familiar_and_one_like_none_the_least(s
 
 
 def test_people_can_read_what_decides(parts: network.Parts, tmp_path) -> None:
-    signatures.export(
-        parts, LABELS, SIZE, "single_label", decided(parts, scale=[0.5] * 3, bias=[0.0] * 3), str(tmp_path)
-    )
+    signatures.export(parts, LABELS, SIZE, SINGLE, decided(parts, scale=[0.5] * 3, bias=[0.0] * 3), str(tmp_path))
     told = json.loads((tmp_path / "assets.extra" / DECISIONS_FILE).read_text(encoding="utf-8"))
     assert told["labels"] == {
         label: {"threshold": t, "scale": 0.5, "bias": 0.0} for label, t in zip(LABELS, (0.2, 0.35, 0.5), strict=True)
@@ -247,7 +250,7 @@ def test_no_python_hides_in_the_graph(serve) -> None:
 
 def test_each_of_several_labels_has_its_own_calibration_and_threshold(tmp_path) -> None:
     parts, scale, bias = build("multi_label"), [0.25, 0.5, 2.0], [0.75, -0.5, 0.0]
-    signatures.export(parts, LABELS, SIZE, "multi_label", decided(parts, scale=scale, bias=bias), str(tmp_path))
+    signatures.export(parts, LABELS, SIZE, MULTI, decided(parts, scale=scale, bias=bias), str(tmp_path))
     loaded, data = tf.saved_model.load(str(tmp_path)), photos(12, seed=4)
     answer = loaded.signatures["serving_default"](image_bytes=tf.constant(data))
     assert sorted(answer) == ["abstain", "decisions", "familiarity", "labels", "logits", "probabilities"]
@@ -272,7 +275,7 @@ def test_each_of_several_labels_has_its_own_calibration_and_threshold(tmp_path) 
 def test_the_probability_of_a_single_label_is_the_familiarity(tmp_path, signature: str) -> None:
     parts = build("single_label", classes=1)
     told = dataclasses.replace(decided(parts, scale=[1.0], bias=[0.0]), thresholds=np.array([0.5]))
-    signatures.export(parts, ["ant"], SIZE, "single_label", told, str(tmp_path))
+    signatures.export(parts, ["ant"], SIZE, SINGLE, told, str(tmp_path))
     data = [photos(9, seed=20)[0], encoded("PNG", RED), *photos(8, seed=5)]
     found = tf.saved_model.load(str(tmp_path)).signatures[signature]
     if signature == "serving_default":
@@ -309,7 +312,7 @@ def mask_parts() -> network.Parts:
 def masks(mask_parts: network.Parts, tmp_path_factory: pytest.TempPathFactory):
     folder = str(tmp_path_factory.mktemp("masks"))
     told = decided(mask_parts, scale=[0.5] * 3, bias=[0.0] * 3)
-    signatures.export(mask_parts, LABELS, SIZE, "segmentation", told, folder)
+    signatures.export(mask_parts, LABELS, SIZE, MASKS, told, folder)
     return tf.saved_model.load(folder)
 
 
@@ -409,7 +412,7 @@ def test_a_nan_answer_counts_as_no_label(mask_parts: network.Parts, tmp_path) ->
         if weight.path.endswith("logits/bias"):
             weight.assign([0.0, float("nan"), 0.0])  # of one label only
     told = decided(parts, scale=[1.0] * 3, bias=[0.0] * 3)
-    signatures.export(parts, LABELS, SIZE, "segmentation", told, str(tmp_path))
+    signatures.export(parts, LABELS, SIZE, MASKS, told, str(tmp_path))
     evaluate = tf.saved_model.load(str(tmp_path)).signatures["evaluate"]
     found = evaluate(examples=tf.constant([example(encoded("PNG"), encoded("PNG", TRUTH))]))["confusion"]
     assert np.isnan(found).all()

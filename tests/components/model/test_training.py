@@ -22,7 +22,8 @@ from components.data import features
 from components.data.dataset import Dataset, Record
 from components.data.mask_rules import rule
 from components.ingest.layouts import folders
-from components.labels.mask import decode_mask
+from components.labels import kinds
+from components.labels.learning.pixels import decode_mask
 from components.model import network, training
 from components.model.callbacks import Stopping
 from components.model.phases import Phases
@@ -420,7 +421,8 @@ def test_masks_are_learnt_without_their_ignored_pixels(masks: Prepared, tmp_path
     # Of 8 x 8 pixels 3 x 8 are thing, 8 ignored, 32 ground.
     assert found.sum(axis=2).tolist() == [[32, 24]] * 4
     assert np.trace(found.sum(axis=0)) / found.sum() > 0.9
-    parts = network.build("small", weights=None, image_size=(8, 8), classes=2, augment=False, seed=1, task=masks.task)
+    kind = kinds.kind(masks.task)
+    parts = network.build("small", weights=None, image_size=(8, 8), classes=2, augment=False, seed=1, kind=kind)
     saved = str(tmp_path / "serving" / "variables" / "variables")
     tf.train.Checkpoint(extractor=parts.extractor, head=parts.head).restore(saved).expect_partial()
     # Frequencies 32/56 and 24/56, median 28/56; and the images' weights 1 to 4.

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from components import metrics
+from components.labels import kinds
 from components.push import model_card
 
 NASTY = ["a|b", "`c` *d* _e_", "<script>alert(1)</script>", "two\nlines", "[x](javascript:y) ~~z~~ \\|"]
@@ -23,7 +24,7 @@ COUNTS = {
 
 
 def numbers(value: float) -> dict[str, Any]:
-    return dict.fromkeys(metrics.names("single_label", NASTY), value) | {"example_count": 624.0}
+    return dict.fromkeys(kinds.kind("single_label").metric_names(NASTY), value) | {"example_count": 624.0}
 
 
 def facts(**changes: Any) -> model_card.Facts:
@@ -74,12 +75,12 @@ def test_every_number_stands_in_its_cell() -> None:
     assert data[4] == ["two lines", "0", "1", "400", "0"]
     assert data[-1] == ["all images", "1,244", "23", "624", ""]
     assert overall[0] == ["metric", "this model"]
-    assert overall[1:] == [[name, "0.75"] for name in metrics.OVERALL["single_label"]]
-    assert per_label[0] == ["label", *metrics.PER_LABEL["single_label"]]
+    assert overall[1:] == [[name, "0.75"] for name in kinds.kind("single_label").overall]
+    assert per_label[0] == ["label", *kinds.kind("single_label").per_label]
     assert [row[0] for row in per_label[1:]] == [seen(label) for label in NASTY]
     recall = per_label[0].index("recall")
     assert [row[recall] for row in per_label[1:]] == ["0.125", "0.75", "-", "0.75", "0.75"]
-    assert per_slice[0] == ["slice", "examples", *metrics.OVERALL["single_label"]]
+    assert per_slice[0] == ["slice", "examples", *kinds.kind("single_label").overall]
     assert per_slice[1] == [f"camera = day|night, label = {NASTY[2]}", "7", *["0.5"] * (len(per_slice[0]) - 2)]
     assert fingerprints[1:] == [["data", "abc"], ["code", "def"]]
 
@@ -138,7 +139,7 @@ def test_any_text_stays_in_its_cell_as_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("task", ["multi_label", "segmentation"])
 def test_each_task_has_its_metrics(task: str) -> None:
-    values = dict.fromkeys(metrics.names(task, NASTY), 0.5)
+    values = dict.fromkeys(kinds.kind(task).metric_names(NASTY), 0.5)
     _, overall, per_label, _ = tables(model_card.render(facts(task=task, results=[({}, values)])))
-    assert [row[0] for row in overall[1:]] == list(metrics.OVERALL[task])
-    assert per_label[0] == ["label", *metrics.PER_LABEL[task]]
+    assert [row[0] for row in overall[1:]] == list(kinds.kind(task).overall)
+    assert per_label[0] == ["label", *kinds.kind(task).per_label]

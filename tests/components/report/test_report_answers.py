@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.base.artifact_files import PREDICTIONS
+from components.labels import kinds
 from components.report import answers
 
 NAN = float("nan")
@@ -51,7 +52,7 @@ def written(folder: Path, rows: list[tuple]) -> str:
 def test_predictions_of_labels_are_read_as_arrays(
     tmp_path: Path, task: str, truth: list[list[int]], decided: list[list[int]]
 ) -> None:
-    found = answers.read(written(tmp_path, ROWS), "candidate", task, ["cat", "dog", "elk"])
+    found = answers.read(written(tmp_path, ROWS), "candidate", kinds.kind(task), ["cat", "dog", "elk"])
     assert found.paths == ["a.png", "b.png", "c.png", "ä.png"]
     assert found.sha256 == ["0a.png", "0b.png", "0c.png", "0ä.png"]
     assert found.truth.tolist() == truth
@@ -63,7 +64,7 @@ def test_predictions_of_labels_are_read_as_arrays(
 
 def test_the_only_label_of_a_detector_is_decided_on(tmp_path: Path) -> None:
     rows = [("a.png", ["cat"], [], [0.9], [True]), ("b.png", ["cat"], [], [0.001], [False])]
-    assert answers.read(written(tmp_path, rows), "candidate", "single_label", ["cat"]).decided.tolist() == [
+    assert answers.read(written(tmp_path, rows), "candidate", kinds.kind("single_label"), ["cat"]).decided.tolist() == [
         [True],
         [False],
     ]
@@ -77,7 +78,7 @@ def test_predictions_of_masks_are_read_as_arrays(tmp_path: Path) -> None:
     table = {"path": ["1", "2"], "sha256": ["a", "b"], "familiarity": [1.0, 0.5]}
     table |= {"confusion": confusion, "calibration": calibration.tolist()}
     pq.write_table(pa.table(table), folder / "part.parquet")
-    found = answers.read(str(tmp_path), "candidate", "segmentation", ["ground", "thing"])
+    found = answers.read(str(tmp_path), "candidate", kinds.kind("segmentation"), ["ground", "thing"])
     assert found.truth.tolist() == [[1, 0], [0, 0]]
     assert found.decided.tolist() == [[True, True], [False, False]]
     assert found.confusion.tolist() == [[[1, 2], [0, 0]], [[0, 0], [0, 0]]]

@@ -6,9 +6,11 @@ from answered import answers, masked, one_hot
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.labels import kinds
 from components.report import choose
 
-SINGLE = "single_label"
+SINGLE, MULTI, _ = kinds.KINDS.values()
+
 NAN = float("nan")
 
 
@@ -64,12 +66,12 @@ def test_each_of_several_labels_is_a_question_of_its_own() -> None:
         [[0.1, 0.6], [0.7, 0.1], [0.4, 0.9], [0.9, 0.9], [NAN, 0.9]],
         [[False, True], [True, False], [True, True], [True, True], [False, True]],  # the first label from 0.3 on
     )
-    found = choose.mistakes(tags, 0, "multi_label", 9)
+    found = choose.mistakes(tags, 0, MULTI, 9)
     # Surely not: 1 - 0.1 = 0.9; surely: 0.4. Of image 3 nobody said, 4 has no answer.
     assert [(p.index, p.note) for p in found] == [(0, "missed"), (2, "false alarm")]
     assert probabilities(found) == [0.1, 0.4]
     assert indices(choose.hits(tags, 0, 9)) == [1]
-    assert indices(choose.mistakes(tags, 1, "multi_label", 9)) == [0]
+    assert indices(choose.mistakes(tags, 1, MULTI, 9)) == [0]
 
 
 def test_a_detector_misses_images_of_its_only_label() -> None:
@@ -94,7 +96,7 @@ def test_the_least_familiar_come_first() -> None:
         (0, "familiarity 0.5"),
     ]
     assert probabilities(found) == [0.75] * 3
-    assert {p.probability for p in choose.unfamiliar(odd, "multi_label")} == {None}
+    assert {p.probability for p in choose.unfamiliar(odd, MULTI)} == {None}
 
 
 @given(

@@ -24,8 +24,11 @@ from components.data.features import IGNORED_ID
 from components.data.mask_rules import rule
 from components.drawing import overlay
 from components.evaluation import predictions
+from components.labels import kinds
 from components.model import network, signatures
 from components.report import budget, examples
+
+SINGLE, MULTI, MASKS = kinds.KINDS.values()
 
 FRACTIONS = {"train": 0.8, "eval": 0.1, "test": 0.1}
 EVERY = {
@@ -67,9 +70,9 @@ def predicted(folder: Path, task: str, answers: Mapping[str, Mapping[str, Any]],
     for record in records(shards):
         path, _ = predictions.identity(record)
         answer = {signatures.FAMILIARITY: 0.5, signatures.ABSTAIN: False} | dict(answers[path])
-        rows.append(predictions.row(np.array([record], object), answer, task))
+        rows.append(predictions.row(np.array([record], object), answer, kinds.kind(task)))
     with beam.Pipeline(RUNNER) as pipeline:
-        _ = pipeline | beam.Create(rows) | predictions.write(str(folder), "candidate", task)
+        _ = pipeline | beam.Create(rows) | predictions.write(str(folder), "candidate", kinds.kind(task))
     return str(folder)
 
 
@@ -111,7 +114,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
         WRITTEN: probable([0.5, 0.5], familiarity=0.125),
     }
     evaluated = predicted(base / "evaluation", "single_label", answers, base / "examples")
-    found = examples.collect(str(base / "examples"), evaluated, "", "single_label", ["cat", "dog"], 1)
+    found = examples.collect(str(base / "examples"), evaluated, "", SINGLE, ["cat", "dog"], 1)
     return base, found
 
 
@@ -146,7 +149,7 @@ def test_single_labels_have_pictures_of_mistakes_and_hits(single: tuple[Path, di
 
 def test_the_same_run_gives_the_same_page(single: tuple[Path, dict[str, Any]]) -> None:
     base, found = single
-    told = (str(base / "examples"), str(base / "evaluation"), "", "single_label", ["cat", "dog"])
+    told = (str(base / "examples"), str(base / "evaluation"), "", SINGLE, ["cat", "dog"])
     assert examples.collect(*told, 1) == found
 
 
@@ -154,7 +157,7 @@ def test_predictions_of_other_images_are_refused(single: tuple[Path, dict[str, A
     base, _ = single
     ingested(tmp_path, {"test/cat/1.png": encoded(picture(9))})
     with pytest.raises(examples.ImagegateError, match=r"holds no image .*which was evaluated"):
-        examples.collect(str(tmp_path / "examples"), str(base / "evaluation"), "", "single_label", ["cat", "dog"], 1)
+        examples.collect(str(tmp_path / "examples"), str(base / "evaluation"), "", SINGLE, ["cat", "dog"], 1)
 
 
 def test_several_labels_have_pictures_of_each_label(tmp_path: Path) -> None:
@@ -169,7 +172,7 @@ def test_several_labels_have_pictures_of_each_label(tmp_path: Path) -> None:
         "4.png": probable([0.9, 0.9]),
     }
     evaluated = predicted(tmp_path / "evaluation", "multi_label", answers, tmp_path / "examples")
-    found = examples.collect(str(tmp_path / "examples"), evaluated, "", "multi_label", ["sea", "sky"], 1)
+    found = examples.collect(str(tmp_path / "examples"), evaluated, "", MULTI, ["sea", "sky"], 1)
     check(found)
     sea, sky = found["labels"]
     assert [(one["path"], one["note"]) for one in sea["mistakes"]] == [
@@ -196,15 +199,15 @@ def test_masks_lie_over_their_images(tmp_path: Path, undecided: Any) -> None:
     dataset = Dataset(str(tmp_path / "data"), tuple(LABELS), stored, {})
     ingest(dataset, tmp_path / "examples", rule=rule(LABELS, ignore=IGNORED_ID))
     keras.utils.set_random_seed(5)
-    parts = network.build("small", weights=None, image_size=SIZE, classes=2, augment=False, seed=1, task="segmentation")
-    signatures.export(parts, LABELS, SIZE, "segmentation", undecided(parts), str(tmp_path / "model" / "Format-Serving"))
+    parts = network.build("small", weights=None, image_size=SIZE, classes=2, augment=False, seed=1, kind=MASKS)
+    signatures.export(parts, LABELS, SIZE, MASKS, undecided(parts), str(tmp_path / "model" / "Format-Serving"))
     loaded = tf.saved_model.load(str(tmp_path / "model" / "Format-Serving"))
     answers = {}
     for record in records(tmp_path / "examples"):
         answer = loaded.signatures[signatures.EVALUATE](examples=tf.constant([record]))
         answers[predictions.identity(record)[0]] = {name: value.numpy()[0] for name, value in answer.items()}
     evaluated = predicted(tmp_path / "evaluation", "segmentation", answers, tmp_path / "examples")
-    found = examples.collect(str(tmp_path / "examples"), evaluated, str(tmp_path / "model"), "segmentation", LABELS, 1)
+    found = examples.collect(str(tmp_path / "examples"), evaluated, str(tmp_path / "model"), MASKS, LABELS, 1)
     check(found)
     colours = overlay.palette(2)
     assert found["legend"] == [
@@ -235,7 +238,7 @@ def test_masks_lie_over_their_images(tmp_path: Path, undecided: Any) -> None:
 def test_a_test_split_without_images_has_no_pictures(tmp_path: Path, task: str) -> None:
     (tmp_path / "examples").mkdir()
     evaluated = predicted(tmp_path / "evaluation", task, {}, tmp_path / "examples")
-    found = examples.collect(str(tmp_path / "examples"), evaluated, "", task, LABELS, 1)
+    found = examples.collect(str(tmp_path / "examples"), evaluated, "", kinds.kind(task), LABELS, 1)
     check(found)
     assert [found[key] for key in ("masks", "suspects", "unfamiliar", "images", "omitted")] == [[], [], [], {}, ""]
     empty = {"mistakes": [], "hits": [], "random": []}
@@ -262,7 +265,7 @@ def test_pages_with_many_labels_or_incompressible_images_have_fewer_pictures(
     evaluated = predicted(tmp_path / "evaluation", "single_label", answers, tmp_path / "examples")
 
     def collect() -> dict[str, Any]:
-        found = examples.collect(str(tmp_path / "examples"), evaluated, "", "single_label", labels, 1)
+        found = examples.collect(str(tmp_path / "examples"), evaluated, "", SINGLE, labels, 1)
         check(found)
         return found
 

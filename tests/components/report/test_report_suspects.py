@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from answered import answers, masked, one_hot
 
+from components.labels import kinds
 from components.metrics.curves import CALIBRATION_BINS
 from components.report import suspects
+
+SINGLE, MULTI, MASKS = kinds.KINDS.values()
 
 NAN = float("nan")
 LABELS = ["hat", "cap", "shoe"]
@@ -23,13 +26,13 @@ def test_changed_labels_are_suspected_with_the_least_probable_first() -> None:
     p[3] = [0.98, 0.01, 0.01]
     given = list(true)
     given[3], given[7] = 1, 2  # image 3 is surely a hat (0.98), 7 a cap (0.9)
-    found = suspects.find(answers(one_hot(given, 3), p), "single_label", LABELS)
+    found = suspects.find(answers(one_hot(given, 3), p), SINGLE, LABELS)
     assert [(s.index, s.note) for s in found] == [
         (3, "labelled 'cap', the model says 'hat' with 0.98"),
         (7, "labelled 'shoe', the model says 'cap' with 0.90"),
     ]
     assert found[0].probability == pytest.approx(0.98)
-    assert suspects.find(answers(one_hot(true, 3), p), "single_label", LABELS) == []
+    assert suspects.find(answers(one_hot(true, 3), p), SINGLE, LABELS) == []
 
 
 @pytest.mark.parametrize(("p", "expected"), [(0.45, []), (0.55, [3, 7])])
@@ -37,7 +40,7 @@ def test_a_label_that_is_more_probable_than_not_is_not_suspected(p: float, expec
     true = [0, 1, 2] * 20
     given = list(true)
     given[3], given[7] = 1, 2
-    found = suspects.find(answers(one_hot(given, 3), sure(true, 3, p)), "single_label", LABELS)
+    found = suspects.find(answers(one_hot(given, 3), sure(true, 3, p)), SINGLE, LABELS)
     assert [s.index for s in found] == expected
 
 
@@ -50,7 +53,7 @@ def test_each_of_several_labels_is_judged_on_images_where_it_is_known() -> None:
     given[7] = [0, 1]  # and of this that it is no 'cap'
     given[8] = [-1, 0]  # nobody said
     given[9] = [0, 1]  # both are wrong
-    found = suspects.find(answers(given, p, p >= 0.5), "multi_label", ["hat", "cap"])
+    found = suspects.find(answers(given, p, p >= 0.5), MULTI, ["hat", "cap"])
     assert [(s.index, s.note) for s in found] == [
         (7, "labelled 'cap', the model gives it 0.02"),
         (9, "labelled 'cap', the model gives it 0.02; not labelled 'hat', the model gives it 0.90"),
@@ -78,7 +81,7 @@ def test_each_of_several_labels_is_judged_on_images_where_it_is_known() -> None:
 def test_odd_test_splits_cause_no_warnings(
     truth: list[list[int]], p: list[list[float]], task: str, capsys: pytest.CaptureFixture
 ) -> None:
-    found = suspects.find(answers(truth, p), task, LABELS)
+    found = suspects.find(answers(truth, p), kinds.kind(task), LABELS)
     assert all(np.isfinite(p[s.index]).all() and -1 not in truth[s.index] for s in found)
     assert capsys.readouterr() == ("", "")
 
@@ -86,15 +89,15 @@ def test_odd_test_splits_cause_no_warnings(
 def test_a_detector_has_no_suspects_and_a_single_tag_has() -> None:
     truth, p = [[1]] * 9 + [[0]] * 9, [[0.9]] * 8 + [[0.01]] + [[0.1]] * 9
     decided = np.array(p) >= 0.5
-    assert suspects.find(answers(truth, p, decided), "single_label", ["hat"]) == []
-    found = suspects.find(answers(truth, p, decided), "multi_label", ["hat"])
+    assert suspects.find(answers(truth, p, decided), SINGLE, ["hat"]) == []
+    found = suspects.find(answers(truth, p, decided), MULTI, ["hat"])
     assert [(s.index, s.note) for s in found] == [(8, "labelled 'hat', the model gives it 0.01")]
 
 
 def test_only_as_many_suspects_are_shown_as_fit() -> None:
     true = [0, 1] * 100
     given = [1 - t if i < 60 else t for i, t in enumerate(true)]
-    found = suspects.find(answers(one_hot(given, 2), sure(true, 2)), "single_label", ["hat", "cap"])
+    found = suspects.find(answers(one_hot(given, 2), sure(true, 2)), SINGLE, ["hat", "cap"])
     assert len(found) == suspects.MOST
     assert all(s.index < 60 for s in found)
 
@@ -107,8 +110,8 @@ def test_masks_are_suspected_where_the_model_is_sure_of_something_else() -> None
     calibration[:, 1, :, -1] = [100, 98, 0]  # without calibration: not looked at
     counts = np.ones((5, 2, 2))
     counts[4] = NAN
-    found = suspects.find(masked(counts, calibration), "segmentation", ["ground", "hat"])
+    found = suspects.find(masked(counts, calibration), MASKS, ["ground", "hat"])
     text = "of {} of its pixels the model is sure (above 0.93), but the mask says otherwise"
     # 40 / 200, 10 / 200; 1 / 200 is no more than an edge
     assert [(s.index, s.note) for s in found] == [(1, text.format("20.0%")), (2, text.format("5.0%"))]
-    assert suspects.find(masked(np.zeros((0, 2, 2))), "segmentation", ["ground", "hat"]) == []
+    assert suspects.find(masked(np.zeros((0, 2, 2))), MASKS, ["ground", "hat"]) == []

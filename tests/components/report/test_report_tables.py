@@ -3,6 +3,7 @@
 import pytest
 
 from components.gates.judge import Rule, judge
+from components.labels import kinds
 from components.report import tables
 
 OWN = {"support": 4.0, "precision": 0.5, "recall": 1.0, "f1": 2 / 3, "auc": 0.75, "average_precision": None}
@@ -134,7 +135,7 @@ def test_many_slices_name_how_many_are_not_shown(sliced: dict) -> None:
 def test_a_confusion_cell_has_its_count_and_its_share_of_the_row() -> None:
     # cat: 3 of 4 right; dog: none at all
     confusion = {"labels": ["cat", "dog"], "counts": [[3, 1], [0, 0]], "totals": [4, 0], "omitted": 0}
-    table = tables.matrix(confusion, "single_label")
+    table = tables.matrix(confusion, kinds.kind("single_label"))
     assert table["unit"] == "images"
     assert table["rows"][0]["cells"] == [
         {"count": "3", "percent": "75", "share": 0.75, "kind": "hit"},
@@ -149,4 +150,4 @@ def test_a_confusion_cell_has_its_count_and_its_share_of_the_row() -> None:
 )
 def test_counts_fit_a_cell(n: float, text: str) -> None:
     row = {"labels": ["a"], "counts": [[n]], "totals": [n], "omitted": 0}
-    assert tables.matrix(row, "segmentation")["rows"][0]["cells"][0]["count"] == text
+    assert tables.matrix(row, kinds.kind("segmentation"))["rows"][0]["cells"][0]["count"] == text

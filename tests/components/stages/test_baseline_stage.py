@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfx.types import standard_artifacts
 
 from components.data import schema
+from components.labels import kinds
 from components.model import signatures
 from components.push import versions
 from components.stages import baseline
@@ -34,7 +35,7 @@ class _Model(tf.Module):
 
 
 def save(folder: Path, output: str = "", signature: str = signatures.EVALUATE) -> str:
-    model = _Model({output} if output else signatures.evaluated("single_label"))
+    model = _Model({output} if output else kinds.kind("single_label").evaluated)
     tf.saved_model.save(model, str(folder), signatures={signature: model.evaluate})
     return str(folder)
 

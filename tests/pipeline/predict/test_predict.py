@@ -22,6 +22,7 @@ from components.base import progress
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
 from components.data import images
+from components.labels import kinds
 from components.model import network, signatures
 from components.push import versions
 from pipeline import cli
@@ -49,7 +50,9 @@ def masks() -> network.Parts:
 
 def build(task: str) -> network.Parts:
     keras.utils.set_random_seed(3)
-    parts = network.build("small", weights=None, image_size=SIZE, classes=3, augment=False, seed=1, task=task)
+    parts = network.build(
+        "small", weights=None, image_size=SIZE, classes=3, augment=False, seed=1, kind=kinds.kind(task)
+    )
     for weight in parts.head.trainable_weights:  # an untrained head would say the same of every pixel
         if weight.path.endswith("logits/kernel"):
             weight.assign(weight * 20)
@@ -59,7 +62,7 @@ def build(task: str) -> network.Parts:
 @pytest.fixture(scope="module")
 def exported(parts: network.Parts, undecided, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = str(tmp_path_factory.mktemp("model"))
-    signatures.export(parts, LABELS, SIZE, "single_label", undecided(parts), folder)
+    signatures.export(parts, LABELS, SIZE, kinds.kind("single_label"), undecided(parts), folder)
     return folder
 
 
@@ -75,13 +78,13 @@ def pushed(exported: str, folder: Path, task: str = "single_label") -> str:
 
 @pytest.fixture
 def multi_destination(multi: network.Parts, undecided, tmp_path: Path) -> str:
-    signatures.export(multi, LABELS, SIZE, "multi_label", undecided(multi), str(tmp_path / "exported"))
+    signatures.export(multi, LABELS, SIZE, kinds.kind("multi_label"), undecided(multi), str(tmp_path / "exported"))
     return pushed(str(tmp_path / "exported"), tmp_path, "multi_label")
 
 
 @pytest.fixture
 def mask_destination(masks: network.Parts, undecided, tmp_path: Path) -> str:
-    signatures.export(masks, LABELS, SIZE, "segmentation", undecided(masks), str(tmp_path / "exported"))
+    signatures.export(masks, LABELS, SIZE, kinds.kind("segmentation"), undecided(masks), str(tmp_path / "exported"))
     return pushed(str(tmp_path / "exported"), tmp_path, "segmentation")
 
 
@@ -211,8 +214,10 @@ def test_more_images_than_a_batch_keep_their_order(destination: str, photo) -> N
 def test_a_destination_means_its_newest_version_and_a_version_itself(
     destination: str, photo, undecided, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = network.build("small", weights=None, image_size=SIZE, classes=2, augment=False, seed=2)
-    signatures.export(other, ["yes", "no"], SIZE, "single_label", undecided(other), str(tmp_path / "other"))
+    other = network.build(
+        "small", weights=None, image_size=SIZE, classes=2, augment=False, seed=2, kind=kinds.kind("single_label")
+    )
+    signatures.export(other, ["yes", "no"], SIZE, kinds.kind("single_label"), undecided(other), str(tmp_path / "other"))
     old = versions.current(destination)
     versions.push(str(tmp_path / "other"), destination, {"task": "single_label"})
     path = photo("a.png")

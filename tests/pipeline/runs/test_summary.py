@@ -15,6 +15,7 @@ from components.base.errors import ConfigError, ImagegateError
 from components.data.dataset import LayoutError
 from components.gates.errors import DataRejected
 from components.gates.judge import Rule, judge
+from components.labels import kinds
 from components.push.versions import Served
 from components.report import outcome
 from pipeline import config
@@ -71,7 +72,9 @@ def full(one: summary.Summary) -> summary.Summary:
     """A run that pushed."""
     one._read_manifest(MANIFEST)
     one.label_weights = {"[red] fox": 0.5, "owl": 300.0}
-    numbers = dict.fromkeys(metrics.names("single_label", ["[red] fox", "owl"]), 0.25) | {"precision/owl": math.nan}
+    numbers = dict.fromkeys(kinds.kind("single_label").metric_names(["[red] fox", "owl"]), 0.25) | {
+        "precision/owl": math.nan
+    }
     one.metrics, one.per_label = outcome.split("single_label", numbers, ["[red] fox", "owl"])
     one.gates = [vars(judge(Rule(gate="model_gate", metric="accuracy", minimum=0.2), 0.25))]
     one._read_pushed_model("", {"pushed": 1, "pushed_version": "17", "pushed_destination": "/models/17"})
@@ -103,8 +106,8 @@ def test_nan_and_infinity_become_null(full: summary.Summary, tmp_path: Path) -> 
     found = strict(tmp_path / "summary.json")
     assert found["per_label"]["owl"]["precision"] is None
     assert found["per_label"]["owl"]["recall"] == 0.25
-    assert sorted(found["per_label"]["owl"]) == sorted(metrics.PER_LABEL["single_label"])
-    assert sorted(found["metrics"]) == sorted([*metrics.OVERALL["single_label"], *metrics.COUNTS])
+    assert sorted(found["per_label"]["owl"]) == sorted(kinds.kind("single_label").per_label)
+    assert sorted(found["metrics"]) == sorted([*kinds.kind("single_label").overall, *metrics.COUNTS])
 
 
 def test_run_ids_sort_by_time_and_differ_within_a_second(settings: config.Config) -> None:

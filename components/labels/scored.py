@@ -1,0 +1,44 @@
+"""What the kinds that give each label of an image a probability share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+
+from components.labels import outputs
+from components.metrics.scored import Answer
+
+OUTPUTS: Mapping[str, Literal["float", "bool"]] = MappingProxyType(
+    {outputs.PROBABILITIES: "float", outputs.UNCALIBRATED: "float", outputs.DECISIONS: "bool"}
+)
+PROPORTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "recall": "effective_positives",
+        "specificity": "effective_negatives",
+        "precision": "effective_decided",
+        "binary_accuracy": "effective_known",
+        "f1": "effective_involved",
+    }
+)
+COLUMNS = ("precision", "recall", "f1", "auc", "average_precision")
+
+
+def of(answer: Mapping[str, Any]) -> Answer:
+    """The answer to one example, from the signature `outputs.EVALUATE`."""
+    return Answer(
+        answer[outputs.PROBABILITIES], answer[outputs.UNCALIBRATED], answer[outputs.DECISIONS], abstains(answer)
+    )
+
+
+def abstains(answer: Mapping[str, Any]) -> bool:
+    """Whether the model finds the example unlike all that it knows."""
+    return bool(np.all(answer[outputs.ABSTAIN]))
+
+
+def probabilities(arrays: Mapping[str, Any]) -> Iterator[dict[str, float]]:
+    """Label -> probability, in the model's order, of each image, from the signature `serving_default`."""
+    for names, row in zip(arrays[outputs.LABELS], arrays[outputs.PROBABILITIES], strict=True):
+        yield {name.decode(): float(p) for name, p in zip(names, row, strict=True)}
