@@ -1,8 +1,7 @@
-"""What ingest counts while it looks at each image once: all that the data gate judges.
+"""Counts everything that the data gate needs while ingest reads each image once.
 
-`Report` counts a shard, `merge` adds the shards up. Sums and histograms are exact whole numbers, so no order shows. Of
-each image, only one `ROW` of `ROW.itemsize` bytes is kept (and its path, for people); every distinct set of labels is
-kept once.
+`Report` counts a shard, and `merge` adds the shards up. Sums and histograms are integers, so their order does not
+matter. For each image, only its path and one `ROW` are kept; every distinct set of labels is kept once.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ from components.data.manifest import DatasetManifest, LeftOut, PropertyHistogram
 from components.data.mask_rules import Rule
 from components.data.masks import Mask
 
-# sha256: of the file. perceptual: see `perceptual.perceptual_hash`; comparable: whether it says anything. truth: see
-# `truth`. split: index in SPLITS; named: whether the data set says so, and not the content's hash.
+# sha256: digest of the file. perceptual: see `perceptual.perceptual_hash`; comparable: whether that is meaningful.
+# truth: see `truth`. split: index in SPLITS; named: whether the data set names the split, rather than the hash.
 ROW = np.dtype(
     [
         ("sha256", "<u8", 4),
@@ -40,15 +39,20 @@ ROW = np.dtype(
     ]
 )
 
-_ALL = ""  # the histogram of all images; no label is named so
+_ALL = ""  # key of the histogram of all images; no label has an empty name
 
 
 def truth(labels: Sequence[str], unknown: Sequence[str], mask: str = "") -> int:
-    """64 bits that tell what is said of an image: equal for equal labels and, where there is one, equal mask.
+    """Hashes the labels of an image, and its mask if it has one, to 64 bits.
+
+    >>> truth(["cat"], []) == truth(["cat"], [])
+    True
+    >>> truth(["cat"], []) == truth(["cat"], ["dog"])  # here it is unknown whether dog applies
+    False
 
     Args:
-        labels: names that apply, in the order of the data set's labels.
-        unknown: names of which nobody said.
+        labels: labels that apply, in the order of the data set's labels.
+        unknown: labels of which it is unknown whether they apply.
         mask: digest of the mask, or "".
     """
     digest = hashlib.sha256(repr((tuple(labels), tuple(unknown), mask)).encode()).digest()
@@ -57,22 +61,22 @@ def truth(labels: Sequence[str], unknown: Sequence[str], mask: str = "") -> int:
 
 @dataclass
 class Report:
-    """What became of a shard's records.
+    """Counts of a shard's records.
 
     Attributes:
         rows: `ROW`s of the images kept, as bytes.
-        paths: theirs.
+        paths: paths of the same images.
         quarantined: (path, reason).
-        changed: reason -> images re-encoded for it.
+        changed: reason -> images that were re-encoded for it.
         label_sets: (split, labels, unknown) -> images.
-        pixels: split -> [label's pixels, pixels of the images it is in, ignored ones included] for each label, then
-            of the ignored.
+        pixels: split -> for each label, and at last for the ignored pixels: [its pixels, known pixels of the images
+            that it is in, all pixels of these images].
         formats: (format, split) -> images.
         slices: (column, value, split) -> images.
-        sizes: [smallest, largest] width, then height; [] without any image.
-        properties: (split, label) -> int64 [P, BINS], see `properties`; the label "" for all images of the split,
-            single labels in train only.
-        content: sum modulo 2^256 of a digest of everything but the path that a training can see of each image.
+        sizes: [smallest, largest] width, then height; [] without images.
+        properties: (split, label) -> int64 [P, BINS], see `properties`; the label "" for all images of the split;
+            other labels for train only.
+        content: sum modulo 2^256 of a digest per image, of everything that training can see but the path.
         files: one entry per file written: name, split, records, bytes, sha256.
     """
 
@@ -92,13 +96,13 @@ class Report:
     files: list[Shard] = field(default_factory=list)
 
     def reject(self, path: str, reason: str) -> None:
-        """Counts a file that goes to quarantine."""
+        """Counts a quarantined file."""
         self.quarantined.append((path, reason))
 
     def add(
         self, record: Record, split: str, sha256: str, image: Checked, mask: Mask | None, rule: Rule | None
     ) -> None:
-        """Counts an image that is kept, with its mask where the task has masks."""
+        """Counts an image that is kept, with its mask if the task has masks."""
         labels, digest = record.labels, ""
         if mask is not None and rule is not None:
             labels = tuple(name for name, n in zip(rule.labels, mask.pixels, strict=True) if n)
@@ -143,7 +147,7 @@ class Report:
                 histogram[i] += 1
 
     def include(self, other: Report) -> None:
-        """Adds everything that `other` counted, but for `files`."""
+        """Adds the counts of another report, except its `files`."""
         self.rows += other.rows
         self.paths += other.paths
         self.quarantined += other.quarantined
@@ -160,20 +164,20 @@ class Report:
             self.properties[key] = self.properties.get(key, np.zeros_like(histograms)) + histograms
 
     def to_json(self) -> str:
-        """One line; see `from_json`."""
+        """Serialises the report to one line; see `from_json`."""
         plain = vars(self) | {
             "rows": base64.b64encode(self.rows).decode(),
             "label_sets": list(self.label_sets.items()),
             "formats": list(self.formats.items()),
             "slices": list(self.slices.items()),
-            "properties": [(key, _sparse(found)) for key, found in self.properties.items()],
+            "properties": [(key, _sparse(histograms)) for key, histograms in self.properties.items()],
             "files": [vars(file) for file in self.files],
         }
         return json.dumps(plain)
 
     @staticmethod
     def from_json(line: str) -> Report:
-        """What `to_json` wrote."""
+        """Parses a line of `to_json`."""
         plain = json.loads(line)
         counters = {
             name: collections.Counter({tupled(key): n for key, n in plain[name]})
@@ -183,7 +187,7 @@ class Report:
             "rows": bytearray(base64.b64decode(plain["rows"])),
             "changed": collections.Counter(plain["changed"]),
             "quarantined": [tupled(q) for q in plain["quarantined"]],
-            "properties": {tupled(key): dense(found) for key, found in plain["properties"]},
+            "properties": {tupled(key): dense(sparse) for key, sparse in plain["properties"]},
             "files": [Shard(**file) for file in plain["files"]],
         }
         return Report(**plain | counters | converted)
@@ -196,17 +200,21 @@ def _wider(one: list[list[int]], other: list[list[int]]) -> list[list[int]]:
 
 
 def _sum(a: int, b: int) -> int:
-    """Digest of a set from digests of its members, in any order; Bellare & Micciancio, EUROCRYPT 1997, AdHash."""
+    """Adds digests modulo 2^256, which gives a digest of a set (AdHash; Bellare & Micciancio, EUROCRYPT 1997)."""
     return (a + b) % (1 << 256)
 
 
 def tupled(value: Any) -> Any:
-    """JSON turns tuples into lists; back again, at any depth."""
+    """Turns lists, as JSON has them, back into tuples, at any depth.
+
+    >>> tupled(["train", ["cat", "dog"], 3])
+    ('train', ('cat', 'dog'), 3)
+    """
     return tuple(map(tupled, value)) if isinstance(value, list) else value
 
 
 def _sparse(histograms: NDArray[np.int64]) -> dict[str, dict[str, int]]:
-    """{property: {bin: images}}, empty bins left out."""
+    """Turns histograms into {property: {bin: images}} without empty bins; see `dense`."""
     return {
         name: {str(i): int(histogram[i]) for i in np.flatnonzero(histogram)}
         for name, histogram in zip(properties.NAMES, histograms, strict=True)
@@ -214,7 +222,7 @@ def _sparse(histograms: NDArray[np.int64]) -> dict[str, dict[str, int]]:
 
 
 def dense(sparse: Mapping[str, Mapping[str, int]]) -> NDArray[np.int64]:
-    """int64 [P, BINS], in the order of `properties.NAMES`, of what the manifest holds of an image property."""
+    """Turns the manifest's histograms of image properties into int64 [P, BINS], in the order of `properties.NAMES`."""
     histograms = np.zeros((len(properties.NAMES), properties.BINS), np.int64)
     for histogram, name in zip(histograms, properties.NAMES, strict=True):
         for i, n in sparse.get(name, {}).items():
@@ -224,11 +232,11 @@ def dense(sparse: Mapping[str, Mapping[str, int]]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Images:
-    """What is kept of each image.
+    """A row for each image, and its path.
 
     Attributes:
         rows: `ROW` [n].
-        folder: where their paths are written, or "" where `listed` has them.
+        folder: folder whose file has the paths, or "" if they are in `listed`.
         listed: the paths.
     """
 
@@ -237,45 +245,45 @@ class Images:
     listed: Sequence[str] = ()
 
     def paths(self, indices: Iterable[int]) -> list[str]:
-        """Where these images are, for people; the file is read through once."""
+        """Looks up the paths of the images with these indices; reads the file of all paths once."""
         wanted = list(indices)
         if not self.folder:
             return [self.listed[i] for i in wanted]
         lines = set(wanted)
         with open(os.path.join(self.folder, IMAGE_PATHS), encoding="ascii") as f:
-            found = {i: json.loads(line) for i, line in enumerate(f) if i in lines}
-        return [found[i] for i in wanted]
+            path_of = {i: json.loads(line) for i, line in enumerate(f) if i in lines}
+        return [path_of[i] for i in wanted]
 
     def write(self, folder: str) -> None:
-        """Puts rows and paths beside the shards."""
+        """Writes rows and paths beside the shards."""
         np.save(os.path.join(folder, IMAGE_ROWS), self.rows, allow_pickle=False)
         with open(os.path.join(folder, IMAGE_PATHS), "w", encoding="ascii") as f:
             f.writelines(f"{json.dumps(path)}\n" for path in self.listed)
 
     @staticmethod
     def read(folder: str) -> Images:
-        """What `write` put there."""
+        """Reads the files of `write`; paths are looked up when needed."""
         return Images(np.load(os.path.join(folder, IMAGE_ROWS), allow_pickle=False), folder)
 
 
 def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[DatasetManifest, Images]:
-    """Adds the reports of all shards up to the data set's manifest and its images; their order does not matter."""
+    """Adds up the reports of all shards, in any order, to the data set's manifest and its images."""
     total = Report()
     files = []
     for report in reports:
         total.include(report)
         files += report.files
-    # However they were dealt to shards, of several equal files always the same one is named first.
+    # Sorted by path, so that messages name the same file of equal ones, however records are distributed over shards.
     order = sorted(range(len(total.paths)), key=total.paths.__getitem__)
     rows, paths = np.frombuffer(bytes(total.rows), ROW)[order], [total.paths[i] for i in order]
     counts, unknown = _empty(dataset.labels), _empty(dataset.labels)
     unlabelled = dict.fromkeys(SPLITS, 0)
-    for (split, labels, unsaid), n in total.label_sets.items():
+    for (split, labels, unknown_labels), n in total.label_sets.items():
         for name in labels:
             counts[name][split] += n
-        for name in unsaid:
+        for name in unknown_labels:
             unknown[name][split] += n
-        unlabelled[split] += n * (not labels if total.pixels else len(unsaid) == len(dataset.labels))
+        unlabelled[split] += n * (not labels if total.pixels else len(unknown_labels) == len(dataset.labels))
     manifest = DatasetManifest(
         labels=dataset.labels,
         counts={split: int((rows["split"] == i).sum()) for i, split in enumerate(SPLITS)},
@@ -306,10 +314,11 @@ def _empty(labels: Sequence[str]) -> dict[str, dict[str, int]]:
 
 
 def _nested(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+    """Turns (value, split) -> images into value -> split -> images."""
+    nested: dict[str, dict[str, int]] = {}
     for (value, split), n in sorted(counts.items()):
-        found.setdefault(value, dict.fromkeys(SPLITS, 0))[split] = n
-    return found
+        nested.setdefault(value, dict.fromkeys(SPLITS, 0))[split] = n
+    return nested
 
 
 def _left_out(files: Iterable[tuple[str, str]]) -> tuple[LeftOut, ...]:
@@ -317,5 +326,5 @@ def _left_out(files: Iterable[tuple[str, str]]) -> tuple[LeftOut, ...]:
 
 
 def _properties(total: Report, split: str) -> PropertyHistograms:
-    found = {label: _sparse(h) for (s, label), h in sorted(total.properties.items()) if s == split}
-    return PropertyHistograms(all=found.pop(_ALL, {}), labels=found)
+    by_label = {label: _sparse(h) for (s, label), h in sorted(total.properties.items()) if s == split}
+    return PropertyHistograms(all=by_label.pop(_ALL, {}), labels=by_label)

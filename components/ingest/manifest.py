@@ -32,15 +32,15 @@ def read(folder: str) -> DatasetManifest:
 
 
 def verify(folder: str, split: str) -> list[str]:
-    """The shard files of one split, after comparing each with the manifest.
+    """Compares the shard files of one split with the manifest.
 
-    A shard cut at a record boundary reads without any error; only size and digest tell.
+    TensorFlow reads a shard that was truncated at a record boundary without an error; only the digest reveals it.
 
     Returns:
-        paths, sorted.
+        paths of the files, sorted.
 
     Raises:
-        ImagegateError: a file is missing, changed, or one too many.
+        ImagegateError: a file is missing, was changed, or is not in the manifest.
     """
     wanted = {file.name: file for file in read(folder).files if file.split == split}
     split_folder = os.path.join(folder, f"Split-{split}")

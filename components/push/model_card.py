@@ -1,6 +1,7 @@
-"""A model card in Markdown: what a pushed model is, what it was judged by, and where it is weak.
+"""The model card: a Markdown file with the data, metrics, gates and limits of a pushed model.
 
-After Mitchell et al., Model Cards for Model Reporting, FAT* 2019. What only people know is left for them to fill in.
+It follows Mitchell et al., "Model Cards for Model Reporting", FAT* 2019. The sections that only people can write are
+left for them to fill in.
 """
 
 from __future__ import annotations
@@ -17,37 +18,38 @@ from components.data.dataset import SPLITS
 from components.labels import kinds
 
 _ESCAPES = {"|": "&#124;", "`": "&#96;", "<": "&lt;", ">": "&gt;", "&": "&amp;"}
-_FEW = 100  # test examples, below which a share may be off by a tenth
+_FEW = 100  # test examples; with fewer, a share may be wrong by 0.98 / sqrt(100) = 0.1 or more
 
 
 _TOP = (
     "Task `{task}`, pushed {date} by imagegate. The version is the name of this folder; `imagegate.json` beside this "
-    "card vouches for every file."
+    "card has the SHA-256 of every file."
 )
 _INTENDED = (
     "**To be filled in by the owner of this model, in a copy of this card:** what it is for, who may use it, and what "
-    "it must not be used for. imagegate cannot know. (In a copy, since a version with a changed file is not loaded.)"
+    "it must not be used for. imagegate cannot know this. (Use a copy, because a version with a changed file is not "
+    "loaded.)"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a card tells.
+    """The contents of a model card.
 
     Attributes:
         name, task: as in the configuration.
-        date: of the push, as text.
-        labels: in the order of the model's outputs.
+        date: date of the push, as text.
+        labels: labels in the order of the model's outputs.
         counts: images by split.
         label_counts: label -> images by split.
-        label_weights: in the loss.
-        results: (slice, metric key -> value); the slice {} is all of the test split.
+        label_weights: weight of each label in the loss.
+        results: (slice, metric key -> value); the slice {} is the whole test split.
         served: version that the model was compared with, or "".
-        served_numbers: its metrics on the same images.
-        not_compared: why there was none, or "".
-        thresholds: sentences, those that held.
+        served_numbers: metrics of that version on the same images.
+        not_compared: reason why it was compared with none, or "".
+        thresholds: thresholds that held, as sentences.
         notes: further limits, as sentences.
-        fingerprints: what -> SHA-256.
+        fingerprints: name -> SHA-256.
     """
 
     name: str
@@ -67,9 +69,9 @@ class Facts:
 
 
 def render(facts: Facts) -> str:
-    """The card as Markdown (CommonMark with tables)."""
-    numbers = next((found for where, found in facts.results if not where), {})
-    slices = [(where, found) for where, found in facts.results if where]
+    """Renders the card as Markdown (CommonMark with tables)."""
+    numbers = next((values for where, values in facts.results if not where), {})
+    slices = [(where, values) for where, values in facts.results if where]
     parts = [
         f"# Model card: {text(facts.name)}",
         _TOP.format(task=facts.task, date=text(facts.date)),
@@ -86,14 +88,18 @@ def render(facts: Facts) -> str:
         parts += ["### Per slice", _per_slice(facts, slices)]
     parts += ["## Thresholds that held", _listed(facts.thresholds, "none")]
     parts += ["## Limits", _listed([*_limits(facts), *facts.notes], "none that the data show")]
-    parts += ["## Fingerprints", _table(("what", "SHA-256"), facts.fingerprints.items())]
+    parts += ["## Fingerprints", _table(("name", "SHA-256"), facts.fingerprints.items())]
     return "\n\n".join(parts) + "\n"
 
 
 def text(value: object) -> str:
-    """Anything as plain text: nothing in it is read as Markdown or HTML, and it stays in its cell of a table."""
+    """Escapes a value, so that nothing in it is read as Markdown or HTML, and it stays in its cell of a table.
+
+    >>> print(text("<b>cat|dog</b>"))
+    &lt;b&gt;cat&#124;dog&lt;/b&gt;
+    """
     line = " ".join(shown(str(value)).split())
-    return re.sub(r"[\\`*_\[\]~|<>&]", lambda found: _ESCAPES.get(found[0], "\\" + found[0]), line)
+    return re.sub(r"[\\`*_\[\]~|<>&]", lambda match: _ESCAPES.get(match[0], "\\" + match[0]), line)
 
 
 def _data(facts: Facts) -> str:
@@ -133,30 +139,31 @@ def _per_slice(facts: Facts, slices: Sequence[tuple[Mapping[str, str], Mapping[s
 
 
 def _limits(facts: Facts) -> list[str]:
-    """What the numbers above cannot carry, in sentences."""
+    """Explains the limits of the metrics, in sentences."""
     tested = {label: facts.label_counts[label].get("test", 0) for label in facts.labels}
     few = {label: n for label, n in tested.items() if 0 < n < _FEW}
-    said = []
+    sentences = []
     for split, what in (("train", "learnt"), ("test", "tested")):
         none = [label for label in facts.labels if not facts.label_counts[label].get(split, 0)]
         if none:
-            said.append(
-                f"Without an image in {split}, so nothing about them was {what}: {truncated_list(map(repr, none))}."
+            sentences.append(
+                f"Labels without an image in {split}, so nothing about them was {what}: "
+                f"{truncated_list(map(repr, none))}."
             )
     if few:
         named = [f"{label!r} {n} (±{0.98 / math.sqrt(n):.2f})" for label, n in sorted(few.items(), key=lambda i: i[1])]
-        said.append(
-            f"Fewer than {_FEW} test images: {truncated_list(named)}. In brackets, how far a share such as the recall "
-            "may be off by chance (95 %, at its widest: 0.98 / √n)."
+        sentences.append(
+            f"Labels with fewer than {_FEW} test images: {truncated_list(named)}. The number in brackets is how far a "
+            "share such as the recall may be off by chance (95 %, at most 0.98 / √n)."
         )
-    said.append(
-        "The test images come from the same source as those of training; other cameras, places or times may give "
-        "other numbers."
+    sentences.append(
+        "The test images come from the same source as the training images; with other cameras, places or times, the "
+        "metrics may differ."
     )
     kind = kinds.kind(facts.task)
     if kind.exclusive:
-        said.append(f"It knows these labels only: every {kind.bearer} gets one of them, whatever it shows.")
-    return said
+        sentences.append(f"The model knows these labels only: every {kind.bearer} gets one of them, whatever it shows.")
+    return sentences
 
 
 def _listed(sentences: Iterable[str], otherwise: str) -> str:

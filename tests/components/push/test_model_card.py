@@ -107,15 +107,15 @@ def test_the_limitations_follow_from_the_data() -> None:
     card = unescape(html(model_card.render(facts(notes=["3 files could not be used."]))))
     limits = card[card.index("<h2>Limits") : card.index("<h2>Fingerprints")]
     # 0.98 / sqrt(25) = 0.196, 0.98 / sqrt(99) = 0.0985; 100 and more are not few.
-    assert "Fewer than 100 test images: 'a|b' 25 (±0.20), " in limits
-    assert "99 (±0.10). In brackets" in limits
-    assert "Without an image in train, so nothing about them was learnt: 'two\\nlines'." in limits
-    assert "Without an image in test, so nothing about them was tested: '<script>alert(1)</script>'." in limits
+    assert "Labels with fewer than 100 test images: 'a|b' 25 (±0.20), " in limits
+    assert "99 (±0.10). The number in brackets" in limits
+    assert "Labels without an image in train, so nothing about them was learnt: 'two\\nlines'." in limits
+    assert "Labels without an image in test, so nothing about them was tested: '<script>alert(1)</script>'." in limits
     assert "every image gets one of them" in limits
     assert "<li>3 files could not be used.</li>" in limits
     plenty = {label: dict.fromkeys(("train", "eval", "test"), 100) for label in NASTY}
     card = model_card.render(facts(label_counts=plenty, task="multi_label", results=[({}, {})]))
-    assert "Fewer than" not in card
+    assert "fewer than" not in card
     assert "Without" not in card
     assert "gets one of them" not in card
     assert "### Per slice" not in card
