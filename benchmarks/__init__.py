@@ -1,1 +1,1 @@
-"""What the pipeline costs, measured beside stock TFX on the same photos; `python -m benchmarks --help`."""
+"""Benchmarks of the pipeline against stock TFX on the same photos; see `python -m benchmarks --help`."""

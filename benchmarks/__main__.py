@@ -1,4 +1,4 @@
-"""Measures the pipeline beside stock TFX, side by side on the same photos, and prints a table of medians and ratios."""
+"""Measures the pipeline and stock TFX side by side on the same photos, and prints a table of medians and ratios."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ class Row:
     """One line of the table.
 
     Attributes:
-        name: what was measured.
+        name: the measured quantity.
         ours, other: medians, in `unit`.
-        against: what the other is.
-        ratio: other / ours where more is better, ours / other where less is.
-        cpu_ratio: the same of processor time, which other work on the machine hardly changes; None for no time.
-        target: bound of the ratio, or None: for information.
-        more_is_better: whether the target is a lower bound.
+        against: a description of the other side.
+        ratio: other / ours if more is better, ours / other if less is better.
+        cpu_ratio: the same ratio of processor times, which other work on the machine hardly affects; None if the row
+            is not a duration.
+        target: limit for the ratio; None if the row is only for information.
+        more_is_better: whether the target is a lower limit.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target was reached; None without one."""
+        """Whether the target is reached; None if there is no target."""
         if self.target is None:
             return None
         return self.ratio >= self.target if self.more_is_better else self.ratio <= self.target
@@ -60,20 +61,20 @@ class Row:
 
 @dataclass
 class Bench:
-    """Runs measurements, each in a process of its own, and keeps all of them."""
+    """Runs measurements, each in a new process, and keeps the results."""
 
     cache: str
     work: str
     runs: list[dict[str, Any]] = field(default_factory=list)
 
     def measure(self, side: str, stage: str, count: int) -> dict[str, Any]:
-        """One run of `side` up to `stage` on `count` photos.
+        """Measures one run of `side` up to `stage` on `count` photos.
 
         Raises:
-            SystemExit: it failed, or did not do what it should.
+            SystemExit: the run failed, left out photos or did not push a model.
         """
         source = photos.folder(self.cache, count)
-        # What earlier runs wrote must not be on its way to the disk while this one is measured.
+        # Writes of earlier runs must reach the disk before this measurement starts.
         os.sync()
         with tempfile.TemporaryDirectory(dir=self.work) as work:
             job = Job(side=side, stage=stage, photos=source, work=work, backbone=self._backbone())
@@ -90,18 +91,18 @@ class Bench:
         return result
 
     def rounds(self, stage: str, runs: Sequence[tuple[str, int]], rounds: int) -> None:
-        """Measures every (side, photos) in turn, `rounds` times over: what else the machine does meets them all."""
+        """Measures every (side, photos) in turn, `rounds` times, so that other load affects all alike."""
         for _ in range(rounds):
             for side, count in runs:
                 self.measure(side, stage, count)
 
     def median(self, side: str, stage: str, count: int, key: str = "seconds") -> float:
-        """Of all runs of this kind so far."""
+        """Returns the median of `key` over all runs of this kind so far."""
         wanted = (side, stage, count)
         return median(r[key] for r in self.runs if (r["side"], r["stage"], r["photos"]) == wanted)
 
     def compare(self, name: str, stage: str, other: str, count: int, *, target: float | None) -> Row:
-        """How many times quicker our side was."""
+        """Compares the durations of both sides; the ratio says how many times faster ours is."""
         seconds, cpu = ([self.median(side, stage, count, key) for side in ("ours", other)] for key in _CLOCKS)
         return Row(
             name=name,
@@ -123,7 +124,7 @@ class Bench:
 
 
 def _python(module: str, argument: str, work: str) -> None:
-    # With bytecode, which some environments switch off: the first process writes it and the others find it.
+    # Bytecode is enabled even if the environment disables it: the first process writes it, and the others use it.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
     command = [sys.executable, "-m", module, argument]
@@ -136,7 +137,7 @@ def _python(module: str, argument: str, work: str) -> None:
 
 
 def _ingest(bench: Bench, options: argparse.Namespace) -> list[Row]:
-    """The first stage alone; and what an image costs once the start of the pipeline no longer counts."""
+    """Measures the first stage alone, and the cost of each additional image without the pipeline's startup."""
     n, more = options.photos, options.more
     runs = [("ours", n), ("stock", n)]
     bench.rounds("ingest", runs + ([("ours", more), ("loop", n), ("loop", more)] if more else []), options.rounds)
@@ -151,7 +152,7 @@ def _ingest(bench: Bench, options: argparse.Namespace) -> list[Row]:
         )
         rows.append(
             Row(
-                name="ingest, each further image",
+                name="ingest, each additional image",
                 ours=ours,
                 other=loop,
                 unit="ms",
@@ -166,7 +167,7 @@ def _ingest(bench: Bench, options: argparse.Namespace) -> list[Row]:
 
 
 def _transform(bench: Bench, options: argparse.Namespace) -> list[Row]:
-    """All that happens before training."""
+    """Measures everything before training."""
     n = options.photos
     bench.rounds("transform", [(side, n) for side in ("ours", "stock", "lean")], options.long_rounds)
     return [
@@ -176,7 +177,7 @@ def _transform(bench: Bench, options: argparse.Namespace) -> list[Row]:
 
 
 def _push(bench: Bench, options: argparse.Namespace) -> list[Row]:
-    """The whole pipeline; and whether its peak of memory grows with the data set."""
+    """Measures the whole pipeline, and whether its peak memory grows with the data set."""
     n, more = options.photos, options.more
     bench.rounds("push", [("ours", n), ("stock", n)], options.long_rounds)
     rows = [bench.compare("end to end, one epoch", "push", "stock", n, target=2.0)]
@@ -206,14 +207,14 @@ _MEASUREMENTS: dict[str, Callable[[Bench, argparse.Namespace], list[Row]]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Runs the command."""
     options = _parser().parse_args(arguments)
     if 0 < options.more <= options.photos:
         raise SystemExit(f"--more must be 0 or above --photos ({options.photos}), got {options.more}")
     rows: list[Row] = []
     with _folder(options.folder) as cache, tempfile.TemporaryDirectory(dir=cache) as work:
         bench = Bench(cache, work)
-        if max(options.rounds, options.long_rounds) > 1:  # one round is a try, not a measurement
+        if max(options.rounds, options.long_rounds) > 1:  # a single round is a trial, not a measurement
             print("bytecode", flush=True)
             for side in ("ours", "stock"):
                 bench.measure(side, "import", options.photos)
@@ -222,21 +223,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows += _MEASUREMENTS[name](bench, options)
         _print(rows, bench)
         if options.photos < _FOR_TARGETS:
-            print(f"The targets are for {_FOR_TARGETS:,} photos; with fewer, what a start costs counts most.")
+            print(f"The targets are for {_FOR_TARGETS:,} photos; with fewer, startup dominates the durations.")
         if options.json:
             _write(options.json, options, rows, bench)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--photos", type=int, default=_FOR_TARGETS, help="how many (default: 3000); 60 make a try")
     parser.add_argument(
-        "--more", type=int, default=12000, help="how many to measure growth with; 0: do not (default: 12000)"
+        "--photos", type=int, default=_FOR_TARGETS, help="number of photos (default: 3000); 60 for a trial"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="of the ingest (default: 3)")
-    parser.add_argument("--long-rounds", type=int, default=3, help="of all that goes further (default: 3)")
+    parser.add_argument(
+        "--more", type=int, default=12000, help="number of photos to measure growth with, or 0 (default: 12000)"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds for ingest (default: 3)")
+    parser.add_argument("--long-rounds", type=int, default=3, help="number of rounds for later stages (default: 3)")
     parser.add_argument("--only", nargs="+", choices=list(_MEASUREMENTS), help="default: all")
-    parser.add_argument("--folder", help="where the photos are kept for the next time (default: a temporary folder)")
+    parser.add_argument("--folder", help="where to keep the photos for the next time (default: a temporary folder)")
     parser.add_argument("--json", help="also write every number to this file")
     return parser
 
@@ -252,7 +255,7 @@ def _folder(given: str | None) -> Iterator[str]:
 
 
 def _print(rows: Sequence[Row], bench: Bench) -> None:
-    print(f"\n{'':<28}{'ours':>13}{'other':>13}{'ratio':>8}{'of CPU':>8}  {'target':<16}other is")
+    print(f"\n{'':<28}{'ours':>13}{'other':>13}{'ratio':>8}{'CPU':>8}  {'target':<16}other side")
     for row in rows:
         target = "" if row.target is None else f"{'>=' if row.more_is_better else '<='} {row.target:g}"
         verdict = {None: "", True: ", met", False: ", missed"}[row.met]
@@ -261,7 +264,7 @@ def _print(rows: Sequence[Row], bench: Bench) -> None:
         print(f"{row.name:<28}{ours:>13}{other:>13}{row.ratio:>8.2f}{cpu:>8}  {target + verdict:<16}{row.against}")
     for side in ("ours", "stock"):
         seconds = [r["import_seconds"] for r in bench.runs if r["side"] == side]
-        print(f"imports before each run, not in the above: {side} {median(seconds):.1f} s")
+        print(f"imports before each run, not included above: {side} {median(seconds):.1f} s")
 
 
 def _write(path: str, options: argparse.Namespace, rows: Sequence[Row], bench: Bench) -> None:

@@ -1,9 +1,9 @@
-"""The model gate's one vectorised TFMA metric against TFMA's own, on the same predictions.
+"""Compares the cost of the vectorised TFMA metric of the model gate with TFMA's own metrics, on the same predictions.
 
-`python -m benchmarks.evaluation`: 10 labels, 10 slices and the whole, 50,000 examples, nothing but the evaluation: no
-model, no files. TFMA's side computes AUC, precision, recall and the confusion matrix, binarised for each label; ours
-every metric that it has. Processor time of the whole process, each side in a process of its own; ExampleCount alone is
-the floor of both, what Beam and TFMA cost without any metric.
+`python -m benchmarks.evaluation` evaluates 50,000 examples with 10 labels, in 10 slices and as a whole, without a
+model or files. TFMA computes AUC, precision, recall and the confusion matrix, binarised for each label; our metric
+computes everything that it can. Each side runs in its own process, and the processor time of the whole process is
+measured. A third process with ExampleCount alone measures the floor: what Beam and TFMA cost without any metric.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ import numpy as np
 
 _LABELS = [f"label{i}" for i in range(10)]
 _SIDES = ("floor", "ours", "tfma")
-_CHUNK = 500  # examples that are made at once
+_CHUNK = 500  # examples generated at once
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--examples", type=int, default=50_000)
     options = parser.parse_args()
-    found = {}
+    results = {}
     for side in _SIDES:
-        # Imported, not run as a script: then Beam takes `_collect` from this module, and not from a copy of it.
+        # Imported instead of run as a script, so that Beam uses `_collect` of this module and not of a copy of it.
         code = f"from benchmarks import evaluation; evaluation.measure({side!r}, {options.examples})"
         command = [sys.executable, "-c", code]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        found[side] = json.loads(done.stdout.splitlines()[-1])
-        print(f"{side:<6} {found[side]['seconds']:8.1f} s of processor time", flush=True)
-    floor, ours, tfma = (found[side]["seconds"] for side in _SIDES)
+        results[side] = json.loads(done.stdout.splitlines()[-1])
+        print(f"{side:<6} {results[side]['seconds']:8.1f} s of processor time", flush=True)
+    floor, ours, tfma = (results[side]["seconds"] for side in _SIDES)
     print(f"TFMA's metrics take {tfma / ours:.1f} times the processor time of ours; {_beyond(floor, ours, tfma)}")
-    for name, difference in found["ours"]["differences"].items():
+    for name, difference in results["ours"]["differences"].items():
         print(f"largest difference from scikit-learn, {name}: {difference:.1e}")
 
 
@@ -49,7 +49,7 @@ def _beyond(floor: float, ours: float, tfma: float) -> str:
 
 @cache
 def _examples(count: int) -> tuple[Any, Any, Any]:
-    """truth [n], probabilities float32 [n, 10], slice [n]."""
+    """Returns labels int [n], probabilities float32 [n, 10] and slices int [n]."""
     random = np.random.default_rng(0)
     truth = random.integers(0, len(_LABELS), count)
     logits = 2 * (random.normal(size=(count, len(_LABELS))) + np.eye(len(_LABELS))[truth])
@@ -60,12 +60,12 @@ def _examples(count: int) -> tuple[Any, Any, Any]:
 _collected: list[Any] = []
 
 
-def _collect(found: Any) -> None:
-    _collected.append(found)
+def _collect(result: Any) -> None:
+    _collected.append(result)
 
 
 def measure(side: str, count: int) -> None:
-    """Prints what one side of `_SIDES` took."""
+    """Measures one side of `_SIDES` and prints the result as JSON."""
     print(json.dumps(_measure(side, count)))
 
 
@@ -81,7 +81,7 @@ def _measure(side: str, count: int) -> dict[str, Any]:
     with beam.Pipeline(options=PipelineOptions([f"--runner={runner}", "--no_pipeline_type_check"])) as pipeline:
         evaluations = (
             pipeline
-            # Made in the graph: to carry them into it would cost more than to evaluate them.
+            # Generated in the graph, because passing them in would cost more than their evaluation.
             | beam.Create(range(0, count, _CHUNK), reshuffle=False)
             | beam.FlatMap(_rows, count)
             | tfma.ExtractAndEvaluate(
@@ -96,7 +96,7 @@ def _measure(side: str, count: int) -> dict[str, Any]:
 
 
 def _rows(start: int, count: int) -> Iterator[dict[str, Any]]:
-    """What TFMA's extractors would have made of some of the examples."""
+    """Yields one chunk of examples in the form that TFMA's extractors produce."""
     import tensorflow_model_analysis as tfma
 
     from components.data import features
@@ -141,40 +141,44 @@ def _config(side: str) -> Any:
     if side == "floor":
         config.metrics_specs.extend(tfma.metrics.specs_from_metrics([tfma.metrics.ExampleCount()]))
         return config
-    asked = [
+    standard = [
         tfma.metrics.AUC(name="auc"),
         tfma.metrics.Precision(name="precision"),
         tfma.metrics.Recall(name="recall"),
         tfma.metrics.ConfusionMatrixAtThresholds(thresholds=[0.5], name="confusion"),
     ]
     by_label = config_pb2.BinarizationOptions(class_ids={"values": range(len(_LABELS))})
-    config.metrics_specs.extend(tfma.metrics.specs_from_metrics(asked, binarize=by_label))
+    config.metrics_specs.extend(tfma.metrics.specs_from_metrics(standard, binarize=by_label))
     return config
 
 
 def _differences(truth: Any, p: Any) -> dict[str, float]:
-    """Of our numbers over all examples from scikit-learn's."""
+    """Returns the largest differences of our metrics over all examples from scikit-learn's."""
     from sklearn import metrics as sk
 
-    numbers = next({key.name: value for key, value in found.items()} for where, found in _collected if not where)
+    numbers = next(
+        {key.name: value for key, value in result.items()} for slice_key, result in _collected if not slice_key
+    )
     each = range(len(_LABELS))
-    said = p.argmax(axis=1)
+    predicted = p.argmax(axis=1)
     per_label = {
         "auc": [sk.roc_auc_score(truth == i, p[:, i]) for i in each],
         "average_precision": [sk.average_precision_score(truth == i, p[:, i]) for i in each],
-        "precision": [sk.precision_score(truth == i, said == i) for i in each],
-        "recall": [sk.recall_score(truth == i, said == i) for i in each],
-        "f1": [sk.f1_score(truth == i, said == i) for i in each],
+        "precision": [sk.precision_score(truth == i, predicted == i) for i in each],
+        "recall": [sk.recall_score(truth == i, predicted == i) for i in each],
+        "f1": [sk.f1_score(truth == i, predicted == i) for i in each],
         "support": [(truth == i).sum() for i in each],
     }
-    found = {
+    differences = {
         name: max(abs(numbers[f"{name}/{label}"] - value) for label, value in zip(_LABELS, values, strict=True))
         for name, values in per_label.items()
     }
-    confusion = np.abs(np.asarray(numbers["confusion_matrix"]) - sk.confusion_matrix(truth, said, labels=list(each)))
-    found["accuracy"] = abs(numbers["accuracy"] - sk.accuracy_score(truth, said))
-    found["loss"] = abs(numbers["loss"] - sk.log_loss(truth, p.astype(np.float64), labels=list(each)))
-    return {name: float(value) for name, value in (found | {"confusion_matrix": confusion.max()}).items()}
+    confusion = np.abs(
+        np.asarray(numbers["confusion_matrix"]) - sk.confusion_matrix(truth, predicted, labels=list(each))
+    )
+    differences["accuracy"] = abs(numbers["accuracy"] - sk.accuracy_score(truth, predicted))
+    differences["loss"] = abs(numbers["loss"] - sk.log_loss(truth, p.astype(np.float64), labels=list(each)))
+    return {name: float(value) for name, value in (differences | {"confusion_matrix": confusion.max()}).items()}
 
 
 def _processor_seconds() -> float:

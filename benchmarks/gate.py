@@ -1,4 +1,4 @@
-"""Measures the data gate: `imagegate check` beside a plain loop, and how the search for near-duplicates grows.
+"""Measures the data gate: `imagegate check` against a plain loop, and how the search for near-duplicates scales.
 
 python -m benchmarks.gate --folder DIR --json FILE
 """
@@ -27,8 +27,8 @@ from components.data import perceptual
 
 _PHOTOS = 20_000
 _HASHES = (10_000, 100_000, 1_000_000)
-_PLANTED = 100  # one in so many hashes has a near-duplicate in the other group
-_CERTAIN = 23  # bits within which each is found
+_PLANTED = 100  # one in this many hashes has a near-duplicate in the other group
+_CERTAIN = 23  # bits; all pairs within this distance are found
 
 
 def _files(folder: str) -> Iterator[str]:
@@ -38,7 +38,7 @@ def _files(folder: str) -> Iterator[str]:
 
 
 def _loop(folder: str, library: str) -> None:
-    """Reads and decodes each file once, in one thread."""
+    """Reads and decodes each file once in a single thread."""
     if library == "tensorflow":
         import tensorflow as tf
 
@@ -56,13 +56,13 @@ def _loop(folder: str, library: str) -> None:
         with open(path, "rb") as f:
             decode(f.read())
         count += 1
-        if count == 1:  # what the library sets up is not the loop
+        if count == 1:  # excludes the library's initialisation
             started, cpu = time.perf_counter(), time.process_time()
-    _tell(seconds=time.perf_counter() - started, cpu_seconds=time.process_time() - cpu, images=count)
+    _print_numbers(seconds=time.perf_counter() - started, cpu_seconds=time.process_time() - cpu, images=count)
 
 
 def _check(folder: str, work: str) -> None:
-    """`imagegate check` in this process, from the listing to the last line; and of that, the rules alone."""
+    """Measures `imagegate check` in this process, and separately the part that its rules take."""
     import tensorflow as tf
 
     from components.gates import data_gate
@@ -70,25 +70,25 @@ def _check(folder: str, work: str) -> None:
     from pipeline.runs import check
     from pipeline.terminal import Terminal
 
-    told = {"name": "photos", "task": "single_label", "data": {"root": folder}, "push": {"destination": "models"}}
+    settings = {"name": "photos", "task": "single_label", "data": {"root": folder}, "push": {"destination": "models"}}
     path = os.path.join(work, "imagegate.yaml")
     with open(path, "w", encoding="utf-8") as f:
-        yaml.safe_dump(told, f)
-    tf.io.decode_jpeg(_first(folder), channels=3)  # what the library sets up is not the check
+        yaml.safe_dump(settings, f)
+    tf.io.decode_jpeg(_first(folder), channels=3)  # excludes the library's initialisation
     rules, seconds = data_gate.check, 0.0
 
     def timed(*arguments: Any) -> Any:
         nonlocal seconds
         began = time.perf_counter()
-        found = rules(*arguments)
+        result = rules(*arguments)
         seconds = time.perf_counter() - began
-        return found
+        return result
 
     data_gate.check = timed
     started, cpu = time.perf_counter(), time.process_time()
     with Terminal() as terminal:
         code = check.run(config.load(path), terminal)
-    _tell(
+    _print_numbers(
         seconds=time.perf_counter() - started,
         cpu_seconds=time.process_time() - cpu,
         rules_seconds=seconds,
@@ -108,15 +108,16 @@ def _near(count: int, skewed: bool) -> None:
     started = time.perf_counter()
     pairs = perceptual.near_pairs(hashes, groups, perceptual.DEFAULT_DISTANCE)
     seconds = time.perf_counter() - started
-    found = {tuple(pair) for pair in pairs.tolist()}
+    near = {tuple(pair) for pair in pairs.tolist()}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    _tell(seconds=seconds, peak_bytes_per_hash=1024 * peak / count, recall=len(found & planted) / len(planted))
+    _print_numbers(seconds=seconds, peak_bytes_per_hash=1024 * peak / count, recall=len(near & planted) / len(planted))
 
 
 def _hashes(count: int, skewed: bool) -> tuple[NDArray[np.uint64], NDArray[np.int64], set[tuple[int, int]]]:
-    """Random hashes, and the pairs that were planted within `_CERTAIN` bits in two groups.
+    """Returns random hashes, their groups, and the pairs planted within `_CERTAIN` bits of each other in two groups.
 
-    Skewed: as of photos that are much alike, each is one of 1,000 common hashes with a quarter of its bits thrown anew.
+    Skewed hashes imitate photos that resemble one another: each is one of 1,000 common hashes with a quarter of its
+    bits drawn again.
     """
     random = np.random.default_rng(count)
     hashes = random.integers(0, 2**64, (count, 4), dtype=np.uint64)
@@ -137,7 +138,7 @@ def _hashes(count: int, skewed: bool) -> tuple[NDArray[np.uint64], NDArray[np.in
     return hashes, groups, {(min(pair), max(pair)) for pair in chosen.T.tolist()}
 
 
-def _tell(**numbers: float) -> None:
+def _print_numbers(**numbers: float) -> None:
     print(json.dumps(numbers))
 
 
@@ -145,7 +146,7 @@ _JOBS: dict[str, Callable[..., None]] = {"loop": _loop, "check": _check, "near":
 
 
 def _measure(job: str, *arguments: Any) -> dict[str, Any]:
-    """In a process of its own."""
+    """Runs a job in a new process and returns its numbers."""
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-m", "benchmarks.gate", "--job", json.dumps([job, *arguments])]
     out = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
@@ -154,12 +155,16 @@ def _measure(job: str, *arguments: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    """The command."""
+    """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gate", description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=int, default=_PHOTOS, help="0: do not check any (default: %(default)s)")
-    parser.add_argument("--hashes", type=int, nargs="*", default=_HASHES, help="default: 10k, 100k, 1M")
-    parser.add_argument("--rounds", type=int, default=2, help="of the check (default: %(default)s)")
-    parser.add_argument("--folder", help="where the photos are kept (default: a temporary folder)")
+    parser.add_argument(
+        "--photos", type=int, default=_PHOTOS, help="number of photos to check, or 0 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--hashes", type=int, nargs="*", default=_HASHES, help="numbers of hashes (default: 10k, 100k, 1M)"
+    )
+    parser.add_argument("--rounds", type=int, default=2, help="number of rounds for the check (default: %(default)s)")
+    parser.add_argument("--folder", help="where to keep the photos (default: a temporary folder)")
     parser.add_argument("--json", help="also write every number to this file")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     options = parser.parse_args()

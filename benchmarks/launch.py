@@ -13,11 +13,7 @@ from tfx.orchestration.portable import launcher, runtime_parameter_utils
 
 
 def launch(pipeline: Pipeline, until: str) -> dict[str, float]:
-    """Runs every node up to the one named `until`.
-
-    Returns:
-        the seconds of each, in order.
-    """
+    """Runs every node up to and including `until`. Returns the seconds that each node took, in order."""
     ir = compiler.Compiler().compile(pipeline)
     runtime_parameter_utils.substitute_runtime_parameter(
         ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: uuid.uuid4().hex}

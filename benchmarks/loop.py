@@ -1,4 +1,4 @@
-"""What the work itself costs: ingest as a plain Python loop, one thread, without Beam and TFX."""
+"""Ingest as a plain single-threaded Python loop without Beam and TFX, to measure the cost of the work itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run(job: Job) -> dict[str, float]:
-    """Reads, digests, fully decodes and writes every photo, into the same records as our ingest."""
+    """Reads, digests, fully decodes and writes every photo to the same records as our ingest."""
     started = time.perf_counter()
     fractions = dict(Split())
     max_pixels = Data.model_fields["max_pixels"].default
@@ -39,12 +39,12 @@ def run(job: Job) -> dict[str, float]:
 
 
 def examples(work: str) -> int:
-    """How many it wrote, over all splits."""
+    """Returns the number of written examples in all splits."""
     return sum(1 for _ in tf.data.TFRecordDataset([_path(work, split) for split in SPLITS]))
 
 
 def pushed(work: str) -> bool:
-    """Never: it only ingests."""
+    """Returns False, because the loop only ingests."""
     return False
 
 

@@ -1,4 +1,4 @@
-"""The network that both sides train: so small that what is measured is the pipeline around it, not Keras."""
+"""The network that both sides train. It is small, so that the benchmark measures the pipeline instead of Keras."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ BATCH = 32
 
 
 def write(path: str) -> None:
-    """Saves the backbone as a `.keras` file: images in 0-255 -> feature maps."""
+    """Saves the backbone, which maps images in 0-255 to feature maps, as a `.keras` file."""
     import keras
 
     keras.utils.set_random_seed(1)

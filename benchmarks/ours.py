@@ -1,4 +1,4 @@
-"""Our side: the product's own graph from a configuration file, with every check that it always makes."""
+"""Our side: the pipeline from a configuration file, with all of its checks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNTIL = {"ingest": stages.INGEST.name, "transform": stages.TRANSFORM.name, "push
 
 
 def run(job: Job) -> dict[str, float]:
-    """Our graph up to and with the job's stage; returns the seconds of each node."""
+    """Runs our graph up to and including the job's stage. Returns the seconds that each node took."""
     settings = config.load(_configuration(job))
     dataset, _ = local.read_dataset(settings)
     pipeline = graph.build(settings, data_fingerprint=dataset.fingerprint(), served_version="")
@@ -29,7 +29,7 @@ def run(job: Job) -> dict[str, float]:
 
 
 def _configuration(job: Job) -> str:
-    """Thresholds that any model passes; all that is not about the network is the default."""
+    """Writes a configuration with thresholds that any model passes, and defaults for everything but the network."""
     settings = {
         "name": "ours",
         "task": "single_label",
@@ -54,11 +54,11 @@ def _configuration(job: Job) -> str:
 
 
 def examples(work: str) -> int:
-    """How many it ingested, over all splits."""
+    """Returns the number of ingested examples in all splits."""
     (path,) = glob.glob(os.path.join(work, "output", "pipeline", UNTIL["ingest"], "examples", "*", DATASET_MANIFEST))
     return sum(manifest.read(os.path.dirname(path)).counts.values())
 
 
 def pushed(work: str) -> bool:
-    """Whether a model was pushed."""
+    """Returns whether a model was pushed."""
     return bool(glob.glob(os.path.join(work, "served", "*", "saved_model.pb")))

@@ -1,4 +1,4 @@
-"""Generated photos: a data set that anyone can make again, in the layout `folders`, distinct and about 40 KB each."""
+"""Generated photos: a reproducible data set in the layout `folders`, of distinct files of about 40 KB."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from PIL import Image
 
 LABELS = tuple(f"class_{i}" for i in range(10))
 _WIDTH, _HEIGHT = 500, 375
-# Noise of so many cells across, each octave with its contrast: what a photo's spectrum looks like. The last one is
-# the grain; with this much of it the quality below gives 40 KB, and the decoder as much to do as with a real photo.
+# Noise with (number of cells across, contrast) for each octave, which imitates the spectrum of a photo. The last
+# octave is the grain. With this contrast and the quality below, a file has 40 KB and takes as long to decode as a
+# real photo.
 _OCTAVES = ((3, 45.0), (9, 30.0), (30, 19.0), (90, 11.0), (250, 8.0))
 _QUALITY = 86
 
 
 def folder(parent: str, count: int) -> str:
-    """The folder with the first `count` photos below `parent`; makes them where they are not there yet.
+    """Returns the folder with the first `count` photos below `parent`, and creates it if necessary.
 
-    Photo `i` depends on `i` alone and belongs to label `i % 10`, so every label has its share.
+    Photo `i` depends only on `i` and has label `i % 10`, so that all labels are equally frequent.
     """
     path = os.path.join(parent, f"photos-{count}")
     if os.path.isdir(path):
         return path
-    making = f"{path}.{os.getpid()}"
+    temporary = f"{path}.{os.getpid()}"
     try:
         for label in LABELS:
-            os.makedirs(os.path.join(making, label))
+            os.makedirs(os.path.join(temporary, label))
         with ProcessPoolExecutor() as pool:
-            list(pool.map(_write, [making] * count, range(count), chunksize=32))
-        os.rename(making, path)  # whole or not at all: it is taken as it is the next time
+            list(pool.map(_write, [temporary] * count, range(count), chunksize=32))
+        os.rename(temporary, path)  # complete or not at all, because the next call reuses it
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     return path
 
 
@@ -45,7 +46,7 @@ def _write(path: str, index: int) -> None:
 
 
 def photo(index: int) -> Image.Image:
-    """Photo `index`, 500 x 375; its tint tells the label."""
+    """Draws photo `index` with 500 x 375 pixels; its tint depends on the label."""
     random = np.random.default_rng(index)
     luma = sum((contrast * _field(random, cells) for cells, contrast in _OCTAVES), np.full((_HEIGHT, _WIDTH), 128.0))
     hue = 2 * math.pi * (index % len(LABELS)) / len(LABELS)
@@ -55,6 +56,6 @@ def photo(index: int) -> Image.Image:
 
 
 def _field(random: np.random.Generator, cells: int) -> NDArray[np.float32]:
-    """Smooth noise of unit contrast, `cells` across."""
+    """Returns smooth noise of unit contrast, float32 [h, w], with `cells` cells across."""
     grid = random.standard_normal((max(2, cells * _HEIGHT // _WIDTH), cells), dtype=np.float32)
     return np.asarray(Image.fromarray(grid).resize((_WIDTH, _HEIGHT), Image.Resampling.BICUBIC))

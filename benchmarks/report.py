@@ -1,9 +1,9 @@
-"""How long the page of a run takes: charts, pictures, label errors and the page itself, apart from any run.
+"""Measures how long a report takes: collecting charts, pictures and label errors, and rendering the page.
 
 python -m benchmarks.report --images 5000 --labels 60
 
-Real shards, made by ingest's own functions, of photos that noise tells apart; answers of a model that is right four
-times of five, as the Evaluator leaves them. One task with one label to an image, one with several.
+The shards are written by the functions of ingest, from random photos. The predictions have the Evaluator's format and
+come from a simulated model that is right in four of five cases. Both single_label and multi_label are measured.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SIZE = (500, 375)
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--labels", type=int, default=60)
@@ -35,12 +35,12 @@ def main() -> None:
     for task in ("single_label", "multi_label"):
         with tempfile.TemporaryDirectory() as folder:
             counts = _make(folder, options.images, labels, several=task == "multi_label")
-            told = {"name": "benchmark", "task": task, "status": "pushed", "data": {"labels": counts}}
+            summary = {"name": "benchmark", "task": task, "status": "pushed", "data": {"labels": counts}}
             artifacts = {key: os.path.join(folder, key) for key in ("examples", "evaluation", "model")}
             started = time.monotonic()
-            found = evidence.collect(told, artifacts, seed=1, distance=10, contradictions=task == "single_label")
+            found = evidence.collect(summary, artifacts, seed=1, distance=10, contradictions=task == "single_label")
             collected = time.monotonic()
-            text = page.render(told, found)
+            text = page.render(summary, found)
             print(
                 f"{task}, {options.images} test images, {options.labels} labels: evidence {collected - started:.1f} s, "
                 f"page {time.monotonic() - collected:.1f} s, {len(text.encode()) / 1e6:.1f} MB"
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _make(folder: str, images: int, labels: tuple[str, ...], *, several: bool) -> dict[str, dict[str, int]]:
-    """Shards and answers below `folder`; returns the counts of the labels."""
+    """Writes shards and predictions below `folder`. Returns the counts of the labels."""
     random = np.random.default_rng(0)
     photos, k = os.path.join(folder, "photos"), len(labels)
     os.makedirs(photos)
@@ -70,14 +70,14 @@ def _make(folder: str, images: int, labels: tuple[str, ...], *, several: bool) -
     counted, kept = census.merge(dataset, reports)
     kept.write(examples)
     manifest.write(examples, counted)
-    _answer(folder, records, [row.tobytes().hex() for row in kept.rows["sha256"]], applies, random)
+    _write_predictions(folder, records, [row.tobytes().hex() for row in kept.rows["sha256"]], applies, random)
     return counted["label_counts"]
 
 
-def _answer(
+def _write_predictions(
     folder: str, records: list[Record], sha256: list[str], applies: NDArray[np.bool_], random: np.random.Generator
 ) -> None:
-    """Parquet as `predictions.write` makes it; the images are in the order of their paths."""
+    """Writes Parquet files in the format of `predictions.write`, with the images in the order of their paths."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""What a user of stock TFX writes for it: preprocessing_fn and run_fn, found by their dotted names."""
+"""The code that a user of stock TFX writes: preprocessing_fn and run_fn, which TFX loads by their dotted names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHUFFLE = 2048
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """One-hot labels from a computed vocabulary; the encoded image goes through, where the schema has it."""
+    """Computes one-hot labels from a vocabulary, and passes the encoded image through if the schema includes it."""
     index = tft.compute_and_apply_vocabulary(inputs[LABEL], vocab_filename="labels")
     outputs = {ONE_HOT: tf.one_hot(tf.reshape(index, [-1]), len(photos.LABELS))}
     if IMAGE in inputs:
@@ -27,7 +27,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """One epoch over the transformed examples, and a SavedModel."""
+    """Trains for one epoch on the transformed examples and exports a SavedModel."""
     keras.utils.set_random_seed(1)
     transform = tft.TFTransformOutput(fn_args.transform_output)
     backbone = keras.saving.load_model(fn_args.custom_config["backbone"])
@@ -76,12 +76,12 @@ class _Served(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serving_default(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Serialised tf.Examples -> probabilities float32 [batch, K]."""
+        """Maps serialised tf.Examples to probabilities float32 [batch, K]."""
         encoded = tf.reshape(tf.io.parse_example(examples, {IMAGE: self._spec[IMAGE]})[IMAGE], [-1])
         pixels = tf.map_fn(_decode, encoded, fn_output_signature=tf.TensorSpec((*network.IMAGE_SIZE, 3), tf.float32))
         return {PROBABILITIES: tf.nn.softmax(self.model(pixels, training=False))}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Serialised tf.Examples -> one-hot labels for the Evaluator."""
+        """Maps serialised tf.Examples to one-hot labels for the Evaluator."""
         return {ONE_HOT: self.transform(tf.io.parse_example(examples, self._spec))[ONE_HOT]}

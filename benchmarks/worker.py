@@ -1,4 +1,4 @@
-"""One measurement in a process of its own: imports everything, then times the work. Called by `benchmarks`."""
+"""One measurement in a new process: imports everything, then times the work. Started by `benchmarks`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MODULES = {
     "lean": "benchmarks.stock",
     "loop": "benchmarks.loop",
 }
-# What a run would import on its way: the measured time is to be work alone.
+# Modules that a run imports later; importing them first leaves only work in the measured time.
 _LATE = (
     "apache_beam.runners.portability.fn_api_runner.fn_runner",
     "fsspec",
@@ -50,14 +50,14 @@ _IMPORTS = {"ours": _LATE + _LATE_OURS, "stock": _LATE, "lean": _LATE, "loop": (
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to measure.
+    """One measurement.
 
     Attributes:
-        side: "ours", "stock", "lean" (stock, with the image in no statistics) or "loop" (no pipeline at all).
-        stage: the last one to run: "ingest", "transform" or "push"; "import" for none.
-        photos: the data set.
-        work: an empty folder for all output.
-        backbone: the network's file.
+        side: "ours", "stock", "lean" (stock without the image in its statistics) or "loop" (no pipeline).
+        stage: the last stage to run: "ingest", "transform" or "push"; "import" for none.
+        photos: path of the data set.
+        work: path of an empty folder for all output.
+        backbone: path of the network's file.
     """
 
     side: str

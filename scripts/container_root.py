@@ -1,9 +1,10 @@
-"""Runs the Dockerfile's steps without a container engine, in Debian 13 roots, and the demo in what comes of it.
+"""Runs the Dockerfile's steps without a container engine, in Debian 13 roots, and then the demo in the result.
 
     .venv/bin/python -m scripts.container_root FOLDER [--build-arg NAME=VALUE]...
 
-Needs root, debootstrap and util-linux; docs/container.md says what it proves and what not. All it writes is below
-FOLDER. Its mounts and processes are in namespaces of its own: they end with it, however it ends.
+Needs root, debootstrap and util-linux. docs/container.md explains what this tests and what it does not. The script
+writes only below FOLDER. Its mounts and processes live in their own namespaces, so they end with it, even if it is
+killed.
 """
 
 import argparse
@@ -27,7 +28,7 @@ def say(text: str) -> None:
 
 
 def host_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """What installers need to know here, and only while they run: the proxy, the package index, certificates."""
+    """Selects the variables that installers need while they run: proxy, package index and certificates."""
     kept = {
         name: value
         for name, value in environment.items()
@@ -37,13 +38,13 @@ def host_settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def copy(text: str, root: Path, folder: str, built: Mapping[str, Path]) -> None:
-    """COPY [--from=STAGE] SOURCE... TARGET. From the project comes only what .dockerignore lets in."""
+    """Runs COPY [--from=STAGE] SOURCE... TARGET, leaving out project files that .dockerignore excludes."""
     *sources, target = text.split()
     origin = _PROJECT
     if sources[0].startswith("--from="):
         origin = built[sources.pop(0).removeprefix("--from=")]
     if any(source.startswith("--") for source in sources):
-        raise DockerfileError(f"of COPY's options, only --from is known here: {text}")
+        raise DockerfileError(f"COPY: the only supported option is --from: {text}")
     place = root / Path("/", folder, target).relative_to("/")
     for source in sources:
         path = origin / source.lstrip("/")
@@ -60,7 +61,7 @@ def copy_from_project(path: Path, to: Path) -> None:
     files = [path] if path.is_file() else [p for p in sorted(path.rglob("*")) if p.is_file()]
     kept = [p for p in files if not dockerfile.ignored(p.relative_to(_PROJECT).as_posix(), lines)]
     if not kept:
-        raise DockerfileError(f".dockerignore leaves nothing of {path}")
+        raise DockerfileError(f".dockerignore excludes all of {path}")
     for file in kept:
         target = to / file.relative_to(path)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +69,7 @@ def copy_from_project(path: Path, to: Path) -> None:
 
 
 def run_stage(stage: Stage, root: Path, given: Mapping[str, str], built: Mapping[str, Path]) -> dict[str, str]:
-    """Runs a stage's instructions in `root`, and returns the environment that it leaves."""
+    """Runs a stage's instructions in `root` and returns the resulting environment variables."""
     environment, arguments, folder, user = {"PATH": PATH}, dict[str, str](), "/", "0:0"
     call("mount", "-t", "tmpfs", "tmpfs", root / "run")
     shutil.copy(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"), root / _CERTIFICATES[1:])
@@ -95,21 +96,21 @@ def run_stage(stage: Stage, root: Path, given: Mapping[str, str], built: Mapping
 
 
 def build(folder: Path, given: Mapping[str, str]) -> tuple[Path, Stage, dict[str, str]]:
-    """Makes all stages below `folder`; returns the last one's root, instructions and environment."""
-    found = dockerfile.stages(dockerfile.instructions((_PROJECT / "Dockerfile").read_text()), given)
-    say(f"{found[0].base}: its place takes a Debian 13 with {sys.base_prefix}")
+    """Builds all stages below `folder`. Returns the last stage's root, the stage itself and its environment."""
+    stages = dockerfile.stages(dockerfile.instructions((_PROJECT / "Dockerfile").read_text()), given)
+    say(f"using a Debian 13 with the Python of {sys.base_prefix} in place of {stages[0].base}")
     make_base(folder / "base")
     built: dict[str, Path] = {}
-    for stage in found:
+    for stage in stages:
         root = folder / (stage.name or "image")
         call("cp", "--archive", "--reflink=auto", folder / "base", root)
         environment = run_stage(stage, root, given, built)
         built[stage.name] = root
         say(f"{root}: {size(root)}, {size(folder / 'base')} of them from the base")
-    return root, found[-1], environment
+    return root, stages[-1], environment
 
 
-# Each line has to succeed. Here /work and /tmp can be written to, and there is no network.
+# Every line must succeed. Only /work and /tmp are writable, and there is no network.
 _DEMO = """
 set -eu
 fails() { if "$@" >/dev/null 2>&1; then echo "it should have failed: $*"; exit 1; fi; }
@@ -129,7 +130,7 @@ imagegate run imagegate.yaml
 
 
 def view_of(root: Path, folder: Path) -> Path:
-    """Mounts `root` read-only, with a volume at /work and /tmp in memory, as `docker run --read-only` would."""
+    """Mounts `root` read-only, with a volume at /work and a tmpfs at /tmp, as `docker run --read-only` would."""
     work, view = folder / "work", folder / "view"
     view.mkdir()
     work.mkdir()
@@ -143,7 +144,7 @@ def view_of(root: Path, folder: Path) -> Path:
 
 
 def demo(view: Path, user: str, folder: str, environment: Mapping[str, str]) -> None:
-    """Runs the demo in `view` as `user` ("UID:GID") with what Kubeflow leaves a container: no capabilities."""
+    """Runs the demo in `view` as `user` ("UID:GID"), without capabilities, as Kubeflow does."""
     uid, gid = user.split(":")
     drop = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--no-new-privs", "--bounding-set=-all"]
     inside = ["chroot", view, *drop, "--inh-caps=-all", "env", f"--chdir={folder}", "/bin/sh", "-c", _DEMO]
@@ -162,7 +163,7 @@ def check_host(folder: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="container_root", description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", type=Path, help="empty or new; takes 8 GB, 17 GB with GPU=1")
+    parser.add_argument("folder", type=Path, help="an empty or new folder; needs 8 GB, or 17 GB with GPU=1")
     parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE", help="as for docker build")
     parser.add_argument("--unshared", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -174,13 +175,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.execvp("unshare", [*_UNSHARE, sys.executable, "-m", "scripts.container_root", "--unshared", *words])  # noqa: S606, S607
         root, stage, environment = build(folder, dict(pair.split("=", 1) for pair in options.build_arg))
         view = view_of(root, folder)
-        # A cluster may choose a user that the image does not know.
+        # A cluster may choose a user that does not exist in the image.
         for user in (stage.texts("USER")[-1], "20002:0"):
             demo(view, user, stage.texts("WORKDIR")[-1], environment)
     except (RootError, DockerfileError) as error:
         print(f"container_root: {error}", file=sys.stderr)
         return 1
-    say(f"done: {root} is {size(root)}; rm -rf {folder} removes it all")
+    say(f"done: {root} is {size(root)}; remove everything with rm -rf {folder}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""A Debian 13 in a folder, with this Python in it: what the image python:3.11-slim-trixie would be."""
+"""A Debian 13 with the current Python in a folder, as a stand-in for the image python:3.11-slim-trixie."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-# What Debian's image and the interpreter of python:3.11-slim bring along.
+# The packages in Debian's image, and those that the interpreter of python:3.11-slim needs.
 _PACKAGES = [
     "ca-certificates",
     "libbz2-1.0",
@@ -28,11 +28,11 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class RootError(Exception):
-    """It cannot be done here; the text is one sentence for the user."""
+    """The root cannot be built on this machine; the text is one sentence for the user."""
 
 
 def call(*command: object, environment: Mapping[str, str] | None = None) -> None:
-    """Runs a command to its end, and raises RootError if it fails."""
+    """Runs a command and waits for it. Raises RootError if it fails."""
     done = subprocess.run([str(word) for word in command], env=environment, check=False)
     if done.returncode:
         line = " ".join(str(word) for word in command).partition("\n")[0]
@@ -40,24 +40,24 @@ def call(*command: object, environment: Mapping[str, str] | None = None) -> None
 
 
 def mirror() -> str:
-    """The address of the Debian archive that this machine's apt uses."""
+    """Returns the address of the Debian archive that this machine's apt uses."""
     command = ["apt-get", "indextargets", "--format", "$(LABEL) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    found = [line.split()[2] for line in lines if line.startswith("Debian main ")]
-    if not found:
+    addresses = [line.split()[2] for line in lines if line.startswith("Debian main ")]
+    if not addresses:
         raise RootError("apt names no Debian archive here; run apt-get update first")
-    return found[0]
+    return addresses[0]
 
 
 def make_base(root: Path) -> None:
-    """A Debian 13 with this Python in /usr/local, in place of the image python:3.11-slim-trixie."""
+    """Creates a Debian 13 in `root`, with the current Python in /usr/local."""
     call("debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}", "trixie", root, mirror())
     shutil.rmtree(root / "var/cache/apt")
     shutil.rmtree(root / "var/lib/apt/lists")
     standard = Path(sysconfig.get_path("stdlib"))
-    # The official image comes without these, too.
-    without = shutil.ignore_patterns("site-packages", "test", "tests", "idle_test", "__pycache__", "config-3.11*")
-    shutil.copytree(standard, root / "usr/local/lib/python3.11", symlinks=True, ignore=without)
+    # The official image leaves these out too.
+    ignore = shutil.ignore_patterns("site-packages", "test", "tests", "idle_test", "__pycache__", "config-3.11*")
+    shutil.copytree(standard, root / "usr/local/lib/python3.11", symlinks=True, ignore=ignore)
     (root / "usr/local/lib/python3.11/site-packages").mkdir()
     shutil.copy(Path(sys.base_prefix, "bin/python3.11"), root / "usr/local/bin")
     for library in Path(sysconfig.get_config_var("LIBDIR")).glob("libpython3.11.so*"):
@@ -70,6 +70,6 @@ def make_base(root: Path) -> None:
 
 
 def size(root: Path) -> str:
-    """For example "1.9 GB": what the files take."""
+    """Returns the size of all files below `root`, such as "1.90 GB"."""
     command = ["du", "--summarize", "--bytes", "--one-file-system", str(root)]
     return f"{int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]) / 1e9:.2f} GB"

@@ -1,4 +1,4 @@
-"""Reads a Dockerfile and a .dockerignore: as much of both as this project uses, and refuses the rest."""
+"""Parser for the subset of Dockerfile and .dockerignore syntax that this project uses; anything else is an error."""
 
 import json
 import re
@@ -11,7 +11,7 @@ _KEYWORDS = frozenset({"ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "FROM", "LABEL
 
 
 class DockerfileError(Exception):
-    """Something in the file is unknown here, or wrong; the text is one sentence for the user."""
+    """The file is invalid or uses unsupported syntax; the text is one sentence for the user."""
 
 
 class Instruction(NamedTuple):
@@ -21,7 +21,7 @@ class Instruction(NamedTuple):
 
 @dataclass
 class Stage:
-    """What stands between one FROM and the next; `name` is empty where none was given."""
+    """The instructions from one FROM to the next; `name` is empty for an unnamed stage."""
 
     base: str
     name: str
@@ -32,65 +32,72 @@ class Stage:
 
 
 def instructions(text: str) -> list[Instruction]:
-    """The instructions in order, continuation lines joined by a space, without comments.
+    """Parses the instructions in order. Comments are dropped, and continuation lines joined by a space.
 
     Raises:
-        DockerfileError: an instruction that is not known here.
+        DockerfileError: an instruction is not supported.
+
+    >>> instructions("FROM debian AS base  \\nRUN make")
+    [Instruction(keyword='FROM', text='debian AS base'), Instruction(keyword='RUN', text='make')]
     """
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
     parts = [line.strip().partition(" ") for line in joined.splitlines()]
     for keyword, _, _ in parts:
         if keyword not in _KEYWORDS:
-            raise DockerfileError(f"{keyword} is not known here, only {', '.join(sorted(_KEYWORDS))}")
+            raise DockerfileError(f"{keyword} is not supported, only {', '.join(sorted(_KEYWORDS))}")
     return [Instruction(keyword, rest.strip()) for keyword, _, rest in parts]
 
 
-def stages(found: Sequence[Instruction], arguments: Mapping[str, str]) -> list[Stage]:
-    """Splits at FROM; `arguments` are those of `--build-arg`, which win over what stands before the first FROM.
+def stages(instructions: Sequence[Instruction], arguments: Mapping[str, str]) -> list[Stage]:
+    """Splits the instructions into stages.
+
+    Args:
+        instructions: as `instructions` returns them.
+        arguments: values of `--build-arg`, which override the defaults of ARG before the first FROM.
 
     Raises:
-        DockerfileError: something else than ARG before the first FROM, or a FROM of another form.
+        DockerfileError: an instruction other than ARG precedes the first FROM, or a FROM has another form.
     """
     known: dict[str, str] = {}
     result: list[Stage] = []
-    for instruction in found:
+    for instruction in instructions:
         if instruction.keyword == "FROM":
             match = re.fullmatch(r"(\S+)(?: AS (\S+))?", expand(instruction.text, known))
             if not match:
-                raise DockerfileError(f"FROM IMAGE [AS NAME] is known here, not FROM {instruction.text}")
+                raise DockerfileError(f"expected FROM IMAGE [AS NAME], got FROM {instruction.text}")
             result.append(Stage(match[1], match[2] or ""))
         elif result:
             result[-1].instructions.append(instruction)
         elif instruction.keyword == "ARG":
             known |= argument(instruction.text, arguments, known)
         else:
-            raise DockerfileError(f"{instruction.keyword} stands before the first FROM")
+            raise DockerfileError(f"{instruction.keyword} precedes the first FROM; only ARG may")
     return result
 
 
 def argument(text: str, given: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
-    """`NAME=DEFAULT` of an ARG -> its value: the given one, else the default."""
+    """Evaluates `NAME=DEFAULT` of an ARG: the given value, or else the default."""
     name, _, default = text.partition("=")
     return {name: given.get(name, expand(default, known))}
 
 
 def pairs(text: str, known: Mapping[str, str]) -> dict[str, str]:
-    """`A=1 B="two words"` of an ENV or LABEL; like Docker, no value sees another of the same instruction."""
+    """Evaluates `A=1 B="two words"` of an ENV or LABEL. As in Docker, values cannot refer to one another."""
     return dict(word.split("=", 1) for word in shlex.split(expand(text, known)))
 
 
 def words(text: str) -> list[str]:
-    """The JSON form of ENTRYPOINT and CMD."""
-    found: list[str] = json.loads(text)
-    return found
+    """Parses the JSON form of ENTRYPOINT and CMD."""
+    arguments: list[str] = json.loads(text)
+    return arguments
 
 
 def expand(text: str, known: Mapping[str, str]) -> str:
-    """Puts values for `$NAME` and `${NAME}`.
+    """Replaces `$NAME` and `${NAME}` by their values.
 
     Raises:
-        DockerfileError: a name without a value.
+        DockerfileError: a name has no value.
     """
 
     def value(match: re.Match[str]) -> str:
@@ -103,7 +110,7 @@ def expand(text: str, known: Mapping[str, str]) -> str:
 
 
 def ignored(path: str, patterns: Sequence[str]) -> bool:
-    """Whether a .dockerignore with these lines keeps a path out: the last line that fits it or its folder decides."""
+    """Returns whether .dockerignore excludes a path: the last line that matches it or one of its folders decides."""
     folders = path.split("/")
     heads = ["/".join(folders[: i + 1]) for i in range(len(folders))]
     result = False
@@ -115,11 +122,11 @@ def ignored(path: str, patterns: Sequence[str]) -> bool:
 
 
 def _expression(pattern: str) -> str:
-    """`**/` is any number of folders, `*` anything within a name."""
+    """Converts a pattern to a regular expression: `**/` matches any number of folders, `*` any part of a name."""
     names = {"**/": "(?:.*/)?", "*": "[^/]*"}
     return "".join(names.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*)", pattern))
 
 
 def patterns(text: str) -> list[str]:
-    """The lines of a .dockerignore that mean something."""
+    """Returns the lines of a .dockerignore, without comments and blank lines."""
     return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]

@@ -1,8 +1,8 @@
-"""Makes two extension modules that were built for glibc 2.39 load on glibc 2.34 to 2.38.
+"""Patches two extension modules that were built for glibc 2.39, so that they load with glibc 2.34 to 2.38.
 
-ml-metadata and tensorflow-data-validation publish their Linux wheels for glibc 2.39 only. All that they
-really ask of the newer host is six functions, each of which has an older equivalent, so the names of these
-functions and of their versions are rewritten in the two files. Every other package is used as published.
+ml-metadata and tensorflow-data-validation publish Linux wheels only for glibc 2.39. They need just six functions from
+newer system libraries, and each has an older equivalent. This script replaces the names of these functions and of
+their versions in the two files. All other packages are used as published.
 
 ``scripts/setup.sh`` runs this with the environment's own Python. It prints one line.
 """
@@ -26,14 +26,14 @@ MODULES = {
 
 
 class Replacement(NamedTuple):
-    """What takes the place of a version that the host lacks, and of the functions imported under it."""
+    """The replacement for a version that the host lacks, and for the functions imported under it."""
 
     version: str
     functions: dict[str, str]
 
 
 REPLACEMENTS = {
-    # C23's number parsers differ from the older ones only in that they also read "0b1".
+    # The C23 number parsers differ from the older ones only in that they also accept "0b1".
     "GLIBC_2.38": Replacement(
         "GLIBC_2.2.5",
         {
@@ -43,20 +43,20 @@ REPLACEMENTS = {
             "__isoc23_strtoull": "strtoull",
         },
     ),
-    # Never called: it is imported to insist on a libstdc++ that sets up std::cout by itself, and neither
-    # module uses such a stream. Any function that every libstdc++ has can stand here.
+    # This function is never called. It is imported only to require a libstdc++ that initialises std::cout itself, and
+    # neither module uses such a stream. Any function that every libstdc++ provides can replace it.
     "GLIBCXX_3.4.32": Replacement("GLIBCXX_3.4", {"_ZSt21ios_base_library_initv": "_ZSt18uncaught_exceptionv"}),
-    # Both end the process when an exception leaves a function that promised to throw none.
+    # Both functions end the process if an exception leaves a function declared not to throw.
     "CXXABI_1.3.15": Replacement("CXXABI_1.3", {"__cxa_call_terminate": "__cxa_call_unexpected"}),
 }
 
 
 class CompatError(Exception):
-    """The modules cannot be made to load; the text is one sentence for the user."""
+    """The modules cannot be patched or loaded; the text is one sentence for the user."""
 
 
 def host_glibc() -> tuple[int, int] | None:
-    """The host's glibc, such as ``(2, 36)``; None where there is none."""
+    """Returns the version of the host's glibc, such as ``(2, 36)``, or None if the host has no glibc."""
     try:
         name = os.confstr("CS_GNU_LIBC_VERSION") or ""
     except (AttributeError, ValueError):
@@ -74,23 +74,23 @@ def read(path: Path) -> lief.ELF.Binary:
 
 @cache
 def provided_versions(library: str) -> frozenset[str]:
-    """The versions that the host's copy of a library defines, such as ``GLIBC_2.36``."""
-    # Only the loader knows where it finds a library: load it, elsewhere, and look.
+    """Returns the symbol versions that the host's copy of a library defines, such as ``GLIBC_2.36``."""
+    # Only the loader knows where a library is, so load it in another process and read that process's memory map.
     code = f"import ctypes; ctypes.CDLL({library!r}); print(open('/proc/self/maps').read())"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    # The maps name the file itself, and libstdc++.so.6 is a link to libstdc++.so.6.0.30.
+    # The map names the file itself: libstdc++.so.6 is a link to libstdc++.so.6.0.30, for example.
     mapped = [Path(word) for word in process.stdout.split() if word.startswith("/")]
     paths = [path for path in mapped if path.name == library or path.name.startswith(f"{library}.")]
     if not paths:
         raise CompatError(f"The system library {library} is missing.")
-    binary = read(paths[0])  # keep it: what LIEF hands out does not outlive the file it is from
+    binary = read(paths[0])  # keep a reference, because LIEF's objects do not outlive their binary
     return frozenset(
         str(symbol.name) for definition in binary.symbols_version_definition for symbol in definition.auxiliary_symbols
     )
 
 
 def missing_versions(binary: lief.ELF.Binary) -> set[str]:
-    """The versions that a module asks for and the host does not have."""
+    """Returns the symbol versions that a module requires and the host lacks."""
     return {
         str(symbol.name)
         for requirement in binary.symbols_version_requirement
@@ -100,10 +100,10 @@ def missing_versions(binary: lief.ELF.Binary) -> set[str]:
 
 
 def rewrite(binary: lief.ELF.Binary, missing: set[str]) -> None:
-    """Replaces the missing versions, and the functions imported under them, in a parsed module."""
+    """Replaces missing versions, and the functions imported under them, in a parsed module."""
     if unknown := missing - REPLACEMENTS.keys():
         raise CompatError(f"No replacement is known for {', '.join(sorted(unknown))}.")
-    # The functions first, since the version they carry tells which they are.
+    # Functions first, because their versions identify them.
     for symbol in binary.dynamic_symbols:
         carried = symbol.symbol_version
         version = carried.symbol_version_auxiliary if carried and carried.has_auxiliary_version else None
@@ -120,7 +120,7 @@ def rewrite(binary: lief.ELF.Binary, missing: set[str]) -> None:
 
 
 def verify(path: Path, replaced: set[str]) -> None:
-    """Reads a rewritten file again: no version may be missing, and no replaced function be left."""
+    """Reads a rewritten file again and checks that no version is missing and no replaced function is left."""
     binary = read(path)
     left = missing_versions(binary)
     functions = {function for version in replaced for function in REPLACEMENTS[version].functions}
@@ -130,14 +130,14 @@ def verify(path: Path, replaced: set[str]) -> None:
 
 
 def adapt(path: Path) -> bool:
-    """Rewrites a module where this host needs it, and says whether it did.
+    """Rewrites a module if the host requires it, and returns whether it did.
 
-    The new file is written beside the old one and renamed over it: the installer hard-links what it installs
-    to its cache, and a change in place would reach every other environment of this machine.
+    The new file is written next to the old one and renamed over it. Installed files are hard links to the installer's
+    cache, so a change in place would affect every other environment on the machine.
     """
     inside = path.parent.resolve().is_relative_to(Path(sys.prefix).resolve())
     if not inside or sys.prefix == sys.base_prefix:
-        raise CompatError(f"{path} is not in an environment of this project's own, and is left alone.")
+        raise CompatError(f"{path} is not in this project's own environment, so it is not changed.")
     binary = read(path)
     missing = missing_versions(binary)
     if not missing:
@@ -155,7 +155,7 @@ def adapt(path: Path) -> bool:
 
 
 def module_path(package: str) -> Path:
-    """Where a package's extension module is; the package itself is not imported."""
+    """Returns the path of a package's extension module without importing the package."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise CompatError(f"{package} is not installed.")
@@ -163,7 +163,7 @@ def module_path(package: str) -> Path:
 
 
 def try_import(package: str) -> None:
-    """Imports a package in a process of its own, which looks up every function at once, not when called."""
+    """Imports a package in a new process that resolves all functions at load time instead of at their first call."""
     environment = os.environ | {"LD_BIND_NOW": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-c", f"import {package}"]
     process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -173,8 +173,8 @@ def try_import(package: str) -> None:
 
 
 def run() -> str:
-    """Adapts and tries both packages, and returns the line to print."""
-    lief.logging.disable()  # it reports each hash that it brings up to date
+    """Patches both packages, tests that they load, and returns the line to print."""
+    lief.logging.disable()  # it logs every hash that it updates
     glibc = host_glibc()
     if glibc is None or glibc >= (2, 39):
         return "this host needs no change"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Resolves pyproject.toml again and writes the lock files; `make lock UPGRADE=--upgrade` takes newer versions.
+# Resolves pyproject.toml and writes the lock files; `make lock UPGRADE=--upgrade` selects newer versions.
 set -eu
 cd "$(dirname "$0")/.."
 export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"  # as in setup.sh
@@ -9,8 +9,8 @@ lock() {
   shift
   .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
     --custom-compile-command "make lock" --output-file "$file" "$@" pyproject.toml
-  # The marker that tfx has, and nearly every line with it, says only "a platform we support".
-  # Setup refuses the others with a sentence, so here it is noise.
+  # Nearly every line has the marker of tfx, which only means "a supported platform". setup.sh rejects other platforms
+  # with a message, so the marker is removed here.
   marker=$(sed -n 's/^tfx==[^;]* ; \(.*\) \\$/\1/p' "$file")
   awk -v marker=" ; $marker \\\\" '{ at = index($0, marker); print at ? substr($0, 1, at - 1) " \\" : $0 }' \
     "$file" >"$file.new"
@@ -18,7 +18,7 @@ lock() {
 }
 
 lock requirements.lock --extra kubeflow --extra dev ${UPGRADE:-}
-# The same packages and versions, and NVIDIA's libraries besides.
+# The same packages and versions, plus NVIDIA's libraries.
 lock requirements-gpu.lock --extra kubeflow --extra dev --extra gpu --constraints requirements.lock
-# The same versions, without the tools for development.
+# The same versions, without the development tools.
 lock requirements-container.lock --extra kubeflow --constraints requirements.lock

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Makes .venv hold this project and exactly the packages of the lock file; does nothing where it already does.
-#   PYTHON=/path/to/python3.11   the Python to build it from (otherwise the first on PATH that will do)
-#   LOCK=requirements-gpu.lock   another lock file (kept until told otherwise)
+# Installs this project and exactly the packages of the lock file into .venv. Does nothing if they are installed already.
+#   PYTHON=/path/to/python3.11   the Python to build it from (default: the first suitable one on PATH)
+#   LOCK=requirements-gpu.lock   another lock file (remembered until LOCK is set again)
 set -eu
 cd "$(dirname "$0")/.."
 place=$(pwd -P)
 stamp=.venv/setup.stamp
 log=.venv/setup.log
-# Company proxies sign with certificates of their own, which only the system knows.
+# Company proxies use their own certificates, which only the system's store contains.
 export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -29,7 +29,7 @@ if [ "$done_sum $done_lock $done_place" = "$sum $lock $place" ] && [ -x .venv/bi
   exit 0
 fi
 
-# Prints for example "3.11 Linux x86_64 2.36"; the last word is "none" where there is no glibc.
+# Prints, for example, "3.11 Linux x86_64 2.36"; the last word is "none" if there is no glibc.
 probe='
 import os, platform, sys
 try:
@@ -47,7 +47,7 @@ python=''
 host=''
 seen=''
 for candidate; do
-  # A name on PATH proves nothing (pyenv has one for each version that exists): only running it does.
+  # A name on PATH proves nothing, because pyenv has one for every known version: run it to find out.
   answer=$("$candidate" -c "$probe" 2>/dev/null) || continue
   seen="$seen; $candidate is ${answer%% *}"
   case $answer in
@@ -83,11 +83,11 @@ run() {
   what=$1
   shift
   "$@" >"$log" 2>&1 ||
-    die "$what failed: $(grep -v -e '^hint:' -e '^ *$' "$log" | tail -n 1 | cut -c 1-300) (all of it is in $log)"
+    die "$what failed: $(grep -v -e '^hint:' -e '^ *$' "$log" | tail -n 1 | cut -c 1-300) (see $log)"
 }
 
-# The commands in .venv/bin name the place, so a moved environment is made anew; so is one without
-# uv.txt, which was cut short before it was a whole environment.
+# The commands in .venv/bin contain the path, so a moved environment is rebuilt. So is one without uv.txt, whose setup
+# was interrupted before the environment was complete.
 if ! grep -qsF "$place/.venv" .venv/pyvenv.cfg || ! [ -f .venv/uv.txt ] || ! .venv/bin/python -c '' 2>/dev/null; then
   "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     die "$python lacks its venv module; on Debian: sudo apt install python3-venv"
@@ -99,7 +99,7 @@ if ! grep -qsF "$place/.venv" .venv/pyvenv.cfg || ! [ -f .venv/uv.txt ] || ! .ve
 fi
 sed -n '/^uv==/,/^    # via/p' "$lock" >.venv/uv.txt
 
-# Without a stamp the last set-up was cut short, and a package may be there in part: install all again.
+# Without a stamp the last setup was interrupted, and a package may be incomplete: install everything again.
 again=''
 [ -n "$done_sum" ] || again=yes
 size='about 1 GB'
@@ -108,16 +108,16 @@ say "installing $(grep -c == "$lock") packages from $lock ($size to download the
 run "Installing uv, which needs the network," .venv/bin/python -m pip install --quiet --require-hashes --no-deps \
   ${again:+--ignore-installed} -r .venv/uv.txt
 
-# The platform lets in what glibc_compat.py then makes fit.
+# The platform admits wheels for a newer glibc, which glibc_compat.py patches afterwards.
 sync() {
   .venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes --build-constraints "$lock" \
     --compile-bytecode ${again:+--reinstall} ${old_glibc:+--python-platform x86_64-manylinux_2_39} "$@" "$lock"
 }
 
 rm -f "$stamp"
-# Whoever has all the packages from before needs no network.
+# No network is needed if all packages are in the cache.
 sync --offline >/dev/null 2>&1 || run "Installing the packages, which needs the network," sync
-# Offline, so that nothing can come from outside the lock.
+# Offline, so that nothing outside the lock file can be installed.
 run "Installing this project" \
   .venv/bin/uv pip install --quiet --python .venv/bin/python --offline --no-deps --no-build-isolation --editable .
 if [ -n "$old_glibc" ]; then

@@ -212,7 +212,7 @@ def test_instructions_joins_lines_and_leaves_comments_out() -> None:
 
 
 def test_instructions_refuses_what_it_would_not_run() -> None:
-    with pytest.raises(DockerfileError, match="ADD is not known here, only ARG, CMD, COPY"):
+    with pytest.raises(DockerfileError, match="ADD is not supported, only ARG, CMD, COPY"):
         dockerfile.instructions("FROM a\nADD b c\n")
 
 
@@ -228,8 +228,8 @@ def test_stages_are_split_at_from() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("RUN a\nFROM b", "RUN stands before the first FROM"),
-        ("FROM --platform=x b", r"FROM IMAGE \[AS NAME\] is known here, not FROM --platform=x b"),
+        ("RUN a\nFROM b", "RUN precedes the first FROM; only ARG may"),
+        ("FROM --platform=x b", r"expected FROM IMAGE \[AS NAME\], got FROM --platform=x b"),
         ("FROM $NONE", r"\$NONE has no value in: \$NONE"),
     ],
 )
@@ -270,9 +270,9 @@ def test_copy_takes_from_the_project_what_dockerignore_lets_in(tmp_path: Path) -
 
     copied = {path.relative_to(tmp_path / "build").as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert copied == {"pyproject.toml", "LICENSE", *files("schemas")}
-    with pytest.raises(DockerfileError, match=r"\.dockerignore leaves nothing of .*tests"):
+    with pytest.raises(DockerfileError, match=r"\.dockerignore excludes all of .*tests"):
         container_root.copy("tests tests", tmp_path, "/build", {})
-    with pytest.raises(DockerfileError, match=r"only --from is known here: --chown=1 a b"):
+    with pytest.raises(DockerfileError, match=r"the only supported option is --from: --chown=1 a b"):
         container_root.copy("--chown=1 a b", tmp_path, "/build", {})
 
 

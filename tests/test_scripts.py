@@ -123,15 +123,15 @@ def test_adapt_refuses_files_of_others(
     before = path.read_bytes()
     monkeypatch.undo()  # the real environment, which the file is not in
 
-    with pytest.raises(compat.CompatError, match="is left alone"):
+    with pytest.raises(compat.CompatError, match="is not changed"):
         compat.adapt(path)
     # A folder that leads out of the environment does not help.
     monkeypatch.setattr(sys, "prefix", str(path.parent / "environment"))
-    with pytest.raises(compat.CompatError, match="is left alone"):
+    with pytest.raises(compat.CompatError, match="is not changed"):
         compat.adapt(path.parent / "environment" / ".." / path.name)
     # Nor does a Python that has no environment of its own.
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
-    with pytest.raises(compat.CompatError, match="is left alone"):
+    with pytest.raises(compat.CompatError, match="is not changed"):
         compat.adapt(path)
 
     assert path.read_bytes() == before
