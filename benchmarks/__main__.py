@@ -53,7 +53,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is reached; None if there is no target."""
+        """True if the target is reached, False if not, and None if there is no target."""
         if self.target is None:
             return None
         return self.ratio >= self.target if self.more_is_better else self.ratio <= self.target

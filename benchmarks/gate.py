@@ -181,14 +181,14 @@ def main() -> None:
     for skewed in (False, True):
         last: tuple[int, float] | None = None
         for count in options.hashes:
-            found = {"hashes": count, "skewed": skewed} | _measure("near", count, skewed)
-            growth = math.log(found["seconds"] / last[1]) / math.log(count / last[0]) if last else math.nan
-            last = count, found["seconds"]
-            numbers["near"].append(found)
+            row = {"hashes": count, "skewed": skewed} | _measure("near", count, skewed)
+            growth = math.log(row["seconds"] / last[1]) / math.log(count / last[0]) if last else math.nan
+            last = count, row["seconds"]
+            numbers["near"].append(row)
             print(
-                f"near-duplicates{', skewed' if skewed else ''}, {count:,} hashes: {found['seconds']:.2f} s"
+                f"near-duplicates{', skewed' if skewed else ''}, {count:,} hashes: {row['seconds']:.2f} s"
                 + ("" if math.isnan(growth) else f", grows with exponent {growth:.2f}")
-                + f", found {found['recall']:.1%}, peak {found['peak_bytes_per_hash']:,.0f} bytes a hash",
+                + f", found {row['recall']:.1%}, peak {row['peak_bytes_per_hash']:,.0f} bytes a hash",
                 flush=True,
             )
     if options.json:
@@ -197,11 +197,11 @@ def main() -> None:
 
 
 def _measure_check(folder: str, work: str, rounds: int) -> list[dict[str, Any]]:
-    found = []
+    rows = []
     for _ in range(rounds):
         one = {"check": _measure("check", folder, work)}
         one |= {library: _measure("loop", folder, library) for library in ("tensorflow", "pillow")}
-        found.append(one)
+        rows.append(one)
         for library in ("tensorflow", "pillow"):
             ratios = [one["check"][clock] / one[library][clock] for clock in ("seconds", "cpu_seconds")]
             print(
@@ -209,7 +209,7 @@ def _measure_check(folder: str, work: str, rounds: int) -> list[dict[str, Any]]:
             )
         share = one["check"]["rules_seconds"] / one["check"]["seconds"]
         print(f"  of the check, the rules take {share:.1%} ({one['check']['images']:,} images)", flush=True)
-    return found
+    return rows
 
 
 if __name__ == "__main__":

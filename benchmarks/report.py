@@ -38,9 +38,11 @@ def main() -> None:
             summary = {"name": "benchmark", "task": task, "status": "pushed", "data": {"labels": counts}}
             artifacts = {key: os.path.join(folder, key) for key in ("examples", "evaluation", "model")}
             started = time.monotonic()
-            found = evidence.collect(summary, artifacts, seed=1, distance=10, contradictions=task == "single_label")
+            collection = evidence.collect(
+                summary, artifacts, seed=1, distance=10, contradictions=task == "single_label"
+            )
             collected = time.monotonic()
-            text = page.render(summary, found)
+            text = page.render(summary, collection)
             print(
                 f"{task}, {options.images} test images, {options.labels} labels: evidence {collected - started:.1f} s, "
                 f"page {time.monotonic() - collected:.1f} s, {len(text.encode()) / 1e6:.1f} MB"

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the settings' own definitions. Run by `make docs`; a test holds it current."""
+"""Generates docs/configuration.md from the settings classes. `make docs` runs it, and a test checks the result."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _HEAD = """\
 <!-- Made by `make docs` from pipeline/config.py; edit there. -->
 # Configuration
 
-One YAML file tells a run everything. An unknown key, a key that stands twice, a wrong type or a contradiction is an
-error that names the key, and ends with exit code 2 before anything runs. `imagegate init DIR` writes a commented
-start; `--set KEY=VALUE` overrides a key for one call (`--set training.epochs=3`).
+One YAML file configures a run. Unknown and duplicate keys, wrong types and contradictory settings are errors: the
+message names the key, and the command ends with exit code 2 before anything runs. `imagegate init DIR` writes a
+commented example. `--set KEY=VALUE` overrides a key for one command (`--set training.epochs=3`).
 
-Relative paths count from the configuration file's folder. A limit that can be `null` is turned off by it.
+Relative paths start at the configuration file's folder. Limits whose type includes `null` are turned off by `null`.
 """
 
 
 def page() -> str:
-    """The whole page as Markdown."""
+    """Returns the whole page as Markdown."""
     parts = [_HEAD, _section("Top level", config.Config)]
     sections = ("data", "labels", "balance", "training", "decisions", "evaluation", "serving", "push", "kubeflow")
     parts += [_section(f"`{name}`", _model(config.Config.model_fields[name])) for name in sections]
