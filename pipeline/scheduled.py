@@ -1,4 +1,4 @@
-"""The program that cron starts: one logged run of a configuration, skipped while the previous one is still going."""
+"""The program that cron starts: one logged run of a configuration, skipped while the previous one continues."""
 
 from __future__ import annotations
 

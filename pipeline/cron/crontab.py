@@ -122,12 +122,12 @@ def change(table: bytes, name: str, new: str | None) -> bytes:
         name: the configuration's name.
         new: the new line, or None to remove the block.
 
-
     Raises:
         ImagegateError: the block's two markers do not enclose exactly one line, so it is unclear what to replace.
     """
     before, old, after = _split(table, name)
-    block = b"" if new is None else b"\n".join([*_marks(name)[:1], os.fsencode(new), *_marks(name)[1:], b""])
+    begin, end = _marks(name)
+    block = b"" if new is None else b"\n".join([begin, os.fsencode(new), end, b""])
     if not old and new is not None and before and not before.endswith(b"\n"):
         before += b"\n"
     return before + block + after

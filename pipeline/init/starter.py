@@ -99,7 +99,8 @@ def write(folder: str, *, task: str = "single_label", demo: bool) -> str:
 
 def _text(kind: _Kind, name: str, *, demo: bool) -> str:
     values = {key: pair[demo] for key, pair in kind.values.items()} | {"name": name}
-    parts = {key: getattr(kind, key).format(**values) for key in ("task", "data", "labels", "thresholds")}
+    lines = {"task": kind.task, "data": kind.data, "labels": kind.labels, "thresholds": kind.thresholds}
+    parts = {key: text.format(**values) for key, text in lines.items()}
     return "".join(f"{_aligned(line)}\n" for line in _TEMPLATE.format(**values | parts).splitlines())
 
 
