@@ -143,8 +143,8 @@ def test_the_image_has_the_same_packages_as_development_without_its_tools() -> N
     assert {"pytest", "uv", "lief", "types-pyyaml"} < tools
     # TensorFlow itself needs setuptools.
     assert tools & image.keys() == {"setuptools"}
-    wanted = {re.split(r"[^\w-]", text)[0] for text in PROJECT["dependencies"]}
-    wanted |= {re.split(r"[^\w-]", text)[0] for text in PROJECT["optional-dependencies"]["kubeflow"]}
+    wanted = {re.split(r"[^\w.-]", text)[0].replace(".", "-") for text in PROJECT["dependencies"]}
+    wanted |= {re.split(r"[^\w.-]", text)[0].replace(".", "-") for text in PROJECT["optional-dependencies"]["kubeflow"]}
     assert wanted <= image.keys()
 
 
