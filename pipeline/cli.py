@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.cron.expression import Row
-    from pipeline.kubeflow.submit import Package
+    from pipeline.kubeflow.package import Package
 
 _TASKS = ("single_label", "multi_label", "segmentation")
 
@@ -269,33 +269,34 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _submit(options: argparse.Namespace) -> int:
     from components.base.text import shown
-    from pipeline.kubeflow import server, submit
+    from pipeline.kubeflow import follow, package, server, submit
     from pipeline.terminal import Terminal
 
     config = _load(options)
     to = server.address(options.host, options.namespace, options.token_file, options.ca)
     client = server.connect(to)
-    package = _package(config)
-    values = submit.parameters(package.spec, options.params)
+    compiled = _package(config)
+    values = package.parameters(compiled.spec, options.params)
     with Terminal() as terminal:
-        run = submit.submit(client, to, package, values)
+        run = submit.submit(client, to, compiled, values)
         terminal.line(shown(f"submitted run {run}: {to.page('runs', run)}"))
         if options.wait:
-            submit.wait(client, to, run, package.tasks, terminal.stage)
+            follow.follow(client, to, run, compiled.tasks, terminal.stage)
             terminal.line(shown(f"the run {run} succeeded"))
     return 0
 
 
 def _package(config: Config) -> Package:
     from components.base.text import shown
-    from pipeline.kubeflow import compiler, pods, submit
+    from pipeline.kubeflow import compiler, pods
+    from pipeline.kubeflow.package import Package
     from pipeline.terminal import output_to
 
     with output_to(os.devnull):
         spec, platform = compiler.compile(config)
     for note in pods.outside_of_volumes(config):
         print(shown(f"note: {note}"), file=sys.stderr)
-    return submit.Package(config.name, spec, platform, config.kubeflow.pipeline_root)
+    return Package(config.name, spec, platform, config.kubeflow.pipeline_root)
 
 
 def _schedule(options: argparse.Namespace) -> int:
@@ -304,7 +305,7 @@ def _schedule(options: argparse.Namespace) -> int:
         return _schedule_local(options, config)
     from components.base.text import shown
     from pipeline.cron import expression
-    from pipeline.kubeflow import schedule, server, submit
+    from pipeline.kubeflow import package, schedule, server
 
     to = server.address(options.host, options.namespace, options.token_file, options.ca)
     fields = expression.parse(options.cron) if options.cron is not None else ""
@@ -315,8 +316,8 @@ def _schedule(options: argparse.Namespace) -> int:
         there = schedule.delete(client, to, config.name)
         print(shown(f"deleted the schedule {config.name}" if there else f"there is no schedule {config.name}"))
     else:
-        package = _package(config)
-        made = schedule.replace(client, to, package, fields, submit.parameters(package.spec, options.params))
+        compiled = _package(config)
+        made = schedule.replace(client, to, compiled, fields, package.parameters(compiled.spec, options.params))
         print(shown(f"scheduled {config.name} at {fields!r}: {to.page('recurringrun', made)}"))
     return 0
 

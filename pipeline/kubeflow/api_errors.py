@@ -1,4 +1,4 @@
-"""What can go wrong with a Kubeflow Pipelines API, each in a sentence that says what to do."""
+"""Errors of a Kubeflow Pipelines API, each as a sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -14,21 +14,27 @@ _LONG = 400  # characters of a server's message
 
 
 class ServerError(ImagegateError):
-    """The server refused, or was not there.
+    """The server refused, or did not answer.
 
     Args:
         status: of HTTP; 0 where there was no answer.
-        passing: whether the same may well succeed a little later.
-        unsure: whether the server may have done what it was asked all the same.
+        temporary: whether the same request may well succeed a little later.
+        uncertain: whether the server may have done what it was asked all the same.
     """
 
-    def __init__(self, message: str, *, status: int = 0, passing: bool = False, unsure: bool = False) -> None:
+    def __init__(self, message: str, *, status: int = 0, temporary: bool = False, uncertain: bool = False) -> None:
         super().__init__(message)
-        self.status, self.passing, self.unsure = status, passing, unsure
+        self.status, self.temporary, self.uncertain = status, temporary, uncertain
 
 
 def guard(api: Any, host: str, namespace: str | None) -> None:
-    """Bounds the time of every request, and turns all that goes wrong with it into a ServerError."""
+    """Limits the time of every request of a client, and turns whatever goes wrong into a ServerError.
+
+    Args:
+        api: the client's `ApiClient`, which is changed.
+        host: URL, for messages.
+        namespace: likewise.
+    """
     import kfp_server_api
     import urllib3
 
@@ -39,10 +45,9 @@ def guard(api: Any, host: str, namespace: str | None) -> None:
             answer = request(*args, **kwargs | {"_request_timeout": _SECONDS})
         except kfp_server_api.ApiException as error:
             token = api.configuration.api_key.get("authorization", "").encode()
-            said = (error.body or b"").replace(
-                token or b"\0", b"***"
-            )  # a proxy's error page may repeat what it was sent
-            raise _refusal(host, namespace, error.status or 0, said, str(error.reason)) from None
+            # A proxy's error page may repeat the request.
+            body = (error.body or b"").replace(token or b"\0", b"***")
+            raise _refusal(host, namespace, error.status or 0, body, str(error.reason)) from None
         except urllib3.exceptions.HTTPError as error:
             raise _absence(host, error) from None
         return answer
@@ -53,23 +58,23 @@ def guard(api: Any, host: str, namespace: str | None) -> None:
                 raise TypeError
             return deserialize(answer, kind)
         except (TypeError, ValueError, AttributeError, KeyError, kfp_server_api.ApiException):
-            raise strange(host) from None
+            raise _not_kubeflow(host) from None
 
     api.rest_client.request, api.deserialize = bounded, checked
 
 
-def known(identity: Any, host: str) -> str:
-    """An identity in an answer, which kfp leaves None where the server left it out."""
+def required_id(identity: Any, host: str) -> str:
+    """Returns an ID from an answer; kfp leaves it None where the server left it out."""
     if not isinstance(identity, str) or not identity:
-        raise strange(host)
+        raise _not_kubeflow(host)
     return identity
 
 
-def strange(host: str) -> ServerError:
+def _not_kubeflow(host: str) -> ServerError:
     return ServerError(
         f"{host} answers, but not as a Kubeflow Pipelines API does; look at the URL: it may lead to a login "
         "page, or lack a path such as /pipeline",
-        unsure=True,
+        uncertain=True,
     )
 
 
@@ -86,45 +91,47 @@ def _absence(host: str, error: Exception) -> ServerError:
         what = f"no answer within {seconds:.0f} s; does the server run, does a firewall lie between?"
     else:
         what = "the connection broke off in the middle of an answer; try again"
-    return ServerError(f"{host}: {what}", passing=True, unsure=not isinstance(error, exceptions.ConnectTimeoutError))
+    return ServerError(
+        f"{host}: {what}", temporary=True, uncertain=not isinstance(error, exceptions.ConnectTimeoutError)
+    )
 
 
 def _refusal(host: str, namespace: str | None, status: int, body: bytes, reason: str) -> ServerError:
-    said = _message(body) or reason
+    message = _message(body) or reason
     account = f"in namespace {namespace}" if namespace else "here"
     if status == 0:  # TLS
-        found = re.search(r"certificate verify failed: ([^(\n]+)", reason)
+        untrusted = re.search(r"certificate verify failed: ([^(\n]+)", reason)
         what = f"no TLS connection: {_message(reason.encode())}; is it http://?"
-        if found:
-            what = f"its TLS certificate is not trusted: {found[1].strip()}; give its CA with --ca FILE"
+        if untrusted:
+            what = f"its TLS certificate is not trusted: {untrusted[1].strip()}; give its CA with --ca FILE"
     elif status == 401:
         what = f"it wants a token, or another one: give --token-file, or set {TOKEN}"
     elif status == 403:
-        what = f"this account may not do that {account}: {said}"
+        what = f"this account may not do that {account}: {message}"
     elif status == 404:
-        what = f"not found: {said}; look at the URL and --namespace"
+        what = f"not found: {message}; look at the URL and --namespace"
     elif status == 409:
-        what = f"in conflict with what is there already: {said}; try again"
+        what = f"in conflict with what is there already: {message}; try again"
     elif 300 <= status < 400:
         what = f"it redirects, mostly to a login page: give --token-file, or set {TOKEN}, or the URL that it leads to"
     elif status >= 500:
-        what = f"it failed: {said}; try again later, or see the API server's log"
+        what = f"it failed: {message}; try again later, or see the API server's log"
     else:
-        what = said
+        what = message
     return ServerError(
         f"{host}: {what} (HTTP {status})" if status else f"{host}: {what}",
         status=status,
-        passing=status == 429 or status >= 500,
-        unsure=status >= 500,
+        temporary=status == 429 or status >= 500,
+        uncertain=status >= 500,
     )
 
 
 def _message(body: bytes) -> str:
-    """What the server says of its refusal, in one line that is not too long."""
+    """Returns the server's reason in one line of at most `_LONG` characters."""
     text = body.decode("utf-8", "replace")
     try:
-        said = json.loads(text)
-        text = said.get("message") or said.get("error_message") or said.get("error") or ""
+        answer = json.loads(text)
+        text = answer.get("message") or answer.get("error_message") or answer.get("error") or ""
     except (ValueError, AttributeError):
         text = "" if "<html" in text.lower() else text
     line = " ".join(str(text).split())

@@ -1,4 +1,4 @@
-"""What `imagegate run` does before and after the graph, as tasks of a Kubeflow pipeline.
+"""Tasks of a Kubeflow pipeline for what `imagegate run` does before and after the graph.
 
 Preflight looks at the data and the push destination, so that the cache keys of what follows are those of a run on this
 machine. ModelGate comes last and fails where the model gate refused: by then every artifact is kept.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def run(task: str, parameters: Mapping[str, Any], inputs: Mapping[str, Sequence[Artifact]]) -> dict[str, Any]:
-    """Runs one of the tasks and returns the parameters that it puts out."""
+    """Runs one of the tasks and returns its output parameters."""
     if task == PREFLIGHT.name:
         return preflight(**parameters)
     [evaluation], [checked], [pushed] = (inputs[key] for key in ("evaluation", "serving_check", "pushed_model"))
@@ -41,12 +41,12 @@ def run(task: str, parameters: Mapping[str, Any], inputs: Mapping[str, Sequence[
 
 
 def preflight(config: str, data_root: str, data_version: str, epochs: int) -> dict[str, str]:
-    """What the cache keys of the graph follow.
+    """Looks at the data, the push destination and the files, which the cache keys of the graph follow.
 
     Args:
         config: JSON of the configuration's keys, and `folder`.
         data_root: takes the place of `data.root`.
-        data_version: "" for the fingerprint of the data set's listing; anything else is taken for it.
+        data_version: takes the place of the fingerprint of the data set's listing; "": computes it.
         epochs: takes the place of `training.epochs`.
 
     Returns:
@@ -58,8 +58,8 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
         DataRejected: there is no image.
     """
     raw = json.loads(config)
-    told = {"data": raw["data"] | {"root": data_root}, "training": raw.get("training", {}) | {"epochs": epochs}}
-    settings = validated(raw | told)
+    overrides = {"data": raw["data"] | {"root": data_root}, "training": raw.get("training", {}) | {"epochs": epochs}}
+    settings = validated(raw | overrides)
     dataset, _ = local.read_dataset(settings)
     if not dataset.records:
         raise DataRejected(local.judge_data(settings, *census.merge(dataset, []), ""))
@@ -88,6 +88,6 @@ def model_gate(gates: Sequence[Mapping[str, Any]], version: str | None, withdraw
 
 def _verdicts(folder: str, name: str) -> list[dict[str, Any]]:
     with open(os.path.join(folder, name), encoding="utf-8") as f:
-        found = json.load(f)
-    listed: list[dict[str, Any]] = found["verdicts"] if isinstance(found, dict) else found
-    return listed
+        content = json.load(f)
+    verdicts: list[dict[str, Any]] = content["verdicts"] if isinstance(content, dict) else content
+    return verdicts

@@ -8,13 +8,14 @@ from typing import Any
 
 from components.base.errors import ConfigError, ImagegateError
 from pipeline.cron import expression
-from pipeline.kubeflow.api_errors import ServerError, known
+from pipeline.kubeflow.api_errors import ServerError, required_id
+from pipeline.kubeflow.package import Package
 from pipeline.kubeflow.server import Server, quietly
-from pipeline.kubeflow.submit import Package, named, upload
+from pipeline.kubeflow.submit import name_filter, upload
 
 
 def replace(client: Any, server: Server, package: Package, fields: str, values: Mapping[str, Any]) -> str:
-    """Creates the schedule; then removes those that it replaces, so that one is there whatever fails.
+    """Creates the schedule, then removes those that it replaces, so that one exists whatever fails.
 
     Args:
         fields: what `expression.parse` returned.
@@ -28,14 +29,14 @@ def replace(client: Any, server: Server, package: Package, fields: str, values: 
     try:
         made = _create(client, server, package, fields, values)
     except ServerError as error:
-        unsure = "; whether the new schedule is on beside the old one is unknown: look with --list, or give it again"
-        raise ServerError(f"{error}{unsure if error.unsure else '; the old schedule, if any, stays'}") from None
+        uncertain = "; whether the new schedule is on beside the old one is unknown: look with --list, or give it again"
+        raise ServerError(f"{error}{uncertain if error.uncertain else '; the old schedule, if any, stays'}") from None
     both = "the new schedule is on, but an older one may be too, which would start runs as well"
     try:
-        for old in _found(client, server, package.name):
+        for old in _schedule_ids(client, server, package.name):
             if old != made:
                 _remove(client, old)
-        left = [old for old in _found(client, server, package.name) if old != made]
+        left = [old for old in _schedule_ids(client, server, package.name) if old != made]
     except ServerError as error:
         raise ImagegateError(f"{both}: {error}; then give the same command again") from None
     if left:
@@ -58,28 +59,28 @@ def _create(client: Any, server: Server, package: Package, fields: str, values: 
         version_id=version,
         pipeline_root=package.root,
     )
-    return known(made.recurring_run_id, server.host)
+    return required_id(made.recurring_run_id, server.host)
 
 
 def delete(client: Any, server: Server, name: str) -> int:
     """Removes the schedule; returns how many there were."""
-    found = _found(client, server, name)
-    for identity in found:
+    identities = _schedule_ids(client, server, name)
+    for identity in identities:
         _remove(client, identity)
-    return len(found)
+    return len(identities)
 
 
 def rows(client: Any, server: Server, name: str) -> list[expression.Row]:
-    """The schedule, with its latest run and its next, by UTC."""
+    """Returns the schedule with its latest run and its next, in UTC."""
     experiment = _experiment(client, server, name)
     if experiment is None:
         return []
     runs = client.list_runs(experiment_id=experiment, sort_by="created_at desc", page_size=100).runs or []
-    found = []
+    listed = []
     for it in _schedules(client, experiment, name):
         last = next((r for r in runs if r.recurring_run_id == it.recurring_run_id), None)
-        found.append(_row(it, f"{last.created_at:{expression.FORMAT}} {last.state}" if last else "never"))
-    return found
+        listed.append(_row(it, f"{last.created_at:{expression.FORMAT}} {last.state}" if last else "never"))
+    return listed
 
 
 def _row(it: Any, last: str) -> expression.Row:
@@ -100,23 +101,25 @@ def _row(it: Any, last: str) -> expression.Row:
     )
 
 
-def _found(client: Any, server: Server, name: str) -> list[str]:
+def _schedule_ids(client: Any, server: Server, name: str) -> list[str]:
     experiment = _experiment(client, server, name)
     if experiment is None:
         return []
-    return [known(it.recurring_run_id, server.host) for it in _schedules(client, experiment, name)]
+    return [required_id(it.recurring_run_id, server.host) for it in _schedules(client, experiment, name)]
 
 
 def _experiment(client: Any, server: Server, name: str) -> str | None:
-    found = client.list_experiments(namespace=server.namespace, filter=named(name), page_size=100).experiments or []
-    return next((known(e.experiment_id, server.host) for e in found if e.display_name == name), None)
+    experiments = (
+        client.list_experiments(namespace=server.namespace, filter=name_filter(name), page_size=100).experiments or []
+    )
+    return next((required_id(e.experiment_id, server.host) for e in experiments if e.display_name == name), None)
 
 
 def _schedules(client: Any, experiment: str, name: str) -> Iterator[Any]:
     page = ""
     while True:
         answer = client.list_recurring_runs(
-            page_token=page, page_size=100, experiment_id=experiment, filter=named(name)
+            page_token=page, page_size=100, experiment_id=experiment, filter=name_filter(name)
         )
         yield from (it for it in answer.recurring_runs or () if it.display_name == name)
         page = answer.next_page_token

@@ -1,4 +1,4 @@
-"""The way to a Kubeflow Pipelines API server: where it is, who asks, and what its refusals mean in a sentence."""
+"""Connects to a Kubeflow Pipelines API: its address, the token, the certificates, the client."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Server:
     ca: str | None = None
 
     def page(self, kind: str, identity: str) -> str:
-        """The address of one of the "runs", or of a "recurringrun", in Kubeflow's pages."""
+        """Returns the address of one of the "runs", or of a "recurringrun", in Kubeflow's interface."""
         return f"{self.host}/#/{kind}/details/{urllib.parse.quote(identity, safe='')}"
 
 
 def address(host: str | None, namespace: str | None, token_file: str | None, ca: str | None) -> Server:
-    """What the command line and the environment say; the command line wins.
+    """Returns the server that the command line and the environment name; the command line wins.
 
     Raises:
         ConfigError: no host, a URL that is none or holds a password, a file that cannot be read.
@@ -87,7 +87,7 @@ def _token(file: str | None) -> str:
 
 
 def connect(server: Server) -> Any:
-    """A `kfp.Client` that goes where it is told and nowhere else.
+    """Returns a `kfp.Client` that connects to this server and nowhere else.
 
     kfp's own would look for Google accounts, clusters and cookies in the environment and the home folder, would wait
     for ever, and would take a login page for an answer that holds no pipelines.
@@ -125,7 +125,7 @@ def connect(server: Server) -> Any:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Keeps to itself what kfp prints and warns of."""
+    """Hides what kfp prints and warns of."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -20,7 +20,8 @@ from loopback import Api
 
 from components.base.errors import ConfigError, ImagegateError
 from pipeline import cli
-from pipeline.kubeflow import api_errors, schedule, server, submit
+from pipeline.kubeflow import api_errors, follow, schedule, server, submit
+from pipeline.kubeflow.package import Package, parameters
 
 TOKEN = "eyJhbGciOi.secret"
 OK = [(name, "SUCCEEDED") for name in ("ImageExampleGen", "ClassBalance", "Trainer", "ModelGate")]
@@ -47,7 +48,7 @@ def api() -> Iterator[Api]:
 
 
 @pytest.fixture(scope="session")
-def package(tmp_path_factory: pytest.TempPathFactory) -> submit.Package:
+def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
     """Four stages in a row, with one parameter of each type, compiled by kfp and called as ours are."""
     from kfp import compiler, dsl
 
@@ -79,13 +80,11 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> submit.Package:
         if "dependentTasks" in task:
             task["dependentTasks"] = [STAGES[name] for name in task["dependentTasks"]]
     spec["root"]["dag"]["tasks"] = {STAGES[name]: task for name, task in tasks.items()}
-    return submit.Package("birds", spec, {}, "minio://bucket/root")
+    return Package("birds", spec, {}, "minio://bucket/root")
 
 
 @pytest.fixture
-def call(
-    tmp_path: Path, package: submit.Package, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Call:
+def call(tmp_path: Path, package: Package, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """`call("submit", …)`: the command on a configuration whose compiled pipeline is `package`."""
     path = tmp_path / "imagegate.yaml"
     path.write_text("name: birds\ntask: single_label\ndata: {root: data}\npush: {destination: models}\n")
@@ -100,7 +99,7 @@ def call(
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submit.wait, "__kwdefaults__", {"pause": 0.01})
+    monkeypatch.setattr(follow.follow, "__kwdefaults__", {"pause": 0.01})
 
 
 def only(items: dict[str, dict[str, object]]) -> dict[str, object]:
@@ -108,7 +107,7 @@ def only(items: dict[str, dict[str, object]]) -> dict[str, object]:
     return item
 
 
-def test_submit_starts_a_run_of_a_new_version(api: Api, call: Call, package: submit.Package) -> None:
+def test_submit_starts_a_run_of_a_new_version(api: Api, call: Call, package: Package) -> None:
     code, out, err = call("submit", "--host", api.url + "/", "--param", "epochs=7")
     run, pipeline, version = only(api.runs), only(api.pipelines), only(api.versions)
     assert (code, err) == (0, "")
@@ -129,18 +128,18 @@ def test_a_second_run_is_another_version_of_the_same_pipeline(api: Api, call: Ca
     assert (len(api.pipelines), len(api.experiments), len(api.versions), len(api.runs)) == (1, 1, 2, 2)
 
 
-def test_a_version_is_named_by_time_and_content(package: submit.Package) -> None:
+def test_a_version_is_named_by_time_and_content(package: Package) -> None:
     day = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d-")
-    other = submit.Package("birds", {**package.spec, "defaultPipelineRoot": "minio://x/y"}, {})
+    other = Package("birds", {**package.spec, "defaultPipelineRoot": "minio://x/y"}, {})
     assert package.version().startswith(day)
     assert package.version()[-8:] == package.version()[-8:] != other.version()[-8:]
 
 
-def test_the_platform_is_the_second_document(api: Api, package: submit.Package) -> None:
+def test_the_platform_is_the_second_document(api: Api, package: Package) -> None:
     platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"exec-train": {}}}}}}
     to = server.Server(api.url)
     client = server.connect(to)
-    submit.submit(client, to, submit.Package("birds", package.spec, platform), {})
+    submit.submit(client, to, Package("birds", package.spec, platform), {})
     [uploaded] = api.bodies("POST", "/pipelines/upload_version")
     assert list(yaml.safe_load_all(uploaded)) == [package.spec, platform]
     assert "pipeline_root" not in only(api.runs)["runtime_config"]  # type: ignore[operator]
@@ -159,8 +158,8 @@ def test_the_platform_is_the_second_document(api: Api, package: submit.Package) 
         ('weights={"cat": 2.0}', {"weights": {"cat": 2.0}}),
     ],
 )
-def test_parameters_are_typed_as_declared(package: submit.Package, given: str, expected: dict[str, object]) -> None:
-    assert submit.parameters(package.spec, [given]) == expected
+def test_parameters_are_typed_as_declared(package: Package, given: str, expected: dict[str, object]) -> None:
+    assert parameters(package.spec, [given]) == expected
 
 
 @pytest.mark.parametrize(
@@ -186,12 +185,12 @@ def test_wrong_parameters_exit_with_2_and_upload_nothing(api: Api, call: Call, g
     assert api.versions == {}
 
 
-def test_a_parameter_without_a_default_is_asked_for(package: submit.Package) -> None:
+def test_a_parameter_without_a_default_is_asked_for(package: Package) -> None:
     declared = {"parameters": {"data_root": {"parameterType": "STRING"}}}
     spec = {"root": {**package.spec["root"], "inputDefinitions": declared}}
     with pytest.raises(ConfigError, match="the pipeline needs --param data_root=VALUE"):
-        submit.parameters(spec, [])
-    assert submit.parameters(spec, ["data_root=x"]) == {"data_root": "x"}
+        parameters(spec, [])
+    assert parameters(spec, ["data_root=x"]) == {"data_root": "x"}
 
 
 # Following a run.
@@ -257,7 +256,7 @@ def test_wait_outlasts_a_server_that_is_away_for_a_while(api: Api, call: Call) -
 
 def test_wait_gives_up_on_a_server_that_stays_away(api: Api, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     api.trouble = {r"GET /runs/.*": (503, '{"message": "no healthy upstream"}')}
-    monkeypatch.setattr(submit, "_PATIENCE", 0.2)
+    monkeypatch.setattr(follow, "_PATIENCE", 0.2)
     code, _, err = call("submit", "--host", api.url, "--wait")
     run = only(api.runs)["run_id"]
     assert code == 1
@@ -479,7 +478,7 @@ def test_credentials_that_kfp_keeps_in_the_home_folder_are_not_used(
     assert call("submit", "--host", api.url)[0] == 0
     assert {headers["Cookie"] for *_, headers in api.seen} == {None}
     assert only(api.experiments)["namespace"] == ""
-    kfp.Client(api.url, existing_token="x").list_pipelines(filter=submit.named("birds"))  # as kfp's own would
+    kfp.Client(api.url, existing_token="x").list_pipelines(filter=submit.name_filter("birds"))  # as kfp's own would
     assert api.seen[-1][-1]["Cookie"] == "session=1"
 
 
@@ -690,7 +689,7 @@ def test_a_wrong_expression_exits_with_2_and_names_the_field(api: Api, call: Cal
     assert api.seen == []
 
 
-def test_an_older_schedule_is_not_lost_where_the_server_goes_away(api: Api, package: submit.Package) -> None:
+def test_an_older_schedule_is_not_lost_where_the_server_goes_away(api: Api, package: Package) -> None:
     to = server.Server(api.url)
     client = server.connect(to)
     schedule.replace(client, to, package, "0 3 * * *", {})
