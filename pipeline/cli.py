@@ -9,12 +9,12 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.init import TASKS
+
 if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.cron.expression import Row
     from pipeline.kubeflow.package import Package
-
-_TASKS = ("single_label", "multi_label", "segmentation")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
 
     init = commands.add_parser("init", help="write a commented imagegate.yaml")
     init.add_argument("folder", metavar="DIR")
-    init.add_argument("--task", choices=_TASKS, default=_TASKS[0], help="default: %(default)s")
+    init.add_argument("--task", choices=TASKS, default=TASKS[0], help="default: %(default)s")
     init.add_argument("--demo", action="store_true", help="also a small data set: handwritten digits, or drawn shapes")
     init.set_defaults(command=_init)
 

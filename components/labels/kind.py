@@ -23,7 +23,6 @@ class LabelKind:
         exclusive: whether exactly one label applies to each image, or to each pixel; else any number does.
         per_pixel: whether pixels have labels, which a mask gives, rather than images.
         layouts: layouts of data sets that say enough.
-        schema: name of the file in `schemas` that its records fit.
         outputs: what the signature `outputs.EVALUATE` gives besides familiarity and abstain, and of what type; the
             first is what TFMA's own metrics look at.
         overall, per_label: names of the metrics of the whole and of a label.
@@ -45,7 +44,6 @@ class LabelKind:
     exclusive: bool
     per_pixel: bool
     layouts: tuple[str, ...]
-    schema: str
     outputs: Mapping[str, Literal["float", "bool"]]
     overall: tuple[str, ...]
     per_label: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The label kind of each task. A new kind is a module beside this one and an entry here."""
+"""The label kind of each task. A new kind is a module beside this one, an entry here and `schemas/TASK.pbtxt`."""
 
 from __future__ import annotations
 

@@ -27,7 +27,6 @@ KIND = LabelKind(
     exclusive=True,
     per_pixel=True,
     layouts=("masks", "coco"),
-    schema="segmentation",
     outputs=MappingProxyType({outputs.CONFUSION: "float", outputs.CALIBRATION: "float"}),
     overall=mask.OVERALL,
     per_label=mask.PER_LABEL,

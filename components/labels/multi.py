@@ -32,7 +32,6 @@ KIND = LabelKind(
     exclusive=False,
     per_pixel=False,
     layouts=("manifest", "coco"),
-    schema="multi_label",
     outputs=scored.OUTPUTS,
     overall=multi.OVERALL,
     per_label=multi.PER_LABEL,

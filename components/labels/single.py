@@ -28,7 +28,6 @@ KIND = LabelKind(
     exclusive=True,
     per_pixel=False,
     layouts=("folders", "manifest"),
-    schema="single_label",
     outputs=scored.OUTPUTS,
     overall=single.OVERALL,
     per_label=single.PER_LABEL,

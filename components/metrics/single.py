@@ -67,8 +67,8 @@ class SingleLabel(ScoredAccumulator):
         """The values of `OVERALL` and of `PER_LABEL`; an example of weight w counts w times.
 
         accuracy: share of correct predictions; balanced_accuracy: mean recall of the labels that have examples;
-        macro_f1: mean F1 of the labels that have examples or are predicted (all three as in scikit-learn); loss: mean of
-        -ln(probability of the truth, at least 1e-7); ece: of the predicted labels' probabilities;
+        macro_f1: mean F1 of the labels that have examples or are predicted (all three as in scikit-learn); loss: mean
+        of -ln(probability of the truth, at least 1e-7); ece: of the predicted labels' probabilities;
         uncalibrated_loss and uncalibrated_ece: the same without calibration.
         """
         per_label = self.per_label(sums)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import counting
 import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
@@ -164,7 +165,7 @@ class Stage:
             for row in rows:
                 writer.write(row.serialised())
         file = {"name": name, "split": "test", "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        manifest.write(artifact.uri, {"files": [file], "counts": {"test": len(rows)}})
+        manifest.write(artifact.uri, counting.manifest(files=(file,), counts={"test": len(rows)}))
         return artifact
 
     def _schema(self):
