@@ -164,7 +164,9 @@ class Stage:
         with tf.io.TFRecordWriter(str(path)) as writer:
             for row in rows:
                 writer.write(row.serialised())
-        file = {"name": name, "split": "test", "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        content = path.read_bytes()
+        file = {"name": name, "split": "test", "sha256": hashlib.sha256(content).hexdigest()}
+        file |= {"records": len(rows), "bytes": len(content)}
         manifest.write(artifact.uri, counting.manifest(files=(file,), counts={"test": len(rows)}))
         return artifact
 
