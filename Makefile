@@ -1,11 +1,11 @@
 # Everything runs from .venv, which `make setup` builds. You need not activate it or change PATH.
-# Two processes, each with whole files: the projects that end-to-end tests share are trained once in each.
-PYTEST_ARGS ?= -n 2 --dist loadfile
+# Two processes take whole groups of tests in the order of tests/conftest.py, which puts the longest first.
+PYTEST_ARGS ?= -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help setup demo test lint bench docs lock sbom clean
+.PHONY: help setup demo test test-slow lint bench docs lock sbom clean
 
 help:  ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-7s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s%s\n", $$1, $$2 }' Makefile
 
 setup:  ## build .venv from requirements.lock (the targets below do this when needed)
 	@sh scripts/setup.sh
@@ -14,8 +14,11 @@ demo: setup  ## create a small project in demo/ and run the whole pipeline on it
 	@test -e demo || .venv/bin/imagegate init demo --demo
 	.venv/bin/imagegate run demo/imagegate.yaml
 
-test: lint  ## run lint, then all tests
+test: lint  ## run lint, then the tests
 	.venv/bin/pytest $(PYTEST_ARGS)
+
+test-slow: setup  ## run the tests that `make test` leaves out
+	.venv/bin/pytest $(PYTEST_ARGS) -m slow
 
 lint: setup  ## check style, types, and which package may import which
 	.venv/bin/ruff check

@@ -1,4 +1,4 @@
-"""What the tests share: the real images beside the project, small images, and projects on disk."""
+"""Fixtures that all tests share, and the distribution of the tests over processes."""
 
 import io
 import os
@@ -18,6 +18,30 @@ ROOT = Path(__file__).parent.parent
 # The same examples every time: what passes here passes there. No deadline, since other jobs share the processors.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, max_examples=60, database=None)
 hypothesis.settings.load_profile("tests")
+
+# Fixtures that train a demo of a minute or more. Their tests stay in one process, so that each is trained once.
+TRAINED = ("demo", "regions", "shapes")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups the tests for `--dist loadgroup`; `--no-loadscope-reorder` then hands the groups out in this order.
+
+    Tests of one trained demo are a group, and so are the other tests of each file. The groups of whole pipelines come
+    first: they take minutes, so the short ones at the end keep all processes busy until the last.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_trained(item) or str(item.path.relative_to(ROOT))))
+    groups = (*TRAINED, None)
+    items.sort(key=lambda item: (groups.index(_trained(item)), item.get_closest_marker("end_to_end") is None))
+
+
+def _trained(item: pytest.Item) -> str | None:
+    """The trained demo that a test takes, as a fixture or by a parameter with its name."""
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    names = {*getattr(item, "fixturenames", ()), *(value for value in parameters if isinstance(value, str))}
+    return next((name for name in TRAINED if name in names), None)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pod
 import pytest
 from projects import Project, copy_source
-from simulator import Backend, Pod
+from simulator import Backend, Pod, in_this_process
 
 from components.push import versions
 from pipeline import config
@@ -43,16 +43,35 @@ def test_a_pod_writes_where_kubeflow_s_pods_do_and_nowhere_else(make: Make, tmp_
     assert written == ["models/file", "pod/gcs/file", "pod/minio/file", "pod/s3/file", "pod/tmp/file"]
 
 
-def test_every_task_runs_at_the_launchers_own_paths_with_no_rights(make: Make, tiny: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "alone",
+    [
+        # One that reads the data, one that takes the longest chain of inputs, and one that writes to a volume.
+        pytest.param({"ImageExampleGen", "Evaluator", "Pusher"}, id="three tasks"),
+        pytest.param(None, id="every task", marks=pytest.mark.slow),
+    ],
+)
+def test_tasks_run_at_the_launchers_own_paths_with_no_rights(
+    make: Make, alone: set[str] | None, tiny: Project, tmp_path: Path
+) -> None:
     models, pipeline = tmp_path / "models", tmp_path / "pipeline.yaml"
     models.mkdir()
     compiler.write(config.load(tiny.config, [IMAGE, f"push.destination={models / 'tiny'}"]), str(pipeline))
-    execute = make(copy_source(tmp_path / "source"), [tiny.folder / "data"], [models])
+    in_a_pod = make(copy_source(tmp_path / "source"), [tiny.folder / "data"], [models])
+    ran: set[str] = set()
+
+    def execute(pod: Pod) -> tuple[int, str]:
+        if alone is not None and pod.task not in alone:
+            return in_this_process(pod)
+        ran.add(pod.task)
+        return in_a_pod(pod)
+
     backend = Backend(tmp_path / "backend", execute)
     tasks = backend.run(pipeline)
     assert {task.status for task in tasks.values()} == {"succeeded"}, {
         name: task.log[-2000:] for name, task in tasks.items() if task.status == "failed"
     }
+    assert ran == (alone or set(tasks))
     served = versions.current(str(models / "tiny"))
     assert served is not None
     versions.verify(served)

@@ -27,63 +27,63 @@ REGIONS = ["ground", *SHAPES]
 
 
 @pytest.fixture(params=["shapes", "regions"])
-def demo(request: pytest.FixtureRequest) -> Trained:
+def trained(request: pytest.FixtureRequest) -> Trained:
     return request.getfixturevalue(request.param)
 
 
-def labels_of(demo: Trained) -> list[str]:
-    return REGIONS if demo.summary["task"] == "segmentation" else SHAPES
+def labels_of(trained: Trained) -> list[str]:
+    return REGIONS if trained.summary["task"] == "segmentation" else SHAPES
 
 
-def served(demo: Trained, split: str) -> dict[str, np.ndarray]:
+def served(trained: Trained, split: str) -> dict[str, np.ndarray]:
     """What the pushed model's own signature says to the images of a split."""
-    encoded = [e.features.feature[features.IMAGE].bytes_list.value[0] for e in demo.records(split)]
-    signature = tf.saved_model.load(demo.summary["pushed"]["path"]).signatures["serving_default"]
+    encoded = [e.features.feature[features.IMAGE].bytes_list.value[0] for e in trained.records(split)]
+    signature = tf.saved_model.load(trained.summary["pushed"]["path"]).signatures["serving_default"]
     return {name: value.numpy() for name, value in signature(image_bytes=tf.constant(encoded)).items()}
 
 
-def names(demo: Trained, split: str) -> list[str]:
+def names(trained: Trained, split: str) -> list[str]:
     """File names of a split's images, in the order of the records."""
-    return [e.features.feature[features.PATH].bytes_list.value[0].decode() for e in demo.records(split)]
+    return [e.features.feature[features.PATH].bytes_list.value[0].decode() for e in trained.records(split)]
 
 
-def cells(demo: Trained, split: str) -> np.ndarray:
+def cells(trained: Trained, split: str) -> np.ndarray:
     """[n, 3] from labels.csv: 1, 0, or NaN where the cell is empty."""
-    with open(demo.folder / "data" / "shapes" / "labels.csv", encoding="utf-8") as f:
+    with open(trained.folder / "data" / "shapes" / "labels.csv", encoding="utf-8") as f:
         rows = {
             f"images/{row['file_name']}": [float(row[shape] or "nan") for shape in SHAPES] for row in csv.DictReader(f)
         }
-    return np.array([rows[name] for name in names(demo, split)])
+    return np.array([rows[name] for name in names(trained, split)])
 
 
-def ids(demo: Trained, split: str) -> np.ndarray:
+def ids(trained: Trained, split: str) -> np.ndarray:
     """[n, 64, 64] from the mask files; 255 is ignored."""
-    paths = [demo.folder / "data" / "regions" / name.replace("images", "masks") for name in names(demo, split)]
+    paths = [trained.folder / "data" / "regions" / name.replace("images", "masks") for name in names(trained, split)]
     return np.array([np.asarray(Image.open(path)) for path in paths])
 
 
-def test_the_model_is_pushed_and_good(demo: Trained) -> None:
-    assert (demo.summary["status"], demo.summary["exit_code"], demo.summary["error"]) == ("pushed", 0, None)
-    assert all(gate["passed"] for gate in demo.summary["gates"])
-    thresholds = [gate for gate in demo.summary["gates"] if gate["gate"] == "model_gate"]
-    assert [gate["label"] for gate in thresholds] == [None, *labels_of(demo), None]
+def test_the_model_is_pushed_and_good(trained: Trained) -> None:
+    assert (trained.summary["status"], trained.summary["exit_code"], trained.summary["error"]) == ("pushed", 0, None)
+    assert all(gate["passed"] for gate in trained.summary["gates"])
+    thresholds = [gate for gate in trained.summary["gates"] if gate["gate"] == "model_gate"]
+    assert [gate["label"] for gate in thresholds] == [None, *labels_of(trained), None]
     at_least = [gate["value"] for gate in thresholds[:-1]]
     assert min(at_least) >= 0.5
-    assert at_least[0] == demo.summary["metrics"]["binary_accuracy" if labels_of(demo) == SHAPES else "mean_iou"]
+    assert at_least[0] == trained.summary["metrics"]["binary_accuracy" if labels_of(trained) == SHAPES else "mean_iou"]
 
 
-def test_the_summary_has_the_contract_s_keys_and_the_task_s_metrics(demo: Trained) -> None:
-    assert list(demo.summary) == list(CONTRACT)
-    task = demo.summary["task"]
-    assert_like(demo.summary, {k: v for k, v in CONTRACT.items() if k != "slices"})
-    assert [s["slice"] for s in demo.summary["slices"]] == (
+def test_the_summary_has_the_contract_s_keys_and_the_task_s_metrics(trained: Trained) -> None:
+    assert list(trained.summary) == list(CONTRACT)
+    task = trained.summary["task"]
+    assert_like(trained.summary, {k: v for k, v in CONTRACT.items() if k != "slices"})
+    assert [s["slice"] for s in trained.summary["slices"]] == (
         [] if task == "segmentation" else [{"label": s} for s in SHAPES]
     )
-    for numbers in [demo.summary, *demo.summary["slices"]]:
+    for numbers in [trained.summary, *trained.summary["slices"]]:
         assert set(numbers["metrics"]) == {*kinds.kind(task).overall, *metrics.COUNTS}
-        assert list(numbers["per_label"]) == labels_of(demo)
+        assert list(numbers["per_label"]) == labels_of(trained)
         assert all(set(found) == set(kinds.kind(task).per_label) for found in numbers["per_label"].values())
-    assert demo.summary["metrics"]["example_count"] == demo.summary["data"]["counts"]["test"]
+    assert trained.summary["metrics"]["example_count"] == trained.summary["data"]["counts"]["test"]
 
 
 def test_the_counts_are_those_of_the_table(shapes: Trained) -> None:
@@ -112,31 +112,31 @@ def test_the_counts_are_those_of_the_masks(regions: Trained) -> None:
     assert data["unknown"] == {"images": 0, "pixels": pytest.approx(borders / (150 * 64 * 64))}
 
 
-def weights_by_hand(demo: Trained) -> np.ndarray:
+def weights_by_hand(trained: Trained) -> np.ndarray:
     """Median frequency of the train split, straight from the files."""
-    if demo.name == "shapes":
-        found = cells(demo, "train")
+    if trained.name == "shapes":
+        found = cells(trained, "train")
         frequency = (found == 1).sum(axis=0) / (~np.isnan(found)).sum(axis=0)
     else:
-        masks = ids(demo, "train")
+        masks = ids(trained, "train")
         own = np.array([[(mask == i).sum() for i in range(4)] for mask in masks])
         known = (masks != 255).sum(axis=(1, 2))
         frequency = own.sum(axis=0) / ((own > 0) * known[:, np.newaxis]).sum(axis=0)
     return np.median(frequency) / frequency
 
 
-def test_the_weights_are_the_same_everywhere(demo: Trained, imagegate: Callable[..., Run]) -> None:
-    labels, told = labels_of(demo), demo.summary["label_weights"]
+def test_the_weights_are_the_same_everywhere(trained: Trained, imagegate: Callable[..., Run]) -> None:
+    labels, told = labels_of(trained), trained.summary["label_weights"]
     assert list(told) == labels
-    np.testing.assert_allclose(list(told.values()), weights_by_hand(demo), rtol=1e-12)
-    manifest = json.loads(Path(demo.summary["pushed"]["path"], "imagegate.json").read_text(encoding="utf-8"))
+    np.testing.assert_allclose(list(told.values()), weights_by_hand(trained), rtol=1e-12)
+    manifest = json.loads(Path(trained.summary["pushed"]["path"], "imagegate.json").read_text(encoding="utf-8"))
     assert manifest["label_weights"] == told
-    assert (manifest["task"], manifest["labels"]) == (demo.summary["task"], labels)
-    run = imagegate("check", demo.config)
+    assert (manifest["task"], manifest["labels"]) == (trained.summary["task"], labels)
+    run = imagegate("check", trained.config)
     assert (run.code, run.err) == (0, "")
     rows = [line.split() for line in run.out.splitlines()]
     assert {row[0]: row[-1] for row in rows if row[0] in labels} == {k: f"{v:.3f}" for k, v in told.items()}
-    share = demo.summary["data"]["unknown"]["labels" if demo.name == "shapes" else "pixels"]
+    share = trained.summary["data"]["unknown"]["labels" if trained.name == "shapes" else "pixels"]
     assert re.search(
         rf"^{share:.1%} of all (labels of images are unknown|pixels are ignored): they take", run.out, re.M
     )
@@ -205,13 +205,13 @@ def test_predict_shows_the_shares_of_the_regions(regions: Trained, capsys: pytes
     assert json.loads(capsys.readouterr().out) == found[0]
 
 
-def test_a_second_run_is_up_to_date(demo: Trained) -> None:
-    before = demo.served()
-    found = demo.run()
+def test_a_second_run_is_up_to_date(trained: Trained) -> None:
+    before = trained.served()
+    found = trained.run()
     assert (found["status"], found["exit_code"], found["stages"]) == ("up_to_date", 0, [])
     same = ("metrics", "per_label", "label_weights", "data", "pushed")
-    assert {k: found[k] for k in same} == {k: demo.summary[k] for k in same}
-    assert demo.served() == before
+    assert {k: found[k] for k in same} == {k: trained.summary[k] for k in same}
+    assert trained.served() == before
 
 
 def test_one_sigmoid_unit_decides_between_two_labels(tiny: Project) -> None:

@@ -273,7 +273,15 @@ def test_wait_stops_at_once_where_looking_is_not_allowed(api: Api, call: Call) -
     assert "this account may not do that here: no get on runs (HTTP 403); the run goes on: " in err
 
 
-def test_ctrl_c_stops_waiting_and_says_that_the_run_goes_on(api: Api, call: Call) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where a shell started the tests in its background and has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_stops_waiting_and_says_that_the_run_goes_on(api: Api, call: Call, interruptible: None) -> None:
     api.script = [("RUNNING", [("Trainer", "RUNNING")])]
 
     def interrupt() -> None:
