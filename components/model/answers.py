@@ -1,4 +1,4 @@
-"""What a trained network answers to the images of a split, as arrays: what decisions are fitted to."""
+"""The outputs of a trained network on the images of a split, as arrays that decisions are fitted to."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from components.model.batches import Batches
 from components.model.decisions import Answers
 from components.model.network import Parts, pooled
 
-_PIXELS = 200_000  # of a split, for a single temperature
+_PIXELS = 200_000  # sampled from a split, which is plenty for a single temperature
 
 
 def fit(parts: Parts, data: Batches, kind: LabelKind, settings: decisions.Settings, seed: int) -> decisions.Decisions:
-    """Lets the network answer to the eval split and to as much of train as a model carries, and fits to that."""
+    """Applies the network to the eval split and to the reference images of train, and fits the decisions."""
     train = np.concatenate([rows for rows, *_ in _answers(parts, data, "train", headless=True)])
     evaluation = _masks(parts, data, seed) if kind.per_pixel else _labels(parts, data)
     return decisions.fit(kind, train, evaluation, settings)
@@ -34,27 +34,29 @@ def _labels(parts: Parts, data: Batches) -> Answers:
 
 
 def _masks(parts: Parts, data: Batches, seed: int) -> Answers:
-    """As many pixels of each image, drawn from those that are known."""
-    draw, found = np.random.default_rng(seed), []
+    """Samples the same number of known pixels from each image."""
+    draw, samples = np.random.default_rng(seed), []
     each = max(1, _PIXELS // data.count("eval"))
     rows = []
     for pooled_maps, logits, masks, weight in _answers(parts, data, "eval"):
         rows.append(pooled_maps)
-        for of_image, mask, w in zip(logits, masks, weight, strict=True):
+        for image_logits, mask, w in zip(logits, masks, weight, strict=True):
             known = np.flatnonzero(mask.ravel() != features.IGNORED_ID)
             drawn = known if len(known) <= each else draw.choice(known, each, replace=False)
-            one_hot = np.eye(of_image.shape[-1], dtype=np.float32)[mask.ravel()[drawn]]
-            found.append((of_image.reshape(-1, of_image.shape[-1])[drawn], one_hot, np.full(len(drawn), w, np.float64)))
-    logits, target, weight = (np.concatenate(column) for column in zip(*found, strict=True))
+            one_hot = np.eye(image_logits.shape[-1], dtype=np.float32)[mask.ravel()[drawn]]
+            samples.append(
+                (image_logits.reshape(-1, image_logits.shape[-1])[drawn], one_hot, np.full(len(drawn), w, np.float64))
+            )
+    logits, target, weight = (np.concatenate(column) for column in zip(*samples, strict=True))
     return Answers(features=np.concatenate(rows), logits=logits, target=target, weight=weight)
 
 
 def _answers(
     parts: Parts, data: Batches, split: str, *, headless: bool = False
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """(pooled features, logits, targets, weights) of each batch.
+    """Yields pooled features, logits, targets and weights of each batch.
 
-    `headless`: no logits, which for masks cost the most; and of many images evenly drawn ones, as a model carries.
+    `headless` leaves out the logits, which for masks cost the most, and takes no more images than a model carries.
     """
     most = familiarity.REFERENCES if headless else None
 

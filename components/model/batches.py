@@ -1,4 +1,4 @@
-"""The shards of one ingest as batches to train on: decoded, encoded by the transform graph, in an order of the seed."""
+"""Batches for training from the shards of one ingest, encoded by the transform graph, in an order set by the seed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from components.labels.learning.pixels import decode_mask
 _AUTOTUNE = tf.data.AUTOTUNE
 # Decoded images are kept in memory between epochs up to this many bytes; beyond, every epoch decodes again.
 _CACHE_BYTES = 512 << 20
-_SHUFFLE = 2048
+_SHUFFLE = 2048  # encoded images in the shuffle buffer, where decoded ones are not kept
 
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
@@ -28,16 +28,16 @@ Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor
 class Batches:
     """Datasets of (images uint8 [batch, H, W, 3], targets, example weights float32 [batch]).
 
-    Targets are float32 [batch, K], 1 applies, 0 does not, -1 nobody said; of masks uint8 [batch, H, W], ids.
+    Targets are float32 [batch, K], 1 applies, 0 does not, -1 unknown; for masks uint8 [batch, H, W], label ids.
 
     Args:
-        folder: of the shards.
-        transform: what Transform put out.
-        kind: what the labels are.
+        folder: folder of the shards.
+        transform: output of Transform.
+        kind: the label kind.
         image_size: height and width in pixels.
         batch_size: images per batch.
-        epochs: how often each image will be seen; more than once, and decoded images are worth keeping.
-        seed: decides the order.
+        epochs: number of epochs; with more than one, decoded images are kept if they fit.
+        seed: seed of the order.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Batches:
         self._transform = transform.transform_features_layer()
 
     def train(self, augment: Augment | None = None) -> tf.data.Dataset:
-        """Shuffled anew each epoch; the order, and what `augment` does, depend on the seed alone."""
+        """Yields the train split, shuffled anew each epoch; order and augmentation depend only on the seed."""
         data = self._batches("train", shuffle=True)
         if augment is None:
             return data
@@ -71,26 +71,26 @@ class Batches:
         return tf.data.Dataset.zip(data, seeds).map(changed, _AUTOTUNE).prefetch(_AUTOTUNE)
 
     def eval(self) -> tf.data.Dataset:
-        """In the order of the shards."""
+        """Yields the eval split in the order of the shards."""
         return self._batches("eval", shuffle=False)
 
     def count(self, split: str) -> int:
-        """Images in a split."""
+        """Counts the images in a split."""
         return int(self._counts[split])
 
     def once(self, split: str, most: int | None = None) -> tf.data.Dataset:
-        """In the order of the shards, nothing kept; of a split with more than `most` images, every n-th."""
+        """Yields a split once, in the order of the shards; if it has more than `most` images, only every n-th."""
         return self._batches(split, shuffle=False, keep=False, every=-(-self.count(split) // (most or sys.maxsize)))
 
     def label_weights(self) -> list[float]:
-        """[K] as Transform computed them over the train split."""
+        """Reads the label weights [K] that Transform computed over the train split."""
         path = manifest.verify(self._folder, "train")
         record = next(iter(tf.data.TFRecordDataset(path).batch(1)))
         row = self._transform(tf.io.parse_example(record, self._spec))[features.LABEL_WEIGHTS]
         return [float(weight) for weight in row[0]]
 
     def pooled(self, extractor: keras.Model) -> tuple[tf.data.Dataset, tf.data.Dataset]:
-        """(train, eval) with the extractor's features [batch, F] in place of the images, computed once."""
+        """Computes the extractor's features [batch, F] once; returns train and eval with them instead of the images."""
         return self._pooled("train", extractor), self._pooled("eval", extractor)
 
     def _pooled(self, split: str, extractor: keras.Model) -> tf.data.Dataset:
@@ -106,7 +106,7 @@ class Batches:
         return data.batch(self._batch_size).prefetch(_AUTOTUNE)
 
     def _batches(self, split: str, *, shuffle: bool, keep: bool = True, every: int = 1) -> tf.data.Dataset:
-        """`keep`: hold the decoded images for the next epoch, if there is one and they fit."""
+        """Builds the dataset of a split; `keep` decoded images for the next epoch, if there is one and they fit."""
         paths = manifest.verify(self._folder, split)
         count = -(-self._counts[split] // every)
         data = tf.data.TFRecordDataset(paths, num_parallel_reads=min(4, len(paths)) if shuffle else None)
@@ -121,12 +121,12 @@ class Batches:
                 data = data.shuffle(min(count, _SHUFFLE), seed=self._seed, reshuffle_each_iteration=True)
             data = data.map(self._parse, _AUTOTUNE)
         batches = data.batch(self._batch_size).map(self._encode, _AUTOTUNE)
-        # A file's length in records is unknown to tf.data; the manifest knows it.
+        # tf.data does not know how many records a file has, but the manifest does.
         known = tf.data.experimental.assert_cardinality(-(-count // self._batch_size))
         return batches.apply(known).prefetch(_AUTOTUNE)
 
     def _parse(self, record: tf.Tensor) -> tuple[tf.Tensor, dict[str, Any]]:
-        """A record's image, and what else of it is needed."""
+        """Parses a record; returns its decoded image, and its other features that are needed."""
         wanted = {features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
         wanted[features.WEIGHT] = tf.io.FixedLenFeature([], tf.float32)
         if self._masks:
@@ -139,7 +139,7 @@ class Batches:
         return images.decode(parsed.pop(features.IMAGE), self._size), parsed
 
     def _encode(self, pixels: tf.Tensor, parsed: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Applies the transform graph to a batch; features that it does not use are filled, not read."""
+        """Applies the transform graph to a batch; features that it does not use are filled instead of read."""
         if self._masks:
             return pixels, parsed[features.MASK], parsed[features.WEIGHT]
         count = tf.shape(pixels)[0]

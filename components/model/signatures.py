@@ -1,4 +1,4 @@
-"""The exported SavedModel: encoded images or tf.Examples in, label names and probabilities, or masks, out."""
+"""The exported SavedModel, which turns encoded images or tf.Examples into label names and probabilities, or masks."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ if TYPE_CHECKING:
     from components.model.decisions import Decisions
     from components.model.network import Parts
 
-FORMAT = 1  # of a pushed model; one of another format is not evaluated beside a candidate
-_CERTAIN = 1e-6  # a detector's logit of a familiarity of 0 or 1 is that of this far from it
+FORMAT = 1  # of a pushed model; a candidate is not compared with a model of another format
+_CERTAIN = 1e-6  # a detector's familiarity is kept this far from 0 and 1, whose logits are infinite
 
 
 class _Served(tf.Module):
-    """The part that the signatures of all label kinds share. `images.decode` is the one that training used."""
+    """The part that the signatures of all label kinds share. Images are decoded as in training."""
 
     def __init__(
-        self, parts: Parts, labels: Sequence[str], image_size: tuple[int, int], kind: LabelKind, decided: Decisions
+        self, parts: Parts, labels: Sequence[str], image_size: tuple[int, int], kind: LabelKind, decisions: Decisions
     ) -> None:
         super().__init__()
-        # Without the augmentation, which serves training only and whose random state cannot be exported.
+        # `parts.model` is not exported: its augmentation is for training only, and its random state cannot be saved.
         self.extractor, self.head = parts.extractor, parts.head
         self.names = tf.constant(list(labels))
         self._size, self._classes = image_size, len(labels)
         self._probabilities = head_of(kind).probabilities
-        self._scale, self._bias = (tf.constant(x, tf.float32) for x in (decided.scale, decided.bias))
-        self._thresholds = tf.constant(decided.thresholds, tf.float32)
-        self._below, self._neighbour = decided.abstain_below, decided.reference.neighbour
-        self.reference = tf.Variable(decided.reference.features, trainable=False)
-        self.distances = tf.Variable(decided.reference.distances, trainable=False)
+        self._scale, self._bias = (tf.constant(x, tf.float32) for x in (decisions.scale, decisions.bias))
+        self._thresholds = tf.constant(decisions.thresholds, tf.float32)
+        self._below, self._neighbour = decisions.abstain_below, decisions.reference.neighbour
+        self.reference = tf.Variable(decisions.reference.features, trainable=False)
+        self.distances = tf.Variable(decisions.reference.distances, trainable=False)
 
     def _parsed(self, examples: tf.Tensor, *wanted: str) -> list[tf.Tensor]:
         spec = {name: tf.io.FixedLenFeature([], tf.string) for name in wanted}
@@ -63,7 +63,7 @@ class _Served(tf.Module):
         return [parsed[name] for name in wanted]
 
     def _answer(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """(logits without calibration, familiarity)."""
+        """Computes the logits before calibration, and the familiarity [batch]."""
         pixels = tf.map_fn(
             lambda encoded: images.decode(encoded, self._size),
             image_bytes,
@@ -74,24 +74,27 @@ class _Served(tf.Module):
         return tf.cast(self.head(features, training=False), tf.float32), self._familiarity(pooled(features))
 
     def _familiarity(self, features: tf.Tensor) -> tf.Tensor:
-        """[batch]; as in `components.model.familiarity`."""
+        """Computes the familiarity [batch] of pooled features as `components.model.familiarity` does."""
         similar = tf.linalg.matmul(tf.math.l2_normalize(features, axis=1), self.reference, transpose_b=True)
         nearest = tf.math.top_k(similar, self._neighbour).values[:, -1]
         distance = tf.sqrt(tf.maximum(2 - 2 * nearest, 0))
         farther = tf.shape(self.distances)[0] - tf.searchsorted(self.distances, distance, side="left")
         return tf.cast(farther, tf.float32) / tf.cast(tf.shape(self.distances)[0], tf.float32)
 
-    def _unlike(self, familiarity: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _abstention(self, familiarity: tf.Tensor) -> dict[str, tf.Tensor]:
         return {FAMILIARITY: familiarity, ABSTAIN: familiarity < self._below}
 
 
 class _Labels(_Served):
-    """Labels of images."""
+    """Signatures for labels of whole images."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """image_bytes string [batch] -> each [batch, K]: labels string, probabilities and logits float32, decisions
-        bool; each [batch]: familiarity float32, abstain bool.
+        """Answers encoded images: string [batch].
+
+        Returns:
+            [batch, K]: labels string, probabilities and logits float32, decisions bool; [batch]: familiarity float32,
+            abstain bool.
         """
         raw, familiarity = self._answer(image_bytes)
         logits, probabilities = self._calibrated(raw, familiarity)
@@ -100,26 +103,26 @@ class _Labels(_Served):
             PROBABILITIES: probabilities,
             LOGITS: logits,
             DECISIONS: probabilities >= self._thresholds,
-        } | self._unlike(familiarity)
+        } | self._abstention(familiarity)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The same from serialised tf.Examples."""
+        """Answers serialised tf.Examples like `serving_default`."""
         return self.serving_default(*self._parsed(examples, features.IMAGE))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What the evaluation needs: of `serving_default` all but labels and logits, and uncalibrated [batch, K]."""
+        """Answers tf.Examples for the evaluation: without labels and logits, but with uncalibrated [batch, K]."""
         raw, familiarity = self._answer(*self._parsed(examples, features.IMAGE))
         _, probabilities = self._calibrated(raw, familiarity)
         return {
             PROBABILITIES: probabilities,
             UNCALIBRATED: self._uncalibrated(raw, familiarity),
             DECISIONS: probabilities >= self._thresholds,
-        } | self._unlike(familiarity)
+        } | self._abstention(familiarity)
 
     def _calibrated(self, raw: tf.Tensor, familiarity: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """(logits, probabilities)."""
+        """Returns calibrated logits and probabilities."""
         logits = raw * self._scale + self._bias
         return logits, self._probabilities(logits)
 
@@ -128,7 +131,7 @@ class _Labels(_Served):
 
 
 class _Detector(_Labels):
-    """A single label and no other: how familiar an image is stands for how probable the label is."""
+    """Signatures for a single label: the familiarity of an image serves as the probability of the label."""
 
     def _calibrated(self, raw: tf.Tensor, familiarity: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         inside = tf.clip_by_value(familiarity, _CERTAIN, 1 - _CERTAIN)[:, tf.newaxis]
@@ -139,30 +142,38 @@ class _Detector(_Labels):
 
 
 class _Masks(_Served):
-    """A label for each pixel."""
+    """Signatures for a label per pixel."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """image_bytes string [batch] -> mask uint8 [batch, H, W], indices into labels string [K]; confidence float32
-        [batch, H, W], the probability of what the mask says; familiarity float32 and abstain bool [batch].
+        """Answers encoded images: string [batch].
+
+        Returns:
+            mask uint8 [batch, H, W], indices into labels string [K]; confidence float32 [batch, H, W], the probability
+            of the label in the mask; familiarity float32 and abstain bool [batch].
         """
         raw, familiarity = self._answer(image_bytes)
         return {
             MASK: tf.cast(tf.argmax(raw, axis=-1), tf.uint8),
             CONFIDENCE: tf.reduce_max(self._probabilities(raw * self._scale), axis=-1),
             LABELS: tf.identity(self.names),
-        } | self._unlike(familiarity)
+        } | self._abstention(familiarity)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The same from serialised tf.Examples."""
+        """Answers serialised tf.Examples like `serving_default`."""
         return self.serving_default(*self._parsed(examples, features.IMAGE))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What the evaluation needs: confusion float32 [batch, K, K], pixels by truth and prediction; calibration.
+        """Answers tf.Examples for the evaluation.
 
-        Counted at the model's size, with the truth's nearest pixels; ignored ones are left out.
+        Pixels are counted at the model's size, where each pixel of the true mask is the nearest one; ignored pixels are
+        left out.
+
+        Returns:
+            confusion float32 [batch, K, K], pixels by truth and prediction; calibration, see `curves.calibration`;
+            familiarity float32 and abstain bool [batch].
         """
         encoded, masks = self._parsed(examples, features.IMAGE, features.MASK)
         raw, familiarity = self._answer(encoded)
@@ -173,30 +184,32 @@ class _Masks(_Served):
         )
         pixels = self._size[0] * self._size[1]
         known = tf.reshape(truth != features.IGNORED_ID, [-1, pixels])
-        said = tf.reshape(tf.argmax(raw, axis=-1, output_type=tf.int32), [-1, pixels])
+        predicted = tf.reshape(tf.argmax(raw, axis=-1, output_type=tf.int32), [-1, pixels])
         truth = tf.where(known, tf.reshape(tf.cast(truth, tf.int32), [-1, pixels]), 0)
-        counts = _counted(truth * self._classes + said, known, self._classes**2)
-        # A model that answers NaN has no largest logit; its counts must not look as if it had.
+        counts = _counted(truth * self._classes + predicted, known, self._classes**2)
+        # A model that answers NaN has no largest logit, so its counts must not look valid.
         finite = tf.reduce_all(tf.math.is_finite(raw), axis=[1, 2, 3])[:, tf.newaxis]
         confusion = tf.where(finite, counts, float("nan"))
         both = [
-            _calibration(tf.reshape(tf.reduce_max(self._probabilities(z), axis=-1), [-1, pixels]), said == truth, known)
+            _calibration(
+                tf.reshape(tf.reduce_max(self._probabilities(z), axis=-1), [-1, pixels]), predicted == truth, known
+            )
             for z in (raw * self._scale, raw)
         ]
         return {
             CONFUSION: tf.reshape(confusion, [-1, self._classes, self._classes]),
             CALIBRATION: tf.stack(both, axis=1),
-        } | self._unlike(familiarity)
+        } | self._abstention(familiarity)
 
 
 def _counted(cells: tf.Tensor, weights: tf.Tensor, size: int) -> tf.Tensor:
-    """Weight in each of `size` cells, float32 [batch, size]; both arguments [batch, pixels]."""
+    """Sums the weights in each of `size` cells: float32 [batch, size]; `cells` and `weights` are [batch, pixels]."""
     weights = tf.cast(weights, tf.float32)
     return tf.math.bincount(cells, weights=weights, minlength=size, maxlength=size, axis=-1)
 
 
 def _calibration(score: tf.Tensor, hit: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
-    """As `curves.calibration`: [batch, 3, bins]; all arguments [batch, pixels]."""
+    """Computes `curves.calibration` in TensorFlow: [batch, 3, bins]; all arguments are [batch, pixels]."""
     bins = curves.CALIBRATION_BINS
     score = tf.where(tf.math.is_finite(score), score, 0.0)
     cells = tf.minimum(tf.cast(score * bins, tf.int32), bins - 1)
@@ -211,20 +224,20 @@ def export(
     labels: Sequence[str],
     image_size: tuple[int, int],
     kind: LabelKind,
-    decided: Decisions,
+    decisions: Decisions,
     folder: str,
 ) -> None:
     """Writes the SavedModel with the signatures `serving_default`, `examples` and `evaluate`.
 
     Args:
         parts: the trained network.
-        labels: K label names in the order of its outputs.
-        image_size: height and width in pixels that it was built for.
-        kind: what its labels are.
-        decided: what turns its logits into decisions; for people it stands in `assets.extra/decisions.json`, too.
-        folder: where to.
+        labels: K label names in the order of the outputs.
+        image_size: height and width in pixels that the network was built for.
+        kind: the label kind.
+        decisions: calibration, thresholds and familiarity; `assets.extra/decisions.json` summarises them for people.
+        folder: folder of the SavedModel.
     """
-    served = _served(kind, len(labels))(parts, labels, image_size, kind, decided)
+    served = _served(kind, len(labels))(parts, labels, image_size, kind, decisions)
     tf.saved_model.save(
         served,
         folder,
@@ -237,7 +250,7 @@ def export(
     extra = os.path.join(folder, "assets.extra")
     os.makedirs(extra, exist_ok=True)
     with open(os.path.join(extra, DECISIONS_FILE), "w", encoding="utf-8") as f:
-        json.dump(decided.to_json(labels), f, ensure_ascii=False, indent=1, allow_nan=False)
+        json.dump(decisions.to_json(labels), f, ensure_ascii=False, indent=1, allow_nan=False)
 
 
 def _served(kind: LabelKind, classes: int) -> type[_Served]:
