@@ -1,11 +1,11 @@
-"""Brings an older version back, as a new one: TensorFlow Serving loads the largest number."""
+"""Rollback: copies an older version to a new number, because TensorFlow Serving loads the largest one."""
 
 from __future__ import annotations
 
 import os
 
 from components.base.errors import ConfigError
-from components.push import versions as push
+from components.push import versions
 from components.push.destination import Destination, at
 from components.push.versions import Served
 
@@ -21,29 +21,29 @@ def roll_back(destination: str, version: str | None = None) -> tuple[Served, Ser
 
     Args:
         destination: folder or fsspec URL of the versions.
-        version: which; default: the one before the served one. Where that is a copy of an older one itself, the one
-            before that. What was withdrawn before is passed over.
+        version: version to copy; default: the one before the served version, or if that is itself a copy, before its
+            original. Withdrawn models are skipped.
 
     Returns:
-        what is served now, and what was before.
+        the version that is served now, and the one that was served before.
 
     Raises:
         ConfigError: there is no such version, or none to go back to.
         ImagegateError: its files are not those that were pushed, or the new one cannot be written.
     """
     place = at(destination)
-    with push.told(f"cannot write to {destination}"), place.locked():
-        versions = list(push.newest_first(place))
-        if not versions:
+    with versions.readable_errors(f"cannot write to {destination}"), place.locked():
+        pushed = list(versions.newest_first(place))
+        if not pushed:
             raise ConfigError(f"{destination}: no version that imagegate pushed, so there is nothing to go back to")
-        served, source = versions[0], _source(versions, version, destination)
+        served, source = pushed[0], _source(pushed, version, destination)
         return _copy(place, served, source), served
 
 
-def listed(versions: list[Served]) -> str:
-    """Which versions there are, in words: "9 (served, a copy of 3), 7, 3"."""
+def listed(pushed: list[Served]) -> str:
+    """Describes versions, newest first: "9 (served, a copy of 3), 7, 3"."""
     texts = []
-    for i, one in enumerate(versions):
+    for i, one in enumerate(pushed):
         facts = [] if i else ["served"]
         if TO in one.manifest:
             facts.append(f"a copy of {one.manifest[TO]}")
@@ -51,9 +51,9 @@ def listed(versions: list[Served]) -> str:
     return ", ".join(texts)
 
 
-def _source(versions: list[Served], version: str | None, destination: str) -> Served:
-    served, older = versions[0], versions[1:]
-    there = f"{destination} holds {listed(versions)}"
+def _source(pushed: list[Served], version: str | None, destination: str) -> Served:
+    served, older = pushed[0], pushed[1:]
+    there = f"{destination} holds {listed(pushed)}"
     if version is not None:
         if version == served.version:
             raise ConfigError(f"version {version} is served already; {there}")
@@ -61,18 +61,18 @@ def _source(versions: list[Served], version: str | None, destination: str) -> Se
         if found is None:
             raise ConfigError(f"there is no version {version}; {there}")
         return found
-    origin, gone = int(served.manifest.get(TO, served.version)), served.manifest.get(push.WITHDRAWN, {})
+    origin, gone = int(served.manifest.get(TO, served.version)), served.manifest.get(versions.WITHDRAWN, {})
     for one in older:
-        identity = push.identity(one.model)
-        if int(one.version) < origin and identity not in gone and identity != push.identity(served.model):
+        identity = versions.identity(one.model)
+        if int(one.version) < origin and identity not in gone and identity != versions.identity(served.model):
             return one
     raise ConfigError(f"there is no version before {origin} to go back to; {there}")
 
 
 def _copy(place: Destination, served: Served, source: Served) -> Served:
-    withdrawn = served.manifest.get(push.WITHDRAWN, {}) | {push.identity(served.model): served.version}
-    withdrawn.pop(push.identity(source.model), None)  # a damaged version may be replaced by its own equal
-    facts = {FROM: served.version, TO: source.manifest.get(TO, source.version), push.WITHDRAWN: withdrawn}
-    with push.local(source) as folder:
+    withdrawn = served.manifest.get(versions.WITHDRAWN, {}) | {versions.identity(served.model): served.version}
+    withdrawn.pop(versions.identity(source.model), None)  # a damaged version may be replaced by its own equal
+    facts = {FROM: served.version, TO: source.manifest.get(TO, source.version), versions.WITHDRAWN: withdrawn}
+    with versions.local(source) as folder:
         files = source.manifest["files"]
-        return push.add(place, {name: os.path.join(folder, name) for name in files}, files, source.manifest | facts)
+        return versions.add(place, {name: os.path.join(folder, name) for name in files}, files, source.manifest | facts)

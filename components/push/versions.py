@@ -1,4 +1,4 @@
-"""Puts a model where TensorFlow Serving finds it: digested, and visible as a whole or not at all; and what is there."""
+"""Versions of a model in a push destination, where TensorFlow Serving finds them: pushes, reads and verifies them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ __all__ = [
     "newest_first",
     "push",
     "read",
+    "readable_errors",
     "tidy",
-    "told",
     "verify",
 ]
 
@@ -42,14 +42,14 @@ _NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Withdrawn(ImagegateError):
-    """The model was rolled back once, and is not pushed again."""
+    """The model was rolled back, so it is not pushed again."""
 
     exit_code = 4
 
 
 @dataclass(frozen=True)
 class Served:
-    """One version in a push destination.
+    """A version in a push destination.
 
     Attributes:
         version: its number, as text.
@@ -69,17 +69,17 @@ class Served:
 
 
 def current(destination: str) -> Served | None:
-    """The newest version that imagegate pushed to `destination`, or None. Its files are not checked; see `verify`.
+    """Finds the newest version that imagegate pushed to `destination`, or None; checks no files, see `verify`.
 
     Raises:
         ImagegateError: the destination cannot be read.
     """
-    with told(f"cannot read {destination}"):
+    with readable_errors(f"cannot read {destination}"):
         return next(newest_first(at(destination)), None)
 
 
 def newest_first(place: Destination) -> Iterator[Served]:
-    """Every version that has a manifest; without one it is incomplete, or somebody else's."""
+    """Yields every version that has a manifest; without one it is incomplete, or was not pushed by imagegate."""
     for version in sorted(place.versions(), reverse=True):
         served = _read(place, str(version))
         if served is not None:
@@ -87,9 +87,9 @@ def newest_first(place: Destination) -> Iterator[Served]:
 
 
 def read(path: str) -> Served | None:
-    """The version in the folder or URL `path`, or None where there is no manifest, or a broken one."""
+    """Reads the version in the folder or URL `path`; None if its manifest is missing or broken."""
     place, version = _split(path)
-    with told(f"cannot read {path}"):
+    with readable_errors(f"cannot read {path}"):
         return _read(place, version)
 
 
@@ -99,13 +99,13 @@ def _read(place: Destination, version: str) -> Served | None:
 
 
 def content(served: Served, name: str) -> bytes:
-    """A file of a version.
+    """Reads a file of a version.
 
     Raises:
-        ImagegateError: it is missing, or not the one that was pushed.
+        ImagegateError: the file is missing, or differs from the one that was pushed.
     """
     place, version = _split(served.path)
-    with told(f"cannot read {served.path}"):
+    with readable_errors(f"cannot read {served.path}"):
         found = place.read(version, name)
     if found is None or hashlib.sha256(found).hexdigest() != served.manifest["files"].get(name):
         raise ImagegateError(f"{served.path}/{name} is missing or does not match the model's {PUSHED_MANIFEST}")
@@ -114,31 +114,31 @@ def content(served: Served, name: str) -> bytes:
 
 @contextlib.contextmanager
 def local(served: Served) -> Iterator[str]:
-    """A folder of this machine with the version's files, checked; of a URL a copy that vanishes afterwards.
+    """Provides a local folder with the version's verified files; for a URL, a copy that is removed afterwards.
 
     Raises:
         ImagegateError: see `verify`.
     """
     place, version = _split(served.path)
     with contextlib.ExitStack() as stack:
-        with told(f"cannot read {served.path}"):
+        with readable_errors(f"cannot read {served.path}"):
             folder = stack.enter_context(place.local(version))
             verify(served, folder)
         yield folder
 
 
 def verify(served: Served, folder: str | None = None) -> None:
-    """Checks a version's files against its manifest. A SavedModel is code: one that changed must not be loaded.
+    """Checks a version's files against its manifest. A SavedModel is code, so a changed one must not be loaded.
 
     Args:
         served: the version.
         folder: a copy of it, to check instead.
 
     Raises:
-        ImagegateError: a file is missing, changed or one too many.
+        ImagegateError: a file is missing, was changed, or is not in the manifest.
     """
     place, version = _split(served.path)
-    with told(f"cannot read {served.path}"):
+    with readable_errors(f"cannot read {served.path}"):
         there = place.digests(version) if folder is None else digests(folder)
     wanted = served.manifest["files"]
     for name in sorted(wanted.keys() | there.keys()):
@@ -173,9 +173,9 @@ def push(
         ImagegateError: what arrived is not that model, or the disk is full.
     """
     place = at(destination)
-    with told(f"cannot read {model}"):
+    with readable_errors(f"cannot read {model}"):
         there = digests(model)
-    with told(f"cannot write to {destination}"), place.locked():
+    with readable_errors(f"cannot write to {destination}"), place.locked():
         wanted = dict(there if evaluated is None else evaluated)
         newest = next(newest_first(place), None)
         withdrawn = {} if newest is None else newest.manifest.get(WITHDRAWN, {})
@@ -245,7 +245,7 @@ def tidy(destination: str, keep: int | None) -> tuple[list[str], str]:
 
 
 def identity(model: Mapping[str, str]) -> str:
-    """One SHA-256 for a model, from those of its files."""
+    """Combines the SHA-256 of a model's files into one for the model."""
     return hashlib.sha256(json.dumps(sorted(model.items())).encode()).hexdigest()
 
 
@@ -255,8 +255,8 @@ def _split(path: str) -> tuple[Destination, str]:
 
 
 @contextlib.contextmanager
-def told(what: str) -> Iterator[None]:
-    """Makes an OSError a sentence."""
+def readable_errors(what: str) -> Iterator[None]:
+    """Turns an OSError into an ImagegateError that starts with `what`."""
     try:
         yield
     except OSError as error:
