@@ -1,8 +1,8 @@
-"""One image: `check` proves at ingest that it can be decoded, `decode` turns it into pixels for everyone after.
+"""Checking and decoding of images: `check` runs once at ingest, `decode` in training, evaluation and serving.
 
-`decode` is the only way from bytes to pixels for training, evaluation and serving. `check` makes sure that what it
-will see decodes to the pixels that the file means: whatever TensorFlow decodes to other pixels by itself is
-re-encoded here once, the rest is kept byte for byte.
+`decode` is the only function that turns bytes into pixels after ingest. `check` makes sure that `decode` will return
+the pixels that the file means: an image that TensorFlow decodes to other pixels is re-encoded, all others are kept byte
+for byte.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from components.data import perceptual, properties
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# A multi-picture JPEG (MPO) is opened as JPEG first and recognised then.
+# A multi-picture JPEG (MPO) is opened as JPEG and then recognised.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 
-# The limit is ours, read from the header and given per call; Pillow's is one global number for the process.
+# `check` applies a limit of its own, given per call; Pillow's is global to the process.
 Pillow.MAX_IMAGE_PIXELS = None
 
-# Odd metadata is not the user's problem; whether the pixels decode is. (catch_warnings is not safe in threads.)
+# Odd metadata does not concern the user as long as the pixels decode. (catch_warnings is not safe in threads.)
 warnings.filterwarnings("ignore", module=r"PIL\..*")
 
 _MAGIC = {
@@ -44,16 +44,17 @@ _MAGIC = {
 }
 _ORIENTATION = 0x0112  # EXIF tag
 _WHITE = (255, 255, 255, 255)
-# Properties and perceptual hash are those of the image reduced by a whole number to no less than this many pixels on
-# its shorter side: what is finer, a network does not see either, and a JPEG is decoded at 1/2, 1/4 or 1/8 for less.
+# Properties and perceptual hash are computed after the image is reduced by a whole number to at least this many pixels
+# on its shorter side: networks do not see finer detail either, and a JPEG decodes faster at 1/2, 1/4 or 1/8. Chosen by
+# hand; not measured.
 _REDUCED = 80
-_LONGEST = 4096  # on the longer one, whatever becomes of the other
-# TensorFlow puts the op's name around what it has to say.
+_LONGEST = 4096  # pixels of the longer side at most, however short the other becomes; bounds the memory
+# TensorFlow puts the name of the op around its message.
 _TENSORFLOW_NOISE = re.compile(r"\{\{.*?\}\} *|\[Op:.*?\].*", re.DOTALL)
 
 
 class BadImage(ValueError):
-    """This file is no usable image; the message is the reason, without the file's name."""
+    """The file is not a usable image. The message is the reason, without the name of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,12 @@ class Checked:
     """An image that decodes.
 
     Attributes:
-        encoded: what to store: the bytes given, or a PNG (8-bit RGB) of the same pixels.
+        encoded: bytes to store: those of the file, or a PNG (8-bit RGB) of the same pixels.
         format: of `encoded`: "jpeg", "png", "bmp" or "webp".
         width, height: pixels, upright.
         changed: why the bytes were re-encoded ("EXIF orientation 6", "palette", …), or "".
         properties: [P] in the order of `properties.NAMES`.
-        perceptual: uint64 [4], see `perceptual.perceptual_hash`; None where the image is too small to have one.
+        perceptual: uint64 [4], see `perceptual.perceptual_hash`; None for an image that is too small.
     """
 
     encoded: bytes
@@ -79,19 +80,23 @@ class Checked:
 
 
 def max_file_bytes(max_pixels: int) -> int:
-    """Largest file that can hold `max_pixels`: uncompressed 16-bit RGBA and 1 MiB of everything else."""
+    """Largest plausible file of `max_pixels`, in bytes: uncompressed 16-bit RGBA, and 1 MiB for everything else.
+
+    >>> max_file_bytes(1_000_000)
+    9048576
+    """
     return 8 * max_pixels + (1 << 20)
 
 
 def check(data: bytes, max_pixels: int) -> Checked:
-    """Fully decodes an encoded image once and returns what to store of it.
+    """Fully decodes an image once and returns the bytes to store and its properties.
 
     Args:
         data: the file's content; untrusted.
         max_pixels: larger images are refused from their header, before any pixel is decoded.
 
     Raises:
-        BadImage: empty, of no known format, too large, broken or truncated.
+        BadImage: the file is empty, of an unknown format, too large, broken or truncated.
     """
     if not data:
         raise BadImage("empty file")
@@ -121,7 +126,7 @@ def _check(data: bytes, max_pixels: int) -> Checked:
             raise BadImage(f"{width:,} x {height:,} pixels are more than data.max_pixels ({max_pixels:,})")
         kind = image.format or ""
         reason = _why_reencode(image, data)
-        # Pillow fills what a PNG lacks with black and compares no checksum of its pixels, so TensorFlow looks at all.
+        # Pillow fills missing parts of a PNG with black and checks no checksum, so TensorFlow decodes every PNG.
         if not reason or kind == "PNG":
             try:
                 pixels = _proven(data, kind, width, height)
@@ -139,7 +144,7 @@ def _check(data: bytes, max_pixels: int) -> Checked:
 
 
 def _described(checked: Checked, rgb: Pillow.Image) -> Checked:
-    """With properties and perceptual hash; `rgb` is the image, whole or reduced to no less than `_REDUCED`."""
+    """Adds properties and perceptual hash; `rgb` is the image, whole or reduced to no less than `_REDUCED`."""
     factor = max(min(rgb.size) // _REDUCED, max(rgb.size) // _LONGEST)
     small = rgb.reduce(factor) if factor > 1 else rgb
     luma = small.convert("L")
@@ -152,7 +157,7 @@ def _described(checked: Checked, rgb: Pillow.Image) -> Checked:
 
 
 def _why_reencode(image: Pillow.Image, data: bytes) -> str:
-    """What keeps `decode` from seeing this file's pixels as they are meant, or ""."""
+    """The reason why `decode` would return other pixels than the file means, or ""."""
     kind = image.format
     if kind in ("TIFF", "MPO", "GIF"):
         return kind
@@ -182,12 +187,12 @@ def _why_reencode(image: Pillow.Image, data: bytes) -> str:
 
 
 def _proven(data: bytes, kind: str, width: int, height: int) -> NDArray[np.uint8]:
-    """The pixels [h, w, 3] as TensorFlow's decoder sees them: it is the one that will read them.
+    """Decodes the pixels [h, w, 3] with TensorFlow, which will decode them later, too.
 
-    A JPEG is decoded at a fraction of its size: every byte is read, most of the arithmetic is spared.
+    A JPEG is decoded at a fraction of its size: this reads every byte and saves most of the arithmetic.
 
     Raises:
-        BadImage: it refuses the file.
+        BadImage: TensorFlow refuses the file.
     """
     import tensorflow as tf
 
@@ -207,7 +212,7 @@ def _proven(data: bytes, kind: str, width: int, height: int) -> NDArray[np.uint8
 
 
 def _to_rgb(image: Pillow.Image, data: bytes) -> Pillow.Image:
-    """The first frame, upright, 8-bit RGB, alpha laid over white."""
+    """Converts the first frame to upright 8-bit RGB, with alpha blended over white."""
     image.load()
     if image.format == "PNG" and isinstance(image.info.get("transparency"), (int, tuple)):
         _scale_transparent(image, data[24])
@@ -229,7 +234,7 @@ def _to_rgb(image: Pillow.Image, data: bytes) -> Pillow.Image:
 
 
 def _scale_transparent(image: Pillow.Image, depth: int) -> None:
-    """Brings the one colour that a PNG calls transparent to 8 bit, as Pillow did with the pixels alone."""
+    """Converts the transparent colour of a PNG to 8 bit; Pillow converts only the pixels."""
     colour = image.info["transparency"]
     if depth == 16 and image.mode == "RGB":
         image.info["transparency"] = tuple(level >> 8 for level in colour)
@@ -238,7 +243,7 @@ def _scale_transparent(image: Pillow.Image, depth: int) -> None:
 
 
 def _from_wide(image: Pillow.Image) -> Pillow.Image:
-    """32-bit grey levels that fit in 16 bit (how some 16-bit files are opened); else there is no known range."""
+    """Converts 32-bit grey levels that fit in 16 bit, as which Pillow opens some 16-bit files, to 8 bit."""
     pixels = np.asarray(image)
     if image.mode == "F" or pixels.min() < 0 or pixels.max() > 0xFFFF:
         raise BadImage(f"32-bit pixels (mode {image.mode}) have no stated range; convert it to 8 or 16 bit")
@@ -256,10 +261,10 @@ def decode(encoded: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
         size: height and width in pixels of the result.
 
     Returns:
-        uint8 [height, width, 3], RGB, alpha laid over white.
+        uint8 [height, width, 3], RGB, with alpha blended over white.
 
     Raises:
-        InvalidArgumentError: at run time, where `encoded` is no such image.
+        InvalidArgumentError: at run time, if `encoded` is not such an image.
     """
     import tensorflow as tf
 
@@ -281,7 +286,7 @@ def decode(encoded: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
             colour, alpha = tf.cast(rgba[..., :3], tf.int32), tf.cast(rgba[..., 3:], tf.int32)
             return tf.cast((colour * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
 
-        # Ingest stores opaque images; whole numbers of four bytes would take gigabytes of a large one.
+        # Ingest stores opaque images, for which the conversion to int32 would only cost gigabytes of memory.
         return tf.cond(tf.reduce_all(rgba[..., 3] == 255), lambda: rgba[..., :3], over_white)
 
     def other() -> tf.Tensor:

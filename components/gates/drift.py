@@ -1,7 +1,7 @@
-"""How far two samples are apart, and how often chance alone would take them that far.
+"""Distances between two samples, and p-values: how often chance alone makes a distance that large.
 
-A distance says whether a change matters, its p-value whether there is one: rules need both, for with few images any
-distance comes by chance, and with millions any difference is significant.
+The distance measures whether a change matters, the p-value whether there is one. Rules need both: with few images,
+large distances occur by chance, and with millions, any difference is significant.
 """
 
 from __future__ import annotations
@@ -12,9 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _SEED = 1
+# Random tables for a p-value. At p = 0.001, the gate's limit, its standard error is sqrt(p / 9999) = 0.0003.
 _PERMUTATIONS = 9_999
-_EXACT = 1_000_000  # pairs of observations
-_FEW = 5.0  # expected counts below which the chi-square approximation of G is not to be trusted (Cochran 1954)
+# Pairs of observations up to which the exact test is computed, which takes time in proportion. Chosen by hand; not
+# measured.
+_EXACT = 1_000_000
+_FEW = 5.0  # expected counts below which the chi-square approximation of G is not reliable (Cochran 1954)
+_ROUNDING = 1e-9  # of G: tables that tie with the observed one must count as such
 
 
 def jensen_shannon(p: ArrayLike, q: ArrayLike) -> float:
@@ -48,10 +52,10 @@ def homogeneity(p: ArrayLike, q: ArrayLike) -> float:
     that rare labels cry no wolf.
 
     Args:
-        p, q: [K] non-negative counts; labels absent from both take no part.
+        p, q: [K] non-negative counts; labels absent from both are left out.
 
     Returns:
-        1 where either is empty or there is but one label.
+        1 where either is empty or there is only one label.
     """
     from scipy import stats
 
@@ -66,11 +70,11 @@ def homogeneity(p: ArrayLike, q: ArrayLike) -> float:
         return float(stats.chi2.sf(observed, table.shape[1] - 1))
     tables = stats.random_table(rows, columns, seed=np.random.default_rng(_SEED)).rvs(_PERMUTATIONS)
     # The observed table is one of the possible ones (Davison & Hinkley 1997, 4.2).
-    return float((1 + (_g(tables, rows, columns) >= observed - 1e-9).sum()) / (1 + _PERMUTATIONS))
+    return float((1 + (_g(tables, rows, columns) >= observed - _ROUNDING).sum()) / (1 + _PERMUTATIONS))
 
 
 def _g(tables: NDArray[Any], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float64]:
-    """[n]: the G statistic of tables [n, 2, K] with these sums."""
+    """The G statistic of tables [n, 2, K] with these sums, [n]."""
     expected = rows[:, None] * columns[None] / columns.sum()
     ratio = np.where(tables > 0, tables / expected, 1.0)
     g: NDArray[np.float64] = 2 * (tables * np.log(ratio)).sum(axis=(1, 2))
@@ -125,12 +129,12 @@ def kolmogorov_smirnov_p(first: ArrayLike, second: ArrayLike) -> float:
 def association(
     together: ArrayLike, first: ArrayLike, second: ArrayLike, total: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """How much pairs of labels say of one another.
+    """Measures how strongly pairs of labels are associated.
 
     Args:
         together: [...] images to which both labels apply.
-        first, second: to which the first does, the second does.
-        total: all of which both are known.
+        first, second: [...] images to which the first label applies, the second label applies.
+        total: [...] images for which both are known.
 
     Returns:
         float64 [...] each: the phi coefficient (Yule 1912) in [-1, 1], 0 where a label always or never applies; the

@@ -13,6 +13,7 @@ from components.data.features import IGNORED_ID
 if TYPE_CHECKING:
     import tensorflow as tf
 
+# The strengths were chosen by hand; not measured.
 _ZOOM = (0.7, 1.1)  # share of the height and width that stays in view
 _SHIFT = 0.1  # largest shift of the centre, as a share of the height and width
 _CONTRAST = (0.8, 1.2)  # factor of each pixel's difference from the image's mean

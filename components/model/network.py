@@ -16,6 +16,15 @@ from components.labels.learning.refusals import refuse_positive
 from components.model import augmentation, pyramid
 
 _CHANNELS = 3
+# Sizes of the network `small` and strengths of the augmentation: chosen by hand; not measured.
+_LARGE = 96  # pixels of the shorter side from which `small` begins with a strided convolution
+_SMALLEST_MAP = 8  # pixels of the shorter side below which `small` adds no block
+_SHIFT = 0.1  # largest shift, as a share of the height and width
+_ZOOM = (-0.15, 0.1)  # change of the height and width in view: negative values enlarge the image
+_CONTRAST = 0.2  # largest relative change of contrast
+# With Keras's default of 0.99, the initial statistics linger for hundreds of steps; training on a small data set has
+# fewer.
+_MOMENTUM = 0.9
 _MAP_RANK = 4  # feature maps: [batch, height, width, channels]
 
 
@@ -131,17 +140,15 @@ def _small(images: keras.KerasTensor) -> keras.Model:
     """Builds blocks of two 3x3 convolutions and a halving: four, or fewer once the maps are less than 8 pixels wide."""
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
     height, width = images.shape[1:3]
-    if min(height, width) >= 96:
+    if min(height, width) >= _LARGE:
         x = keras.layers.Conv2D(32, 5, strides=2, padding="same", use_bias=False)(x)
-        x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=_MOMENTUM)(x))
     for filters in (32, 64, 128, 256):
-        if filters > 32 and min(x.shape[1:3]) < 8:
+        if filters > 32 and min(x.shape[1:3]) < _SMALLEST_MAP:
             break
         for _ in range(2):
             x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-            # With the default momentum of 0.99, the initial statistics linger for hundreds of steps; training on a
-            # small data set has fewer.
-            x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+            x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=_MOMENTUM)(x))
         x = keras.layers.MaxPooling2D(padding="same")(x)
     return keras.Model(images, x, name="small")
 
@@ -198,9 +205,9 @@ def _augmentation(seed: int) -> keras.Sequential:
     return keras.Sequential(
         [
             keras.layers.RandomFlip("horizontal", seed=seed),
-            keras.layers.RandomTranslation(0.1, 0.1, fill_mode="reflect", seed=seed + 1),
-            keras.layers.RandomZoom((-0.15, 0.1), fill_mode="reflect", seed=seed + 2),
-            keras.layers.RandomContrast(0.2, value_range=(0, 255), seed=seed + 3),
+            keras.layers.RandomTranslation(_SHIFT, _SHIFT, fill_mode="reflect", seed=seed + 1),
+            keras.layers.RandomZoom(_ZOOM, fill_mode="reflect", seed=seed + 2),
+            keras.layers.RandomContrast(_CONTRAST, value_range=(0, 255), seed=seed + 3),
         ],
         name="augmentation",
     )

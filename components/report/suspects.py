@@ -17,7 +17,7 @@ from components.metrics import curves
 from components.report.answers import Answers
 from components.report.choose import Pick
 
-MOST = 24
+MOST = 24  # suspects that a report shows; chosen by hand; not measured
 _LIKELY = 0.5  # the least probability of the other label: a poor model's guesses are no suspicions
 _MASKS = 12  # each takes three pictures
 _SURE = (curves.CALIBRATION_BINS - 1) / curves.CALIBRATION_BINS  # the last bin
