@@ -12,7 +12,7 @@ from components.data import images
 from components.data.dataset import SPLITS, Record
 from components.ingest import splits
 from components.ingest.examples import to_example
-from pipeline.config import Data, Split
+from components.ingest.settings import Data, Split
 
 if TYPE_CHECKING:
     from benchmarks.worker import Job

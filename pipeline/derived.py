@@ -7,22 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from components.base import fingerprint
-from components.gates.data_gate import Limits
-from pipeline.config import Balance, Training
+from components.gates.settings import Balance
+from components.model.settings import Training
 
 if TYPE_CHECKING:
     from pipeline.config import Config
-
-
-def limits(config: Config) -> Limits:
-    """The data gate's limits; the same for `imagegate check` and the run."""
-    several = config.task == "multi_label"
-    return Limits(
-        **config.balance.model_dump() | ({} if several else {"max_cooccurrence": None}),
-        max_bad_fraction=config.data.max_bad_fraction,
-        contradictions=config.task == "single_label",
-        min_labels=1 if several or config.detects else 2,
-    )
 
 
 def fingerprints(config: Config) -> dict[str, str]:

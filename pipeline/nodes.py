@@ -6,8 +6,7 @@ Their inputs, which `graph` gives by name, are outputs of other stages. Imports 
 from __future__ import annotations
 
 import json
-import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow_data_validation as tfdv
@@ -43,8 +42,7 @@ class Run:
 
 def ingest(run: Run) -> BaseNode:
     return ImageExampleGen(
-        layout=json.dumps(run.config.layout),
-        max_pixels=run.config.data.max_pixels,
+        source=run.config.source.to_json(),
         data_fingerprint=run.data_fingerprint,
         code_fingerprint=fingerprint.code("components.stages.ingest"),
     )
@@ -80,7 +78,7 @@ def class_balance(run: Run, **inputs: Any) -> BaseNode:
         count_ignored=int(config.labels.count_ignored),
         frozen=run.frozen,
         frozen_file=config.data.schema_file or "",
-        limits=json.dumps(asdict(derived.limits(config))),
+        limits=config.data_gate_limits.to_json(),
         task=config.task,
         destination=config.destination,
         served_version=run.served_version,
@@ -105,28 +103,15 @@ def transform(run: Run, **inputs: Any) -> BaseNode:
 
 
 def trainer(run: Run, **inputs: Any) -> BaseNode:
+    code = fingerprint.code("components.model.training")
+    version = "" if run.elsewhere else derived.file_version(run.config.backbone)
     return Trainer(
         **inputs,
         run_fn="components.model.training.run_fn",
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-        custom_config=_training(run),
+        custom_config=run.config.trainer(code + version).model_dump(mode="json"),
     )
-
-
-def _training(run: Run) -> dict[str, Any]:
-    """The Trainer's `custom_config`; see `components.model.training.Settings`."""
-    config = run.config
-    version = "" if run.elsewhere else derived.file_version(config.backbone)
-    return {
-        **config.training.model_dump(mode="json"),
-        "backbone": config.backbone,
-        "task": config.task,
-        "positive": config.labels.positive,
-        "decisions": config.decisions.model_dump(),
-        "checkpoints": os.path.join(config.output_folder, "checkpoints"),
-        "code_fingerprint": fingerprint.code("components.model.training") + version,
-    }
 
 
 def baseline(run: Run, **inputs: Any) -> BaseNode:
@@ -140,33 +125,23 @@ def baseline(run: Run, **inputs: Any) -> BaseNode:
 
 
 def evaluator(run: Run, **inputs: Any) -> BaseNode:
-    config = run.config
+    config, root = run.config, run.config.out_of_distribution_root
     return Evaluator(
         **inputs,
         task=config.task,
-        slices=json.dumps(config.slices),
-        standard_metrics=json.dumps([m.model_dump() for m in config.evaluation.tfma_metrics]),
-        thresholds=json.dumps([t.model_dump() for t in config.evaluation.thresholds]),
-        out_of_distribution=_out_of_distribution(run),
+        settings=config.absolute_evaluation.to_json(),
+        max_pixels=config.data.max_pixels if root else 0,
+        out_of_distribution_fingerprint="" if run.elsewhere else out_of_distribution.fingerprint(root),
         without_thresholds=int(config.push.without_thresholds),
         code_fingerprint=fingerprint.code("components.stages.evaluator"),
     )
-
-
-def _out_of_distribution(run: Run) -> str:
-    """JSON of where the images of none of the labels are, "" where there are none."""
-    root = run.config.out_of_distribution_root
-    if root is None:
-        return ""
-    version = "" if run.elsewhere else out_of_distribution.fingerprint(root)
-    return json.dumps({"root": root, "max_pixels": run.config.data.max_pixels, "fingerprint": version})
 
 
 def serving_check(run: Run, **inputs: Any) -> BaseNode:
     return ServingCheck(
         **inputs,
         task=run.config.task,
-        limits=run.config.serving.model_dump_json(),
+        limits=run.config.serving.to_json(),
         code_fingerprint=fingerprint.code("components.stages.serving_check"),
     )
 
@@ -182,8 +157,7 @@ def pusher(run: Run, **inputs: Any) -> BaseNode:
     }
     return Pusher(
         **inputs,
-        destination=config.destination,
-        keep=config.push.keep or 0,
+        settings=config.absolute_push.to_json(),
         served_version=run.served_version,
         facts=json.dumps(facts),
         code_fingerprint=fingerprint.code("components.stages.pusher"),

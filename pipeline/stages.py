@@ -43,7 +43,7 @@ class Stage:
         cpu: cores that its pod requests.
         memory: what its pod requests; None: `kubeflow.memory`. It does not grow with the data, but with the model.
         views: outputs for Kubeflow's user interface.
-        settings: a parameter of the compiled pipeline -> the stage's parameter, which is JSON, and the key in it.
+        settings: a parameter of the compiled pipeline -> the stage's parameter, which is JSON, and the keys in it.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Stage:
     cpu: str = "1"
     memory: str | None = "2Gi"
     views: tuple[View, ...] = ()
-    settings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.refusal is not None and self.retried:
@@ -77,7 +77,7 @@ STAGES = (
         retried=False,
         cpu="2",
         memory="4Gi",
-        settings={"data_root": ("layout", "root")},
+        settings={"data_root": ("source", "data", "root")},
     ),
     SCHEMA := Stage("CuratedSchema"),
     STATISTICS := Stage("StatisticsGen", cpu="2", memory="4Gi"),

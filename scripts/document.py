@@ -14,13 +14,17 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from components.data import features
+from components.evaluation.settings import StandardMetric
+from components.gates.settings import Threshold
+from components.ingest.settings import Data
 from components.labels import kinds
-from pipeline import config
+from pipeline.config import Config
+from pipeline.config.kubeflow import Gpu, Secret, Toleration
 
 PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
 
 _HEAD = """\
-<!-- Made by `make docs` from pipeline/config.py; edit there. -->
+<!-- Made by `make docs` from the modules `settings` in components and pipeline/config; edit there. -->
 # Configuration
 
 One YAML file configures a run. Unknown and duplicate keys, wrong types and contradictory settings are errors: the
@@ -33,14 +37,14 @@ Relative paths start at the configuration file's folder. Limits whose type inclu
 
 def page() -> str:
     """Returns the whole page as Markdown."""
-    parts = [_HEAD, _section("Top level", config.Config)]
+    parts = [_HEAD, _section("Top level", Config)]
     sections = ("data", "labels", "balance", "training", "decisions", "evaluation", "serving", "push", "kubeflow")
-    parts += [_section(f"`{name}`", _model(config.Config.model_fields[name])) for name in sections]
-    parts.insert(3, _section("`data.columns`", _model(config.Data.model_fields["columns"])))
-    parts.append(_section("`kubeflow.gpu`", config.Gpu))
-    parts.append(_section("An entry of `kubeflow.secrets`", config.Secret))
-    parts.append(_section("An entry of `kubeflow.tolerations`", config.Toleration))
-    parts.append(_section("An entry of `evaluation.thresholds`", config.Threshold))
+    parts += [_section(f"`{name}`", _model(Config.model_fields[name])) for name in sections]
+    parts.insert(3, _section("`data.columns`", _model(Data.model_fields["columns"])))
+    parts.append(_section("`kubeflow.gpu`", Gpu))
+    parts.append(_section("An entry of `kubeflow.secrets`", Secret))
+    parts.append(_section("An entry of `kubeflow.tolerations`", Toleration))
+    parts.append(_section("An entry of `evaluation.thresholds`", Threshold))
     parts.append(_metrics())
     return "\n".join(parts)
 
@@ -95,14 +99,14 @@ def _name(annotation: Any) -> str:
             inner = _name(arguments[0])
             return f"list of ({inner})" if " or " in inner else f"list of {inner}"
         return f"[{', '.join(map(_name, arguments))}]"
-    if annotation is config.StandardMetric:
+    if annotation is StandardMetric:
         return "names or entries"
     if origin is dict:
         return f"{_name(arguments[0])}: {_name(arguments[1])}"
     if annotation is type(None):
         return "null"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        entries = (config.Threshold, config.Secret, config.Toleration)
+        entries = (Threshold, Secret, Toleration)
         return "entry" if annotation in entries else "keys"
     return {str: "text", int: "whole number", float: "number", bool: "true or false"}[annotation]
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Self
+import unicodedata
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, SkipValidation
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation
 
 # Text from the data: file names may hold surrogate escapes, which Pydantic's own check of strings refuses.
 ForeignText = Annotated[str, SkipValidation]
+Task = Literal["single_label", "multi_label", "segmentation"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+# strict: Pydantic would take the texts yes, on and 1 for true.
+Flag = Annotated[bool, Field(strict=True)]
+# Composed like the labels of the data, whichever editor or file system the name was copied from.
+LabelName = Annotated[str, AfterValidator(lambda name: unicodedata.normalize("NFC", name))]
 
 
 class Value(BaseModel):

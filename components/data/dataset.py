@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from dataclasses import dataclass, field
 
 from components.base.errors import ImagegateError
@@ -14,6 +15,23 @@ class LayoutError(ImagegateError):
     """The files of the data set do not fit the configured layout. The data gate reports it."""
 
     exit_code = 3
+
+
+def label_name(raw: str, where: str) -> str:
+    """Normalises the name of a folder or cell to a label: Unicode NFC, so that macOS and Linux agree.
+
+    >>> label_name("cafe\\u0301", "folder") == "caf\\u00e9"  # a letter with a combining accent becomes one character
+    True
+
+    Raises:
+        LayoutError: the name is blank, not valid UTF-8, or contains control characters.
+    """
+    name = unicodedata.normalize("NFC", raw)
+    if not name.strip() or not name.isprintable():  # isprintable is False for surrogates: undecodable bytes
+        raise LayoutError(
+            f"{where}: {raw!a} cannot be a label name: expected printable UTF-8 text that is not blank; rename it"
+        )
+    return name
 
 
 @dataclass(frozen=True, slots=True)

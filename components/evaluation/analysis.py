@@ -21,6 +21,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from components.base import progress
 from components.data import features
 from components.evaluation import out_of_distribution, predictions, tfma_metrics, tfma_standard
+from components.evaluation.settings import StandardMetric
 from components.labels import kinds, outputs
 
 CANDIDATE, BASELINE = predictions.CANDIDATE, predictions.BASELINE
@@ -35,7 +36,7 @@ def eval_config(
     slices: Iterable[Sequence[str]],
     *,
     has_baseline: bool,
-    standard: Sequence[tfma_standard.Asked] = (),
+    standard: Sequence[StandardMetric] = (),
 ) -> config_pb2.EvalConfig:
     """What TFMA computes: every metric of `components.metrics`, overall and by slice, for one or two models.
 
@@ -44,7 +45,7 @@ def eval_config(
         labels: the K label names in the order of the model's outputs.
         slices: each the columns of one cross: names in `features.SLICES`, or columns of the manifest.
         has_baseline: whether a served model is evaluated beside the candidate.
-        standard: TFMA's own metrics to compute beside ours; see `metrics.standard`.
+        standard: TFMA's own metrics to compute beside ours; see `tfma_standard`.
     """
     config = config_pb2.EvalConfig()
     for name in (CANDIDATE, BASELINE) if has_baseline else (CANDIDATE,):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 import numpy as np
@@ -16,6 +16,9 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.data import features
 from components.evaluation.tfma_metrics import ANSWERS, values
+
+if TYPE_CHECKING:
+    from components.evaluation.settings import StandardMetric
 
 PREFIX = "tfma/"  # of their names in TFMA's results, where `example_count` and others are ours
 # Modules of TFMA whose metrics need labels, predictions and weights, and nothing else.
@@ -35,7 +38,6 @@ _MODULES = frozenset(
 # The first normalises the predictions in place, and with them those that all other metrics see; the second divides by
 # zero where a slice has as many wrong positives as missed ones, and the whole evaluation stops.
 _HARMFUL = frozenset({"CategoricalCrossEntropy", "PrevalenceThreshold"})
-Asked = Mapping[str, Any]  # class_name, config
 
 
 def available() -> list[str]:
@@ -48,7 +50,7 @@ def _usable(kind: type) -> bool:
     return fits and kind.__name__ not in _HARMFUL
 
 
-def specs(asked: Sequence[Asked]) -> config_pb2.MetricsSpec:
+def specs(asked: Sequence[StandardMetric]) -> config_pb2.MetricsSpec:
     """How TFMA is told to compute them; weighted, as ours are.
 
     Raises:
@@ -57,11 +59,11 @@ def specs(asked: Sequence[Asked]) -> config_pb2.MetricsSpec:
     spec = config_pb2.MetricsSpec(example_weights=config_pb2.ExampleWeightOptions(weighted=True))
     names = set()
     for one in asked:
-        class_name, name = one["class_name"], _name(one["class_name"], one["config"])
+        class_name, name = one.class_name, _name(one.class_name, one.config)
         if name in names:
             raise ValueError(f"{class_name}: another one is called {name!r}, too; give it a name in config")
         names.add(name)
-        spec.metrics.add(class_name=class_name, config=json.dumps({**one["config"], "name": PREFIX + name}))
+        spec.metrics.add(class_name=class_name, config=json.dumps({**one.config, "name": PREFIX + name}))
     return spec
 
 

@@ -22,6 +22,7 @@ from components.data import properties
 from components.data.manifest import DatasetManifest, KnownData, LabelCounts
 from components.gates import drift
 from components.gates.judge import Rule, Verdict, judge
+from components.gates.settings import Balance
 from components.ingest import census
 from components.ingest.census import Images
 from components.push import versions
@@ -29,25 +30,6 @@ from components.push.versions import Served
 
 # 16 bytes an image. sha256: its first 64 bits; truth: see `census.truth`.
 _KNOWN = np.dtype([("sha256", "<u8"), ("truth", "<u8")])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Bounds on changes; None turns a rule off.
-
-    Attributes:
-        max_drift: Jensen-Shannon distance of label shares, of all together and of each.
-        max_property_drift: Kolmogorov-Smirnov distance of image properties, of all images and of each label's.
-        max_relabelled: share of a label's images, known to the served model, on which the label has changed.
-        allow_vanished_labels: whether the served model may know labels that are not in the data.
-        allow_new_labels: whether the data may have labels that the served model does not know.
-    """
-
-    max_drift: float | None
-    max_property_drift: float | None
-    max_relabelled: float | None
-    allow_vanished_labels: bool
-    allow_new_labels: bool
 
 
 @dataclass(frozen=True)
@@ -98,7 +80,7 @@ def recall(served: Served | None, task: str) -> Reference | None:
     return Reference(served.version, kept, known)
 
 
-def check(manifest: DatasetManifest, images: Images, reference: Reference, limits: Limits) -> list[Verdict]:
+def check(manifest: DatasetManifest, images: Images, reference: Reference, limits: Balance) -> list[Verdict]:
     """Judges what has changed; see `balance.check`."""
     verdicts = [*_labels(manifest, reference, limits)]
     common = [label for label in manifest.labels if label in reference.data.labels]
@@ -111,7 +93,7 @@ def check(manifest: DatasetManifest, images: Images, reference: Reference, limit
     return verdicts
 
 
-def _labels(manifest: DatasetManifest, reference: Reference, limits: Limits) -> Iterable[Verdict]:
+def _labels(manifest: DatasetManifest, reference: Reference, limits: Balance) -> Iterable[Verdict]:
     def there(data: DatasetManifest | KnownData) -> list[str]:
         return [label for label in data.labels if any(data.label_counts[label].values())]
 

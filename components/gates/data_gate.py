@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,52 +13,15 @@ from components.data.dataset import SPLITS
 from components.data.manifest import DatasetManifest
 from components.gates import changes, drift
 from components.gates.judge import Rule, Verdict, judge
+from components.gates.settings import DataGateLimits
 from components.ingest.census import Images
 from components.labels.weights import label_weights, stated
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits(changes.Limits):
-    """Bounds of the data gate; None turns a rule off.
-
-    Attributes:
-        min_examples: images per label in train.
-        min_eval_examples: per label in eval and in test, each.
-        min_pixel_share: masks only: of a label among the known pixels of train.
-        min_image_share: masks only: images that a label is in, among those of train.
-        max_ratio: examples of the most frequent label per example of the least frequent one, in train.
-        max_cooccurrence: several labels to an image only: the phi coefficient of two labels, of either sign.
-        max_split_drift: Kolmogorov-Smirnov distance of image properties between train and another split.
-        max_bad_fraction: quarantined files / all files.
-        max_unlabelled: images of which nothing is known / all images.
-        allow_duplicates_across_splits: whether equal or nearly equal images may lie in two splits.
-        max_near_duplicates: of eval and test, the images that are nearly equal to one of another split; where the data
-            set itself says which split an image is in, there must be none.
-        near_duplicate_distance: how many of the 256 bits of their perceptual hashes differ in nearly equal images.
-        contradictions: whether nearly equal images under different labels contradict one another.
-        min_labels: how many the task needs.
-    """
-
-    min_examples: int | None
-    min_eval_examples: int | None
-    min_pixel_share: float | None
-    min_image_share: float | None
-    max_ratio: float | None
-    max_cooccurrence: float | None
-    max_split_drift: float | None
-    max_bad_fraction: float | None
-    max_unlabelled: float | None
-    allow_duplicates_across_splits: bool
-    near_duplicate_distance: int | None
-    max_near_duplicates: float | None
-    contradictions: bool = True
-    min_labels: int = 2
 
 
 def check(
     manifest: DatasetManifest,
     images: Images,
-    limits: Limits,
+    limits: DataGateLimits,
     reference: changes.Reference | None = None,
     anomalies: Sequence[tuple[str, str]] = (),
 ) -> list[Verdict]:
@@ -103,7 +65,7 @@ def check(
     return verdicts
 
 
-def _files(manifest: DatasetManifest, limits: Limits) -> Iterable[Verdict]:
+def _files(manifest: DatasetManifest, limits: DataGateLimits) -> Iterable[Verdict]:
     bad, kept = manifest.quarantined, sum(manifest.counts.values())
     total = kept + len(bad)
     if total == 0:
@@ -140,7 +102,7 @@ def _files(manifest: DatasetManifest, limits: Limits) -> Iterable[Verdict]:
         yield judge(rule, unlabelled / kept, detail=f"{number(unlabelled)} of {number(kept)} images")
 
 
-def _duplicates(images: Images, limits: Limits) -> Iterable[Verdict]:
+def _duplicates(images: Images, limits: DataGateLimits) -> Iterable[Verdict]:
     conflicts, leaks = duplicates.equal_files(images.rows)
     one_of_them = "Keep the file under the label that is right"
     yield _pairs(images, conflicts, "equal files under different labels", one_of_them)
@@ -158,7 +120,9 @@ def _duplicates(images: Images, limits: Limits) -> Iterable[Verdict]:
             )
 
 
-def _near_leaks(images: Images, pairs: Sequence[duplicates.Pair], limits: Limits, advice: str) -> Iterable[Verdict]:
+def _near_leaks(
+    images: Images, pairs: Sequence[duplicates.Pair], limits: DataGateLimits, advice: str
+) -> Iterable[Verdict]:
     """Of splits that people made, no pair is let pass; the hash of a file's content cannot know, so a few are."""
     rows = images.rows
     named = [pair for pair in pairs if rows["named"][[pair.first, pair.second]].any()]
@@ -191,7 +155,7 @@ def _told(images: Images, pairs: Sequence[duplicates.Pair]) -> str:
     return truncated_list(told)
 
 
-def _counts(manifest: DatasetManifest, limits: Limits) -> Iterable[Verdict]:
+def _counts(manifest: DatasetManifest, limits: DataGateLimits) -> Iterable[Verdict]:
     counts: Mapping[str, Mapping[str, int]] = manifest.label_counts
     least = {"train": limits.min_examples, "eval": limits.min_eval_examples, "test": limits.min_eval_examples}
     advice = {
@@ -224,7 +188,7 @@ def _counts(manifest: DatasetManifest, limits: Limits) -> Iterable[Verdict]:
         yield judge(rule, ratio, detail=f"{most!r} has {number(train[most])}, {fewest!r} has {number(train[fewest])}")
 
 
-def _mask_shares(manifest: DatasetManifest, limits: Limits) -> Iterable[Verdict]:
+def _mask_shares(manifest: DatasetManifest, limits: DataGateLimits) -> Iterable[Verdict]:
     cells = manifest.pixels.get("train", ((0, 0, 0),) * (len(manifest.labels) + 1))
     known = sum(cell[0] for cell in cells[:-1])
     images = manifest.counts["train"]

@@ -11,13 +11,13 @@ from components import metrics
 from components.base.text import number
 from components.gates import intervals
 from components.gates.judge import Rule, Verdict, judge
+from components.gates.settings import Threshold
 from components.labels import kinds
 from components.labels.kind import LabelKind
 
 EVERY = "*"  # as a threshold's label: each label; as a value of its slice: each value that there is
 Numbers = Mapping[str, Any]
 Results = Sequence[tuple[Mapping[str, str], Numbers]]
-Threshold = Mapping[str, Any]
 
 
 def thresholds(
@@ -34,8 +34,7 @@ def thresholds(
     examples, and a verdict without a value says where; one that is left with nothing to judge refuses.
 
     Args:
-        rules: thresholds as in pipeline.config.Threshold: metric, label, slice, min, max, max_drop, min_examples,
-            confidence.
+        rules: the thresholds.
         labels: every label's name.
         task: as in the configuration.
         candidate: (slice, metric key -> value) as `evaluation.results` reads them.
@@ -65,9 +64,9 @@ class _Gate:
 
     def judge(self, rule: Threshold) -> list[Verdict]:
         """One verdict per label and slice value, and one on those that have too few examples."""
-        least = rule["min_examples"] or (1 if _every_value(rule) else 0)
+        least = rule.min_examples or (1 if _every_value(rule) else 0)
         cases = [(label, where) for where in self._slices(rule) for label in self._labels(rule)]
-        counts = {case: self._examples(rule["metric"], *case) for case in cases}
+        counts = {case: self._examples(rule.metric, *case) for case in cases}
         few = {case: n for case, n in counts.items() if n < least}
         if len(few) == len(cases):
             return [self._nothing(rule, least, few)]
@@ -75,10 +74,10 @@ class _Gate:
         return verdicts + ([_told(rule, least, few)] if few else [])
 
     def _labels(self, rule: Threshold) -> Sequence[str | None]:
-        return self.labels if rule["label"] == EVERY else [rule["label"]]
+        return self.labels if rule.label == EVERY else [rule.label]
 
     def _slices(self, rule: Threshold) -> list[_Where]:
-        asked = rule["slice"] or {}
+        asked = rule.slice or {}
         if not _every_value(rule):
             return [frozenset(asked.items())]
         found = [where for where in self.candidate if {c for c, _ in where} == asked.keys()]
@@ -100,7 +99,7 @@ class _Gate:
         return float(min(counts))
 
     def _judge(self, rule: Threshold, label: str | None, where: _Where) -> Verdict:
-        metric, numbers = rule["metric"], self.candidate.get(where, {})
+        metric, numbers = rule.metric, self.candidate.get(where, {})
         key = metric if label is None else metrics.key(metric, label)
         value = numbers.get(key)
         examples, unit = self._resting(metric, label, numbers)
@@ -110,7 +109,7 @@ class _Gate:
             value,
             examples=examples,
             unit=unit,
-            interval=_interval(metric, value, examples, rule["confidence"]) if proportion else None,
+            interval=_interval(metric, value, examples, rule.confidence) if proportion else None,
             baseline=None if self.baseline is None else float(self.baseline.get(where, {}).get(key, math.nan)),
             unknown_baseline=self.unknown_baseline,
             missing=_missing(metric, label, numbers),
@@ -131,7 +130,7 @@ class _Gate:
             if len(few) == 1 and not _every_value(rule):
                 missing = f"min_examples is {number(least)}, and there are {number(max(few.values()))}"
         return judge(
-            _rule(rule, None if rule["label"] == EVERY else rule["label"], rule["slice"]),
+            _rule(rule, None if rule.label == EVERY else rule.label, rule.slice),
             None,
             examples=max(few.values(), default=0.0),
             missing=missing,
@@ -158,20 +157,20 @@ def _missing(metric: str, label: str | None, numbers: Numbers) -> str:
 
 
 def _every_value(rule: Threshold) -> bool:
-    return EVERY in (rule["slice"] or {}).values()
+    return EVERY in (rule.slice or {}).values()
 
 
 def _rule(rule: Threshold, label: str | None, where: Mapping[str, str] | None) -> Rule:
     return Rule(
         gate="model_gate",
-        metric=rule["metric"],
+        metric=rule.metric,
         label=label,
         slice=where or None,
-        minimum=rule["min"],
-        maximum=rule["max"],
-        max_drop=rule["max_drop"],
-        smaller_is_better=rule["metric"] in metrics.SMALLER_IS_BETTER,
-        confidence=rule["confidence"],
+        minimum=rule.min,
+        maximum=rule.max,
+        max_drop=rule.max_drop,
+        smaller_is_better=rule.metric in metrics.SMALLER_IS_BETTER,
+        confidence=rule.confidence,
     )
 
 
@@ -185,15 +184,15 @@ def _interval(metric: str, value: float | None, examples: float, confidence: flo
 
 def _told(rule: Threshold, least: int, few: Mapping[tuple[str | None, _Where], float]) -> Verdict:
     """Those that are let pass for want of examples."""
-    label = None if rule["label"] == EVERY else rule["label"]
-    judged = _rule(rule, label, rule["slice"])
+    label = None if rule.label == EVERY else rule.label
+    judged = _rule(rule, label, rule.slice)
     lacking = "there is no example" if least == 1 else f"there are fewer than {_examples(least)}"
     reason = f"{judged.subject()} is not judged where {lacking}: {_listed(few)}"
     return Verdict(
         gate=judged.gate,
         rule=judged.text(),
         label=label,
-        slice=rule["slice"],
+        slice=rule.slice,
         value=None,
         passed=True,
         reason=reason,

@@ -17,6 +17,7 @@ import numpy as np
 
 from components.gates import probe
 from components.gates.judge import Rule, Verdict, judge
+from components.gates.settings import Serving
 from components.labels import outputs
 from components.labels.kind import LabelKind
 
@@ -27,14 +28,6 @@ _SECONDS = 600  # for the whole process; chosen by hand; not measured
 # What no server must fall over, whatever its clients send.
 _JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 BROKEN = (b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(64), _JPEG, b"GIF89a\xff\xff\xff\xff\x00\x00\x00")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What serving may cost; meanings as in pipeline.config.Serving."""
-
-    max_latency_ms: float | None
-    max_megabytes: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +46,7 @@ class Sample:
 
 
 def check(
-    model: str, samples: Sequence[Sample], kind: LabelKind, limits: Limits
+    model: str, samples: Sequence[Sample], kind: LabelKind, limits: Serving
 ) -> tuple[dict[str, Any], list[Verdict]]:
     """Asks the SavedModel in the folder `model`, and judges.
 
@@ -84,7 +77,7 @@ def check(
 
 
 def _judged(
-    difference: float, images: int, answered: int, measured: Mapping[str, Any], limits: Limits
+    difference: float, images: int, answered: int, measured: Mapping[str, Any], limits: Serving
 ) -> list[Verdict]:
     same = Rule(
         gate="serving",

@@ -16,11 +16,12 @@ from components.model import decisions, familiarity
 from components.model.batches import Batches
 from components.model.decisions import Answers
 from components.model.network import Parts, pooled
+from components.model.settings import DecisionSettings
 
 _PIXELS = 200_000  # sampled from a split, which is plenty for a single temperature
 
 
-def fit(parts: Parts, data: Batches, kind: LabelKind, settings: decisions.Settings, seed: int) -> decisions.Decisions:
+def fit(parts: Parts, data: Batches, kind: LabelKind, settings: DecisionSettings, seed: int) -> decisions.Decisions:
     """Applies the network to the eval split and to the reference images of train, and fits the decisions."""
     train = np.concatenate([rows for rows, *_ in _answers(parts, data, "train", headless=True)])
     evaluation = _masks(parts, data, seed) if kind.per_pixel else _labels(parts, data)

@@ -15,7 +15,7 @@ lowers the cross-entropy of held-out images by more than chance.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from scipy import optimize, special
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Aim = str | Mapping[Literal["precision", "recall"], float]  # what a decision threshold is chosen for
 T = TypeVar("T")
 
 _FOLDS = 5
@@ -133,7 +134,7 @@ def decision_thresholds(
     probabilities: NDArray[np.floating],
     target: NDArray[np.floating],
     weight: Floats,
-    aim: str | Mapping[str, float] = "f1",
+    aim: Aim = "f1",
 ) -> Floats:
     """Chooses the probability [K] at or above which each label is predicted.
 
@@ -162,7 +163,7 @@ def decision_thresholds(
     return np.array(thresholds, np.float64)
 
 
-def _threshold(p: Floats, applies: Bools, weight: Floats, aim: str | Mapping[str, float]) -> float:
+def _threshold(p: Floats, applies: Bools, weight: Floats, aim: Aim) -> float:
     if not applies.any():
         return 0.5
     scores, group = np.unique(-p, return_inverse=True)  # descending

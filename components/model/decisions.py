@@ -5,7 +5,7 @@ NumPy and SciPy only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,17 +16,9 @@ from scipy import special
 from components.labels.kind import LabelKind
 from components.model import calibration, familiarity
 from components.model.familiarity import Reference
+from components.model.settings import DecisionSettings
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The configured decisions; meanings as in pipeline.config.Decisions."""
-
-    calibrate: bool
-    threshold: str | Mapping[str, float]
-    abstain_below: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +74,7 @@ class Decisions:
         }
 
 
-def fit(kind: LabelKind, train: NDArray[np.float32], evaluation: Answers, settings: Settings) -> Decisions:
+def fit(kind: LabelKind, train: NDArray[np.float32], evaluation: Answers, settings: DecisionSettings) -> Decisions:
     """Fits calibration, thresholds and familiarity.
 
     A model with one single label cannot classify; it is a detector, whose familiarity serves as the probability.

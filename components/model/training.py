@@ -6,9 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
@@ -22,47 +20,15 @@ from components.labels import kinds
 from components.labels.kind import LabelKind
 from components.labels.learning.heads import head_of
 from components.labels.weights import stated as stated_weights
-from components.model import answers, decisions, network, signatures
+from components.model import answers, network, signatures
 from components.model.batches import Batches
 from components.model.phases import Phases
+from components.model.settings import TrainerSettings
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
 
 _FINE_TUNING = 0.3  # factor of the learning rate, once a pretrained backbone is trained too
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What the Trainer is told; plain values, from `custom_config`. Meanings as in pipeline.config.Training.
-
-    `checkpoints` is a folder that outlives the run; a killed training goes on from there.
-    """
-
-    backbone: str
-    weights: str | None
-    image_size: tuple[int, int]
-    freeze_epochs: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    label_weights: str | dict[str, float]
-    augment: bool
-    mixed_precision: str | bool
-    seed: int
-    loss: str
-    task: str
-    positive: str | None
-    decisions: decisions.Settings
-    checkpoints: str
-    code_fingerprint: str
-
-    @staticmethod
-    def from_config(config: Mapping[str, Any]) -> Settings:
-        """From the JSON object that TFX hands over."""
-        height, width = config["image_size"]
-        decided = decisions.Settings(**config["decisions"])
-        return Settings(**{**config, "image_size": (height, width), "decisions": decided})
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -71,7 +37,7 @@ def run_fn(fn_args: FnArgs) -> None:
     Raises:
         ImagegateError: the loss is not finite, or the shards changed since ingest.
     """
-    settings = Settings.from_config(fn_args.custom_config)
+    settings = TrainerSettings.model_validate(fn_args.custom_config)
     keras.utils.set_random_seed(settings.seed)
     gpus = _prepare_gpus()
     policy = keras.config.dtype_policy()
@@ -82,7 +48,7 @@ def run_fn(fn_args: FnArgs) -> None:
         keras.config.set_dtype_policy(policy)
 
 
-def _train(fn_args: FnArgs, settings: Settings, gpus: int) -> None:
+def _train(fn_args: FnArgs, settings: TrainerSettings, gpus: int) -> None:
     names = schema.labels(os.path.dirname(fn_args.schema_path))
     folder = os.path.dirname(os.path.dirname(fn_args.train_files[0]))
     kind = kinds.kind(settings.task)
@@ -131,7 +97,7 @@ def _train(fn_args: FnArgs, settings: Settings, gpus: int) -> None:
 
 
 def _learn(
-    parts: network.Parts, data: Batches, phases: Phases, settings: Settings, kind: LabelKind
+    parts: network.Parts, data: Batches, phases: Phases, settings: TrainerSettings, kind: LabelKind
 ) -> dict[str, list[dict[str, float]]]:
     """Trains the head first, then everything; returns the metrics of every epoch of each phase."""
     history: dict[str, list[dict[str, float]]] = {"head": [], "all": []}
@@ -153,10 +119,10 @@ def _learn(
     return history
 
 
-def _job_name(folder: str, settings: Settings) -> str:
+def _job_name(folder: str, settings: TrainerSettings) -> str:
     """Names the backup by data, settings and code: a training may resume only from one with the same name."""
     data = manifest.read(folder)
-    told = {k: v for k, v in asdict(settings).items() if k != "checkpoints"}
+    told = settings.model_dump(exclude={"checkpoints"})
     text = json.dumps([data.content, data.labels, told], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -18,6 +18,7 @@ from components.gates import changes, data_gate
 from components.gates.errors import DataRejected
 from components.gates.judge import failed
 from components.gates.records import DataGateResult
+from components.gates.settings import DataGateLimits
 from components.ingest import manifest
 from components.ingest.census import Images
 from components.push import versions
@@ -40,7 +41,7 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
     count_ignored: Parameter[int],
     code_fingerprint: Parameter[str],
 ) -> None:
-    """Judges the data set by `limits` (JSON of `data_gate.Limits`), the data served now and the validator's anomalies.
+    """Judges the data set by `limits` (JSON of `DataGateLimits`), the data served now and the validator's anomalies.
 
     Args:
         frozen: text of the user's schema, "" for none.
@@ -62,7 +63,7 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
     found = schema.compare(schema.parse(frozen, task, frozen_file), counted, frozen_file) if frozen else []
     # What is said already, TensorFlow Data Validation need not say again.
     found += [(feature, text) for feature, text in _anomalies(anomalies) if feature not in dict(found)]
-    verdicts = data_gate.check(counted, images, data_gate.Limits(**json.loads(limits)), reference, found)
+    verdicts = data_gate.check(counted, images, DataGateLimits.from_json(limits), reference, found)
     if failed(verdicts):
         raise DataRejected(verdicts, counted)
     kept, content = changes.remember(counted, images)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 from tfx import types
@@ -16,8 +17,10 @@ from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 from components.base.artifact_files import MODEL_DIGESTS, OUT_OF_DISTRIBUTION_FILE, PREDICTIONS, SAVED_MODEL, VERDICTS
 from components.data import schema
 from components.evaluation import analysis, out_of_distribution, predictions
+from components.evaluation.settings import Evaluation
 from components.gates import model_gate
 from components.gates.judge import failed
+from components.gates.settings import Threshold
 from components.ingest import manifest
 from components.labels import outputs
 from components.push import versions
@@ -27,6 +30,7 @@ class Executor(executor.Executor):
     """Builds TFMA's configuration from the schema's labels, runs TFX's executor, then judges."""
 
     def Do(self, input_dict: Any, output_dict: Any, exec_properties: dict[str, Any]) -> None:  # noqa: N802
+        settings = Evaluation.from_json(exec_properties["settings"])
         # A sentence of the stage `Baseline`: why a model that is served cannot be evaluated.
         served = input_dict.get(keys.BASELINE_MODEL_KEY)
         broken = (served[0].get_string_custom_property("broken") or "") if served else ""
@@ -36,9 +40,9 @@ class Executor(executor.Executor):
         config = analysis.eval_config(
             exec_properties["task"],
             labels,
-            json.loads(exec_properties["slices"]),
+            settings.slices or (),
             has_baseline=has_baseline,
-            standard=json.loads(exec_properties["standard_metrics"]),
+            standard=settings.tfma_metrics,
         )
         examples = artifact_utils.get_single_uri(input_dict[keys.EXAMPLES_KEY])
         manifest.verify(examples, "test")
@@ -67,22 +71,30 @@ class Executor(executor.Executor):
         )
         with open(os.path.join(folder, MODEL_DIGESTS), "w", encoding="utf-8") as f:
             json.dump(digests, f, indent=1)
-        if exec_properties["out_of_distribution"]:
+        if settings.out_of_distribution is not None:
             inputs = (keys.MODEL_KEY, keys.BASELINE_MODEL_KEY)
             paths = [artifact_utils.get_single_uri(input_dict[key]) for key in inputs if key in input_dict]
             _measure_out_of_distribution(
-                folder, dict(zip(models, paths, strict=True)), json.loads(exec_properties["out_of_distribution"])
+                folder,
+                dict(zip(models, paths, strict=True)),
+                settings.out_of_distribution,
+                exec_properties["max_pixels"],
             )
-        self._judge(labels, output_dict, exec_properties, has_baseline, broken)
+        self._judge(labels, settings.thresholds, output_dict, exec_properties, has_baseline, broken)
 
     def _judge(
-        self, labels: list[str], output_dict: Any, exec_properties: dict[str, Any], has_baseline: bool, broken: str
+        self,
+        labels: list[str],
+        thresholds: Sequence[Threshold],
+        output_dict: Any,
+        exec_properties: dict[str, Any],
+        has_baseline: bool,
+        broken: str,
     ) -> None:
         folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
         candidate = analysis.results(folder, analysis.CANDIDATE)
         baseline = analysis.results(folder, analysis.BASELINE) if has_baseline else None
-        rules, task = json.loads(exec_properties["thresholds"]), exec_properties["task"]
-        result = model_gate.thresholds(rules, labels, task, candidate, baseline, broken)
+        result = model_gate.thresholds(thresholds, labels, exec_properties["task"], candidate, baseline, broken)
         with open(os.path.join(folder, VERDICTS), "w", encoding="utf-8") as f:
             json.dump([vars(v) for v in result], f, ensure_ascii=False, indent=1)
         blessed = not failed(result) and bool(result or exec_properties["without_thresholds"])
@@ -102,10 +114,10 @@ def _clear(folder: str) -> None:
         os.remove(os.path.join(folder, OUT_OF_DISTRIBUTION_FILE))
 
 
-def _measure_out_of_distribution(folder: str, models: dict[str, str], told: dict[str, Any]) -> None:
+def _measure_out_of_distribution(folder: str, models: dict[str, str], root: str, max_pixels: int) -> None:
     known = {name: [row[outputs.FAMILIARITY] for row in predictions.read(folder, name)] for name in models}
     asked = {name: (path_utils.serving_model_dir(uri), known[name]) for name, uri in models.items()}
-    out_of_distribution.write(folder, out_of_distribution.measure(asked, told["root"], told["max_pixels"]))
+    out_of_distribution.write(folder, out_of_distribution.measure(asked, root, max_pixels))
 
 
 def _holds_model(artifacts: list[types.Artifact]) -> bool:
@@ -115,10 +127,9 @@ def _holds_model(artifacts: list[types.Artifact]) -> bool:
 class _Spec(component_spec.ComponentSpec):
     PARAMETERS = {  # noqa: RUF012  TFX's way
         "task": component_spec.ExecutionParameter(type=str),
-        "slices": component_spec.ExecutionParameter(type=str),
-        "standard_metrics": component_spec.ExecutionParameter(type=str),
-        "thresholds": component_spec.ExecutionParameter(type=str),
-        "out_of_distribution": component_spec.ExecutionParameter(type=str),
+        "settings": component_spec.ExecutionParameter(type=str),
+        "max_pixels": component_spec.ExecutionParameter(type=int),
+        "out_of_distribution_fingerprint": component_spec.ExecutionParameter(type=str),
         "without_thresholds": component_spec.ExecutionParameter(type=int),
         "code_fingerprint": component_spec.ExecutionParameter(type=str),
     }
@@ -140,11 +151,9 @@ class Evaluator(base_beam_component.BaseBeamComponent):
     Args:
         examples, model, baseline_model, schema: channels.
         task: as in the configuration.
-        slices: JSON list of lists of columns.
-        standard_metrics: JSON list of TFMA's own metrics; see `metrics.standard.specs`.
-        thresholds: JSON list of rules; see `model_gate.thresholds`.
-        out_of_distribution: JSON object of root, max_pixels and fingerprint of the images that belong to none of the
-            labels; "" for none.
+        settings: JSON of `evaluation.settings.Evaluation`, with every slice and an absolute path.
+        max_pixels: of an image that belongs to none of the labels; 0 where there are none.
+        out_of_distribution_fingerprint: changes when these images do; part of the cache key.
         without_thresholds: 1: without a rule the model is blessed all the same.
         code_fingerprint: changes when the code of this stage does.
     """

@@ -18,6 +18,7 @@ from components.gates import data_gate
 from components.gates.errors import DataRejected
 from components.ingest import census, manifest, shards
 from components.ingest.layouts import reading
+from components.ingest.settings import Source
 
 _TASK = "images"
 
@@ -47,8 +48,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         examples = artifact_utils.get_single_instance(output_dict["examples"])
-        dataset, rule = reading.read(json.loads(exec_properties["layout"]))
-        job = shards.job(dataset, exec_properties["max_pixels"], rule)
+        source = Source.from_json(exec_properties["source"])
+        dataset, rule = reading.read(source)
+        job = shards.job(dataset, source.data.max_pixels, rule)
         plan = shards.plan(dataset.records)
         elements = [
             json.dumps([i, [dataclasses.astuple(r) for r in records]]).encode() for i, records in enumerate(plan)
@@ -87,8 +89,7 @@ def _read_and_remove(prefix: str) -> list[census.Report]:
 
 class _Spec(component_spec.ComponentSpec):
     PARAMETERS = {  # noqa: RUF012  TFX's way
-        "layout": component_spec.ExecutionParameter(type=str),
-        "max_pixels": component_spec.ExecutionParameter(type=int),
+        "source": component_spec.ExecutionParameter(type=str),
         "data_fingerprint": component_spec.ExecutionParameter(type=str),
         "code_fingerprint": component_spec.ExecutionParameter(type=str),
     }
@@ -100,8 +101,7 @@ class ImageExampleGen(base_beam_component.BaseBeamComponent):
     """Turns a data set into `Examples` with the splits train, eval and test.
 
     Args:
-        layout: JSON of the settings that `layouts.reading.read` takes.
-        max_pixels: larger images are quarantined.
+        source: JSON of `ingest.settings.Source`.
         data_fingerprint: changes when the data does; part of the cache key.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
     """

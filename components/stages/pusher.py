@@ -27,6 +27,7 @@ from components.gates import data_gate as rules
 from components.gates.records import DataGateResult
 from components.model import signatures
 from components.push import model_card, versions
+from components.push.settings import Push
 from components.stages import artifacts
 
 
@@ -39,8 +40,7 @@ def Pusher(  # noqa: N802  TFX names components like classes
     class_balance: InputArtifact[artifacts.ClassBalance],
     serving_check: InputArtifact[artifacts.ServingCheck],
     pushed_model: OutputArtifact[standard_artifacts.PushedModel],
-    destination: Parameter[str],
-    keep: Parameter[int],
+    settings: Parameter[str],
     served_version: Parameter[str],
     facts: Parameter[str],
     code_fingerprint: Parameter[str],
@@ -51,7 +51,7 @@ def Pusher(  # noqa: N802  TFX names components like classes
     `removed`, older versions that are gone now; `note`, what went wrong after the model was served.
 
     Args:
-        keep: how many versions stay, 0 for all.
+        settings: JSON of `push.settings.Push`, with an absolute destination.
         served_version: the version when the graph was built; part of the cache key.
         facts: JSON object that goes into the manifest as it is: name, task, code and configuration.
     """
@@ -60,7 +60,8 @@ def Pusher(  # noqa: N802  TFX names components like classes
     if not blessing.get_int_custom_property("blessed") or not serving_check.get_int_custom_property("passed"):
         return
     evaluated = _json(model_evaluation.uri, MODEL_DIGESTS)
-    served = versions.current(destination)
+    where = Push.from_json(settings)
+    served = versions.current(where.destination)
     if served is None or served.model != evaluated or not _whole(served):
         told = json.loads(facts)
         with open(os.path.join(class_balance.uri, CLASS_BALANCE), encoding="utf-8") as f:
@@ -93,14 +94,14 @@ def Pusher(  # noqa: N802  TFX names components like classes
                 MODEL_CARD: model_card.render(card).encode(),
             }
         try:
-            served = versions.push(folder, destination, manifest, beside, evaluated)
+            served = versions.push(folder, where.destination, manifest, beside, evaluated)
         except versions.Withdrawn as error:
             pushed_model.set_string_custom_property("withdrawn", str(error))
             return
         pushed_model.set_int_custom_property("pushed", 1)
         pushed_model.set_string_custom_property("pushed_destination", served.path)
     pushed_model.set_string_custom_property("pushed_version", served.version)
-    removed, problem = versions.tidy(destination, keep or None)
+    removed, problem = versions.tidy(where.destination, where.keep)
     pushed_model.set_string_custom_property("removed", ", ".join(removed))
     pushed_model.set_string_custom_property("note", problem)
 

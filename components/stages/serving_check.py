@@ -15,6 +15,7 @@ from components.data import features
 from components.evaluation import analysis, predictions
 from components.gates import serving_check
 from components.gates.judge import failed
+from components.gates.settings import Serving
 from components.ingest import manifest
 from components.labels import kinds
 from components.stages import artifacts
@@ -34,7 +35,7 @@ def ServingCheck(  # noqa: N802  TFX names components like classes
     """Asks a blessed model for images of the test split; another is not asked, since nobody will be.
 
     Args:
-        limits: JSON of `serving_check.Limits`.
+        limits: JSON of `gates.settings.Serving`.
     """
     found: dict[str, Any] = {"verdicts": []}
     passed = bool(blessing.get_int_custom_property("blessed"))
@@ -43,7 +44,7 @@ def ServingCheck(  # noqa: N802  TFX names components like classes
             path_utils.serving_model_dir(model.uri),
             _samples(examples.uri, model_evaluation.uri),
             kinds.kind(task),
-            serving_check.Limits(**json.loads(limits)),
+            Serving.from_json(limits),
         )
         passed = not failed(verdicts)
         found = {**measured, "verdicts": [vars(v) for v in verdicts]}

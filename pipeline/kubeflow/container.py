@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the launcher's ExecutorInput",
     )
     parser.add_argument("--json_serialized_inputs_spec_args", required=True, type=json.loads, dest="spec")
-    parser.add_argument("--within", type=json.loads, default={}, help="parameter: [another, which is JSON, key in it]")
+    parser.add_argument("--within", type=json.loads, default={}, help="parameter: [another, which is JSON, keys in it]")
     return parser
 
 
@@ -101,9 +101,15 @@ def parameters(executor_input: Json, spec: Json, within: Mapping[str, Sequence[s
         name: int(value) if kinds.get(name) == "NUMBER_INTEGER" else value
         for name, value in executor_input.get("inputs", {}).get("parameterValues", {}).items()
     }
-    for name, (parameter, key) in within.items():
-        values[parameter] = json.dumps(json.loads(values[parameter]) | {key: values.pop(name)})
+    for name, (parameter, *keys) in within.items():
+        values[parameter] = json.dumps(_replaced(json.loads(values[parameter]), keys, values.pop(name)))
     return values
+
+
+def _replaced(content: Json, keys: Sequence[str], value: Any) -> Json:
+    """Puts `value` at the end of the path `keys` in a copy of `content`."""
+    key, *deeper = keys
+    return content | {key: _replaced(content[key], deeper, value) if deeper else value}
 
 
 def _run_executor(options: argparse.Namespace, values: Json, beam: list[str]) -> Json:

@@ -48,7 +48,7 @@ def read_dataset(config: Config) -> tuple[Dataset, Rule | None]:
         ConfigError: there is no such folder, or a label in the configuration is not in the data.
         LayoutError: the folder is not laid out as the configuration says.
     """
-    dataset, rule = reading.read(config.layout)
+    dataset, rule = reading.read(config.source)
     config.check_labels(dataset.labels)
     return dataset, rule
 
@@ -84,7 +84,7 @@ def judge_data(config: Config, manifest: DatasetManifest, images: census.Images,
     reference = changes.recall(versions.current(config.destination), config.task)
     file = config.data.schema_file or ""
     found = schema.compare(schema.parse(frozen, config.task, file), manifest, file) if frozen else []
-    verdicts = data_gate.check(manifest, images, derived.limits(config), reference, found)
+    verdicts = data_gate.check(manifest, images, config.data_gate_limits, reference, found)
     return verdicts + ([] if all(manifest.counts.values()) else data_gate.empty_splits(manifest))
 
 

@@ -18,7 +18,7 @@ from components.gates import changes
 from components.gates.judge import failed
 from components.ingest import census, shards
 from components.push import versions
-from pipeline import cli, config, derived
+from pipeline import cli, config
 from pipeline.runs import local
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.real_images]
@@ -110,7 +110,7 @@ def test_ten_random_samples_of_four_fifths_pass(kind: Any, real_images: Path, tm
     dataset, rule = local.read_dataset(settings)
     job = shards.job(dataset, settings.data.max_pixels, rule)
     examined = list(shards.examine(dataset.records, job))
-    limits = derived.limits(settings)
+    limits = settings.data_gate_limits
     before = None
     for seed in range(11):
         report = census.Report()

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import counting
 import numpy as np
@@ -18,6 +19,8 @@ from components import metrics
 from components.base.artifact_files import VERDICTS
 from components.data import features, schema
 from components.evaluation import analysis
+from components.evaluation.settings import Evaluation, StandardMetric
+from components.gates.settings import Threshold
 from components.ingest import manifest
 from components.labels import kinds
 from components.metrics import mask, multi, single
@@ -106,10 +109,10 @@ class Stage:
         rows: Sequence[Row],
         *,
         has_baseline: bool,
-        thresholds: Sequence[dict] = (),
+        thresholds: Sequence[Threshold] = (),
         without_thresholds: bool = False,
         broken: str = "",
-        standard: Sequence[dict] = (),
+        standard: Sequence[StandardMetric] = (),
     ) -> "Stage":
         context = base_beam_executor.BaseBeamExecutor.Context(
             beam_pipeline_args=RUNNER, tmp_dir=str(self._folder / "tmp"), unique_id="1"
@@ -127,10 +130,9 @@ class Stage:
             {"evaluation": [self.evaluation], "blessing": [self.blessing]},
             {
                 "task": self._task,
-                "slices": json.dumps(SLICES),
-                "standard_metrics": json.dumps(standard),
-                "thresholds": json.dumps(thresholds),
-                "out_of_distribution": "",
+                "settings": Evaluation(slices=SLICES, thresholds=thresholds, tfma_metrics=standard).to_json(),
+                "max_pixels": 0,
+                "out_of_distribution_fingerprint": "",
                 "without_thresholds": int(without_thresholds),
             },
         )
@@ -187,9 +189,8 @@ def scored(row: Row) -> Answer:
     return Answer(p, p * p, p >= 0.25, bool(p[0] < 0.25))
 
 
-def rule(metric: str, **given: object) -> dict:
-    keys = ("label", "slice", "min", "max", "max_drop", "min_examples", "confidence")
-    return {"metric": metric, **dict.fromkeys(keys)} | given
+def rule(metric: str, **given: Any) -> Threshold:
+    return Threshold(metric=metric, **given)
 
 
 def single_row(row: Row) -> np.ndarray:

@@ -34,8 +34,8 @@ def stages(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, dict[st
 
 def test_every_stage_gets_what_it_needs(stages: tuple[str, dict[str, dict[str, Any]]]) -> None:
     task, told = stages
-    layout = json.loads(told["ImageExampleGen"]["layout"])
-    assert (layout["task"], layout["names"]) == (task, LABELS[task].get("names"))
+    source = json.loads(told["ImageExampleGen"]["source"])
+    assert (source["task"], source["labels"]["names"]) == (task, LABELS[task].get("names"))
     masks = task == "segmentation"
     assert [told[name]["task"] for name in ("CuratedSchema", "Baseline", "Evaluator")] == [task] * 3
     assert json.loads(told["CuratedSchema"]["columns"]) == (["camera"] if task == "multi_label" else [])
@@ -47,14 +47,14 @@ def test_every_stage_gets_what_it_needs(stages: tuple[str, dict[str, dict[str, A
     trainer = json.loads(told["Trainer"]["custom_config"])
     assert (trainer["task"], trainer["loss"]) == (task, "focal")
     assert trainer["positive"] == ("dog" if task == "single_label" else None)
-    assert told["Pusher"]["keep"] == 5
+    assert json.loads(told["Pusher"]["settings"])["keep"] == 5
     assert len(json.loads(told["Pusher"]["facts"])["configuration_fingerprint"]) == 64
-    assert json.loads(told["Evaluator"]["slices"]) == ([] if masks else [["label"]])
+    assert json.loads(told["Evaluator"]["settings"])["slices"] == ([] if masks else [["label"]])
 
 
 def test_the_trainer_understands_its_settings(stages: tuple[str, dict[str, dict[str, Any]]]) -> None:
-    from components.model import training
+    from components.model.settings import TrainerSettings
 
     task, told = stages
-    settings = training.Settings.from_config(json.loads(told["Trainer"]["custom_config"]))
+    settings = TrainerSettings.model_validate(json.loads(told["Trainer"]["custom_config"]))
     assert (settings.task, settings.image_size) == (task, (224, 224))

@@ -6,70 +6,15 @@ import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from components.base.errors import ConfigError
-from components.data.dataset import LayoutError
-from components.ingest.layouts.rules import label_name, split_name
+from components.data.dataset import LayoutError, label_name
+from components.ingest.layouts.rules import split_name
+from components.ingest.settings import Columns
 
 _FLAGS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 _LEAST, _MOST = 1e-37, 3e38  # float32, in which weights are stored, distinguishes these from 0 and infinity
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which column means what.
-
-    Attributes:
-        image: file names.
-        labels: several 0/1 columns named like their labels, or one column of label names, or None: `label` or
-            `labels`, whichever is there.
-        weight: how much the image counts, a number above 0.
-        split: train; eval, val, valid, validation or dev; test; or empty.
-        group: rows of one group land in one split.
-        slices: what the evaluation can be sliced by.
-
-    Raises:
-        ConfigError: a name is blank, or a column is to mean two things.
-    """
-
-    image: str = "file_name"
-    labels: str | tuple[str, ...] | None = None
-    weight: str | None = None
-    split: str | None = None
-    group: str | None = None
-    slices: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.labels == ():
-            raise ConfigError("data.columns.labels: an empty list; name the label columns")
-        seen: dict[str, str] = {}
-        for key, column in self.named():
-            if not column.strip():
-                raise ConfigError(f"data.columns.{key}: a column's name is blank; give it one, here and in the file")
-            if key == "slices":  # may be any column, but for the image and one another
-                clash = "image" if column == self.image else "slices" if self.slices.count(column) > 1 else None
-            else:
-                clash = seen.get(column)
-            if clash:
-                raise ConfigError(f"data.columns: {column!r} cannot be both {clash} and {key}; each needs its own")
-            seen[column] = key
-        if len(set(self.label_of.values())) < len(self.label_of):
-            raise ConfigError("data.columns.labels: two columns differ only in how Unicode composes their letters")
-
-    @functools.cached_property
-    def label_of(self) -> dict[str, str]:
-        """Label column -> label; empty where one column holds names."""
-        labels = self.labels if isinstance(self.labels, tuple) else ()
-        return {column: label_name(column, "data.columns.labels") for column in labels}
-
-    def named(self) -> list[tuple[str, str]]:
-        """(key, column) of every column that means something."""
-        labels = (self.labels,) if isinstance(self.labels, str) else self.labels or ()
-        one = (("image", self.image), ("weight", self.weight), ("split", self.split), ("group", self.group))
-        many = [("labels", column) for column in labels] + [("slices", column) for column in self.slices]
-        return [(key, column) for key, column in one if column is not None] + many
 
 
 def default_columns(header: Sequence[str], columns: Columns, path: str) -> Columns:
@@ -88,7 +33,7 @@ def default_columns(header: Sequence[str], columns: Columns, path: str) -> Colum
                 f"{path}: which column holds the labels? Set data.columns.labels; there are "
                 + ", ".join(map(repr, header))
             )
-        columns = replace(columns, labels=candidates[0])
+        columns = columns.model_copy(update={"labels": candidates[0]})
     for key, column in columns.named():
         if column not in header:
             raise LayoutError(
@@ -173,10 +118,14 @@ class Reader:
             problem,
         )
 
+    @functools.cached_property
+    def _label_of(self) -> Mapping[str, str]:
+        return self.columns.label_of  # once for all rows
+
     def _flags(self, number: int, cells: Mapping[str, Any]) -> tuple[frozenset[str], frozenset[str] | None]:
         """Reads 0/1 columns; returns the labels that apply, and the unknown ones."""
         labels, unknown = [], []
-        for column, label in self.columns.label_of.items():
+        for column, label in self._label_of.items():
             value = cells.get(column)
             cell = value if type(value) is str else _text(value)
             flag = _FLAGS.get(cell)  # first without cleaning the text: there may be millions of cells

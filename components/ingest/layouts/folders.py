@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from components.data import storage
-from components.data.dataset import Dataset, LayoutError, Record
-from components.ingest.layouts.rules import SPLIT_NAMES, label_name, ordered_labels, resolved_split, shares
+from components.data.dataset import Dataset, LayoutError, Record, label_name
+from components.ingest.layouts.rules import SPLIT_NAMES, ordered_labels, resolved_split, shares
 
 
 def read(root: str, split: Mapping[str, float], names: Sequence[str] | None = None) -> Dataset:

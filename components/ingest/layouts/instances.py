@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.data.dataset import LayoutError
+from components.data.dataset import LayoutError, label_name
 from components.data.storage import File
 from components.ingest.layouts.listing import Listing
-from components.ingest.layouts.rules import label_name, truncated_lines
+from components.ingest.layouts.rules import truncated_lines
 
 Id = int | str
 

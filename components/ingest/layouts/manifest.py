@@ -17,9 +17,10 @@ from components.base.errors import ConfigError
 from components.data.dataset import Dataset, LayoutError, Record
 from components.data.storage import File
 from components.ingest.layouts import tables
-from components.ingest.layouts.columns import Columns, Reader, RowLabels, default_columns
+from components.ingest.layouts.columns import Reader, RowLabels, default_columns
 from components.ingest.layouts.listing import Listing
 from components.ingest.layouts.rules import by_split, ordered_labels, resolved_split, shares, truncated_lines
+from components.ingest.settings import Columns
 
 
 @dataclass(frozen=True, slots=True)

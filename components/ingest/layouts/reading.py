@@ -1,21 +1,15 @@
-"""The settings of a data set, as plain values -> its listing, and what its masks mean. One row a layout."""
+"""The settings of a data set -> its listing, and what its masks mean. One row a layout."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 from components.data.dataset import Dataset
 from components.data.mask_rules import Rule, rule
 from components.ingest.layouts import coco, folders, manifest, masks
-from components.ingest.layouts.columns import Columns
+from components.ingest.settings import Data, Labels, Source
 
 
-def read(settings: Mapping[str, Any]) -> tuple[Dataset, Rule | None]:
+def read(source: Source) -> tuple[Dataset, Rule | None]:
     """Lists a data set; reads no image.
-
-    Args:
-        settings: `task`, `layout`, `root`, `split`, `names` and the layout's own keys, as the configuration has them.
 
     Returns:
         the listing, and for segmentation the meaning of mask values; its labels leave the ignored one out.
@@ -24,62 +18,65 @@ def read(settings: Mapping[str, Any]) -> tuple[Dataset, Rule | None]:
         ConfigError: there is no such folder or file, or the settings contradict the data set.
         LayoutError: the data set is not laid out as the settings say.
     """
-    return _LAYOUTS[settings["layout"]](settings)
+    return _LAYOUTS[source.data.layout](source, source.data, source.labels)
 
 
-def _folders(settings: Mapping[str, Any]) -> tuple[Dataset, None]:
-    return folders.read(settings["root"], settings["split"], settings["names"]), None
+def _folders(source: Source, data: Data, labels: Labels) -> tuple[Dataset, None]:
+    return folders.read(data.root, dict(data.split), labels.names), None
 
 
-def _manifest(settings: Mapping[str, Any]) -> tuple[Dataset, None]:
-    given = settings["columns"]
-    labels = given["labels"]
-    columns = Columns(
-        **{
-            **given,
-            "labels": tuple(labels) if isinstance(labels, list) else labels,
-            "slices": tuple(given["slices"]),
-        }
-    )
+def _manifest(source: Source, data: Data, labels: Labels) -> tuple[Dataset, None]:
+    assert data.manifest is not None
+    assert data.images is None or isinstance(data.images, str)
     dataset = manifest.read(
-        settings["root"],
-        settings["split"],
-        settings["names"],
-        manifest=settings["manifest"],
-        images=settings["images"],
-        columns=columns,
-        separator=settings["separator"],
-        empty=settings["empty"],
-        single=settings["task"] == "single_label",
+        data.root,
+        dict(data.split),
+        labels.names,
+        manifest=data.manifest,
+        images=data.images,
+        columns=data.columns,
+        separator=data.separator,
+        empty=labels.empty,
+        single=source.task == "single_label",
     )
     return dataset, None
 
 
-def _masks(settings: Mapping[str, Any]) -> tuple[Dataset, Rule]:
-    meaning = rule(settings["names"], ignore=settings["ignore"], colors=settings["colors"])
-    keys = ("images", "masks", "image_suffix", "mask_suffix", "lists")
-    dataset = masks.read(settings["root"], settings["split"], meaning.labels, **{key: settings[key] for key in keys})
+def _masks(source: Source, data: Data, labels: Labels) -> tuple[Dataset, Rule]:
+    assert data.images is not None
+    assert data.masks is not None
+    meaning = rule(labels.names or (), ignore=labels.ignore, colors=labels.colors)
+    dataset = masks.read(
+        data.root,
+        dict(data.split),
+        meaning.labels,
+        images=data.images,
+        masks=data.masks,
+        image_suffix=data.image_suffix,
+        mask_suffix=data.mask_suffix,
+        lists=data.lists,
+    )
     return dataset, meaning
 
 
-def _coco(settings: Mapping[str, Any]) -> tuple[Dataset, Rule | None]:
+def _coco(source: Source, data: Data, labels: Labels) -> tuple[Dataset, Rule | None]:
+    assert data.annotations is not None
+    assert source.task != "single_label"
+    ignore = "" if labels.ignore is None else str(labels.ignore)
     dataset = coco.read(
-        settings["root"],
-        settings["split"],
-        settings["names"],
-        annotations=settings["annotations"],
-        images=settings["images"] or "",
-        task=settings["task"],
-        ignore=settings["ignore"] or "",
-        background=settings["background"] or "",
+        data.root,
+        dict(data.split),
+        labels.names,
+        annotations=data.annotations,
+        images=data.images or "",
+        task=source.task,
+        ignore=ignore,
+        background=labels.background or "",
     )
-    if settings["task"] != "segmentation":
+    if source.task != "segmentation":
         return dataset, None
-    return dataset, rule(
-        [*dataset.labels, *([settings["ignore"]] if settings["ignore"] else [])],
-        ignore=settings["ignore"],
-        background=settings["background"],
-    )
+    names = [*dataset.labels, *([ignore] if ignore else [])]
+    return dataset, rule(names, ignore=ignore or None, background=labels.background)
 
 
 _LAYOUTS = {"folders": _folders, "manifest": _manifest, "masks": _masks, "coco": _coco}

@@ -22,23 +22,6 @@ SPLIT_NAMES = {
 _MAX_PROBLEMS = 5  # of one file, in one message
 
 
-def label_name(raw: str, where: str) -> str:
-    """Normalises the name of a folder or cell to a label: Unicode NFC, so that macOS and Linux agree.
-
-    >>> label_name("cafe\\u0301", "folder") == "caf\\u00e9"  # a letter with a combining accent becomes one character
-    True
-
-    Raises:
-        LayoutError: the name is blank, not valid UTF-8, or contains control characters.
-    """
-    name = unicodedata.normalize("NFC", raw)
-    if not name.strip() or not name.isprintable():  # isprintable is False for surrogates: undecodable bytes
-        raise LayoutError(
-            f"{where}: {raw!a} cannot be a label name: expected printable UTF-8 text that is not blank; rename it"
-        )
-    return name
-
-
 def ordered_labels(found: set[str], names: Sequence[str] | None, where: str) -> tuple[str, ...]:
     """Orders the labels for the model's outputs: as configured in `names`, or else sorted.
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from components.data import storage
 from components.push.destination.base import MARKER, Content, Destination, digests, parsed
 from components.push.destination.folder import Folder
-from components.push.destination.store import Store, check_url
+from components.push.destination.store import Store
 
-__all__ = ["MARKER", "Content", "Destination", "at", "check_url", "digests", "parsed"]
+__all__ = ["MARKER", "Content", "Destination", "at", "digests", "parsed"]
 
 
 def at(root: str) -> Destination:

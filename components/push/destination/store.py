@@ -5,29 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from components.base.artifact_files import PUSHED_MANIFEST, SAVED_MODEL
 from components.base.errors import ConfigError
+from components.data.location import check_url
 from components.push.destination.base import MARKER, Content, Destination, Seal, numbers, parsed
-
-
-def check_url(url: str) -> None:
-    """Refuses what would put a secret into manifests and logs, without repeating it.
-
-    Raises:
-        ConfigError: a password or a query stands in it.
-    """
-    if re.search(r"://[^/@]*:[^/]*@", url):
-        raise ConfigError(
-            "the URL holds a password, which would end up in manifests and logs; leave it out, and give it as the "
-            "store expects it: in the environment, or in fsspec's configuration"
-        )
-    if "?" in url:
-        raise ConfigError("the URL has a query (?...), behind which no folder can lie; leave it out")
 
 
 class Store(Destination):

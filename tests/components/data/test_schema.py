@@ -14,10 +14,9 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.base.errors import ConfigError
 from components.data import features, images, masks, schema
-from components.data.dataset import LayoutError, Record
+from components.data.dataset import LayoutError, Record, label_name
 from components.data.mask_rules import rule
 from components.ingest import examples
-from components.ingest.layouts.rules import label_name
 
 TASKS = ["single_label", "multi_label", "segmentation"]
 

@@ -10,6 +10,7 @@ import pytest
 from evaluator_stage import LABELS, TASKS, K, Row, Stage, assert_same, direct, random_rows, rule
 
 from components.evaluation import analysis, predictions
+from components.gates.settings import Threshold
 from components.labels import kinds
 
 
@@ -142,13 +143,13 @@ TWO = [Row([0.75, 0.25, 0.0], ["cat"], camera="day"), Row([0.0, 0.75, 0.25], ["c
     ],
 )
 def test_only_a_model_that_passes_every_threshold_is_blessed(
-    tmp_path: Path, thresholds: list[dict], without: bool, blessed: int
+    tmp_path: Path, thresholds: list[Threshold], without: bool, blessed: int
 ) -> None:
     stage = Stage(tmp_path, "single_label").run(
         TWO, has_baseline=False, thresholds=thresholds, without_thresholds=without
     )
     assert stage.blessed == blessed
-    assert len(stage.verdicts()) == (2 if thresholds and thresholds[0]["slice"] else len(thresholds))
+    assert len(stage.verdicts()) == (2 if thresholds and thresholds[0].slice else len(thresholds))
 
 
 def test_a_served_model_that_is_broken_refuses_what_is_to_be_compared_with_it(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from evaluator_stage import LABELS, Row, Stage, assert_same, direct, random_rows
 from sklearn import metrics as sk
 
 from components.evaluation import analysis, tfma_standard
+from components.evaluation.settings import StandardMetric
 
 SCORED = ["single_label", "multi_label"]
 # Those that a class cannot do without.
@@ -24,8 +24,8 @@ NEEDED = {
 }
 
 
-def asked(*names: str) -> list[dict[str, Any]]:
-    return [{"class_name": name, "config": NEEDED.get(name, {})} for name in names]
+def asked(*names: str) -> list[StandardMetric]:
+    return [StandardMetric(class_name=name, config=NEEDED.get(name, {})) for name in names]
 
 
 @pytest.fixture(scope="module", params=SCORED)
@@ -134,18 +134,21 @@ def test_without_standard_metrics_none_are_written(tmp_path: Path) -> None:
         (asked("Accuracy"), "'Accuracy' is not one of AUC, AUCPrecisionRecall, "),
         (asked("NDCG"), "'NDCG' is not one of "),  # needs queries
         (asked("CategoricalCrossEntropy"), "'CategoricalCrossEntropy' is not one of "),  # changes what others see
-        ([{"class_name": "AUC", "config": {"bins": 3}}], "AUC: config: .*unexpected keyword argument 'bins'"),
-        ([{"class_name": "PrecisionAtRecall", "config": {}}], "PrecisionAtRecall: config: .*missing.* 'recall'"),
+        ([StandardMetric(class_name="AUC", config={"bins": 3})], "AUC: config: .*unexpected keyword argument 'bins'"),
+        (
+            [StandardMetric(class_name="PrecisionAtRecall", config={})],
+            "PrecisionAtRecall: config: .*missing.* 'recall'",
+        ),
         (asked("AUC", "AUC"), "AUC: another one is called 'auc', too; give it a name in config"),
     ],
 )
-def test_a_metric_that_cannot_be_computed_is_refused(given: list[dict[str, Any]], message: str) -> None:
+def test_a_metric_that_cannot_be_computed_is_refused(given: list[StandardMetric], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         tfma_standard.specs(given)
 
 
 def test_two_metrics_of_one_class_have_their_own_names() -> None:
     settings = ({"thresholds": 0.3}, {"thresholds": 0.7, "name": "sure"})
-    spec = tfma_standard.specs([{"class_name": "Precision", "config": one} for one in settings])
+    spec = tfma_standard.specs([StandardMetric(class_name="Precision", config=one) for one in settings])
     assert ['"name": "tfma/precision"' in m.config for m in spec.metrics] == [True, False]
     assert '"name": "tfma/sure"' in spec.metrics[1].config

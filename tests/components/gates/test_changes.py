@@ -15,8 +15,9 @@ from components.base.artifact_files import KNOWN_IMAGES
 from components.base.errors import ImagegateError
 from components.data.manifest import KnownData
 from components.gates import changes
-from components.gates.changes import Limits, Reference
+from components.gates.changes import Reference
 from components.gates.judge import Verdict, failed
+from components.gates.settings import Balance
 from components.ingest import census
 from components.push import versions
 
@@ -42,7 +43,7 @@ def served(seen: Iterable[Seen], labels: tuple[str, ...] = LABELS) -> Reference:
 
 
 def verdicts(before: list[Seen], after: list[Seen], labels: tuple[str, ...] = LABELS, **limits: Any) -> list[Verdict]:
-    return changes.check(*merged(after, labels), served(before), Limits(**(OFF | limits)))
+    return changes.check(*merged(after, labels), served(before), Balance(**(OFF | limits)))
 
 
 def reasons(before: list[Seen], after: list[Seen], labels: tuple[str, ...] = LABELS, **limits: Any) -> list[str]:

@@ -15,8 +15,9 @@ from sklearn.metrics import matthews_corrcoef
 
 from components.data.manifest import DatasetManifest
 from components.data.perceptual import DEFAULT_DISTANCE
-from components.gates.data_gate import Limits, check, empty_splits, unknown, warnings, weights
+from components.gates.data_gate import check, empty_splits, unknown, warnings, weights
 from components.gates.judge import failed
+from components.gates.settings import DataGateLimits
 from components.ingest.census import ROW, Images
 
 OFF: dict[str, Any] = {
@@ -57,12 +58,12 @@ FINE = manifest()
 
 
 def reasons(data: DatasetManifest, **limits: Any) -> list[str]:
-    return [verdict.reason for verdict in failed(check(data, NO_IMAGES, Limits(**(OFF | limits))))]
+    return [verdict.reason for verdict in failed(check(data, NO_IMAGES, DataGateLimits(**(OFF | limits))))]
 
 
 def of_seen(seen: list[Seen], labels: tuple[str, ...] = ("cat", "dog"), **limits: Any) -> list[str]:
     """Why these images are refused."""
-    return [verdict.reason for verdict in failed(check(*merged(seen, labels), Limits(**(OFF | limits))))]
+    return [verdict.reason for verdict in failed(check(*merged(seen, labels), DataGateLimits(**(OFF | limits))))]
 
 
 def refusal(data: DatasetManifest, **limits: Any) -> str:
@@ -96,7 +97,7 @@ def test_the_ratio_compares_the_most_and_the_least_frequent_label() -> None:
 def test_a_label_without_images_has_no_finite_ratio() -> None:
     data = manifest()
     data.label_counts["dog"]["train"] = 0
-    [verdict] = failed(check(data, NO_IMAGES, Limits(**(OFF | {"max_ratio": 1e9}))))
+    [verdict] = failed(check(data, NO_IMAGES, DataGateLimits(**(OFF | {"max_ratio": 1e9}))))
     assert "'dog' has 0" in verdict.reason
     json.dumps(vars(verdict), allow_nan=False)
 
@@ -232,7 +233,9 @@ def test_co_occurrence_is_the_correlation_over_what_is_known(rows: list[tuple[in
         )
         for i, row in enumerate(rows)
     ]
-    [verdict] = [v for v in check(*merged(seen), Limits(**(OFF | {"max_cooccurrence": 1.0}))) if "phi" in v.rule]
+    [verdict] = [
+        v for v in check(*merged(seen), DataGateLimits(**(OFF | {"max_cooccurrence": 1.0}))) if "phi" in v.rule
+    ]
     both = [row for row in rows if None not in row]
     expected = matthews_corrcoef(*zip(*both, strict=True)) if both else 0.0
     assert verdict.value == pytest.approx(abs(expected), abs=1e-9)
@@ -258,7 +261,8 @@ def test_file_names_cannot_write_to_the_terminal() -> None:
 
 
 def test_anomalies_of_the_validator_refuse_the_data() -> None:
-    [verdict] = failed(check(FINE, NO_IMAGES, Limits(**OFF), anomalies=[("label", "Unexpected string values: emu")]))
+    anomalies = [("label", "Unexpected string values: emu")]
+    [verdict] = failed(check(FINE, NO_IMAGES, DataGateLimits(**OFF), anomalies=anomalies))
     assert "'label'" in verdict.reason
     assert "Unexpected string values: emu" in verdict.reason
 
@@ -285,7 +289,7 @@ def test_every_rule_has_a_verdict_even_where_it_holds() -> None:
         "near_duplicate_distance": DEFAULT_DISTANCE,
         "max_near_duplicates": 0.0,
     }
-    verdicts = check(*merged(seen), Limits(**(OFF | limits)))
+    verdicts = check(*merged(seen), DataGateLimits(**(OFF | limits)))
     assert not failed(verdicts)
     # 2 labels x 3 splits; 9 properties x 2 splits; quarantine, unlabelled, two of labels and three of splits for
     # equal and nearly equal images, contradictory entries, number of labels, ratio, co-occurrence.

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from components.gates import model_gate
+from components.gates.settings import Threshold
 from components.labels import kinds
 from components.metrics import curves, mask, multi, single
 from components.metrics.scored import Answer
@@ -30,12 +32,11 @@ def said(p: object) -> Answer:
     return Answer(p, p, p >= 0.5, False)
 
 
-def rule(metric: str, **given: object) -> dict:
-    keys = ("label", "slice", "min", "max", "max_drop", "min_examples", "confidence")
-    return {"metric": metric, **dict.fromkeys(keys)} | given
+def rule(metric: str, **given: Any) -> Threshold:
+    return Threshold(metric=metric, **given)
 
 
-def judge(*rules: dict, baseline: model_gate.Results | None = None) -> list:
+def judge(*rules: Threshold, baseline: model_gate.Results | None = None) -> list:
     return model_gate.thresholds(rules, LABELS, "single_label", RESULTS, baseline)
 
 
@@ -56,7 +57,7 @@ def judge(*rules: dict, baseline: model_gate.Results | None = None) -> list:
     ],
     ids=str,
 )
-def test_a_metric_must_lie_within_its_bounds(given: dict, passed: bool) -> None:
+def test_a_metric_must_lie_within_its_bounds(given: Threshold, passed: bool) -> None:
     [verdict] = judge(given)
     assert verdict.passed is passed
 
@@ -96,7 +97,7 @@ def test_each_rule_and_label_has_one_verdict_in_their_order() -> None:
     ],
     ids=str,
 )
-def test_a_metric_that_cannot_be_judged_refuses_the_model(given: dict) -> None:
+def test_a_metric_that_cannot_be_judged_refuses_the_model(given: Threshold) -> None:
     [verdict] = judge(given)
     assert not verdict.passed
     assert verdict.value is None
@@ -177,7 +178,7 @@ def by_camera(examples: Sequence[tuple[str, str, str]], weight: float = 1.0) -> 
     return [({}, counted(examples, weight)), *slices]
 
 
-def judged(*rules: dict, examples: Sequence[tuple[str, str, str]] = SEEN, weight: float = 1.0) -> list:
+def judged(*rules: Threshold, examples: Sequence[tuple[str, str, str]] = SEEN, weight: float = 1.0) -> list:
     return model_gate.thresholds(rules, LABELS, "single_label", by_camera(examples, weight), None)
 
 
@@ -296,7 +297,7 @@ def test_a_model_that_answers_nan_does_not_get_out_of_a_small_slice() -> None:
         ),
     ],
 )
-def test_a_rule_that_is_left_with_nothing_to_judge_refuses(given: dict, reason: str) -> None:
+def test_a_rule_that_is_left_with_nothing_to_judge_refuses(given: Threshold, reason: str) -> None:
     [verdict] = judged(given)
     assert not verdict.passed
     assert verdict.reason == reason
@@ -305,7 +306,7 @@ def test_a_rule_that_is_left_with_nothing_to_judge_refuses(given: dict, reason: 
 def test_labels_below_min_examples_pass_by_name_and_refuse_without_it() -> None:
     given = rule("recall", label="*", slice={"camera": "night"}, min=0.5)
     assert [(v.label, v.passed) for v in judged(given)] == [("cat", True), ("dog", False)]
-    found = judged(given | {"min_examples": 2})
+    found = judged(given.model_copy(update={"min_examples": 2}))
     assert [(v.label, v.value, v.passed) for v in found] == [("cat", 0.5, True), (None, None, True)]
     assert found[1].reason == (
         "recall where camera=night is not judged where there are fewer than 2 examples: "

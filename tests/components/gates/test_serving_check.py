@@ -12,7 +12,8 @@ from PIL import Image
 
 from components.data.features import IMAGE, MASK
 from components.gates import serving_check
-from components.gates.serving_check import Limits, Sample
+from components.gates.serving_check import Sample
+from components.gates.settings import Serving
 from components.labels import kinds
 from components.model import network
 from components.model import signatures as serving
@@ -20,7 +21,7 @@ from components.model import signatures as serving
 SINGLE, _, MASKS = kinds.KINDS.values()
 
 SIZE, LABELS = (8, 8), ["cat", "dog", "eel"]
-FREE = Limits(max_latency_ms=None, max_megabytes=None)
+FREE = Serving(max_latency_ms=None, max_megabytes=None)
 
 
 def png(seed: int) -> bytes:
@@ -65,7 +66,7 @@ def test_the_served_answers_equal_the_evaluated_ones(exported: str, samples: lis
 
 
 def test_exceeded_limits_refuse_with_a_remedy(exported: str, samples: list[Sample]) -> None:
-    tight = Limits(max_latency_ms=1e-6, max_megabytes=1e-6)
+    tight = Serving(max_latency_ms=1e-6, max_megabytes=1e-6)
     _, verdicts = serving_check.check(exported, samples, SINGLE, tight)
     assert [v.passed for v in verdicts] == [True, True, False, False]
     for verdict, metric in zip(

@@ -19,10 +19,11 @@ from components.base.errors import ConfigError
 from components.data import storage
 from components.data.dataset import Dataset, LayoutError, Record
 from components.ingest.layouts import manifest
-from components.ingest.layouts.columns import Columns, default_columns
+from components.ingest.layouts.columns import default_columns
+from components.ingest.settings import Columns
 
-FLAGS = Columns("file", ("cat", "dog"))
-TAGS = Columns("file", "tags")
+FLAGS = Columns(image="file", labels=("cat", "dog"))
+TAGS = Columns(image="file", labels="tags")
 
 
 def read(folder: Path, table: str | bytes, columns: Columns | None = FLAGS, files: str = "abc", **more: Any) -> Dataset:
@@ -148,7 +149,7 @@ def test_a_label_column_is_only_guessed_where_it_is_clear() -> None:
 
 
 def test_rows_may_have_weights(tmp_path: Path) -> None:
-    columns = replace(FLAGS, weight="w")
+    columns = FLAGS.model_copy(update={"weight": "w"})
     dataset = read(tmp_path, "file,cat,dog,w\na.jpg,1,0,0.5\nb.jpg,1,0,2\n", columns)
     assert [r.weight for r in dataset.records] == [0.5, 2.0]
     # 1e300 would be infinity and 1e-300 zero in float32.
@@ -157,7 +158,7 @@ def test_rows_may_have_weights(tmp_path: Path) -> None:
             read(tmp_path, f"file,cat,dog,w\na.jpg,1,0,{bad}\n", columns)
 
 
-WITH_SPLIT = replace(FLAGS, split="part")
+WITH_SPLIT = FLAGS.model_copy(update={"split": "part"})
 
 
 def splits(folder: Path, *words: str) -> tuple[dict[str, str | None], dict[str, float]]:
@@ -198,7 +199,7 @@ def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_group_is_in_one_split(tmp_path: Path) -> None:
-    columns = replace(WITH_SPLIT, group="patient")
+    columns = WITH_SPLIT.model_copy(update={"group": "patient"})
     table = "file,cat,dog,part,patient\na.jpg,1,0,test,p1\nb.jpg,1,0,,p1\nc.jpg,1,0,,\n"
     dataset = read(tmp_path, table, columns)
     assert [(r.split, r.group) for r in dataset.records] == [("test", "p1"), ("test", "p1"), (None, "")]
@@ -207,7 +208,7 @@ def test_a_group_is_in_one_split(tmp_path: Path) -> None:
 
 
 def test_slices_and_groups_are_text(tmp_path: Path) -> None:
-    columns = replace(FLAGS, group="patient", slices=("night", "camera"))
+    columns = FLAGS.model_copy(update={"group": "patient", "slices": ("night", "camera")})
     dataset = read(tmp_path, "file,cat,dog,patient,camera,night\na.jpg,1,0,7,left ,\n", columns)
     assert dataset.records[0].slices == (("camera", "left"), ("night", ""))
     line = '{"file": "a.jpg", "cat": 1, "dog": 0, "patient": 7, "camera": 2.5, "night": true}'
@@ -351,7 +352,7 @@ def test_columns_that_contradict_each_other_are_refused(columns: dict[str, Any],
 
 
 def test_slices_may_be_columns_that_have_another_role_too() -> None:
-    assert Columns("f", ("cat", "dog"), split="s", slices=("cat", "s")).slices == ("cat", "s")
+    assert Columns(image="f", labels=("cat", "dog"), split="s", slices=("cat", "s")).slices == ("cat", "s")
 
 
 def test_names_and_the_table_must_agree(tmp_path: Path) -> None:
@@ -470,7 +471,7 @@ def test_the_documented_configuration_reads_its_data_set(tmp_path: Path) -> None
 
 @pytest.mark.real_images
 def test_the_scenes_are_read_whole(real_images: Path) -> None:
-    columns = Columns("Filenames", ("desert", "mountains", "sea", "sunset", "trees"))
+    columns = Columns(image="Filenames", labels=("desert", "mountains", "sea", "sunset", "trees"))
     dataset = manifest.read(str(real_images / "miml"), SPLIT, manifest="labels.csv", images="images", columns=columns)
     assert len(dataset.records) == 1000
     assert dataset.rejected == dataset.ignored == ()

@@ -16,6 +16,7 @@ from components.data.dataset import Dataset, LayoutError
 from components.data.features import IGNORED_ID
 from components.data.mask_rules import Rule
 from components.ingest.layouts import reading
+from components.ingest.settings import Source
 from pipeline import config
 
 Png = Callable[..., bytes]
@@ -33,8 +34,8 @@ def read(tmp_path: Path, write_files: Callable[..., Path]) -> Read:
         sections = {"data": {"root": "root"} | data, "labels": labels or {}}
         told = {"name": "x", "task": task, "push": {"destination": "models"}} | sections
         (tmp_path / "imagegate.yaml").write_text(yaml.safe_dump(told))
-        settings = config.load(str(tmp_path / "imagegate.yaml")).layout
-        return reading.read(json.loads(json.dumps(settings)))
+        settings = config.load(str(tmp_path / "imagegate.yaml")).source
+        return reading.read(Source.from_json(settings.to_json()))
 
     return run
 

@@ -14,13 +14,14 @@ from components.data.dataset import Dataset, Record
 from components.data.mask_rules import rule
 from components.labels import kinds
 from components.labels.learning.pixels import decode_mask
-from components.model import answers, decisions, familiarity, network
+from components.model import answers, familiarity, network
+from components.model.settings import DecisionSettings
 
 _, MULTI, _ = kinds.KINDS.values()
 
 NAMES = ("cat", "dog", "emu")
 COUNTS = (("train", 13), ("eval", 7), ("test", 1))
-SETTINGS = decisions.Settings(calibrate=True, threshold="f1", abstain_below=0.01)
+SETTINGS = DecisionSettings(calibrate=True, threshold="f1", abstain_below=0.01)
 
 
 @pytest.fixture(scope="module")

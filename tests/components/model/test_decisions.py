@@ -6,6 +6,7 @@ from scipy import special
 
 from components.labels import kinds
 from components.model import calibration, decisions, familiarity
+from components.model.settings import DecisionSettings
 
 SINGLE, MULTI, _ = kinds.KINDS.values()
 
@@ -13,8 +14,8 @@ RANDOM = np.random.default_rng(0)
 TRAIN = RANDOM.normal(size=(40, 6)).astype(np.float32)
 
 
-def settings(**changed: object) -> decisions.Settings:
-    return decisions.Settings(**({"calibrate": True, "threshold": "f1", "abstain_below": 0.01} | changed))
+def settings(**changed: object) -> DecisionSettings:
+    return DecisionSettings(**({"calibrate": True, "threshold": "f1", "abstain_below": 0.01} | changed))
 
 
 def answers(task: str, classes: int = 3, n: int = 400, seed: int = 1) -> decisions.Answers:

@@ -27,6 +27,7 @@ from components.labels.learning.pixels import decode_mask
 from components.model import network, training
 from components.model.callbacks import Stopping
 from components.model.phases import Phases
+from components.model.settings import TrainerSettings
 
 ROOT = Path(__file__).parents[3]
 LABELS = ["dark", "light"]
@@ -537,7 +538,7 @@ def test_a_training_killed_after_its_head_does_not_learn_the_head_again(
 def test_other_settings_do_not_resume_a_killed_training(prepared: Prepared, tmp_path: Path) -> None:
     """What a killed training left is for the same data, settings and code alone."""
     arguments = prepared.arguments(tmp_path, epochs=2)
-    settings = training.Settings.from_config(arguments.custom_config)
+    settings = TrainerSettings.model_validate(arguments.custom_config)
     names = {training._job_name(str(prepared.examples), settings)}
     for changed in (
         {"seed": 2},
@@ -547,8 +548,8 @@ def test_other_settings_do_not_resume_a_killed_training(prepared: Prepared, tmp_
         {"loss": "focal"},
         {"decisions": UNCALIBRATED},
     ):
-        told = training.Settings.from_config(arguments.custom_config | changed)
+        told = TrainerSettings.model_validate(arguments.custom_config | changed)
         names.add(training._job_name(str(prepared.examples), told))
     assert len(names) == 7
-    moved = training.Settings.from_config(arguments.custom_config | {"checkpoints": "elsewhere"})
+    moved = TrainerSettings.model_validate(arguments.custom_config | {"checkpoints": "elsewhere"})
     assert training._job_name(str(prepared.examples), moved) in names

@@ -12,6 +12,7 @@ import pytest
 
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
+from components.data.location import check_url
 from components.push import destination
 from components.push import versions as push
 from components.push.destination import MARKER
@@ -206,7 +207,7 @@ def test_a_url_that_cannot_or_must_not_be_used_is_refused(root: str, what: str) 
 
 @pytest.mark.parametrize("root", ["sftp://me@host/models", "abfs://box@account.dfs.core.windows.net/x", "s3://b/a:b@c"])
 def test_a_url_may_name_a_user(root: str) -> None:
-    destination.check_url(root)
+    check_url(root)
 
 
 def test_errors_of_a_store_become_sentences(model: str, memory: str, monkeypatch: pytest.MonkeyPatch) -> None:

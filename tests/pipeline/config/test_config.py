@@ -1,6 +1,5 @@
 """The configuration: what is right becomes settings, what is wrong a sentence that names the key."""
 
-import json
 import os
 import re
 import unicodedata
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from components.base.errors import ConfigError
+from components.ingest.settings import Source
 from pipeline.config import Config, load
 
 LEAST: dict[str, Any] = {
@@ -282,7 +282,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         "data: images belongs to layout manifest and masks",
     ),
     "columns in folders": (
-        least(data={"root": "x", "columns": {}}),
+        least(data={"root": "x", "columns": {"image": "x"}}),
         "data: columns belongs to layout manifest, not to f",
     ),
     "separator in folders": (least(data={"root": "x", "separator": ","}), "data: separator belongs to layout manifest"),
@@ -465,56 +465,34 @@ FINE: dict[str, dict[str, Any]] = {
 def test_settings_that_fit_together_are_accepted(tmp_path: Path, content: dict[str, Any]) -> None:
     found = load(write(tmp_path, content))
     assert found.task == content["task"]
-    assert found.layout["layout"] == content["data"].get("layout", "folders")
+    assert found.source.data.layout == content["data"].get("layout", "folders")
 
 
 def test_slices_may_be_columns(tmp_path: Path) -> None:
     told = {"evaluation": {"slices": [["label", "camera"]], **rules(metric="loss", max=1, slice={"camera": "night"})}}
     found = load(write(tmp_path, manifest({"slices": ["camera"]}) | told))
     assert found.columns == {"label": "label", "format": "image/format", "camera": "slice/camera"}
-    assert found.slices == [["camera"], ["camera", "label"]]
+    assert found.slices == (("camera",), ("camera", "label"))
 
 
-@pytest.mark.parametrize(("task", "expected"), [("single_label", [["label"]]), ("segmentation", [])])
+@pytest.mark.parametrize(("task", "expected"), [("single_label", (("label",),)), ("segmentation", ())])
 def test_evaluation_is_sliced_by_label_unless_configured_otherwise(
-    tmp_path: Path, task: str, expected: list[list[str]]
+    tmp_path: Path, task: str, expected: tuple[tuple[str, ...], ...]
 ) -> None:
     assert load(write(tmp_path, masks() if task == "segmentation" else LEAST)).slices == expected
     nothing = {"evaluation": {"slices": []}}
-    assert load(write(tmp_path, (masks() if task == "segmentation" else LEAST) | nothing)).slices == []
+    assert load(write(tmp_path, (masks() if task == "segmentation" else LEAST) | nothing)).slices == ()
 
 
-def test_the_layout_is_plain_values_with_everything_that_reading_needs(tmp_path: Path) -> None:
+def test_the_source_travels_as_json_without_settings_of_later_stages(tmp_path: Path) -> None:
     content = masks({"names": ["sky", "caf\u0065\u0301"], "colors": {"sky": 0, "café": 255}}, mask_suffix="_m")
-    told = load(write(tmp_path, content)).layout
-    assert json.loads(json.dumps(told)) == told
-    assert told == {
-        "task": "segmentation",
-        "root": f"{tmp_path}/images",
-        "names": ["sky", "café"],
-        "split": {"train": 0.8, "eval": 0.1, "test": 0.1},
-        "layout": "masks",
-        "manifest": None,
-        "images": "pictures",
-        "columns": {
-            "image": "file_name",
-            "labels": None,
-            "weight": None,
-            "split": None,
-            "group": None,
-            "slices": [],
-        },
-        "separator": "|",
-        "masks": "masks",
-        "image_suffix": "",
-        "mask_suffix": "_m",
-        "lists": None,
-        "annotations": None,
-        "empty": "unknown",
-        "ignore": None,
-        "background": None,
-        "colors": {"sky": 0, "café": 255},
-    }
+    source = load(write(tmp_path, content)).source
+    assert Source.from_json(source.to_json()) == source
+    assert (source.task, source.data.root, source.data.mask_suffix) == ("segmentation", f"{tmp_path}/images", "_m")
+    assert (source.labels.names, source.labels.colors) == (("sky", "café"), {"sky": 0, "café": 255})
+    later = {"max_bad_fraction": 0.5, "schema_file": "schema.pbtxt"}
+    others = masks({"names": ["sky", "café"], "colors": {"sky": 0, "café": 255}}, mask_suffix="_m", **later)
+    assert load(write(tmp_path, others)).source == source
 
 
 def kubeflow(**keys: Any) -> dict[str, Any]:
@@ -706,7 +684,7 @@ def test_every_slice_value_is_evaluated_and_every_label_is_known(tmp_path: Path)
         {"metric": "recall", "label": "*", "slice": {"label": "*", "format": "png"}, "min": 0},
     ]
     found = config(tmp_path, evaluation={"slices": [], "thresholds": rules})
-    assert found.slices == [["format"], ["format", "label"]]
+    assert found.slices == (("format",), ("format", "label"))
     found.check_labels(["cat"])
 
 

@@ -24,4 +24,4 @@ def test_every_documented_layout_loads(page: str, block: str, tmp_path: Path) ->
     path = tmp_path / "imagegate.yaml"
     path.write_text(block, encoding="utf-8")
     loaded = config.load(str(path))
-    assert loaded.layout["layout"] == loaded.data.layout
+    assert loaded.source.data.layout == loaded.data.layout

@@ -45,9 +45,11 @@ def test_whole_numbers_come_as_doubles() -> None:
 
 
 def test_a_parameter_may_belong_in_another() -> None:
-    told = {"inputs": {"parameterValues": {"layout": '{"root": "a", "task": "b"}', "data_root": "/c"}}}
-    found = container.parameters(told, {}, {"data_root": ["layout", "root"]})
-    assert {name: json.loads(value) for name, value in found.items()} == {"layout": {"root": "/c", "task": "b"}}
+    told = {"inputs": {"parameterValues": {"source": '{"data": {"root": "a"}, "task": "b"}', "data_root": "/c"}}}
+    found = container.parameters(told, {}, {"data_root": ["source", "data", "root"]})
+    assert {name: json.loads(value) for name, value in found.items()} == {
+        "source": {"data": {"root": "/c"}, "task": "b"}
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,169 @@
+"""Checks that concern several sections of the configuration. Each sentence starts with the key."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from components import metrics
+from components.base.errors import ConfigError
+from components.data import features, storage
+from components.data.mask_rules import rule
+from components.gates.settings import Threshold
+from components.labels import kinds
+
+if TYPE_CHECKING:
+    from pipeline.config.config import Config
+
+# Task -> layouts that say enough for it.
+_LAYOUTS_FOR = {
+    "single_label": ("folders", "manifest"),
+    "multi_label": ("manifest", "coco"),
+    "segmentation": ("masks", "coco"),
+}
+
+
+def check(config: Config) -> None:
+    """Raises ValueError or ConfigError where sections contradict one another."""
+    _thresholds(config)
+    _slices(config)
+    _labels_of_task(config)
+    if config.data.layout == "manifest":
+        _columns(config)
+    if config.data.layout == "masks":
+        labels = config.labels
+        check_labels(config, rule(labels.names or (), ignore=labels.ignore, colors=labels.colors).labels)
+    elif config.labels.names is not None:
+        check_labels(config, config.labels.names)
+    _folders(config)
+
+
+def check_labels(config: Config, labels: Sequence[str]) -> None:
+    """Raises ConfigError where a label that the settings name is not in `labels`."""
+    given = config.training.label_weights
+    named = [("training.label_weights", label) for label in (given if isinstance(given, dict) else ())]
+    for threshold in config.evaluation.thresholds:
+        of_slice = (threshold.slice or {}).get("label")
+        names = [name for name in (threshold.label, of_slice) if name is not None]
+        if "*" in names and "*" in labels:
+            raise ConfigError('evaluation.thresholds: "*" means every label, and one is called that; rename it')
+        named += [("evaluation.thresholds", name) for name in names if name != "*"]
+    for where, label in named:
+        if label not in labels:
+            raise ConfigError(f"{where}: {label!r} is no label; there are {', '.join(map(repr, labels))}")
+    if config.detects and len(labels) == 1:
+        for i, threshold in enumerate(config.evaluation.thresholds):
+            if threshold.metric not in metrics.OF_DETECTOR:
+                raise ConfigError(
+                    f"evaluation.thresholds.{i}: metric: {labels[0]!r} is the only label, so the model is a "
+                    f"detector of what is not like it, and {threshold.metric} says nothing of it; expected one of "
+                    f"{', '.join(metrics.OF_DETECTOR)}"
+                )
+
+
+def _thresholds(config: Config) -> None:
+    for i, threshold in enumerate(config.evaluation.thresholds):
+        _known_metric(f"evaluation.thresholds.{i}", config, threshold)
+
+
+def _slices(config: Config) -> None:
+    taken = sorted(set(config.data.columns.slices) & set(features.SLICES))
+    if taken:
+        raise ValueError(f"data.columns.slices: {taken[0]!r} is already the name of a slice; rename the column")
+    for column in {c for columns in config.slices for c in columns}:
+        if column not in config.columns:
+            known = ", ".join(config.columns)
+            raise ValueError(f"evaluation: {column!r} is no column to slice by; there are {known}")
+
+
+def _known_metric(where: str, config: Config, threshold: Threshold) -> None:
+    whole, kind = threshold.label is None, kinds.kind(config.task)
+    if threshold.metric in metrics.OUT_OF_DISTRIBUTION:
+        if config.evaluation.out_of_distribution is None:
+            raise ValueError(f"{where}: metric: {threshold.metric} needs the key evaluation.out_of_distribution")
+        if threshold.label is not None or threshold.slice is not None:
+            raise ValueError(f"{where}: metric: {threshold.metric} has no label and no slice")
+        return
+    known, other = (kind.overall, kind.per_label) if whole else (kind.per_label, kind.overall)
+    if threshold.metric not in known:
+        hint = "; it needs a `label`" if whole else "; it is a metric of the whole"
+        raise ValueError(
+            f"{where}: metric: {threshold.metric!r} is not one of {', '.join(known)}"
+            + (hint if threshold.metric in other else "")
+        )
+    if threshold.confidence is not None and threshold.metric not in kind.proportions:
+        some = ", ".join(m for m in known if m in kind.proportions)
+        raise ValueError(
+            f"{where}: confidence: {threshold.metric!r} has no interval; "
+            + (f"those with one are {some}" if some else f"none of task {kind.task} has")
+        )
+
+
+def _labels_of_task(config: Config) -> None:
+    """Raises ValueError where task, layout and labels contradict one another."""
+    task, labels, layout = config.task, config.labels, config.data.layout
+    if task == "segmentation" and config.evaluation.tfma_metrics:
+        raise ValueError("evaluation.tfma_metrics: TFMA's own metrics are of labels of images, not of pixels")
+    if layout not in _LAYOUTS_FOR[task]:
+        raise ValueError(f"data.layout: {layout} does not fit task {task}; fit: {', '.join(_LAYOUTS_FOR[task])}")
+    if labels.names is not None and len(labels.names) < 2 and task != "multi_label" and not config.detects:
+        hint = "" if task == "segmentation" else "; a detector of one label needs a pretrained training.backbone"
+        raise ValueError(
+            f"labels.names: task {task} needs two labels or more, got {len(labels.names)}: "
+            f"a softmax over one unit is always 1{hint}"
+        )
+    only = {
+        "positive": task == "single_label",
+        "empty": task == "multi_label" and layout == "manifest",
+        "ignore": task == "segmentation",
+        "background": task == "segmentation" and layout == "coco",
+        "colors": layout == "masks",
+        "count_ignored": task == "segmentation",
+    }
+    for key, fits in only.items():
+        if key in labels.model_fields_set and not fits:
+            raise ValueError(f"labels.{key} has no meaning for task {task} with layout {layout}")
+    if labels.positive is not None and (labels.names is None or len(labels.names) != 2):
+        raise ValueError("labels.positive needs labels.names with exactly two names: the other one is the negative")
+    if labels.positive is not None and labels.positive not in (labels.names or ()):
+        raise ValueError(f"labels.positive: {labels.positive!r} is not in labels.names")
+    if layout == "masks" and labels.names is None:
+        raise ValueError("labels.names: masks hold numbers or colours; list the names they stand for")
+    if layout == "masks" and labels.count_ignored and labels.ignore is None:
+        raise ValueError("labels.count_ignored: nothing is ignored; set labels.ignore, too")
+
+
+def _columns(config: Config) -> None:
+    """Raises ValueError where a key beside the columns means nothing."""
+    columns = config.data.columns
+    if columns.split is not None and isinstance(config.data.manifest, dict):
+        raise ValueError("data.columns.split: data.manifest already has one table per split; remove one of the two")
+    if columns.label_of and "empty" in config.labels.model_fields_set:
+        raise ValueError(
+            "labels.empty: is for a column of names; in 0/1 columns an empty cell is unknown, and only zeros mean none"
+        )
+    if (columns.label_of or config.task == "single_label") and "separator" in config.data.model_fields_set:
+        raise ValueError("data.separator: is for several names in one cell, which here there are not; leave it out")
+
+
+def _folders(config: Config) -> None:
+    """Raises ValueError where what is written would land in what is read, or the other way round."""
+    output, destination, root = config.output_folder, config.destination, config.data_root
+    if storage.is_url(output):
+        raise ValueError(f"output: {output} is a URL; runs are written to folders only")
+    for key, path in (("output", output), ("push.destination", destination)):
+        if _inside(path, root) or _inside(root, path):
+            raise ValueError(f"{key}: {path} and data.root {root} must not lie in one another")
+    if _inside(destination, output) or _inside(output, destination):
+        raise ValueError(f"push.destination: {destination} and output {output} must lie apart")
+
+
+def _inside(path: str, folder: str) -> bool:
+    path, folder = (re.sub("^(file|local)://", "", where) for where in (path, folder))
+    if storage.is_url(path) != storage.is_url(folder):
+        return False
+    if not storage.is_url(path):
+        path, folder = os.path.realpath(path), os.path.realpath(folder)
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")

@@ -1,0 +1,168 @@
+"""The whole configuration, composed of the sections that the packages declare."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from components.base.values import Task, Value
+from components.data import features, storage
+from components.evaluation.settings import Evaluation
+from components.gates.settings import Balance, DataGateLimits, Serving
+from components.ingest.settings import Data, Labels, Source
+from components.model.settings import DecisionSettings, TrainerSettings, Training
+from components.push.settings import Push
+from pipeline.config import checks
+from pipeline.config.kubeflow import Kubeflow
+
+
+class Config(Value):
+    """Everything a run is told.
+
+    `folder` is the absolute folder of the configuration file; relative paths count from there.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="letters, digits, `.`, `_`, `-`")
+    task: Task = Field(
+        description="`single_label`: each image has exactly one label; `multi_label`: any number; `segmentation`: each "
+        "pixel has one"
+    )
+    output: str | None = Field(None, description="folder of the runs; default: `runs/NAME`")
+    data: Data
+    labels: Labels = Field(default_factory=Labels)
+    balance: Balance = Field(default_factory=Balance)
+    training: Training = Field(default_factory=Training)
+    decisions: DecisionSettings = Field(default_factory=DecisionSettings)
+    evaluation: Evaluation = Field(default_factory=Evaluation)
+    serving: Serving = Field(default_factory=Serving)
+    push: Push
+    kubeflow: Kubeflow = Field(default_factory=Kubeflow)
+    beam: tuple[str, ...] = Field(
+        (),
+        description="empty: in process on this machine; or any Beam runner's options, such as `--runner=FlinkRunner`",
+    )
+    folder: str = Field(exclude=True)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        checks.check(self)
+        return self
+
+    @property
+    def data_root(self) -> str:
+        """`data.root`, absolute."""
+        return self._absolute(self.data.root)
+
+    @property
+    def output_folder(self) -> str:
+        """`output`, absolute."""
+        return self._absolute(self.output or f"runs/{self.name}")
+
+    @property
+    def destination(self) -> str:
+        """`push.destination`, absolute."""
+        return self._absolute(self.push.destination)
+
+    @property
+    def schema_path(self) -> str | None:
+        """`data.schema_file`, absolute."""
+        return None if self.data.schema_file is None else self._absolute(self.data.schema_file)
+
+    @property
+    def detects(self) -> bool:
+        """Whether images of one label alone will do: a pretrained backbone sees likeness without a classifier."""
+        return self.task == "single_label" and self.training.pretrained
+
+    @property
+    def out_of_distribution_root(self) -> str | None:
+        """`evaluation.out_of_distribution`, absolute."""
+        return (
+            None if self.evaluation.out_of_distribution is None else self._absolute(self.evaluation.out_of_distribution)
+        )
+
+    @property
+    def backbone(self) -> str:
+        """`training.backbone`, a path made absolute."""
+        name = self.training.backbone
+        return self._absolute(name) if name.endswith(".keras") else name
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Columns that the evaluation can be sliced by, and the feature behind each."""
+        own = {c: features.SLICE + c for c in self.data.columns.slices}
+        return {c: f for c, f in features.SLICES.items() if c != "label" or self.task != "segmentation"} | own
+
+    @property
+    def slices(self) -> tuple[tuple[str, ...], ...]:
+        """The configured crosses of columns, and those that only a threshold names."""
+        default = () if self.task == "segmentation" else ("label",)
+        configured = default if self.evaluation.slices is None else self.evaluation.slices
+        crosses = [(s,) if isinstance(s, str) else s for s in configured]
+        crosses += [tuple(t.slice) for t in self.evaluation.thresholds if t.slice]
+        return tuple(sorted({tuple(sorted(c)) for c in crosses}))
+
+    @property
+    def source(self) -> Source:
+        """The data set as ingest reads it, without the settings that only later stages look at."""
+        data = {"root": self.data_root, "max_bad_fraction": None, "schema_file": None}
+        labels = {"positive": None, "count_ignored": False}
+        return Source(
+            task=self.task, data=self.data.model_copy(update=data), labels=self.labels.model_copy(update=labels)
+        )
+
+    @property
+    def data_gate_limits(self) -> DataGateLimits:
+        """The limits of the data gate; the same for `imagegate check` and the run."""
+        several = self.task == "multi_label"
+        limits = self.balance if several else self.balance.model_copy(update={"max_cooccurrence": None})
+        return DataGateLimits(
+            **dict(limits),
+            max_bad_fraction=self.data.max_bad_fraction,
+            contradictions=self.task == "single_label",
+            min_labels=1 if several or self.detects else 2,
+        )
+
+    def trainer(self, code_fingerprint: str) -> TrainerSettings:
+        """The settings of the Trainer."""
+        return TrainerSettings(
+            **dict(self.training)
+            | {
+                "backbone": self.backbone,
+                "task": self.task,
+                "positive": self.labels.positive,
+                "decisions": self.decisions,
+                "checkpoints": os.path.join(self.output_folder, "checkpoints"),
+                "code_fingerprint": code_fingerprint,
+            }
+        )
+
+    @property
+    def absolute_evaluation(self) -> Evaluation:
+        """The section `evaluation` with every slice that is evaluated, and with an absolute path."""
+        return self.evaluation.model_copy(
+            update={"slices": self.slices, "out_of_distribution": self.out_of_distribution_root}
+        )
+
+    @property
+    def absolute_push(self) -> Push:
+        """The section `push` with an absolute path."""
+        return self.push.model_copy(update={"destination": self.destination})
+
+    def check_labels(self, labels: Sequence[str]) -> None:
+        """Raises ConfigError where a label that the settings name is not in `labels`."""
+        checks.check_labels(self, labels)
+
+    def plain(self) -> dict[str, Any]:
+        """What the file and the command line say, as JSON."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over every setting but where Kubeflow runs it, which changes no result."""
+        return hashlib.sha256(self.model_dump_json(exclude={"kubeflow"}).encode()).hexdigest()
+
+    def _absolute(self, path: str) -> str:
+        return path if storage.is_url(path) else os.path.normpath(os.path.join(self.folder, os.path.expanduser(path)))
