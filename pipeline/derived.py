@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.base import fingerprint
 from components.gates.settings import Balance
+from components.labels import kinds
 from components.model.settings import Training
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def pictured(configuration: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "seed": Training(**configuration.get("training", {})).seed,
         "distance": Balance(**configuration.get("balance", {})).near_duplicate_distance,
-        "contradictions": configuration["task"] == "single_label",
+        "contradictions": kinds.kind(configuration["task"]).one_per_image,
     }
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation
 
 # Text from the data: file names may hold surrogate escapes, which Pydantic's own check of strings refuses.
 ForeignText = Annotated[str, SkipValidation]
-Task = Literal["single_label", "multi_label", "segmentation"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 # strict: Pydantic would take the texts yes, on and 1 for true.

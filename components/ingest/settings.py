@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from components.base.errors import ConfigError
-from components.base.values import Flag, Fraction, LabelName, Positive, Task, Value
+from components.base.values import Flag, Fraction, LabelName, Positive, Value
 from components.data.dataset import LayoutError, label_name
 from components.data.location import Location
 
@@ -200,8 +200,13 @@ class Labels(Value):
 
 
 class Source(Value):
-    """A data set to read: the sections `data` and `labels`, and the task. `data.root` is absolute."""
+    """A data set to read: the sections `data` and `labels`, and what its labels are. `data.root` is absolute.
 
-    task: Task
+    Attributes:
+        exclusive, per_pixel: as in `LabelKind`; two facts, so that a change of a metric never reads the data again.
+    """
+
+    exclusive: bool
+    per_pixel: bool
     data: Data
     labels: Labels

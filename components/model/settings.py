@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from components.base.values import Flag, Fraction, LabelName, Positive, Task, Value
+from components.base.values import Flag, Fraction, LabelName, Positive, Value
 
 
 class Training(Value):
@@ -103,7 +103,7 @@ class TrainerSettings(Training):
         code_fingerprint: changes when the code of the stage or the backbone's file does.
     """
 
-    task: Task
+    task: str
     positive: str | None
     decisions: DecisionSettings
     checkpoints: str

@@ -12,17 +12,9 @@ from components.base.errors import ConfigError
 from components.data import features, storage
 from components.data.mask_rules import rule
 from components.gates.settings import Threshold
-from components.labels import kinds
 
 if TYPE_CHECKING:
     from pipeline.config.config import Config
-
-# Task -> layouts that say enough for it.
-_LAYOUTS_FOR = {
-    "single_label": ("folders", "manifest"),
-    "multi_label": ("manifest", "coco"),
-    "segmentation": ("masks", "coco"),
-}
 
 
 def check(config: Config) -> None:
@@ -79,7 +71,7 @@ def _slices(config: Config) -> None:
 
 
 def _known_metric(where: str, config: Config, threshold: Threshold) -> None:
-    whole, kind = threshold.label is None, kinds.kind(config.task)
+    whole, kind = threshold.label is None, config.kind
     if threshold.metric in metrics.OUT_OF_DISTRIBUTION:
         if config.evaluation.out_of_distribution is None:
             raise ValueError(f"{where}: metric: {threshold.metric} needs the key evaluation.out_of_distribution")
@@ -103,28 +95,29 @@ def _known_metric(where: str, config: Config, threshold: Threshold) -> None:
 
 def _labels_of_task(config: Config) -> None:
     """Raises ValueError where task, layout and labels contradict one another."""
-    task, labels, layout = config.task, config.labels, config.data.layout
-    if task == "segmentation" and config.evaluation.tfma_metrics:
+    kind, labels, layout = config.kind, config.labels, config.data.layout
+    if kind.per_pixel and config.evaluation.tfma_metrics:
         raise ValueError("evaluation.tfma_metrics: TFMA's own metrics are of labels of images, not of pixels")
-    if layout not in _LAYOUTS_FOR[task]:
-        raise ValueError(f"data.layout: {layout} does not fit task {task}; fit: {', '.join(_LAYOUTS_FOR[task])}")
-    if labels.names is not None and len(labels.names) < 2 and task != "multi_label" and not config.detects:
-        hint = "" if task == "segmentation" else "; a detector of one label needs a pretrained training.backbone"
+    if layout not in kind.layouts:
+        raise ValueError(f"data.layout: {layout} does not fit task {kind.task}; fit: {', '.join(kind.layouts)}")
+    fewest = kind.fewest_labels(pretrained=config.training.pretrained)
+    if labels.names is not None and len(labels.names) < fewest:
+        hint = "" if kind.per_pixel else "; a detector of one label needs a pretrained training.backbone"
         raise ValueError(
-            f"labels.names: task {task} needs two labels or more, got {len(labels.names)}: "
+            f"labels.names: task {kind.task} needs two labels or more, got {len(labels.names)}: "
             f"a softmax over one unit is always 1{hint}"
         )
     only = {
-        "positive": task == "single_label",
-        "empty": task == "multi_label" and layout == "manifest",
-        "ignore": task == "segmentation",
-        "background": task == "segmentation" and layout == "coco",
+        "positive": kind.one_per_image,
+        "empty": not kind.exclusive and layout == "manifest",
+        "ignore": kind.per_pixel,
+        "background": kind.per_pixel and layout == "coco",
         "colors": layout == "masks",
-        "count_ignored": task == "segmentation",
+        "count_ignored": kind.per_pixel,
     }
     for key, fits in only.items():
         if key in labels.model_fields_set and not fits:
-            raise ValueError(f"labels.{key} has no meaning for task {task} with layout {layout}")
+            raise ValueError(f"labels.{key} has no meaning for task {kind.task} with layout {layout}")
     if labels.positive is not None and (labels.names is None or len(labels.names) != 2):
         raise ValueError("labels.positive needs labels.names with exactly two names: the other one is the negative")
     if labels.positive is not None and labels.positive not in (labels.names or ()):
@@ -144,7 +137,7 @@ def _columns(config: Config) -> None:
         raise ValueError(
             "labels.empty: is for a column of names; in 0/1 columns an empty cell is unknown, and only zeros mean none"
         )
-    if (columns.label_of or config.task == "single_label") and "separator" in config.data.model_fields_set:
+    if (columns.label_of or config.kind.exclusive) and "separator" in config.data.model_fields_set:
         raise ValueError("data.separator: is for several names in one cell, which here there are not; leave it out")
 
 

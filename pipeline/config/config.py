@@ -5,19 +5,26 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from components.base.values import Task, Value
+from components.base.values import Value
 from components.data import features, storage
 from components.evaluation.settings import Evaluation
 from components.gates.settings import Balance, DataGateLimits, Serving
 from components.ingest.settings import Data, Labels, Source
+from components.labels import kinds
+from components.labels.kind import LabelKind
 from components.model.settings import DecisionSettings, TrainerSettings, Training
 from components.push.settings import Push
 from pipeline.config import checks
 from pipeline.config.kubeflow import Kubeflow
+
+if TYPE_CHECKING:
+    Task = str
+else:  # one name per label kind, also of a kind that is added later
+    Task = Literal[tuple(kinds.KINDS)]
 
 
 class Config(Value):
@@ -73,9 +80,14 @@ class Config(Value):
         return None if self.data.schema_file is None else self._absolute(self.data.schema_file)
 
     @property
+    def kind(self) -> LabelKind:
+        """What the labels of the task are."""
+        return kinds.kind(self.task)
+
+    @property
     def detects(self) -> bool:
         """Whether images of one label alone will do: a pretrained backbone sees likeness without a classifier."""
-        return self.task == "single_label" and self.training.pretrained
+        return self.kind.one_per_image and self.training.pretrained
 
     @property
     def out_of_distribution_root(self) -> str | None:
@@ -94,12 +106,12 @@ class Config(Value):
     def columns(self) -> dict[str, str]:
         """Columns that the evaluation can be sliced by, and the feature behind each."""
         own = {c: features.SLICE + c for c in self.data.columns.slices}
-        return {c: f for c, f in features.SLICES.items() if c != "label" or self.task != "segmentation"} | own
+        return {c: f for c, f in features.SLICES.items() if c != "label" or not self.kind.per_pixel} | own
 
     @property
     def slices(self) -> tuple[tuple[str, ...], ...]:
         """The configured crosses of columns, and those that only a threshold names."""
-        default = () if self.task == "segmentation" else ("label",)
+        default = () if self.kind.per_pixel else ("label",)
         configured = default if self.evaluation.slices is None else self.evaluation.slices
         crosses = [(s,) if isinstance(s, str) else s for s in configured]
         crosses += [tuple(t.slice) for t in self.evaluation.thresholds if t.slice]
@@ -111,19 +123,21 @@ class Config(Value):
         data = {"root": self.data_root, "max_bad_fraction": None, "schema_file": None}
         labels = {"positive": None, "count_ignored": False}
         return Source(
-            task=self.task, data=self.data.model_copy(update=data), labels=self.labels.model_copy(update=labels)
+            exclusive=self.kind.exclusive,
+            per_pixel=self.kind.per_pixel,
+            data=self.data.model_copy(update=data),
+            labels=self.labels.model_copy(update=labels),
         )
 
     @property
     def data_gate_limits(self) -> DataGateLimits:
         """The limits of the data gate; the same for `imagegate check` and the run."""
-        several = self.task == "multi_label"
-        limits = self.balance if several else self.balance.model_copy(update={"max_cooccurrence": None})
+        limits = self.balance if not self.kind.exclusive else self.balance.model_copy(update={"max_cooccurrence": None})
         return DataGateLimits(
             **dict(limits),
             max_bad_fraction=self.data.max_bad_fraction,
-            contradictions=self.task == "single_label",
-            min_labels=1 if several or self.detects else 2,
+            contradictions=self.kind.one_per_image,
+            min_labels=self.kind.fewest_labels(pretrained=self.training.pretrained),
         )
 
     def trainer(self, code_fingerprint: str) -> TrainerSettings:

@@ -35,7 +35,8 @@ def stages(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, dict[st
 def test_every_stage_gets_what_it_needs(stages: tuple[str, dict[str, dict[str, Any]]]) -> None:
     task, told = stages
     source = json.loads(told["ImageExampleGen"]["source"])
-    assert (source["task"], source["labels"]["names"]) == (task, LABELS[task].get("names"))
+    assert (source["exclusive"], source["per_pixel"]) == (task != "multi_label", task == "segmentation")
+    assert source["labels"]["names"] == LABELS[task].get("names")
     masks = task == "segmentation"
     assert [told[name]["task"] for name in ("CuratedSchema", "Baseline", "Evaluator")] == [task] * 3
     assert json.loads(told["CuratedSchema"]["columns"]) == (["camera"] if task == "multi_label" else [])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from components.base.errors import ConfigError
 from components.data import regions
@@ -29,7 +28,7 @@ def read(
     *,
     annotations: str | Mapping[str, str],
     images: str | Mapping[str, str] = "",
-    task: Literal["multi_label", "segmentation"],
+    per_pixel: bool,
     ignore: str = "",
     background: str = "",
 ) -> Dataset:
@@ -44,7 +43,7 @@ def read(
         names: the labels in output order, or None: the categories, sorted.
         annotations: path of the JSON file below `root`, or one per split.
         images: folder that `file_name`s are relative to, or one per split.
-        task: whether labels come from the categories or from the regions.
+        per_pixel: whether labels come from the regions rather than from the categories.
         ignore: for segmentation, a category that is not a label; the pixels of its regions are ignored.
         background: for segmentation, the label of pixels outside all regions; it need not be a category.
 
@@ -81,12 +80,12 @@ def read(
     for image in entries:
         problem = image.file.problem or _named_twice(image.where, entries_of[image.file.path])
         region_json = ""
-        if task == "segmentation" and not problem:
+        if per_pixel and not problem:
             region_json, problem = _regions(image)
         if problem:
             rejected.append((image.file.path, f"{image.where}: {problem}"))
         else:
-            records.append(_record(image, labels if task == "multi_label" else (), region_json, fractions))
+            records.append(_record(image, () if per_pixel else labels, region_json, fractions))
     used = {*entries_of, *(listing.find("", path).path for path in paths.values())}
     return Dataset(
         root=root,

@@ -12,7 +12,7 @@ def read(source: Source) -> tuple[Dataset, Rule | None]:
     """Lists a data set; reads no image.
 
     Returns:
-        the listing, and for segmentation the meaning of mask values; its labels leave the ignored one out.
+        the listing, and for masks the meaning of mask values; its labels leave the ignored one out.
 
     Raises:
         ConfigError: there is no such folder or file, or the settings contradict the data set.
@@ -37,7 +37,7 @@ def _manifest(source: Source, data: Data, labels: Labels) -> tuple[Dataset, None
         columns=data.columns,
         separator=data.separator,
         empty=labels.empty,
-        single=source.task == "single_label",
+        single=source.exclusive,
     )
     return dataset, None
 
@@ -61,7 +61,6 @@ def _masks(source: Source, data: Data, labels: Labels) -> tuple[Dataset, Rule]:
 
 def _coco(source: Source, data: Data, labels: Labels) -> tuple[Dataset, Rule | None]:
     assert data.annotations is not None
-    assert source.task != "single_label"
     ignore = "" if labels.ignore is None else str(labels.ignore)
     dataset = coco.read(
         data.root,
@@ -69,11 +68,11 @@ def _coco(source: Source, data: Data, labels: Labels) -> tuple[Dataset, Rule | N
         labels.names,
         annotations=data.annotations,
         images=data.images or "",
-        task=source.task,
+        per_pixel=source.per_pixel,
         ignore=ignore,
         background=labels.background or "",
     )
-    if source.task != "segmentation":
+    if not source.per_pixel:
         return dataset, None
     names = [*dataset.labels, *([ignore] if ignore else [])]
     return dataset, rule(names, ignore=ignore or None, background=labels.background)

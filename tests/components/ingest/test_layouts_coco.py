@@ -36,7 +36,7 @@ def read(folder: Path, found: Any, task: str = "multi_label", **more: Any) -> Da
     """The data set of the images a.jpg and b.jpg and this annotation file."""
     root = tree(folder, {"instances.json": found, "a.jpg": "a", "b.jpg": "b"})
     more = {"annotations": "instances.json"} | more
-    return coco.read(root, SPLIT, more.pop("names", None), task=task, **more)  # type: ignore[arg-type]
+    return coco.read(root, SPLIT, more.pop("names", None), per_pixel=task == "segmentation", **more)  # type: ignore[arg-type]
 
 
 def drawn(dataset: Dataset, **more: Any) -> Any:
@@ -103,7 +103,7 @@ def test_each_annotation_file_is_a_split(tmp_path: Path) -> None:
     other = one | {"categories": [{"id": 3, "name": "cat"}]}
     root = tree(tmp_path, {"train.json": one, "val.json": other, "t/a.jpg": "1", "v/a.jpg": "2", "v/b.jpg": "3"})
     paths = {"train": "train.json", "val": "val.json"}
-    dataset = coco.read(root, SPLIT, annotations=paths, images={"train": "t", "eval": "v"}, task="multi_label")
+    dataset = coco.read(root, SPLIT, annotations=paths, images={"train": "t", "eval": "v"}, per_pixel=False)
     assert [(r.path, r.split, r.labels) for r in dataset.records] == [
         ("t/a.jpg", None, ("dog",)),
         ("v/a.jpg", "eval", ("cat",)),
@@ -111,7 +111,7 @@ def test_each_annotation_file_is_a_split(tmp_path: Path) -> None:
     assert dataset.fractions == pytest.approx({"train": 8 / 9, "test": 1 / 9})
     assert dataset.ignored == ("v/b.jpg",)
     with pytest.raises(ConfigError, match=r"data\.images: has other splits than data\.annotations"):
-        coco.read(root, SPLIT, annotations="train.json", images={"train": "t"}, task="multi_label")
+        coco.read(root, SPLIT, annotations="train.json", images={"train": "t"}, per_pixel=False)
 
 
 def test_files_that_cannot_be_used_are_rejected(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_data_set_behind_a_url_reads_like_a_folder() -> None:
     fs.pipe("/coco-test/images/a.jpg", b"a")
     tables = '{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [], "categories": [{"id": 1, "name": "x"}]}'
     fs.pipe("/coco-test/instances.json", tables.encode())
-    dataset = coco.read("memory://coco-test", SPLIT, annotations="instances.json", images="images", task="multi_label")
+    dataset = coco.read("memory://coco-test", SPLIT, annotations="instances.json", images="images", per_pixel=False)
     assert [r.path for r in dataset.records] == ["images/a.jpg"]
 
 
@@ -206,7 +206,7 @@ def test_the_documented_configuration_reads_its_data_set(tmp_path: Path) -> None
         SPLIT,
         annotations=data["annotations"],
         images=data["images"],
-        task=config["task"],
+        per_pixel=config["task"] == "segmentation",
         background=background,
     )
     assert [(r.path, r.split) for r in dataset.records] == [
