@@ -20,6 +20,7 @@ from loopback import Api
 
 from components.base.errors import ConfigError, ImagegateError
 from pipeline import cli
+from pipeline.commands import remote
 from pipeline.kubeflow import api_errors, follow, schedule, server, submit
 from pipeline.kubeflow.package import Package, parameters
 
@@ -88,7 +89,7 @@ def call(tmp_path: Path, package: Package, monkeypatch: pytest.MonkeyPatch, caps
     """`call("submit", …)`: the command on a configuration whose compiled pipeline is `package`."""
     path = tmp_path / "imagegate.yaml"
     path.write_text("name: birds\ntask: single_label\ndata: {root: data}\npush: {destination: models}\n")
-    monkeypatch.setattr(cli, "_package", lambda _: package)
+    monkeypatch.setattr(remote, "_package", lambda _: package)
 
     def run(command: str, *arguments: str) -> tuple[int, str, str]:
         code = cli.main([command, str(path), *arguments])

@@ -1,0 +1,118 @@
+"""Commands that need nothing but this machine: init, check, run, report, history, schema, rollback, predict."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
+
+def load(options: argparse.Namespace) -> Config:
+    from pipeline import config
+
+    return config.load(options.config, options.overrides)
+
+
+def init(options: argparse.Namespace) -> int:
+    from components.base.text import shown
+    from pipeline.init import starter
+
+    path = shown(starter.write(options.folder, task=options.task, demo=options.demo))
+    print(f"wrote {path}\nnext: imagegate run {path}")
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    from pipeline.runs import check
+    from pipeline.terminal import Terminal
+
+    with Terminal() as terminal:
+        return check.run(load(options), terminal)
+
+
+def run(options: argparse.Namespace) -> int:
+    from pipeline.runs import local
+    from pipeline.terminal import Terminal
+
+    config = load(options)
+    out = Terminal()
+    with Terminal(stderr=options.json) as terminal:
+        runner = local.Runner(config, terminal.stage)
+        summary = runner.run(force=options.force)
+        terminal.close()
+        if options.json:
+            out.line(json.dumps(summary.to_json(), ensure_ascii=True, indent=1, allow_nan=False))
+        else:
+            summary.show(terminal.console)
+    return summary.exit_code
+
+
+def report(options: argparse.Namespace) -> int:
+    from components.base.text import shown
+    from pipeline.runs import report
+    from pipeline.terminal import output_to
+
+    with output_to(os.devnull):
+        path = report.again(options.run)
+    print(shown(path))
+    return 0
+
+
+def history(options: argparse.Namespace) -> int:
+    from pipeline.runs import history
+    from pipeline.terminal import Terminal
+
+    table, terminal = history.table(load(options)), Terminal()
+    terminal.console.print(table)
+    return 0
+
+
+def schema(options: argparse.Namespace) -> int:
+    from components.base.text import shown
+    from pipeline.runs import freeze
+
+    config = load(options)
+    path = freeze.run(config, options.output)
+    print(shown(f"wrote {path}"))
+    if config.schema_path is None or os.path.abspath(path) != config.schema_path:
+        print(shown(f"next: in {options.config}, below data:, schema_file: {os.path.relpath(path, config.folder)}"))
+    return 0
+
+
+def rollback(options: argparse.Namespace) -> int:
+    from components.base.text import shown
+    from pipeline.runs import rollback
+
+    print(shown(rollback.run(load(options), options.version)))
+    return 0
+
+
+def predict(options: argparse.Namespace) -> int:
+    from pipeline.predict import inputs, predict, table
+    from pipeline.terminal import Terminal, output_to
+
+    served = predict.find(options.model)
+    found, notes = inputs.expand(options.images, options.overlay)
+    overlays = predict.overlays_for(served, options.overlay, found) if options.overlay is not None else None
+    out, failures = Terminal(), 0
+    rows = table.Table((i.name for i in found), overlays.paths if overlays else (), out.width)
+    with Terminal(stderr=True) as terminal, output_to(os.devnull):
+        with terminal.hidden():
+            for note in notes:
+                terminal.line(table.cell(note))
+        for batch in predict.predict(served, found, overlays):
+            with terminal.hidden():
+                for result in batch:
+                    failures += "error" in result
+                    if options.json:
+                        out.line(json.dumps(result, ensure_ascii=True, allow_nan=False))
+                    elif "error" in result:
+                        terminal.line(table.cell(f"{result['image']}: {result['error']}"))
+                    else:
+                        for line in rows.rows(result):
+                            out.line(line)
+    return 1 if failures else 0

@@ -1,0 +1,125 @@
+"""Commands of Kubeflow Pipelines and of schedules: compile, submit, schedule."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.commands.local import load
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.cron.expression import Row
+    from pipeline.kubeflow.package import Package
+
+
+def compile(options: argparse.Namespace) -> int:
+    from components.base.text import shown
+    from pipeline.kubeflow import compiler, pods
+    from pipeline.terminal import output_to
+
+    config = load(options)
+    with output_to(os.devnull):
+        compiler.write(config, options.output)
+    for note in pods.outside_of_volumes(config):
+        print(shown(f"note: {note}"), file=sys.stderr)
+    print(shown(f"wrote {options.output}"))
+    return 0
+
+
+def submit(options: argparse.Namespace) -> int:
+    from components.base.text import shown
+    from pipeline.kubeflow import follow, package, server, submit
+    from pipeline.terminal import Terminal
+
+    config = load(options)
+    to = server.address(options.host, options.namespace, options.token_file, options.ca)
+    client = server.connect(to)
+    compiled = _package(config)
+    values = package.parameters(compiled.spec, options.params)
+    with Terminal() as terminal:
+        run = submit.submit(client, to, compiled, values)
+        terminal.line(shown(f"submitted run {run}: {to.page('runs', run)}"))
+        if options.wait:
+            follow.follow(client, to, run, compiled.tasks, terminal.stage)
+            terminal.line(shown(f"the run {run} succeeded"))
+    return 0
+
+
+def _package(config: Config) -> Package:
+    from components.base.text import shown
+    from pipeline.kubeflow import compiler, pods
+    from pipeline.kubeflow.package import Package
+    from pipeline.terminal import output_to
+
+    with output_to(os.devnull):
+        spec, platform = compiler.compile(config)
+    for note in pods.outside_of_volumes(config):
+        print(shown(f"note: {note}"), file=sys.stderr)
+    return Package(config.name, spec, platform, config.kubeflow.pipeline_root)
+
+
+def schedule(options: argparse.Namespace) -> int:
+    config = load(options)
+    if options.local:
+        return _schedule_local(options, config)
+    from components.base.text import shown
+    from pipeline.cron import expression
+    from pipeline.kubeflow import package, schedule, server
+
+    to = server.address(options.host, options.namespace, options.token_file, options.ca)
+    fields = expression.parse(options.cron) if options.cron is not None else ""
+    client = server.connect(to)
+    if options.list:
+        _show(schedule.rows(client, to, config.name))
+    elif options.delete:
+        there = schedule.delete(client, to, config.name)
+        print(shown(f"deleted the schedule {config.name}" if there else f"there is no schedule {config.name}"))
+    else:
+        compiled = _package(config)
+        made = schedule.replace(client, to, compiled, fields, package.parameters(compiled.spec, options.params))
+        print(shown(f"scheduled {config.name} at {fields!r}: {to.page('recurringrun', made)}"))
+    return 0
+
+
+def _schedule_local(options: argparse.Namespace, config: Config) -> int:
+    from components.base.errors import ConfigError
+    from components.base.text import shown
+    from pipeline.cron import crontab, expression
+
+    for name in ("host", "namespace", "token_file", "ca", "params"):
+        if getattr(options, name):
+            raise ConfigError(
+                f"--local: takes no --{name.replace('_', '-').removesuffix('s')}; --set changes a setting"
+            )
+    if options.list:
+        _show(crontab.rows(config))
+    elif options.delete:
+        there = crontab.delete(config.name)
+        print(shown(f"deleted the schedule {config.name}" if there else f"there is no schedule {config.name}"))
+    else:
+        fields = expression.parse(options.cron)
+        crontab.schedule(config, options.config, fields, options.overrides)
+        log = os.path.join(config.output_folder, crontab.LOG)
+        print(shown(f"scheduled {config.name} at {fields!r} in the crontab; its log: {log}"))
+    return 0
+
+
+def _show(rows: Sequence[Row]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from components.base.text import shown
+    from pipeline.terminal import Terminal
+
+    if not rows:
+        print("there is no schedule")
+        return
+    table = Table("name", "cron", "state", "latest run", "next run", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(escape(shown(c)) for c in (row.name, row.cron, row.state, row.latest_run, row.next_run)))
+    with Terminal() as terminal:
+        terminal.console.print(table)
