@@ -43,7 +43,7 @@ def changed(tree: Path, name: str, compute: Callable[[], object]) -> bool:
     before = compute()
     assert compute() == before
     with (tree / name).open("a") as f:
-        f.write("# more\n")
+        f.write("more = 1\n")
     fingerprint._imports.cache_clear()
     return compute() != before
 
@@ -125,3 +125,34 @@ def test_every_stage_is_followed_to_the_end() -> None:
             for alias in node.names
         ]
         assert {f"components.{name}" for name in imported} <= closure
+
+
+SETTINGS = '''"""A module."""
+class A:
+    """A class."""
+    x: int = Field(1, ge=0, description="how many")
+    def f(self, y):
+        """A function."""
+        return self.x + y  # a comment
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("A module.", "The module.", True),
+        ("A class.", "The class.", True),
+        ("A function.", "The function.", True),
+        ("a comment", "another", True),
+        ("how many", "the number", True),
+        ("Field(1", "Field(2", False),
+        ("ge=0", "ge=1", False),
+        ("self.x + y", "self.x - y", False),
+    ],
+)
+def test_only_what_runs_counts_and_no_prose(tree: Path, old: str, new: str, same: bool) -> None:
+    prints = []
+    for text in (SETTINGS, SETTINGS.replace(old, new)):
+        (tree / "components/b.py").write_text(text)
+        prints.append((fingerprint.code("components.b"), fingerprint.everything()))
+    assert all((a == b) is same for a, b in zip(*prints, strict=True))
