@@ -31,6 +31,9 @@ One YAML file configures a run. Unknown and duplicate keys, wrong types and cont
 message names the key, and the command ends with exit code 2 before anything runs. `imagegate init DIR` writes a
 commented example. `--set KEY=VALUE` overrides a key for one command (`--set training.epochs=3`).
 
+The file is YAML 1.2: only `true` and `false` are booleans; `yes`, `no`, `on`, `off` and dates are text, `010` is ten
+and `1e-3` a number.
+
 Relative paths start at the configuration file's folder. Limits whose type includes `null` are turned off by `null`.
 """
 

@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent.parent
 PHOTOS = 40  # four of each label: the splits of our ingest and of TFX's all get some
 
 
+@pytest.mark.slow  # with `make test`, test_gate.py runs a benchmark
 def test_both_sides_ingest_every_photo(tmp_path: Path) -> None:
     out = tmp_path / "numbers.json"
     options = f"--photos {PHOTOS} --more 0 --rounds 1 --only ingest".split()

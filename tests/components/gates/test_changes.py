@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import math
 import random
 from collections.abc import Iterable
 from pathlib import Path
@@ -103,8 +104,12 @@ def test_drift_of_masks_compares_pixels_with_each_image_counted_once() -> None:
     def masks(cat: int, dog: int, count: int) -> list[Seen]:
         return [Seen(str(i), pixels=(cat, dog), mask=str(i).encode()) for i in range(count)]
 
-    [reason] = reasons(masks(50, 50, 100), masks(90, 10, 100), max_drift=0.3)
-    assert "is 0.3831, above the maximum 0.3" in reason
+    # Pixels 1/2 and 1/2 -> 9/10 and 1/10: the mean is 7/10 and 3/10, the entropies are 1, 0.468996 and 0.881291.
+    distance = math.sqrt(0.881291 - (1 + 0.468996) / 2)
+    # One verdict: each label is in every image before and after, so only the pixels of all together have drifted.
+    [verdict] = failed(verdicts(masks(50, 50, 100), masks(90, 10, 100), max_drift=0.3831))
+    assert (verdict.label, verdict.value) == (None, pytest.approx(distance, abs=1e-5))
+    assert reasons(masks(50, 50, 100), masks(90, 10, 100), max_drift=0.3832) == []
     # A million pixels of three images are three images.
     assert reasons(masks(500_000, 500_000, 3), masks(900_000, 100_000, 3), max_drift=0.3) == []
 
