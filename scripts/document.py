@@ -20,6 +20,7 @@ from components.ingest.settings import Data
 from components.labels import kinds
 from pipeline.config import Config
 from pipeline.config.kubeflow import Gpu, Secret, Toleration
+from scripts import schemas
 
 PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
 
@@ -140,4 +141,5 @@ def _yaml(value: Any) -> str:
 if __name__ == "__main__":
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page(), encoding="utf-8")
-    sys.stdout.write(f"wrote {PAGE.relative_to(PAGE.parent.parent)}\n")
+    schemas.write()
+    sys.stdout.write(f"wrote {PAGE.relative_to(PAGE.parent.parent)} and docs/schemas\n")

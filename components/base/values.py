@@ -41,7 +41,15 @@ class Value(BaseModel):
         return cls.model_validate(json.loads(text))
 
 
+class Sparse(Value):
+    """A record of which only the fields that were set appear in JSON; keys of other releases are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 def _fields(value: object) -> dict[str, object]:
+    if isinstance(value, Sparse):
+        return {key: field for key, field in vars(value).items() if key in value.model_fields_set}
     if isinstance(value, BaseModel):
         return vars(value)
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -37,6 +37,8 @@ def eval_config(
     *,
     has_baseline: bool,
     standard: Sequence[StandardMetric] = (),
+    examples: int = 0,
+    folder: str = "",
 ) -> config_pb2.EvalConfig:
     """What TFMA computes: every metric of `components.metrics`, overall and by slice, for one or two models.
 
@@ -46,8 +48,11 @@ def eval_config(
         slices: each the columns of one cross: names in `features.SLICES`, or columns of the manifest.
         has_baseline: whether a served model is evaluated beside the candidate.
         standard: TFMA's own metrics to compute beside ours; see `tfma_standard`.
+        examples: how many will be evaluated.
+        folder: of the evaluation, where the predictions go.
     """
     config = config_pb2.EvalConfig()
+    settings = tfma_metrics.Settings(task=task, labels=tuple(labels), examples=examples, folder=folder)
     for name in (CANDIDATE, BASELINE) if has_baseline else (CANDIDATE,):
         config.model_specs.add(
             name=name,
@@ -58,7 +63,7 @@ def eval_config(
     config.slicing_specs.add()  # all examples
     for columns in slices:
         config.slicing_specs.add(feature_keys=[features.SLICES.get(c, features.SLICE + c) for c in columns])
-    config.metrics_specs.add().metrics.append(tfma_metrics.config(task, labels))
+    config.metrics_specs.add().metrics.append(tfma_metrics.config(settings))
     if standard:
         config.metrics_specs.append(tfma_standard.specs(standard))
     return config
@@ -154,35 +159,35 @@ def custom_extractors(
         eval_config=eval_config,
         tensor_adapter_config=tensor_adapter_config,
     )
-    own, *standard = eval_config.metrics_specs
-    if standard:
+    settings = tfma_metrics.settings(eval_config)
+    models = [spec.name or CANDIDATE for spec in eval_config.model_specs]  # TFX clears the name of a single model
+    if len(eval_config.metrics_specs) > 1:
         # Before the last, which finds the slices: evaluators see what has come up to there.
-        stock.insert(-1, tfma_standard.inputs(tfma_metrics.labels(own.metrics[0])))
-    expected = predictions.expected()
+        stock.insert(-1, tfma_standard.inputs(settings.labels))
     progress.start(TASK)
     return [
-        tfma_extractor.Extractor("BoundBatches", beam.FlatMap(_bounded, expected.examples)),
+        tfma_extractor.Extractor("BoundBatches", beam.FlatMap(_bounded, settings.examples)),
         *stock,
-        tfma_extractor.Extractor("Predictions", _Written(expected)),
+        tfma_extractor.Extractor("Predictions", _Written(settings, models)),
     ]
 
 
 class _Written(beam.PTransform):
     """Writes the models' answers beside the evaluation, and lets everything through."""
 
-    def __init__(self, expected: predictions.Expected) -> None:
+    def __init__(self, settings: tfma_metrics.Settings, models: Sequence[str]) -> None:
         super().__init__()
-        self._expected = expected
+        self._settings, self._models = settings, models
 
     def expand(self, extracts: Any) -> Any:
-        folder, classes = self._expected.folder, self._expected.classes
-        kind = kinds.kind(self._expected.task)
+        folder, classes = self._settings.folder, len(self._settings.labels)
+        kind = kinds.kind(self._settings.task)
 
         def row(extract: dict[str, Any], model: str) -> dict[str, Any]:
             answer = tfma_metrics.answer_of(extract, model, kind, classes)
             return predictions.row(extract[tfma.INPUT_KEY], answer, kind)
 
-        for model in self._expected.models:
+        for model in self._models:
             rows = extracts | f"Row[{model}]" >> beam.Map(row, model)
             _ = rows | f"Write[{model}]" >> predictions.write(folder, model, kind)
         return extracts

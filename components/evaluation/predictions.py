@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,38 +14,6 @@ from components.labels import outputs
 from components.labels.kind import LabelKind
 
 CANDIDATE, BASELINE = "candidate", "baseline"  # the models
-
-
-@dataclass(frozen=True, kw_only=True)
-class Expected:
-    """What TFX does not hand on to its Evaluator's user module.
-
-    Attributes:
-        examples: how many will be evaluated.
-        task: as in the configuration.
-        classes: K.
-        models: names of those that are evaluated.
-        folder: of the evaluation.
-    """
-
-    examples: int
-    task: str
-    classes: int
-    models: Sequence[str]
-    folder: str
-
-
-_expected: list[Expected] = []
-
-
-def expect(expected: Expected) -> None:
-    """Keeps it for the graph that TFX builds next in this process. Here, since TFX reloads the user module itself."""
-    _expected[:] = [expected]
-
-
-def expected() -> Expected:
-    """What `expect` was told last."""
-    return _expected[0]
 
 
 def identity(serialised: bytes) -> tuple[str, str]:

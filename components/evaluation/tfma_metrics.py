@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
+from components.base.values import Value
 from components.data import features
 from components.labels import kinds
 from components.labels.kind import LabelKind
@@ -23,16 +23,30 @@ Example = Mapping[str, Any]  # feature name -> its values
 ANSWERS = "imagegate/answers"
 
 
-def config(task: str, labels: Sequence[str]) -> config_pb2.MetricConfig:
-    """How TFMA is told to compute every metric of a task."""
-    told = json.dumps({"task": task, "labels": list(labels)})
-    return config_pb2.MetricConfig(class_name=Metrics.__name__, module=__name__, config=told)
+class Settings(Value):
+    """Arguments of `Metrics` as they travel, the only part of TFMA's configuration that is ours.
+
+    Attributes:
+        task: as in the configuration.
+        labels: the K label names in the order of the model's outputs.
+        examples: how many will be evaluated, for the progress.
+        folder: of the evaluation, where the predictions go.
+    """
+
+    task: str
+    labels: tuple[str, ...]
+    examples: int = 0
+    folder: str = ""
 
 
-def labels(asked: config_pb2.MetricConfig) -> list[str]:
-    """The label names in what `config` made."""
-    names: list[str] = json.loads(asked.config)["labels"]
-    return names
+def config(settings: Settings) -> config_pb2.MetricConfig:
+    """Makes TFMA compute every metric of a task."""
+    return config_pb2.MetricConfig(class_name=Metrics.__name__, module=__name__, config=settings.to_json())
+
+
+def settings(config: config_pb2.EvalConfig) -> Settings:
+    """Reads the settings back from a configuration that `analysis.eval_config` made."""
+    return Settings.from_json(config.metrics_specs[0].metrics[0].config)
 
 
 class Metrics(metric_types.Metric):
@@ -41,10 +55,13 @@ class Metrics(metric_types.Metric):
     Args:
         task: as in the configuration.
         labels: the K label names in the order of the model's outputs.
+        examples, folder: used by the extractors alone, see `Settings`.
         name: TFMA's name for the whole; the metrics keep their own.
     """
 
-    def __init__(self, task: str, labels: list[str], name: str = "imagegate") -> None:
+    def __init__(
+        self, task: str, labels: list[str], examples: int = 0, folder: str = "", name: str = "imagegate"
+    ) -> None:
         computations = metric_util.merge_per_key_computations(_computations)
         super().__init__(computations, task=task, labels=labels, name=name)
 

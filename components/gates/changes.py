@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from components.base.artifact_files import KNOWN_IMAGES, PUSHED_MANIFEST
 from components.base.errors import ImagegateError
 from components.base.text import number, truncated_list
+from components.base.verdict import Verdict
 from components.data import properties
 from components.data.manifest import DatasetManifest, KnownData, LabelCounts
 from components.gates import drift
-from components.gates.judge import Rule, Verdict, judge
+from components.gates.judge import Rule, judge
 from components.gates.settings import Balance
 from components.ingest import census
 from components.ingest.census import Images
@@ -64,17 +64,18 @@ def recall(served: Served | None, task: str) -> Reference | None:
     Raises:
         ImagegateError: what the model keeps of its data is missing, changed or not of this release.
     """
-    if served is None or served.manifest.get("task") != task:
+    if served is None or served.manifest.task != task:
         return None
     try:
         known = np.load(io.BytesIO(versions.content(served, KNOWN_IMAGES)), allow_pickle=False)
         if known.dtype != _KNOWN:
             raise ImagegateError(f"{served.path}/{KNOWN_IMAGES} holds rows of {known.dtype}, expected {_KNOWN}")
-        kept = KnownData.model_validate(served.manifest.get("data"))
-    except (ImagegateError, ValidationError) as error:
-        what = str(error) if isinstance(error, ImagegateError) else f"its {PUSHED_MANIFEST} does not describe its data"
+        kept = served.manifest.data
+        if kept is None:
+            raise ImagegateError(f"its {PUSHED_MANIFEST} does not describe its data")
+    except ImagegateError as error:
         raise ImagegateError(
-            f"version {served.version} is served, but these data cannot be compared with its data: {what}. Bring an "
+            f"version {served.version} is served, but these data cannot be compared with its data: {error}. Bring an "
             f"older version back (imagegate rollback CONFIG), or remove {served.path}"
         ) from None
     return Reference(served.version, kept, known)

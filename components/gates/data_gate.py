@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.base.text import number, truncated_list
+from components.base.verdict import Verdict
 from components.data import duplicates
 from components.data.dataset import SPLITS
 from components.data.manifest import DatasetManifest
 from components.gates import changes, drift
-from components.gates.judge import Rule, Verdict, judge
+from components.gates.judge import Rule, judge
 from components.gates.settings import DataGateLimits
 from components.ingest.census import Images
 from components.labels.weights import label_weights, stated
@@ -194,11 +195,10 @@ def _mask_shares(manifest: DatasetManifest, limits: DataGateLimits) -> Iterable[
     images = manifest.counts["train"]
     for label, cell in zip(manifest.labels, cells[:-1], strict=True):
         n = manifest.label_counts[label]["train"]
-        for key, what, part, whole in (
-            ("min_pixel_share", "share of the known pixels of train", cell[0], known),
-            ("min_image_share", "share of the images of train", n, images),
+        for key, minimum, what, part, whole in (
+            ("min_pixel_share", limits.min_pixel_share, "share of the known pixels of train", cell[0], known),
+            ("min_image_share", limits.min_image_share, "share of the images of train", n, images),
         ):
-            minimum = getattr(limits, key)
             if minimum is not None:
                 rule = Rule(
                     gate="data_gate",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from components.base.errors import ImagegateError
+from components.base.verdict import Verdict
 from components.data.manifest import DatasetManifest
-from components.gates.judge import Verdict
 from components.ingest.census import Images
 
 

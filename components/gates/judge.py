@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from components.base.text import number, percent
-from components.base.values import ForeignText, Value
+from components.base.verdict import Verdict
 from components.gates import intervals
 
 # A difference that chance alone makes more often than this is no evidence. Chosen by hand; not measured: one false
@@ -61,28 +61,6 @@ class Rule:
             + (f" of label {self.label!r}" if self.label is not None else "")
             + (" where " + " and ".join(f"{k}={v}" for k, v in self.slice.items()) if self.slice else "")
         )
-
-
-class Verdict(Value):
-    """How one rule came out; `reason` is a sentence for people. The fields are those of summary.json's `gates`.
-
-    Attributes:
-        value: the number that was judged; None where there was none. Of one that passed: it was not judged.
-        bound: the one that `value` broke, else the first that it held (of a drop: how far the metric may go), or None.
-        examples: how many the value rests on, or None where nobody counted.
-        interval: (lower, upper) bound of the value that so many examples allow, or None.
-    """
-
-    gate: str
-    rule: ForeignText
-    label: ForeignText | None
-    slice: dict[ForeignText, ForeignText] | None
-    value: int | float | None
-    passed: bool
-    reason: ForeignText
-    bound: int | float | None = None
-    examples: int | float | None = None
-    interval: tuple[float, float] | None = None
 
 
 _Broken = tuple[float | None, str]  # the bound, if it is known, and the sentence

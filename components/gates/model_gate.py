@@ -9,8 +9,9 @@ from typing import Any
 
 from components import metrics
 from components.base.text import number
+from components.base.verdict import Verdict
 from components.gates import intervals
-from components.gates.judge import Rule, Verdict, judge
+from components.gates.judge import Rule, judge
 from components.gates.settings import Threshold
 from components.labels import kinds
 from components.labels.kind import LabelKind

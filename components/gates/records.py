@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from components.base.values import Value
+from components.base.values import Sparse, Value
+from components.base.verdict import Verdict
 from components.data.manifest import DatasetManifest, KnownData
-from components.gates.judge import Verdict
 
 
 class Latency(Value):
@@ -14,7 +14,7 @@ class Latency(Value):
     p95: float
 
 
-class ServingMeasurement(Value):
+class ServingMeasurement(Sparse):
     """What it costs to serve a model; all but the size is None where it did not answer.
 
     Attributes:
@@ -23,15 +23,14 @@ class ServingMeasurement(Value):
         images_per_second: in one batch.
     """
 
-    megabytes: float
+    megabytes: float | None = None
     latency_ms: Latency | None = None
     images_per_second: float | None = None
 
 
-class ServingResult(Value):
-    """Written by the stage ServingCheck; `measured` is None for a model that was refused before."""
+class ServingResult(ServingMeasurement):
+    """Written by the stage ServingCheck; without measurements where the model gate had refused the model."""
 
-    measured: ServingMeasurement | None = None
     verdicts: tuple[Verdict, ...] = ()
 
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from components.base.verdict import Verdict
 from components.gates import probe
-from components.gates.judge import Rule, Verdict, judge
+from components.gates.judge import Rule, judge
 from components.gates.settings import Serving
 from components.labels import outputs
 from components.labels.kind import LabelKind

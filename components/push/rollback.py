@@ -9,10 +9,6 @@ from components.push import versions
 from components.push.destination import Destination, at
 from components.push.versions import Served
 
-# Keys of the manifest of a version that was made here.
-FROM = "rolled_back_from"  # the version that was served until then
-TO = "rolled_back_to"  # the version that this is a copy of; of a copy, the one that it is a copy of
-
 
 def roll_back(destination: str, version: str | None = None) -> tuple[Served, Served]:
     """Copies an older version to a new, larger number, and withdraws the model that was served.
@@ -45,8 +41,8 @@ def listed(pushed: list[Served]) -> str:
     texts = []
     for i, one in enumerate(pushed):
         facts = [] if i else ["served"]
-        if TO in one.manifest:
-            facts.append(f"a copy of {one.manifest[TO]}")
+        if one.manifest.rolled_back_to is not None:
+            facts.append(f"a copy of {one.manifest.rolled_back_to}")
         texts.append(f"{one.version} ({', '.join(facts)})" if facts else one.version)
     return ", ".join(texts)
 
@@ -61,7 +57,7 @@ def _source(pushed: list[Served], version: str | None, destination: str) -> Serv
         if found is None:
             raise ConfigError(f"there is no version {version}; {there}")
         return found
-    origin, gone = int(served.manifest.get(TO, served.version)), served.manifest.get(versions.WITHDRAWN, {})
+    origin, gone = int(served.manifest.rolled_back_to or served.version), served.manifest.withdrawn
     for one in older:
         identity = versions.identity(one.model)
         if int(one.version) < origin and identity not in gone and identity != versions.identity(served.model):
@@ -70,9 +66,15 @@ def _source(pushed: list[Served], version: str | None, destination: str) -> Serv
 
 
 def _copy(place: Destination, served: Served, source: Served) -> Served:
-    withdrawn = served.manifest.get(versions.WITHDRAWN, {}) | {versions.identity(served.model): served.version}
+    withdrawn = served.manifest.withdrawn | {versions.identity(served.model): served.version}
     withdrawn.pop(versions.identity(source.model), None)  # a damaged version may be replaced by its own equal
-    facts = {FROM: served.version, TO: source.manifest.get(TO, source.version), versions.WITHDRAWN: withdrawn}
+    facts = {
+        "rolled_back_from": served.version,
+        "rolled_back_to": source.manifest.rolled_back_to or source.version,
+        "withdrawn": withdrawn,
+    }
     with versions.local(source) as folder:
-        files = source.manifest["files"]
-        return versions.add(place, {name: os.path.join(folder, name) for name in files}, files, source.manifest | facts)
+        files = source.manifest.files
+        return versions.add(
+            place, {name: os.path.join(folder, name) for name in files}, files, source.manifest.model_copy(update=facts)
+        )

@@ -10,15 +10,15 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+
+from pydantic import ValidationError
 
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ImagegateError
 from components.push.destination import Content, Destination, at, digests, parsed
+from components.push.manifest import PushedManifest
 
 __all__ = [
-    "BESIDE",
-    "WITHDRAWN",
     "Served",
     "Withdrawn",
     "add",
@@ -35,9 +35,6 @@ __all__ = [
     "verify",
 ]
 
-# Keys of the manifest, besides "version" and "files" {path: SHA-256}.
-BESIDE = "beside"  # names of the files that are not the model's own
-WITHDRAWN = "withdrawn"  # `identity` of each model that was rolled back -> the version that it had
 _NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 
@@ -59,13 +56,12 @@ class Served:
 
     version: str
     path: str
-    manifest: dict[str, Any]
+    manifest: PushedManifest
 
     @property
     def model(self) -> dict[str, str]:
         """SHA-256 of the model's own files."""
-        beside = self.manifest.get(BESIDE, ())
-        return {name: digest for name, digest in self.manifest["files"].items() if name not in beside}
+        return {name: digest for name, digest in self.manifest.files.items() if name not in self.manifest.beside}
 
 
 def current(destination: str) -> Served | None:
@@ -94,8 +90,17 @@ def read(path: str) -> Served | None:
 
 
 def _read(place: Destination, version: str) -> Served | None:
-    manifest = parsed(place.read(version, PUSHED_MANIFEST))
-    return None if manifest is None else Served(version, f"{place.root.rstrip('/')}/{version}", manifest)
+    path, manifest = f"{place.root.rstrip('/')}/{version}", parsed(place.read(version, PUSHED_MANIFEST))
+    if manifest is None:
+        return None
+    try:
+        return Served(version, path, PushedManifest.model_validate(manifest))
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        raise ImagegateError(
+            f"{path}/{PUSHED_MANIFEST} was written by another release, and this one cannot read its key {key!r}; "
+            "remove that version, or use the release that pushed it"
+        ) from None
 
 
 def content(served: Served, name: str) -> bytes:
@@ -107,7 +112,7 @@ def content(served: Served, name: str) -> bytes:
     place, version = _split(served.path)
     with readable_errors(f"cannot read {served.path}"):
         found = place.read(version, name)
-    if found is None or hashlib.sha256(found).hexdigest() != served.manifest["files"].get(name):
+    if found is None or hashlib.sha256(found).hexdigest() != served.manifest.files.get(name):
         raise ImagegateError(f"{served.path}/{name} is missing or does not match the model's {PUSHED_MANIFEST}")
     return found
 
@@ -140,7 +145,7 @@ def verify(served: Served, folder: str | None = None) -> None:
     place, version = _split(served.path)
     with readable_errors(f"cannot read {served.path}"):
         there = place.digests(version) if folder is None else digests(folder)
-    wanted = served.manifest["files"]
+    wanted = served.manifest.files
     for name in sorted(wanted.keys() | there.keys()):
         if wanted.get(name) != there.get(name):
             what = "is missing, but is in" if name not in there else "does not match" if name in wanted else "is not in"
@@ -153,7 +158,7 @@ def verify(served: Served, folder: str | None = None) -> None:
 def push(
     model: str,
     destination: str,
-    manifest: Mapping[str, Any],
+    manifest: PushedManifest,
     beside: Mapping[str, bytes] = _NOTHING,
     evaluated: Mapping[str, str] | None = None,
 ) -> Served:
@@ -164,7 +169,7 @@ def push(
     Args:
         model: folder of the SavedModel.
         destination: folder or fsspec URL; made if missing.
-        manifest: what to write beside the model; the keys named above are added.
+        manifest: what to write beside the model; files, version, `beside` and `withdrawn` are added.
         beside: name -> content of further files to put there.
         evaluated: SHA-256 of each file of the model as it was judged; default: as it is.
 
@@ -178,7 +183,7 @@ def push(
     with readable_errors(f"cannot write to {destination}"), place.locked():
         wanted = dict(there if evaluated is None else evaluated)
         newest = next(newest_first(place), None)
-        withdrawn = {} if newest is None else newest.manifest.get(WITHDRAWN, {})
+        withdrawn = {} if newest is None else newest.manifest.withdrawn
         if identity(wanted) in withdrawn:
             version = withdrawn[identity(wanted)]
             raise Withdrawn(
@@ -187,12 +192,12 @@ def push(
             )
         files: dict[str, Content] = {name: os.path.join(model, name) for name in there}
         wanted |= {name: hashlib.sha256(content).hexdigest() for name, content in beside.items()}
-        full = {**manifest, BESIDE: sorted(beside), WITHDRAWN: withdrawn}
+        full = manifest.model_copy(update={"beside": tuple(sorted(beside)), "withdrawn": withdrawn})
         return add(place, {**files, **beside}, wanted, full)
 
 
 def add(
-    place: Destination, files: Mapping[str, Content], wanted: Mapping[str, str], manifest: Mapping[str, Any]
+    place: Destination, files: Mapping[str, Content], wanted: Mapping[str, str], manifest: PushedManifest
 ) -> Served:
     """Writes a new version; the destination is locked.
 
@@ -204,8 +209,8 @@ def add(
     """
     version = str(max(int(time.time()), max(place.versions(), default=0) + 1))  # also than what is removed now
     place.clean()
-    full = {**manifest, "version": version, "files": {name: wanted[name] for name in sorted(wanted)}}
-    sealed = json.dumps(full, ensure_ascii=False, indent=1, allow_nan=False).encode()
+    full = manifest.model_copy(update={"version": version, "files": {name: wanted[name] for name in sorted(wanted)}})
+    sealed = full.to_json(indent=1).encode()
 
     def seal(arrived: Mapping[str, str]) -> bytes:
         for name in sorted(wanted.keys() | arrived.keys()):
@@ -232,7 +237,7 @@ def tidy(destination: str, keep: int | None) -> tuple[list[str], str]:
         place = at(destination)
         with place.locked():
             problems += [f"{path} cannot be removed" for path in place.clean()]
-            ours = [served for served in newest_first(place) if served.manifest.get("version") == served.version]
+            ours = [served for served in newest_first(place) if served.manifest.version == served.version]
             for served in ours[keep:] if keep else ():
                 try:
                     place.remove(served.version)

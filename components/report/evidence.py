@@ -17,6 +17,7 @@ from components.evaluation import predictions
 from components.ingest import manifest
 from components.labels import kinds
 from components.labels.kind import LabelKind
+from components.push.manifest import PushedManifest
 from components.report import examples
 
 _MATRIX = 80  # labels; of more, those that are confused most
@@ -98,8 +99,11 @@ def _history(artifacts: Mapping[str, str]) -> dict[str, Any]:
 def _reference(artifacts: Mapping[str, str]) -> KnownData | None:
     """The data of the served model that this one was compared with, or None."""
     served = artifacts.get("baseline_model")
-    told = _json(served and os.path.join(served, "Format-Serving"), PUSHED_MANIFEST)
-    return KnownData.model_validate(told["data"]) if told.get("data") else None
+    path = os.path.join(served or "", "Format-Serving", PUSHED_MANIFEST)
+    if served is None or not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8") as f:
+        return PushedManifest.from_json(f.read()).data
 
 
 def _json(folder: str | None, name: str) -> dict[str, Any]:

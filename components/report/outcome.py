@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,9 +70,19 @@ class Outcome:
             properties: its custom properties.
         """
         self.artifacts[key] = uri
-        reader = getattr(self, f"_read_{key}", None)
-        if reader is not None:
-            reader(uri, properties)
+        if key in self._readers():
+            self._readers()[key](uri, properties)
+
+    def _readers(self) -> dict[str, Callable[[str, dict[str, Any]], None]]:
+        """Key of an artifact -> the method that reads it; other artifacts are only listed."""
+        return {
+            "class_balance": self._read_class_balance,
+            "model": self._read_model,
+            "baseline_model": self._read_baseline_model,
+            "evaluation": self._read_evaluation,
+            "serving_check_out": self._read_serving_check_out,
+            "pushed_model": self._read_pushed_model,
+        }
 
     def _read_class_balance(self, uri: str, _: dict[str, Any]) -> None:
         with open(os.path.join(uri, CLASS_BALANCE), encoding="utf-8") as f:

@@ -50,9 +50,9 @@ def _incomparable(served: versions.Served | None, task: str, labels: list[str]) 
     if served is None:
         return "no model is served yet"
     version, facts = f"version {served.version}", served.manifest
-    if facts.get("task") != task:
-        return f"{version} was trained for task {facts.get('task')}, this run is for {task}"
-    known = facts.get("labels") or []
+    if facts.task != task:
+        return f"{version} was trained for task {facts.task}, this run is for {task}"
+    known = list(facts.labels)
     if known == labels:
         return ""
     only = {f"only {version}": set(known) - set(labels), "only this run": set(labels) - set(known)}
@@ -82,7 +82,7 @@ def _try(served: versions.Served, task: str, folder: str) -> None:
 
     from components.model import signatures as serving
 
-    form = served.manifest.get("format")
+    form = served.manifest.format
     if form != serving.FORMAT:
         raise ImagegateError(f"it is of format {form}, and this release evaluates format {serving.FORMAT}")
     try:

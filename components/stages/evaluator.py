@@ -37,27 +37,20 @@ class Executor(executor.Executor):
         has_baseline = bool(served) and not broken and _holds_model(served)
         input_dict = {k: v for k, v in input_dict.items() if k != keys.BASELINE_MODEL_KEY or has_baseline}
         labels = schema.labels(artifact_utils.get_single_uri(input_dict[keys.SCHEMA_KEY]))
+        examples = artifact_utils.get_single_uri(input_dict[keys.EXAMPLES_KEY])
+        manifest.verify(examples, "test")
+        folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
+        _clear(folder)
         config = analysis.eval_config(
             exec_properties["task"],
             labels,
             settings.slices or (),
             has_baseline=has_baseline,
             standard=settings.tfma_metrics,
+            examples=manifest.read(examples).counts["test"],
+            folder=folder,
         )
-        examples = artifact_utils.get_single_uri(input_dict[keys.EXAMPLES_KEY])
-        manifest.verify(examples, "test")
-        folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
-        _clear(folder)
         models = [analysis.CANDIDATE, *([analysis.BASELINE] if has_baseline else [])]
-        predictions.expect(
-            predictions.Expected(
-                examples=manifest.read(examples).counts["test"],
-                task=exec_properties["task"],
-                classes=len(labels),
-                models=models,
-                folder=folder,
-            )
-        )
         model = path_utils.serving_model_dir(artifact_utils.get_single_uri(input_dict[keys.MODEL_KEY]))
         digests = versions.digests(model)
         super().Do(

@@ -27,6 +27,7 @@ from components.gates import data_gate as rules
 from components.gates.records import DataGateResult
 from components.model import signatures
 from components.push import model_card, versions
+from components.push.manifest import PushedManifest
 from components.push.settings import Push
 from components.stages import artifacts
 
@@ -63,30 +64,34 @@ def Pusher(  # noqa: N802  TFX names components like classes
     where = Push.from_json(settings)
     served = versions.current(where.destination)
     if served is None or served.model != evaluated or not _whole(served):
-        told = json.loads(facts)
         with open(os.path.join(class_balance.uri, CLASS_BALANCE), encoding="utf-8") as f:
             data = DataGateResult.from_json(f.read())
-        verdicts = _json(model_evaluation.uri, VERDICTS)
         results = analysis.results(model_evaluation.uri, analysis.CANDIDATE)
         folder = path_utils.serving_model_dir(model.uri)
-        decided = _json(os.path.join(folder, "assets.extra"), DECISIONS_FILE)
-        manifest = told | _manifest(data, verdicts, results) | {"decisions": decided}
+        manifest = PushedManifest(
+            **json.loads(facts),
+            **_numbers(data, results),
+            thresholds=_json(model_evaluation.uri, VERDICTS),
+            decisions=_json(os.path.join(folder, "assets.extra"), DECISIONS_FILE),
+        )
         version, note = (baseline_model.get_string_custom_property(name) for name in ("version", "note"))
         others = analysis.results(model_evaluation.uri, analysis.BASELINE) if version else []
         card = model_card.Facts(
-            name=told["name"],
-            task=told["task"],
+            name=manifest.name,
+            task=manifest.task,
             date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
             counts=data.manifest.counts,
             results=results,
             served=version,
             served_numbers=next((numbers for where, numbers in others if not where), {}),
             not_compared=note,
-            thresholds=[v["reason"] for v in verdicts],
+            thresholds=[v.reason for v in manifest.thresholds],
             notes=_notes(data.manifest),
-            fingerprints={"data": manifest["data_fingerprint"], "code": told["code_fingerprint"]}
-            | {"configuration": told["configuration_fingerprint"], "model": versions.identity(evaluated)},
-            **{key: manifest[key] for key in ("labels", "label_counts", "label_weights")},
+            fingerprints={"data": manifest.data_fingerprint, "code": manifest.code_fingerprint}
+            | {"configuration": manifest.configuration_fingerprint, "model": versions.identity(evaluated)},
+            labels=manifest.labels,
+            label_counts=manifest.label_counts,
+            label_weights=manifest.label_weights,
         )
         with open(os.path.join(class_balance.uri, KNOWN_IMAGES), "rb") as f:
             beside = {
@@ -115,18 +120,17 @@ def _whole(served: versions.Served) -> bool:
     return True
 
 
-def _manifest(data: DataGateResult, verdicts: list[dict[str, Any]], results: Any) -> dict[str, Any]:
+def _numbers(data: DataGateResult, results: Any) -> dict[str, Any]:
     numbers = next(found for where, found in results if not where)
     return {
         "format": signatures.FORMAT,
-        "labels": list(data.manifest.labels),
+        "labels": data.manifest.labels,
         "label_counts": data.manifest.label_counts,
         "label_weights": data.weights,
         "data_fingerprint": data.manifest.content,
-        "data": data.pushed.model_dump(),
+        "data": data.pushed,
         # JSON has no NaN.
         "metrics": {k: None if math.isnan(v) else v for k, v in numbers.items() if k != metrics.CONFUSION},
-        "thresholds": verdicts,
     }
 
 

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         summary = runner.run(force=options.force)
         terminal.close()
         if options.json:
-            out.line(json.dumps(summary.to_json(), ensure_ascii=True, indent=1, allow_nan=False))
+            out.line(summary.freeze().to_json(indent=1))
         else:
             summary.show(terminal.console)
     return summary.exit_code

@@ -35,9 +35,10 @@ def find(model: str) -> versions.Served:
         raise ImagegateError(
             f"{model}: no model here; expected a folder with {PUSHED_MANIFEST}, or one of numbered versions with it"
         )
-    task = served.manifest.get("task")
-    if not isinstance(task, str) or task not in kinds.KINDS:
-        raise ImagegateError(f"{served.path}: the model's task is {task!r}; expected one of {', '.join(kinds.KINDS)}")
+    task = served.manifest.task
+    if task not in kinds.KINDS:
+        expected = ", ".join(kinds.KINDS)
+        raise ImagegateError(f"{served.path}: the model's task is {task or None!r}; expected one of {expected}")
     return served
 
 
@@ -47,7 +48,7 @@ def overlays_for(served: versions.Served, folder: str, inputs: Sequence[Input]) 
     Raises:
         ConfigError: the model does not predict masks, or the overlays cannot be written to `folder`.
     """
-    task = served.manifest["task"]
+    task = served.manifest.task
     if not kinds.kind(task).per_pixel:
         drawn = " or ".join(kind.task for kind in kinds.KINDS.values() if kind.per_pixel)
         raise ConfigError(f"--overlay: the model's task is {task}; expected {drawn}, which predicts masks")
@@ -91,7 +92,7 @@ def predict(
                 encoded = [r.pop("encoded") for r in good.values()]
                 outputs = signature(image_bytes=tf.constant(encoded))
                 arrays = {name: tensor.numpy() for name, tensor in outputs.items()}
-                _add_predictions(good.values(), arrays, served.manifest["task"])
+                _add_predictions(good.values(), arrays, served.manifest.task)
                 if overlays is not None:
                     _draw(good, encoded, arrays, overlays)
             progress.report("images", start + len(results), len(inputs))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from components.base.artifact_files import SUMMARY
 from components.base.errors import ImagegateError
 from components.base.text import shown
 from components.labels import kinds
+from components.report.run_summary import RunSummary
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,32 +24,57 @@ FOLDER = "history"
 _STYLES = {"pushed": "green", "up_to_date": "green", "not_blessed": "red", "data_rejected": "red", "failed": "red"}
 
 
-def read(output: str) -> Iterator[dict[str, Any]]:
-    """Yields the summary of every run below `output`, newest first.
+class UnreadableSummary(ImagegateError):
+    """The summary.json of a run is damaged, or of a release whose summaries this one cannot read."""
 
-    Runs without a summary.json are in progress or were killed; they are left out.
-    """
-    folder = os.path.join(output, FOLDER)
-    for run_id in sorted(os.listdir(folder) if os.path.isdir(folder) else (), reverse=True):
-        summary = read_summary(os.path.join(folder, run_id))
+
+def read(output: str) -> Iterator[RunSummary]:
+    """Yields the summary of every run below `output` that can be read, newest first."""
+    for run in _runs(output):
+        summary = earlier(run)
         if summary is not None:
             yield summary
 
 
-def read_summary(run: str) -> dict[str, Any] | None:
-    """Reads summary.json in the folder of a run. Returns None if it is missing or unreadable."""
+def _runs(output: str) -> list[str]:
+    """The folders of runs, newest first."""
+    folder = os.path.join(output, FOLDER)
+    names = sorted(os.listdir(folder) if os.path.isdir(folder) else (), reverse=True)
+    return [os.path.join(folder, name) for name in names]
+
+
+def earlier(run: str) -> RunSummary | None:
+    """Reads a summary that is of use only if this release can read it; see `read_summary`."""
     try:
-        with open(os.path.join(run, SUMMARY), encoding="utf-8") as f:
-            summary: dict[str, Any] = json.load(f)
-            return summary if isinstance(summary, dict) else None
-    except (OSError, ValueError):
+        return read_summary(run)
+    except UnreadableSummary:
         return None
 
 
-def main_metric(summary: dict[str, Any]) -> float | None:
+def read_summary(run: str) -> RunSummary | None:
+    """Reads summary.json in the folder of a run. Returns None where it is missing: the run goes on, or was killed.
+
+    Raises:
+        UnreadableSummary: this release cannot read it.
+    """
+    path = os.path.join(run, SUMMARY)
+    try:
+        with open(path, "rb") as f:
+            return RunSummary.from_json(f.read())
+    except OSError:
+        return None
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        what = f"written by another release of imagegate, and this one cannot read {f'its key {key}' if key else 'it'}"
+    except ValueError:
+        what = "damaged: it is not JSON"
+    raise UnreadableSummary(f"{path} is {what}; run again for a new one")
+
+
+def main_metric(summary: RunSummary) -> float | None:
     """Returns the main metric of the run's task, or None if the run computed no metrics."""
-    value: float | None = (summary.get("metrics") or {}).get(kinds.kind(summary["task"]).main)
-    return value
+    kind = kinds.KINDS.get(summary.task)
+    return summary.metrics.get(kind.main) if kind else None
 
 
 def table(config: Config) -> Table:
@@ -59,25 +86,35 @@ def table(config: Config) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    runs = list(read(config.output_folder))
-    if not runs:
-        raise ImagegateError(f"{config.output_folder}: no run yet; imagegate run writes one")
     main = kinds.kind(config.task).main
     made = Table(box=None, pad_edge=False)
     for name in ("run", "started", "seconds", "status", main, "version"):
         right = name in ("seconds", main)
         made.add_column(name.replace("_", " "), justify="right" if right else "left", no_wrap=True)
     made.add_column("why", overflow="fold")  # the only column that wraps on a narrow terminal
-    for summary in runs:
-        value, status = main_metric(summary), summary["status"]
-        why = (summary.get("error") or "").partition("\n")[0]
-        made.add_row(
-            escape(shown(summary["run_id"])),
-            f"{datetime.datetime.fromisoformat(summary['started']):%Y-%m-%d %H:%M}",
-            f"{summary['seconds']:.0f}",
-            f"[{_STYLES.get(status, 'default')}]{status.replace('_', ' ')}[/]",
-            "-" if value is None else f"{value:.3f}",
-            escape(shown((summary.get("pushed") or {}).get("version") or "-")),
-            escape(shown(why)),
-        )
+    for run in _runs(config.output_folder):
+        try:
+            summary = read_summary(run)
+        except UnreadableSummary as error:
+            made.add_row(escape(shown(os.path.basename(run))), *"-----", escape(shown(f"left out: {error}")))
+            continue
+        if summary is not None:
+            made.add_row(*_row(summary))
+    if not made.row_count:
+        raise ImagegateError(f"{config.output_folder}: no run yet; imagegate run writes one")
     return made
+
+
+def _row(summary: RunSummary) -> list[str]:
+    from rich.markup import escape
+
+    value, status = main_metric(summary), summary.status
+    return [
+        escape(shown(summary.run_id)),
+        f"{datetime.datetime.fromisoformat(summary.started):%Y-%m-%d %H:%M}" if summary.started else "-",
+        f"{summary.seconds:.0f}" if summary.seconds is not None else "-",
+        f"[{_STYLES.get(status, 'default')}]{status.replace('_', ' ')}[/]",
+        "-" if value is None else f"{value:.3f}",
+        escape(shown(summary.pushed.version if summary.pushed else "-")),
+        escape(shown((summary.error or "").partition("\n")[0])),
+    ]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from components.base import fingerprint
 from components.base.errors import ConfigError, ImagegateError
 from components.base.files import replacing, write_atomically
+from components.base.verdict import Verdict
 from components.data import schema
 from components.data.dataset import Dataset, LayoutError
 from components.data.manifest import DatasetManifest
@@ -21,7 +22,6 @@ from components.data.mask_rules import Rule
 from components.evaluation import out_of_distribution
 from components.gates import changes, data_gate
 from components.gates.errors import DataRejected
-from components.gates.judge import Verdict
 from components.ingest import census, splits
 from components.ingest.layouts import reading
 from components.push import versions
@@ -149,7 +149,7 @@ class Runner:
         state = self._state()
         run = state.pop("run", "")
         if not force and served is not None and state == inputs | {"served": served.version}:
-            self.summary.up_to_date(served, history.read_summary(os.path.join(os.path.dirname(self.folder), run)) or {})
+            self.summary.up_to_date(served, history.earlier(os.path.join(os.path.dirname(self.folder), run)))
             return
         try:
             if not dataset.records:
@@ -249,7 +249,7 @@ class Runner:
         """The page, of a refused run as well. Nothing that goes wrong with it changes what the run came to."""
         self._stage("Report", "started", 0.0, False)
         try:
-            told = self.summary.to_json()
+            told = self.summary.freeze()
             found = evidence.read(self.summary.artifacts.get("report", ""))
             found = found or report.collect(told, self.summary.artifacts)
             self.summary.report = report.write(self.folder, told, found)

@@ -13,36 +13,37 @@ from components.base.errors import ConfigError
 from components.base.files import write_atomically
 from components.drawing import charts
 from components.report import evidence, page
+from components.report.run_summary import RunSummary
 from pipeline import config, derived
 from pipeline.runs import history, summary
 
 _EARLIER = 60  # runs in the chart
 
 
-def write(folder: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+def write(folder: str, told: RunSummary, found: Mapping[str, Any]) -> str:
     """Writes the page of the run in `folder` beside its summary, in one step, and returns its path.
 
     Args:
         folder: `history/RUN_ID` of the output.
-        told: the run's summary.json.
+        told: of the run.
         found: see `evidence.collect`.
     """
     output = os.path.dirname(os.path.dirname(folder))
-    earlier = {run["run_id"]: run for run in itertools.islice(history.read(output), _EARLIER)} | {told["run_id"]: told}
+    earlier = {run.run_id: run for run in itertools.islice(history.read(output), _EARLIER)} | {told.run_id: told}
     points = [
-        (run["started"], history.main_metric(dict(run)), run["status"])
-        for run in sorted(earlier.values(), key=lambda run: run["run_id"])
-        if run["task"] == told["task"] and run["run_id"] <= told["run_id"]
+        (run.started, history.main_metric(run), run.status)
+        for run in sorted(earlier.values(), key=lambda run: run.run_id)
+        if run.started and run.task == told.task and run.run_id <= told.run_id
     ]
     path = os.path.join(folder, REPORT)
-    write_atomically(path, page.render(told, found, charts.runs(points)))
+    write_atomically(path, page.render(json.loads(told.to_json()), found, charts.runs(points)))
     return path
 
 
-def collect(told: Mapping[str, Any], artifacts: Mapping[str, str]) -> dict[str, Any]:
+def collect(told: RunSummary, artifacts: Mapping[str, str]) -> dict[str, Any]:
     """The evidence of a run from what is left of its artifacts."""
     there = {key: path for key, path in artifacts.items() if os.path.isdir(path)}
-    return evidence.collect(told, there, **derived.pictured(told["configuration"]))
+    return evidence.collect(json.loads(told.to_json()), there, **derived.pictured(told.configuration))
 
 
 def again(path: str) -> str:
@@ -65,6 +66,5 @@ def again(path: str) -> str:
     output = os.path.dirname(os.path.dirname(folder))
     written = write(folder, told, collect(told, summary.located(told, output)))
     summary_path = os.path.join(folder, SUMMARY)
-    content = json.dumps(told | {"report": written}, ensure_ascii=True, indent=1, allow_nan=False)
-    write_atomically(summary_path, content)
+    write_atomically(summary_path, told.model_copy(update={"report": written}).to_json(indent=1))
     return written

@@ -14,6 +14,6 @@ def run(config: Config, version: str | None) -> str:
     """Rolls back and returns the message for the user; see `rollback.roll_back` for the errors."""
     now, before = rollback.roll_back(config.destination, version)
     return (
-        f"version {now.version} is served now, a copy of version {now.manifest[rollback.TO]} -> {now.path}\n"
+        f"version {now.version} is served now, a copy of version {now.manifest.rolled_back_to} -> {now.path}\n"
         f"withdrawn: version {before.version}; this very model is not pushed again"
     )

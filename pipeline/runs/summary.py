@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from components import metrics
@@ -19,6 +19,7 @@ from components.data import schema
 from components.ingest import manifest
 from components.labels import kinds
 from components.report.outcome import Outcome
+from components.report.run_summary import RunSummary, Stage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,16 +81,19 @@ class Summary(Outcome):
             self.add(key, artifact.uri, properties)
         return cached
 
+    def _readers(self) -> dict[str, Callable[[str, dict[str, Any]], None]]:
+        return super()._readers() | {"examples": self._read_examples}
+
     def _read_examples(self, uri: str, _: dict[str, Any]) -> None:
         self.schema = schema.frozen(self.config.task, manifest.read(uri))
 
-    def up_to_date(self, served: Served, earlier: dict[str, Any]) -> None:
-        """Nothing is new since `earlier`, a summary.json: the numbers are its numbers."""
+    def up_to_date(self, served: Served, earlier: RunSummary | None) -> None:
+        """Ends a run for which nothing is new since `earlier`: the numbers are its numbers."""
         self.status, self.exit_code = "up_to_date", 0
-        for key in _TAKEN:
-            if key in earlier:
-                setattr(self, key, earlier[key])
-        self.artifacts = located(earlier, self.config.output_folder)
+        if earlier is not None:
+            plain = json.loads(earlier.to_json())
+            vars(self).update({key: plain[key] for key in _TAKEN if key in plain})
+            self.artifacts = located(earlier, self.config.output_folder)
         self.pushed = {"path": served.path, "version": served.version}
 
     def stop(self) -> None:
@@ -99,27 +103,22 @@ class Summary(Outcome):
     def _elapsed(self) -> float:
         return round(time.monotonic() - self._clock, 3)
 
-    def to_json(self) -> dict[str, Any]:
-        """The object of summary.json."""
-        told = self.told()
-        notes, error = told.pop("notes"), told.pop("error")
-        return {
-            "run_id": self.run_id,
-            "name": self.config.name,
-            **{key: told.pop(key) for key in ("task", "status", "exit_code")},
-            "started": self._started.isoformat(timespec="seconds"),
-            "seconds": self._seconds or self._elapsed(),
-            "stages": self.stages,
-            **told,
-            "report": self.report,
-            "error": error,
-            "notes": notes,
+    def freeze(self) -> RunSummary:
+        """The summary of what has happened so far."""
+        return RunSummary(
+            **self.told(),
+            run_id=self.run_id,
+            name=self.config.name,
+            started=self._started.isoformat(timespec="seconds"),
+            seconds=self._seconds or self._elapsed(),
+            stages=tuple(Stage(**stage) for stage in self.stages),
+            report=self.report,
             # Relative, so that the whole output can be moved.
-            "artifacts": {k: os.path.relpath(v, self.config.output_folder) for k, v in self.artifacts.items()},
-            "fingerprints": self.fingerprints,
-            "versions": fingerprint.versions(),
-            "configuration": self.config.plain(),
-        }
+            artifacts={k: os.path.relpath(v, self.config.output_folder) for k, v in self.artifacts.items()},
+            fingerprints=self.fingerprints,
+            versions=fingerprint.versions(),
+            configuration=self.config.plain(),
+        )
 
     def write(self, folder: str) -> None:
         """Writes `folder/summary.json` in one step, and the schema of the data if they were read."""
@@ -127,7 +126,7 @@ class Summary(Outcome):
             with open(os.path.join(folder, SCHEMA), "w", encoding="utf-8") as f:
                 f.write(self.schema)
         path = os.path.join(folder, SUMMARY)
-        write_atomically(path, json.dumps(self.to_json(), ensure_ascii=True, indent=1, allow_nan=False))
+        write_atomically(path, self.freeze().to_json(indent=1))
 
     def show(self, console: Console) -> None:
         """Draws the verdict and, where there are any, the labels and overall metrics."""
@@ -188,9 +187,9 @@ class Summary(Outcome):
             console.print(f"  {escape(shown(line))}", highlight=False, soft_wrap=True)
 
 
-def located(told: Mapping[str, Any], output: str) -> dict[str, str]:
-    """The artifacts of a summary.json below `output`: key -> folder."""
-    return {key: os.path.join(output, path) for key, path in told.get("artifacts", {}).items()}
+def located(summary: RunSummary, output: str) -> dict[str, str]:
+    """The artifacts of a run below `output`: key -> folder."""
+    return {key: os.path.join(output, path) for key, path in summary.artifacts.items()}
 
 
 def label_table(

@@ -69,7 +69,7 @@ def test_a_first_run_pushes_what_a_run_here_pushes(sequence: Any, demo: Demo) ->
     assert served is not None
     push.verify(served)
     assert first["Pusher"].artifacts["pushed_model"].metadata["pushed_version"] == served.version
-    assert served.manifest["labels"] == list(demo.summary["label_weights"])
+    assert served.manifest.labels == tuple(demo.summary["label_weights"])
 
 
 def test_a_second_run_compares_with_the_served_model_and_trains_nothing(sequence: Any) -> None:

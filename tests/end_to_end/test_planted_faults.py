@@ -18,6 +18,7 @@ from components.gates import changes
 from components.gates.judge import failed
 from components.ingest import census, shards
 from components.push import versions
+from components.push.manifest import PushedManifest
 from pipeline import cli, config
 from pipeline.runs import local
 
@@ -47,15 +48,15 @@ def kind(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(scope="module")
-def pushed(kind: Any, real_images: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], bytes]:
+def pushed(kind: Any, real_images: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[PushedManifest, bytes]:
     """What a model that was trained on the sound data keeps of them."""
     folder = tmp_path_factory.mktemp(kind.__name__)
     kind(real_images, folder)
     kept, content = changes.remember(*counted(write(folder, kind.config)))
-    return {"task": kind.config["task"], "labels": list(kept.labels), "data": kept.model_dump()}, content
+    return PushedManifest(task=kind.config["task"], labels=kept.labels, data=kept), content
 
 
-def serve(folder: Path, pushed: tuple[dict[str, Any], bytes]) -> None:
+def serve(folder: Path, pushed: tuple[PushedManifest, bytes]) -> None:
     """Puts a version with that memory where the configuration looks for the served model."""
     (folder / "model").mkdir()
     (folder / "model" / "saved_model.pb").write_bytes(b"the data gate does not load it")

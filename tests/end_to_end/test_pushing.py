@@ -21,16 +21,16 @@ def test_a_card_lies_beside_the_model_and_is_covered(tiny: Project) -> None:
     served = versions.current(str(tiny.destination))
     card = versions.content(served, "MODEL_CARD.md").decode()
     manifest = served.manifest
-    assert sorted(manifest["beside"]) == ["MODEL_CARD.md", "images.npy"]
+    assert sorted(manifest.beside) == ["MODEL_CARD.md", "images.npy"]
     assert card.startswith("# Model card: tiny\n\nTask `single_label`, pushed 20")
-    for label, counts in manifest["label_counts"].items():
+    for label, counts in manifest.label_counts.items():
         assert f"| {label} | {counts['train']} | {counts['eval']} | {counts['test']} | " in card
-    assert f"| accuracy | {manifest['metrics']['accuracy']:.4g} |" in card
+    assert f"| accuracy | {manifest.metrics['accuracy']:.4g} |" in card
     assert "Compared with no other model: no model is served yet." in card
     assert "- accuracy is " in card
     assert f"| model | {versions.identity(served.model)} |" in card
-    assert f"| data | {manifest['data_fingerprint']} |" in card
-    assert manifest["format"] == 1
+    assert f"| data | {manifest.data_fingerprint} |" in card
+    assert manifest.format == 1
 
 
 def test_a_model_that_changed_after_its_evaluation_is_not_pushed(tiny: Project) -> None:
@@ -50,7 +50,7 @@ def test_a_rolled_back_model_stays_away_until_something_changes(tiny: Project, i
     back = imagegate("rollback", tiny.config)
     assert back.code == 0, back
     served = versions.current(str(tiny.destination))
-    assert (served.manifest["rolled_back_from"], served.manifest["rolled_back_to"]) == (two, one)
+    assert (served.manifest.rolled_back_from, served.manifest.rolled_back_to) == (two, one)
     before = tiny.served()
     # The nightly run, which builds the same bytes again.
     summary = tiny.run(SETTLED, "training.seed=2")
@@ -64,7 +64,7 @@ def test_a_rolled_back_model_stays_away_until_something_changes(tiny: Project, i
     assert summary["status"] == "pushed"
     three = summary["pushed"]["version"]
     assert sorted(os.listdir(tiny.destination)) == sorted([served.version, three])
-    assert versions.current(str(tiny.destination)).manifest["withdrawn"] == served.manifest["withdrawn"]
+    assert versions.current(str(tiny.destination)).manifest.withdrawn == served.manifest.withdrawn
     summary = tiny.run(SETTLED, "training.seed=2")
     assert (summary["status"], summary["exit_code"]) == ("not_blessed", 4)
 

@@ -137,7 +137,9 @@ class Project:
         with warnings.catch_warnings():
             # TFX uses something deprecated of protobuf's, which names the caller's caller for it: us.
             warnings.filterwarnings("ignore", r"label\(\) is deprecated")
-            return local.Runner(settings, lambda *_: None).run(force=force).to_json()
+            summary = local.Runner(settings, lambda *_: None).run(force=force).freeze()
+        plain: dict[str, Any] = json.loads(summary.to_json())
+        return plain
 
     def served(self) -> dict[str, tuple[bytes, int]]:
         """Everything below the push destination, with modification times."""

@@ -125,10 +125,3 @@ def test_each_model_has_predictions_of_its_own(tmp_path: Path) -> None:
         round_trip(tmp_path, "single_label", [row], model)
     found = [predictions.read(str(tmp_path), model) for model in ("candidate", "baseline")]
     assert [[row["probabilities"] for row in rows] for rows in found] == [[[0.25]], [[0.75]]]
-
-
-def test_the_last_expectation_counts() -> None:
-    for n in (3, 5):
-        told = {"examples": n, "task": "single_label", "classes": 2, "models": ["candidate"], "folder": "x"}
-        predictions.expect(predictions.Expected(**told))
-    assert predictions.expected().examples == 5

@@ -14,13 +14,15 @@ from counting import PROPERTIES, Seen, merged
 
 from components.base.artifact_files import KNOWN_IMAGES
 from components.base.errors import ImagegateError
+from components.base.verdict import Verdict
 from components.data.manifest import KnownData
 from components.gates import changes
 from components.gates.changes import Reference
-from components.gates.judge import Verdict, failed
+from components.gates.judge import failed
 from components.gates.settings import Balance
 from components.ingest import census
 from components.push import versions
+from components.push.manifest import PushedManifest
 
 OFF: dict[str, Any] = {
     "max_drift": None,
@@ -197,7 +199,7 @@ def test_a_pushed_model_keeps_little_of_its_data() -> None:
 def pushed(tmp_path: Path, data: dict[str, Any], content: bytes, scheme: str = "") -> versions.Served:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "saved_model.pb").write_bytes(b"model")
-    manifest = {"task": "single_label", "labels": ["cat"], **data}
+    manifest = PushedManifest(task="single_label", labels=("cat",), **data)
     return versions.push(str(tmp_path / "model"), f"{scheme}{tmp_path}/to", manifest, {KNOWN_IMAGES: content})
 
 
@@ -205,7 +207,7 @@ def pushed(tmp_path: Path, data: dict[str, Any], content: bytes, scheme: str = "
 def test_the_recalled_reference_equals_the_remembered_one(tmp_path: Path, scheme: str) -> None:
     counted, rows = merged(images("cat", 3))
     kept, content = changes.remember(counted, rows)
-    model = pushed(tmp_path, {"data": kept.model_dump()}, content, scheme)
+    model = pushed(tmp_path, {"data": kept}, content, scheme)
     found = changes.recall(versions.current(f"{scheme}{tmp_path}/to"), "single_label")
     assert isinstance(found, Reference)
     assert found.version == model.version
@@ -217,7 +219,7 @@ def test_the_recalled_reference_equals_the_remembered_one(tmp_path: Path, scheme
 @pytest.mark.parametrize("damage", [lambda p: p.write_bytes(p.read_bytes() + b"0"), Path.unlink])
 def test_a_file_that_does_not_match_the_manifest_is_not_read(tmp_path: Path, damage: Any) -> None:
     kept, content = changes.remember(*merged(images("cat", 3)))
-    model = pushed(tmp_path, {"data": kept.model_dump()}, content)
+    model = pushed(tmp_path, {"data": kept}, content)
     damage(Path(model.path) / KNOWN_IMAGES)
     with pytest.raises(ImagegateError, match=r"images\.npy is missing or does not match") as error:
         changes.recall(model, "single_label")
@@ -237,4 +239,4 @@ def test_a_manifest_without_data_is_refused_with_a_sentence(tmp_path: Path) -> N
 def test_without_a_served_model_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
     assert changes.recall(None, "single_label") is None
     kept, content = changes.remember(*merged(images("cat", 3)))
-    assert changes.recall(pushed(tmp_path, {"data": kept.model_dump()}, content), "multi_label") is None
+    assert changes.recall(pushed(tmp_path, {"data": kept}, content), "multi_label") is None

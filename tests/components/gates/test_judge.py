@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.base.text import number
-from components.gates.judge import Rule, Verdict, failed, judge
+from components.base.verdict import Verdict
+from components.gates.judge import Rule, failed, judge
 
 
 def rule(**fields: Any) -> Rule:

@@ -16,6 +16,7 @@ from components.data.location import check_url
 from components.push import destination
 from components.push import versions as push
 from components.push.destination import MARKER
+from components.push.manifest import PushedManifest
 
 ROOT = Path(__file__).parents[3]
 FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"", "variables/variables.data": b"x" * 5000}
@@ -63,33 +64,33 @@ def write(root: str, name: str, content: bytes) -> None:
 
 def test_a_push_uploads_its_files_and_nothing_else(model: str, root: str) -> None:
     assert push.current(root) is None
-    pushed = push.push(model, root, {"n": 1}, {"images.npy": b"known"})
+    pushed = push.push(model, root, PushedManifest(name="1"), {"images.npy": b"known"})
     there = everything(root)
     manifest = there.pop(f"{pushed.version}/{PUSHED_MANIFEST}")
     wanted = FILES | {"images.npy": b"known"}
     assert there == {f"{pushed.version}/{name}": content for name, content in wanted.items()}
-    assert destination.parsed(manifest) == pushed.manifest
+    assert PushedManifest.from_json(manifest) == pushed.manifest
     assert pushed.path == f"{root}/{pushed.version}"
     assert pushed == push.current(root) == push.read(pushed.path)
     assert pushed.model == DIGESTS
     assert push.content(pushed, "images.npy") == b"known"
     push.verify(pushed)
     with push.local(pushed) as folder:
-        assert push.digests(folder) == pushed.manifest["files"]
+        assert push.digests(folder) == pushed.manifest.files
 
 
 def test_version_numbers_grow_and_old_versions_are_removed(model: str, root: str) -> None:
     write(root, "3/saved_model.pb", b"somebody else's")
-    versions = [push.push(model, root, {"n": n}).version for n in range(4)]
+    versions = [push.push(model, root, PushedManifest(name=str(n))).version for n in range(4)]
     assert sorted(set(map(int, versions))) == list(map(int, versions))
     assert push.tidy(root, 2) == ([versions[1], versions[0]], "")
     assert {name.split("/")[0] for name in everything(root)} == {"3", *versions[2:]}
-    assert push.current(root).manifest["n"] == 3
+    assert push.current(root).manifest.name == "3"
 
 
 @pytest.mark.parametrize("change", [b"grapH", None])
 def test_a_changed_version_is_refused(model: str, root: str, change: bytes | None) -> None:
-    pushed = push.push(model, root, {})
+    pushed = push.push(model, root, PushedManifest())
     fs, base = fsspec.core.url_to_fs(f"{pushed.path}/saved_model.pb")
     fs.rm_file(base)
     if change is not None:
@@ -103,17 +104,17 @@ def test_a_changed_version_is_refused(model: str, root: str, change: bytes | Non
 
 
 def test_a_model_that_was_not_evaluated_leaves_nothing(model: str, root: str) -> None:
-    before = push.push(model, root, {}, evaluated=DIGESTS)
+    before = push.push(model, root, PushedManifest(), evaluated=DIGESTS)
     content = everything(root)
     Path(model, "variables", "variables.data").write_bytes(b"y" * 5000)
     with pytest.raises(ImagegateError, match=r"variables/variables.data is not the file of the model that was evalu"):
-        push.push(model, root, {}, evaluated=DIGESTS)
+        push.push(model, root, PushedManifest(), evaluated=DIGESTS)
     assert everything(root) == content
     assert push.current(root) == before
 
 
 def test_remains_of_a_killed_upload_are_removed_and_its_number_is_not_reused(model: str, url: str) -> None:
-    before = push.push(model, url, {})
+    before = push.push(model, url, PushedManifest())
     killed = 10**12
     for name, content in {
         MARKER: b"",
@@ -123,13 +124,13 @@ def test_remains_of_a_killed_upload_are_removed_and_its_number_is_not_reused(mod
         write(url, f"{killed}/{name}", content)
     write(url, "10/saved_model.pb", b"somebody else's upload, without our marker")
     assert push.current(url) == before
-    after = push.push(model, url, {})
+    after = push.push(model, url, PushedManifest())
     assert int(after.version) == killed + 1
     assert {name.split("/")[0] for name in everything(url)} == {"10", before.version, after.version}
 
 
 def test_an_upload_killed_after_its_manifest_is_a_version(model: str, url: str) -> None:
-    pushed = push.push(model, url, {})
+    pushed = push.push(model, url, PushedManifest())
     write(pushed.path, MARKER, b"")
     push.verify(push.current(url))
     assert push.tidy(url, 1) == ([], "")
@@ -138,7 +139,7 @@ def test_an_upload_killed_after_its_manifest_is_a_version(model: str, url: str) 
 
 
 def test_a_killed_removal_is_finished_by_the_next_push(model: str, url: str) -> None:
-    old, new = push.push(model, url, {"n": 1}), push.push(model, url, {"n": 2})
+    old, new = push.push(model, url, PushedManifest(name="1")), push.push(model, url, PushedManifest(name="2"))
     write(old.path, MARKER, b"")
     fs, base = fsspec.core.url_to_fs(old.path)
     fs.rm_file(f"{base}/{PUSHED_MANIFEST}")
@@ -163,7 +164,7 @@ def test_the_graph_is_uploaded_after_everything_that_it_needs(
 
     for name in ("pipe_file", "put_file", "rm_file"):
         monkeypatch.setattr(type(fs), name, watched(getattr(type(fs), name)))
-    push.push(model, url, {}, {"images.npy": b"x"})
+    push.push(model, url, PushedManifest(), {"images.npy": b"x"})
     without = [names for names in seen if "saved_model.pb" not in names]
     assert set().union(*without) == {MARKER, "images.npy", "variables/variables.index", "variables/variables.data"}
     assert all(names >= {*FILES, "images.npy"} for names in seen if "saved_model.pb" in names)
@@ -172,7 +173,10 @@ def test_the_graph_is_uploaded_after_everything_that_it_needs(
 
 def test_another_process_continues_the_versions_of_a_destination(model: str, tmp_path: Path) -> None:
     url = f"file://{tmp_path}/served"
-    code = "import sys; from components.push import versions as push; print(push.push(*sys.argv[1:], {}).version)"
+    code = (
+        "import sys; from components.push import manifest, versions as push; "
+        "print(push.push(*sys.argv[1:], manifest.PushedManifest()).version)"
+    )
     found = []
     for _ in range(3):
         run = subprocess.run([sys.executable, "-c", code, model, url], cwd=ROOT, capture_output=True, check=True)
@@ -182,7 +186,7 @@ def test_another_process_continues_the_versions_of_a_destination(model: str, tmp
 
 
 def test_a_key_that_leads_out_of_its_version_is_not_fetched(model: str, memory: str) -> None:
-    pushed = push.push(model, memory, {})
+    pushed = push.push(model, memory, PushedManifest())
     fsspec.filesystem("memory").store[f"/bucket/served/digits/{pushed.version}/../../evil"] = fsspec.filesystem(
         "memory"
     ).store[f"/bucket/served/digits/{pushed.version}/saved_model.pb"]
@@ -218,17 +222,17 @@ def test_errors_of_a_store_become_sentences(model: str, memory: str, monkeypatch
         raise NoCredentialsError("unable to locate credentials")
 
     monkeypatch.setattr(type(fsspec.filesystem("memory")), "ls", refuse)
-    for call in (lambda: push.current(memory), lambda: push.push(model, memory, {})):
+    for call in (lambda: push.current(memory), lambda: push.push(model, memory, PushedManifest())):
         with pytest.raises(ImagegateError, match=r"push: cannot .* NoCredentialsError: unable to locate"):
             call()
     assert "NoCredentialsError" in push.tidy(memory, 1)[1]
     monkeypatch.undo()
-    push.push(model, memory, {})
+    push.push(model, memory, PushedManifest())
 
 
 def test_a_missing_file_and_a_folder_read_as_none(model: str, root: str) -> None:
     place = destination.at(root)
-    pushed = push.push(model, root, {})
+    pushed = push.push(model, root, PushedManifest())
     assert place.read(pushed.version, "none") is None
     assert place.read(pushed.version, "variables") is None
     assert place.read("1", PUSHED_MANIFEST) is None

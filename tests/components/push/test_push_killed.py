@@ -14,15 +14,17 @@ from pathlib import Path
 import pytest
 
 from components.push import versions as push
+from components.push.manifest import PushedManifest
 
 ROOT = Path(__file__).parents[3]
 KILLS, KEEP = 20, 2
 PUSHING = """
 import sys
 from components.push import versions as push
+from components.push.manifest import PushedManifest
 print("ready", flush=True)
 while True:
-    push.push(sys.argv[1], sys.argv[2], {}, {"card": b"about"})
+    push.push(sys.argv[1], sys.argv[2], PushedManifest(), {"card": b"about"})
     push.tidy(sys.argv[2], int(sys.argv[3]))
 """
 
@@ -110,7 +112,7 @@ def test_a_reader_never_meets_a_broken_version_whenever_a_push_is_killed(model: 
         assert len(reader.loaded) > KILLS / 2
     assert len(left) >= 3, "nothing was killed in the middle, so this test says nothing"
     # The next push cleans up.
-    last = push.push(str(model), str(destination), {})
+    last = push.push(str(model), str(destination), PushedManifest())
     assert push.tidy(str(destination), KEEP)[1] == ""
     names = sorted(os.listdir(destination))
     assert (len(names), names[-1]) == (KEEP, last.version)
@@ -135,7 +137,7 @@ def test_an_upload_that_is_killed_is_no_version_and_the_next_removes_it(model: P
             push.verify(served)
     assert incomplete >= 2, "nothing was killed in the middle, so this test says nothing"
     numbers = [int(n) for n in os.listdir(destination)]
-    last = push.push(str(model), url, {})
+    last = push.push(str(model), url, PushedManifest())
     assert int(last.version) > max(numbers)
     assert push.tidy(url, KEEP)[1] == ""
     left = sorted(os.listdir(destination), key=int)

@@ -8,6 +8,7 @@ import pytest
 
 from components.base.errors import ConfigError, ImagegateError
 from components.push import rollback, versions
+from components.push.manifest import PushedManifest
 
 Push = Callable[[str], versions.Served]
 
@@ -28,7 +29,9 @@ def pushed(root: str, tmp_path: Path) -> Push:
     def run(content: str) -> versions.Served:
         (tmp_path / "model").mkdir(exist_ok=True)
         (tmp_path / "model" / "saved_model.pb").write_text(content)
-        return versions.push(str(tmp_path / "model"), root, {"about": content}, {"card.md": content.upper().encode()})
+        return versions.push(
+            str(tmp_path / "model"), root, PushedManifest(name=content), {"card.md": content.upper().encode()}
+        )
 
     return run
 
@@ -43,22 +46,22 @@ def test_the_version_before_comes_back_as_a_larger_one(root: str, pushed: Push) 
     assert before == two
     assert now == versions.current(root)
     assert int(now.version) > int(two.version)
-    assert (model(now), versions.content(now, "card.md"), now.manifest["about"]) == ("a", b"A", "a")
+    assert (model(now), versions.content(now, "card.md"), now.manifest.name) == ("a", b"A", "a")
     versions.verify(now)
-    assert now.manifest["files"] == one.manifest["files"]
-    assert now.manifest["rolled_back_from"] == two.version
-    assert now.manifest["rolled_back_to"] == one.version
-    assert now.manifest["withdrawn"] == {versions.identity(two.model): two.version}
+    assert now.manifest.files == one.manifest.files
+    assert now.manifest.rolled_back_from == two.version
+    assert now.manifest.rolled_back_to == one.version
+    assert now.manifest.withdrawn == {versions.identity(two.model): two.version}
     assert [versions.read(v.path) for v in (one, two)] == [one, two]  # as they were
 
 
 def test_a_rollback_goes_back_along_the_lineage(root: str, pushed: Push) -> None:
     one, two, three = pushed("a"), pushed("b"), pushed("c")
     copy, _ = rollback.roll_back(root)
-    assert (model(copy), copy.manifest["rolled_back_to"]) == ("b", two.version)
+    assert (model(copy), copy.manifest.rolled_back_to) == ("b", two.version)
     now, _ = rollback.roll_back(root)  # not to c, which is the version before
-    assert (model(now), now.manifest["rolled_back_to"]) == ("a", one.version)
-    assert sorted(now.manifest["withdrawn"].values()) == [three.version, copy.version]
+    assert (model(now), now.manifest.rolled_back_to) == ("a", one.version)
+    assert sorted(now.manifest.withdrawn.values()) == [three.version, copy.version]
     with pytest.raises(ConfigError, match=f"there is no version before {one.version} to go back to") as error:
         rollback.roll_back(root)
     listed = [f"{now.version} (served, a copy of {one.version})", f" (a copy of {two.version}), {three.version}, "]
@@ -73,7 +76,7 @@ def test_after_a_rollback_and_a_push_the_next_rollback_restores_the_version_serv
     copy, _ = rollback.roll_back(root)
     pushed("c")
     now, _ = rollback.roll_back(root)
-    assert (model(now), now.manifest["rolled_back_to"]) == ("a", one.version)
+    assert (model(now), now.manifest.rolled_back_to) == ("a", one.version)
     assert int(now.version) > int(copy.version)
 
 
@@ -91,11 +94,11 @@ def test_withdrawn_versions_are_passed_over(root: str, pushed: Push) -> None:
 def test_a_named_version_comes_back(root: str, pushed: Push) -> None:
     one, two, three = pushed("a"), pushed("b"), pushed("c")
     now, _ = rollback.roll_back(root, one.version)
-    assert (model(now), now.manifest["withdrawn"]) == ("a", {versions.identity(three.model): three.version})
+    assert (model(now), now.manifest.withdrawn) == ("a", {versions.identity(three.model): three.version})
     # Of the copy a copy is one of the version itself.
     rollback.roll_back(root, two.version)
     again, _ = rollback.roll_back(root, now.version)
-    assert (model(again), again.manifest["rolled_back_to"]) == ("a", one.version)
+    assert (model(again), again.manifest.rolled_back_to) == ("a", one.version)
 
 
 @pytest.mark.parametrize("version", ["17", "x", "", "../served"])
@@ -126,7 +129,7 @@ def test_a_withdrawn_model_is_not_pushed_again_and_every_later_version_knows(roo
     two = pushed("b")
     rollback.roll_back(root)
     three = pushed("c")
-    assert three.manifest["withdrawn"] == {versions.identity(two.model): two.version}
+    assert three.manifest.withdrawn == {versions.identity(two.model): two.version}
     assert model(rollback.roll_back(root)[0]) == "a"
     for content, version in (("b", two.version), ("c", three.version)):
         with pytest.raises(
@@ -137,14 +140,14 @@ def test_a_withdrawn_model_is_not_pushed_again_and_every_later_version_knows(roo
         assert error.value.exit_code == 4
     assert model(versions.current(root)) == "a"
     # What lies beside a model is not the model.
-    assert set(pushed("d").manifest["withdrawn"]) == {versions.identity(two.model), versions.identity(three.model)}
+    assert set(pushed("d").manifest.withdrawn) == {versions.identity(two.model), versions.identity(three.model)}
 
 
 def test_a_version_restored_by_name_is_no_longer_withdrawn(root: str, pushed: Push) -> None:
     one, two = pushed("a"), pushed("b")
     rollback.roll_back(root)
     now, _ = rollback.roll_back(root, two.version)
-    assert (model(now), now.manifest["withdrawn"]) == ("b", {versions.identity(one.model): str(int(now.version) - 1)})
+    assert (model(now), now.manifest.withdrawn) == ("b", {versions.identity(one.model): str(int(now.version) - 1)})
     pushed("b")
 
 
@@ -173,4 +176,4 @@ def test_a_damaged_copy_is_replaced_by_its_original(root: str, pushed: Push) -> 
     copy, _ = rollback.roll_back(root)
     damage(copy)
     now, _ = rollback.roll_back(root, one.version)
-    assert (model(now), now.manifest["withdrawn"]) == ("a", {versions.identity(two.model): two.version})
+    assert (model(now), now.manifest.withdrawn) == ("a", {versions.identity(two.model): two.version})

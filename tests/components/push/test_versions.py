@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ImagegateError
 from components.push import versions as push
+from components.push.manifest import PushedManifest
 
 ROOT = Path(__file__).parents[3]
 FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"", "variables/variables.data": b"x" * 5000}
@@ -47,7 +48,7 @@ def everything(folder: str) -> dict[str, tuple[bytes, int]]:
 
 
 def test_a_version_holds_the_model_and_its_manifest(model: str, destination: str) -> None:
-    pushed = push.push(model, destination, {"labels": ["cät", "dog"], "metrics": {"accuracy": 0.5}})
+    pushed = push.push(model, destination, PushedManifest(labels=("cät", "dog"), metrics={"accuracy": 0.5}))
     folder = Path(destination) / pushed.version
     assert {name: (folder / name).read_bytes() for name in FILES} == FILES
     manifest = json.loads((folder / "imagegate.json").read_text(encoding="utf-8"))
@@ -65,16 +66,16 @@ def test_a_version_holds_the_model_and_its_manifest(model: str, destination: str
 
 def test_the_first_version_is_the_time(model: str, destination: str) -> None:
     before = int(time.time())
-    version = push.push(model, destination, {}).version
+    version = push.push(model, destination, PushedManifest()).version
     assert before <= int(version) <= time.time()
 
 
 def test_pushes_within_one_second_get_different_versions(model: str, destination: str) -> None:
-    versions = [int(push.push(model, destination, {"n": n}).version) for n in range(4)]
+    versions = [int(push.push(model, destination, PushedManifest(name=str(n))).version) for n in range(4)]
     assert versions == sorted(set(versions))
     assert sorted(map(int, os.listdir(destination))) == versions
-    contents = [json.loads(Path(destination, str(v), PUSHED_MANIFEST).read_text())["n"] for v in versions]
-    assert contents == [0, 1, 2, 3]
+    contents = [json.loads(Path(destination, str(v), PUSHED_MANIFEST).read_text())["name"] for v in versions]
+    assert contents == ["0", "1", "2", "3"]
 
 
 @given(there=st.sets(st.integers(0, 10**12), max_size=4))
@@ -84,17 +85,17 @@ def test_a_version_is_larger_than_every_other(tmp_path_factory: pytest.TempPathF
     (base / "model").mkdir()
     for version in there:  # also those that others made, without a manifest
         (base / "served" / str(version)).mkdir(parents=True)
-    pushed = push.push(str(base / "model"), str(base / "served"), {})
+    pushed = push.push(str(base / "model"), str(base / "served"), PushedManifest())
     assert all(int(pushed.version) > version for version in there)
     assert push.current(str(base / "served")).version == pushed.version
 
 
 def test_the_newest_is_the_largest_number_not_the_last_name(model: str, destination: str) -> None:
-    pushed = push.push(model, destination, {})
+    pushed = push.push(model, destination, PushedManifest())
     for name in ("9", "999999999999"):  # no manifest: not ours
         os.makedirs(os.path.join(destination, name))
     assert push.current(destination).version == pushed.version
-    assert int(push.push(model, destination, {}).version) == 10**12
+    assert int(push.push(model, destination, PushedManifest()).version) == 10**12
 
 
 @pytest.mark.parametrize("name", ["", "missing"])
@@ -106,7 +107,7 @@ def test_nothing_is_served_where_nothing_was_pushed(tmp_path: Path, name: str) -
 def test_remains_of_a_killed_push_are_removed_and_nothing_else(model: str, destination: str) -> None:
     for name in (".staging-17/variables", ".removing-11/variables", "assets", "12"):
         os.makedirs(os.path.join(destination, name))
-    pushed = push.push(model, destination, {})
+    pushed = push.push(model, destination, PushedManifest())
     assert sorted(os.listdir(destination)) == sorted(["12", pushed.version, "assets"])
 
 
@@ -114,18 +115,19 @@ KILLED = """
 import os, signal, sys
 from components.push import versions as push
 from components.push.destination import folder
+from components.push.manifest import PushedManifest
 folder._sync = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
-push.push(*sys.argv[1:], {})
+push.push(*sys.argv[1:], PushedManifest())
 """
 
 
 def test_a_killed_push_leaves_no_version_and_no_lock(model: str, destination: str) -> None:
-    before = push.push(model, destination, {})
+    before = push.push(model, destination, PushedManifest())
     run = subprocess.run([sys.executable, "-c", KILLED, model, destination], cwd=ROOT, check=False, timeout=60)
     assert run.returncode == -9
     assert any(name.startswith(".staging-") for name in os.listdir(destination))
     assert push.current(destination) == before
-    after = push.push(model, destination, {})
+    after = push.push(model, destination, PushedManifest())
     assert sorted(os.listdir(destination)) == [before.version, after.version]
 
 
@@ -138,7 +140,7 @@ def test_digests_cover_every_file_but_the_manifest(model: str) -> None:
 
 
 def test_an_unchanged_version_is_verified(model: str, destination: str) -> None:
-    push.push(model, destination, {})
+    push.push(model, destination, PushedManifest())
     push.verify(push.current(destination))
 
 
@@ -154,7 +156,7 @@ def test_an_unchanged_version_is_verified(model: str, destination: str) -> None:
     ids=["changed", "missing", "one too many", "no longer empty", "moved"],
 )
 def test_a_changed_version_is_refused(model: str, destination: str, change: Callable[[Path], None], what: str) -> None:
-    pushed = push.push(model, destination, {})
+    pushed = push.push(model, destination, PushedManifest())
     change(Path(pushed.path))
     with pytest.raises(ImagegateError, match=rf"{what} the model's imagegate\.json; .* is not loaded"):
         push.verify(pushed)
@@ -162,11 +164,22 @@ def test_a_changed_version_is_refused(model: str, destination: str, change: Call
 
 @pytest.mark.parametrize("manifest", ["", "{", "[]", "null", '{"labels": []}', '{"files": 3}'])
 def test_a_version_with_a_broken_manifest_is_not_ours(model: str, destination: str, manifest: str) -> None:
-    older = push.push(model, destination, {})
-    newer = push.push(model, destination, {})
+    older = push.push(model, destination, PushedManifest())
+    newer = push.push(model, destination, PushedManifest())
     Path(newer.path, PUSHED_MANIFEST).write_text(manifest)
     assert push.read(newer.path) is None
     assert push.current(destination) == older
+
+
+def test_a_manifest_of_another_release_is_read_or_refused_with_a_sentence(model: str, destination: str) -> None:
+    pushed = push.push(model, destination, PushedManifest())
+    manifest = Path(pushed.path, PUSHED_MANIFEST)
+    told = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(told | {"key_of_another_release": 1}))
+    assert push.current(destination) == pushed
+    manifest.write_text(json.dumps(told | {"data": {"counts": []}}))
+    with pytest.raises(ImagegateError, match=r"its key 'data\.counts'; remove that version, or use the rel"):
+        push.current(destination)
 
 
 @pytest.fixture
@@ -179,9 +192,9 @@ def polled(destination: str) -> Iterator[list[str]]:
     def poll() -> None:
         while not done.is_set():
             for name in filter(str.isdigit, os.listdir(destination)):
-                served = push.Served(name, os.path.join(destination, name), {})
+                served = push.Served(name, os.path.join(destination, name), PushedManifest())
                 try:
-                    manifest = json.loads(Path(served.path, PUSHED_MANIFEST).read_text())
+                    manifest = PushedManifest.from_json(Path(served.path, PUSHED_MANIFEST).read_text())
                     push.verify(push.Served(name, served.path, manifest))
                 except (OSError, ValueError, ImagegateError) as error:
                     broken.append(f"{name}: {error!r}")
@@ -195,17 +208,17 @@ def polled(destination: str) -> Iterator[list[str]]:
 
 def test_a_server_never_sees_half_a_version(model: str, destination: str, polled: list[str]) -> None:
     for n in range(30):
-        push.push(model, destination, {"n": n})
+        push.push(model, destination, PushedManifest(name=str(n)))
     assert polled == []
     assert len(os.listdir(destination)) == 30
 
 
 def test_pushes_at_the_same_time_wait_for_one_another(model: str, destination: str, polled: list[str]) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "import sys; from components.push import versions as push; push.push(*sys.argv[1:], {})",
-    ]
+    code = (
+        "import sys; from components.push import manifest, versions as push; "
+        "push.push(*sys.argv[1:], manifest.PushedManifest())"
+    )
+    command = [sys.executable, "-c", code]
     pushing = [subprocess.Popen([*command, model, destination], cwd=ROOT) for _ in range(4)]
     assert [process.wait(timeout=60) for process in pushing] == [0] * 4
     assert polled == []
@@ -216,10 +229,11 @@ LIMITED = """
 import resource, signal, sys
 from components.push import versions as push
 from components.base.errors import ImagegateError
+from components.push.manifest import PushedManifest
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
 try:
-    push.push(*sys.argv[1:], {})
+    push.push(*sys.argv[1:], PushedManifest())
 except ImagegateError as error:
     print(error)
 """
@@ -227,7 +241,7 @@ except ImagegateError as error:
 
 def test_a_push_that_cannot_write_leaves_the_destination_as_it_was(model: str, destination: str) -> None:
     """No file may grow beyond 4,000 bytes, as if the disk were full; one of the model's has 5,000."""
-    push.push(model, destination, {})
+    push.push(model, destination, PushedManifest())
     before = {path: content for path, (content, _) in everything(destination).items()}
     command = [sys.executable, "-c", LIMITED, model, destination]
     run = subprocess.run(command, cwd=ROOT, check=True, timeout=60, capture_output=True, text=True)
@@ -241,22 +255,22 @@ def test_a_push_that_cannot_write_leaves_the_destination_as_it_was(model: str, d
 def test_a_destination_that_is_not_a_folder_is_refused_with_a_sentence(model: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ImagegateError, match=r"push: cannot write to .*file"):
-        push.push(model, str(tmp_path / "file"), {})
+        push.push(model, str(tmp_path / "file"), PushedManifest())
     with pytest.raises(ImagegateError, match=r"push: cannot write to .*below"):
-        push.push(model, str(tmp_path / "file" / "below"), {})
+        push.push(model, str(tmp_path / "file" / "below"), PushedManifest())
 
 
 def test_a_model_that_is_gone_pushes_nothing(tmp_path: Path, destination: str) -> None:
     with pytest.raises(ImagegateError, match=r"cannot read .*gone: No such file"):
-        push.push(str(tmp_path / "gone"), destination, {})
+        push.push(str(tmp_path / "gone"), destination, PushedManifest())
     assert not os.path.exists(destination)
 
 
 def test_a_model_that_is_not_the_one_that_was_evaluated_is_not_pushed(model: str, destination: str) -> None:
     evaluated = push.digests(model)
-    pushed = push.push(model, destination, {}, {"note.txt": b"x"}, evaluated)
+    pushed = push.push(model, destination, PushedManifest(), {"note.txt": b"x"}, evaluated)
     assert pushed.model == evaluated
-    assert pushed.manifest["files"] == evaluated | {"note.txt": hashlib.sha256(b"x").hexdigest()}
+    assert pushed.manifest.files == evaluated | {"note.txt": hashlib.sha256(b"x").hexdigest()}
     before = everything(destination)
     changes = {"saved_model.pb": b"grapH", "extra": b"", "variables/variables.index": None}
     for name, changed in changes.items():
@@ -266,7 +280,7 @@ def test_a_model_that_is_not_the_one_that_was_evaluated_is_not_pushed(model: str
         if changed is not None:
             path.write_bytes(changed)
         with pytest.raises(ImagegateError, match=rf"push: {name} is not the file of the model .* nothing was pushed"):
-            push.push(model, destination, {}, {"note.txt": b"x"}, evaluated)
+            push.push(model, destination, PushedManifest(), {"note.txt": b"x"}, evaluated)
         path.unlink(missing_ok=True)
         if kept is not None:
             path.write_bytes(kept)
@@ -277,7 +291,7 @@ def test_a_model_that_is_not_the_one_that_was_evaluated_is_not_pushed(model: str
 def test_the_newest_versions_stay_and_so_do_foreign_ones(model: str, destination: str) -> None:
     for other in ("5", "12"):
         os.makedirs(os.path.join(destination, other))
-    ours = [push.push(model, destination, {"n": n}).version for n in range(5)]
+    ours = [push.push(model, destination, PushedManifest(name=str(n))).version for n in range(5)]
     # A version that somebody copied by hand to another number.
     shutil.copytree(os.path.join(destination, ours[0]), os.path.join(destination, "77"))
     assert push.tidy(destination, None) == ([], "")
@@ -289,14 +303,14 @@ def test_the_newest_versions_stay_and_so_do_foreign_ones(model: str, destination
 
 
 def test_a_version_that_cannot_be_removed_is_reported(model: str, destination: str) -> None:
-    ours = [push.push(model, destination, {"n": n}).version for n in range(3)]
+    ours = [push.push(model, destination, PushedManifest(name=str(n))).version for n in range(3)]
     Path(destination, f".removing-{ours[0]}").write_text("a file in the way")
     removed, problem = push.tidy(destination, 1)
     assert removed == [ours[1]]
     assert f"/.removing-{ours[0]} cannot be removed" in problem
     assert f"/{ours[0]} cannot be removed: Not a directory" in problem
     push.verify(push.read(os.path.join(destination, ours[0])))  # whole, as it was
-    push.push(model, destination, {})  # it is in nobody's way
+    push.push(model, destination, PushedManifest())  # it is in nobody's way
     assert "cannot be tidied" in push.tidy(os.path.join(destination, ours[2], "saved_model.pb"), 1)[1]
 
 

@@ -1,6 +1,5 @@
 """The Baseline stage: what can be compared is copied, and of the rest it is said why not, and what follows."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from components.data import schema
 from components.labels import kinds
 from components.model import signatures
 from components.push import versions
+from components.push.manifest import PushedManifest
 from components.stages import baseline
 
 LABELS = ["cat", "dog"]
@@ -76,11 +76,11 @@ def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
 
 
 def test_the_served_model_is_copied_whole(run: Any, model: str, destination: str) -> None:
-    served = versions.push(model, destination, FACTS, {"images.npy": b"known"})
+    served = versions.push(model, destination, PushedManifest(**FACTS), {"images.npy": b"known"})
     folder, told = run(destination)
     assert told == {"version": served.version, "note": "", "broken": ""}
-    assert versions.digests(str(folder)) == served.manifest["files"]
-    assert json.loads((folder / "imagegate.json").read_text()) == served.manifest
+    assert versions.digests(str(folder)) == served.manifest.files
+    assert PushedManifest.from_json((folder / "imagegate.json").read_text()) == served.manifest
     answer = tf.saved_model.load(str(folder)).signatures["evaluate"](examples=tf.constant([b"", b""]))
     assert answer["probabilities"].numpy().tolist() == [[0.25, 0.25]] * 2
 
@@ -92,7 +92,7 @@ def test_the_served_model_is_copied_whole(run: Any, model: str, destination: str
         ({"task": "multi_label"}, "version {} was trained for task multi_label, this run is for single_label"),
         ({"labels": ["cat", "emu", "fox"]}, "only version {} has 'emu', 'fox' and only this run has 'dog'"),
         ({"labels": ["dog", "cat"]}, "version {} has other labels: the same ones in another order"),
-        ({"labels": None}, "version {} has other labels: only this run has 'cat', 'dog'"),
+        ({"labels": ()}, "version {} has other labels: only this run has 'cat', 'dog'"),
     ],
     ids=["nothing", "task", "labels", "order", "no labels"],
 )
@@ -101,7 +101,7 @@ def test_without_a_comparable_model_the_baseline_is_empty(
 ) -> None:
     destination, version = str(tmp_path / "served"), ""
     if facts is not None:
-        version = versions.push(model, destination, FACTS | facts).version
+        version = versions.push(model, destination, PushedManifest(**FACTS | facts)).version
     folder, told = run(destination)
     assert note.format(version) in told["note"]
     assert (told["version"], told["broken"], folder.exists()) == ("", "", False)
@@ -122,7 +122,7 @@ def broken(run: Any, served: versions.Served, destination: str) -> str:
 
 @pytest.mark.parametrize("change", ["changed", "gone", "one too many"])
 def test_a_damaged_model_is_not_loaded(run: Any, model: str, destination: str, change: str) -> None:
-    served = versions.push(model, destination, FACTS)
+    served = versions.push(model, destination, PushedManifest(**FACTS))
     fs, path = fsspec.core.url_to_fs(f"{served.path}/variables/variables.index")
     if change == "gone":
         fs.rm_file(path)
@@ -136,7 +136,7 @@ def test_a_damaged_model_is_not_loaded(run: Any, model: str, destination: str, c
 def test_a_model_that_cannot_be_loaded_is_not_compared(run: Any, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "saved_model.pb").write_bytes(b"no graph")
-    served = versions.push(str(tmp_path / "model"), str(tmp_path / "served"), FACTS)
+    served = versions.push(str(tmp_path / "model"), str(tmp_path / "served"), PushedManifest(**FACTS))
     assert broken(run, served, str(tmp_path / "served")).startswith("it cannot be loaded: ")
 
 
@@ -161,13 +161,16 @@ def test_a_model_that_cannot_be_loaded_is_not_compared(run: Any, tmp_path: Path)
 def test_a_model_that_cannot_be_evaluated_is_not_compared(
     run: Any, tmp_path: Path, saved: dict, facts: dict, said: str
 ) -> None:
-    served = versions.push(save(tmp_path / "model", **saved), str(tmp_path / "served"), FACTS | facts)
+    served = versions.push(save(tmp_path / "model", **saved), str(tmp_path / "served"), PushedManifest(**FACTS | facts))
     assert broken(run, served, str(tmp_path / "served")) == said
 
 
 def test_once_a_version_is_removed_the_one_before_is_compared(run: Any, model: str, tmp_path: Path) -> None:
     destination = str(tmp_path / "served")
-    old, new = versions.push(model, destination, FACTS), versions.push(model, destination, FACTS)
+    old, new = (
+        versions.push(model, destination, PushedManifest(**FACTS)),
+        versions.push(model, destination, PushedManifest(**FACTS)),
+    )
     os.unlink(os.path.join(new.path, "saved_model.pb"))
     assert "saved_model.pb is missing" in broken(run, new, destination)
     shutil.rmtree(new.path)

@@ -25,6 +25,7 @@ from components.data import images
 from components.labels import kinds
 from components.model import network, signatures
 from components.push import versions
+from components.push.manifest import PushedManifest
 from pipeline import cli
 from pipeline.predict import inputs, predict
 
@@ -72,7 +73,7 @@ def destination(exported: str, tmp_path: Path) -> str:
 
 
 def pushed(exported: str, folder: Path, task: str = "single_label") -> str:
-    versions.push(exported, str(folder / "served"), {"labels": LABELS, "task": task})
+    versions.push(exported, str(folder / "served"), PushedManifest(labels=LABELS, task=task))
     return str(folder / "served")
 
 
@@ -166,9 +167,9 @@ def test_a_mask_is_answered_with_the_share_of_each_label(mask_destination: str, 
     assert len([share for share in expected.values() if share]) > 1
 
 
-@pytest.mark.parametrize("manifest", [{}, {"task": "detection"}, {"task": ["single_label"]}])
+@pytest.mark.parametrize("manifest", [PushedManifest(), PushedManifest(task="detection")])
 def test_a_model_of_an_unknown_task_is_refused_with_a_sentence(
-    exported: str, photo, tmp_path: Path, manifest: dict
+    exported: str, photo, tmp_path: Path, manifest: PushedManifest
 ) -> None:
     versions.push(exported, str(tmp_path / "served"), manifest)
     with pytest.raises(ImagegateError, match=r"the model's task is .*; expected one of single_label, multi_label, seg"):
@@ -219,7 +220,7 @@ def test_a_destination_means_its_newest_version_and_a_version_itself(
     )
     signatures.export(other, ["yes", "no"], SIZE, kinds.kind("single_label"), undecided(other), str(tmp_path / "other"))
     old = versions.current(destination)
-    versions.push(str(tmp_path / "other"), destination, {"task": "single_label"})
+    versions.push(str(tmp_path / "other"), destination, PushedManifest(task="single_label"))
     path = photo("a.png")
     monkeypatch.chdir(old.path)
     for named in (old.path, old.path + "/", "."):
@@ -230,7 +231,7 @@ def test_a_destination_means_its_newest_version_and_a_version_itself(
 @pytest.mark.parametrize("scheme", ["file", "memory"])
 def test_a_url_is_as_good_as_a_folder(exported: str, destination: str, photo, tmp_path: Path, scheme: str) -> None:
     url = f"{scheme}://{tmp_path}/store"
-    served = versions.push(exported, url, {"labels": LABELS, "task": "single_label"})
+    served = versions.push(exported, url, PushedManifest(labels=LABELS, task="single_label"))
     paths = [photo("a.png"), photo("b.png", 2)]
     expected = answers(destination, paths)
     for named in (url, url + "/", served.path):

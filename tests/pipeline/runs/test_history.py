@@ -66,10 +66,33 @@ def test_a_long_reason_takes_nothing_from_the_other_columns(settings: config.Con
 def test_a_run_without_a_summary_is_going_on_or_was_killed(settings: config.Config) -> None:
     add(settings, "20260102T030405-aaaaaa")
     (Path(settings.output_folder) / "history" / "20260103T030405-bbbbbb").mkdir()
-    broken = Path(settings.output_folder) / "history" / "20260104T030405-cccccc"
-    broken.mkdir()
-    (broken / "summary.json").write_text("{")
     assert len(drawn(settings)) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "damaged: it is not JSON"),
+        ("[]", "this one cannot read it"),
+        ('{"name": "x", "task": "y", "status": "z", "gates": [3]}', "this one cannot read its key gates.0"),
+    ],
+)
+def test_a_summary_of_another_release_is_left_out_with_the_reason(
+    settings: config.Config, content: str, reason: str
+) -> None:
+    add(settings, "20260102T030405-aaaaaa")
+    folder = Path(settings.output_folder) / "history" / "20260104T030405-cccccc"
+    folder.mkdir()
+    (folder / "summary.json").write_text(content)
+    out = io.StringIO()
+    Console(file=out, width=500).print(history.table(settings))
+    _, left_out, listed = out.getvalue().splitlines()
+    assert left_out.startswith("20260104T030405-cccccc")
+    assert "left out: " in left_out
+    assert reason in left_out
+    assert "run again for a new one" in left_out
+    assert "pushed" in listed
+    assert [run.run_id for run in history.read(settings.output_folder)] == ["20260102T030405-aaaaaa"]
 
 
 def test_a_history_without_runs_is_a_sentence(settings: config.Config) -> None:

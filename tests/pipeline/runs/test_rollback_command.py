@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.push import versions as push
+from components.push.manifest import PushedManifest
 from pipeline import cli
 
 Call = Callable[..., tuple[int, str, str]]
@@ -29,7 +30,7 @@ def versions(tmp_path: Path) -> list[str]:
     found = []
     for content in "abc":
         (tmp_path / "model" / "saved_model.pb").write_text(content)
-        found.append(push.push(str(tmp_path / "model"), str(tmp_path / "models"), {}).version)
+        found.append(push.push(str(tmp_path / "model"), str(tmp_path / "models"), PushedManifest()).version)
     return found
 
 

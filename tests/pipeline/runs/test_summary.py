@@ -16,6 +16,7 @@ from components.data.dataset import LayoutError
 from components.gates.errors import DataRejected
 from components.gates.judge import Rule, judge
 from components.labels import kinds
+from components.push.manifest import PushedManifest
 from components.push.versions import Served
 from components.report import outcome
 from pipeline import config
@@ -113,7 +114,7 @@ def test_nan_and_infinity_become_null(full: summary.Summary, tmp_path: Path) -> 
 def test_run_ids_sort_by_time_and_differ_within_a_second(settings: config.Config) -> None:
     first, second = summary.Summary(settings), summary.Summary(settings)
     assert first.run_id != second.run_id
-    started = datetime.datetime.fromisoformat(first.to_json()["started"])
+    started = datetime.datetime.fromisoformat(first.freeze().started)
     assert first.run_id.startswith(f"{started:%Y%m%dT%H%M%S}-")
     assert started.tzinfo is not None  # RFC 3339
 
@@ -132,7 +133,7 @@ def test_an_error_decides_status_and_exit_code(
     one: summary.Summary, error: ImagegateError, code: int, status: str
 ) -> None:
     one.fail(error)
-    found = one.to_json()
+    found = json.loads(one.freeze().to_json())
     assert (found["exit_code"], found["status"], found["error"]) == (code, status, str(error))
     assert found["pushed"] is None
     assert bool(found["gates"]) == bool(found["data"]) == isinstance(error, DataRejected)
@@ -153,7 +154,7 @@ def test_a_refusal_by_the_model_gate_names_the_failed_rules(one: summary.Summary
 def test_a_model_that_was_rolled_back_is_refused_by_the_model_gate(full: summary.Summary) -> None:
     full.pushed = None
     full._read_pushed_model("", {"pushed": 0, "withdrawn": "this very model was rolled back as version 17"})
-    found = full.to_json()
+    found = json.loads(full.freeze().to_json())
     assert (found["status"], found["exit_code"], found["pushed"]) == ("not_blessed", 4, None)
     assert found["error"] == "this very model was rolled back as version 17"
     assert drawn(full).splitlines()[-2:] == [
@@ -218,7 +219,7 @@ def test_the_very_model_that_is_served_is_up_to_date(one: summary.Summary, tmp_p
 
 def test_an_unchanged_run_shows_the_numbers_of_the_pushed_run(one: summary.Summary, full: summary.Summary) -> None:
     other = summary.Summary(one.config)
-    other.up_to_date(Served("17", "/models/17", {}), full.to_json())
+    other.up_to_date(Served("17", "/models/17", PushedManifest()), full.freeze())
     same = (
         "data",
         "label_weights",
@@ -232,8 +233,8 @@ def test_an_unchanged_run_shows_the_numbers_of_the_pushed_run(one: summary.Summa
         "gates",
         "pushed",
     )
-    assert {k: other.to_json()[k] for k in same} == {k: full.to_json()[k] for k in same}
-    assert other.to_json()["stages"] == []
+    assert other.freeze().model_dump(include=set(same)) == full.freeze().model_dump(include=set(same))
+    assert other.freeze().stages == ()
     assert drawn(other).splitlines()[-1] == "up to date: nothing new since version 17 was pushed"
 
 

@@ -1,0 +1,92 @@
+"""The summary of a run, written as summary.json."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from components.base.values import ForeignText, Sparse
+from components.base.verdict import Verdict
+from components.data.manifest import BySplit, LeftOut
+from components.gates.records import ServingMeasurement
+from components.push.manifest import DecisionSummary
+
+Numbers = dict[str, float | None]  # metric -> value; null: not a number
+
+
+class Stage(Sparse):
+    """One stage that ran."""
+
+    name: str
+    seconds: float
+    cached: bool = Field(description="whether its result is that of an earlier run")
+
+
+class DataSummary(Sparse):
+    """The data of a run; without any key where none was read."""
+
+    counts: BySplit = Field({}, description="split -> images")
+    labels: dict[str, BySplit] = Field({}, description="label -> split -> images it applies to")
+    quarantined: tuple[LeftOut, ...] = Field((), description="files that could not be used")
+    ignored: tuple[ForeignText, ...] = Field((), description="paths of files that have no meaning in this layout")
+    reencoded: dict[str, int] = Field({}, description="reason -> images that were re-encoded")
+    unlabelled: BySplit = Field({}, description="split -> images of which no label is known")
+    unknown: dict[str, float] = Field(
+        {}, description='shares that were not stated: of "images", and of "labels" or "pixels"'
+    )
+    fingerprint: str = Field("", description="digest of everything that training can see of the images")
+
+
+class SliceResult(Sparse):
+    """Metrics of one slice of the test split."""
+
+    slice: dict[str, str] = Field(description="column -> value")
+    metrics: Numbers
+    per_label: dict[str, Numbers] = Field({}, description="label -> metrics")
+
+
+class ServedModel(Sparse):
+    """The model that was served before, on the same test split."""
+
+    version: str
+    metrics: Numbers = Field({})
+    per_label: dict[str, Numbers] = Field({}, description="label -> metrics")
+
+
+class Pushed(Sparse):
+    """Where the served model is."""
+
+    path: ForeignText
+    version: str
+
+
+class RunSummary(Sparse):
+    """Everything that a run came to."""
+
+    run_id: str = Field("", description="sorts by time")
+    name: str = Field(description="of the configuration")
+    task: str = Field(description="of the configuration")
+    status: str = Field(description='"pushed", "up_to_date", "not_blessed", "data_rejected" or "failed"')
+    exit_code: int = 1
+    started: str | None = Field(None, description="RFC 3339")
+    seconds: float | None = None
+    stages: tuple[Stage, ...] = ()
+    data: DataSummary = DataSummary()
+    label_weights: dict[str, float] = Field({}, description="label -> weight in the loss")
+    metrics: Numbers = Field({}, description="of the test split")
+    per_label: dict[str, Numbers] = Field({}, description="label -> metrics")
+    slices: tuple[SliceResult, ...] = ()
+    tfma: dict[str, Any] = Field({}, description="TensorFlow Model Analysis's own metrics, by its names")
+    baseline: ServedModel | None = Field(None, description="null where no model could be compared with")
+    decisions: DecisionSummary = Field(DecisionSummary(), description="how outputs become answers")
+    serving: ServingMeasurement = Field(ServingMeasurement(), description="cost of serving")
+    gates: tuple[Verdict, ...] = Field((), description="verdicts of all gates")
+    pushed: Pushed | None = Field(None, description="null where the model was not pushed")
+    report: ForeignText | None = Field(None, description="path of the page")
+    error: ForeignText | None = Field(None, description="why the run failed, or a gate refused")
+    notes: tuple[ForeignText, ...] = Field((), description="sentences that qualify the result")
+    artifacts: dict[str, ForeignText] = Field({}, description="key -> folder, relative to the output")
+    fingerprints: dict[str, str] = Field({}, description="digests of data, configuration and code")
+    versions: dict[str, str] = Field({}, description="of Python, imagegate and the libraries that results depend on")
+    configuration: dict[str, Any] = Field({}, description="every setting, with its default where none was given")
