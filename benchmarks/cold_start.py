@@ -1,0 +1,85 @@
+"""Measures the cold start of each stage's container: `python -m benchmarks.cold_start [--repeats N] [CHECKOUT ...]`.
+
+A pod of a compiled pipeline starts a fresh interpreter, imports the entry point and the stage's executor, and only then
+begins to work. This measures that start in seconds of processor time, the smallest of several, since the
+rest of a busy machine only adds to it. Checkouts are measured in turns, so that they can be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+
+import yaml
+
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_CONFIGURATION = """\
+name: cold
+task: single_label
+data: {root: data}
+push: {destination: models/cold}
+kubeflow: {image: imagegate}
+"""
+_LOAD = """
+import importlib, sys
+entry = importlib.import_module(sys.argv[1])
+entry.load(sys.argv[2])
+"""
+
+
+def executors(checkout: str) -> dict[str, tuple[str, str]]:
+    """Stage -> (module of the entry point, path of the executor class), read from a compiled pipeline."""
+    with tempfile.TemporaryDirectory() as folder:
+        with open(os.path.join(folder, "c.yaml"), "w", encoding="utf-8") as f:
+            f.write(_CONFIGURATION)
+        os.mkdir(os.path.join(folder, "data"))
+        compiled = os.path.join(folder, "p.yaml")
+        command = ["-m", "pipeline", "compile", os.path.join(folder, "c.yaml"), "-o", compiled]
+        _python(checkout, *command)
+        with open(compiled, encoding="utf-8") as f:
+            spec = next(iter(yaml.safe_load_all(f)))
+    found = {}
+    for label, executor in spec["deploymentSpec"]["executors"].items():
+        container = executor["container"]
+        if "--executor_class_path" in container["args"]:
+            path = container["args"][container["args"].index("--executor_class_path") + 1]
+            found[label.removesuffix("_executor")] = (container["command"][-1], path)
+    return found
+
+
+def _python(checkout: str, *arguments: str) -> None:
+    environment = os.environ | {"PYTHONPATH": checkout, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    subprocess.run([sys.executable, *arguments], check=True, env=environment, capture_output=True, cwd=checkout)
+
+
+def seconds(checkout: str, entry: str, executor: str) -> float:
+    """Processor time of a fresh interpreter that imports what a stage needs."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    _python(checkout, "-c", _LOAD, entry, executor)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints a row for every stage, a column for every checkout."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cold_start", description=__doc__)
+    parser.add_argument("checkouts", metavar="CHECKOUT", nargs="*", default=[_HERE], help="default: this one")
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args(arguments)
+    checkouts = [os.path.abspath(checkout) for checkout in options.checkouts]
+    stages = {checkout: executors(checkout) for checkout in checkouts}
+    for stage in stages[checkouts[0]]:
+        best = dict.fromkeys(checkouts, float("inf"))
+        for _ in range(options.repeats):
+            for checkout in checkouts:
+                best[checkout] = min(best[checkout], seconds(checkout, *stages[checkout][stage]))
+        print(f"{stage:<18}" + "".join(f"{best[checkout]:8.2f} s" for checkout in checkouts), flush=True)
+
+
+if __name__ == "__main__":
+    main()
