@@ -89,7 +89,7 @@ def _flatten(node: Any, parts: list[str]) -> None:
 
 
 def _without_prose(node: ast.AST, name: str) -> Any:
-    value = getattr(node, name, None)
+    value: Any = getattr(node, name, None)
     if name == "body" and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         first = value[0].value if value and isinstance(value[0], ast.Expr) else None
         return value[1:] if isinstance(first, ast.Constant) and isinstance(first.value, str) else value
