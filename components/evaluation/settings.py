@@ -12,35 +12,36 @@ from components.gates.settings import Threshold
 
 
 class StandardMetric(Value):
-    """One of TFMA's own metrics."""
+    """One of TFMA's own metrics: the name of a class in `tfma.metrics`, and the arguments of its constructor."""
 
     class_name: str
     config: dict[str, Any] = Field(default_factory=dict)
 
 
 class Evaluation(Value):
-    """The model gate."""
+    """The evaluation of the model on the test split, and the rules of [the model gate](model-gate.md)."""
 
     out_of_distribution: Location | None = Field(
         None,
-        description="folder or fsspec URL of images of none of the labels; how well the model tells them apart is "
-        "`out_of_distribution_auroc` and `out_of_distribution_abstained`. A relative path counts from "
-        "the configuration file's folder",
+        description="Folder or fsspec URL of images that belong to none of the labels. It adds two metrics that "
+        "measure "
+        "how well the model recognises such images: `out_of_distribution_auroc` and `out_of_distribution_abstained`.",
     )
-
     slices: tuple[str | tuple[str, ...], ...] | None = Field(
         None,
-        description="default: [label], for masks []. Columns to evaluate by, a list for a cross of several: `label` "
-        "(not for masks), `format` (the image's), and those of data.columns.slices",
+        description="Columns by whose values the metrics are also computed: `label` (not for masks), `format` (the "
+        "image's file format), and those of `data.columns.slices`. A list of several columns stands for each "
+        "combination of their values. Default: `[label]`, for masks `[]`.",
     )
     thresholds: tuple[Threshold, ...] = Field(
         (),
-        description="all must hold on the test split, or nothing is pushed",
+        description="A model is pushed only if all these rules hold on the test split; see [an "
+        "entry](#an-entry-of-evaluationthresholds).",
     )
     tfma_metrics: tuple[StandardMetric, ...] = Field(
         (),
-        description="TFMA's own metrics to compute beside these: names of classes in `tfma.metrics`, or `{class_name: "
-        "…, config: {…}}`; not for masks. See [the model gate](model-gate.md#tfmas-own-metrics)",
+        description="Further metrics that TFMA computes: names of classes in `tfma.metrics`, or `{class_name: …, "
+        "config: {…}}`. Not for masks. See [the model gate](model-gate.md#tfmas-own-metrics).",
     )
 
     @field_validator("tfma_metrics", mode="before")

@@ -1,4 +1,4 @@
-"""The settings of the gates: the section `balance`, an entry of `evaluation.thresholds`, and the section `serving`."""
+"""Settings of the gates: the sections `balance` and `serving`, and an entry of `evaluation.thresholds`."""
 
 from __future__ import annotations
 
@@ -11,62 +11,89 @@ from components.data import perceptual
 
 
 class Balance(Value):
-    """The data gate; each limit can be null: off."""
+    """Limits of [the data gate](data-gate.md), which refuses data beyond any of them before anything is trained.
 
-    min_examples: Positive | None = Field(10, description="per label in train")
-    min_eval_examples: Positive | None = Field(1, description="per label in eval and in test, each")
-    max_ratio: Annotated[float, Field(ge=1)] | None = Field(
-        100, description="examples of the most frequent label per example of the least frequent one"
+    The balance of the labels was its first rule and gave the section its name.
+    """
+
+    min_examples: Positive | None = Field(
+        10,
+        description="The smallest number of examples (images, also for masks) of each label in train. The data gate "
+        "refuses if a label has fewer.",
     )
-    min_pixel_share: Fraction | None = Field(1e-5, description="masks: pixels of each label / known pixels of train")
-    min_image_share: Fraction | None = Field(0.001, description="masks: images that each label is in / images of train")
+    min_eval_examples: Positive | None = Field(
+        1, description="The smallest number of examples of each label in eval, and in test."
+    )
+    max_ratio: Annotated[float, Field(ge=1)] | None = Field(
+        100,
+        description="The largest ratio of the numbers of examples of the most and the least frequent label in train.",
+    )
+    min_pixel_share: Fraction | None = Field(
+        1e-5,
+        description="For masks: the smallest share of the known pixels of train that each label must have.",
+    )
+    min_image_share: Fraction | None = Field(
+        0.001,
+        description="For masks: the smallest share of the images of train in which each label must occur.",
+    )
     max_cooccurrence: Fraction | None = Field(
         0.98,
-        description="multi_label: phi coefficient, of either sign: two labels that (almost) always come together, or "
-        "of which always just one applies, cannot be told apart",
+        description="For `multi_label`: the largest absolute phi coefficient of two labels in train. Beyond it, the "
+        "two labels nearly always occur together, or nearly always exclude each other, and a model cannot learn to "
+        "tell them apart.",
     )
     max_drift: Fraction | None = Field(
         0.2,
-        description="Jensen-Shannon distance of the label shares in train, all together and each label's, from those "
-        "of the served model's data. 0: the same, 1: nothing in common",
+        description="The largest Jensen-Shannon distance between the label shares in train and those of the served "
+        "model's data, for all labels together and for each label. 0 means equal, 1 nothing in common. A larger "
+        "distance that chance explains is tolerated.",
     )
     max_property_drift: Fraction | None = Field(
         0.4,
-        description="Kolmogorov-Smirnov distance of image properties (width, height, aspect ratio, brightness, "
-        "contrast, sharpness, mean red, green and blue) in train, of all images and of each label's, from those of "
-        "the served model's data",
+        description="The largest Kolmogorov-Smirnov distance between the image properties in train and those of the "
+        "served model's data, for all images and for the images of each label. The properties are width, height, "
+        "aspect ratio, brightness, contrast, sharpness, and mean red, green and blue. A larger distance that chance "
+        "explains is tolerated.",
     )
-    max_split_drift: Fraction | None = Field(0.5, description="the same of eval and of test from train, of all images")
+    max_split_drift: Fraction | None = Field(
+        0.5,
+        description="The largest Kolmogorov-Smirnov distance between the image properties in eval, or in test, and "
+        "those in train.",
+    )
     max_relabelled: Fraction | None = Field(
         0.05,
-        description="images whose label (or mask) has changed since the served model was trained on them, as a share "
-        "of the label's; a single image is let pass",
+        description="The largest share of a label's images (for masks: of all images) whose label or mask has changed "
+        "since the served model was trained on them. A single changed image is tolerated.",
     )
-    max_unlabelled: Fraction | None = Field(0.2, description="images of which nothing is known / all images")
+    max_unlabelled: Fraction | None = Field(0.2, description="The largest share of images without any known label.")
     allow_duplicates_across_splits: Flag = Field(
-        False, description="whether equal or nearly equal images may lie in two splits"
+        False, description="Whether identical or nearly equal images may be in different splits."
     )
     near_duplicate_distance: Annotated[int, Field(ge=0, le=perceptual.DEFAULT_DISTANCE)] | None = Field(
         perceptual.DEFAULT_DISTANCE,
-        description="images are nearly equal where no more of the 256 bits of their perceptual hashes differ; null: "
-        "only equal files count",
+        description="Images are nearly equal if at most this many of the 256 bits of their perceptual hashes differ. "
+        "With `null`, only identical files count as duplicates.",
     )
     max_near_duplicates: Fraction | None = Field(
         0.01,
-        description="of eval and test, the images that are nearly equal to one of another split; where the data set "
-        "itself says which split an image is in, there must be none",
+        description="The largest share of the images of eval and test that may be nearly equal to an image of another "
+        "split. It applies to splits assigned by hash; if the data set itself names the splits, none is allowed.",
     )
-    allow_vanished_labels: Flag = Field(False, description="whether labels that the served model knows may be missing")
-    allow_new_labels: Flag = Field(False, description="whether there may be labels that the served model does not know")
+    allow_vanished_labels: Flag = Field(
+        False, description="Whether labels that the served model knows may have no image any more."
+    )
+    allow_new_labels: Flag = Field(
+        False, description="Whether the data may have labels that the served model does not know."
+    )
 
 
 class DataGateLimits(Balance):
-    """All limits of the data gate: the section `balance`, and what follows from the rest of the configuration.
+    """All limits of the data gate: the section `balance`, and those that the rest of the configuration implies.
 
     Attributes:
-        max_bad_fraction: `data.max_bad_fraction`: quarantined files / all files.
-        contradictions: whether nearly equal images under different labels contradict one another.
-        min_labels: how many labels the task needs.
+        max_bad_fraction: `data.max_bad_fraction`.
+        contradictions: whether nearly equal images under different labels are refused.
+        min_labels: smallest number of labels that the task can learn.
     """
 
     max_bad_fraction: Fraction | None
@@ -75,50 +102,61 @@ class DataGateLimits(Balance):
 
 
 class Threshold(Value):
-    """One rule of the model gate."""
+    """One rule of [the model gate](model-gate.md). At least one of `min`, `max` and `max_drop` is needed."""
 
-    metric: str = Field(description="a metric's name")
-    label: LabelName | None = Field(None, description='a label\'s name, or "*": each label by itself')
+    metric: str = Field(description="The name of one of the [metrics](#metrics).")
+    label: LabelName | None = Field(
+        None,
+        description='The label whose metric is judged; `"*"` judges each label separately. With `null`, the metric of '
+        "all labels together is judged.",
+    )
     slice: dict[str, LabelName] | None = Field(
         None,
-        description='column: value, for the examples it is about; "*": each value in the test split by itself',
+        description="Judges only the test examples that have this value in this column, such as `{camera: night}`; "
+        '`"*"` judges each value in the test split separately.',
     )
-    min: float | None = Field(None, description="smallest value that passes")
-    max: float | None = Field(None, description="largest value that passes")
+    min: float | None = Field(None, description="The smallest value that passes.")
+    max: float | None = Field(None, description="The largest value that passes.")
     max_drop: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="how much worse than the model now served it may be; holds where none is served"
+        None,
+        description="The metric may be worse than that of the served model by at most this much. The rule holds if no "
+        "model is served.",
     )
     min_examples: Positive | None = Field(
         None,
-        description="a slice value or label with fewer in the test split is let pass, and the run says so; default: 1 "
-        'with "*" in `slice`, else all are judged',
+        description="Slice values and labels with fewer examples in the test split are skipped, and the verdict names "
+        'them. Default: 1 with `"*"` in `slice`; otherwise everything is judged.',
     )
     confidence: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
-        description="such as 0.95: `min` must hold for the lower, `max` for the upper bound of what the number of "
-        "examples allows, instead of the value itself; see [the model gate](model-gate.md)",
+        description="The confidence, such as 0.95, with which the bounds must hold: the lower confidence bound of the "
+        "metric is compared with `min`, the upper one with `max`. With `null`, the metric's value is compared. See "
+        "[the model gate](model-gate.md).",
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> Threshold:
         if self.min is None and self.max is None and self.max_drop is None:
-            raise ValueError(f"{self.metric}: give min, max or max_drop")
+            raise ValueError(f"{self.metric}: a threshold without a limit; give min, max or max_drop")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"{self.metric}: min {self.min:g} is above max {self.max:g}")
         if self.confidence is not None and self.min is None and self.max is None:
             raise ValueError(
-                f"{self.metric}: confidence is for min and max; both models answer for the same images, so that their "
-                "difference has no such interval"
+                f"{self.metric}: confidence applies to min and max only, not to max_drop: both models predict the same "
+                "images, so their difference has no such interval; remove confidence, or give min or max"
             )
         return self
 
 
 class Serving(Value):
-    """What serving may cost, measured before the push in a fresh process on this machine; each limit can be null."""
+    """Limits on the cost of serving, measured before the push by a new process on the machine that runs the check."""
 
     max_latency_ms: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="milliseconds from one encoded image to its answer, median of 20"
+        None,
+        description="The model gate refuses if the median latency of 20 predictions, each for one encoded image, is "
+        "above this many milliseconds.",
     )
     max_megabytes: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="size of the model's files, in 10^6 bytes"
+        None,
+        description="The model gate refuses if the model's files are larger than this many megabytes (10^6 bytes).",
     )

@@ -1,4 +1,4 @@
-"""The sections `data` and `labels` of the configuration, and what reading a data set takes of them."""
+"""The sections `data` and `labels` of the configuration, and the settings from both that ingest reads."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from components.data.dataset import LayoutError, label_name
 from components.data.location import Location
 
 Byte = Annotated[int, Field(ge=0, le=255)]
-Id = Annotated[int, Field(ge=0, le=65535, strict=True)]  # strict: true is no 1
+Id = Annotated[int, Field(ge=0, le=65535, strict=True)]  # strict: true is not taken as 1
 
 
 class Split(Value):
-    """Shares of the splits."""
+    """Shares of the splits. Each must be above 0, and they must add up to 1."""
 
-    train: Fraction = Field(0.8, description="share of the images to learn from")
-    eval: Fraction = Field(0.1, description="share that decides when training stops")
-    test: Fraction = Field(0.1, description="share that the model gate judges")
+    train: Fraction = Field(0.8, description="Share of the images to train on.")
+    eval: Fraction = Field(0.1, description="Share of the images that decide when training stops.")
+    test: Fraction = Field(0.1, description="Share of the images that the model gate judges the model on.")
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Split:
@@ -29,54 +29,71 @@ class Split(Value):
             raise ValueError(f"train + eval + test must be 1, got {total:g}")
         for name, share in self:
             if share <= 0:
-                raise ValueError(f"{name} must be above 0: each split has its stage")
+                raise ValueError(f"{name} must be above 0, got {share:g}: every split is needed")
         return self
 
 
 class Columns(Value):
-    """Which column of a manifest means what."""
+    """The columns of the table of layout `manifest`."""
 
-    image: str = Field("file_name", description="file names")
+    image: str = Field("file_name", description="The column of file names.")
     labels: str | tuple[str, ...] | None = Field(
         None,
-        description="a list of 0/1 columns, each named like its label (an empty cell: nobody said), or one column of "
-        "names; default: `label` or `labels`, whichever there is",
+        description="One column that holds names of labels, or a list of columns, each named like its label, that hold "
+        "0 "
+        "or 1 (in an empty cell, the label is unknown). Default: `label` or `labels`, whichever the table has.",
     )
-    weight: str | None = Field(None, description="how much an image counts in loss and metrics; a number above 0")
-    split: str | None = Field(None, description="`train`, `eval` (or `val`, `dev` …), `test`, or empty: by hash")
-    group: str | None = Field(None, description="all rows of a group (say, one patient) land in one split")
-    slices: tuple[str, ...] = Field((), description="columns that the evaluation can be sliced by")
+    weight: str | None = Field(
+        None,
+        description="The column of weights, numbers above 0: how much an image counts in the loss and the metrics.",
+    )
+    split: str | None = Field(
+        None,
+        description="The column of splits: `train`, `eval` (or `val`, `valid`, `validation`, `dev`) or `test`. If a "
+        "cell "
+        "is empty, the split is assigned by hash.",
+    )
+    group: str | None = Field(
+        None, description="The column of groups. All images of a group, such as those of a patient, get the same split."
+    )
+    slices: tuple[str, ...] = Field((), description="Columns by which the evaluation can be sliced.")
 
     @model_validator(mode="after")
     def _one_meaning_each(self) -> Columns:
         if self.labels == ():
-            raise ConfigError("data.columns.labels: an empty list; name the label columns")
+            raise ConfigError("data.columns.labels: expected the names of the label columns, got an empty list")
         seen: dict[str, str] = {}
         for key, column in self.named():
             if not column.strip():
-                raise ConfigError(f"data.columns.{key}: a column's name is blank; give it one, here and in the file")
-            if key == "slices":  # may be any column, but for the image and one another
+                raise ConfigError(
+                    f"data.columns.{key}: expected the name of a column, got {column!r}; name it in the table, too"
+                )
+            if key == "slices":  # may share a column with any key but `image`
                 clash = "image" if column == self.image else "slices" if self.slices.count(column) > 1 else None
             else:
                 clash = seen.get(column)
             if clash:
-                raise ConfigError(f"data.columns: {column!r} cannot be both {clash} and {key}; each needs its own")
+                raise ConfigError(
+                    f"data.columns: {column!r} cannot be both {clash} and {key}; each needs a column of its own"
+                )
             seen[column] = key
         if len(set(self.label_of.values())) < len(self.label_of):
-            raise ConfigError("data.columns.labels: two columns differ only in how Unicode composes their letters")
+            raise ConfigError(
+                "data.columns.labels: two columns differ only in how Unicode composes their letters; rename one of them"
+            )
         return self
 
     @property
     def label_of(self) -> dict[str, str]:
-        """Label column -> label; empty where one column holds names."""
+        """Label column -> label; empty if one column holds the names."""
         labels = self.labels if isinstance(self.labels, tuple) else ()
         try:
             return {column: label_name(column, "data.columns.labels") for column in labels}
-        except LayoutError as error:  # here it is the configuration that is wrong, not the data
+        except LayoutError as error:  # the mistake is in the configuration, not in the data
             raise ConfigError(str(error)) from None
 
     def named(self) -> list[tuple[str, str]]:
-        """(key, column) of every column that means something."""
+        """Returns (key, column) for every configured column."""
         labels = (self.labels,) if isinstance(self.labels, str) else self.labels or ()
         one = (("image", self.image), ("weight", self.weight), ("split", self.split), ("group", self.group))
         many = [("labels", column) for column in labels] + [("slices", column) for column in self.slices]
@@ -84,68 +101,95 @@ class Columns(Value):
 
 
 class Data(Value):
-    """Where the images are."""
+    """The data set: where it is, how it is laid out, and how it is split."""
 
     root: Location = Field(
-        description="folder or fsspec URL; a relative path counts from the configuration file's folder, and everything "
-        "below counts from root"
+        description="Folder or fsspec URL of the data set. The paths of the other keys of `data` start at `root`, "
+        "except "
+        "that of `schema_file`."
     )
     layout: Literal["folders", "manifest", "masks", "coco"] = Field(
         "folders",
-        description="`folders`: one folder per label; `manifest`: a table with one row per image; `masks`: images and "
-        "masks, paired by file name; `coco`: annotations in COCO's JSON. See [layouts](layouts.md)",
+        description="`folders`: one folder per label. `manifest`: a table with one row per image. `masks`: images and "
+        "masks, paired by file name. `coco`: annotations in COCO's JSON format. See [layouts](layouts.md).",
     )
     manifest: str | dict[str, str] | None = Field(
-        None, description="manifest: a `.csv` or `.jsonl` file with one row per image, or one per split"
+        None,
+        description="Layout `manifest`: a `.csv` or `.jsonl` file with one row per image; or one file per split, such "
+        "as "
+        "`{train: train.csv, test: test.csv}`.",
     )
     images: str | dict[str, str] | None = Field(
-        None, description="folder that file names are relative to; masks and coco also take one per split"
+        None,
+        description="Layouts `manifest`, `masks` and `coco`: the folder in which file names start. `masks` and `coco` "
+        "also take one folder per split.",
     )
-    columns: Columns = Field(Columns.model_construct(), description="manifest: see [`data.columns`](#datacolumns)")
-    separator: str = Field("|", description="manifest: multi_label: between the names in one cell")
-    masks: str | dict[str, str] | None = Field(None, description="masks: folder of the masks, or one per split")
-    image_suffix: str = Field("", description="masks: what image names end in before the extension, such as `_image`")
-    mask_suffix: str = Field("", description="masks: what mask names end in before the extension, such as `_mask`")
+    columns: Columns = Field(
+        Columns.model_construct(), description="Layout `manifest`: see [`data.columns`](#datacolumns)."
+    )
+    separator: str = Field(
+        "|", description="Layout `manifest` with task `multi_label`: the text between the names in one cell."
+    )
+    masks: str | dict[str, str] | None = Field(
+        None, description="Layout `masks`: the folder of the masks, or one folder per split."
+    )
+    image_suffix: str = Field(
+        "", description="Layout `masks`: the end of image names before the extension, such as `_image`."
+    )
+    mask_suffix: str = Field(
+        "", description="Layout `masks`: the end of mask names before the extension, such as `_mask`."
+    )
     lists: str | dict[str, str] | None = Field(
-        None, description="masks: a text file that names the images to use, or one per split, as Pascal VOC has"
+        None,
+        description="Layout `masks`: a text file that names the images to use, or one file per split, as in Pascal "
+        "VOC.",
     )
-    annotations: str | dict[str, str] | None = Field(None, description="coco: the JSON file, or one per split")
+    annotations: str | dict[str, str] | None = Field(
+        None, description="Layout `coco`: the JSON file with the annotations, or one file per split."
+    )
     split: Split = Field(
         Split.model_construct(train=0.8, eval=0.1, test=0.1),
-        description="by hash of each image's content, so equal images are never in two splits. Not used where folders "
-        "`train/`, `eval|val|valid|validation|dev/`, `test/` stand above the labels, or the data names splits "
-        "otherwise; of these, a missing one is cut from train",
+        description="Shares of the splits. Images are assigned by a hash of their content, so identical images are "
+        "never "
+        "in two splits. The shares are not used if the data set itself names the splits, for example by folders "
+        "`train/`, `eval/` (or `val/`, `valid/`, `validation/`, `dev/`) and `test/` above the labels; then only a "
+        "split that is missing is taken from train.",
     )
     max_bad_fraction: Fraction | None = Field(
         0.01,
-        description="broken files go to quarantine with a reason; above this share the data gate refuses",
+        description="Broken files are quarantined with a reason. The data gate refuses if they are a larger share of "
+        "all "
+        "files than this.",
     )
     schema_file: str | None = Field(
         None,
-        description="a schema frozen from a run with `imagegate schema`: labels, formats, columns and slice values "
-        "that differ from it stop the run; a relative path counts from the configuration file's folder",
+        description="A schema frozen from a run with `imagegate schema`. The data gate refuses data whose labels, "
+        "formats, columns or slice values differ from it.",
     )
     max_pixels: Positive = Field(
         100_000_000,
-        description="larger images go to quarantine, judged by their header before any pixel is decoded",
+        description="Images with more pixels are quarantined. Their size is read from the header, before any pixel is "
+        "decoded.",
     )
 
     @model_validator(mode="after")
     def _of_layout(self) -> Data:
-        """Each key belongs to some layouts; beside another it would be silently without effect."""
+        """Refuses a key that does not belong to the layout, because it would silently have no effect."""
         for key, layouts in _LAYOUTS_OF.items():
             default = type(self).model_fields[key].default
             if self.layout not in layouts and getattr(self, key) != default:
-                raise ValueError(f"{key} belongs to layout {' and '.join(layouts)}, not to {self.layout}")
+                raise ValueError(f"{key} belongs to layout {' and '.join(layouts)}, not to {self.layout}; remove it")
         for key in _REQUIRED.get(self.layout, ()):
             if getattr(self, key) is None:
                 raise ValueError(f"layout {self.layout} needs the key {key}")
         if self.layout == "manifest" and isinstance(self.images, dict):
-            raise ValueError("images: a manifest has one folder of images, or none: each table's own")
+            raise ValueError(
+                "images: layout manifest takes one folder, or null for the folder of each table; got several"
+            )
         return self
 
 
-# Key -> layouts that know it.
+# Key -> layouts that use it.
 _LAYOUTS_OF = {
     "manifest": ("manifest",),
     "images": ("manifest", "masks", "coco"),
@@ -161,49 +205,63 @@ _REQUIRED = {"manifest": ("manifest",), "masks": ("images", "masks"), "coco": ("
 
 
 class Labels(Value):
-    """The labels and their order."""
+    """The labels, their order, and how annotations are read as labels. See [labels](labels.md)."""
 
     names: tuple[LabelName, ...] | None = Field(
         None,
-        description="every label, in the order of the model's outputs; default: found in the data, sorted. For id "
-        "masks needed: pixel value i is names[i]",
+        description="All labels, in the order of the model's outputs. Default: the labels in the data, sorted. Layout "
+        "`masks` needs this key: the pixel value i stands for the i-th name, counted from 0.",
     )
     positive: LabelName | None = Field(
-        None, description="single_label with two names: one sigmoid unit, for this one, instead of two softmax units"
+        None,
+        description="Task `single_label` with two `names`: the positive label. The model then has one sigmoid unit for "
+        "it instead of two softmax units.",
     )
     empty: Literal["unknown", "none"] = Field(
-        "unknown", description="multi_label: whether an empty list of names means that nobody said, or none of them"
+        "unknown",
+        description="Layout `manifest` with task `multi_label`: the meaning of an empty list of names. `unknown`: the "
+        "labels of the image are unknown. `none`: no label applies.",
     )
     ignore: LabelName | Id | None = Field(
-        None, description="masks: a name or an id that takes no part in loss, weights and metrics"
+        None,
+        description="Task `segmentation`: a label or a pixel value that is excluded from loss, weights and metrics.",
     )
-    background: LabelName | None = Field(None, description="coco masks: label of pixels in no region; default: ignored")
+    background: LabelName | None = Field(
+        None,
+        description="Task `segmentation` with layout `coco`: the label of pixels outside all regions. With `null`, "
+        "they "
+        "are ignored.",
+    )
     colors: dict[LabelName, tuple[Byte, Byte, Byte] | Id] | None = Field(
         None,
-        description="masks drawn in colours: `name: [red, green, blue]`; or ids that are not in the order of names: "
-        "`name: id`",
+        description="Layout `masks`: the colour of each label, `name: [red, green, blue]`, or its pixel value, `name: "
+        "id`, if the pixel values do not follow the order of `names`.",
     )
     count_ignored: Flag = Field(
-        False, description="masks: count ignored pixels in the weights' frequencies, as SegNet did"
+        False,
+        description="Task `segmentation`: whether ignored pixels count in the frequencies from which the label weights "
+        "are computed, as in SegNet.",
     )
 
     @field_validator("names")
     @classmethod
     def _distinct(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if names == ():
-            raise ValueError("an empty list; name the labels, or leave the key out to take those in the data")
+            raise ValueError(
+                "expected names of labels, got an empty list; leave the key out to take the labels in the data"
+            )
         if names is not None:
             twice = sorted({n for n in names if names.count(n) > 1})
             if twice:
-                raise ValueError(f"{twice[0]!r} is listed twice")
+                raise ValueError(f"{twice[0]!r} is listed twice; remove one")
         return names
 
 
 class Source(Value):
-    """A data set to read: the sections `data` and `labels`, and what its labels are. `data.root` is absolute.
+    """A data set to read: the sections `data` and `labels`, and two facts of the task. `data.root` is absolute.
 
     Attributes:
-        exclusive, per_pixel: as in `LabelKind`; two facts, so that a change of a metric never reads the data again.
+        exclusive, per_pixel: as in `LabelKind`, which is not passed whole: a new metric must not read the data again.
     """
 
     exclusive: bool

@@ -1,4 +1,4 @@
-"""The sections `training` and `decisions` of the configuration, and what the Trainer takes of all of it."""
+"""The sections `training` and `decisions` of the configuration, and all settings of the Trainer."""
 
 from __future__ import annotations
 
@@ -10,97 +10,120 @@ from components.base.values import Flag, Fraction, LabelName, Positive, Value
 
 
 class Training(Value):
-    """The model and how it learns."""
+    """The model and its training."""
 
     backbone: str = Field(
         "small",
-        description="`small` (a built-in CNN), a name of keras.applications such as `MobileNetV3Small`, or a path to "
-        "a `.keras` file that maps RGB images in 0-255 to feature maps (no head)",
+        description="`small` (a built-in CNN), the name of a model of `keras.applications` such as `MobileNetV3Small`, "
+        "or the path of a `.keras` file. Such a file must hold a model that maps RGB images with values from 0 to 255 "
+        "to feature maps, without a head.",
     )
     weights: Literal["imagenet"] | None = Field(
-        "imagenet", description="for keras.applications; null starts from random weights"
+        "imagenet",
+        description="Pretrained weights of a backbone of `keras.applications`; `null` starts from random weights.",
     )
-    image_size: tuple[Positive, Positive] = Field((224, 224), description="height and width in pixels")
+    image_size: tuple[Positive, Positive] = Field(
+        (224, 224), description="Height and width, in pixels, that images are resized to."
+    )
     freeze_epochs: Annotated[int, Field(ge=0)] | None = Field(
         None,
-        description="first train the head alone on the pretrained backbone's features, which are computed once; at "
-        "most this many epochs. Default: 20 with a pretrained backbone, else 0",
+        description="Largest number of epochs of the first phase. It trains only the head, on the features of the "
+        "pretrained backbone, which are computed once. Default: 20 with a pretrained backbone, otherwise 0.",
     )
     epochs: Annotated[int, Field(ge=0)] = Field(
-        20, description="then train everything, at most this many; stops early on the eval split's loss"
+        20,
+        description="Largest number of epochs of the second phase, which trains the whole network. Training stops "
+        "early "
+        "if the loss on eval no longer falls.",
     )
-    batch_size: Positive = Field(32, description="images per step")
+    batch_size: Positive = Field(32, description="Images per training step.")
     loss: Literal["cross_entropy", "focal"] = Field(
-        "cross_entropy", description="`focal` turns to what is still hard (Lin et al. 2017, gamma 2)"
+        "cross_entropy",
+        description="`focal` gives more weight to examples that the model still gets wrong (Lin et al. 2017, gamma 2).",
     )
     learning_rate: Annotated[float, Field(gt=0)] = Field(
         1e-3,
-        description="of Adam at its height: it rises over half an epoch, then falls along a cosine; a pretrained "
-        "backbone is trained at 0.3 of it",
+        description="Largest learning rate of Adam. It rises over half an epoch, then falls along half a cosine. The "
+        "phase that trains a pretrained backbone uses 0.3 times this rate.",
     )
     label_weights: Literal["median_frequency", "none"] | dict[LabelName, Annotated[float, Field(ge=0)]] = Field(
         "median_frequency",
-        description="weight of each label in the loss: `median_frequency`, `none`, or a number per label",
+        description="Weight of each label in the loss: `median_frequency` gives rare labels more weight, `none` gives "
+        "all the same; or a number for each label, such as `{cat: 1, dog: 2}`.",
     )
     augment: Flag = Field(
-        True, description="random flips, shifts, zooms and contrast; turn it off where left and right matter"
+        True,
+        description="Whether to train with random flips, shifts, zooms and contrast. Turn it off if left and right "
+        "have "
+        "different meanings.",
     )
-    mixed_precision: Literal["auto"] | Flag = Field("auto", description="16-bit arithmetic; auto: on a GPU that has it")
-    seed: int = Field(1, description="of every random choice")
+    mixed_precision: Literal["auto"] | Flag = Field(
+        "auto", description="Whether to train with 16-bit arithmetic. `auto` uses it on GPUs that support it."
+    )
+    seed: int = Field(1, description="Seed of all random choices.")
 
     @property
     def pretrained(self) -> bool:
-        """Whether the backbone knows something before training."""
+        """Whether the backbone starts from pretrained weights."""
         return self.backbone != "small" and (self.backbone.endswith(".keras") or self.weights is not None)
 
     @model_validator(mode="after")
     def _consistent(self) -> Training:
         if self.backbone.endswith((".h5", ".hdf5", ".pkl", ".pickle")):
-            raise ValueError(f"backbone: {self.backbone} may run code when loaded; save it as a .keras file")
+            raise ValueError(
+                f"backbone: {self.backbone}: loading such a file may run code; save the model as a .keras file"
+            )
         if self.freeze_epochs and not self.pretrained:
-            raise ValueError(f"freeze_epochs: backbone {self.backbone!r} starts from random weights, nothing to freeze")
+            raise ValueError(
+                f"freeze_epochs: backbone {self.backbone!r} starts from random weights, so there is nothing to freeze; "
+                "remove the key, or choose a pretrained backbone"
+            )
         if self.freeze_epochs is None:
             object.__setattr__(self, "freeze_epochs", 20 if self.pretrained else 0)
         if not self.epochs and not self.freeze_epochs:
-            raise ValueError("epochs: 0 and no freeze_epochs leave nothing to train")
+            raise ValueError(
+                "epochs: expected 1 or more, or freeze_epochs of 1 or more; with 0 and 0, nothing is trained"
+            )
         return self
 
 
 class DecisionSettings(Value):
-    """How probabilities become decisions; fitted to the eval split, and carried by the model."""
+    """Calibration, thresholds and abstention, fitted to the eval split after training and stored in the model."""
 
     calibrate: Flag = Field(
         True,
-        description="make probabilities mean what they say: one temperature (Guo et al. 2017), for multi_label a scale "
-        "and a bias per label (Platt 1999); used only where it helps images that it was not fitted to",
+        description="Whether to calibrate the probabilities: with one temperature (Guo et al. 2017), for `multi_label` "
+        "with a scale and a bias per label (Platt 1999). The calibration is used only if it lowers the loss on images "
+        "that it was not fitted to.",
     )
     threshold: Literal["f1"] | dict[Literal["precision", "recall"], Fraction] = Field(
         "f1",
-        description="of each label's `decisions`: where its F1 is largest; `{precision: 0.9}`: the lowest that is so "
-        "precise; `{recall: 0.9}`: the highest that finds so many",
+        description="The decision threshold of each label. `f1`: the one with the largest F1. `{precision: 0.9}`: the "
+        "lowest with at least this precision. `{recall: 0.9}`: the highest with at least this recall.",
     )
     abstain_below: Fraction | None = Field(
         0.01,
-        description="the model abstains from images less familiar than this share of the eval split; null: never",
+        description="The model abstains on images whose familiarity is below this value; 0.01 is about 1 % of the eval "
+        "split. With `null`, it never abstains.",
     )
 
     @field_validator("threshold")
     @classmethod
     def _one(cls, threshold: str | dict[str, float]) -> str | dict[str, float]:
         if isinstance(threshold, dict) and len(threshold) != 1:
-            raise ValueError("give f1, or one of {precision: P} and {recall: R}")
+            raise ValueError(f"expected f1, {{precision: P}} or {{recall: R}}, got {threshold}")
         return threshold
 
 
 class TrainerSettings(Training):
-    """All settings of the Trainer: the section `training`, and what follows from the rest of the configuration.
+    """All settings of the Trainer: the section `training`, and those from the rest of the configuration.
 
     Attributes:
         task: the task.
         positive: `labels.positive`.
         decisions: the section `decisions`.
-        checkpoints: a folder that outlives the run; a killed training goes on from there.
-        code_fingerprint: changes when the code of the stage or the backbone's file does.
+        checkpoints: a folder that outlives the run; a killed training continues from there.
+        code_fingerprint: changes if the code of the stage or the backbone's file changes.
     """
 
     task: str

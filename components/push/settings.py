@@ -11,17 +11,18 @@ from components.data.location import Location
 
 
 class Push(Value):
-    """Where a model goes that passed."""
+    """The destination of models that pass the model gate; see [pushing](push.md)."""
 
     destination: Location = Field(
-        description="folder or fsspec URL that TensorFlow Serving watches; versions are numbered folders in it. What "
-        "differs with a URL: see [pushing](push.md)"
+        description="Folder or fsspec URL that TensorFlow Serving watches. Each pushed version is a numbered folder in "
+        "it. See [pushing](push.md) for what differs with a URL."
     )
     keep: Annotated[int, Field(ge=1, strict=True)] | None = Field(
         5,
-        description="after a push, remove all but so many of the newest versions that imagegate pushed; null keeps all",
+        description="After a push, the newest versions that imagegate pushed are kept, this many, and older ones are "
+        "deleted. `null` keeps all.",
     )
-
     without_thresholds: Flag = Field(
-        False, description="whether a model is pushed though `evaluation.thresholds` is empty and nothing judges it"
+        False,
+        description="Whether to push a model although `evaluation.thresholds` is empty, so that no metric is judged.",
     )

@@ -1,4 +1,4 @@
-"""Checks that concern several sections of the configuration. Each sentence starts with the key."""
+"""Checks across several sections of the configuration. Each message starts with the key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check(config: Config) -> None:
-    """Raises ValueError or ConfigError where sections contradict one another."""
+    """Raises ValueError or ConfigError if sections contradict each other."""
     _thresholds(config)
     _slices(config)
     _labels_of_task(config)
@@ -33,24 +33,26 @@ def check(config: Config) -> None:
 
 
 def check_labels(config: Config, labels: Sequence[str]) -> None:
-    """Raises ConfigError where a label that the settings name is not in `labels`."""
+    """Raises ConfigError if a label that the settings name is not in `labels`."""
     given = config.training.label_weights
     named = [("training.label_weights", label) for label in (given if isinstance(given, dict) else ())]
     for threshold in config.evaluation.thresholds:
         of_slice = (threshold.slice or {}).get("label")
         names = [name for name in (threshold.label, of_slice) if name is not None]
         if "*" in names and "*" in labels:
-            raise ConfigError('evaluation.thresholds: "*" means every label, and one is called that; rename it')
+            raise ConfigError(
+                'evaluation.thresholds: "*" means every label, but a label has this name; rename the label'
+            )
         named += [("evaluation.thresholds", name) for name in names if name != "*"]
     for where, label in named:
         if label not in labels:
-            raise ConfigError(f"{where}: {label!r} is no label; there are {', '.join(map(repr, labels))}")
+            raise ConfigError(f"{where}: unknown label {label!r}; expected one of {', '.join(map(repr, labels))}")
     if config.detects and len(labels) == 1:
         for i, threshold in enumerate(config.evaluation.thresholds):
             if threshold.metric not in metrics.OF_DETECTOR:
                 raise ConfigError(
-                    f"evaluation.thresholds.{i}: metric: {labels[0]!r} is the only label, so the model is a "
-                    f"detector of what is not like it, and {threshold.metric} says nothing of it; expected one of "
+                    f"evaluation.thresholds.{i}: metric: {threshold.metric!r} does not apply to a model with the only "
+                    f"label {labels[0]!r}, which detects images unlike it; expected one of "
                     f"{', '.join(metrics.OF_DETECTOR)}"
                 )
 
@@ -63,49 +65,51 @@ def _thresholds(config: Config) -> None:
 def _slices(config: Config) -> None:
     taken = sorted(set(config.data.columns.slices) & set(features.SLICES))
     if taken:
-        raise ValueError(f"data.columns.slices: {taken[0]!r} is already the name of a slice; rename the column")
+        raise ValueError(f"data.columns.slices: {taken[0]!r} is the name of a built-in slice; rename the column")
     for column in {c for columns in config.slices for c in columns}:
         if column not in config.columns:
             known = ", ".join(config.columns)
-            raise ValueError(f"evaluation: {column!r} is no column to slice by; there are {known}")
+            raise ValueError(f"evaluation: unknown slice column {column!r}; expected one of {known}")
 
 
 def _known_metric(where: str, config: Config, threshold: Threshold) -> None:
     whole, kind = threshold.label is None, config.kind
     if threshold.metric in metrics.OUT_OF_DISTRIBUTION:
         if config.evaluation.out_of_distribution is None:
-            raise ValueError(f"{where}: metric: {threshold.metric} needs the key evaluation.out_of_distribution")
+            raise ValueError(
+                f"{where}: metric: {threshold.metric} needs the key evaluation.out_of_distribution, a folder of images"
+            )
         if threshold.label is not None or threshold.slice is not None:
-            raise ValueError(f"{where}: metric: {threshold.metric} has no label and no slice")
+            raise ValueError(f"{where}: metric: {threshold.metric} takes no label and no slice; remove them")
         return
     known, other = (kind.overall, kind.per_label) if whole else (kind.per_label, kind.overall)
     if threshold.metric not in known:
-        hint = "; it needs a `label`" if whole else "; it is a metric of the whole"
+        hint = "; add `label`, because it is a metric of one label" if whole else "; remove `label`"
         raise ValueError(
-            f"{where}: metric: {threshold.metric!r} is not one of {', '.join(known)}"
+            f"{where}: metric: expected one of {', '.join(known)}; got {threshold.metric!r}"
             + (hint if threshold.metric in other else "")
         )
     if threshold.confidence is not None and threshold.metric not in kind.proportions:
         some = ", ".join(m for m in known if m in kind.proportions)
         raise ValueError(
-            f"{where}: confidence: {threshold.metric!r} has no interval; "
-            + (f"those with one are {some}" if some else f"none of task {kind.task} has")
+            f"{where}: confidence: metric {threshold.metric!r} has no confidence interval; remove the key"
+            + (f", or choose one of {some}" if some else f", because no metric of task {kind.task} has one")
         )
 
 
 def _labels_of_task(config: Config) -> None:
-    """Raises ValueError where task, layout and labels contradict one another."""
+    """Raises ValueError if task, layout and labels contradict each other."""
     kind, labels, layout = config.kind, config.labels, config.data.layout
     if kind.per_pixel and config.evaluation.tfma_metrics:
-        raise ValueError("evaluation.tfma_metrics: TFMA's own metrics are of labels of images, not of pixels")
+        raise ValueError(f"evaluation.tfma_metrics: TFMA has no metrics of pixels; remove the key for task {kind.task}")
     if layout not in kind.layouts:
-        raise ValueError(f"data.layout: {layout} does not fit task {kind.task}; fit: {', '.join(kind.layouts)}")
+        raise ValueError(f"data.layout: expected one of {', '.join(kind.layouts)} for task {kind.task}, got {layout}")
     fewest = kind.fewest_labels(pretrained=config.training.pretrained)
     if labels.names is not None and len(labels.names) < fewest:
         hint = "" if kind.per_pixel else "; a detector of one label needs a pretrained training.backbone"
         raise ValueError(
-            f"labels.names: task {kind.task} needs two labels or more, got {len(labels.names)}: "
-            f"a softmax over one unit is always 1{hint}"
+            f"labels.names: task {kind.task} needs two or more labels, got {len(labels.names)}: "
+            f"with one label, its probability is always 1{hint}"
         )
     only = {
         "positive": kind.one_per_image,
@@ -117,40 +121,47 @@ def _labels_of_task(config: Config) -> None:
     }
     for key, fits in only.items():
         if key in labels.model_fields_set and not fits:
-            raise ValueError(f"labels.{key} has no meaning for task {kind.task} with layout {layout}")
-    if labels.positive is not None and (labels.names is None or len(labels.names) != 2):
-        raise ValueError("labels.positive needs labels.names with exactly two names: the other one is the negative")
-    if labels.positive is not None and labels.positive not in (labels.names or ()):
-        raise ValueError(f"labels.positive: {labels.positive!r} is not in labels.names")
+            raise ValueError(f"labels.{key}: has no effect for task {kind.task} with layout {layout}; remove it")
+    if labels.positive is not None:
+        if labels.names is None or len(labels.names) != 2:
+            raise ValueError("labels.positive: needs exactly two labels.names, this one and the negative one")
+        if labels.positive not in labels.names:
+            expected = " or ".join(map(repr, labels.names))
+            raise ValueError(f"labels.positive: expected one of labels.names, {expected}; got {labels.positive!r}")
     if layout == "masks" and labels.names is None:
-        raise ValueError("labels.names: masks hold numbers or colours; list the names they stand for")
+        raise ValueError(
+            "labels.names: this key is missing; masks hold numbers or colours, so list the names they stand for"
+        )
     if layout == "masks" and labels.count_ignored and labels.ignore is None:
-        raise ValueError("labels.count_ignored: nothing is ignored; set labels.ignore, too")
+        raise ValueError("labels.count_ignored: no pixels are ignored; set labels.ignore, too")
 
 
 def _columns(config: Config) -> None:
-    """Raises ValueError where a key beside the columns means nothing."""
+    """Raises ValueError if a key has no effect with the configured columns."""
     columns = config.data.columns
     if columns.split is not None and isinstance(config.data.manifest, dict):
         raise ValueError("data.columns.split: data.manifest already has one table per split; remove one of the two")
     if columns.label_of and "empty" in config.labels.model_fields_set:
         raise ValueError(
-            "labels.empty: is for a column of names; in 0/1 columns an empty cell is unknown, and only zeros mean none"
+            "labels.empty: applies to a column of names only; in 0/1 columns, an empty cell means unknown and 0 means "
+            "that the label does not apply; remove it"
         )
     if (columns.label_of or config.kind.exclusive) and "separator" in config.data.model_fields_set:
-        raise ValueError("data.separator: is for several names in one cell, which here there are not; leave it out")
+        raise ValueError("data.separator: applies only to cells that hold several names, and these hold one; remove it")
 
 
 def _folders(config: Config) -> None:
-    """Raises ValueError where what is written would land in what is read, or the other way round."""
+    """Raises ValueError if the data set, the runs and the pushed models are not in separate folders."""
     output, destination, root = config.output_folder, config.destination, config.data_root
     if storage.is_url(output):
-        raise ValueError(f"output: {output} is a URL; runs are written to folders only")
+        raise ValueError(f"output: expected a folder on this machine, got the URL {output}")
     for key, path in (("output", output), ("push.destination", destination)):
         if _inside(path, root) or _inside(root, path):
-            raise ValueError(f"{key}: {path} and data.root {root} must not lie in one another")
+            raise ValueError(f"{key}: {path} must not be inside data.root {root}, or contain it; choose another folder")
     if _inside(destination, output) or _inside(output, destination):
-        raise ValueError(f"push.destination: {destination} and output {output} must lie apart")
+        raise ValueError(
+            f"push.destination: {destination} must not be inside output {output}, or contain it; choose another folder"
+        )
 
 
 def _inside(path: str, folder: str) -> bool:

@@ -28,17 +28,21 @@ else:  # one name per label kind, also of a kind that is added later
 
 
 class Config(Value):
-    """Everything a run is told.
+    """The name of the pipeline, its task, and the sections of the configuration.
 
-    `folder` is the absolute folder of the configuration file; relative paths count from there.
+    Attributes:
+        folder: absolute folder of the configuration file, where relative paths start.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="letters, digits, `.`, `_`, `-`")
-    task: Task = Field(
-        description="`single_label`: each image has exactly one label; `multi_label`: any number; `segmentation`: each "
-        "pixel has one"
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="Name of the pipeline: letters, digits, `.`, `_` and `-`, beginning with a letter or a digit.",
     )
-    output: str | None = Field(None, description="folder of the runs; default: `runs/NAME`")
+    task: Task = Field(
+        description="`single_label`: each image has exactly one label. `multi_label`: each image has any number of "
+        "labels. `segmentation`: each pixel has one label."
+    )
+    output: str | None = Field(None, description="Folder of the runs. Default: `runs/NAME`, with the `name` above.")
     data: Data
     labels: Labels = Field(default_factory=Labels)
     balance: Balance = Field(default_factory=Balance)
@@ -50,7 +54,8 @@ class Config(Value):
     kubeflow: Kubeflow = Field(default_factory=Kubeflow)
     beam: tuple[str, ...] = Field(
         (),
-        description="empty: in process on this machine; or any Beam runner's options, such as `--runner=FlinkRunner`",
+        description="Options of a Beam runner, such as `--runner=FlinkRunner`. With an empty list, Beam runs in the "
+        "process of `imagegate run`, on this machine.",
     )
     folder: str = Field(exclude=True)
 

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from components.base.values import Positive, Value
 from pipeline.stages import TRAINER
 
-# As Kubernetes writes amounts; YAML's `cpu: 2` is a number.
+# An amount as Kubernetes writes it; in YAML, `cpu: 2` is a number.
 Quantity = Annotated[
     str,
     BeforeValidator(lambda v: f"{v:g}" if isinstance(v, int | float) and not isinstance(v, bool) else v),
@@ -21,85 +21,108 @@ _DNS_NAME = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
 
 
 class Gpu(Value):
-    """What the Trainer's pod asks for."""
+    """The GPUs that the Trainer's pod requests."""
 
     resource: str = Field(
         "nvidia.com/gpu",
         pattern=r"^[a-z0-9.-]+/[A-Za-z0-9_.-]+$",
-        description="as the cluster's device plugin calls it, such as `amd.com/gpu` or `nvidia.com/mig-1g.5gb`",
+        description="Name of the GPU in the cluster's device plugin, such as `amd.com/gpu` or `nvidia.com/mig-1g.5gb`.",
     )
-    count: Positive = Field(1, description="how many; more than one train together")
+    count: Positive = Field(1, description="Number of GPUs. Several train one model together.")
 
 
 class Resources(Value):
-    """Limits of one stage's pod; they are also what the pod asks for."""
+    """Resources of one stage's pod, both requested and the limit."""
 
-    cpu: Quantity | None = Field(None, description="cores, such as `2` or `500m`")
-    memory: Quantity | None = Field(None, description="bytes, such as `4Gi`")
+    cpu: Quantity | None = Field(None, description="CPU cores, such as `2` or `500m`.")
+    memory: Quantity | None = Field(None, description="Memory, such as `4Gi`.")
 
 
 class Secret(Value):
-    """One environment variable from a Kubernetes secret; its value is read in the cluster, and stands nowhere else."""
+    """An environment variable from a Kubernetes secret. Its value is read in the cluster and written nowhere."""
 
-    secret: str = Field(pattern=_DNS_NAME, description="the secret's name")
-    key: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="the key in it")
-    env: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="the variable, such as `AWS_ACCESS_KEY_ID`")
+    secret: str = Field(pattern=_DNS_NAME, description="Name of the secret.")
+    key: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="Key of the value in the secret.")
+    env: str = Field(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of the variable, such as `AWS_ACCESS_KEY_ID`."
+    )
 
 
 class Toleration(Value):
-    """A taint that the Trainer's pod may be scheduled in spite of, in Kubernetes' words."""
+    """A toleration as in Kubernetes: the Trainer's pod may run on nodes with a matching taint."""
 
-    key: str | None = Field(None, description="null with `Exists`: every taint")
-    operator: Literal["Equal", "Exists"] = Field("Equal", description="whether `value` counts")
-    value: str | None = Field(None, description="of the taint")
+    key: str | None = Field(
+        None, description="Key of the taint. `Equal` needs it; with `Exists`, `null` matches every taint."
+    )
+    operator: Literal["Equal", "Exists"] = Field(
+        "Equal", description="`Equal`: the taint's value must be equal to `value`. `Exists`: any value matches."
+    )
+    value: str | None = Field(None, description="Value of the taint, for `Equal`.")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
-        None, description="null: every effect"
+        None, description="Effect of the taint; `null` matches every effect."
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> Toleration:
         if self.operator == "Exists" and self.value is not None:
-            raise ValueError(f"value: {self.value!r} does not count with operator Exists; leave one of the two out")
+            raise ValueError(f"value: {self.value!r} has no effect with operator Exists; remove one of the two")
         if self.operator == "Equal" and self.key is None:
-            raise ValueError("key: operator Equal needs one")
+            raise ValueError(
+                "key: operator Equal needs the key of a taint, got null; give it, or choose operator Exists"
+            )
         return self
 
 
 class Kubeflow(Value):
-    """How `imagegate compile` makes a Kubeflow pipeline of the graph; `imagegate run` does not look at it."""
+    """The pipeline that `imagegate compile` writes for [Kubeflow](kubeflow.md). `imagegate run` does not use it."""
 
     image: str | None = Field(
         None,
         pattern=r"^[^\s@]+(@sha256:[0-9a-f]{64})?$",
-        description="container image that holds imagegate; needed. Give its digest (`registry/name@sha256:…`): cached "
-        "results are told apart by this text, not by what a tag points to today",
+        description="Container image that holds imagegate; `imagegate compile` needs it. Give it with its digest, "
+        "`registry/name@sha256:…`: cached results are kept apart by this text, and a tag can point to another image "
+        "tomorrow.",
     )
     pipeline_root: str = Field(
         "minio://mlpipeline/v2/artifacts",
         pattern=r"^(minio|s3|gs)://[^/]+.*$",
-        description="where artifacts go: `minio://`, `s3://` or `gs://`, then a bucket",
+        description="Where artifacts are written: `minio://`, `s3://` or `gs://`, then a bucket.",
     )
-    gpu: Gpu | None = Field(None, description="of the Trainer: see [`kubeflow.gpu`](#kubeflowgpu); null: none")
-    memory: Quantity = Field("16Gi", description="of the Trainer")
+    gpu: Gpu | None = Field(
+        None, description="GPUs of the Trainer, see [`kubeflow.gpu`](#kubeflowgpu). With `null`, it has none."
+    )
+    memory: Quantity = Field("16Gi", description="Memory of the Trainer.")
     shared_memory: Quantity | None = Field(
-        None, description="size of the Trainer's `/dev/shm`, a part of its memory; several GPUs talk through it"
+        None,
+        description="Size of the Trainer's `/dev/shm`, through which several GPUs exchange data. It is a part of "
+        "`memory` and must be smaller.",
     )
     stages: dict[str, Resources] = Field(
-        {}, description="stage: `{cpu: …, memory: …}`, where the defaults do not fit; `Evaluator: {memory: 16Gi}`"
+        {},
+        description="Resources of a stage in place of its defaults, such as `Evaluator: {cpu: 4, memory: 16Gi}`; each "
+        "of "
+        "the two may be left out.",
     )
-    node_selector: dict[str, str] = Field({}, description="labels of the nodes that the Trainer may run on")
+    node_selector: dict[str, str] = Field({}, description="Labels that a node must have for the Trainer to run on it.")
     tolerations: tuple[Toleration, ...] = Field(
-        (), description="of the Trainer: see [`kubeflow.tolerations`](#an-entry-of-kubeflowtolerations)"
+        (), description="Tolerations of the Trainer, see [an entry](#an-entry-of-kubeflowtolerations)."
     )
     volumes: dict[Annotated[str, Field(pattern=_DNS_NAME)], str] = Field(
         {},
-        description="persistent volume claim: path to mount it at, in stages that read data or the push destination",
+        description="Persistent volume claims and the absolute path that each is mounted at, such as `images: /data`, "
+        "in "
+        "the stages that read the data set or the push destination.",
     )
     secrets: tuple[Secret, ...] = Field(
-        (), description="environment variables of the same stages, from [secrets](#an-entry-of-kubeflowsecrets)"
+        (),
+        description="Environment variables of the same stages, from Kubernetes secrets, see [an "
+        "entry](#an-entry-of-kubeflowsecrets).",
     )
     retries: Annotated[int, Field(ge=0, le=10)] = Field(
-        2, description="how often a stage that broke is tried again, after 30 s, then twice as long each; no gate is"
+        2,
+        description="How often a stage that failed is tried again: first after 30 s, then after twice as long each "
+        "time. "
+        "Stages that refuse data or a model are not tried again.",
     )
 
     @model_validator(mode="after")
@@ -107,15 +130,20 @@ class Kubeflow(Value):
         trainer = TRAINER.name
         memory = self.stages.get(trainer, Resources.model_construct(memory=None)).memory
         if memory is not None and "memory" in self.model_fields_set:
-            raise ValueError(f"stages.{trainer}.memory: {memory}, but memory, which is the {trainer}'s, {self.memory}")
+            raise ValueError(
+                f"stages.{trainer}.memory: {memory}, but memory, which is also the {trainer}'s, is {self.memory}; "
+                "remove one of the two"
+            )
         memory = memory or self.memory
         if self.shared_memory is not None and _amount(self.shared_memory) >= _amount(memory):
-            raise ValueError(f"shared_memory: {self.shared_memory} is a part of memory, {memory}, and must be smaller")
+            raise ValueError(
+                f"shared_memory: expected less than memory, {memory}, of which it is a part; got {self.shared_memory}"
+            )
         for claim, path in self.volumes.items():
             if not path.startswith("/") or _mount(path) in ("/", "/dev/shm"):  # noqa: S108  a mount's name
                 raise ValueError(f"volumes.{claim}: expected an absolute path to mount it at, got {path!r}")
-        _once("volumes: two claims are mounted at", map(_mount, self.volumes.values()))
-        _once("secrets: two are to be the variable", (secret.env for secret in self.secrets))
+        _refuse_repeated("volumes: two claims are mounted at", map(_mount, self.volumes.values()))
+        _refuse_repeated("secrets: two secrets set the variable", (secret.env for secret in self.secrets))
         return self
 
 
@@ -124,7 +152,11 @@ _SUFFIXES |= {f"{s}i": 1024.0**i for i, s in enumerate("KMGTP", 1)}
 
 
 def _amount(quantity: str) -> float:
-    """What a Kubernetes quantity stands for."""
+    """Returns the number that a Kubernetes quantity stands for.
+
+    >>> _amount("4Ki"), _amount("500m")
+    (4096.0, 0.5)
+    """
     number = quantity.rstrip("kKMGTPim")
     return float(number) * _SUFFIXES[quantity[len(number) :]]
 
@@ -133,8 +165,8 @@ def _mount(path: str) -> str:
     return "/" + os.path.normpath(path).lstrip("/")
 
 
-def _once(what: str, names: Iterable[str]) -> None:
+def _refuse_repeated(message: str, names: Iterable[str]) -> None:
     listed = list(names)
     twice = sorted({name for name in listed if listed.count(name) > 1})
     if twice:
-        raise ValueError(f"{what} {twice[0]}")
+        raise ValueError(f"{message} {twice[0]}; change one of them")

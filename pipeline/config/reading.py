@@ -1,4 +1,4 @@
-"""One YAML file, and overrides -> frozen, validated settings. Every contradiction is an error that names the key."""
+"""Reads a YAML file and overrides of the command line into validated settings. Every error names its key."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from components.base.errors import ConfigError
 from pipeline.config import messages, yaml
 from pipeline.config.config import Config
 
+_NAMES = {list: "a list", str: "text", type(None): "nothing"}
+
 
 def load(path: str, overrides: Sequence[str] = ()) -> Config:
     """Reads and validates a configuration file.
@@ -22,20 +24,23 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
         overrides: "KEY=VALUE" with dots in KEY and YAML in VALUE: "training.epochs=3".
 
     Raises:
-        ConfigError: anything wrong with it, naming the file and the key, and the line where it is known.
+        ConfigError: the file cannot be read or is wrong. The message has a line for each mistake, which names the
+            file, the key and, if it is known, the line.
     """
     try:
         with open(path, encoding="utf-8") as f:
             raw, lines = yaml.parse(f.read(), path)
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; expected a configuration file") from None
+        raise ConfigError(f"{path}: {error.strerror}; `imagegate init` writes a configuration file") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text: {error}") from None
+        raise ConfigError(f"{path}: not UTF-8 text: {error}; save it as UTF-8") from None
     if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected keys and values, found {type(raw).__name__}")
+        raise ConfigError(
+            f"{path}: expected keys and values, such as name: pets; got {_NAMES.get(type(raw), type(raw).__name__)}"
+        )
     for key in raw:
         if not isinstance(key, str):
-            raise ConfigError(f"{path}: {key!r}: unknown key; keys are names")
+            raise ConfigError(f"{path}: {key!r}: unknown key; keys are text")
     for override in overrides:
         dotted = _override(raw, override)
         lines = {key: line for key, line in lines.items() if not f"{key}.".startswith(f"{dotted}.")}
@@ -47,27 +52,31 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
 def validated(
     raw: Mapping[str, Any], path: str = "the configuration", lines: Mapping[str, int] = MappingProxyType({})
 ) -> Config:
-    """The settings, from keys and values, of which `folder` is one.
+    """Validates keys and values, which include `folder`.
 
     Args:
-        raw: as YAML or JSON has them.
-        path: what messages call them.
-        lines: dotted key -> line of the file that it is on, from 1.
+        raw: keys and values as in YAML or JSON.
+        path: name of the source in messages.
+        lines: dotted key -> its line in the file, counted from 1.
 
     Raises:
-        ConfigError: anything wrong, naming the key.
+        ConfigError: a key is wrong; the message names it.
     """
     try:
         return Config(**raw)
     except ConfigError as error:
         sentences = [str(error)]
     except ValidationError as error:
-        sentences = [messages.sentence(e, Config) for e in error.errors()]
+        sentences = messages.sentences(error.errors(), Config)
     raise ConfigError("\n".join(f"{path}: {text}{_line(text, lines)}" for text in sentences)) from None
 
 
 def _line(sentence: str, lines: Mapping[str, int]) -> str:
-    """The line of the key that a sentence starts with, or of the section that lacks it; "" where it is not known."""
+    """Returns " (line N)" for the key that a message starts with, or for the nearest section; "" if it is not known.
+
+    >>> _line("data.root: this key is missing", {"data": 3})
+    ' (line 3)'
+    """
     key = sentence.partition(": ")[0]
     while key and key not in lines:
         key = key.rpartition(".")[0]
@@ -75,7 +84,12 @@ def _line(sentence: str, lines: Mapping[str, int]) -> str:
 
 
 def _override(raw: dict[str, Any], override: str) -> str:
-    """Sets what `override` says in `raw`, and returns its dotted key."""
+    """Sets the key of an override in `raw`, and returns the dotted key.
+
+    >>> raw = {"training": {"epochs": 20}}
+    >>> _override(raw, "training.epochs=3"), raw
+    ('training.epochs', {'training': {'epochs': 3}})
+    """
     dotted, equals, text = override.partition("=")
     if not equals or not dotted:
         raise ConfigError(f"--set {override}: expected KEY=VALUE, such as training.epochs=3")
@@ -84,6 +98,6 @@ def _override(raw: dict[str, Any], override: str) -> str:
     for parent in parents:
         section = section.setdefault(parent, {})
         if not isinstance(section, dict):
-            raise ConfigError(f"--set {override}: {parent} has no keys below it")
+            raise ConfigError(f"--set {override}: {parent} is a value, not a section; keys below it cannot be set")
     section[last] = yaml.parse(text, f"--set {override}")[0]
     return dotted

@@ -75,7 +75,10 @@ def test_a_folder_without_label_folders_is_refused(tiny: Project, imagegate: Cal
     ("override", "words"),
     [
         ("training.epohcs=3", "training.epohcs: unknown key"),
-        ('evaluation.thresholds=[{metric: recall, label: "7", min: 0.5}]', "'7' is no label; there are '0', '1', '2'"),
+        (
+            'evaluation.thresholds=[{metric: recall, label: "7", min: 0.5}]',
+            "unknown label '7'; expected one of '0', '1', '2'",
+        ),
         ("training.backbone=missing.keras", "missing.keras does not exist"),
     ],
 )

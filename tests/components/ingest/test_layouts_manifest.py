@@ -341,8 +341,11 @@ def test_rows_are_numbered_by_the_lines_of_the_file(tmp_path: Path) -> None:
         ({"image": "f", "labels": "tags", "split": "s", "group": "s"}, r"'s' cannot be both split and group"),
         ({"image": "f", "labels": "tags", "slices": ("f",)}, r"'f' cannot be both image and slices"),
         ({"image": "f", "labels": "tags", "slices": ("x", "x")}, r"'x' cannot be both slices and slices"),
-        ({"image": "f", "labels": ("cat", " ")}, r"data\.columns\.labels: a column's name is blank"),
-        ({"image": "f", "labels": ()}, r"data\.columns\.labels: an empty list"),
+        ({"image": "f", "labels": ("cat", " ")}, r"data\.columns\.labels: expected the name of a column, got ' '"),
+        (
+            {"image": "f", "labels": ()},
+            r"data\.columns\.labels: expected the names of the label columns, got an empty list",
+        ),
         ({"image": "f", "labels": ("e\u0301", "\u00e9")}, r"differ only in how Unicode composes"),
     ],
 )

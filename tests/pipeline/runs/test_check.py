@@ -191,7 +191,7 @@ def test_a_configured_label_that_is_not_in_the_data_exits_with_2(
     check(label(png, "cat", 2) | label(png, "dog", 2))
     path = str(tmp_path / "imagegate.yaml")
     assert cli.main(["check", path, "--set", "training.label_weights={emu: 2}"]) == 2
-    assert "training.label_weights: 'emu' is no label; there are 'cat', 'dog'" in capsys.readouterr().err
+    assert "training.label_weights: unknown label 'emu'; expected one of 'cat', 'dog'" in capsys.readouterr().err
 
 
 def test_odd_names_are_shown_as_they_are_or_escaped(check: Check, png: Png) -> None:
