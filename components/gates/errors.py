@@ -1,4 +1,4 @@
-"""Refusals of the two gates, with the exit codes that they end in."""
+"""Errors that end a run when a gate refuses, with their exit codes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from components.ingest.census import Images
 
 
 class ModelRefused(ImagegateError):
-    """The model gate refuses."""
+    """The model gate refuses the model."""
 
     exit_code = 4
 
 
 class DataRejected(ImagegateError):
-    """The data gate refuses. `verdicts` says why; `manifest` and `images` hold what was counted."""
+    """The data gate refuses the data set. The message has one line for each rule that failed.
+
+    Args:
+        verdicts: verdicts of all rules.
+        manifest, images: what ingest counted, if it has finished.
+    """
 
     exit_code = 3
 

@@ -1,32 +1,47 @@
-"""Wilson's interval of a proportion: how far the true value may lie from the one that so many examples gave."""
+"""Wilson's confidence interval of a proportion: how far the true value may lie from the measured one."""
 
 from __future__ import annotations
 
 import math
 from statistics import NormalDist
 
-TOLD = 0.95  # confidence of the interval that a sentence tells
+SHOWN = 0.95  # confidence of the interval that a verdict shows; the customary choice
 
 Interval = tuple[float, float]
 
 
 def two_sided(confidence: float) -> float:
-    """z such that the interval holds the true value with this probability: 1.96 for 0.95."""
+    """Quantile z for which the interval contains the true value with this probability.
+
+    >>> round(two_sided(0.95), 3)
+    1.96
+    """
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
 def one_sided(confidence: float) -> float:
-    """z such that each bound by itself holds with this probability: 1.645 for 0.95."""
+    """Quantile z for which each bound by itself holds with this probability.
+
+    >>> round(one_sided(0.95), 3)
+    1.645
+    """
     return NormalDist().inv_cdf(confidence)
 
 
 def wilson(share: float, n: float, z: float) -> Interval:
-    """(lower, upper) bound of a proportion (Wilson 1927): the p with |share - p| = z sqrt(p (1 - p) / n).
+    """Computes the bounds of a proportion (Wilson 1927): the two p with |share - p| = z sqrt(p (1 - p) / n).
 
     Args:
-        share: the proportion found, in [0, 1].
-        n: what it is a share of, above 0; need not be whole.
-        z: quantile of the normal distribution.
+        share: the measured proportion, in [0, 1].
+        n: number of observations, above 0; need not be whole.
+        z: quantile of the normal distribution, see `two_sided` and `one_sided`.
+
+    Returns:
+        (lower, upper) bound, in [0, 1].
+
+    >>> low, high = wilson(0.8, 100, two_sided(0.95))
+    >>> f"{low:.2f} to {high:.2f}"
+    '0.71 to 0.87'
     """
     share = min(max(share, 0.0), 1.0)  # weighted sums are rounded
     square = z * z / n
@@ -36,14 +51,21 @@ def wilson(share: float, n: float, z: float) -> Interval:
 
 
 def f1(score: float, n: float, z: float) -> Interval:
-    """(lower, upper) bound of an F1 score: Wilson's for its Jaccard index, which is a proportion, and back.
+    """Computes the bounds of an F1 score from Wilson's bounds of its Jaccard index, which is a proportion.
 
-    With J = tp / (tp + fp + fn), F1 = 2 J / (1 + J), which grows with J, so bounds of one are bounds of the other.
+    With J = tp / (tp + fp + fn), F1 = 2 J / (1 + J) grows with J, so bounds of one are bounds of the other.
 
     Args:
-        score: the F1 found.
-        n: tp + fp + fn.
-        z: quantile of the normal distribution.
+        score: the measured F1, in [0, 1].
+        n: tp + fp + fn, above 0.
+        z: quantile of the normal distribution, see `two_sided` and `one_sided`.
+
+    Returns:
+        (lower, upper) bound, in [0, 1].
+
+    >>> low, high = f1(0.8, 100, two_sided(0.95))
+    >>> f"{low:.2f} to {high:.2f}"
+    '0.73 to 0.86'
     """
     low, high = wilson(score / (2 - score), n, z)
     return 2 * low / (1 + low), 2 * high / (1 + high)

@@ -1,34 +1,44 @@
-"""The judge of both gates: rules and numbers in, verdicts in words out, the same words everywhere."""
+"""The judge of all gates: compares a number with a rule and returns a verdict, in the same words everywhere."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from components.base.text import number, percent
 from components.base.verdict import Verdict
 from components.gates import intervals
 
-# A difference that chance alone makes more often than this is no evidence. Chosen by hand; not measured: one false
-# alarm in a thousand checks.
+# p-value from which a difference is put down to chance: one false alarm in a thousand tests. Chosen by hand; not
+# measured.
 CHANCE = 0.001
+# A drop may exceed `max_drop` by this much: both sides are rounded sums of few terms, and a drop of exactly the bound
+# must not fail by 1e-17.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One bound on one number.
+    """One or more bounds on one number.
 
     Attributes:
         gate: "data_gate", "model_gate" or "serving".
-        metric: what is bounded, in the words of the configuration ("recall", "examples in train").
-        label: name of the label it is about, or None: the whole.
-        slice: column -> value it is about, or None: all examples.
+        metric: name of the number, as in the configuration or in words ("recall", "number of examples in train").
+        label: label that the number belongs to, or None for all labels together.
+        slice: column -> value that the examples have, or None for all examples.
         minimum, maximum: inclusive bounds, or None.
-        max_drop: how far below the baseline's value it may be (above, where smaller is better), or None.
-        smaller_is_better: for `max_drop`.
-        confidence: with which `minimum` and `maximum` must hold, each by itself; None: of the value as it came.
-        advice: what to do when it fails.
+        max_drop: how far below the served model's number it may be (above, if smaller is better), or None.
+        smaller_is_better: whether a smaller number is better; only `max_drop` depends on it.
+        confidence: in (0, 1): `minimum` must hold for the lower, `maximum` for the upper bound of the confidence
+            interval, each with this confidence; None: for the number itself.
+        advice: what to do when the rule fails.
+
+    >>> rule = Rule(gate="model_gate", metric="recall", label="cat", minimum=0.5, max_drop=0.1)
+    >>> rule.text()
+    "recall >= 0.5 and recall >= served model's - 0.1"
+    >>> rule.subject()
+    "recall of label 'cat'"
     """
 
     gate: str
@@ -43,27 +53,26 @@ class Rule:
     advice: str = ""
 
     def text(self) -> str:
-        """The rule as a formula: "recall >= 0.5"."""
-        bounds, surely = [], f" with {percent(self.confidence)} confidence" if self.confidence is not None else ""
+        """Formula of the rule, such as "recall >= 0.5"."""
+        confidence = f" with {percent(self.confidence)} confidence" if self.confidence is not None else ""
+        bounds = []
         if self.minimum is not None:
-            bounds.append(f"{self.metric} >= {number(self.minimum)}{surely}")
+            bounds.append(f"{self.metric} >= {number(self.minimum)}{confidence}")
         if self.maximum is not None:
-            bounds.append(f"{self.metric} <= {number(self.maximum)}{surely}")
+            bounds.append(f"{self.metric} <= {number(self.maximum)}{confidence}")
         if self.max_drop is not None:
             sign, order = ("+", "<=") if self.smaller_is_better else ("-", ">=")
             bounds.append(f"{self.metric} {order} served model's {sign} {number(self.max_drop)}")
         return " and ".join(bounds)
 
     def subject(self) -> str:
-        """What the rule is about: "recall of label 'cat' where camera=night"."""
-        return (
-            self.metric
-            + (f" of label {self.label!r}" if self.label is not None else "")
-            + (" where " + " and ".join(f"{k}={v}" for k, v in self.slice.items()) if self.slice else "")
-        )
+        """Name of the number that is judged, such as "recall of label 'cat' where camera=night"."""
+        label = f" of label {self.label!r}" if self.label is not None else ""
+        where = " and ".join(f"{column}={value}" for column, value in (self.slice or {}).items())
+        return self.metric + label + (f" where {where}" if where else "")
 
 
-_Broken = tuple[float | None, str]  # the bound, if it is known, and the sentence
+_Violation = tuple[float | None, str]  # the bound that is broken, if it is a number, and a sentence
 
 
 def judge(
@@ -82,39 +91,42 @@ def judge(
     """Compares one number with its rule.
 
     Args:
-        rule: what must hold.
-        value: the number, or None where there is none (a slice or label without examples). None and NaN fail.
-        examples: how many examples it rests on, if known; told to the reader.
+        rule: the bounds.
+        value: the number, or None if there is none, e.g. for a slice without examples. None and NaN fail.
+        examples: number of examples behind the value, if known; only shown.
         unit: what `examples` counts, in the singular.
-        interval: (lower, upper) bound that so many examples allow, with `rule.confidence` each, or else with
-            `intervals.TOLD` together; told to the reader. A rule with a confidence fails without it.
-        baseline: the served model's number; None where no model is served, and then `max_drop` holds. NaN fails it.
-        unknown_baseline: why there is no such number though a model is served; fails `max_drop`.
-        chance: probability that chance alone gives a value as far out; from `CHANCE` on, a bound that is crossed
-            does not refuse. (Bonferroni: of several tests, each times their number.)
-        missing: why there is no value, if it is not for want of examples.
-        detail: more words for the reason, e.g. the files it is about.
+        interval: (lower, upper) bound of the value: one-sided bounds with `rule.confidence`, or if that is None, a
+            two-sided interval with `intervals.SHOWN`, which is only shown. A rule with a confidence fails without it.
+        baseline: the served model's number. None if no model is served: then `max_drop` holds. NaN fails `max_drop`.
+        unknown_baseline: why the served model has no such number; fails `max_drop`.
+        chance: p-value: the probability that chance alone gives a value as extreme. From `CHANCE` on, a broken bound
+            does not fail the rule. For several tests, multiply it by their number (Bonferroni).
+        missing: why there is no value, if the reason is not a lack of examples.
+        detail: appended to the reason, e.g. the files it is about.
+
+    >>> judge(Rule(gate="model_gate", metric="recall", label="cat", minimum=0.5), 0.25, examples=8).reason
+    "recall of label 'cat' is 0.25 (8 examples), below the minimum 0.5"
+    >>> judge(Rule(gate="data_gate", metric="number of labels", minimum=2), 3).passed
+    True
     """
-    subject = rule.subject()
-    resting = _resting(rule, examples, unit, interval)
+    support = _support(rule, examples, unit, interval)
     if value is None or math.isnan(value):
-        missing = missing or (f"there is no {unit} to compute it from" if not examples else "it is not a number")
-        broken: list[_Broken] = [(None, f"{subject} cannot be judged: {missing}; expected {rule.text()}")]
+        missing = missing or ("the value is not a number" if examples else f"there is no {unit} to compute it from")
+        violations: list[_Violation] = [(None, f"{rule.subject()} cannot be judged: {missing}; expected {rule.text()}")]
     else:
-        broken = [
-            *_crossed(rule, value, resting, interval),
-            *_dropped(rule, value, resting, baseline, unknown_baseline),
+        violations = [
+            *_crossed(rule, value, support, interval),
+            *_dropped(rule, value, support, baseline, unknown_baseline),
         ]
-    passed = not broken or chance >= CHANCE
-    told = "; ".join(text for _, text in broken)
-    reason = told or f"{subject} is {number(value)}{resting}: {rule.text()}"
+    passed = not violations or chance >= CHANCE
+    reason = "; ".join(text for _, text in violations) or f"{rule.subject()} is {number(value)}{support}: {rule.text()}"
     if detail:
         reason += f": {detail}"
-    if broken and passed:
-        reason += f". So few examples differ that much by chance (p = {min(1.0, chance):.2g}), so this is let pass"
-    elif broken and rule.advice:
+    if violations and passed:
+        reason += f". Chance alone can cause a difference of this size (p = {min(1.0, chance):.2g}), so the rule passes"
+    elif violations and rule.advice:
         reason += f". {rule.advice}"
-    bounds = (*(bound for bound, _ in broken), rule.minimum, rule.maximum, _floor(rule, baseline))
+    bounds = (*(bound for bound, _ in violations), rule.minimum, rule.maximum, _floor(rule, baseline))
     return Verdict(
         gate=rule.gate,
         rule=rule.text(),
@@ -129,72 +141,81 @@ def judge(
     )
 
 
-def _crossed(rule: Rule, value: float, resting: str, interval: intervals.Interval | None) -> Iterator[_Broken]:
-    """`minimum` and `maximum`, of the value or with confidence of its interval's bound."""
-    sides = (("minimum", rule.minimum, "below", "least", 0), ("maximum", rule.maximum, "above", "most", 1))
-    for name, bound, side, reach, end in sides:
-        if bound is None:
+def _crossed(rule: Rule, value: float, support: str, interval: intervals.Interval | None) -> Iterator[_Violation]:
+    """Checks `minimum` and `maximum`, for the value or with a confidence for the bound of its interval."""
+    low, high = (value, value) if rule.confidence is None else interval or (math.nan, math.nan)
+    for name, bound, judged, side, reach in (
+        ("minimum", rule.minimum, low, "below", "least"),
+        ("maximum", rule.maximum, high, "above", "most"),
+    ):
+        # NaN fulfils neither comparison, and so it fails.
+        if bound is None or (judged >= bound if name == "minimum" else judged <= bound):
             continue
-        judged = value if rule.confidence is None else interval[end] if interval else math.nan
-        if judged >= bound if name == "minimum" else judged <= bound:
-            continue
-        found, limit = _apart(judged, bound)
-        text = f"{rule.subject()} is "
+        shown, limit = _distinct_numbers(judged, bound)
         if rule.confidence is None:
-            text += f"{found}{resting}"
+            text = f"{shown}{support}"
         else:
-            text += f"{number(value)}{resting}, with {percent(rule.confidence)} confidence at {reach} {found}"
-        yield bound, f"{text}, {side} the {name} {limit}"
+            text = f"{number(value)}{support}, with {percent(rule.confidence)} confidence at {reach} {shown}"
+        yield bound, f"{rule.subject()} is {text}, {side} the {name} {limit}"
 
 
-def _dropped(rule: Rule, value: float, resting: str, baseline: float | None, unknown: str) -> Iterator[_Broken]:
-    """`max_drop` from the served model's number."""
+def _dropped(rule: Rule, value: float, support: str, baseline: float | None, unknown: str) -> Iterator[_Violation]:
+    """Checks `max_drop` against the served model's number."""
     if rule.max_drop is None or (baseline is None and not unknown):
         return
-    text = f"{rule.subject()} is {number(value)}{resting}"
+    text = f"{rule.subject()} is {number(value)}{support}"
     if baseline is None or math.isnan(baseline):
         why = unknown or "its number cannot be computed"
         yield None, f"{text} and cannot be compared with the served model's: {why}; expected {rule.text()}"
         return
     drop = value - baseline if rule.smaller_is_better else baseline - value
-    # Both sides are rounded sums of few terms: a drop of exactly the bound must not fail by 1e-17.
-    if not drop <= rule.max_drop + 1e-12:
-        found, limit = _apart(drop, rule.max_drop)
-        worse = f"worse than the served model's {number(baseline)} by {found}; allowed are {limit}"
+    if not drop <= rule.max_drop + _ROUNDING:
+        shown, limit = _distinct_numbers(drop, rule.max_drop)
+        worse = f"{shown} worse than the served model's {number(baseline)}; at most {limit} is allowed"
         yield _floor(rule, baseline), f"{text}, {worse}"
 
 
 def _floor(rule: Rule, baseline: float | None) -> float | None:
-    """As far as the metric may go with `max_drop`, if that is known."""
+    """Worst number that `max_drop` allows, or None if there is none."""
     if baseline is None or rule.max_drop is None:
         return None
     return _finite(baseline + rule.max_drop if rule.smaller_is_better else baseline - rule.max_drop)
 
 
 def _finite(value: float | None) -> float | None:
-    """JSON has no infinity and no NaN."""
+    """Replaces infinity and NaN, which JSON lacks, by None."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _resting(rule: Rule, examples: float | None, unit: str, interval: intervals.Interval | None) -> str:
-    """What a value rests on: " (100 examples, 95 % interval 0.70 to 0.86)"."""
+def _support(rule: Rule, examples: float | None, unit: str, interval: intervals.Interval | None) -> str:
+    """Evidence behind a value, in parentheses: " (100 examples, 95 % interval 0.70 to 0.86)"."""
     parts = []
     if examples is not None:
         parts.append(f"{number(examples)} {unit}{'' if examples == 1 else 's'}")
     if interval is not None and rule.confidence is None:
         low, high = interval
-        # Two significant digits of its width.
+        # Two significant digits of the interval's width.
         digits = max(2, 1 - math.floor(math.log10(high - low))) if high > low else 4
-        parts.append(f"{percent(intervals.TOLD)} interval {low:.{digits}f} to {high:.{digits}f}")
+        parts.append(f"{percent(intervals.SHOWN)} interval {low:.{digits}f} to {high:.{digits}f}")
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _apart(value: float, bound: float) -> tuple[str, str]:
-    """Both for people, with as many digits as it takes to tell them apart: nothing is 0.8 and below 0.8."""
+def _distinct_numbers(value: float, bound: float) -> tuple[str, str]:
+    """Formats both with as many digits as it takes to tell them apart, so that no sentence says "0.8, below 0.8"."""
     pairs = ((number(value, digits), number(bound, digits)) for digits in range(4, 18))
     return next((pair for pair in pairs if pair[0] != pair[1]), (number(value), number(bound)))
 
 
 def failed(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """Those that did not pass, in order."""
-    return [v for v in verdicts if not v.passed]
+    """Verdicts that did not pass, in order."""
+    return [verdict for verdict in verdicts if not verdict.passed]
+
+
+def failed_or_largest(verdicts: Sequence[tuple[float, Verdict]]) -> list[Verdict]:
+    """Shortens a long list of verdicts to those that did not pass, or else to the one with the largest value.
+
+    Args:
+        verdicts: (value, verdict) pairs.
+    """
+    largest = [verdict for _, verdict in sorted(verdicts, key=lambda pair: -pair[0])[:1]]
+    return failed(verdict for _, verdict in verdicts) or largest

@@ -1,4 +1,4 @@
-"""The model gate's rules: thresholds of the configuration x labels x slices x numbers -> verdicts."""
+"""The model gate: judges the metrics of a candidate by the thresholds of the configuration."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from components.gates.settings import Threshold
 from components.labels import kinds
 from components.labels.kind import LabelKind
 
-EVERY = "*"  # as a threshold's label: each label; as a value of its slice: each value that there is
-Numbers = Mapping[str, Any]
-Results = Sequence[tuple[Mapping[str, str], Numbers]]
+# As the label of a threshold: every label. As a value of its slice: every value in the test split.
+EVERY = "*"
+Numbers = Mapping[str, Any]  # key of a metric -> value
+Results = Sequence[tuple[Mapping[str, str], Numbers]]  # (slice: column -> value, its numbers)
 
 
 def thresholds(
@@ -29,18 +30,30 @@ def thresholds(
     baseline: Results | None,
     unknown_baseline: str = "",
 ) -> list[Verdict]:
-    """Judges the candidate.
+    """Judges a candidate by every threshold.
 
-    A rule with `min_examples`, or with "*" in its slice (then the default is 1), lets pass where there are fewer
-    examples, and a verdict without a value says where; one that is left with nothing to judge refuses.
+    A threshold with `min_examples`, or with "*" in its slice (then the default is 1), passes for slices and labels
+    with fewer examples, and one verdict without a value lists these. If no slice or label has enough examples, it
+    fails.
 
     Args:
         rules: the thresholds.
-        labels: every label's name.
-        task: as in the configuration.
-        candidate: (slice, metric key -> value) as `evaluation.results` reads them.
-        baseline: the same of the served model on the same examples, or None where none is served.
-        unknown_baseline: why a served model has no numbers, in words; refuses every `max_drop`.
+        labels: names of all labels.
+        task: the task in the configuration.
+        candidate: results as `analysis.results` reads them.
+        baseline: results of the served model for the same examples, or None if no model is served.
+        unknown_baseline: why the served model could not be evaluated, or ""; fails every `max_drop`.
+
+    Returns:
+        one verdict per threshold, label and slice.
+
+    >>> rule = Threshold(metric="recall", label="*", min=0.5)
+    >>> numbers = {"recall/cat": 0.9, "support/cat": 10.0, "effective_positives/cat": 10.0}
+    >>> numbers |= {"recall/dog": 0.2, "support/dog": 10.0, "effective_positives/dog": 10.0}
+    >>> for verdict in thresholds([rule], ["cat", "dog"], "single_label", [({}, numbers)], None):
+    ...     print(verdict.reason)
+    recall of label 'cat' is 0.9 (10 examples, 95 % interval 0.60 to 0.98): recall >= 0.5
+    recall of label 'dog' is 0.2 (10 examples, 95 % interval 0.06 to 0.51), below the minimum 0.5
     """
     gate = _Gate(
         labels, kinds.kind(task), _index(candidate), None if baseline is None else _index(baseline), unknown_baseline
@@ -48,7 +61,8 @@ def thresholds(
     return [verdict for rule in rules for verdict in gate.judge(rule)]
 
 
-_Where = frozenset[tuple[str, str]]
+_Where = frozenset[tuple[str, str]]  # a slice: (column, value) pairs
+_Case = tuple[str | None, _Where]  # label, or None for all, and slice
 
 
 def _index(results: Results) -> dict[_Where, Numbers]:
@@ -64,31 +78,34 @@ class _Gate:
     unknown_baseline: str
 
     def judge(self, rule: Threshold) -> list[Verdict]:
-        """One verdict per label and slice value, and one on those that have too few examples."""
+        """Returns one verdict per label and slice value, and one that lists those with too few examples."""
         least = rule.min_examples or (1 if _every_value(rule) else 0)
         cases = [(label, where) for where in self._slices(rule) for label in self._labels(rule)]
         counts = {case: self._examples(rule.metric, *case) for case in cases}
         few = {case: n for case, n in counts.items() if n < least}
         if len(few) == len(cases):
-            return [self._nothing(rule, least, few)]
+            return [self._too_few_everywhere(rule, least, few)]
         verdicts = [self._judge(rule, *case) for case in cases if case not in few]
-        return verdicts + ([_told(rule, least, few)] if few else [])
+        return verdicts + ([_not_judged(rule, least, few)] if few else [])
 
     def _labels(self, rule: Threshold) -> Sequence[str | None]:
         return self.labels if rule.label == EVERY else [rule.label]
 
     def _slices(self, rule: Threshold) -> list[_Where]:
-        asked = rule.slice or {}
+        wanted = rule.slice or {}
         if not _every_value(rule):
-            return [frozenset(asked.items())]
-        found = [where for where in self.candidate if {c for c, _ in where} == asked.keys()]
-        return sorted((w for w in found if all(asked[c] in (EVERY, value) for c, value in w)), key=sorted)
+            return [frozenset(wanted.items())]
+        same_columns = [where for where in self.candidate if {column for column, _ in where} == wanted.keys()]
+        return sorted(
+            (where for where in same_columns if all(wanted[column] in (EVERY, value) for column, value in where)),
+            key=sorted,
+        )
 
     def _examples(self, metric: str, label: str | None, where: _Where) -> float:
-        """How many examples of the slice there are for the metric.
+        """Counts the examples of a slice that the metric needs.
 
-        It is the truth alone that says so: a model must not get out of a rule by what it answers. So of a model that
-        answers NaN there are always enough, and precision is judged wherever the label has examples.
+        Counts depend on the truth alone, so that no model escapes a rule by its answers: a model that answers NaN
+        always has enough examples, and precision is judged wherever the label has examples.
         """
         numbers = self.candidate.get(where, {})
         if numbers.get("invalid_predictions"):
@@ -117,19 +134,20 @@ class _Gate:
         )
 
     def _resting(self, metric: str, label: str | None, numbers: Numbers) -> tuple[float, str]:
-        """How many of what a metric rests on."""
+        """Number of examples behind a metric, and their unit."""
         count = self.kind.proportions.get(metric)
         if label is None:
             unit = "known label" if count in ("effective_known", "effective_involved") else "example"
             return numbers.get(count or "effective_count", 0.0), unit
         return numbers.get(metrics.key(count or "support", label), 0.0), self.kind.unit
 
-    def _nothing(self, rule: Threshold, least: int, few: Mapping[tuple[str | None, _Where], float]) -> Verdict:
+    def _too_few_everywhere(self, rule: Threshold, least: int, few: Mapping[_Case, float]) -> Verdict:
+        """Refuses a threshold for which no label and slice has enough examples."""
         missing = ""
         if any(few.values()):
-            missing = f"nowhere are there {_examples(least)}: {_listed(few)}"
+            missing = f"every slice and label has fewer than {_examples(least)}: {_listed(few)}"
             if len(few) == 1 and not _every_value(rule):
-                missing = f"min_examples is {number(least)}, and there are {number(max(few.values()))}"
+                missing = f"min_examples is {number(least)}, but there are only {number(max(few.values()))}"
         return judge(
             _rule(rule, None if rule.label == EVERY else rule.label, rule.slice),
             None,
@@ -139,7 +157,7 @@ class _Gate:
         )
 
 
-# Counts of a label, all of which must be there for a metric; of the others its positives.
+# Metric of a label -> counts that must all be large enough; for other metrics, the label's positives.
 _NEEDED = {
     "specificity": ("effective_negatives",),
     "auc": ("effective_positives", "effective_negatives"),
@@ -149,11 +167,11 @@ _NEEDED = {
 
 
 def _missing(metric: str, label: str | None, numbers: Numbers) -> str:
-    """Why there is no value, where it is not for want of examples."""
+    """Explains why there is no value, or returns "" if examples are lacking."""
     if invalid := numbers.get("invalid_predictions"):
-        return f"of {_examples(invalid)} the model's answer is not a number"
+        return f"the model's answer is not a number for {_examples(invalid)}"
     if metric == "precision" and label is not None and numbers.get(metrics.key("support", label)):
-        return "the model does not answer it for any example"
+        return "the model predicts this label for no example"
     return ""
 
 
@@ -178,13 +196,13 @@ def _rule(rule: Threshold, label: str | None, where: Mapping[str, str] | None) -
 def _interval(metric: str, value: float | None, examples: float, confidence: float | None) -> intervals.Interval | None:
     if value is None or math.isnan(value) or not examples > 0:
         return None
-    z = intervals.two_sided(intervals.TOLD) if confidence is None else intervals.one_sided(confidence)
+    z = intervals.two_sided(intervals.SHOWN) if confidence is None else intervals.one_sided(confidence)
     bounds = intervals.f1 if metric in ("f1", "micro_f1") else intervals.wilson
     return bounds(value, examples, z)
 
 
-def _told(rule: Threshold, least: int, few: Mapping[tuple[str | None, _Where], float]) -> Verdict:
-    """Those that are let pass for want of examples."""
+def _not_judged(rule: Threshold, least: int, few: Mapping[_Case, float]) -> Verdict:
+    """Verdict that lists the labels and slices that pass because they have too few examples."""
     label = None if rule.label == EVERY else rule.label
     judged = _rule(rule, label, rule.slice)
     lacking = "there is no example" if least == 1 else f"there are fewer than {_examples(least)}"
@@ -200,8 +218,8 @@ def _told(rule: Threshold, least: int, few: Mapping[tuple[str | None, _Where], f
     )
 
 
-def _listed(few: Mapping[tuple[str | None, _Where], float]) -> str:
-    """Each with its number: "camera=dawn (2), label 'cat' where camera=day (0)"."""
+def _listed(few: Mapping[_Case, float]) -> str:
+    """Lists labels and slices with their examples: "camera=dawn (2), label 'cat' where camera=day (0)"."""
     return ", ".join(f"{_place(label, where)} ({number(n)})" for (label, where), n in few.items())
 
 

@@ -1,24 +1,24 @@
-"""Artifact types of imagegate's own. `imagegate.NAME` is how Kubeflow wants types called; `NAME` is found here."""
+"""Artifact types of imagegate. `TYPE_NAME` has the form that Kubeflow requires; the class has the same last name."""
 
 from tfx.types import artifact
 
 
 class ClassBalance(artifact.Artifact):
-    """`class_balance.json`: what ingest counted, the label weights, the data gate's verdicts.
+    """`class_balance.json`: counts, label weights and verdicts of the data gate; see `gates.records.DataGateResult`.
 
-    And, with `images.npy`, what a model that is pushed keeps of its data; see `changes.remember`.
+    `images.npy`, and the counts, go into the folder of a pushed model; see `gates.reference.remember`.
     """
 
     TYPE_NAME = "imagegate.ClassBalance"
 
 
 class ServingCheck(artifact.Artifact):
-    """`serving.json`: what serving the model costs, and the verdicts on it."""
+    """`serving.json`: latency, throughput and size of the exported model, and the verdicts on them."""
 
     TYPE_NAME = "imagegate.ServingCheck"
 
 
 class Report(artifact.Artifact):
-    """`report.html`, and `evidence.json`: what it shows beyond the numbers; see `report.evidence`."""
+    """`report.html`, and `evidence.json`, the examples that it shows; see `report.evidence`."""
 
     TYPE_NAME = "imagegate.Report"

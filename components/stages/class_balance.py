@@ -1,4 +1,4 @@
-"""ClassBalance: the data gate. Refuses the run, with sentences, or lets it pass and records what was counted."""
+"""ClassBalance: the data gate. It refuses the data set with a reason for each rule, or records what was counted."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from components.base.files import write_atomically
 from components.data import schema
 from components.data.dataset import SPLITS
 from components.data.manifest import DatasetManifest
-from components.gates import changes, data_gate
+from components.gates import data_gate, reference
 from components.gates.errors import DataRejected
 from components.gates.judge import failed
 from components.gates.records import DataGateResult
@@ -41,36 +41,39 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
     count_ignored: Parameter[int],
     code_fingerprint: Parameter[str],
 ) -> None:
-    """Judges the data set by `limits` (JSON of `DataGateLimits`), the data served now and the validator's anomalies.
+    """Judges the data set by the limits, by the served model's data and by the anomalies of ExampleValidator.
 
     Args:
         frozen: text of the user's schema, "" for none.
-        frozen_file: its file, for messages.
-        destination: where the served model is.
-        served_version: the version when the graph was built, "" for none; part of the cache key.
-        label_weights: JSON of what the configuration says; see `data_gate.weights`.
-        count_ignored: 0 or 1; likewise.
+        frozen_file: path of the user's schema, for messages.
+        limits: JSON of `DataGateLimits`.
+        task: the task in the configuration.
+        destination: folder of the pushed models.
+        served_version: version served when the graph was built, "" for none; part of the cache key.
+        label_weights: JSON of `training.label_weights`, see `data_gate.weights`.
+        count_ignored: 0 or 1, `labels.count_ignored`.
+        code_fingerprint: changes when the code of this stage does; part of the cache key.
 
     Raises:
         DataRejected: a rule failed.
-        ImagegateError: the shards do not hold what the manifest says.
+        ImagegateError: the shards do not match the manifest, or the served model's description of its data is broken.
     """
     counted, images = manifest.read(examples.uri), Images.read(examples.uri)
     for split in SPLITS:
         manifest.verify(examples.uri, split)
     _compare_counts(counted, statistics)
-    reference = changes.recall(versions.current(destination), task)
-    found = schema.compare(schema.parse(frozen, task, frozen_file), counted, frozen_file) if frozen else []
-    # What is said already, TensorFlow Data Validation need not say again.
-    found += [(feature, text) for feature, text in _anomalies(anomalies) if feature not in dict(found)]
-    verdicts = data_gate.check(counted, images, DataGateLimits.from_json(limits), reference, found)
+    served = reference.recall(versions.current(destination), task)
+    differences = schema.compare(schema.parse(frozen, task, frozen_file), counted, frozen_file) if frozen else []
+    # TensorFlow Data Validation reports the same differences, in its own words.
+    differences += [(feature, text) for feature, text in _anomalies(anomalies) if feature not in dict(differences)]
+    verdicts = data_gate.check(counted, images, DataGateLimits.from_json(limits), served, differences)
     if failed(verdicts):
         raise DataRejected(verdicts, counted)
-    kept, content = changes.remember(counted, images)
+    kept, content = reference.remember(counted, images)
     result = DataGateResult(
         manifest=counted.model_copy(update={"files": (), "label_sets": []}),
         weights=data_gate.weights(counted, json.loads(label_weights), count_ignored=bool(count_ignored)),
-        compared_with=reference.version if reference else None,
+        compared_with=served.version if served else None,
         verdicts=tuple(verdicts),
         pushed=kept,
     )
@@ -80,13 +83,13 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
 
 
 def _compare_counts(counted: DatasetManifest, statistics: standard_artifacts.ExampleStatistics) -> None:
-    """TFDV counted the shards by itself; ingest counted while writing. They must agree."""
+    """Compares the number of examples that TFDV read from the shards with the number that ingest wrote."""
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
     for split in artifact_utils.decode_split_names(statistics.split_names):
         path = os.path.join(artifact_utils.get_split_uri([statistics], split), "FeatureStats.pb")
-        found = statistics_pb2.DatasetFeatureStatisticsList.FromString(io_utils.read_bytes_file(path))
-        examples = found.datasets[0].num_examples
+        proto = statistics_pb2.DatasetFeatureStatisticsList.FromString(io_utils.read_bytes_file(path))
+        examples = proto.datasets[0].num_examples
         if examples != counted.counts[split]:
             raise ImagegateError(
                 f"{split}: the statistics counted {examples} examples in the shards, ingest wrote "
@@ -95,14 +98,14 @@ def _compare_counts(counted: DatasetManifest, statistics: standard_artifacts.Exa
 
 
 def _anomalies(artifact: standard_artifacts.ExampleAnomalies) -> list[tuple[str, str]]:
-    """(feature, text) of everything that ExampleValidator found, each once with the splits it was found in."""
+    """Reads the anomalies of ExampleValidator: (feature, text), each once with its splits."""
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-    found: dict[tuple[str, str], list[str]] = {}
+    splits_of: dict[tuple[str, str], list[str]] = {}
     for split in artifact_utils.decode_split_names(artifact.split_names):
         path = os.path.join(artifact_utils.get_split_uri([artifact], split), "SchemaDiff.pb")
         proto = anomalies_pb2.Anomalies.FromString(io_utils.read_bytes_file(path))
         for feature, info in proto.anomaly_info.items():
             text = f"{info.short_description}: {info.description}"
-            found.setdefault((feature, text), []).append(split)
-    return [(feature, f"{text} (in {', '.join(splits)})") for (feature, text), splits in sorted(found.items())]
+            splits_of.setdefault((feature, text), []).append(split)
+    return [(feature, f"{text} (in {', '.join(splits)})") for (feature, text), splits in sorted(splits_of.items())]

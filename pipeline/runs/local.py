@@ -20,7 +20,7 @@ from components.data.dataset import Dataset, LayoutError
 from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
 from components.evaluation import out_of_distribution
-from components.gates import changes, data_gate
+from components.gates import data_gate, reference
 from components.gates.errors import DataRejected
 from components.ingest import census, splits
 from components.ingest.layouts import reading
@@ -81,10 +81,10 @@ def judge_data(config: Config, manifest: DatasetManifest, images: census.Images,
     Raises:
         ImagegateError: what the served model keeps of its data is broken.
     """
-    reference = changes.recall(versions.current(config.destination), config.task)
+    served = reference.recall(versions.current(config.destination), config.task)
     file = config.data.schema_file or ""
     found = schema.compare(schema.parse(frozen, config.task, file), manifest, file) if frozen else []
-    verdicts = data_gate.check(manifest, images, config.data_gate_limits, reference, found)
+    verdicts = data_gate.check(manifest, images, config.data_gate_limits, served, found)
     return verdicts + ([] if all(manifest.counts.values()) else data_gate.empty_splits(manifest))
 
 

@@ -14,8 +14,9 @@ from projects import Project
 
 from components.base.artifact_files import KNOWN_IMAGES
 from components.data.manifest import KnownData
-from components.gates import changes
+from components.gates import data_gate
 from components.gates.judge import failed
+from components.gates.reference import Reference, remember
 from components.ingest import census, shards
 from components.push import versions
 from components.push.manifest import PushedManifest
@@ -52,7 +53,7 @@ def pushed(kind: Any, real_images: Path, tmp_path_factory: pytest.TempPathFactor
     """What a model that was trained on the sound data keeps of them."""
     folder = tmp_path_factory.mktemp(kind.__name__)
     kind(real_images, folder)
-    kept, content = changes.remember(*counted(write(folder, kind.config)))
+    kept, content = remember(*counted(write(folder, kind.config)))
     return PushedManifest(task=kind.config["task"], labels=kept.labels, data=kept), content
 
 
@@ -122,18 +123,18 @@ def test_ten_random_samples_of_four_fifths_pass(kind: Any, real_images: Path, tm
         for item in random.Random(seed).sample(examined, len(examined) * 4 // 5):
             shards.enter(item, report)
         manifest, images = census.merge(dataset, [report])
-        refused = failed(local.balance.check(manifest, images, limits, before))
+        refused = failed(data_gate.check(manifest, images, limits, before))
         short = [label for label, n in manifest.label_counts.items() if n["train"] < settings.balance.min_examples]
         gone = [label for label, n in manifest.label_counts.items() if not n["eval"] or not n["test"]]
         assert {v.label for v in refused} <= {*short, *gone}, [v.reason for v in refused]
         assert all("number of examples in" in v.rule for v in refused)
-        kept, content = changes.remember(manifest, images)
-        before = reference(kept, content)
+        kept, content = remember(manifest, images)
+        before = read_back(kept, content)
 
 
-def reference(kept: KnownData, content: bytes) -> changes.Reference:
+def read_back(kept: KnownData, content: bytes) -> Reference:
     import io
 
     import numpy as np
 
-    return changes.Reference("1", kept, np.load(io.BytesIO(content), allow_pickle=False))
+    return Reference("1", kept, np.load(io.BytesIO(content), allow_pickle=False))

@@ -200,8 +200,8 @@ FAULTS: dict[str, tuple[str, str]] = {
         r"relabelled since version \d+ of label 'sunset' is 0.1039, above the maximum 0.05: 24 of 231 images",
     ),
     "leak": (
-        r"images in different splits, as the data set names them is 1, .*: test/pants/again.jpg ~ train/pants/",
-        r"images in different splits, as the data set names them is \d+, .*images/1.jpg ~ images/again.jpg",
+        r"images in different predefined splits is 1, .*: test/pants/again.jpg ~ train/pants/",
+        r"images in different predefined splits is \d+, .*images/1.jpg ~ images/again.jpg",
     ),
     "contradict": (
         r"equal files under different labels is 1, above the maximum 0: pants/\S+ = shorts/again.jpg",

@@ -126,7 +126,7 @@ def test_equal_files_under_different_labels_are_named_whatever_the_limits() -> N
 def test_a_file_with_two_different_rows_is_named_whatever_the_limits() -> None:
     reason = "row 3 of labels.csv: the same file is named with other labels or values in row 9 of labels.csv"
     told = refusal(manifest(contradictory=[{"path": "7.png", "reason": reason}]))
-    assert f"number of files of which different things are said is 1, above the maximum 0: 7.png ({reason})" in told
+    assert f"number of files with contradictory entries is 1, above the maximum 0: 7.png ({reason})" in told
 
 
 def test_equal_files_in_different_splits_are_named_unless_allowed() -> None:
@@ -160,7 +160,7 @@ def test_nearly_equal_images_are_named_with_how_near_they_are() -> None:
     assert len(of_seen(seen, allow_duplicates_across_splits=False, **near)) == 1
     by_name = [dataclasses.replace(one, named=True) for one in seen]
     named, _ = of_seen(by_name, allow_duplicates_across_splits=False, **near)[::-1]
-    assert "nearly equal images in different splits, as the data set names them is 1, above" in named
+    assert "nearly equal images in different predefined splits is 1, above" in named
     assert leak in named
     # Where an image has several labels, or a mask, the next picture of a series may well have others.
     assert of_seen(seen, contradictions=False, **near) == []

@@ -137,7 +137,7 @@ def test_a_value_that_cannot_be_judged_fails_with_the_reason() -> None:
     assert judge(rule(minimum=0.5), None, examples=0).reason == (
         "recall cannot be judged: there is no example to compute it from; expected recall >= 0.5"
     )
-    assert "it is not a number" in judge(rule(minimum=0.5), math.nan, examples=3).reason
+    assert "the value is not a number" in judge(rule(minimum=0.5), math.nan, examples=3).reason
 
 
 def test_a_rule_reads_as_a_formula() -> None:
@@ -150,7 +150,8 @@ def test_a_rule_reads_as_a_formula() -> None:
 def test_every_broken_bound_is_reported() -> None:
     verdict = judge(rule(minimum=0.5, max_drop=0.1), 0.3, baseline=0.9)
     assert verdict.reason == (
-        "recall is 0.3, below the minimum 0.5; recall is 0.3, worse than the served model's 0.9 by 0.6; allowed are 0.1"
+        "recall is 0.3, below the minimum 0.5; "
+        "recall is 0.3, 0.6 worse than the served model's 0.9; at most 0.1 is allowed"
     )
 
 
@@ -188,7 +189,7 @@ def test_close_numbers_get_the_digits_that_tell_them_apart() -> None:
     assert judge(rule(minimum=0.8), 0.79996).reason == "recall is 0.79996, below the minimum 0.8"
     assert judge(rule(maximum=0.5), 0.5000001).reason == "recall is 0.5000001, above the maximum 0.5"
     reason = judge(rule(max_drop=0.02), 0.7, baseline=0.7200004).reason
-    assert reason.endswith("by 0.0200004; allowed are 0.02")
+    assert reason.endswith("0.0200004 worse than the served model's 0.7200004; at most 0.02 is allowed")
 
 
 @given(st.none() | st.floats(), st.none() | st.floats(), st.none() | st.tuples(st.floats(0, 1), st.floats(0, 1)))

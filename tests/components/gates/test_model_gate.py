@@ -145,8 +145,8 @@ def test_a_rule_of_several_bounds_names_each_that_fails() -> None:
     [verdict] = judge(rule("accuracy", min=0.85, max_drop=0.05), baseline=[({}, {"accuracy": 0.9})])
     assert verdict.reason == (
         "accuracy is 0.8 (10 examples, 95 % interval 0.49 to 0.94), below the minimum 0.85; "
-        "accuracy is 0.8 (10 examples, 95 % interval 0.49 to 0.94), worse than the served model's 0.9 by 0.1; "
-        "allowed are 0.05"
+        "accuracy is 0.8 (10 examples, 95 % interval 0.49 to 0.94), 0.1 worse than the served model's 0.9; "
+        "at most 0.05 is allowed"
     )
     assert verdict.rule == "accuracy >= 0.85 and accuracy >= served model's - 0.05"
 
@@ -248,7 +248,7 @@ def test_a_label_that_the_model_never_answers_does_not_get_out_of_precision() ->
     found = judged(rule("precision", label="*", slice=ANY, min=0.5), examples=examples)
     assert [(v.label, v.passed) for v in found] == [("cat", False), ("dog", True)]
     assert found[0].reason == (
-        "precision of label 'cat' where camera=day cannot be judged: the model does not answer it for any example; "
+        "precision of label 'cat' where camera=day cannot be judged: the model predicts this label for no example; "
         "expected precision >= 0.5"
     )
 
@@ -258,7 +258,7 @@ def test_a_model_that_answers_nan_does_not_get_out_of_a_small_slice() -> None:
     found = judged(rule("accuracy", slice=ANY, min=0, min_examples=3), examples=examples)
     assert [(v.slice["camera"], v.passed) for v in found[:2]] == [("day", True), ("dusk", False)]
     assert found[1].reason == (
-        "accuracy where camera=dusk cannot be judged: of 1 example the model's answer is not a number; "
+        "accuracy where camera=dusk cannot be judged: the model's answer is not a number for 1 example; "
         "expected accuracy >= 0"
     )
 
@@ -269,8 +269,8 @@ def test_a_model_that_answers_nan_does_not_get_out_of_a_small_slice() -> None:
         (
             rule("accuracy", slice=ANY, min=0, min_examples=7),
             (
-                "accuracy where camera=* cannot be judged: nowhere are there 7 examples: camera=dawn (1), "
-                "camera=day (6), camera=night (2); expected accuracy >= 0"
+                "accuracy where camera=* cannot be judged: every slice and label has fewer than 7 examples: "
+                "camera=dawn (1), camera=day (6), camera=night (2); expected accuracy >= 0"
             ),
         ),
         (
@@ -279,7 +279,7 @@ def test_a_model_that_answers_nan_does_not_get_out_of_a_small_slice() -> None:
         ),
         (
             rule("accuracy", min=0, min_examples=10),
-            "accuracy cannot be judged: min_examples is 10, and there are 9; expected accuracy >= 0",
+            "accuracy cannot be judged: min_examples is 10, but there are only 9; expected accuracy >= 0",
         ),
         (
             rule("recall", label="cat", slice={"camera": "dawn"}, min=0, min_examples=1),

@@ -1,30 +1,27 @@
-"""This run's data against those of the served model: what has changed is found, and chance is let pass."""
+"""The data gate's rules against the served model's data: changes are refused, and chance differences pass."""
 
 import dataclasses
 import io
 import math
 import random
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from counting import PROPERTIES, Seen, merged
 
-from components.base.artifact_files import KNOWN_IMAGES
-from components.base.errors import ImagegateError
 from components.base.verdict import Verdict
 from components.data.manifest import KnownData
-from components.gates import changes
-from components.gates.changes import Reference
+from components.gates import reference
+from components.gates.data_rules import label_drift, property_drift, relabelled
+from components.gates.data_rules.base import GateInput
 from components.gates.judge import failed
-from components.gates.settings import Balance
-from components.ingest import census
-from components.push import versions
-from components.push.manifest import PushedManifest
+from components.gates.reference import Reference
+from components.gates.settings import DataGateLimits
 
 OFF: dict[str, Any] = {
+    "max_bad_fraction": None,
     "max_drift": None,
     "max_property_drift": None,
     "max_relabelled": None,
@@ -32,21 +29,29 @@ OFF: dict[str, Any] = {
     "allow_new_labels": True,
 }
 LABELS = ("cat", "dog")
+RULES = (
+    label_drift.vanished_labels,
+    label_drift.new_labels,
+    label_drift.label_shares,
+    property_drift.served_properties,
+    relabelled.relabelled_images,
+)
 
 
-def images(label: str, count: int, start: int = 0, split: str = "train", **told: Any) -> list[Seen]:
-    return [Seen(f"{split}{i}", split, (label,), **told) for i in range(start, start + count)]
+def images(label: str, count: int, start: int = 0, split: str = "train", **fields: Any) -> list[Seen]:
+    return [Seen(f"{split}{i}", split, (label,), **fields) for i in range(start, start + count)]
 
 
 def served(seen: Iterable[Seen], labels: tuple[str, ...] = LABELS) -> Reference:
     """As a pushed model keeps it: through JSON and a file."""
-    kept, content = changes.remember(*merged(seen, labels))
+    kept, content = reference.remember(*merged(seen, labels))
     assert kept.labels == labels
     return Reference("7", KnownData.from_json(kept.to_json()), np.load(io.BytesIO(content), allow_pickle=False))
 
 
 def verdicts(before: list[Seen], after: list[Seen], labels: tuple[str, ...] = LABELS, **limits: Any) -> list[Verdict]:
-    return changes.check(*merged(after, labels), served(before), Balance(**(OFF | limits)))
+    data, settings = GateInput(*merged(after, labels), served(before)), DataGateLimits(**(OFF | limits))
+    return [verdict for rule in RULES for verdict in rule(data, settings)]
 
 
 def reasons(before: list[Seen], after: list[Seen], labels: tuple[str, ...] = LABELS, **limits: Any) -> list[str]:
@@ -84,22 +89,22 @@ def test_drift_of_the_label_shares_is_a_jensen_shannon_distance() -> None:
     # 1/2 and 1/2 -> 9/10 and 1/10. The mean is 7/10 and 3/10; the entropies in bits are 1, 0.468996 and 0.881291:
     # divergence 0.881291 - (1 + 0.468996) / 2 = 0.146793, distance 0.383136.
     after = images("cat", 90) + images("dog", 10, 90)
-    found = failed(verdicts(BOTH, after, max_drift=0.383))
-    assert [v.label for v in found] == [None, "cat", "dog"]
-    assert [v.value for v in found] == [pytest.approx(0.383136, abs=1e-6)] * 3
-    assert "'cat' 50 % -> 90 %, 'dog' 50 % -> 10 %" in found[0].reason
-    assert "50 % of 100 images -> 10 % of 100" in found[2].reason
-    assert "balance.max_drift" in found[0].reason
+    results = failed(verdicts(BOTH, after, max_drift=0.383))
+    assert [v.label for v in results] == [None, "cat", "dog"]
+    assert [v.value for v in results] == [pytest.approx(0.383136, abs=1e-6)] * 3
+    assert "'cat' 50 % -> 90 %, 'dog' 50 % -> 10 %" in results[0].reason
+    assert "50 % of 100 images -> 10 % of 100" in results[2].reason
+    assert "balance.max_drift" in results[0].reason
     assert reasons(BOTH, after, max_drift=0.384) == []
 
 
 def test_drift_in_few_images_passes_with_a_note() -> None:
     # 5 of 10 -> 9 of 10: that far out chance goes in one of seven cases (Fisher's exact test, p = 0.14).
     before, after = images("cat", 5) + images("dog", 5, 5), images("cat", 9) + images("dog", 1, 9)
-    found = verdicts(before, after, max_drift=0.2)
-    assert not failed(found)
-    assert found[0].value == pytest.approx(0.383136, abs=1e-6)
-    assert "by chance" in found[0].reason
+    results = verdicts(before, after, max_drift=0.2)
+    assert not failed(results)
+    assert results[0].value == pytest.approx(0.383136, abs=1e-6)
+    assert "Chance alone" in results[0].reason
 
 
 def test_drift_of_masks_compares_pixels_with_each_image_counted_once() -> None:
@@ -138,23 +143,28 @@ def test_a_label_whose_images_all_got_darker_is_named() -> None:
     assert reasons(before, few, max_property_drift=0.5) == []
 
 
+def between_splits(seen: list[Seen]) -> list[Verdict]:
+    limits = DataGateLimits(**OFF | {"max_split_drift": 0.5})
+    return list(property_drift.split_properties(GateInput(*merged(seen)), limits))
+
+
 def test_splits_that_look_different_are_named() -> None:
     seen = looking(0.6, label="cat", count=60, start=0)
     dark = [dataclasses.replace(one, split="test") for one in looking(0.2, label="cat", count=60, start=100)]
-    [reason] = [v.reason for v in failed(changes.splits(merged(seen + dark)[0], 0.5))]
+    [reason] = [v.reason for v in failed(between_splits(seen + dark))]
     assert "distance of the brightness in test from that in train is 1, above the maximum 0.5" in reason
     assert "balance.max_split_drift" in reason
     same = [dataclasses.replace(one, split="test") for one in looking(0.6, label="cat", count=60, start=100)]
-    assert failed(changes.splits(merged(seen + same)[0], 0.5)) == []
+    assert failed(between_splits(seen + same)) == []
 
 
 def test_images_that_got_another_label_are_named() -> None:
     # 5 of 50 cats are dogs now: 10 % of the cats, and of 55 dogs 5 are new to it.
     after = images("dog", 5) + images("cat", 45, 5) + images("dog", 50, 50)
-    found = failed(verdicts(BOTH, after, max_relabelled=0.05))
-    assert [(v.label, v.value) for v in found] == [("cat", 5 / 50), ("dog", pytest.approx(5 / 55))]
-    assert "5 of 50 images, train0, train1, train2, train3, train4" in found[0].reason
-    assert "balance.max_relabelled" in found[0].reason
+    results = failed(verdicts(BOTH, after, max_relabelled=0.05))
+    assert [(v.label, v.value) for v in results] == [("cat", 5 / 50), ("dog", pytest.approx(5 / 55))]
+    assert "5 of 50 images, train0, train1, train2, train3, train4" in results[0].reason
+    assert "balance.max_relabelled" in results[0].reason
     assert reasons(BOTH, after, max_relabelled=0.1) == []
 
 
@@ -162,7 +172,7 @@ def test_a_single_correction_passes_and_new_images_are_not_relabelled() -> None:
     before = images("cat", 10) + images("dog", 10, 10)
     assert reasons(before, images("dog", 1) + images("cat", 9, 1) + images("dog", 10, 10), max_relabelled=0.05) == []
     assert reasons(before, images("dog", 10, 100) + images("cat", 30, 200), max_relabelled=0.0) == []
-    # What nobody says any more, or did not say before, has not changed.
+    # A label that is unknown now, or was unknown before, has not changed.
     unknown = [dataclasses.replace(one, labels=(), unknown=LABELS) for one in before]
     assert reasons(before, unknown, max_relabelled=0.0) == reasons(unknown, before, max_relabelled=0.0) == []
 
@@ -183,60 +193,7 @@ def test_the_same_data_pass_whatever_the_limits() -> None:
         "allow_new_labels": False,
         "allow_vanished_labels": False,
     }
-    found = verdicts(BOTH, BOTH, **tight)
-    assert not failed(found)
+    results = verdicts(BOTH, BOTH, **tight)
+    assert not failed(results)
     # Vanished, new, all shares, and of each property and of the labels' shares and relabelling the largest.
-    assert len(found) == 2 + 1 + 1 + 9 + 1
-
-
-def test_a_pushed_model_keeps_little_of_its_data() -> None:
-    _, content = changes.remember(*merged(images("cat", 1000)))
-    assert len(content) == 128 + 16 * 1000  # NumPy's header, and 16 bytes an image
-    masks, _ = changes.remember(*merged([Seen("1", pixels=(1, 2))]))
-    assert masks.label_sets == []
-
-
-def pushed(tmp_path: Path, data: dict[str, Any], content: bytes, scheme: str = "") -> versions.Served:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "saved_model.pb").write_bytes(b"model")
-    manifest = PushedManifest(task="single_label", labels=("cat",), **data)
-    return versions.push(str(tmp_path / "model"), f"{scheme}{tmp_path}/to", manifest, {KNOWN_IMAGES: content})
-
-
-@pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
-def test_the_recalled_reference_equals_the_remembered_one(tmp_path: Path, scheme: str) -> None:
-    counted, rows = merged(images("cat", 3))
-    kept, content = changes.remember(counted, rows)
-    model = pushed(tmp_path, {"data": kept}, content, scheme)
-    found = changes.recall(versions.current(f"{scheme}{tmp_path}/to"), "single_label")
-    assert isinstance(found, Reference)
-    assert found.version == model.version
-    assert found.data.label_counts == counted.label_counts
-    assert set(found.known["truth"].tolist()) == {census.truth(["cat"], [])}
-    assert len(found.known) == 3
-
-
-@pytest.mark.parametrize("damage", [lambda p: p.write_bytes(p.read_bytes() + b"0"), Path.unlink])
-def test_a_file_that_does_not_match_the_manifest_is_not_read(tmp_path: Path, damage: Any) -> None:
-    kept, content = changes.remember(*merged(images("cat", 3)))
-    model = pushed(tmp_path, {"data": kept}, content)
-    damage(Path(model.path) / KNOWN_IMAGES)
-    with pytest.raises(ImagegateError, match=r"images\.npy is missing or does not match") as error:
-        changes.recall(model, "single_label")
-    told = str(error.value)
-    assert told.startswith(f"version {model.version} is served, but these data cannot be compared with its data: ")
-    assert told.endswith(f"Bring an older version back (imagegate rollback CONFIG), or remove {model.path}")
-
-
-def test_a_manifest_without_data_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    _, content = changes.remember(*merged(images("cat", 3)))
-    with pytest.raises(
-        ImagegateError, match=r"version \d+ is served, .*: its imagegate\.json does not describe its data\. Bring"
-    ):
-        changes.recall(pushed(tmp_path, {}, content), "single_label")
-
-
-def test_without_a_served_model_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
-    assert changes.recall(None, "single_label") is None
-    kept, content = changes.remember(*merged(images("cat", 3)))
-    assert changes.recall(pushed(tmp_path, {"data": kept}, content), "multi_label") is None
+    assert len(results) == 2 + 1 + 1 + 9 + 1

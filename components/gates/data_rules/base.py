@@ -1,0 +1,60 @@
+"""The input of the data gate's rules, and what the rules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+from components.base.verdict import Verdict
+from components.data import duplicates
+from components.data.manifest import DatasetManifest, LabelCounts, PixelCounts
+from components.gates.judge import Rule
+from components.gates.reference import Reference
+from components.gates.settings import DataGateLimits
+from components.ingest.census import Images
+
+
+@dataclass(frozen=True)
+class GateInput:
+    """The data that the gate judges.
+
+    Attributes:
+        manifest, images: counts of the data set and a row for each image, see `census.merge`.
+        reference: data behind the model that is now served, or None if there is none to compare with.
+        anomalies: (feature, text) of each difference from the schema.
+    """
+
+    manifest: DatasetManifest
+    images: Images
+    reference: Reference | None = None
+    anomalies: Sequence[tuple[str, str]] = ()
+
+    @cached_property
+    def equal_files(self) -> tuple[list[duplicates.Pair], list[duplicates.Pair]]:
+        """Pairs of equal files with different labels, and in different splits; computed once, since it sorts all."""
+        return duplicates.equal_files(self.images.rows)
+
+
+DataRule = Callable[[GateInput, DataGateLimits], Iterable[Verdict]]
+
+bound = partial(Rule, gate="data_gate")
+
+
+def common_labels(manifest: DatasetManifest, reference: Reference) -> list[str]:
+    """Labels of both data sets, in the order of this one's."""
+    return [label for label in manifest.labels if label in reference.data.labels]
+
+
+def train_pixels(data: LabelCounts, labels: int) -> tuple[PixelCounts, ...]:
+    """Pixel counts of train: one entry per label, then one for ignored pixels; zeros if train has no mask."""
+    return data.pixels.get("train", ((0, 0, 0),) * (labels + 1))
+
+
+def share(part: int, whole: int) -> float:
+    """Part / whole, or 0 if the whole is 0.
+
+    >>> share(1, 4), share(0, 0)
+    (0.25, 0.0)
+    """
+    return part / whole if whole else 0.0
