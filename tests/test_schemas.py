@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from counting import Seen, merged
 
-from components.gates import changes
+from components.gates import reference
 from components.gates.judge import Rule, judge
 from components.ingest import manifest
 from components.push import versions
@@ -45,7 +45,7 @@ def test_a_manifest_of_a_data_set_follows_its_schema(tmp_path: Path) -> None:
 def test_a_pushed_manifest_follows_its_schema(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "saved_model.pb").write_bytes(b"model")
-    kept, _ = changes.remember(*merged(SEEN))
+    kept, _ = reference.remember(*merged(SEEN))
     verdict = judge(Rule(gate="model_gate", metric="accuracy", minimum=0.5), 0.75, interval=(0.7, 0.8))
     pushed = PushedManifest(name="x", labels=("cat",), data=kept, metrics={"ece": None}, thresholds=(verdict,))
     served = versions.push(str(tmp_path / "model"), str(tmp_path / "served"), pushed)
