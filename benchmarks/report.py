@@ -21,6 +21,7 @@ from components.base.artifact_files import PREDICTIONS
 from components.data.dataset import Dataset, Record
 from components.ingest import census, manifest, shards
 from components.report import evidence, page
+from components.report.run_summary import DataSummary, RunSummary
 
 _SIZE = (500, 375)
 
@@ -35,7 +36,7 @@ def main() -> None:
     for task in ("single_label", "multi_label"):
         with tempfile.TemporaryDirectory() as folder:
             counts = _make(folder, options.images, labels, several=task == "multi_label")
-            summary = {"name": "benchmark", "task": task, "status": "pushed", "data": {"labels": counts}}
+            summary = RunSummary(name="benchmark", task=task, status="pushed", data=DataSummary(labels=counts))
             artifacts = {key: os.path.join(folder, key) for key in ("examples", "evaluation", "model")}
             started = time.monotonic()
             collection = evidence.collect(
@@ -73,7 +74,7 @@ def _make(folder: str, images: int, labels: tuple[str, ...], *, several: bool) -
     kept.write(examples)
     manifest.write(examples, counted)
     _write_predictions(folder, records, [row.tobytes().hex() for row in kept.rows["sha256"]], applies, random)
-    return counted["label_counts"]
+    return counted.label_counts
 
 
 def _write_predictions(

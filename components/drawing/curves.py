@@ -1,34 +1,33 @@
-"""From the answers to the test images to the points of curves: precision and recall, ROC, calibration."""
+"""Points of curves from the predictions for the test split: precision and recall, ROC, calibration."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
+from components.evaluation.predictions import Prediction
 from components.labels.kind import LabelKind
 from components.metrics import curves
 from components.metrics.base import Bools, Floats, Rows
 
 MICRO = "all labels (micro)"
-_POINTS = 100
-_CLOSE = 0.002  # of the axes' length: less than a pixel
-
-Row = Mapping[str, Any]  # as `components.evaluation.predictions.read` gives them
+_POINTS = 100  # largest number of points of a curve
+_CLOSE = 0.002  # share of the axes' length: less than a pixel
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve in the unit square.
+    """A curve in the unit square.
 
     Attributes:
-        name: of the label, or `MICRO`.
-        x, y: its points, [P] each: recall and precision, or false and true positive rate.
-        area: average precision, or area under the ROC curve; of all points, not only of those kept.
-        bold: whether it stands for all labels.
+        name: the label's name, or `MICRO`.
+        x, y: points, [P] each: recall and precision, or false and true positive rate.
+        area: average precision, or area under the ROC curve, of all points before thinning.
+        bold: whether the curve is that of all labels together.
     """
 
     name: str
@@ -40,7 +39,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class _Answers:
-    """positive: [n, K] whether a label applies; score, uncalibrated: float32 [n, K]; weight: [n, K], 0 if unknown."""
+    """Predictions as arrays.
+
+    Attributes:
+        positive: bool [n, K]: whether a label applies.
+        score, uncalibrated: float32 [n, K]: probabilities.
+        weight: float64 [n, K]: the image's weight; 0 for unknown labels.
+    """
 
     positive: Bools
     score: Rows
@@ -48,60 +53,61 @@ class _Answers:
     weight: Floats
 
 
-def per_label(rows: Sequence[Row], labels: Sequence[str], kind: LabelKind) -> tuple[list[Curve], list[Curve]]:
-    """(precision over recall, ROC) of each label and, bold, of all labels' questions together.
+def per_label(rows: Sequence[Prediction], labels: Sequence[str], kind: LabelKind) -> tuple[list[Curve], list[Curve]]:
+    """Precision-recall and ROC curves of each label, and bold ones of all labels together (micro average).
 
-    A label that applies to no image, or to every one, has no curve. One invalid prediction, and there is none at all:
-    the metrics, too, are undefined then.
+    Labels that apply to no image or to every image have no curve. If any prediction is invalid, there are no curves at
+    all, because the metrics are undefined, too.
 
     Args:
-        rows: of `components.evaluation.predictions.read`.
+        rows: see `components.evaluation.predictions.read`.
         labels: K names, in the order of the model's outputs.
-        kind: of labels of images. Where they are exclusive, each one is asked against the rest; else what is unknown
-            of an image takes no part.
+        kind: of the labels, which belong to whole images. Exclusive labels are judged one against the rest; otherwise
+            unknown labels of an image are excluded.
     """
     answers = _answers(rows, labels, kind)
-    asked = [(name, answers.positive[:, i], answers.score[:, i], answers.weight[:, i]) for i, name in enumerate(labels)]
+    columns = zip(labels, answers.positive.T, answers.score.T, answers.weight.T, strict=True)
     whole = (MICRO, answers.positive.ravel(), answers.score.ravel(), answers.weight.ravel())
-    both = [pair for question in (*asked, whole) if (pair := _curves(*question, bold=question is whole)) is not None]
-    return [pair[0] for pair in both], [pair[1] for pair in both]
+    pairs = [pair for binary in (*columns, whole) if (pair := _curves(*binary, bold=binary is whole)) is not None]
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
-def reliability(rows: Sequence[Row], labels: Sequence[str], kind: LabelKind) -> tuple[Floats, Floats]:
-    """`metrics.curves.calibration` of the answers and of those without calibration: float64 [3, 15] each.
+def reliability(rows: Sequence[Prediction], labels: Sequence[str], kind: LabelKind) -> tuple[Floats, Floats]:
+    """`metrics.curves.calibration` of the calibrated and of the uncalibrated probabilities: float64 [3, 15] each.
 
-    Of what the metric `ece` judges: each pixel, the most probable label of each image where labels are exclusive, or
-    else each label of an image. Zeros where nothing is known or a prediction is invalid.
+    As in the metric `ece`, it judges each pixel; for images, the most probable of exclusive labels, otherwise each
+    label. All numbers are 0 if nothing is known or a prediction is invalid.
     """
     if kind.per_pixel:
-        return _of_pixels(rows)
-    a = _answers(rows, labels, kind)
-    calibrated, raw = (_calibration(a, score, kind) for score in (a.score, a.uncalibrated))
+        return _pixel_calibration(rows)
+    answers = _answers(rows, labels, kind)
+    calibrated, raw = (_calibration(answers, p, kind) for p in (answers.score, answers.uncalibrated))
     return calibrated, raw
 
 
-def _answers(rows: Sequence[Row], labels: Sequence[str], kind: LabelKind) -> _Answers:
-    """Those of the images of which something is known; none where one of them is invalid."""
+def _answers(rows: Sequence[Prediction], labels: Sequence[str], kind: LabelKind) -> _Answers:
+    """The predictions for images with any known label; none at all if one of them is invalid."""
     known = [r for r in rows if r["labels"] or (not kind.exclusive and len(r["unknown"]) < len(labels))]
-    score, raw = (np.array([r[key] for r in known], np.float32) for key in ("probabilities", "uncalibrated"))
+    score = np.array([r["probabilities"] for r in known], np.float32)
+    raw = np.array([r["uncalibrated"] for r in known], np.float32)
     if not np.isfinite(score).all() or not np.isfinite(raw).all():
         known, score, raw = [], score[:0], raw[:0]
     shape = (len(known), len(labels))
-    weight = np.array([r["weight"] for r in known], np.float64)[:, np.newaxis] * ~_said(known, labels, "unknown")
-    return _Answers(_said(known, labels, "labels"), score.reshape(shape), raw.reshape(shape), weight)
+    weight = np.array([r["weight"] for r in known], np.float64)[:, np.newaxis] * ~_flags(known, labels, "unknown")
+    return _Answers(_flags(known, labels, "labels"), score.reshape(shape), raw.reshape(shape), weight)
 
 
-def _said(rows: Sequence[Row], labels: Sequence[str], key: str) -> Bools:
-    """[n, K]: whether the label is among the row's names under `key`."""
+def _flags(rows: Sequence[Prediction], labels: Sequence[str], key: Literal["labels", "unknown"]) -> Bools:
+    """Whether a row names a label under `key`, [n, K]."""
     column = {name: i for i, name in enumerate(labels)}
-    said = np.zeros((len(rows), len(labels)), np.bool_)
-    for flags, row in zip(said, rows, strict=True):
-        flags[[column[name] for name in row[key]]] = True
-    return said
+    flags = np.zeros((len(rows), len(labels)), np.bool_)
+    for of_row, row in zip(flags, rows, strict=True):
+        of_row[[column[name] for name in row[key]]] = True
+    return flags
 
 
 def _curves(name: str, positive: Bools, score: Rows, weight: Floats, *, bold: bool) -> tuple[Curve, Curve] | None:
-    """(precision over recall, ROC) of one yes-or-no question to n images; all arguments [n]."""
+    """The precision-recall and the ROC curve of a binary classification of n images; arrays [n]."""
     from sklearn import metrics
 
     counts = weight > 0
@@ -121,13 +127,18 @@ def _curve(name: str, x: Floats, y: Floats, area: float, bold: bool) -> Curve:
 
 
 def thinned(x: Floats, y: Floats, points: int = _POINTS, close: float = _CLOSE) -> list[int]:
-    """Which points to keep, ascending, the first and the last among them, so that the drawn line stays.
+    """Indices of the points that keep the shape of a line, ascending, with its first and last point.
 
-    Douglas & Peucker (1973), largest gap first: until no point is farther than `close` from the line, or `points` are
-    kept.
+    The algorithm of Douglas & Peucker (1973), largest gap first, until no point is farther than `close` from the line,
+    or `points` are kept.
+
+    >>> thinned(np.array([0, 0.5, 1, 1]), np.array([0, 0.5, 1, 0]))
+    [0, 2, 3]
 
     Args:
         x, y: [n] each, n > 0.
+        points: largest number of points to keep.
+        close: distance that is not visible.
     """
     kept = {0, len(x) - 1}
     waiting = [_farthest(x, y, 0, len(x) - 1)]
@@ -142,7 +153,7 @@ def thinned(x: Floats, y: Floats, points: int = _POINTS, close: float = _CLOSE) 
 
 
 def _farthest(x: Floats, y: Floats, first: int, last: int) -> tuple[float, int, int, int]:
-    """(minus the distance, index of the point farthest from the line between two points, and these two)."""
+    """The point farthest from the line between two points: (negative distance, its index, first, last)."""
     dx, dy = x[last] - x[first], y[last] - y[first]
     from_x, from_y = x[first : last + 1] - x[first], y[first : last + 1] - y[first]
     along = np.clip((from_x * dx + from_y * dy) / (dx * dx + dy * dy or 1.0), 0, 1)
@@ -159,7 +170,7 @@ def _calibration(answers: _Answers, score: Rows, kind: LabelKind) -> Floats:
     return curves.calibration(top[:, np.newaxis], hit[:, np.newaxis], answers.weight[:, :1])[:, 0]
 
 
-def _of_pixels(rows: Iterable[Row]) -> tuple[Floats, Floats]:
+def _pixel_calibration(rows: Iterable[Prediction]) -> tuple[Floats, Floats]:
     sums = np.zeros(2 * 3 * curves.CALIBRATION_BINS)
     for row in rows:
         sums += row["weight"] * np.array(row["calibration"], np.float64)

@@ -6,7 +6,7 @@ This module is the Evaluator's user module: TFMA imports it by name, in workers 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -28,6 +28,8 @@ CANDIDATE, BASELINE = predictions.CANDIDATE, predictions.BASELINE
 # TFMA's batches grow to hundreds; decoded at once, that many photos would set the peak of memory.
 _BATCH = 32
 TASK = "images"
+
+Extracts = Mapping[str, Any]  # of TFMA, by name
 
 
 def eval_config(
@@ -183,7 +185,7 @@ class _Written(beam.PTransform):
         folder, classes = self._settings.folder, len(self._settings.labels)
         kind = kinds.kind(self._settings.task)
 
-        def row(extract: dict[str, Any], model: str) -> dict[str, Any]:
+        def row(extract: Extracts, model: str) -> predictions.Prediction:
             answer = tfma_metrics.answer_of(extract, model, kind, classes)
             return predictions.row(extract[tfma.INPUT_KEY], answer, kind)
 
@@ -193,7 +195,7 @@ class _Written(beam.PTransform):
         return extracts
 
 
-def _bounded(extracts: dict[str, Any], total: int) -> Iterator[dict[str, Any]]:
+def _bounded(extracts: Extracts, total: int) -> Iterator[Extracts]:
     batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
     for start in range(0, batch.num_rows, _BATCH):
         part = batch.slice(start, _BATCH)

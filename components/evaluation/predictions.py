@@ -1,68 +1,81 @@
-"""What the models answered to each image of the test split: Parquet files beside the evaluation, for any tool."""
+"""Predictions of the models for each image of the test split, as Parquet files beside the evaluation."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 import numpy as np
 
 from components.base.artifact_files import PREDICTIONS
 from components.data import features
 from components.labels import outputs
-from components.labels.kind import LabelKind
+from components.labels.kind import Answer, LabelKind
 
-CANDIDATE, BASELINE = "candidate", "baseline"  # the models
+CANDIDATE, BASELINE = "candidate", "baseline"  # names of the models
+
+
+class Prediction(TypedDict):
+    """A model's prediction for one image; the last five are the outputs of the label kind, as flat lists."""
+
+    path: str
+    sha256: str
+    labels: list[str]  # label names that apply
+    unknown: list[str]  # label names that were not stated
+    weight: float
+    familiarity: float
+    abstain: bool
+    probabilities: NotRequired[list[float]]
+    uncalibrated: NotRequired[list[float]]
+    decisions: NotRequired[list[bool]]
+    confusion: NotRequired[list[float]]
+    calibration: NotRequired[list[float]]
 
 
 def identity(serialised: bytes) -> tuple[str, str]:
-    """(path, sha256) of a row, from the image's tf.Example."""
+    """Path and SHA-256 of an image, from its tf.Example."""
     import tensorflow as tf
 
-    found = tf.train.Example.FromString(serialised).features.feature
-    return _text(found[features.PATH]), _text(found[features.SHA256])
+    feature = tf.train.Example.FromString(serialised).features.feature
+    return _text(feature[features.PATH]), _text(feature[features.SHA256])
 
 
 def _text(feature: Any) -> str:
-    # A path need not be UTF-8; Parquet's text must be.
+    # Text in Parquet must be UTF-8; a path may contain other bytes.
     return "".join(value.decode("utf-8", "backslashreplace") for value in feature.bytes_list.value)
 
 
-def row(serialised: Any, answer: Mapping[str, Any], kind: LabelKind) -> dict[str, Any]:
-    """One image.
+def row(serialised: Any, answer: Answer, kind: LabelKind) -> Prediction:
+    """The prediction for one image.
 
     Args:
-        serialised: its tf.Example.
+        serialised: the image's tf.Example.
         answer: output of the signature `outputs.EVALUATE` -> array, without a batch dimension.
-        kind: what the labels are.
-
-    Returns:
-        path, sha256, labels, unknown (label names), weight, familiarity, abstain, and each of
-        `LabelKind.outputs` as a flat list.
+        kind: of the labels.
     """
     import tensorflow as tf
 
     [data] = np.ravel(np.asarray(serialised, object))
-    found = tf.train.Example.FromString(data).features.feature
+    feature = tf.train.Example.FromString(data).features.feature
 
-    def names(feature: str) -> list[str]:
-        return [value.decode() for value in found[feature].bytes_list.value]
+    def names(key: str) -> list[str]:
+        return [value.decode() for value in feature[key].bytes_list.value]
 
-    weight = found[features.WEIGHT].float_list.value
-    return {
-        "path": _text(found[features.PATH]),
-        "sha256": _text(found[features.SHA256]),
-        "labels": names(features.LABEL),
-        "unknown": names(features.UNKNOWN),
-        "weight": weight[0] if weight else 1.0,
-        outputs.FAMILIARITY: float(np.ravel(answer[outputs.FAMILIARITY])[0]),
-        outputs.ABSTAIN: bool(np.ravel(answer[outputs.ABSTAIN])[0]),
-    } | {name: np.ravel(answer[name]).tolist() for name in kind.outputs}
+    weight = feature[features.WEIGHT].float_list.value
+    common = Prediction(
+        path=_text(feature[features.PATH]),
+        sha256=_text(feature[features.SHA256]),
+        labels=names(features.LABEL),
+        unknown=names(features.UNKNOWN),
+        weight=weight[0] if weight else 1.0,
+        familiarity=float(np.ravel(answer[outputs.FAMILIARITY])[0]),
+        abstain=bool(np.ravel(answer[outputs.ABSTAIN])[0]),
+    )
+    return cast("Prediction", {**common, **{name: np.ravel(answer[name]).tolist() for name in kind.outputs}})
 
 
 def write(evaluation: str, model: str, kind: LabelKind) -> Any:
-    """A Beam transform that writes rows as `row` makes them to Parquet files below the folder of an evaluation."""
+    """A Beam transform that writes predictions to Parquet files in the folder of an evaluation."""
     import apache_beam as beam
     import pyarrow as pa
 
@@ -75,9 +88,9 @@ def write(evaluation: str, model: str, kind: LabelKind) -> Any:
     return beam.io.WriteToParquet(prefix, pa.schema(fields), file_name_suffix=".parquet")
 
 
-def read(evaluation: str, model: str) -> list[dict[str, Any]]:
-    """The rows that `write` wrote of one model, sorted by path."""
+def read(evaluation: str, model: str) -> list[Prediction]:
+    """Reads the predictions of one model, sorted by path."""
     import pyarrow.parquet as pq
 
-    rows: list[dict[str, Any]] = pq.read_table(os.path.join(evaluation, PREDICTIONS, model)).to_pylist()
+    rows: list[Prediction] = pq.read_table(os.path.join(evaluation, PREDICTIONS, model)).to_pylist()
     return sorted(rows, key=lambda r: (r["path"], r["sha256"]))

@@ -1,4 +1,4 @@
-"""The candidate's answers to the test split as arrays, read once for all that is ranked by them."""
+"""The predictions for the test split as arrays, from which the page's images are chosen."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Answers:
-    """n images, sorted by path.
+    """Predictions for n images, sorted by path.
 
     Attributes:
-        paths, sha256: of each.
-        truth: int8 [n, K]: 1 the label applies, 0 it does not, -1 nobody said; of masks: whether a pixel has it.
-        decided: bool [n, K]: the labels of the answer, none where it is no number.
-        familiarity: [n].
-        probabilities: [n, K]; of masks [n, 0].
-        confusion: pixels by truth and answer [n, K, K]; without masks [n, 0, 0].
-        calibration: [n, 2, 3, bins] as `curves.calibration` of pixels; without masks [n, 0, 0, 0].
+        paths, sha256: of each image.
+        truth: int8 [n, K]: 1 if the label applies, 0 if not, -1 if unknown; for masks, whether any pixel has it.
+        decided: bool [n, K]: the predicted labels; none where the prediction is not finite.
+        familiarity: float32 [n].
+        probabilities: float32 [n, K]; for masks [n, 0].
+        confusion: float32 [n, K, K], pixels by true label and prediction; without masks [n, 0, 0].
+        calibration: float32 [n, 2, 3, bins], see `metrics.curves.calibration`: the calibrated, then the uncalibrated
+            probabilities of the pixels; without masks [n, 0, 0, 0].
     """
 
     paths: list[str]
@@ -45,7 +46,7 @@ class Answers:
 
 
 def read(evaluation: str, model: str, kind: LabelKind, labels: Sequence[str]) -> Answers:
-    """Those of one model, from the Parquet files beside the evaluation; see `predictions.row`."""
+    """Reads the predictions of one model from the Parquet files beside the evaluation; see `predictions.row`."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -82,11 +83,11 @@ def read(evaluation: str, model: str, kind: LabelKind, labels: Sequence[str]) ->
 def _states(
     applies: Sequence[Sequence[str]], unknown: Sequence[Sequence[str]], kind: LabelKind, labels: Sequence[str]
 ) -> NDArray[np.int8]:
-    """[n, K]; see `Answers.truth`. A single label that nobody said leaves all of them open."""
+    """The states [n, K] of `Answers.truth`. Without its single label, an image has only unknown labels."""
     index = {name: i for i, name in enumerate(labels)}
     states = np.zeros((len(applies), len(labels)), np.int8)
-    for row, names, unsaid in zip(states, applies, unknown, strict=True):
-        row[[index[name] for name in unsaid]] = -1
+    for row, names, not_stated in zip(states, applies, unknown, strict=True):
+        row[[index[name] for name in not_stated]] = -1
         row[[index[name] for name in names]] = 1
         if kind.exclusive and not names:
             row[:] = -1
@@ -94,7 +95,7 @@ def _states(
 
 
 def _decided(probabilities: Floats, decisions: NDArray[np.bool_], kind: LabelKind) -> NDArray[np.bool_]:
-    """Of several labels of which one applies the most probable one, as the metrics count it; else the decisions."""
+    """The predicted labels: the most probable of several exclusive labels, as in the metrics; else the decisions."""
     k = probabilities.shape[1]
     if kind.exclusive and k > 1:
         decisions = np.argmax(probabilities, axis=1)[:, np.newaxis] == np.arange(k)

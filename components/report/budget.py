@@ -1,78 +1,89 @@
-"""How many pictures a page can take: fewer of each label where there are many, or where they take much room."""
+"""The number of pictures on a page: fewer per label if there are many labels, or if the pictures are large."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from components.report.pictures import Album
+from components.report.records import ShownImage
 
-BUDGET = 2_700_000  # characters; a picture that is shown twice counts twice
+BUDGET = 2_700_000  # characters of all pictures; a picture shown twice counts twice
 # Mistakes, hits and random images of each label.
 LEVELS = ((6, 4, 4), (4, 3, 3), (3, 2, 2), (2, 1, 1), (1, 1, 1), (1, 0, 0), (0, 0, 0))
 _LAST = LEVELS.index((1, 0, 0))
-_PICTURES = 450  # of all labels; more are not even made
-_KEYS = ("thumbnail", "truth_overlay", "predicted_overlay")
+_PICTURES = 450  # of all labels together; no more are drawn
+_KEYS: tuple[Literal["thumbnail", "truth_overlay", "predicted_overlay"], ...] = (
+    *("thumbnail", "truth_overlay", "predicted_overlay"),
+)
 
-Kinds = list[list[dict[str, Any]]]  # the images of a label: mistakes, hits, random ones
+Groups = list[list[ShownImage]]  # images of a label: mistakes, hits, random images
 
 
 def level(labels: int) -> int:
-    """Index in `LEVELS` of what so many labels can have."""
+    """The index in `LEVELS` that is affordable for this number of labels.
+
+    >>> LEVELS[level(10)], LEVELS[level(100)]
+    ((6, 4, 4), (2, 1, 1))
+    """
     return next((i for i, most in enumerate(LEVELS[:_LAST]) if sum(most) * labels <= _PICTURES), _LAST)
 
 
 def labels(level: int) -> int:
-    """How many labels can have that."""
+    """The number of labels that can have the pictures of this level."""
     return _PICTURES // sum(LEVELS[level])
 
 
 def fit(
-    by_label: Sequence[Kinds], start: int, others: Mapping[str, list[dict[str, Any]]], album: Album
-) -> tuple[list[Kinds], str]:
-    """What there is room for.
+    by_label: Sequence[Groups], start: int, others: Mapping[str, list[ShownImage]], album: Album
+) -> tuple[list[Groups], str]:
+    """Reduces the images until their pictures fit the budget.
 
     Args:
         by_label: images of each label.
-        start: index in `LEVELS` of how many there are of each kind.
-        others: further images; of too many, the last ones are taken out.
+        start: index in `LEVELS` that the number of images of each label follows.
+        others: further images; the last ones are removed from these lists if they alone are too large.
+        album: the pictures.
 
     Returns:
-        the images of each label that are kept, and a sentence on what is not, or "".
+        The images of each label that are kept, and a sentence on what is left out, or "".
     """
     before = sum(map(len, others.values()))
-    while (taken := sum(_size(one, album) for one in itertools.chain(*others.values()))) > BUDGET:
+    while (taken := sum(_size(image, album) for image in itertools.chain(*others.values()))) > BUDGET:
         max(others.values(), key=len).pop()
-    cut = before - sum(map(len, others.values()))
+    removed = before - sum(map(len, others.values()))
     for lower in range(start, len(LEVELS)):
-        kept = [[kind[:most] for kind, most in zip(kinds, LEVELS[lower], strict=True)] for kinds in by_label]
-        if sum(_size(one, album) for kinds in kept for kind in kinds for one in kind) <= BUDGET - taken:
+        kept = [[group[:most] for group, most in zip(groups, LEVELS[lower], strict=True)] for groups in by_label]
+        if sum(_size(image, album) for groups in kept for group in groups for image in group) <= BUDGET - taken:
             break
-    return kept, _omitted(lower, max(0, len(by_label) - labels(start)), cut)
+    return kept, _omitted(lower, max(0, len(by_label) - labels(start)), removed)
 
 
-def _size(told: Mapping[str, Any], album: Album) -> int:
-    return sum(len(album.images[told[key]]) for key in _KEYS if key in told)
+def _size(image: ShownImage, album: Album) -> int:
+    return sum(len(album.images[image[key]]) for key in _KEYS if key in image)
 
 
-def _omitted(level: int, without: int, cut: int) -> str:
-    """`without`: labels that have none, since there are too many of them; `cut`: other images left out."""
-    said = []
+def _omitted(level: int, without: int, removed: int) -> str:
+    """A sentence on what is left out.
+
+    Args:
+        level: index in `LEVELS`.
+        without: number of labels that have no images, because there are too many labels.
+        removed: number of other images that were removed.
+    """
+    parts = []
     if level:
-        counts = zip(LEVELS[level], ("mistake", "hit", "random image"), strict=True)
-        parts = [f"{n} {what}{'s' * (n > 1)}" for n, what in counts if n]
-        most = f"at most {', '.join(parts)} of each label" if parts else "no images of single labels"
-        said.append(
-            most + (f", and none of the {without} labels with the fewest mistakes" if without and parts else "")
-        )
-    if cut:
-        said.append(f"{cut} {'other image' if cut == 1 else 'other images'} less")
-    return f"To keep this page small, it shows {'; '.join(said)}." if said else ""
+        counts = zip(LEVELS[level], ("mistake", "correct prediction", "random image"), strict=True)
+        most = [f"{n} {name}{'s' * (n > 1)}" for n, name in counts if n]
+        shown = f"shows at most {', '.join(most)} per label" if most else "shows no images of single labels"
+        none = f", none for the {without} labels with the fewest mistakes" if without and most else ""
+        parts.append(shown + none)
+    if removed:
+        parts.append(f"leaves out {removed} other image{'s' * (removed > 1)}")
+    return f"To keep this page small, it {' and '.join(parts)}." if parts else ""
 
 
-def used(told: Any, album: Album) -> dict[str, str]:
-    """The pictures of all images in nested lists."""
-    if isinstance(told, dict):
-        return {told[key]: album.images[told[key]] for key in _KEYS if key in told}
-    return {key: uri for one in told for key, uri in used(one, album).items()}
+def used(images: Iterable[ShownImage], album: Album) -> dict[str, str]:
+    """The pictures of these images: key -> data URI."""
+    return {image[key]: album.images[image[key]] for image in images for key in _KEYS if key in image}

@@ -1,4 +1,4 @@
-"""Which images are worth a look: of the test split indices into `Answers`, and what to say of each."""
+"""The choice of images for the page: indices into `Answers`, with a note on each."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Scores = NDArray[np.floating]
 
 _UNFAMILIAR = 12
 _PAIRS = 12
-# Masks: the worst images, further ones that are a label's worst, random ones, the best.
+# Masks: the worst images, the worst image of further labels, random images, the best images.
 _WORST, _LABELS, _RANDOM, _BEST = 4, 10, 4, 2
 
 
 @dataclass(frozen=True)
 class Pick:
-    """One image.
+    """A chosen image.
 
     Attributes:
-        index: among the answers.
-        probability: of what the answer says, or None where that is not one number.
-        note: what is remarkable.
-        why: of masks "worst", "label" (the worst one of a label), "random" or "best".
+        index: into the answers.
+        probability: of the prediction, or None if that is not a single number.
+        note: what is remarkable about it.
+        why: for masks "worst", "label" (the worst image of a label), "random" or "best".
     """
 
     index: int
@@ -42,67 +42,67 @@ class Pick:
 
 
 def mistakes(answers: Answers, label: int, kind: LabelKind, most: int) -> list[Pick]:
-    """The most confident ones first.
+    """Wrong predictions, the most confident first. Unknown labels are never mistakes.
 
-    Of a single label: images of it that were answered otherwise, then, if there is room, others answered as it. Else
-    each label is a question of its own: missed ones and false alarms together. What nobody said is no mistake.
+    Exclusive labels: images of this label with another prediction, then other images with this prediction. Otherwise
+    each label is judged by itself: missed images and false alarms together.
     """
     decided, p = answers.decided[:, label], answers.probabilities
     missed = (answers.truth[:, label] == 1) & ~decided & np.isfinite(p).all(axis=1)
     alarm = (answers.truth[:, label] == 0) & decided
     if kind.exclusive and p.shape[1] > 1:
         sure = p.max(axis=1)
-        found = np.concatenate([_first(missed, -sure), _first(alarm, -sure)])[:most]
-        return [Pick(int(i), float(sure[i])) for i in found]
+        ranked = np.concatenate([_ranked(missed, -sure), _ranked(alarm, -sure)])[:most]
+        return [Pick(int(i), float(sure[i])) for i in ranked]
     own = p[:, label]
     return [
         Pick(int(i), float(own[i]), "missed" if missed[i] else "false alarm")
-        for i in _first(missed | alarm, -np.where(decided, own, 1 - own))[:most]
+        for i in _ranked(missed | alarm, -np.where(decided, own, 1 - own))[:most]
     ]
 
 
 def hits(answers: Answers, label: int, most: int) -> list[Pick]:
-    """Rightly answered with this label, the least confident ones first."""
+    """Correct predictions of this label, the least confident first."""
     own = answers.probabilities[:, label]
     right = (answers.truth[:, label] == 1) & answers.decided[:, label]
-    return [Pick(int(i), float(own[i])) for i in _first(right, own)[:most]]
+    return [Pick(int(i), float(own[i])) for i in _ranked(right, own)[:most]]
 
 
 def at_random(answers: Answers, label: int, kind: LabelKind, seed: int, most: int) -> list[Pick]:
-    """Images of this label."""
-    there = np.flatnonzero(answers.truth[:, label] == 1)
-    chosen = np.random.default_rng([seed, label]).permutation(there)[:most]
+    """Random images of this label."""
+    images = np.flatnonzero(answers.truth[:, label] == 1)
+    chosen = np.random.default_rng([seed, label]).permutation(images)[:most]
     p = answers.probabilities
-    said = p.max(axis=1, initial=0) if kind.exclusive else p[:, label]
-    return [Pick(int(i), _finite(said[i])) for i in chosen]
+    shown = p.max(axis=1, initial=0) if kind.exclusive else p[:, label]
+    return [Pick(int(i), _finite(shown[i])) for i in chosen]
 
 
 def unfamiliar(answers: Answers, kind: LabelKind) -> list[Pick]:
-    """The least familiar ones first."""
-    order = _first(np.isfinite(answers.familiarity), answers.familiarity)[:_UNFAMILIAR]
-    said = answers.probabilities.max(axis=1, initial=0) if kind.one_per_image else None
+    """The least familiar images, the least familiar first."""
+    order = _ranked(np.isfinite(answers.familiarity), answers.familiarity)[:_UNFAMILIAR]
+    shown = answers.probabilities.max(axis=1, initial=0) if kind.one_per_image else None
     return [
-        Pick(int(i), None if said is None else _finite(said[i]), f"familiarity {answers.familiarity[i]:.3g}")
+        Pick(int(i), None if shown is None else _finite(shown[i]), f"familiarity {answers.familiarity[i]:.3g}")
         for i in order
     ]
 
 
 def masks(answers: Answers, labels: Sequence[str], seed: int) -> list[Pick]:
-    """By mean IoU of the labels in an image's truth: the worst ones, each label's worst, random ones, the best ones.
+    """Images by mean IoU of their true labels: the worst, the worst of each label, random ones and the best.
 
-    No image comes twice: a label's worst image that is shown anyhow gets a further note. Of equally bad images of a
-    label the one that has most of it counts; where there are too many labels, those with the worst images.
+    No image is chosen twice: if a label's worst image is chosen already, its note is extended. Among equally bad images
+    of a label, the one with most pixels of it is chosen; with too many labels, those with the worst images.
     """
     confusion = answers.confusion.astype(np.float64)
-    right, truth = np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(axis=2)
-    iou = ratio(right, truth + confusion.sum(axis=1) - right)
-    there = truth > 0
-    mean = ratio(np.where(there, iou, 0).sum(axis=1), there.sum(axis=1))
+    correct, truth = np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(axis=2)
+    iou = ratio(correct, truth + confusion.sum(axis=1) - correct)
+    present = truth > 0
+    mean = ratio(np.where(present, iou, 0).sum(axis=1), present.sum(axis=1))
     broken = np.isnan(truth).any(axis=1)
-    ranked = _first(broken | there.any(axis=1), np.where(broken, -1, mean))
+    ranked = _ranked(broken | present.any(axis=1), np.where(broken, -1, mean))
 
     def described(i: int, why: str) -> Pick:
-        return Pick(int(i), None, "the answer is no number" if broken[i] else f"mean IoU {mean[i]:.2f}", why)
+        return Pick(int(i), None, "the prediction is not a number" if broken[i] else f"mean IoU {mean[i]:.2f}", why)
 
     chosen = {int(i): described(i, "worst") for i in ranked[:_WORST]}
     for label, i in _worst_of_each(iou, truth)[: _WORST + _LABELS]:
@@ -119,42 +119,48 @@ def masks(answers: Answers, labels: Sequence[str], seed: int) -> list[Pick]:
 
 
 def pairs(rows: NDArray[np.void], distance: int | None, contradictions: bool) -> list[tuple[Pair, str]]:
-    """Equal and nearly equal images, and what is wrong with them, both kinds in turn; the data gate's, see `balance`.
+    """Pairs of identical or similar images that break a rule of the data gate, and how they do.
+
+    The most similar come first, alternating between different labels and different splits.
 
     Args:
         rows: `census.ROW` [n].
-        distance: bits of the perceptual hashes that may differ, or None: equal files only.
-        contradictions: whether nearly equal images under different labels count.
+        distance: bits of the perceptual hashes that may differ, or None: identical files only.
+        contradictions: whether similar images with different labels count.
     """
     conflicts, leaks = duplicates.equal_files(rows)
     if distance is not None:
         conflicts += duplicates.nearly_equal_images(rows, "truth", distance) if contradictions else []
         leaks += duplicates.nearly_equal_images(rows, "split", distance)
     ranked = [
-        [(pair, what) for pair in sorted(those, key=lambda p: p.bits or 0)]
-        for those, what in ((conflicts, "different labels"), (leaks, "different splits"))
+        [(pair, what) for pair in sorted(group, key=lambda p: p.bits or 0)]
+        for group, what in ((conflicts, "different labels"), (leaks, "different splits"))
     ]
-    found: dict[tuple[int, int], tuple[Pair, str]] = {}
+    unique: dict[tuple[int, int], tuple[Pair, str]] = {}
     for pair, what in filter(None, itertools.chain(*itertools.zip_longest(*ranked))):
-        found.setdefault((min(pair.first, pair.second), max(pair.first, pair.second)), (pair, what))
-    return list(found.values())[:_PAIRS]
+        unique.setdefault((min(pair.first, pair.second), max(pair.first, pair.second)), (pair, what))
+    return list(unique.values())[:_PAIRS]
 
 
 def _worst_of_each(iou: Scores, truth: Scores) -> list[tuple[int, int]]:
-    """(label, image) of each label that the truth has, the worst first; arguments [n, K]."""
-    found = []
+    """The worst image of each label: (label, image) pairs, the worst first.
+
+    Args:
+        iou, truth: [n, K]; `truth` counts pixels.
+    """
+    worst = []
     for label in range(iou.shape[1]):
-        there = np.flatnonzero(truth[:, label] > 0)
-        if len(there):
-            best = np.lexsort((-truth[there, label], iou[there, label]))[0]
-            found.append((label, int(there[best])))
-    return sorted(found, key=lambda pair: iou[pair[1], pair[0]])
+        images = np.flatnonzero(truth[:, label] > 0)
+        if len(images):
+            first = np.lexsort((-truth[images, label], iou[images, label]))[0]
+            worst.append((label, int(images[first])))
+    return sorted(worst, key=lambda pair: iou[pair[1], pair[0]])
 
 
-def _first(among: Bools, score: Scores) -> NDArray[np.intp]:
-    """Indices of those `among`, the lowest score first, and of equal ones the first."""
-    there = np.flatnonzero(among)
-    return there[np.argsort(score[there], kind="stable")]
+def _ranked(among: Bools, score: Scores) -> NDArray[np.intp]:
+    """Indices where `among` is true, by ascending score; the order of equal scores is kept."""
+    indices = np.flatnonzero(among)
+    return indices[np.argsort(score[indices], kind="stable")]
 
 
 def _finite(value: float) -> float | None:

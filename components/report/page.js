@@ -1,5 +1,5 @@
 "use strict";
-// Every table can be sorted by a click on a column's head, or Enter on it.
+// A click or Enter on a column's head sorts the table.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   if (body.rows.length < 2) continue;
@@ -19,14 +19,14 @@ for (const table of document.querySelectorAll("table.sortable")) {
       };
       const rows = [...body.rows].map((row) => [key(row), row]);
       rows.sort(([a], [b]) => {
-        if (a === null || b === null) return (a === null) - (b === null); // what is unknown stays last
+        if (a === null || b === null) return (a === null) - (b === null); // cells without a number stay last
         return sign * (typeof a === "number" ? a - b : a.localeCompare(b, undefined, { numeric: true }));
       });
       body.append(...rows.map(([, row]) => row));
     });
   }
 }
-// A link to a rule opens what hides it.
+// A link to a rule opens the collapsed section around it.
 const reveal = () => {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   const hidden = target && target.closest("details");

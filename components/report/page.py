@@ -1,4 +1,4 @@
-"""A run as one HTML file that needs nothing else: no network, no other file."""
+"""The report of a run: a single HTML file that needs no network and no other file."""
 
 from __future__ import annotations
 
@@ -9,133 +9,129 @@ import functools
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from components.base.text import number, shown
 from components.labels import kinds
-from components.report import tables
+from components.report import tables, verdict
+from components.report.records import Evidence, ModelExamples, ShownImage
+from components.report.run_summary import RunSummary
 
 LIMIT = 5_000_000  # bytes of a page
-_QUARANTINED = 200  # files that are named
-# What is left out, in this order, where a page grows too large: (what, words).
-_LEAVES = (
-    ("random", "pictures drawn at random"),
-    ("hits", "uncertain hits"),
-    ("unfamiliar", "unfamiliar images"),
+_QUARANTINED = 200  # files that are listed
+# Groups of pictures to leave out of a page that is too large, in this order: (key, name).
+_OPTIONAL = (
+    ("random", "random examples"),
+    ("hits", "least confident correct predictions"),
+    ("unfamiliar", "least familiar images"),
     ("suspects", "suspected label errors"),
     ("mistakes", "mistakes"),
 )
-_WORDS = {
-    "pushed": ("pushed", "good", "✔"),
-    "up_to_date": ("up to date", "good", "✔"),
-    "not_blessed": ("refused", "bad", "✘"),
-    "data_rejected": ("refused", "bad", "✘"),
-    "failed": ("failed", "bad", "✘"),
-}
-_REASONS = 8
-_OPEN = 3
-_NAMES = 4
+_OPEN = 3  # labels whose pictures are visible without a click
+_NAMES = 4  # label names in a caption
+_SLICES_INTRO = (
+    "Sorted by the main metric, worst first. Metrics of small slices are uncertain, so check the number of examples."
+)
 
 
-def render(told: Mapping[str, Any], evidence: Mapping[str, Any], runs: str = "") -> str:
-    """The page.
+def render(summary: RunSummary, evidence: Evidence, runs: str = "") -> str:
+    """The page as HTML of less than `LIMIT` bytes.
+
+    A page that would be larger leaves out pictures and says so.
 
     Args:
-        told: an object as in summary.json; what a component cannot know (when it ran, the stages) may be missing.
-        evidence: see `evidence.collect`; {} where there is none.
-        runs: SVG of the earlier runs, or "".
-
-    Returns:
-        HTML of less than `LIMIT` bytes: pictures are left out until it is, and the page says so.
+        summary: what a component cannot know (start, stages) may be missing.
+        evidence: see `evidence.collect`; may be empty.
+        runs: SVG of the main metric over earlier runs, or "".
     """
-    left = copy.deepcopy(dict(evidence))
-    html = _render(told, left, runs)
+    kept = copy.deepcopy(evidence)
+    html = _render(summary, kept, runs)
     left_out = []
-    for kind, words in _LEAVES:
+    for key, name in _OPTIONAL:
         if len(html.encode()) < LIMIT:
             break
-        left_out.append(words)
-        _drop(left, kind)
-        left["examples"]["omitted"] = f"Left out to keep this page small: {', '.join(left_out)}."
-        html = _render(told, left, runs)
+        left_out.append(name)
+        examples = kept.setdefault("examples", {})
+        _drop(examples, key)
+        examples["omitted"] = f"Left out to keep this page small: {', '.join(left_out)}."
+        html = _render(summary, kept, runs)
     return html
 
 
-def _drop(evidence: dict[str, Any], kind: str) -> None:
-    found = evidence.setdefault("examples", {})
-    found[kind] = []
-    for label in found.get("labels", ()):
-        label[kind] = []
+def _drop(examples: ModelExamples, key: str) -> None:
+    for group in (examples, *examples.get("labels", ())):
+        if key in group:
+            cast("dict[str, list[ShownImage]]", group)[key] = []
 
 
-def _render(told: Mapping[str, Any], evidence: Mapping[str, Any], runs: str) -> str:
+def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
     from markupsafe import Markup
 
     template, css, script = _parts()
-    gates = tables.gates(told.get("gates") or [])
-    data = told.get("data") or {}
-    quarantined = data.get("quarantined") or []
-    found = {
-        "name": told["name"],
-        "task": told["task"].replace("_", "-"),
-        "started": told.get("started"),
-        "verdict": _verdict(told, gates),
-        "notes": told.get("notes") or [],
-        "headline": tables.headline(told),
-        "gates": gates,
-        "gates_failed": [gate for gate in gates if not gate["passed"]],
-        "gates_held": tables.held(gates),
-        "gates_said": _counted(gates),
-        "labels": tables.labels(told),
-        "labels_said": _compared_with(told),
-        "slices": tables.slices(told),
-        "slices_said": "The worst first, by the main metric. Small slices say little: mind the number of examples.",
-        "confusion": tables.matrix(evidence.get("confusion"), kinds.kind(told["task"])),
-        "cases": tables.cases(evidence.get("cases") or []),
-        "charts": evidence.get("charts") or [],
-        "examples": evidence.get("examples") or {},
-        "opened": _opened(evidence.get("examples") or {}),
-        "duplicates": evidence.get("duplicates") or [],
-        "images": evidence.get("images") or {},
+    kind = kinds.kind(summary.task)
+    rules = verdict.rules(summary.gates)
+    quarantined = summary.data.quarantined
+    examples = evidence.get("examples", ModelExamples())
+    content: dict[str, object] = {
+        "name": summary.name,
+        "task": summary.task.replace("_", "-"),
+        "started": summary.started,
+        "verdict": verdict.headline(summary, rules),
+        "notes": summary.notes,
+        "tiles": verdict.tiles(summary),
+        "gates": rules,
+        "gates_failed": [rule for rule in rules if not rule["passed"]],
+        "gates_passed": verdict.passed(rules),
+        "gates_intro": verdict.counted(rules),
+        "labels": tables.labels(summary),
+        "labels_intro": _labels_intro(summary),
+        "slices": tables.slices(summary),
+        "slices_intro": _SLICES_INTRO,
+        "confusion": tables.matrix(evidence.get("confusion"), kind),
+        "cases": tables.cases(evidence.get("cases", ())),
+        "charts": evidence.get("charts", []),
+        "examples": examples,
+        "opened": _opened(examples),
+        "duplicates": evidence.get("duplicates", []),
+        "images": evidence.get("images", {}),
         "quarantined": quarantined[:_QUARANTINED],
         "quarantined_more": max(0, len(quarantined) - _QUARANTINED),
         "runs": runs,
-        "main": kinds.kind(told["task"]).main.replace("_", " "),
-        "stages": tables.stages(told.get("stages") or []),
-        "facts": _facts(told),
-        "configuration": _yaml(told.get("configuration")),
+        "main": kind.main.replace("_", " "),
+        "stages": tables.stages(summary.stages),
+        "facts": _facts(summary),
+        "configuration": _yaml(summary.configuration),
         "css": Markup(css),  # noqa: S704  our own files
         "script": Markup(script),  # noqa: S704
         "policy": Markup(_policy(script)),  # noqa: S704
     }
     present = {
         "gates": True,
-        "labels": found["labels"],
-        "slices": found["slices"],
-        "pictures": found["confusion"] or found["cases"] or found["charts"],
-        "examples": found["examples"] or found["duplicates"] or quarantined,
-        "ran": True,
+        "labels": content["labels"],
+        "slices": content["slices"],
+        "charts": content["confusion"] or content["cases"] or content["charts"],
+        "examples": examples or content["duplicates"] or quarantined,
+        "run": True,
     }
-    names = {"ran": "What ran"}
-    found["sections"] = [(id_, names.get(id_, id_.capitalize())) for id_, there in present.items() if there]
-    html: str = template.render(found)
+    content["sections"] = [(key, key.capitalize()) for key, there in present.items() if there]
+    html: str = template.render(content)
     return html
 
 
 @functools.cache
 def _parts() -> tuple[Any, str, str]:
-    """(template, style sheet, script)."""
+    """The template, the style sheet and the script."""
     import jinja2
 
     folder = os.path.dirname(os.path.abspath(__file__))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
-        autoescape=True,  # names of files, labels and columns are other people's
+        autoescape=True,  # names of files, labels and columns come from the data
         undefined=jinja2.ChainableUndefined,
         trim_blocks=True,
-        # What a terminal would obey, or turns text round, is shown as an escape here, too.
+        # Shows control characters and marks that change the direction of text as escapes.
         finalize=lambda value: shown(value) if type(value) is str else value,
     )
     environment.filters["number"] = number
@@ -150,7 +146,7 @@ def _text(folder: str, name: str) -> str:
 
 
 def _policy(script: str) -> str:
-    """Nothing is loaded from anywhere, and no script runs but ours."""
+    """A content security policy: nothing is loaded, and only our script runs."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
@@ -163,80 +159,49 @@ def _moment(text: str) -> str:
 
 
 def _few(names: Sequence[str]) -> str:
-    """As many as fit below a picture."""
+    """The first names, as many as fit below a picture, and the number of the others."""
     more = len(names) - _NAMES
     return ", ".join(names[:_NAMES]) + (f" +{more}" if more > 0 else "")
 
 
-def _verdict(told: Mapping[str, Any], gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    word, mood, sign = _WORDS[told["status"]]
-    by_reason = {gate["reason"]: gate["id"] for gate in gates}
-    lines = (told.get("error") or "").splitlines()
-    reasons = [{"text": line, "id": by_reason.get(line)} for line in lines[:_REASONS]]
-    if len(lines) > _REASONS:
-        reasons.append({"text": f"and {len(lines) - _REASONS} more", "id": "gates"})
-    return {
-        "word": word,
-        "mood": mood,
-        "sign": sign,
-        "sentence": _sentence(told, len(lines)),
-        "compared": tables.compared(told),
-        "reasons": reasons,
-    }
-
-
-def _sentence(told: Mapping[str, Any], reasons: int) -> str:
-    version = (told.get("pushed") or {}).get("version")
-    many = f"{reasons} reason{'' if reasons == 1 else 's'}"
-    return {
-        "pushed": f"Pushed as version {version}.",
-        "up_to_date": f"Nothing is new: version {version} is served and stays.",
-        "not_blessed": f"Refused by the model gate, for {many}. The served model is untouched.",
-        "data_rejected": f"Refused by the data gate, for {many}. Nothing was trained; the served model is untouched.",
-        "failed": "Failed. The served model is untouched.",
-    }[told["status"]]
-
-
-def _counted(gates: Sequence[Mapping[str, Any]]) -> str:
-    failed = sum(not gate["passed"] for gate in gates)
-    return f"{failed} of {len(gates)} rules failed." if failed else f"All {len(gates)} rules held."
-
-
-def _opened(examples: Mapping[str, Any]) -> list[str]:
-    """The labels whose pictures are shown without a click: the first few that have mistakes."""
+def _opened(examples: ModelExamples) -> list[str]:
+    """The first labels with mistakes, whose pictures are visible without a click."""
     return [label["label"] for label in examples.get("labels", ()) if label["mistakes"]][:_OPEN]
 
 
-def _compared_with(told: Mapping[str, Any]) -> str:
-    served = told.get("baseline")
-    said = f"Changes are against version {served['version']}, which was served, on the same images." if served else ""
-    return f"Numbers of the test split. {said}".strip()
-
-
-def _facts(told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Tables of what ran, and what with."""
-    run: dict[str, Any] = {"run": told.get("run_id"), "exit code": told.get("exit_code")}
-    if told.get("seconds") is not None:
-        run["seconds"] = number(told["seconds"])
-    seed = (told.get("configuration") or {}).get("training", {}).get("seed")
-    run["seed"] = told.get("seed", seed)
-    for split, n in (told.get("data", {}).get("counts") or {}).items():
-        run[f"images in {split}"] = f"{n:,}"
-    serving = told.get("serving") or {}
-    if "latency_ms" in serving:
-        run["latency of one image"] = f"{serving['latency_ms']['median']:.1f} ms"
-        run["images a second"] = f"{serving['images_per_second']:.0f}"
-        run["size of the model"] = f"{serving['megabytes']:.1f} MB"
-    of = (
-        ("Run", run),
-        ("Fingerprints", {"data": told.get("data", {}).get("fingerprint")} | (told.get("fingerprints") or {})),
-        ("Versions", told.get("versions") or {}),
+def _labels_intro(summary: RunSummary) -> str:
+    if not summary.baseline:
+        return "Metrics on the test split."
+    return (
+        f"Metrics on the test split. Changes are relative to the served version {summary.baseline.version}, evaluated "
+        "on the same images."
     )
-    made = [
-        {"title": title, "entries": [(k, str(v)) for k, v in entries.items() if v is not None]} for title, entries in of
+
+
+def _facts(summary: RunSummary) -> list[dict[str, str | list[tuple[str, str]]]]:
+    """Tables of the run, its fingerprints and its versions, without empty values."""
+    run: dict[str, object] = {"run": summary.run_id, "exit code": summary.exit_code}
+    if summary.seconds is not None:
+        run["seconds"] = number(summary.seconds)
+    run["seed"] = summary.configuration.get("training", {}).get("seed")
+    run |= {f"images in {split}": f"{n:,}" for split, n in summary.data.counts.items()}
+    serving = summary.serving
+    if serving.latency_ms and serving.images_per_second and serving.megabytes:
+        run["latency of one image"] = f"{serving.latency_ms.median:.1f} ms"
+        run["images per second"] = f"{serving.images_per_second:.0f}"
+        run["size of the model"] = f"{serving.megabytes:.1f} MB"
+    fingerprints = {"data": summary.data.fingerprint, **summary.fingerprints}
+    titled: Sequence[tuple[str, Mapping[str, object]]] = (
+        ("Overview", run),
+        ("Fingerprints", fingerprints),
+        ("Versions", summary.versions),
+    )
+    return [
+        {"title": title, "entries": entries}
+        for title, values in titled
+        if (entries := [(key, str(value)) for key, value in values.items() if value not in (None, "")])
     ]
-    return [table for table in made if table["entries"]]
 
 
-def _yaml(configuration: Mapping[str, Any] | None) -> str:
+def _yaml(configuration: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(configuration), sort_keys=False, allow_unicode=True) if configuration else ""

@@ -1,4 +1,4 @@
-"""Small pictures of images in the shards, as data URIs. All are decoded and encoded anew: only pixels come through."""
+"""Thumbnails of images in the shards, as data URIs. They are decoded and encoded again, without any metadata."""
 
 from __future__ import annotations
 
@@ -25,19 +25,23 @@ SIDE, MASK_SIDE = 112, 200  # pixels of the longer side
 _QUALITY = 70
 _HEAD, _TAIL = 12, 4  # bytes around a record: its length and the length's checksum; the record's checksum
 _CHUNK = 32  # images in memory
-_BATCH = 8  # that a model answers at once
+_BATCH = 8  # images that a model predicts at once
 
 Identity = tuple[str, str]  # (path, sha256), as in the predictions
 
 
 class Album:
-    """Pictures, each kept once. `images`: key -> data URI; a key follows from the picture, so albums can be merged."""
+    """Pictures without duplicates. Keys are digests of the pictures, so albums can be merged.
+
+    Attributes:
+        images: key -> data URI.
+    """
 
     def __init__(self) -> None:
         self.images: dict[str, str] = {}
 
     def add(self, picture: Pillow.Image) -> str:
-        """The key."""
+        """Adds a picture and returns its key."""
         out = io.BytesIO()
         picture.save(out, "WEBP", quality=_QUALITY)
         key = "i" + hashlib.sha256(out.getvalue()).hexdigest()[:16]
@@ -46,15 +50,12 @@ class Album:
 
 
 def records(folder: str, split: str, wanted: Collection[Identity]) -> Iterator[tuple[Identity, Any]]:
-    """(identity, features) of the images wanted, in the order of the shards, which are verified first.
+    """Yields (identity, features) of the images wanted, in the order of the shards.
 
-    Args:
-        folder: of the shards.
-        split: name.
-        wanted: nothing is read where it is empty.
+    The shards are verified first; if no image is wanted, none is read.
 
     Raises:
-        ImagegateError: the shards are not what the manifest says.
+        ImagegateError: the shards differ from the manifest.
     """
     import tensorflow as tf
 
@@ -70,7 +71,7 @@ def records(folder: str, split: str, wanted: Collection[Identity]) -> Iterator[t
 
 
 def _extents(shard: mmap.mmap) -> Iterator[tuple[int, int]]:
-    """Where each record of a TFRecord file lies."""
+    """Yields start and end of each record of a TFRecord file."""
     at = 0
     while at < len(shard):
         (length,) = struct.unpack_from("<Q", shard, at)
@@ -79,7 +80,10 @@ def _extents(shard: mmap.mmap) -> Iterator[tuple[int, int]]:
 
 
 def small(encoded: bytes, side: int = SIDE) -> Pillow.Image:
-    """RGB, the longer side at most `side` pixels, nothing but pixels; tiny images are enlarged by a whole number."""
+    """A thumbnail in RGB without metadata; its longer side has at most `side` pixels.
+
+    Tiny images are enlarged by a whole number.
+    """
     with Pillow.open(io.BytesIO(encoded), formats=images.FORMATS) as image:
         image.draft("RGB", (2 * side, 2 * side))  # decodes a large JPEG at a fraction of its size
         rgb = image.convert("RGB")
@@ -93,37 +97,37 @@ def small(encoded: bytes, side: int = SIDE) -> Pillow.Image:
 def reduced(
     folder: str, split: str, wanted: Collection[Identity], side: int = SIDE
 ) -> Iterator[tuple[Identity, Any, Pillow.Image]]:
-    """`records` with the image of each as `small` makes it."""
+    """Yields `records` together with the thumbnail of each."""
 
-    def one(found: tuple[Identity, Any]) -> tuple[Identity, Any, Pillow.Image]:
-        return *found, small(found[1][features.IMAGE].bytes_list.value[0], side)
+    def with_thumbnail(record: tuple[Identity, Any]) -> tuple[Identity, Any, Pillow.Image]:
+        return *record, small(record[1][features.IMAGE].bytes_list.value[0], side)
 
     iterator = records(folder, split, wanted)
     with ThreadPoolExecutor() as pool:  # the decoders release the interpreter lock
         for chunk in iter(lambda: list(itertools.islice(iterator, _CHUNK)), []):
-            yield from pool.map(one, chunk)
+            yield from pool.map(with_thumbnail, chunk)
 
 
-def stored_mask(found: Any) -> NDArray[np.uint8]:
-    """The truth [h, w] of an image's features, indices of labels or `features.IGNORED_ID`."""
-    with Pillow.open(io.BytesIO(found[features.MASK].bytes_list.value[0]), formats=("PNG",)) as mask:
+def stored_mask(record: Any) -> NDArray[np.uint8]:
+    """The true mask [h, w] from an image's features: indices of labels or `features.IGNORED_ID`."""
+    with Pillow.open(io.BytesIO(record[features.MASK].bytes_list.value[0]), formats=("PNG",)) as mask:
         return np.asarray(mask.convert("L"))
 
 
 def predicted_masks(model: str, encoded: Sequence[bytes]) -> list[NDArray[np.uint8]]:
-    """The masks that a model gives for encoded images: [H, W] at its own size.
+    """The masks that a model predicts, [H, W] at the model's image size.
 
     Args:
         model: folder of the artifact.
-        encoded: the images.
+        encoded: the images, as files.
     """
     import tensorflow as tf
 
     if not encoded:
         return []
-    # As TFX's path_utils.serving_model_dir, which takes seconds to import.
-    answer = tf.saved_model.load(os.path.join(model, "Format-Serving")).signatures["serving_default"]
-    found: list[NDArray[np.uint8]] = []
+    # The same as path_utils.serving_model_dir of TFX, which takes seconds to import.
+    predict = tf.saved_model.load(os.path.join(model, "Format-Serving")).signatures["serving_default"]
+    masks: list[NDArray[np.uint8]] = []
     for i in range(0, len(encoded), _BATCH):
-        found += list(answer(image_bytes=tf.constant(encoded[i : i + _BATCH]))["mask"].numpy())
-    return found
+        masks += list(predict(image_bytes=tf.constant(encoded[i : i + _BATCH]))["mask"].numpy())
+    return masks

@@ -22,7 +22,6 @@ from components.gates import model_gate
 from components.gates.judge import failed
 from components.gates.settings import Threshold
 from components.ingest import manifest
-from components.labels import outputs
 from components.push import versions
 
 
@@ -108,7 +107,7 @@ def _clear(folder: str) -> None:
 
 
 def _measure_out_of_distribution(folder: str, models: dict[str, str], root: str, max_pixels: int) -> None:
-    known = {name: [row[outputs.FAMILIARITY] for row in predictions.read(folder, name)] for name in models}
+    known = {name: [row["familiarity"] for row in predictions.read(folder, name)] for name in models}
     asked = {name: (path_utils.serving_model_dir(uri), known[name]) for name, uri in models.items()}
     out_of_distribution.write(folder, out_of_distribution.measure(asked, root, max_pixels))
 

@@ -1,8 +1,7 @@
-"""ModelReport: the page of a run, whatever the gates said of its model."""
+"""The stage ModelReport: the page of a run, whether its model passed the gates or not."""
 
 import json
 import os
-from typing import Any
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -10,7 +9,8 @@ from tfx.types import artifact, standard_artifacts
 
 from components.base.artifact_files import EVIDENCE, REPORT
 from components.report import evidence, page
-from components.report.outcome import Outcome
+from components.report.outcome import Outcome, Properties
+from components.report.run_summary import RunSummary
 from components.stages import artifacts
 
 
@@ -29,20 +29,20 @@ def ModelReport(  # noqa: N802  TFX names components like classes
     settings: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
-    """Writes the page of what the graph knows; a runner that knows more (when, how long, earlier runs) adds it.
+    """Writes the page without what only the runner knows: start and duration, stages, earlier runs.
 
     Args:
-        facts: JSON object that the page tells as it is: name, task, configuration, fingerprints, versions.
+        facts: JSON object of fields of `RunSummary`: name, task, configuration, fingerprints, versions.
         settings: JSON object of destination and without_thresholds, as in `Outcome`, and of seed, distance and
             contradictions, as in `evidence.collect`.
     """
-    told, set_up = json.loads(facts), json.loads(settings)
+    known, arguments = json.loads(facts), json.loads(settings)
     outcome = Outcome(
-        task=told["task"],
-        destination=set_up.pop("destination"),
-        without_thresholds=set_up.pop("without_thresholds"),
+        task=known["task"],
+        destination=arguments.pop("destination"),
+        without_thresholds=arguments.pop("without_thresholds"),
     )
-    # In the order of the graph, under the keys of its outputs.
+    # By output key, in the order of the graph: later artifacts are read with the help of earlier ones.
     inputs = {
         "examples": examples,
         "class_balance": class_balance,
@@ -53,16 +53,17 @@ def ModelReport(  # noqa: N802  TFX names components like classes
         "serving_check_out": serving_check,
         "pushed_model": pushed_model,
     }
-    for key, one in inputs.items():
-        outcome.add(key, one.uri, _properties(one))
-    found = evidence.collect(outcome.told(), outcome.artifacts, **set_up)
+    for key, input_ in inputs.items():
+        outcome.add(key, input_.uri, _properties(input_))
+    summary = RunSummary(**known | outcome.fields())
+    collected = evidence.collect(summary, outcome.artifacts, **arguments)
     os.makedirs(report.uri, exist_ok=True)
     with open(os.path.join(report.uri, EVIDENCE), "w", encoding="utf-8") as f:
-        json.dump(found, f)
+        json.dump(collected, f)
     with open(os.path.join(report.uri, REPORT), "w", encoding="utf-8") as f:
-        f.write(page.render(told | outcome.told(), found))
+        f.write(page.render(summary, collected))
 
 
-def _properties(one: artifact.Artifact) -> dict[str, Any]:
-    found = one.mlmd_artifact.custom_properties
-    return {key: getattr(value, value.WhichOneof("value")) for key, value in found.items()}
+def _properties(input_: artifact.Artifact) -> Properties:
+    properties = input_.mlmd_artifact.custom_properties
+    return {key: getattr(value, value.WhichOneof("value")) for key, value in properties.items()}

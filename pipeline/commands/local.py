@@ -36,6 +36,7 @@ def check(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     from pipeline.runs import local
+    from pipeline.runs.show import show
     from pipeline.terminal import Terminal
 
     config = load(options)
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         if options.json:
             out.line(summary.freeze().to_json(indent=1))
         else:
-            summary.show(terminal.console)
+            show(summary.freeze(), terminal.console)
     return summary.exit_code
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.base.artifact_files import SERVING, VERDICTS
 from components.base.errors import ConfigError
+from components.base.verdict import Verdict
 from components.evaluation import out_of_distribution
 from components.gates.errors import DataRejected, ModelRefused
 from components.ingest import census, splits
@@ -74,20 +75,22 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
     }
 
 
-def model_gate(gates: Sequence[Mapping[str, Any]], version: str | None, withdrawn: str | None) -> None:
-    """Raises ModelRefused where no model is served that passed.
+def model_gate(verdicts: Sequence[Verdict], version: str | None, withdrawn: str | None) -> None:
+    """Fails the task unless the model was pushed or is served already.
 
     Args:
-        gates: verdicts; see `gates.Verdict.to_json`.
-        version: what is served now, where the model passed.
+        verdicts: of the model gate and the serving check.
+        version: the version that is served now, if the model passed.
         withdrawn: why a model that passed was not pushed.
+
+    Raises:
+        ModelRefused: the model was not pushed.
     """
     if not version:
-        raise ModelRefused(outcome.refusal(gates, withdrawn))
+        raise ModelRefused(outcome.refusal(verdicts, withdrawn))
 
 
-def _verdicts(folder: str, name: str) -> list[dict[str, Any]]:
+def _verdicts(folder: str, name: str) -> list[Verdict]:
     with open(os.path.join(folder, name), encoding="utf-8") as f:
         content = json.load(f)
-    verdicts: list[dict[str, Any]] = content["verdicts"] if isinstance(content, dict) else content
-    return verdicts
+    return [Verdict(**verdict) for verdict in (content["verdicts"] if isinstance(content, dict) else content)]

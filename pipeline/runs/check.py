@@ -13,7 +13,7 @@ from components.gates import data_gate
 from components.gates.judge import failed
 from components.ingest import census, shards
 from pipeline.runs import local
-from pipeline.runs.summary import label_table, unknown_lines
+from pipeline.runs.show import label_table, unknown_lines
 from pipeline.terminal import output_to
 
 if TYPE_CHECKING:

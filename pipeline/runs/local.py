@@ -167,7 +167,7 @@ class Runner:
         except Exception as error:  # noqa: BLE001  a bug: its trace is in the log, its gist on the screen
             self.summary.fail(ImagegateError(f"{type(error).__name__}: {_first_line(error)}; see {self.log}"))
         if self.summary.pushed is not None:
-            self._remember(inputs | {"served": self.summary.pushed["version"], "run": self.summary.run_id})
+            self._remember(inputs | {"served": self.summary.pushed.version, "run": self.summary.run_id})
 
     def _with_all_reasons(self, error: DataRejected) -> DataRejected:
         """Ingest refuses an empty split without a look at the limits, which would be part of its cache key."""

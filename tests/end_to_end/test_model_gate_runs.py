@@ -11,6 +11,7 @@ from scipy import stats
 
 from pipeline import config
 from pipeline.runs import local
+from pipeline.runs.show import show
 
 pytestmark = pytest.mark.end_to_end
 
@@ -19,7 +20,7 @@ def run(project: Project, *overrides: str) -> tuple[dict, list[str]]:
     """summary.json's object, and what the terminal says at the end."""
     summary = local.Runner(config.load(project.config, overrides), lambda *_: None).run()
     out = io.StringIO()
-    summary.show(Console(file=out, width=400))
+    show(summary.freeze(), Console(file=out, width=400))
     return json.loads((project.output / "latest" / "summary.json").read_text()), out.getvalue().splitlines()
 
 

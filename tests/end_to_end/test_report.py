@@ -1,4 +1,4 @@
-"""The page of real runs: pushed and refused, and in a browser."""
+"""The page of real runs, pushed and refused, and its behaviour in a browser."""
 
 import os
 import re
@@ -15,10 +15,10 @@ pytestmark = pytest.mark.end_to_end
 LIMIT = 5_000_000
 
 
-def page_of(told: dict[str, Any]) -> str:
-    path = Path(told["report"])
+def page_of(summary: dict[str, Any]) -> str:
+    path = Path(summary["report"])
     assert path.name == "report.html"
-    assert path.parent.name == told["run_id"]
+    assert path.parent.name == summary["run_id"]
     text = path.read_text(encoding="utf-8")
     assert len(text.encode()) < LIMIT
     return text
@@ -37,8 +37,8 @@ def titles(text: str) -> list[str]:
 def test_a_pushed_run_has_a_page_with_everything_on_it(demo: Demo) -> None:
     text = page_of(demo.summary)
     assert heading(text) == f"Pushed as version {demo.summary['pushed']['version']}."
-    assert {"Gates", "Labels", "Slices", "Pictures", "Examples", "What ran"} <= set(titles(text))
-    assert {"Confusion", "Least familiar", "Stages", "Versions", "Configuration"} <= set(titles(text))
+    assert {"Gates", "Labels", "Slices", "Charts", "Examples", "Run"} <= set(titles(text))
+    assert {"Confusion matrix", "Least familiar images", "Stages", "Versions", "Configuration"} <= set(titles(text))
     captions = re.findall(r"<figcaption>([A-Z][^<]*)</figcaption>", text)
     assert {"Precision and recall", "ROC", "Reliability", "Training", "Labels", "Runs: accuracy"} <= set(captions)
     assert text.count('src="data:image/webp;base64,') > 20
@@ -48,12 +48,12 @@ def test_a_pushed_run_has_a_page_with_everything_on_it(demo: Demo) -> None:
 def test_several_labels_have_decisions_in_the_place_of_a_confusion(shapes: Trained) -> None:
     text = page_of(shapes.summary)
     assert "Decisions at a probability of 0.5" in titles(text)
-    assert "Confusion" not in titles(text)
+    assert "Confusion matrix" not in titles(text)
 
 
 def test_masks_are_laid_over_their_images_with_a_legend(regions: Trained) -> None:
     text = page_of(regions.summary)
-    assert "Image, truth, prediction" in titles(text)
+    assert "Image, truth and prediction" in titles(text)
     assert text.count('alt="truth of ') == text.count('alt="prediction for ') > 5
     for label in regions.summary["per_label"]:
         assert re.search(rf'<span style="background:#[0-9a-f]{{6}}" aria-hidden="true"></span>{label}</li>', text)
@@ -62,29 +62,29 @@ def test_masks_are_laid_over_their_images_with_a_legend(regions: Trained) -> Non
 def test_a_run_that_the_data_gate_refused_has_a_page(tiny: Project) -> None:
     shutil.copy(tiny.folder / "data" / "0" / "5.png", tiny.folder / "data" / "1" / "stray.png")
     (tiny.folder / "data" / "2" / "<b>broken.jpg").write_bytes(b"\xff\xd8\xff")
-    told = tiny.run()
-    assert told["status"] == "data_rejected"
-    text = page_of(told)
+    summary = tiny.run()
+    assert summary["status"] == "data_rejected"
+    text = page_of(summary)
     assert heading(text).startswith("Refused by the data gate, for ")
-    assert {"Quarantined files", "Nearly equal images"} <= set(titles(text))
+    assert {"Quarantined files", "Near-duplicates"} <= set(titles(text))
     assert "2/&lt;b&gt;broken.jpg" in text
     assert "different labels" in text
 
 
 def test_a_run_that_the_model_gate_refused_has_a_page(tiny: Project) -> None:
-    told = tiny.run("evaluation.thresholds=[{metric: accuracy, min: 1.0}, {metric: loss, max: 0}]")
-    assert told["status"] == "not_blessed"
-    text = page_of(told)
+    summary = tiny.run("evaluation.thresholds=[{metric: accuracy, min: 1.0}, {metric: loss, max: 0}]")
+    assert summary["status"] == "not_blessed"
+    text = page_of(summary)
     assert heading(text).startswith("Refused by the model gate, for ")
-    reason = next(g["reason"] for g in told["gates"] if not g["passed"])
+    reason = next(g["reason"] for g in summary["gates"] if not g["passed"])
     assert re.search(rf'<a href="#rule-\d+">{re.escape(reason)}</a>', text)
 
 
 def test_an_unchanged_run_has_the_page_of_the_pushed_run_under_its_own_verdict(tiny: Project) -> None:
-    told = tiny.run("evaluation.slices=[label]")
-    assert told["stages"] == []
-    text = page_of(told)
-    assert heading(text) == f"Nothing is new: version {told['pushed']['version']} is served and stays."
+    summary = tiny.run("evaluation.slices=[label]")
+    assert summary["stages"] == []
+    text = page_of(summary)
+    assert heading(text) == f"Nothing has changed: version {summary['pushed']['version']} stays in service."
     assert text.count('src="data:image/webp;base64,') > 5
 
 
@@ -131,13 +131,13 @@ def test_a_page_requests_nothing_logs_nothing_and_fits(
 ) -> None:
     url = Path(request.getfixturevalue(name).summary["report"]).as_uri()
     context = chromium.new_context(viewport={"width": width, "height": 900})
-    page, said, asked = context.new_page(), [], []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda one: asked.append(one.url))
+    page, messages, requests = context.new_page(), [], []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
     page.goto(url)
-    assert said == []
-    assert [one for one in asked if not one.startswith("data:")] == [url]
+    assert messages == []
+    assert [address for address in requests if not address.startswith("data:")] == [url]
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0 || !image.complete)")
     context.close()
@@ -149,11 +149,11 @@ def test_a_page_requests_nothing_logs_nothing_and_fits(
 def test_axe_finds_no_serious_problem(chromium: Any, request: pytest.FixtureRequest, name: str, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    told = request.getfixturevalue(name).summary
+    summary = request.getfixturevalue(name).summary
     # The checker is a script, which the page's policy would not let run.
     context = chromium.new_context(viewport={"width": 390, "height": 900}, color_scheme=scheme, bypass_csp=True)
     page = context.new_page()
-    page.goto(Path(told["report"]).as_uri())
+    page.goto(Path(summary["report"]).as_uri())
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
     found = Axe().run(page).response["violations"]
     assert [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")] == []

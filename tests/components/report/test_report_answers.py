@@ -1,4 +1,4 @@
-"""Answers as arrays are those of the rows, in the order of the paths."""
+"""Predictions as arrays, sorted by path."""
 
 from pathlib import Path
 
@@ -43,9 +43,9 @@ def written(folder: Path, rows: list[tuple]) -> str:
 @pytest.mark.parametrize(
     ("task", "truth", "decided"),
     [
-        # The most probable one; without a label nothing is known.
+        # The most probable one; without a label all are unknown.
         ("single_label", [[1, 0, -1], [0, 1, 0], [-1] * 3, [-1] * 3], [[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1]]),
-        # The decisions; without a label none applies, unless nobody said.
+        # The decisions; without a label none applies, unless they are unknown.
         ("multi_label", [[1, 0, -1], [0, 1, 0], [-1] * 3, [0] * 3], [[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 0, 1]]),
     ],
 )

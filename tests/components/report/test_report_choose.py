@@ -1,4 +1,4 @@
-"""Which images are shown: the order is by certainty, and what nobody said is neither right nor wrong."""
+"""The choice of images: ordered by confidence; unknown labels are neither correct nor wrong."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ CATS = answers(
         [0.4, 0.35, 0.25],  # a hit, less certain
         [0.97, 0.02, 0.01],  # of 1, answered as 0
         [0.1, 0.8, 0.1],
-        [0.9, 0.05, 0.05],  # nobody said
+        [0.9, 0.05, 0.05],  # unknown
     ],
 )
 
@@ -132,7 +132,7 @@ def test_masks_are_ranked_by_the_mean_iou_of_the_labels_that_are_there() -> None
         1,
     )
     assert [(p.index, p.why, p.note) for p in found] == [
-        (5, "worst", "the answer is no number"),
+        (5, "worst", "the prediction is not a number"),
         (2, "worst", "mean IoU 0.33, IoU of 'ground' 0.33"),
         (3, "worst", """mean IoU 0.38, IoU of "it's" 0.00"""),
         (0, "worst", "mean IoU 1.00"),

@@ -1,4 +1,4 @@
-"""What a page shows of a run: from real shards, real predictions and a real model."""
+"""Pictures for the page from real shards, real predictions and a real model."""
 
 import base64
 import io
@@ -85,8 +85,13 @@ def paths(shown: Sequence[Mapping[str, Any]]) -> list[str]:
     return [one["path"] for one in shown]
 
 
+def collect(*arguments: Any) -> dict[str, Any]:
+    found, images = examples.collect(*arguments)
+    return {**found, "images": images}
+
+
 def check(found: Mapping[str, Any]) -> None:
-    """What holds of every result: plain JSON, each picture is there and used, each image is whole."""
+    """Checks that the result is JSON, that each picture exists and is used, and that each image is complete."""
     json.dumps(found, allow_nan=False)
     every = [found["masks"], found["suspects"], found["unfamiliar"]]
     every += [label[kind] for label in found["labels"] for kind in ("mistakes", "hits", "random")]
@@ -114,7 +119,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
         WRITTEN: probable([0.5, 0.5], familiarity=0.125),
     }
     evaluated = predicted(base / "evaluation", "single_label", answers, base / "examples")
-    found = examples.collect(str(base / "examples"), evaluated, "", SINGLE, ["cat", "dog"], 1)
+    found = collect(str(base / "examples"), evaluated, "", SINGLE, ["cat", "dog"], 1)
     return base, found
 
 
@@ -149,15 +154,15 @@ def test_single_labels_have_pictures_of_mistakes_and_hits(single: tuple[Path, di
 
 def test_the_same_run_gives_the_same_page(single: tuple[Path, dict[str, Any]]) -> None:
     base, found = single
-    told = (str(base / "examples"), str(base / "evaluation"), "", SINGLE, ["cat", "dog"])
-    assert examples.collect(*told, 1) == found
+    arguments = (str(base / "examples"), str(base / "evaluation"), "", SINGLE, ["cat", "dog"])
+    assert collect(*arguments, 1) == found
 
 
 def test_predictions_of_other_images_are_refused(single: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     base, _ = single
     ingested(tmp_path, {"test/cat/1.png": encoded(picture(9))})
     with pytest.raises(examples.ImagegateError, match=r"holds no image .*which was evaluated"):
-        examples.collect(str(tmp_path / "examples"), str(base / "evaluation"), "", SINGLE, ["cat", "dog"], 1)
+        collect(str(tmp_path / "examples"), str(base / "evaluation"), "", SINGLE, ["cat", "dog"], 1)
 
 
 def test_several_labels_have_pictures_of_each_label(tmp_path: Path) -> None:
@@ -172,7 +177,7 @@ def test_several_labels_have_pictures_of_each_label(tmp_path: Path) -> None:
         "4.png": probable([0.9, 0.9]),
     }
     evaluated = predicted(tmp_path / "evaluation", "multi_label", answers, tmp_path / "examples")
-    found = examples.collect(str(tmp_path / "examples"), evaluated, "", MULTI, ["sea", "sky"], 1)
+    found = collect(str(tmp_path / "examples"), evaluated, "", MULTI, ["sea", "sky"], 1)
     check(found)
     sea, sky = found["labels"]
     assert [(one["path"], one["note"]) for one in sea["mistakes"]] == [
@@ -207,7 +212,7 @@ def test_masks_lie_over_their_images(tmp_path: Path, undecided: Any) -> None:
         answer = loaded.signatures[signatures.EVALUATE](examples=tf.constant([record]))
         answers[predictions.identity(record)[0]] = {name: value.numpy()[0] for name, value in answer.items()}
     evaluated = predicted(tmp_path / "evaluation", "segmentation", answers, tmp_path / "examples")
-    found = examples.collect(str(tmp_path / "examples"), evaluated, str(tmp_path / "model"), MASKS, LABELS, 1)
+    found = collect(str(tmp_path / "examples"), evaluated, str(tmp_path / "model"), MASKS, LABELS, 1)
     check(found)
     colours = overlay.palette(2)
     assert found["legend"] == [
@@ -238,7 +243,7 @@ def test_masks_lie_over_their_images(tmp_path: Path, undecided: Any) -> None:
 def test_a_test_split_without_images_has_no_pictures(tmp_path: Path, task: str) -> None:
     (tmp_path / "examples").mkdir()
     evaluated = predicted(tmp_path / "evaluation", task, {}, tmp_path / "examples")
-    found = examples.collect(str(tmp_path / "examples"), evaluated, "", kinds.kind(task), LABELS, 1)
+    found = collect(str(tmp_path / "examples"), evaluated, "", kinds.kind(task), LABELS, 1)
     check(found)
     assert [found[key] for key in ("masks", "suspects", "unfamiliar", "images", "omitted")] == [[], [], [], {}, ""]
     empty = {"mistakes": [], "hits": [], "random": []}
@@ -264,41 +269,40 @@ def test_pages_with_many_labels_or_incompressible_images_have_fewer_pictures(
     }
     evaluated = predicted(tmp_path / "evaluation", "single_label", answers, tmp_path / "examples")
 
-    def collect() -> dict[str, Any]:
-        found = examples.collect(str(tmp_path / "examples"), evaluated, "", SINGLE, labels, 1)
+    def checked() -> dict[str, Any]:
+        found = collect(str(tmp_path / "examples"), evaluated, "", SINGLE, labels, 1)
         check(found)
         return found
 
     def counts(found: Mapping[str, Any]) -> set[tuple[int, int, int]]:
         return {tuple(len(label[kind]) for kind in ("mistakes", "hits", "random")) for label in found["labels"]}
 
-    whole = collect()
+    whole = checked()
     assert counts(whole) == {(6, 2, 4)}
     assert whole["omitted"] == ""
     size = sum(len(whole["images"][s["thumbnail"]]) for label in whole["labels"] for s in label["mistakes"])
     others = sum(len(whole["images"][s["thumbnail"]]) for s in whole["unfamiliar"] + whole["suspects"])
     monkeypatch.setattr(budget, "BUDGET", others + size)  # room for as much as all mistakes take: 72 pictures
-    less = collect()
+    less = checked()
     # 12 x (3 + 2 + 2) = 84 are too many, 12 x (2 + 1 + 1) = 48 are not.
     assert counts(less) == {(2, 1, 1)}
     assert less["omitted"] == (
-        "To keep this page small, it shows at most 2 mistakes, 1 hit, 1 random image of each label."
+        "To keep this page small, it shows at most 2 mistakes, 1 correct prediction, 1 random image per label."
     )
     monkeypatch.setattr(budget, "BUDGET", 0)
-    nothing = collect()
+    nothing = checked()
     assert counts(nothing) == {(0, 0, 0)}
     assert (nothing["unfamiliar"], nothing["suspects"], nothing["images"]) == ([], [], {})
     cut = len(whole["unfamiliar"]) + len(whole["suspects"])
     assert nothing["omitted"] == (
-        f"To keep this page small, it shows no images of single labels; {cut} other images less."
+        f"To keep this page small, it shows no images of single labels and leaves out {cut} other images."
     )
     monkeypatch.setattr(budget, "BUDGET", 10**9)
     monkeypatch.setattr(budget, "_PICTURES", 5)  # one each for five labels
-    few = collect()
+    few = checked()
     assert [len(label["mistakes"]) for label in few["labels"]] == [1] * 5 + [0] * 7
     assert few["omitted"] == (
-        "To keep this page small, it shows at most 1 mistake of each label, "
-        "and none of the 7 labels with the fewest mistakes."
+        "To keep this page small, it shows at most 1 mistake per label, none for the 7 labels with the fewest mistakes."
     )
 
 

@@ -1,4 +1,4 @@
-"""The page as text; tests/end_to_end/test_report.py looks at it in a browser."""
+"""The page as text; tests/end_to_end/test_report.py opens it in a browser."""
 
 import html.parser
 import re
@@ -7,14 +7,15 @@ import pytest
 
 from components.gates.judge import Rule, judge
 from components.report import page
+from components.report.run_summary import RunSummary
 
 HOSTILE = "<script>alert('x')</script>&\"'\u202egnp.exe"
 PIXEL = "data:image/webp;base64,UklGRg=="
 
 
-def told(**more: object) -> dict:
+def summary(**more: object) -> RunSummary:
     failed = vars(judge(Rule(gate="model_gate", metric="recall", label=HOSTILE, minimum=0.5), 0.25))
-    return {
+    fields = {
         "run_id": "20260102T030405-abcdef",
         "name": "birds",
         "task": "single_label",
@@ -36,7 +37,8 @@ def told(**more: object) -> dict:
         "notes": [HOSTILE],
         "configuration": {"name": HOSTILE},
         "fingerprints": {"data": HOSTILE},
-    } | more
+    }
+    return RunSummary(**fields | more)
 
 
 def evidence() -> dict:
@@ -65,7 +67,7 @@ def evidence() -> dict:
 
 
 class Reader(html.parser.HTMLParser):
-    """What a browser makes of it: tags with their attributes."""
+    """Tags with their attributes, and texts, as a browser reads them."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -81,31 +83,31 @@ class Reader(html.parser.HTMLParser):
 
 
 def test_names_that_contain_markup_are_shown_as_text() -> None:
-    text = page.render(told(), evidence())
-    read = Reader(text)
-    assert [tag for tag, _ in read.tags].count("script") == 1
-    assert sum("alert('x')" in part for part in read.text) > 10
-    assert "\u202e" not in text  # what turns a name round is shown as an escape
+    text = page.render(summary(), evidence())
+    parsed = Reader(text)
+    assert [tag for tag, _ in parsed.tags].count("script") == 1
+    assert sum("alert('x')" in part for part in parsed.text) > 10
+    assert "\u202e" not in text  # marks that change the direction of text are shown as escapes
     assert "\\u202egnp.exe" in text
 
 
 def test_the_page_loads_nothing_from_elsewhere() -> None:
-    read = Reader(page.render(told(), evidence()))
-    for tag, attributes in read.tags:
+    parsed = Reader(page.render(summary(), evidence()))
+    for tag, attributes in parsed.tags:
         assert tag not in {"link", "iframe", "object", "embed", "base", "form"}
         assert (attributes.get("src") or PIXEL) == PIXEL
         assert (attributes.get("href") or "#").startswith("#")
         assert not [name for name in attributes if name.startswith("on")]
-    [policy] = [a["content"] for tag, a in read.tags if tag == "meta" and "http-equiv" in a]
+    [policy] = [a["content"] for tag, a in parsed.tags if tag == "meta" and "http-equiv" in a]
     assert policy.startswith("default-src 'none'; img-src data:;")
     assert re.search(r"script-src 'sha256-[A-Za-z0-9+/]{43}='", policy)
 
 
 def test_every_id_is_unique_and_every_link_has_a_target() -> None:
-    read = Reader(page.render(told(), evidence()))
-    ids = [a["id"] for _, a in read.tags if "id" in a]
+    parsed = Reader(page.render(summary(), evidence()))
+    ids = [a["id"] for _, a in parsed.tags if "id" in a]
     assert len(ids) == len(set(ids))
-    links = {a["href"].removeprefix("#") for tag, a in read.tags if tag == "a"}
+    links = {a["href"].removeprefix("#") for tag, a in parsed.tags if tag == "a"}
     assert links <= set(ids)
     assert "rule-1" in links  # the reason in the verdict leads to the rule that failed
 
@@ -116,7 +118,7 @@ def test_every_id_is_unique_and_every_link_has_a_target() -> None:
         ({"status": "pushed", "pushed": {"version": "17", "path": "/m/17"}, "error": None}, "Pushed as version 17."),
         (
             {"status": "up_to_date", "pushed": {"version": "17", "path": "/m/17"}, "error": None},
-            "Nothing is new: version 17 is served and stays.",
+            "Nothing has changed: version 17 stays in service.",
         ),
         (
             {"error": "a\nb"},
@@ -130,35 +132,37 @@ def test_every_id_is_unique_and_every_link_has_a_target() -> None:
     ],
 )
 def test_the_verdict_is_one_sentence(more: dict, sentence: str) -> None:
-    text = page.render(told(**more), {})
+    text = page.render(summary(**more), {})
     heading = re.search(r'<h2 id="verdict-title">(.*?)</h2>', text, re.DOTALL)
     assert sentence in heading[1]
 
 
 def test_a_failed_run_has_a_page() -> None:
-    text = page.render({"name": "x", "task": "segmentation", "status": "failed", "error": "no disk", "data": {}}, {})
+    text = page.render(RunSummary(name="x", task="segmentation", status="failed", error="no disk"), {})
     assert "no disk" in text
-    assert "No rule was judged." in text
+    assert "No rule was checked." in text
 
 
 def test_many_reasons_are_cut_and_counted() -> None:
-    text = page.render(told(error="\n".join(f"reason {i}" for i in range(20))), {})
+    text = page.render(summary(error="\n".join(f"reason {i}" for i in range(20))), {})
     assert "reason 7<" in text
     assert "reason 8<" not in text
     assert "and 12 more" in text
 
 
 def test_a_page_that_grows_too_large_leaves_pictures_out_and_says_so() -> None:
-    found = evidence()
-    found["images"]["i0"] = "data:image/webp;base64," + "A" * 1_000_000
+    content = evidence()
+    content["images"]["i0"] = "data:image/webp;base64," + "A" * 1_000_000
     # The picture is used 7 times (3 of the label, suspects, unfamiliar, 2 of the pair): 7 MB, and 4 MB without 3.
-    text = page.render(told(), found)
+    text = page.render(summary(), content)
     assert len(text.encode()) < page.LIMIT
-    assert "Left out to keep this page small: pictures drawn at random, uncertain hits, unfamiliar images." in text
-    assert found["examples"]["labels"][0]["random"]  # the caller's is as it was
+    assert (
+        "Left out to keep this page small: random examples, least confident correct predictions, least familiar images."
+    ) in text
+    assert content["examples"]["labels"][0]["random"]  # the caller's evidence is not changed
 
 
 def test_a_caption_has_as_many_names_as_fit() -> None:
-    found = evidence()
-    found["examples"]["labels"][0]["mistakes"][0] |= {"truth": [*"abcdef"], "predicted": ["b"]}
-    assert "<b>a, b, c, d +2</b>" in page.render(told(), found)
+    content = evidence()
+    content["examples"]["labels"][0]["mistakes"][0] |= {"truth": [*"abcdef"], "predicted": ["b"]}
+    assert "<b>a, b, c, d +2</b>" in page.render(summary(), content)

@@ -1,4 +1,4 @@
-"""Suspected label errors: those put in are found first, and no odd test split breaks it."""
+"""Suspected label errors: planted errors are found first, and no unusual test split causes a failure."""
 
 import numpy as np
 import pytest
@@ -28,8 +28,8 @@ def test_changed_labels_are_suspected_with_the_least_probable_first() -> None:
     given[3], given[7] = 1, 2  # image 3 is surely a hat (0.98), 7 a cap (0.9)
     found = suspects.find(answers(one_hot(given, 3), p), SINGLE, LABELS)
     assert [(s.index, s.note) for s in found] == [
-        (3, "labelled 'cap', the model says 'hat' with 0.98"),
-        (7, "labelled 'shoe', the model says 'cap' with 0.90"),
+        (3, "labelled 'cap', predicted 'hat' (0.98)"),
+        (7, "labelled 'shoe', predicted 'cap' (0.90)"),
     ]
     assert found[0].probability == pytest.approx(0.98)
     assert suspects.find(answers(one_hot(true, 3), p), SINGLE, LABELS) == []
@@ -55,9 +55,9 @@ def test_each_of_several_labels_is_judged_on_images_where_it_is_known() -> None:
     given[9] = [0, 1]  # both are wrong
     found = suspects.find(answers(given, p, p >= 0.5), MULTI, ["hat", "cap"])
     assert [(s.index, s.note) for s in found] == [
-        (7, "labelled 'cap', the model gives it 0.02"),
-        (9, "labelled 'cap', the model gives it 0.02; not labelled 'hat', the model gives it 0.90"),
-        (6, "not labelled 'hat', the model gives it 0.97"),
+        (7, "labelled 'cap', predicted probability 0.02"),
+        (9, "labelled 'cap', predicted probability 0.02; not labelled 'hat', predicted probability 0.90"),
+        (6, "not labelled 'hat', predicted probability 0.97"),
     ]
 
 
@@ -91,7 +91,7 @@ def test_a_detector_has_no_suspects_and_a_single_tag_has() -> None:
     decided = np.array(p) >= 0.5
     assert suspects.find(answers(truth, p, decided), SINGLE, ["hat"]) == []
     found = suspects.find(answers(truth, p, decided), MULTI, ["hat"])
-    assert [(s.index, s.note) for s in found] == [(8, "labelled 'hat', the model gives it 0.01")]
+    assert [(s.index, s.note) for s in found] == [(8, "labelled 'hat', predicted probability 0.01")]
 
 
 def test_only_as_many_suspects_are_shown_as_fit() -> None:
@@ -111,7 +111,7 @@ def test_masks_are_suspected_where_the_model_is_sure_of_something_else() -> None
     counts = np.ones((5, 2, 2))
     counts[4] = NAN
     found = suspects.find(masked(counts, calibration), MASKS, ["ground", "hat"])
-    text = "of {} of its pixels the model is sure (above 0.93), but the mask says otherwise"
+    text = "the mask contradicts a confident prediction (probability above 0.93) for {} of the pixels"
     # 40 / 200, 10 / 200; 1 / 200 is no more than an edge
     assert [(s.index, s.note) for s in found] == [(1, text.format("20.0%")), (2, text.format("5.0%"))]
     assert suspects.find(masked(np.zeros((0, 2, 2))), MASKS, ["ground", "hat"]) == []

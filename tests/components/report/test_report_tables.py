@@ -1,14 +1,17 @@
-"""The page's tables from numbers that a test knows."""
+"""Tables and sentences of the page from known numbers."""
 
 import pytest
 
 from components.gates.judge import Rule, judge
 from components.labels import kinds
-from components.report import tables
+from components.report import cells, tables, verdict
+from components.report.run_summary import RunSummary
 
 OWN = {"support": 4.0, "precision": 0.5, "recall": 1.0, "f1": 2 / 3, "auc": 0.75, "average_precision": None}
-TOLD = {
+FIELDS = {
+    "name": "pets",
     "task": "single_label",
+    "status": "pushed",
     "metrics": {"accuracy": 0.75, "loss": 0.5, "uncalibrated_loss": 0.6},
     "per_label": {"cat": OWN, "dog": OWN | {"f1": 0.25}},
     "baseline": {
@@ -17,6 +20,12 @@ TOLD = {
         "per_label": {"cat": {"f1": 0.5}, "dog": {"f1": 0.5}},
     },
 }
+
+EMPTY = RunSummary(name="pets", task="single_label", status="failed")
+
+
+def summary(**changes: object) -> RunSummary:
+    return RunSummary(**FIELDS | changes)
 
 
 def test_failed_rules_come_first_and_keep_their_ids() -> None:
@@ -27,10 +36,10 @@ def test_failed_rules_come_first_and_keep_their_ids() -> None:
         examples=4,
         interval=(0.05, 0.7),
     )
-    rows = tables.gates([vars(held), vars(failed)])
+    rows = verdict.rules([held, failed])
     assert [(row["id"], row["mark"], row["gate"]) for row in rows] == [
         ("rule-2", "failed", "model"),
-        ("rule-1", "held", "data"),
+        ("rule-1", "passed", "data"),
     ]
     first = rows[0]
     assert (first["rule"], first["about"]) == ("recall >= 0.5", "label 'cat', camera=night")
@@ -38,29 +47,29 @@ def test_failed_rules_come_first_and_keep_their_ids() -> None:
     assert [rows[1][k] for k in ("value", "bound", "interval", "examples")] == ["3", "2", "–", "–"]
 
 
-def test_a_rule_that_held_keeps_its_note_and_repeats_nothing() -> None:
+def test_a_passed_rule_keeps_its_note_and_repeats_nothing() -> None:
     rule = Rule(gate="data_gate", metric="number of labels", minimum=2)
-    plain, detailed = vars(judge(rule, 3)), vars(judge(rule, 3, detail="'cat', 'dog', 'owl'"))
-    excused = vars(judge(rule, 1, chance=0.5))
-    rows = tables.gates([plain, detailed, excused])
+    plain, detailed = judge(rule, 3), judge(rule, 3, detail="'cat', 'dog', 'owl'")
+    excused = judge(rule, 1, chance=0.5)
+    rows = verdict.rules([plain, detailed, excused])
     assert [row["reason"] for row in rows[:2]] == ["", "'cat', 'dog', 'owl'"]
     assert rows[2]["reason"].endswith("Chance alone can cause a difference of this size (p = 0.5), so the rule passes")
 
 
-def test_a_rule_that_was_not_judged_is_not_shown_as_held() -> None:
-    unjudged = vars(judge(Rule(gate="model_gate", metric="recall", minimum=0.5), 1)) | {"value": None}
-    assert tables.gates([unjudged])[0]["mark"] == "not judged"
+def test_a_rule_that_was_not_judged_is_not_shown_as_passed() -> None:
+    judged = judge(Rule(gate="model_gate", metric="recall", minimum=0.5), 1)
+    assert verdict.rules([judged.model_copy(update={"value": None})])[0]["mark"] == "not judged"
 
 
 def test_rules_of_the_model_come_before_rules_of_the_data() -> None:
-    rules = [vars(judge(Rule(gate=g, metric="x", minimum=0), 1)) for g in ("data_gate", "data_gate", "model_gate")]
-    groups = tables.held(tables.gates(rules))
-    assert [group["text"] for group in groups] == ["1 rule of the model gate held", "2 rules of the data gate held"]
+    rules = [judge(Rule(gate=g, metric="x", minimum=0), 1) for g in ("data_gate", "data_gate", "model_gate")]
+    groups = verdict.passed(verdict.rules(rules))
+    assert [group["text"] for group in groups] == ["1 rule of the model gate passed", "2 rules of the data gate passed"]
     assert [group["open"] for group in groups] == [True, False]
 
 
 def test_a_smaller_loss_is_better_and_a_smaller_accuracy_is_worse() -> None:
-    tiles = {tile["name"]: tile for tile in tables.headline(TOLD)}
+    tiles = {tile["name"]: tile for tile in verdict.tiles(summary())}
     assert list(tiles) == ["accuracy", "loss"]  # without calibration: in the terminal and summary.json
     # 0.75 - 0.5 = +0.25; 0.5 - 0.25 = +0.25
     assert (tiles["accuracy"]["change"], tiles["accuracy"]["mood"]) == ("▲ +0.250", "good")
@@ -69,15 +78,18 @@ def test_a_smaller_loss_is_better_and_a_smaller_accuracy_is_worse() -> None:
 
 def test_the_comparison_is_a_sentence() -> None:
     # F1 of cat 0.667 - 0.5 > 0, of dog 0.25 - 0.5 < 0
-    assert tables.compared(TOLD) == (
-        "Accuracy is 0.750, better than version 16, which was served (0.500) by 0.250; F1 of 1 label rose, of 1 fell."
+    assert verdict.comparison(summary()) == (
+        "Accuracy is 0.750, 0.250 better than the served version 16 (0.500). F1 rose for 1 label and fell for 1."
     )
-    assert tables.compared(TOLD | {"baseline": None}) == ""
-    assert tables.compared({"task": "single_label"}) == ""
+    served = FIELDS["baseline"] | {"metrics": {"accuracy": 0.75}, "per_label": {}}
+    assert verdict.comparison(summary(baseline=served)) == (
+        "Accuracy is 0.750, the same as that of the served version 16."
+    )
+    assert verdict.comparison(summary(baseline=None)) == verdict.comparison(EMPTY) == ""
 
 
 def test_labels_have_their_metrics_and_the_change_of_f1() -> None:
-    table = tables.labels(TOLD)
+    table = tables.labels(summary())
     assert table["heads"] == ["label", "support", "precision", "recall", "F1", "AUC", "average precision", "F1 change"]
     cat, dog = table["rows"]
     assert [cell and cell["text"] for cell in cat["cells"]] == [
@@ -89,28 +101,28 @@ def test_labels_have_their_metrics_and_the_change_of_f1() -> None:
 
 
 def test_without_a_served_model_there_is_no_change() -> None:
-    table = tables.labels(TOLD | {"baseline": None})
+    table = tables.labels(summary(baseline=None))
     assert table["heads"][-1] == "average precision"
-    assert tables.labels({"task": "single_label"}) is None
+    assert tables.labels(EMPTY) is None
 
 
 @pytest.fixture
-def sliced() -> dict:
-    def one(where: dict, accuracy: float | None, labels: dict) -> dict:
+def sliced() -> RunSummary:
+    def result(where: dict, accuracy: float | None, labels: dict) -> dict:
         return {"slice": where, "metrics": {"accuracy": accuracy, "example_count": 2.0}, "per_label": labels}
 
     both = {"cat": OWN, "dog": OWN}
-    return TOLD | {
-        "slices": [
-            one({"camera": "day"}, 1.0, both),
-            one({"camera": "dawn"}, None, {"cat": OWN | {"support": 0.0}}),
-            one({"camera": "night"}, 0.25, both),
-            one({"camera": "night", "label": "cat"}, 0.5, {"cat": OWN, "dog": OWN | {"support": 0.0}}),
+    return summary(
+        slices=[
+            result({"camera": "day"}, 1.0, both),
+            result({"camera": "dawn"}, None, {"cat": OWN | {"support": 0.0}}),
+            result({"camera": "night"}, 0.25, both),
+            result({"camera": "night", "label": "cat"}, 0.5, {"cat": OWN, "dog": OWN | {"support": 0.0}}),
         ]
-    }
+    )
 
 
-def test_the_worst_slice_comes_first_and_one_without_a_number_last(sliced: dict) -> None:
+def test_the_worst_slice_comes_first_and_one_without_a_number_last(sliced: RunSummary) -> None:
     camera, cross = tables.slices(sliced)
     assert [row["name"] for row in camera["table"]["rows"]] == ["night", "day", "dawn"]
     assert camera["table"]["heads"][:3] == ["camera", "examples", "accuracy"]
@@ -120,14 +132,14 @@ def test_the_worst_slice_comes_first_and_one_without_a_number_last(sliced: dict)
     assert cross["details"] == []  # one label: its row says what the slice's own row says
 
 
-def test_many_slices_name_how_many_are_not_shown(sliced: dict) -> None:
+def test_many_slices_name_how_many_are_not_shown() -> None:
     many = {str(i): OWN for i in range(1000)}
-    found = [
+    results = [
         {"slice": {"camera": str(i)}, "metrics": {"accuracy": i / 4, "example_count": 9.0}, "per_label": many}
         for i in range(3)
     ]
     # 1,000 rows of labels fit, 2,000 do not.
-    [group] = tables.slices(sliced | {"slices": found})
+    [group] = tables.slices(summary(slices=results))
     assert [detail["name"] for detail in group["details"]] == ["0"]
     assert group["omitted"] == "The labels of 2 further slices are in summary.json."
 
@@ -149,5 +161,4 @@ def test_a_confusion_cell_has_its_count_and_its_share_of_the_row() -> None:
     [(7, "7"), (1.5, "1.5"), (9999, "9,999"), (12_345, "12k"), (1_234_567, "1.2M"), (45_000_000, "45M"), (2e9, "2.0G")],
 )
 def test_counts_fit_a_cell(n: float, text: str) -> None:
-    row = {"labels": ["a"], "counts": [[n]], "totals": [n], "omitted": 0}
-    assert tables.matrix(row, kinds.kind("segmentation"))["rows"][0]["cells"][0]["count"] == text
+    assert cells.short_count(n) == text

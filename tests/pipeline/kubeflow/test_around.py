@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from components.base.errors import ConfigError
+from components.base.verdict import Verdict
 from components.gates.errors import DataRejected, ModelRefused
+from components.gates.judge import Rule, judge
 from components.push import versions
 from pipeline import config
 from pipeline.kubeflow import around
@@ -94,19 +96,22 @@ def test_zero_epochs_are_refused(preflight: Preflight) -> None:
         preflight(epochs=0)
 
 
+ACCURATE = Rule(gate="model_gate", metric="accuracy", minimum=0.5)
+
+
 def test_a_model_that_is_served_passes() -> None:
     around.model_gate([], "3", None)
 
 
 @pytest.mark.parametrize(
-    ("gates", "withdrawn", "message"),
+    ("verdicts", "withdrawn", "message"),
     [
-        ([{"passed": True, "reason": "good"}, {"passed": False, "reason": "bad"}], None, "^bad$"),
+        ([judge(ACCURATE, 0.9), judge(ACCURATE, 0.1)], None, "^accuracy is 0.1, below the minimum 0.5$"),
         ([], "it was withdrawn", "^it was withdrawn$"),
         ([], "", "^no threshold is configured"),
     ],
 )
-def test_a_refusal_says_why(gates: list[dict[str, Any]], withdrawn: str | None, message: str) -> None:
+def test_a_refusal_says_why(verdicts: list[Verdict], withdrawn: str | None, message: str) -> None:
     with pytest.raises(ModelRefused, match=message) as caught:
-        around.model_gate(gates, "", withdrawn)
+        around.model_gate(verdicts, "", withdrawn)
     assert caught.value.exit_code == 4

@@ -1,4 +1,4 @@
-"""summary.json and the tables, from numbers that a test knows."""
+"""summary.json and the tables in the terminal, from known numbers."""
 
 import datetime
 import io
@@ -19,8 +19,10 @@ from components.labels import kinds
 from components.push.manifest import PushedManifest
 from components.push.versions import Served
 from components.report import outcome
+from components.report.run_summary import Pushed, ServedModel
 from pipeline import config
 from pipeline.runs import summary
+from pipeline.runs.show import show
 
 KEYS = [
     *("run_id", "name", "task", "status", "exit_code", "started", "seconds", "stages", "data", "label_weights"),
@@ -77,14 +79,14 @@ def full(one: summary.Summary) -> summary.Summary:
         "precision/owl": math.nan
     }
     one.metrics, one.per_label = outcome.split("single_label", numbers, ["[red] fox", "owl"])
-    one.gates = [vars(judge(Rule(gate="model_gate", metric="accuracy", minimum=0.2), 0.25))]
+    one.gates = [judge(Rule(gate="model_gate", metric="accuracy", minimum=0.2), 0.25)]
     one._read_pushed_model("", {"pushed": 1, "pushed_version": "17", "pushed_destination": "/models/17"})
     return one
 
 
 def drawn(one: summary.Summary) -> str:
     out = io.StringIO()
-    one.show(Console(file=out, width=200))
+    show(one.freeze(), Console(file=out, width=200))
     return out.getvalue()
 
 
@@ -141,7 +143,7 @@ def test_an_error_decides_status_and_exit_code(
 
 def test_a_refusal_by_the_model_gate_names_the_failed_rules(one: summary.Summary) -> None:
     rules = [Rule(gate="model_gate", metric=m, minimum=0.5) for m in ("accuracy", "macro_f1")]
-    one.gates = [vars(judge(rule, value)) for rule, value in zip(rules, (0.9, 0.1), strict=True)]
+    one.gates = [judge(rule, value) for rule, value in zip(rules, (0.9, 0.1), strict=True)]
     one._read_pushed_model("", {"pushed": 0})
     assert (one.status, one.exit_code) == ("not_blessed", 4)
     assert one.error == "macro_f1 is 0.1, below the minimum 0.5"
@@ -164,8 +166,8 @@ def test_a_model_that_was_rolled_back_is_refused_by_the_model_gate(full: summary
 
 
 def test_removed_versions_and_failed_removals_are_noted(full: summary.Summary) -> None:
-    told = {"pushed": 1, "pushed_version": "18", "pushed_destination": "/models/18"}
-    full._read_pushed_model("", told | {"removed": "13, 12", "note": "/models/11 cannot be removed: busy"})
+    properties = {"pushed": 1, "pushed_version": "18", "pushed_destination": "/models/18"}
+    full._read_pushed_model("", properties | {"removed": "13, 12", "note": "/models/11 cannot be removed: busy"})
     lines = drawn(full).splitlines()
     assert "removed older versions: 13, 12" in lines
     assert "warning: /models/11 cannot be removed: busy" in lines
@@ -214,7 +216,7 @@ def test_rules_that_were_not_judged_are_listed_and_do_not_count_as_held(one: sum
 def test_the_very_model_that_is_served_is_up_to_date(one: summary.Summary, tmp_path: Path) -> None:
     one._read_pushed_model("", {"pushed": 0, "pushed_version": "17"})
     assert (one.status, one.exit_code) == ("up_to_date", 0)
-    assert one.pushed == {"path": str(tmp_path / "models" / "17"), "version": "17"}
+    assert one.pushed == Pushed(path=str(tmp_path / "models" / "17"), version="17")
 
 
 def test_an_unchanged_run_shows_the_numbers_of_the_pushed_run(one: summary.Summary, full: summary.Summary) -> None:
@@ -246,16 +248,16 @@ def test_a_pushed_run_shows_its_tables(full: summary.Summary) -> None:
         "owl 2 1 1 300.000 - 0.250 0.250",
     ]
     # 1 of 16 images, and with it 2 of their 32 labels.
-    assert "6.2% of all images have no label: they take part in nothing" in lines
-    assert "6.2% of all labels of images are unknown: they take part in nothing" in lines
+    assert "6.2% of all images have no label; they are not used" in lines
+    assert "6.2% of all labels of images are unknown; they are not used" in lines
     assert "quarantined: 1 file; see summary.json" in lines
-    assert "ignored: 1 file, meaning nothing here: notes.txt" in lines
+    assert "ignored: 1 file without a meaning in this layout: notes.txt" in lines
     assert "accuracy 0.250" in lines
     assert lines[-1] == "pushed version 17: 1 threshold held -> /models/17"
 
 
 def test_the_served_model_stands_beside_the_new_one(full: summary.Summary) -> None:
-    full.baseline = {"version": "16", "metrics": {"accuracy": 0.5, "ece": None}}
+    full.baseline = ServedModel(version="16", metrics={"accuracy": 0.5, "ece": None})
     lines = [line.split() for line in drawn(full).splitlines()]
     assert ["metric", "test", "served", "model"] in lines
     assert ["accuracy", "0.250", "0.500"] in lines
@@ -263,7 +265,7 @@ def test_the_served_model_stands_beside_the_new_one(full: summary.Summary) -> No
 
 
 def test_no_terminal_escape_is_printed(full: summary.Summary) -> None:
-    full.data["ignored"] = ["\x1b]0;owned\x07.txt", "[bold]x[/bold].png"]
+    full.data = full.data.model_copy(update={"ignored": ("\x1b]0;owned\x07.txt", "[bold]x[/bold].png")})
     full.fail(ImagegateError("cannot read \x1b[2J[red]name[/red]"))
     text = drawn(full)
     assert "\x1b" not in text

@@ -1,0 +1,104 @@
+"""JSON objects of the report's evidence, written as evidence.json."""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+
+class Pictures(TypedDict):
+    """Pictures of an image, as keys of `Evidence.images`, and the size of the original in pixels."""
+
+    width: int
+    height: int
+    thumbnail: str
+    truth_overlay: NotRequired[str]  # segmentation only
+    predicted_overlay: NotRequired[str]
+
+
+class ShownImage(Pictures):
+    """An image with its caption."""
+
+    path: str
+    truth: list[str]  # label names
+    predicted: list[str]
+    probability: float | None  # of the prediction, where that is a single number
+    familiarity: float | None
+    split: str
+    note: str
+    why: str  # segmentation only: why it was chosen
+
+
+class LabelExamples(TypedDict):
+    """Test images of one label."""
+
+    label: str
+    mistakes: list[ShownImage]
+    hits: list[ShownImage]
+    random: list[ShownImage]
+
+
+class LegendEntry(TypedDict):
+    """The colour of a label in the masks, as "#rrggbb"."""
+
+    label: str
+    colour: str
+
+
+class ModelExamples(TypedDict, total=False):
+    """Test images with the model's predictions; `omitted` is a sentence about images left out, or empty."""
+
+    labels: list[LabelExamples]  # empty for segmentation
+    masks: list[ShownImage]  # segmentation only
+    legend: list[LegendEntry]
+    unfamiliar: list[ShownImage]
+    suspects: list[ShownImage]
+    omitted: str
+
+
+class NearDuplicates(TypedDict):
+    """Two identical or similar images; `bits` of their hashes differ, null for identical files."""
+
+    first: ShownImage
+    second: ShownImage
+    bits: int | None
+    what: str
+
+
+class Chart(TypedDict):
+    """A chart as inline SVG."""
+
+    title: str
+    svg: str
+
+
+class Confusion(TypedDict):
+    """A confusion matrix: rows are the true labels, columns the predictions.
+
+    `counts` is [k, k] of the k labels shown; `totals` are the sums of the full rows, over all labels.
+    """
+
+    labels: list[str]
+    counts: list[list[float]]
+    totals: list[float]
+    omitted: int  # labels not shown
+
+
+class Decisions(TypedDict):
+    """Weighted numbers of true and false positives, false and true negatives of a label."""
+
+    label: str
+    tp: float
+    fp: float
+    fn: float
+    tn: float
+
+
+class Evidence(TypedDict, total=False):
+    """Content of the page that is expensive to compute; `images` maps keys to data URIs."""
+
+    charts: list[Chart]
+    confusion: Confusion | None
+    cases: list[Decisions]
+    examples: ModelExamples
+    duplicates: list[NearDuplicates]
+    images: dict[str, str]

@@ -1,0 +1,123 @@
+"""The summary of a run as tables in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from components import metrics
+from components.base.artifact_files import SUMMARY
+from components.base.text import shown
+from components.labels import kinds
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from components.report.run_summary import DataSummary, Numbers, RunSummary
+
+_LABEL_METRICS = ("iou", "precision", "recall", "f1")
+_UNKNOWN = {"images": "images have no label", "labels": "labels of images are unknown", "pixels": "pixels are ignored"}
+_IGNORED = 5  # ignored files that are named
+
+
+def show(run: RunSummary, console: Console) -> None:
+    """Prints labels, metrics and notes, as far as there are any, and the verdict."""
+    from rich.markup import escape
+
+    if run.data.labels:
+        console.print(label_table(run.data.labels, run.label_weights, run.per_label))
+        for line in _data_lines(run.data):
+            console.print(escape(shown(line)), highlight=False)
+    if run.metrics:
+        console.print(_metric_table(run))
+    serving = run.serving
+    if serving.latency_ms and serving.images_per_second and serving.megabytes:
+        console.print(
+            f"serving: {serving.latency_ms.median:.1f} ms for one image, "
+            f"{serving.images_per_second:.0f} images a second in batches, {serving.megabytes:.1f} MB",
+            highlight=False,
+        )
+    for note in run.notes if run.metrics else ():
+        console.print(escape(note), highlight=False)
+    if run.report is not None:
+        console.print(f"report: {escape(shown(run.report))}", highlight=False, soft_wrap=True)
+    _show_verdict(run, console)
+
+
+def _show_verdict(run: RunSummary, console: Console) -> None:
+    from rich.markup import escape
+
+    held = sum(v.gate == "model_gate" and v.value is not None for v in run.gates)
+    judged = f"{held} threshold{'s' if held != 1 else ''} held" if held else "[bold red]nothing has judged it[/]"
+    version, path = (run.pushed.version, run.pushed.path) if run.pushed else ("", "")
+    untouched = "the served model is untouched"
+    text = {
+        "pushed": f"[bold green]pushed[/] version {version}: {judged} -> {escape(path)}",
+        "up_to_date": f"[bold green]up to date[/]: nothing new since version {version} was pushed",
+        "not_blessed": f"[bold red]refused by the model gate[/]; {untouched}:",
+        "data_rejected": f"[bold red]refused by the data gate[/]; nothing was trained, {untouched}:",
+        "failed": f"[bold red]failed[/]; {untouched}:",
+    }[run.status]
+    console.print(text, highlight=False, soft_wrap=True)
+    for line in (run.error or "").splitlines():
+        console.print(f"  {escape(shown(line))}", highlight=False, soft_wrap=True)
+
+
+def _metric_table(run: RunSummary) -> Table:
+    from rich.table import Table
+
+    table = Table("metric", "test", *(["served model"] if run.baseline else []), box=None, pad_edge=False)
+    optional = (m for m in metrics.OUT_OF_DISTRIBUTION if m in run.metrics)
+    for name in (*kinds.kind(run.task).overall, *optional):
+        served = [_number(run.baseline.metrics.get(name))] if run.baseline else []
+        table.add_row(name, _number(run.metrics.get(name)), *served)
+    return table
+
+
+def label_table(
+    counts: Mapping[str, Mapping[str, int]],
+    weights: Mapping[str, float],
+    per_label: Mapping[str, Numbers] | None = None,
+) -> Table:
+    """A table with one row per label: examples by split, weight and test metrics, as far as there are any."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    numbers = per_label or {}
+    measured = [m for m in _LABEL_METRICS if any(m in of_label for of_label in numbers.values())]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("label")
+    for name in ("train", "eval", "test", *(["weight"] if weights else []), *measured):
+        table.add_column(name, justify="right")
+    for label, by_split in counts.items():
+        cells = [f"{by_split[split]:,}" for split in ("train", "eval", "test")]
+        cells += [f"{weights[label]:.3f}"] if weights else []
+        cells += [_number(numbers.get(label, {}).get(m)) for m in measured]
+        table.add_row(escape(label), *cells)
+    return table
+
+
+def _data_lines(data: DataSummary) -> Iterator[str]:
+    yield from unknown_lines(data.unknown)
+    if data.quarantined:
+        yield f"quarantined: {_files(data.quarantined)}; see {SUMMARY}"
+    if data.ignored:
+        yield f"ignored: {_files(data.ignored)} without a meaning in this layout: {', '.join(data.ignored[:_IGNORED])}"
+
+
+def unknown_lines(shares: Mapping[str, float]) -> list[str]:
+    """Sentences on the shares that `data_gate.unknown` computes; none where everything is known.
+
+    >>> unknown_lines({"images": 0.0625, "labels": 0.0})
+    ['6.2% of all images have no label; they are not used']
+    """
+    return [f"{share:.1%} of all {_UNKNOWN[name]}; they are not used" for name, share in shares.items() if share]
+
+
+def _files(files: Sequence[object]) -> str:
+    return f"{len(files):,} file{'' if len(files) == 1 else 's'}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
