@@ -9,6 +9,7 @@ import tensorflow_transform.beam as tft_beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from components.data import features, schema
+from components.data.manifest import DatasetManifest
 from components.gates import data_gate
 from components.model.preprocessing import preprocessing_fn
 
@@ -80,15 +81,15 @@ def multi(tmp_path_factory: pytest.TempPathFactory) -> tft.TFTransformOutput:
     return of_labels("multi_label", TAGS, tmp_path_factory)
 
 
-def manifest(rows: list[tuple[list[str], list[str]]]) -> dict:
-    """What ingest counts of the same images; see `shards.merge`."""
-    return {
-        "labels": NAMES,
-        "pixels": {},
-        "counts": {"train": len(rows)},
-        "label_counts": {n: {"train": sum(n in applies for applies, _ in rows)} for n in NAMES},
-        "unknown": {n: {"train": sum(n in unknown for _, unknown in rows)} for n in NAMES},
-    }
+def manifest(rows: list[tuple[list[str], list[str]]]) -> DatasetManifest:
+    """The counts that ingest takes of the same images."""
+    return DatasetManifest.model_construct(
+        labels=tuple(NAMES),
+        pixels={},
+        counts={"train": len(rows)},
+        label_counts={n: {"train": sum(n in applies for applies, _ in rows)} for n in NAMES},
+        unknown={n: {"train": sum(n in unknown for _, unknown in rows)} for n in NAMES},
+    )
 
 
 def test_every_example_carries_the_weights_of_the_train_split(single: tft.TFTransformOutput) -> None:
@@ -162,8 +163,8 @@ def test_weights_of_masks_count_the_pixels(tmp_path, count_ignored: bool, expect
     for own, ignored in PIXELS:
         for i, n in enumerate([*own, ignored]):
             sums[i] += [n, sum(own) * (n > 0), (sum(own) + ignored) * (n > 0)]
-    told = {"labels": NAMES, "pixels": {"train": sums.tolist()}}
+    counted = DatasetManifest.model_construct(labels=tuple(NAMES), pixels={"train": sums.tolist()})
     np.testing.assert_array_equal(
-        np.array(list(data_gate.weights(told, count_ignored=count_ignored).values()), np.float32),
+        np.array(list(data_gate.weights(counted, count_ignored=count_ignored).values()), np.float32),
         found[features.LABEL_WEIGHTS][0],
     )

@@ -12,6 +12,7 @@ from components.base.verdict import Verdict
 from components.gates.errors import DataRejected, ModelRefused
 from components.gates.judge import Rule, judge
 from components.push import versions
+from components.push.manifest import PushedManifest
 from pipeline import config
 from pipeline.kubeflow import around
 
@@ -53,7 +54,7 @@ def test_a_given_version_replaces_the_fingerprint(preflight: Preflight) -> None:
 def test_the_version_served_now_is_read(preflight: Preflight, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "saved_model.pb").write_bytes(b"a")
-    served = versions.push(str(tmp_path / "model"), str(tmp_path / "served"), {})
+    served = versions.push(str(tmp_path / "model"), str(tmp_path / "served"), PushedManifest())
     assert preflight()["served_version"] == served.version
 
 
