@@ -120,7 +120,7 @@ class _Gate:
         metric, numbers = rule.metric, self.candidate.get(where, {})
         key = metric if label is None else metrics.key(metric, label)
         value = numbers.get(key)
-        examples, unit = self._resting(metric, label, numbers)
+        examples, unit = self._support(metric, label, numbers)
         proportion = metric in self.kind.proportions
         return judge(
             _rule(rule, label, dict(sorted(where))),
@@ -133,7 +133,7 @@ class _Gate:
             missing=_missing(metric, label, numbers),
         )
 
-    def _resting(self, metric: str, label: str | None, numbers: Numbers) -> tuple[float, str]:
+    def _support(self, metric: str, label: str | None, numbers: Numbers) -> tuple[float, str]:
         """Number of examples behind a metric, and their unit."""
         count = self.kind.proportions.get(metric)
         if label is None:

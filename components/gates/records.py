@@ -1,6 +1,8 @@
-"""What the gates write for the stages after them."""
+"""Results that the gates write for later stages."""
 
 from __future__ import annotations
+
+from pydantic import Field
 
 from components.base.values import Sparse, Value
 from components.base.verdict import Verdict
@@ -8,41 +10,35 @@ from components.data.manifest import DatasetManifest, KnownData
 
 
 class Latency(Value):
-    """Milliseconds for one image."""
+    """Latency of one image, in milliseconds."""
 
     median: float
-    p95: float
+    p95: float = Field(description="95th percentile")
 
 
 class ServingMeasurement(Sparse):
-    """What it costs to serve a model; all but the size is None where it did not answer.
+    """Cost of serving a model; only the size if the model did not answer."""
 
-    Attributes:
-        megabytes: size of the exported model.
-        latency_ms: for one image.
-        images_per_second: in one batch.
-    """
-
-    megabytes: float | None = None
-    latency_ms: Latency | None = None
-    images_per_second: float | None = None
+    megabytes: float | None = Field(None, description="size of the exported model, in 10^6 bytes")
+    latency_ms: Latency | None = Field(None, description="latency of one image")
+    images_per_second: float | None = Field(None, description="throughput in one batch")
 
 
 class ServingResult(ServingMeasurement):
-    """Written by the stage ServingCheck; without measurements where the model gate had refused the model."""
+    """Result of the stage ServingCheck; empty if the model gate had refused the model."""
 
     verdicts: tuple[Verdict, ...] = ()
 
 
 class DataGateResult(Value):
-    """Written by the data gate when it lets the data pass.
+    """Result of the data gate for data that it accepts.
 
     Attributes:
-        manifest: of the data, without `files` and `label_sets`.
+        manifest: counts of the data set, without `files` and `label_sets`.
         weights: label -> weight in the loss.
         compared_with: version of the served model whose data these were compared with, or None.
-        verdicts: of every rule.
-        pushed: what a pushed model keeps of its data.
+        verdicts: one per rule, label and split.
+        pushed: description of the data that goes into the manifest of a pushed model.
     """
 
     manifest: DatasetManifest

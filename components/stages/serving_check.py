@@ -1,9 +1,7 @@
-"""ServingCheck: the last gate before the push. The exported model answers real images, from its files alone."""
+"""ServingCheck: the last gate before the push. It asks the exported model for its answers to real images."""
 
 import itertools
-import json
 import os
-from typing import Any
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -11,10 +9,12 @@ from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
 from components.base.artifact_files import SERVING
+from components.base.files import write_atomically
 from components.data import features
 from components.evaluation import analysis, predictions
 from components.gates import serving_check
 from components.gates.judge import failed
+from components.gates.records import ServingResult
 from components.gates.settings import Serving
 from components.ingest import manifest
 from components.labels import kinds
@@ -32,29 +32,32 @@ def ServingCheck(  # noqa: N802  TFX names components like classes
     limits: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
-    """Asks a blessed model for images of the test split; another is not asked, since nobody will be.
+    """Asks a blessed model for its answers to images of the test split. A refused model is not asked.
+
+    Sets the property `passed` to 0 or 1.
 
     Args:
+        task: the task in the configuration.
         limits: JSON of `gates.settings.Serving`.
+        code_fingerprint: changes when the code of this stage does; part of the cache key.
     """
-    found: dict[str, Any] = {"verdicts": []}
+    result = ServingResult(verdicts=())
     passed = bool(blessing.get_int_custom_property("blessed"))
     if passed:
-        measured, verdicts = serving_check.check(
+        result = serving_check.check(
             path_utils.serving_model_dir(model.uri),
             _samples(examples.uri, model_evaluation.uri),
             kinds.kind(task),
             Serving.from_json(limits),
         )
-        passed = not failed(verdicts)
-        found = {**measured, "verdicts": [vars(v) for v in verdicts]}
+        passed = not failed(result.verdicts)
     os.makedirs(serving_check_out.uri, exist_ok=True)
-    with open(os.path.join(serving_check_out.uri, SERVING), "w", encoding="utf-8") as f:
-        json.dump(found, f, ensure_ascii=False, indent=1)
+    write_atomically(os.path.join(serving_check_out.uri, SERVING), result.to_json(indent=1))
     serving_check_out.set_int_custom_property("passed", int(passed))
 
 
 def _samples(examples: str, model_evaluation: str) -> list[serving_check.Sample]:
+    """Reads the first images of the test split, with the answers that were evaluated."""
     import tensorflow as tf
 
     predicted = {(row["path"], row["sha256"]): row for row in predictions.read(model_evaluation, analysis.CANDIDATE)}

@@ -1,4 +1,4 @@
-"""The exported model in a process of its own: what agrees passes, what differs, is slow, large or broken is named."""
+"""The serving check: an exported model that differs from the evaluated one, is slow, large or broken is refused."""
 
 import io
 from collections.abc import Callable
@@ -47,27 +47,29 @@ def exported(undecided: Callable, tmp_path_factory: pytest.TempPathFactory) -> s
 @pytest.fixture(scope="module")
 def samples(exported: str) -> list[Sample]:
     signature = tf.saved_model.load(exported).signatures["evaluate"]
-    found = []
+    taken = []
     for seed in range(3):
         data = example(image=png(seed))
         answer = signature(examples=tf.constant([data]))
         predicted = {"probabilities": answer["probabilities"].numpy()[0].tolist()}
-        found.append(Sample(image=png(seed), example=data, predicted=predicted))
-    return found
+        taken.append(Sample(image=png(seed), example=data, predicted=predicted))
+    return taken
 
 
 def test_the_served_answers_equal_the_evaluated_ones(exported: str, samples: list[Sample]) -> None:
-    measured, verdicts = serving_check.check(exported, samples, SINGLE, FREE)
-    assert [(v.gate, v.passed) for v in verdicts] == [("serving", True), ("serving", True)]
-    assert 0 < measured["latency_ms"]["median"] <= measured["latency_ms"]["p95"]
-    assert measured["images_per_second"] > 0
+    result = serving_check.check(exported, samples, SINGLE, FREE)
+    assert [(v.gate, v.passed) for v in result.verdicts] == [("serving", True), ("serving", True)]
+    assert result.latency_ms is not None
+    assert 0 < result.latency_ms.median <= result.latency_ms.p95
+    assert result.images_per_second is not None
+    assert result.images_per_second > 0
     size = sum(p.stat().st_size for p in Path(exported).rglob("*") if p.is_file())
-    assert measured["megabytes"] == pytest.approx(size / 1e6)
+    assert result.megabytes == pytest.approx(size / 1e6)
 
 
 def test_exceeded_limits_refuse_with_a_remedy(exported: str, samples: list[Sample]) -> None:
     tight = Serving(max_latency_ms=1e-6, max_megabytes=1e-6)
-    _, verdicts = serving_check.check(exported, samples, SINGLE, tight)
+    verdicts = serving_check.check(exported, samples, SINGLE, tight).verdicts
     assert [v.passed for v in verdicts] == [True, True, False, False]
     for verdict, metric in zip(
         verdicts[2:], ("latency of one image in milliseconds", "size in megabytes"), strict=True
@@ -80,7 +82,7 @@ def test_answers_other_than_the_evaluated_ones_refuse(exported: str, samples: li
     first = samples[0]
     other = {"probabilities": [p + 0.01 for p in first.predicted["probabilities"]]}
     changed = [Sample(image=first.image, example=first.example, predicted=other), *samples[1:]]
-    _, [same, broken] = serving_check.check(exported, changed, SINGLE, FREE)
+    same, broken = serving_check.check(exported, changed, SINGLE, FREE).verdicts
     assert (same.passed, broken.passed) == (False, True)
     assert same.value == pytest.approx(0.01, rel=1e-3)
     assert same.reason.startswith("largest difference of served from evaluated answers is 0.01 (3 images), above")
@@ -107,7 +109,7 @@ def test_a_model_that_answers_to_garbage_or_lacks_a_signature_refuses(
     kept = {name: f for name, f in signatures.items() if name != without}
     tf.saved_model.save(odd, str(tmp_path), signatures=kept)
     agreed = [Sample(image=s.image, example=s.example, predicted={"probabilities": [0.25] * 3}) for s in samples]
-    _, verdicts = serving_check.check(str(tmp_path), agreed, SINGLE, FREE)
+    verdicts = serving_check.check(str(tmp_path), agreed, SINGLE, FREE).verdicts
     if without:
         assert [v.reason for v in verdicts] == [
             "the exported model, loaded in a fresh process, cannot be served: it has no signature 'evaluate'"
@@ -121,7 +123,7 @@ def test_a_model_that_cannot_be_loaded_refuses_with_the_last_line_of_its_log(
     tmp_path: Path, samples: list[Sample]
 ) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"no model")
-    _, [verdict] = serving_check.check(str(tmp_path), samples, SINGLE, FREE)
+    [verdict] = serving_check.check(str(tmp_path), samples, SINGLE, FREE).verdicts
     assert not verdict.passed
     assert verdict.reason.startswith("the exported model, loaded in a fresh process, cannot be served: ")
     assert "Error" in verdict.reason
@@ -154,5 +156,5 @@ def test_a_nan_is_not_a_small_difference() -> None:
     nan = np.full((1, 2), np.nan)
     names = ("serving_default", "examples", "evaluate")
     arrays = {f"{name}/probabilities": nan for name in names}
-    found = serving_check.largest_difference(arrays, [{"probabilities": [0.5, 0.5]}], SINGLE)
-    assert np.isnan(found)
+    difference = serving_check.largest_difference(arrays, [{"probabilities": [0.5, 0.5]}], SINGLE)
+    assert np.isnan(difference)
