@@ -1,6 +1,7 @@
-"""The charts of the report: plain values in, inline SVG out; see `components.drawing.svg` for colours and names.
+"""Charts of the report: plain values in, inline SVG out; see `components.drawing.svg` for colours and names.
 
-Each is drawn for a phone as for a screen: 440 units wide, text of 12. Where there is nothing to show, it is "".
+Charts are 440 user units wide with text of 12 units, which suits phones and large screens. Every function returns "" if
+there is nothing to show.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["precision_recall", "properties", "reliability", "roc", "runs", "shares", "training"]
 
-_EACH, _WORST, _THIN = 8, 5, 60  # so many labels are all named; of more, so many, and so many more curves drawn
+# Up to `_EACH` labels are named. Of more labels, the `_WORST` are named and about `_THIN` others drawn as thin lines.
+_EACH, _WORST, _THIN = 8, 5, 60
 _STATUS: Mapping[str, tuple[str, Style]] = {
     "pushed": ("pushed", {"marker": "o", "color": SERIES[0]}),
-    "not_blessed": ("refused: the model", {"marker": "X", "color": SERIES[1]}),
-    "data_rejected": ("refused: the data", {"marker": "s", "color": SERIES[4], "markerfacecolor": PAPER}),
-    "up_to_date": ("nothing new", {"marker": "D", "color": MUTED, "markerfacecolor": PAPER}),
+    "not_blessed": ("refused: model", {"marker": "X", "color": SERIES[1]}),
+    "data_rejected": ("refused: data", {"marker": "s", "color": SERIES[4], "markerfacecolor": PAPER}),
+    "up_to_date": ("up to date", {"marker": "D", "color": MUTED, "markerfacecolor": PAPER}),
     "failed": ("failed", {"marker": "v", "color": SERIES[3]}),
 }
 _TEMPERED = "val_tempered_loss"
@@ -51,16 +53,17 @@ _BOUNDARY: Style = {"color": MUTED, "linewidth": 1.2}
 
 
 def precision_recall(curves: Sequence[Curve], title: str) -> str:
-    """Precision over recall, one curve per label."""
+    """A chart of precision over recall, one curve per label."""
     return _square(curves, title, "recall", "precision", "average precision")
 
 
 def roc(curves: Sequence[Curve], title: str) -> str:
-    """True over false positive rate, one curve per label, and what guessing would give."""
+    """A chart of the true over the false positive rate, one curve per label, with the line of random guessing."""
     return _square(curves, title, "false positive rate", "true positive rate", "area under the curve", guess=True)
 
 
 def _square(curves: Sequence[Curve], title: str, x: str, y: str, area: str, *, guess: bool = False) -> str:
+    """A chart of curves in the unit square with a legend that gives the area of each."""
     if not curves:
         return ""
     labels, whole = [curve for curve in curves if not curve.bold], [curve for curve in curves if curve.bold]
@@ -85,34 +88,35 @@ def _square(curves: Sequence[Curve], title: str, x: str, y: str, area: str, *, g
         if others:
             part = "" if thin == others else f", {len(thin)} of them drawn"
             entries.append(Entry(_OTHERS, f"{number(len(others))} other labels{part}", f"from {_area(others[0])}"))
-        legend(sheet, below, [*entries, *([Entry(_GUESS, "guessing", "0.5")] if guess else [])])
-        return sheet.svg(title, _told(worst, whole, f"{y} over {x}", area))
+        legend(sheet, below, [*entries, *([Entry(_GUESS, "random guessing", "0.5")] if guess else [])])
+        return sheet.svg(title, _curves_described(worst, whole, f"{y} over {x}", area))
 
 
 def _area(curve: Curve) -> str:
     return f"{curve.area:.3f}"
 
 
-def _told(worst: Sequence[Curve], whole: Sequence[Curve], what: str, area: str) -> str:
+def _curves_described(worst: Sequence[Curve], whole: Sequence[Curve], axes: str, area: str) -> str:
     lowest = ", ".join(f"{truncated_list([curve.name])} {_area(curve)}" for curve in worst[:_WORST])
     together = "".join(f" {curve.name}: {_area(curve)}." for curve in whole)
     each = f" Lowest: {lowest}." if lowest else ""
-    return f"{what.capitalize()} of {number(len(worst))} labels; {area}:{together}{each}"
+    return f"{axes.capitalize()} of {number(len(worst))} labels; {area}:{together}{each}"
 
 
 def reliability(calibrated: Floats, uncalibrated: Floats, title: str) -> str:
-    """How often answers came true over how probable the model called them, and how many answers there were.
+    """A reliability diagram: observed frequency over predicted probability, and a histogram of the predictions.
 
     Args:
-        calibrated, uncalibrated: [3, bins] as `metrics.curves.calibration` sums them up.
+        calibrated, uncalibrated: [3, bins], see `metrics.curves.calibration`.
+        title: of the chart.
     """
     if not calibrated[0].sum():
         return ""
-    series = [(calibrated, "the model's answers", _CALIBRATED)]
+    series = [(calibrated, "calibrated", _CALIBRATED)]
     if not np.allclose(calibrated, uncalibrated):
-        series.append((uncalibrated, "without calibration", _RAW))
+        series.append((uncalibrated, "uncalibrated", _RAW))
     with svg.sheet(540) as sheet:
-        axes, below = panel(sheet, 24, 300, "how often it was so"), panel(sheet, 364, 70, "share of the answers")
+        axes, below = panel(sheet, 24, 300, "observed frequency"), panel(sheet, 364, 70, "share of predictions")
         axes.plot([0, 1], [0, 1], **_IDEAL)
         for sums, _, style in series:
             weight, score, hit = sums[:, sums[0] > 0]
@@ -120,12 +124,10 @@ def reliability(calibrated: Floats, uncalibrated: Floats, title: str) -> str:
             _histogram(below, sums[0] / sums[0].sum(), style)
         top = max(float((sums[0] / sums[0].sum()).max()) for sums, _, _ in series)
         axes.set(xlim=(0, 1), ylim=(0, 1))
-        below.set(xlim=(0, 1), ylim=(0, top), xlabel="how probable the model called it")
+        below.set(xlim=(0, 1), ylim=(0, top), xlabel="predicted probability")
         below.set_yticks([top], [percent(float(f"{top:.2g}"))])
-        legend(
-            sheet, 488, [*(Entry(style, text) for _, text, style in series), Entry(_IDEAL, "as often as it was said")]
-        )
-        return sheet.svg(title, " ".join(_reliable(sums, text) for sums, text, _ in series))
+        legend(sheet, 488, [*(Entry(style, text) for _, text, style in series), Entry(_IDEAL, "perfect calibration")])
+        return sheet.svg(title, " ".join(_reliability_described(sums, text) for sums, text, _ in series))
 
 
 def _histogram(axes: Axes, shares: Floats, style: Style) -> None:
@@ -134,24 +136,25 @@ def _histogram(axes: Axes, shares: Floats, style: Style) -> None:
     axes.plot(np.repeat(edges, 2), [0, *np.repeat(shares, 2), 0], color=style["color"], linestyle=line, linewidth=1.4)
 
 
-def _reliable(sums: Floats, text: str) -> str:
+def _reliability_described(sums: Floats, text: str) -> str:
     weight, score, hit = sums.sum(axis=1)
-    said, so = percent(round(fraction(score, weight), 4)), percent(round(fraction(hit, weight), 4))
-    return f"{text.capitalize()}: called {said} probable on average, and {so} of them were so."
+    predicted, observed = (percent(round(fraction(total, weight), 4)) for total in (score, hit))
+    return f"{text.capitalize()}: mean predicted probability {predicted}, observed frequency {observed}."
 
 
 def training(history: Mapping[str, Sequence[Mapping[str, float]]], title: str) -> str:
-    """Losses and the first metric on the eval split over the epochs, and the epoch whose weights were kept.
+    """A chart of the losses and of the first metric on the eval split over the epochs, with the best epoch.
 
     Args:
-        history: "head" and "all": of each epoch of the phase, metric -> value, with "val_" of the eval split.
+        history: phase ("head" or "all") -> for each epoch, metric -> value; "val_" marks the eval split.
+        title: of the chart.
     """
     epochs = [*history.get("head", ()), *history.get("all", ())]
     if not epochs:
         return ""
-    judged = _TEMPERED if all(_TEMPERED in epoch for epoch in epochs) else "val_loss"
+    monitored = _TEMPERED if all(_TEMPERED in epoch for epoch in epochs) else "val_loss"
     measured = {key: _column(epochs, key) for key in epochs[0]}
-    best = int(np.argmin(measured[judged]))
+    best = int(np.argmin(measured[monitored]))
     metric = next((key for key in measured if key.startswith("val_") and key not in ("val_loss", _TEMPERED)), "")
     losses = [(measured[key], Entry(style, text)) for key, text, style in _LOSSES if key in measured]
     marks = [(best + 1.0, Entry(_BEST, f"best epoch: {best + 1}"))]
@@ -171,33 +174,33 @@ def training(history: Mapping[str, Sequence[Mapping[str, float]]], title: str) -
             axes.locator_params(axis="x", integer=True)
         panels[-1].set_xlabel("epoch")
         legend(sheet, sheet.height - 58, [entry for _, entry in [*losses, *marks]], columns=2)
-        return sheet.svg(title, _trained(history, best, judged, measured, metric))
+        return sheet.svg(title, _training_described(history, best, monitored, measured, metric))
 
 
 def _column(epochs: Sequence[Mapping[str, float]], key: str) -> Floats:
     return np.array([epoch.get(key, math.nan) for epoch in epochs], np.float64)
 
 
-def _trained(
-    history: Mapping[str, Sequence[Any]], best: int, judged: str, measured: Mapping[str, Floats], metric: str
+def _training_described(
+    history: Mapping[str, Sequence[Any]], best: int, monitored: str, measured: Mapping[str, Floats], metric: str
 ) -> str:
-    phases = f"{len(history.get('head', ()))} epochs of the head, {len(history.get('all', ()))} of all layers."
-    at = {key.removeprefix("val_").replace("_", " "): measured[key][best] for key in (judged, metric) if key}
+    phases = f"{len(history.get('head', ()))} epochs of the head, {len(history.get('all', ()))} epochs of all layers."
+    at = {key.removeprefix("val_").replace("_", " "): measured[key][best] for key in (monitored, metric) if key}
     numbers = ", ".join(f"{name} {number(float(value))}" for name, value in at.items())
-    return f"{phases} The best is epoch {best + 1}; on the eval split: {numbers}."
+    return f"{phases} Epoch {best + 1} is the best; on the eval split: {numbers}."
 
 
 def runs(points: Sequence[tuple[str, float | None, str]]) -> str:
-    """The main metric over the runs, and how each ended.
+    """A chart of the main metric over the runs, with the status of each.
 
     Args:
-        points: (ISO 8601 time, value or None, one of `_STATUS`) of each run, in order.
+        points: (ISO 8601 time, value or None, status) of each run, in order.
     """
     if not points:
         return ""
-    ends = {s: n for s in _STATUS if (n := sum(status == s for _, _, status in points))}
+    numbers = {s: n for s in _STATUS if (n := sum(status == s for _, _, status in points))}
     values = [value if value is not None and math.isfinite(value) else None for _, value, _ in points]
-    with svg.sheet(316 + ROW * math.ceil(len(ends) / 2)) as sheet:
+    with svg.sheet(316 + ROW * math.ceil(len(numbers) / 2)) as sheet:
         axes, without = panel(sheet, 24, 200, "main metric"), panel(sheet, 232, 22, "")
         pushed = [(i, v) for i, v in enumerate(values) if v is not None and points[i][2] == "pushed"]
         axes.plot([i for i, _ in pushed], [v for _, v in pushed], color=SERIES[0], linewidth=1.2)
@@ -214,26 +217,26 @@ def runs(points: Sequence[tuple[str, float | None, str]]) -> str:
         if all(value is None for value in values):
             axes.set_yticks([])
         _dates(without, [time for time, _, _ in points])
-        entries = [Entry({**_STATUS[s][1], "linestyle": "none"}, f"{_STATUS[s][0]} ({n})") for s, n in ends.items()]
+        entries = [Entry({**_STATUS[s][1], "linestyle": "none"}, f"{_STATUS[s][0]} ({n})") for s, n in numbers.items()]
         legend(sheet, 300, entries, columns=2)
-        return sheet.svg("Runs", _ended(points, ends))
+        return sheet.svg("Runs", _runs_described(points, numbers))
 
 
 def _dates(axes: Axes, times: Sequence[str]) -> None:
-    """When the first and the last run began, and one in the middle where days suffice to tell them apart."""
+    """Labels the first and the last run with their start, and a middle one if their days differ."""
     last = len(times) - 1
     days = {
         i: datetime.datetime.fromisoformat(times[i]) for i in sorted({0, last // 2, last} if last > 4 else {0, last})
     }
     several = len({day.date() for day in days.values()}) == len(days)
-    at = list(days) if several else sorted({0, last})
-    axes.set_xticks(at, [f"{days[i]:%Y-%m-%d}" if several else f"{days[i]:%m-%d %H:%M}" for i in at])
-    for label, i in zip(axes.get_xticklabels(), at, strict=True):
+    labelled = list(days) if several else sorted({0, last})
+    axes.set_xticks(labelled, [f"{days[i]:%Y-%m-%d}" if several else f"{days[i]:%m-%d %H:%M}" for i in labelled])
+    for label, i in zip(axes.get_xticklabels(), labelled, strict=True):
         label.set_horizontalalignment("center" if 0 < i < last or not last else "left" if i == 0 else "right")
 
 
-def _ended(points: Sequence[tuple[str, float | None, str]], ends: Mapping[str, int]) -> str:
-    told = ", ".join(f"{n} {_STATUS[status][0]}" for status, n in ends.items())
+def _runs_described(points: Sequence[tuple[str, float | None, str]], numbers: Mapping[str, int]) -> str:
+    statuses = ", ".join(f"{n} {_STATUS[status][0]}" for status, n in numbers.items())
     values = [(time, value) for time, value, status in points if status == "pushed" and value is not None]
-    latest = f" The latest that was pushed, of {values[-1][0]}, has {number(values[-1][1])}." if values else ""
-    return f"The main metric over {len(points)} runs: {told}.{latest}"
+    latest = f" The latest pushed run, of {values[-1][0]}, has {number(values[-1][1])}." if values else ""
+    return f"The main metric over {len(points)} runs: {statuses}.{latest}"

@@ -1,4 +1,4 @@
-"""The charts of the data: label shares and image properties by split, beside those behind the served model."""
+"""Charts of the data: label shares and image properties by split, compared with the data of the served model."""
 
 from __future__ import annotations
 
@@ -21,57 +21,61 @@ from components.ingest import census
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BAR = 6  # user units
-_ENDS = 60  # of more than twice so many labels, the most frequent and the rarest have bars
+_BAR = 6  # user units: height of a bar
+_ENDS = 60  # with more than twice as many labels, only this many of the most frequent and of the rarest have bars
 _DIAMOND: Style = {"color": INK, "marker": "D", "markersize": 5.5, "markerfacecolor": PAPER, "linestyle": "none"}
 
 
 def shares(counts: Mapping[str, Mapping[str, int]], reference: Mapping[str, int] | None, title: str) -> str:
-    """Each label's share of all the labels given in a split, the most frequent label in train first.
+    """A chart of each label's share of all labels in a split, the most frequent label in train first.
 
     Args:
         counts: label -> split -> images it applies to.
-        reference: label -> images it applied to in train of the served model.
+        reference: label -> images it applied to in the training data of the served model, or None.
+        title: of the chart.
+
+    Returns:
+        SVG; "" without images.
     """
     of_splits = {split: {label: n.get(split, 0) for label, n in counts.items()} for split in SPLITS}
     series = [_Shares(split, of_splits[split], OF_SPLIT[split]["color"]) for split in SPLITS]
-    series = [one for one in series if one.total]
+    series = [split for split in series if split.total]
     if not series:
         return ""
     before = _Shares(SERVED, reference or {}, INK)
-    order = sorted({**counts, **before.counts}, key=lambda label: -of_splits["train"].get(label, 0))
-    rows = order if len(order) <= 2 * _ENDS else [*order[:_ENDS], None, *order[-_ENDS:]]
+    ordered = sorted({**counts, **before.counts}, key=lambda label: -of_splits["train"].get(label, 0))
+    rows = ordered if len(ordered) <= 2 * _ENDS else [*ordered[:_ENDS], None, *ordered[-_ENDS:]]
     left, step, bars = 132, _BAR * len(series) + 5, len(series)
     top = 38 + ROW * math.ceil((bars + bool(before.total)) / 2)
     with svg.sheet(top + step * len(rows) + 46) as sheet:
         axes = sheet.axes(left, top, svg.WIDTH - left - 20, step * len(rows))
         for at, label in enumerate(rows):
-            text = f"… {number(len(order) - 2 * _ENDS)} more" if label is None else sheet.name(label, left - 16)
+            text = f"… {number(len(ordered) - 2 * _ENDS)} more" if label is None else sheet.name(label, left - 16)
             axes.text(-0.02, step * (at + 0.5) + 4, text, transform=axes.get_yaxis_transform(), ha="right")
             if label is not None:
                 _row(sheet, axes, (step * at, step), label, series, before)
         axes.set(xlim=(0, None), ylim=(step * len(rows), 0), xlabel="share among the labels of the split", yticks=[])
         axes.tick_params(labeltop=True)
         axes.xaxis.set_major_formatter(lambda share, _: percent(round(share, 6)))
-        entries = [Entry({"color": one.color, "linewidth": _BAR - 1}, one.name) for one in series]
+        entries = [Entry({"color": split.color, "linewidth": _BAR - 1}, split.name) for split in series]
         legend(sheet, 14, [*entries, *([Entry(_DIAMOND, SERVED)] if before.total else [])], columns=2)
-        return sheet.svg(title, _most(order, series))
+        return sheet.svg(title, _shares_described(ordered, series))
 
 
 def _row(
     sheet: Sheet, axes: Axes, place: tuple[float, float], label: str, series: Sequence[_Shares], before: _Shares
 ) -> None:
     top, height = place
-    for i, one in enumerate(series):
-        y, tip = top + _BAR * (i + 0.5) + 2.5, sheet.name(one.told(label))
-        axes.plot([0, one.share(label)], [y, y], color=one.color, linewidth=_BAR - 1, gid=tip)
+    for i, split in enumerate(series):
+        y, tip = top + _BAR * (i + 0.5) + 2.5, sheet.name(split.counted(label))
+        axes.plot([0, split.share(label)], [y, y], color=split.color, linewidth=_BAR - 1, gid=tip)
     if before.total:
-        axes.plot(before.share(label), top + height / 2, **_DIAMOND, gid=sheet.name(before.told(label)))
+        axes.plot(before.share(label), top + height / 2, **_DIAMOND, gid=sheet.name(before.counted(label)))
 
 
 @dataclass(frozen=True)
 class _Shares:
-    """Of one split: images by label."""
+    """Numbers of images by label in one split."""
 
     name: str
     counts: Mapping[str, int]
@@ -84,29 +88,34 @@ class _Shares:
     def share(self, label: str) -> float:
         return self.counts.get(label, 0) / self.total
 
-    def told(self, label: str) -> str:
+    def counted(self, label: str) -> str:
         return f"{label}, {self.name}: {number(self.counts.get(label, 0))} of {number(self.total)}"
 
 
-def _most(order: Sequence[str], series: Sequence[_Shares]) -> str:
-    sizes = ", ".join(f"{number(one.total)} in {one.name}" for one in series)
-    ends = {label: percent(round(series[0].share(label), 4)) for label in (order[0], order[-1])}
-    told = ", ".join(f"{truncated_list([label])} {share}" for label, share in ends.items())
-    return f"Shares of {number(len(order))} labels in each split; labels given: {sizes}. In {series[0].name}: {told}."
+def _shares_described(ordered: Sequence[str], series: Sequence[_Shares]) -> str:
+    sizes = ", ".join(f"{number(split.total)} in {split.name}" for split in series)
+    ends = {label: percent(round(series[0].share(label), 4)) for label in (ordered[0], ordered[-1])}
+    extremes = ", ".join(f"{truncated_list([label])} {share}" for label, share in ends.items())
+    return (
+        f"Shares of {number(len(ordered))} labels in each split. Numbers of labels: {sizes}. "
+        f"Most and least frequent in {series[0].name}: {extremes}."
+    )
 
 
 def properties(properties: Mapping[str, PropertyHistograms], reference: PropertyHistograms | None) -> str:
-    """What the images look like: of each image property, the distribution in each split.
+    """A chart of the distribution of each image property in each split.
 
     Args:
         properties: split -> histograms, as in the data set's manifest.
-        reference: those of the data that the served model was trained on, or None.
+        reference: histograms of the data that the served model was trained on, or None.
+
+    Returns:
+        SVG; "" without images.
     """
-    found = {split: census.dense(properties[split].all) for split in SPLITS if split in properties}
-    series = [(found[split], split, OF_SPLIT[split]) for split in found]
+    series = [(census.dense(properties[split].all), split, OF_SPLIT[split]) for split in SPLITS if split in properties]
     if reference is not None:
         series.append((census.dense(reference.all), SERVED, {"color": INK, "linestyle": DASHES[3]}))
-    series = [one for one in series if one[0].sum()]
+    series = [(histograms, name, style) for histograms, name, style in series if histograms.sum()]
     if not series:
         return ""
     names, wide, step = image_properties.NAMES, (INNER + LEFT - 14 - 28) / 2, 128
@@ -116,14 +125,14 @@ def properties(properties: Mapping[str, PropertyHistograms], reference: Property
             axes = sheet.axes(14 + (i % 2) * (wide + 28), top + step * (i // 2) + 20, wide, step - 52)
             _property(axes, name, [(histograms[i], style) for histograms, _, style in series])
         legend(sheet, 14, [Entry(style, text) for _, text, style in series], columns=2)
-        return sheet.svg("What the images look like", _medians(series))
+        return sheet.svg("Image properties", _medians(series))
 
 
 def _property(axes: Axes, name: str, series: Sequence[tuple[Any, Style]]) -> None:
     edges = np.array([image_properties.edge(name, i) for i in range(image_properties.BINS + 1)])
-    there = np.flatnonzero(sum(histogram for histogram, _ in series))
-    # With an empty bin on either side, where there is one.
-    first, last = max(0, there[0] - 1), min(image_properties.BINS, there[-1] + 2)
+    filled = np.flatnonzero(sum(histogram for histogram, _ in series))
+    # The filled bins, and one empty bin on either side if there is one.
+    first, last = max(0, filled[0] - 1), min(image_properties.BINS, filled[-1] + 2)
     centres = [image_properties.edge(name, i + 0.5) for i in range(first, last)]
     for histogram, style in series:
         axes.plot(centres, histogram[first:last] / histogram.sum(), **{**style, "linewidth": 1.5})
@@ -136,7 +145,7 @@ def _property(axes: Axes, name: str, series: Sequence[tuple[Any, Style]]) -> Non
 
 
 def _ticks(low: float, high: float, logarithmic: bool) -> list[float]:
-    """At most 4 round numbers between two."""
+    """At most 4 round numbers from `low` to `high`."""
     from matplotlib.ticker import MaxNLocator
 
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1) if logarithmic else range(0)
@@ -150,11 +159,11 @@ def _ticks(low: float, high: float, logarithmic: bool) -> list[float]:
 
 
 def _medians(series: Sequence[tuple[Any, str, Any]]) -> str:
-    told = []
+    sentences = []
     for i, name in enumerate(image_properties.NAMES):
         each = [
-            f"{image_properties.text(name, image_properties.median(name, found[i]))} in {text}"
-            for found, text, _ in series
+            f"{image_properties.text(name, image_properties.median(name, histograms[i]))} in {text}"
+            for histograms, text, _ in series
         ]
-        told.append(f"{image_properties.WORDS[name]} {', '.join(each)}")
-    return f"Distribution of each image property. Medians: {'; '.join(told)}."
+        sentences.append(f"{image_properties.WORDS[name]} {', '.join(each)}")
+    return f"Distribution of each image property. Medians: {'; '.join(sentences)}."

@@ -1,4 +1,4 @@
-"""Which colour means which label, as a picture."""
+"""A legend of labels and their colours, as a picture."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ from components.base.text import shown
 if TYPE_CHECKING:
     from PIL import Image
 
-_LINE = 28  # pixels
-_SWATCH = 20
-_FONT = 16
+_LINE, _SWATCH, _FONT = 28, 20, 16  # pixels: height of a line, side of a square, size of the text
 
 
 def draw(labels: Sequence[str], colours: NDArray[np.uint8]) -> Image.Image:
-    """A line for each label: a square of its colour, uint8 [K, 3], and its name; mode RGB."""
+    """A legend with one line per label: a square of its colour and its name; mode RGB.
+
+    >>> draw(["road"], np.array([[200, 0, 0]], np.uint8)).getpixel((10, 10))
+    (200, 0, 0)
+
+    Args:
+        labels: K names.
+        colours: uint8 [K, 3].
+    """
     import matplotlib as mpl
     from PIL import Image, ImageDraw, ImageFont
 
-    # Pillow's own font has no more than ASCII.
+    # Pillow's own font covers only ASCII.
     font = ImageFont.truetype(os.path.join(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _FONT)
     names = [shown(label).replace("\n", r"\n") for label in labels]
     margin = (_LINE - _SWATCH) // 2

@@ -1,4 +1,4 @@
-"""What the charts of the report have in common: panels, legends, how the splits look."""
+"""Common parts of the charts: panels, legends and the styles of the splits."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from components.drawing.svg import SERIES, Sheet
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Style = Mapping[str, Any]  # of a line of matplotlib
+Style = Mapping[str, Any]  # keyword arguments of a line in matplotlib
 
-LEFT, RIGHT, ROW = 48, 14, 18  # user units: margins, a line of a legend
+LEFT, RIGHT, ROW = 48, 14, 18  # user units: the margins, and the height of a line in a legend
 INNER = svg.WIDTH - LEFT - RIGHT
 DASHES: Sequence[Any] = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 OF_SPLIT: Mapping[str, Style] = {split: {"color": SERIES[i], "linestyle": DASHES[i]} for i, split in enumerate(SPLITS)}
-SERVED = "train, of the served model"
+SERVED = "train (served model)"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of a legend: how it is drawn, what it is, and perhaps a number."""
+    """A line of a legend: style, name and optionally a number."""
 
     style: Style
     text: str
     value: str = ""
 
 
-def panel(sheet: Sheet, top: float, height: float, what: str) -> Axes:
-    """Axes as wide as the sheet; what goes up stands above, where it can be read without turning one's head."""
+def panel(sheet: Sheet, top: float, height: float, y_label: str) -> Axes:
+    """Axes as wide as the sheet, with the label of the vertical axis above them, where it is not rotated."""
     axes = sheet.axes(LEFT, top, INNER, height)
-    axes.set_title(what, loc="left")
+    axes.set_title(y_label, loc="left")
     return axes
 
 
 def legend(sheet: Sheet, top: float, entries: Sequence[Entry], columns: int = 1) -> None:
-    """Row by row from `top` on; numbers stand at the right."""
+    """Draws a legend row by row from `top` on, with the numbers right-aligned."""
     axes, width = sheet.blank(), (svg.WIDTH - 2 * RIGHT) / columns
     for i, entry in enumerate(entries):
         x, y = RIGHT + (i % columns) * width, top + (i // columns) * ROW

@@ -1,11 +1,11 @@
-"""A matplotlib figure as SVG inside an HTML page: text as text, no ids, no style sheet, the page's colours.
+"""A matplotlib figure as inline SVG for an HTML page: text stays text, without ids or style sheets.
 
-The page defines these CSS variables, for light and dark: `--ink` (text, what stands for all), `--muted` (axes, what is
-secondary), `--line` (grid), `--paper` (background), and `--c1` ... `--c6` (series); without them, those of `COLOURS`
-hold. Text has the font of the page. The bytes are equal for equal input.
+The page defines these CSS variables for its light and dark themes: `--ink` (text, curves of all labels), `--muted`
+(axes, secondary lines), `--line` (grid), `--paper` (background) and `--c1` ... `--c6` (series); the colours in
+`COLOURS` are the fallback. Text has the font of the page. Equal input gives equal bytes.
 
-Names of labels are other people's: matplotlib never sees them. It is given marks, `Sheet.name`, which the finished SVG
-holds the names in place of.
+Names of labels come from the data and may contain anything, so matplotlib never sees them: it draws placeholders, see
+`Sheet.name`, and the finished SVG contains the names instead.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 440  # user units, one of which is about 0.8 pixels on a phone
-SIZE = 12  # of text
-# What matplotlib draws with -> (variable of the page, colour without it).
+SIZE = 12  # of text, in user units
+# Colour in matplotlib -> (CSS variable of the page, fallback).
 INK, MUTED, LINE, PAPER = "#010000", "#020000", "#030000", "#040000"
 SERIES = ("#010100", "#020100", "#030100", "#040100", "#050100", "#060100")
 COLOURS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -89,7 +89,7 @@ _KEPT = ("fill", "fill-opacity", "opacity", "stroke", "stroke-dasharray", "strok
 
 
 class Sheet:
-    """A figure of `WIDTH` x `height` user units; made by `sheet`."""
+    """A figure of `WIDTH` x `height` user units; see `sheet`."""
 
     def __init__(self, height: float) -> None:
         from matplotlib.figure import Figure
@@ -99,29 +99,29 @@ class Sheet:
         self._names: list[tuple[str, str]] = []
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        """In user units from the upper left corner."""
+        """Adds axes at a position in user units from the upper left corner."""
         box = (left / WIDTH, 1 - (top + height) / self.height, width / WIDTH, height / self.height)
         return self.figure.add_axes(box)
 
     def blank(self) -> Axes:
-        """The whole sheet, in user units from the upper left corner, to draw legends on."""
+        """Adds invisible axes over the whole sheet, in user units from the upper left corner, for legends."""
         axes = self.axes(0, 0, WIDTH, self.height)
         axes.set(xlim=(0, WIDTH), ylim=(self.height, 0))
         axes.set_axis_off()
         return axes
 
     def name(self, text: str, room: float | None = None) -> str:
-        """The mark that stands for a text of whatever characters; shortened to about `room` user units."""
+        """Returns a placeholder for a text with any characters, shortened to about `room` user units."""
         self._names.append((whole := literal(text), whole if room is None else shortened(whole, room)))
         return f"@{len(self._names) - 1}@"
 
     def svg(self, title: str, description: str) -> str:
-        """The finished chart, which says in words what it shows."""
+        """The chart as an `svg` element with a title and a description for screen readers."""
         import io
 
         out = io.StringIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        self.figure.savefig(out, format="svg", metadata=nothing)
+        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        self.figure.savefig(out, format="svg", metadata=no_metadata)
         drawn = ET.fromstring(out.getvalue())  # noqa: S314  # matplotlib wrote it
         root = ET.Element("svg", _root(self.height))
         for tag, text in (("title", title), ("desc", description)):
@@ -132,7 +132,7 @@ class Sheet:
         return ET.tostring(root, encoding="unicode")
 
     def _plain(self, element: ET.Element, markers: Mapping[str, ET.Element]) -> list[ET.Element]:
-        """What is left of an element: nothing, itself, or its children."""
+        """The elements that replace one of matplotlib's: none, a plain copy, or its children."""
         tag = element.tag.removeprefix(_SVG)
         if tag in ("defs", "metadata"):
             return []
@@ -156,7 +156,7 @@ class Sheet:
         marks = [int(mark) for mark in _MARK.findall(element.text or "")]
         drawn.text = _MARK.sub(lambda mark: _isolated(self._names[int(mark[1])][1]), element.text or "")
         shorter = [self._names[i][0] for i in marks if self._names[i][0] != self._names[i][1]]
-        if shorter:  # shown where the mouse is
+        if shorter:  # the full name appears under the pointer
             title = ET.SubElement(drawn, "title")
             title.text = ", ".join(shorter)
         return drawn
@@ -164,7 +164,7 @@ class Sheet:
 
 @contextlib.contextmanager
 def sheet(height: float) -> Iterator[Sheet]:
-    """An empty one. Whatever matplotlib is set to elsewhere neither shows in it nor changes."""
+    """Yields an empty sheet. Global settings of matplotlib neither affect it nor are changed."""
     from matplotlib import style
 
     with style.context(["default", _STYLE]):
@@ -185,22 +185,22 @@ def _root(height: float) -> dict[str, str]:
 
 
 def _attributes(element: ET.Element) -> dict[str, str]:
-    """Presentation attributes instead of a style, which the page's content security policy may forbid."""
+    """Presentation attributes, because the page's content security policy may forbid inline styles."""
     style = dict(part.split(": ", 1) for part in element.get("style", "").split("; ") if part)
-    found = {key: style[key] for key in _KEPT if key in style}
-    found |= {key: _colour(style[key]) for key in ("fill", "stroke") if key in style}
+    kept = {key: style[key] for key in _KEPT if key in style}
+    kept |= {key: _colour(style[key]) for key in ("fill", "stroke") if key in style}
     if "d" in element.attrib:
-        found["d"] = _SPACES.sub(lambda found: found[1] or " ", _rounded(element.attrib["d"])).strip()
+        kept["d"] = _SPACES.sub(lambda match: match[1] or " ", _rounded(element.attrib["d"])).strip()
     if element.tag == f"{_SVG}text":
-        found |= {name: _rounded(element.attrib[name]) for name in ("x", "y")}
-        found |= {name: style[name].removesuffix("px") for name in _OF_TEXT if name in style}
-        if found.get("font-size") == str(SIZE):
-            del found["font-size"]
-    return found
+        kept |= {name: _rounded(element.attrib[name]) for name in ("x", "y")}
+        kept |= {name: style[name].removesuffix("px") for name in _OF_TEXT if name in style}
+        if kept.get("font-size") == str(SIZE):
+            del kept["font-size"]
+    return kept
 
 
 def _marker(use: ET.Element, path: ET.Element) -> ET.Element:
-    """The marker itself where it is used: references would need ids, which are one name space on a page."""
+    """A copy of the marker: a reference would need an id, and all charts of a page share their ids."""
     at = " ".join(_rounded(use.attrib[name]) for name in ("x", "y"))
     d = _attributes(path)["d"]
     return ET.Element("path", _attributes(use) | {"d": d, "transform": f"translate({at})"})
@@ -211,26 +211,42 @@ def _rounded(numbers: str) -> str:
 
 
 def _colour(drawn: str) -> str:
-    """As CSS. KeyError: the colour is not one of the page's."""
+    """A colour as CSS.
+
+    Raises:
+        KeyError: it is not in `COLOURS`.
+    """
     if drawn == "none":
         return drawn
-    variable, otherwise = COLOURS[drawn]
-    return f"var({variable},{otherwise})"
+    variable, fallback = COLOURS[drawn]
+    return f"var({variable},{fallback})"
 
 
 def literal(text: str) -> str:
-    """On one line, without characters that XML or the eye would trip over."""
+    r"""A text on one line, with control characters as escapes.
+
+    >>> print(literal("a\nb\x1b"))
+    a\nb\x1b
+    """
     return shown(text).replace("\n", "\\n")
 
 
 def units(text: str) -> float:
-    """About how wide a text is in user units, in whatever font."""
+    """The approximate width of a text in user units, in any font.
+
+    >>> round(units("cat"), 2), round(units("猫"), 2)
+    (20.88, 12.0)
+    """
     wide = sum(1.0 if unicodedata.east_asian_width(c) in "WF" else 0.58 for c in text if not unicodedata.combining(c))
     return wide * SIZE
 
 
 def shortened(text: str, room: float) -> str:
-    """Of a text wider than `room` user units, its beginning and its end."""
+    """A text that is wider than `room` user units, with its middle replaced by "…".
+
+    >>> shortened("cat", 60), shortened("a very long name", 60)
+    ('cat', 'a ver…me')
+    """
     if units(text) <= room:
         return text
     for kept in range(len(text) - 1, 0, -1):
@@ -242,6 +258,6 @@ def shortened(text: str, room: float) -> str:
 
 
 def _isolated(text: str) -> str:
-    """So that a name written from right to left does not turn round what stands beside it."""
+    """Isolates a name written from right to left, so that it does not reorder the text beside it."""
     turned = any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in text)
     return f"\u2068{text}\u2069" if turned else text

@@ -92,7 +92,7 @@ def parsed(chart: str) -> ET.Element:
 
 
 def tips(chart: str) -> dict[str, ET.Element]:
-    """What is drawn with a text of its own: text -> its group."""
+    """Groups with a tooltip: text -> group."""
     found = {group.findtext(f"{SVG}title") or "": group for group in parsed(chart).iter(f"{SVG}g")}
     assert "" not in found
     return found
@@ -144,7 +144,7 @@ def test_a_chart_is_a_picture_within_a_page_and_says_what_it_shows(name: str) ->
 
 
 @pytest.mark.parametrize("name", list(EVERY))
-def test_every_colour_is_the_pages(name: str) -> None:
+def test_every_colour_is_one_of_the_page(name: str) -> None:
     allowed = {"none", *(f"var({variable},{otherwise})" for variable, otherwise in svg.COLOURS.values())}
     for element in parsed(EVERY[name](HOSTILE)).iter():
         assert {element.attrib[key] for key in ("fill", "stroke") if key in element.attrib} <= allowed
@@ -184,7 +184,7 @@ def test_shortened_names_fit_and_begin_as_the_whole(text: str, room: float) -> N
     assert short == text or (text.startswith(head) and text.endswith(tail))
 
 
-def test_a_name_from_right_to_left_does_not_turn_round_the_rest() -> None:
+def test_a_name_from_right_to_left_does_not_reorder_the_text_beside_it() -> None:
     assert "\u2068שלום\u2069" in texts(charts.roc([curve("שלום")], "ROC"))
 
 
@@ -193,7 +193,7 @@ def test_a_curve_goes_through_its_points() -> None:
         drawn = [(LEFT + INNER * x, TOP + INNER * (1 - y)) for x, y in ((0, 1), (0.5, 0.75), (1, 0.25))]
         assert near(path(tips(chart)["cat: 0.654"]), drawn)
         assert {"cat", "0.654"} <= set(texts(chart))
-    assert "guessing" in texts(chart)
+    assert "random guessing" in texts(chart)
 
 
 def test_up_to_8_labels_have_their_own_colours_and_beyond_that_the_worst_do() -> None:
@@ -221,24 +221,24 @@ def test_only_some_curves_of_very_many_labels_are_drawn_and_the_chart_says_so() 
 
 
 def test_reliability_shows_how_often_each_bin_was_right() -> None:
-    # Of 4 answers called 0.25 probable half were right, of 12 called 0.75 all.
+    # Of 4 predictions with probability 0.25, half are correct; of 12 with 0.75, all are.
     sums = calibration(b3=(4, 0.25, 0.5), b11=(12, 0.75, 1.0))
     chart = charts.reliability(sums, sums, "t")
     expected = [(LEFT + INNER * x, TOP + 300 * (1 - y)) for x, y in ((0.25, 0.5), (0.75, 1))]
     assert near(markers(parsed(chart))[:2], expected)
-    assert "without calibration" not in texts(chart)
+    assert "uncalibrated" not in texts(chart)
     assert "75 %" in texts(chart)  # 12 of 16 in one bin
     # (4 x 0.25 + 12 x 0.75) / 16 and (2 + 12) / 16
-    assert "called 62.5 % probable on average, and 87.5 % of them were so" in description(chart)
+    assert "mean predicted probability 62.5 %, observed frequency 87.5 %" in description(chart)
     both = charts.reliability(sums, sums * [[1], [0.9], [1]], "t")
-    assert "without calibration" in texts(both)
-    assert "Without calibration: called 56.25 % probable" in description(both)
+    assert "uncalibrated" in texts(both)
+    assert "Uncalibrated: mean predicted probability 56.25 %" in description(both)
 
 
 def test_shares_are_shares_of_the_labels_in_a_split() -> None:
     found = {"cat": {"train": 6, "eval": 1, "test": 0}, "dog": {"train": 2, "eval": 3, "test": 0}}
     chart = charts.shares(found, {"cat": 1, "eel": 3}, "t")
-    width = {tip: path(group)[-1][0] - 132 for tip, group in tips(chart).items() if "served" not in tip}
+    width = {tip: path(group)[-1][0] - 132 for tip, group in tips(chart).items() if "(served model)" not in tip}
     # 6/8, 2/8, 1/4, 3/4; test has none. eel has no image now.
     unit = width["cat, train: 6 of 8"] / 0.75
     assert width["dog, train: 2 of 8"] == pytest.approx(0.25 * unit, abs=0.2)
@@ -246,13 +246,13 @@ def test_shares_are_shares_of_the_labels_in_a_split() -> None:
     assert width["dog, eval: 3 of 4"] == pytest.approx(0.75 * unit, abs=0.2)
     assert width["eel, train: 0 of 8"] == pytest.approx(0, abs=0.1)
     assert not any(", test" in tip for tip in tips(chart))
-    [(x, _)] = markers(tips(chart)["eel, train, of the served model: 3 of 4"])
+    [(x, _)] = markers(tips(chart)["eel, train (served model): 3 of 4"])
     assert x - 132 == pytest.approx(0.75 * unit, abs=0.2)
     assert [text for text in texts(chart) if text in ("cat", "dog", "eel")] == ["cat", "dog", "eel"]
 
 
 def test_shares_have_no_marks_without_a_served_model_and_no_chart_without_images() -> None:
-    assert "train, of the served model" not in texts(charts.shares(counts("ab"), None, "t"))
+    assert "train (served model)" not in texts(charts.shares(counts("ab"), None, "t"))
     assert charts.shares({"a": {"train": 0, "eval": 0, "test": 0}}, None, "t") == ""
 
 
@@ -271,11 +271,11 @@ def test_only_the_most_frequent_and_the_rarest_of_very_many_labels_have_bars() -
         ([(3, None)], [(2, None), (2.5, None)], 2),  # by val_loss
     ],
 )
-def test_the_best_epoch_is_the_one_whose_weights_training_keeps(head: Any, whole: Any, best: int) -> None:
+def test_the_best_epoch_is_the_one_whose_weights_are_kept(head: Any, whole: Any, best: int) -> None:
     history = {"head": [epoch(*pair) for pair in head], "all": [epoch(*pair) for pair in whole]}
     chart = charts.training(history, "t")
     assert f"best epoch: {best}" in texts(chart)
-    assert f"The best is epoch {best};" in description(chart)
+    assert f"Epoch {best} is the best;" in description(chart)
     assert ("head only | all layers" in texts(chart)) == bool(head)
     n = len(head) + len(whole)
     upright = {p[0][0] for element in parsed(chart).iter(f"{SVG}path") if len(p := path_of(element)) == 2 and _up(p)}
@@ -309,13 +309,13 @@ def test_properties_are_cropped_to_where_images_are() -> None:
     assert [name for name in names if name in image_properties.NAMES] == list(image_properties.NAMES)
     assert "train" in written
     assert "eval" not in written  # which has no image
-    assert "train, of the served model" in texts(charts.properties({"train": found}, histograms()))
+    assert "train (served model)" in texts(charts.properties({"train": found}, histograms()))
 
 
 def test_the_medians_are_written_in_the_chart() -> None:
     chart = charts.properties({"train": histograms(brightness={32: 4})}, histograms(brightness={16: 4}))
     # The middle of bin 32 of 64 is 32.5 / 64 = 0.508, of bin 16 it is 0.258.
-    assert "the brightness 0.51 in train, 0.26 in train, of the served model" in description(chart)
+    assert "the brightness 0.51 in train, 0.26 in train (served model)" in description(chart)
 
 
 def test_a_refused_run_has_another_shape_and_one_without_a_value_stands_below() -> None:
@@ -335,10 +335,10 @@ def test_a_refused_run_has_another_shape_and_one_without_a_value_stands_below() 
     assert len(set(shapes[:5])) == 5
     assert shapes[5] == shapes[0]
     assert {"2026-01-01", "2026-01-03", "2026-01-06", "pushed (2)", "failed (1)", "none"} <= set(texts(chart))
-    assert "The latest that was pushed, of 2026-01-06T03:00:00+00:00, has 1." in description(chart)
+    assert "The latest pushed run, of 2026-01-06T03:00:00+00:00, has 1." in description(chart)
 
 
-def test_a_legend_names_each_end_once() -> None:
+def test_the_legend_of_runs_names_each_status_once() -> None:
     chart = charts.runs([(TIME, 0.5, "pushed")] * 3)
     assert [text for text in texts(chart) if text.startswith("pushed")] == ["pushed (3)"]
     assert "none" not in texts(chart)
