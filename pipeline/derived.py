@@ -1,4 +1,4 @@
-"""Values that follow from the configuration and the code, for the graph, `imagegate check` and the report."""
+"""Values computed from the configuration and the code, for the graph, Preflight on Kubeflow, and the report."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def fingerprints(config: Config) -> dict[str, str]:
-    """Fingerprints of the configuration and the code, shown in the report."""
+    """Returns the fingerprints of the configuration and the code, which the report shows."""
     return {"configuration": config.fingerprint(), "code": fingerprint.everything()}
 
 
-def pictured(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that choose the report's pictures; see `report.evidence.collect`.
+def picture_settings(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings that choose the pictures of the report; see `report.evidence.collect`.
 
     Args:
-        configuration: as `Config.plain` gives it.
+        configuration: what `Config.plain` returned. A summary holds it, too, so an old run needs no configuration file.
     """
     return {
         "seed": Training(**configuration.get("training", {})).seed,
@@ -34,7 +34,11 @@ def pictured(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def file_version(backbone: str) -> str:
-    """Size and modification time of a backbone that is a file, "" for any other."""
+    """Returns the size and modification time of a backbone that is a file, or "" for any other.
+
+    >>> file_version("MobileNetV3Small")
+    ''
+    """
     if not backbone.endswith(".keras"):
         return ""
     status = os.stat(backbone)

@@ -1,6 +1,6 @@
-"""The TFX pipeline of a configuration: which stage reads the outputs of which. One graph for every runner.
+"""Builds the TFX pipeline of a configuration: which stage reads which outputs. All runners use the same graph.
 
-Imports TFX: import this where a graph is needed, not before.
+Imports TFX, which takes seconds: import this module only when a graph is needed.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from tfx.orchestration.pipeline import Pipeline
 from pipeline import nodes
 from pipeline.config import Config
 
-# In process, named: Beam's own default first tries another runner, and to download it.
+# Beam's in-process runner by name: its default runner first tries another one, and to download it.
 _IN_PROCESS = "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
-# Or else TFX packs itself into an archive for workers elsewhere, once per stage.
+# Without this, TFX packs itself into an archive for remote workers, once per stage.
 _NO_PACKING = "--sdk_container_image=none"
-# Beam's type checks while it builds a stage's graph cost more than the stage's own work on a few thousand labels.
+# Beam's type checks take longer than the work of a stage on a few thousand labels.
 _NO_TYPE_CHECK = "--no_pipeline_type_check"
 
 
@@ -36,11 +36,11 @@ def build(
 
     Args:
         config: the settings.
-        data_fingerprint: of the data set's listing; see `data.dataset.Dataset.fingerprint`.
-        served_version: newest version in the push destination, "" for none.
-        frozen: text of the user's schema, "" for none.
-        cache: whether a stage takes the results of an earlier run with the same inputs, settings and code.
-        elsewhere: the graph runs on other machines, whose files cannot be looked at here.
+        data_fingerprint: fingerprint of the data set's listing; see `data.dataset.Dataset.fingerprint`.
+        served_version: newest version in the push destination, or "" if there is none.
+        frozen: text of the user's schema, or "" if there is none.
+        cache: whether stages reuse the results of an earlier run with the same inputs, settings and code.
+        elsewhere: whether the graph will run on other machines, whose files cannot be read here.
     """
     run = nodes.Run(config, data_fingerprint, served_version, frozen, elsewhere)
     return Pipeline(
@@ -56,7 +56,7 @@ def build(
 
 
 def _stages(run: nodes.Run) -> Iterator[BaseNode]:
-    """Yields the stages in the order that they run in, each with the outputs that it reads."""
+    """Yields the stages in the order in which they run, each connected to the outputs that it reads."""
     yield (ingest := nodes.ingest(run))
     examples = ingest.outputs["examples"]
     yield (curated := nodes.curated_schema(run, examples=examples))
@@ -67,7 +67,7 @@ def _stages(run: nodes.Run) -> Iterator[BaseNode]:
     anomalies = validator.outputs["anomalies"]
     yield (data_gate := nodes.class_balance(run, examples=examples, statistics=statistics, anomalies=anomalies))
     yield (transform := nodes.transform(run, examples=examples, schema=schema))
-    transform.add_upstream_node(data_gate)  # nothing is trained on data that were refused
+    transform.add_upstream_node(data_gate)  # nothing is trained on refused data
     graph = transform.outputs["transform_graph"]
     yield (trainer := nodes.trainer(run, examples=examples, transform_graph=graph, schema=schema))
     model = trainer.outputs["model"]

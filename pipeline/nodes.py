@@ -1,6 +1,6 @@
-"""The stages of the graph, one function each: what a stage takes from the settings. `graph` joins them.
+"""The stages of the graph, one function each, with the settings that each takes.
 
-Their inputs, which `graph` gives by name, are outputs of other stages. Imports TFX.
+`graph` connects them: it passes the outputs of other stages as keyword arguments. Imports TFX.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pipeline.config import Config
 
 @dataclass(frozen=True)
 class Run:
-    """The run that a graph is built for; see `graph.build`."""
+    """The run that a graph is built for; see `graph.build` for its fields."""
 
     config: Config
     data_fingerprint: str
@@ -59,9 +59,9 @@ def curated_schema(run: Run, **inputs: Any) -> BaseNode:
 
 
 def statistics(**inputs: Any) -> BaseNode:
-    # The schema leaves the image's bytes out, and features that are not in it are not read.
-    # Sketches are exact for features of few values, such as the label; what they estimate, unique names and digests,
-    # is used nowhere. Counting exactly is a Beam graph of its own for each split, and took a quarter of the stage.
+    # The schema has no feature for the image's bytes, and features that are not in the schema are not read.
+    # Sketches are exact for features with few values, such as the label. They only estimate the number of unique names
+    # and digests, which nothing uses. Exact counts need a Beam graph for each split, a quarter of the stage's time.
     options = tfdv.StatsOptions(experimental_filter_read_paths=True, use_sketch_based_topk_uniques=True)
     return StatisticsGen(**inputs, stats_options=options)
 
@@ -110,7 +110,7 @@ def trainer(run: Run, **inputs: Any) -> BaseNode:
         run_fn="components.model.training.run_fn",
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-        custom_config=run.config.trainer(code + version).model_dump(mode="json"),
+        custom_config=run.config.trainer_settings(code + version).model_dump(mode="json"),
     )
 
 
@@ -177,6 +177,6 @@ def model_report(run: Run, **inputs: Any) -> BaseNode:
     return ModelReport(
         **inputs,
         facts=json.dumps(facts),
-        settings=json.dumps(settings | derived.pictured(plain)),
+        settings=json.dumps(settings | derived.picture_settings(plain)),
         code_fingerprint=fingerprint.code("components.stages.report"),
     )

@@ -1,4 +1,4 @@
-"""The table of stages. Everything that the pipeline knows of a stage by its name stands here, and nowhere else.
+"""The table of stages: the only place that names a stage and says how runners treat it.
 
 A stage is a module in `components.stages`, a function in `pipeline.nodes`, a line in `pipeline.graph` and a row here.
 """
@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 
 
 class Source(enum.Enum):
-    """Where a stage reads beside its inputs. On Kubeflow its pod then needs the volumes and secrets."""
+    """A place outside the graph that a stage reads. On Kubeflow, its pod then needs the volumes and secrets."""
 
-    DATA = enum.auto()
-    DESTINATION = enum.auto()  # of pushed models
-    BACKBONE = enum.auto()  # where it is a file
-    OUT_OF_DISTRIBUTION = enum.auto()  # images of none of the labels
+    DATA = enum.auto()  # the data set
+    DESTINATION = enum.auto()  # the push destination
+    BACKBONE = enum.auto()  # a backbone's file
+    OUT_OF_DISTRIBUTION = enum.auto()  # images that belong to none of the labels
 
 
 class View(enum.StrEnum):
-    """Outputs that Kubeflow's user interface draws; see `kubeflow.views`."""
+    """An output that Kubeflow's user interface displays; see `kubeflow.views`."""
 
     METRICS = "metrics"
     CONFUSION = "confusion_matrix"
@@ -32,18 +32,18 @@ class Stage:
     """One stage of a run.
 
     Args:
-        name: the class in `components.stages` or TFX, and what users read and write.
-        refusal: the exit code of a run that this gate refused; None: no gate.
-        reads: what it reads beside its inputs.
-        cached: whether the results of an earlier run with the same inputs, settings and code may be taken.
-        retried: whether Kubeflow tries it again where it broke. A refusal stays one however often it is repeated.
-        optional: whether the run goes on where it broke.
-        trains: whether it uses the GPU, and the nodes and memory that the section `kubeflow` chooses.
-        in_graph: False for the tasks before and after the graph, which only Kubeflow has.
-        cpu: cores that its pod requests.
-        memory: what its pod requests; None: `kubeflow.memory`. It does not grow with the data, but with the model.
-        views: outputs for Kubeflow's user interface.
-        settings: a parameter of the compiled pipeline -> the stage's parameter, which is JSON, and the keys in it.
+        name: name of the class in `components.stages` or TFX, which messages and the configuration use, too.
+        refusal: exit code of a run that the stage refuses; None if the stage is not a gate.
+        reads: places outside the graph that it reads.
+        cached: whether it may reuse the results of an earlier run with the same inputs, settings and code.
+        retried: whether Kubeflow tries it again after a failure. Gates are not: a refusal would only repeat.
+        optional: whether the run continues after it failed.
+        trains: whether it uses the GPU, the nodes and the memory of the section `kubeflow`.
+        in_graph: False for the tasks before and after the graph, which exist only on Kubeflow.
+        cpu: CPU cores that its pod requests.
+        memory: memory that its pod requests; None for `kubeflow.memory`. It grows with the model, not with the data.
+        views: its outputs for Kubeflow's user interface.
+        settings: parameter of the compiled pipeline -> parameter of the stage, which is JSON, and the keys within it.
     """
 
     name: str
@@ -61,12 +61,12 @@ class Stage:
 
     def __post_init__(self) -> None:
         if self.refusal is not None and self.retried:
-            raise ValueError(f"{self.name}: a gate is not tried again")
+            raise ValueError(f"{self.name}: a gate must not be retried; set retried=False")
 
 
-# In the order that they run in. The names of the constants are for code that needs one certain stage.
+# In the order in which they run. The constants are for code that needs one particular stage.
 STAGES = (
-    # Looks at the data, the destination and the files when a run begins; the cache keys of the others follow.
+    # Fingerprints the data, the destination and the files when a run begins; the other stages' cache keys depend on it.
     PREFLIGHT := Stage(
         "Preflight", reads=frozenset({Source.DATA, Source.DESTINATION}), cached=False, retried=False, in_graph=False
     ),
@@ -101,10 +101,10 @@ STAGES = (
         views=(View.METRICS, View.CONFUSION),
     ),
     SERVING_CHECK := Stage("ServingCheck", cpu="2", memory="4Gi"),
-    # Its result is in the destination, where others push, roll back and delete: it looks for itself.
+    # Not cached: its result is in the destination, where others push, roll back and delete.
     PUSHER := Stage("Pusher", reads=frozenset({Source.DESTINATION}), cached=False),
-    REPORT := Stage("ModelReport", optional=True, views=(View.PAGE,)),  # the model is pushed or refused by then
-    # Refuses where the model gate did, once every artifact is kept.
+    REPORT := Stage("ModelReport", optional=True, views=(View.PAGE,)),  # by then, the model is pushed or refused
+    # Ends the run with the model gate's refusal, after all artifacts are stored.
     MODEL_GATE := Stage("ModelGate", refusal=4, cached=False, retried=False, in_graph=False),
 )
 

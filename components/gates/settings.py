@@ -97,8 +97,8 @@ class DataGateLimits(Balance):
     """
 
     max_bad_fraction: Fraction | None
-    contradictions: bool = True
-    min_labels: int = 2
+    contradictions: bool
+    min_labels: int
 
 
 class Threshold(Value):

@@ -124,9 +124,7 @@ class Data(Value):
         description="Layouts `manifest`, `masks` and `coco`: the folder in which file names start. `masks` and `coco` "
         "also take one folder per split.",
     )
-    columns: Columns = Field(
-        Columns.model_construct(), description="Layout `manifest`: see [`data.columns`](#datacolumns)."
-    )
+    columns: Columns = Field(Columns(), description="Layout `manifest`: see [`data.columns`](#datacolumns).")
     separator: str = Field(
         "|", description="Layout `manifest` with task `multi_label`: the text between the names in one cell."
     )
@@ -148,7 +146,7 @@ class Data(Value):
         None, description="Layout `coco`: the JSON file with the annotations, or one file per split."
     )
     split: Split = Field(
-        Split.model_construct(train=0.8, eval=0.1, test=0.1),
+        Split(),
         description="Shares of the splits. Images are assigned by a hash of their content, so identical images are "
         "never "
         "in two splits. The shares are not used if the data set itself names the splits, for example by folders "

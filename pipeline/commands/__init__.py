@@ -1,1 +1,1 @@
-"""One function per command of the command line. Each imports what it needs once it runs."""
+"""One function per command of the command line. Each imports what it needs when it is called."""

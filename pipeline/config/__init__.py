@@ -1,6 +1,6 @@
-"""The configuration of a run: one YAML file -> frozen, validated settings.
+"""The configuration of a run: a YAML file, read into frozen, validated settings.
 
-Each package declares its own section, in its module `settings`; docs/configuration.md is made from them.
+Each package declares its own section in its module `settings`. docs/configuration.md is generated from them.
 """
 
 from pipeline.config.config import Config

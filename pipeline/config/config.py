@@ -23,7 +23,7 @@ from pipeline.config.kubeflow import Kubeflow
 
 if TYPE_CHECKING:
     Task = str
-else:  # one name per label kind, also of a kind that is added later
+else:  # a new label kind adds its name without a change here
     Task = Literal[tuple(kinds.KINDS)]
 
 
@@ -86,12 +86,12 @@ class Config(Value):
 
     @property
     def kind(self) -> LabelKind:
-        """What the labels of the task are."""
+        """The label kind of the task."""
         return kinds.kind(self.task)
 
     @property
     def detects(self) -> bool:
-        """Whether images of one label alone will do: a pretrained backbone sees likeness without a classifier."""
+        """Whether one label is enough: familiarity in a pretrained backbone's features needs no classifier."""
         return self.kind.one_per_image and self.training.pretrained
 
     @property
@@ -103,19 +103,19 @@ class Config(Value):
 
     @property
     def backbone(self) -> str:
-        """`training.backbone`, a path made absolute."""
+        """`training.backbone`; a path is absolute."""
         name = self.training.backbone
         return self._absolute(name) if name.endswith(".keras") else name
 
     @property
     def columns(self) -> dict[str, str]:
-        """Columns that the evaluation can be sliced by, and the feature behind each."""
+        """Column by which the evaluation can be sliced -> the feature with its values."""
         own = {c: features.SLICE + c for c in self.data.columns.slices}
         return {c: f for c, f in features.SLICES.items() if c != "label" or not self.kind.per_pixel} | own
 
     @property
     def slices(self) -> tuple[tuple[str, ...], ...]:
-        """The configured crosses of columns, and those that only a threshold names."""
+        """The configured combinations of columns, and those that only a threshold names."""
         default = () if self.kind.per_pixel else ("label",)
         configured = default if self.evaluation.slices is None else self.evaluation.slices
         crosses = [(s,) if isinstance(s, str) else s for s in configured]
@@ -124,7 +124,7 @@ class Config(Value):
 
     @property
     def source(self) -> Source:
-        """The data set as ingest reads it, without the settings that only later stages look at."""
+        """The settings of ingest. Those of later stages are constant, so that they do not change its cache key."""
         data = {"root": self.data_root, "max_bad_fraction": None, "schema_file": None}
         labels = {"positive": None, "count_ignored": False}
         return Source(
@@ -136,7 +136,7 @@ class Config(Value):
 
     @property
     def data_gate_limits(self) -> DataGateLimits:
-        """The limits of the data gate; the same for `imagegate check` and the run."""
+        """The limits of the data gate, for `imagegate check` and for the run."""
         limits = self.balance if not self.kind.exclusive else self.balance.model_copy(update={"max_cooccurrence": None})
         return DataGateLimits(
             **dict(limits),
@@ -145,8 +145,8 @@ class Config(Value):
             min_labels=self.kind.fewest_labels(pretrained=self.training.pretrained),
         )
 
-    def trainer(self, code_fingerprint: str) -> TrainerSettings:
-        """The settings of the Trainer."""
+    def trainer_settings(self, code_fingerprint: str) -> TrainerSettings:
+        """Returns the settings of the Trainer."""
         return TrainerSettings(
             **dict(self.training)
             | {
@@ -161,7 +161,7 @@ class Config(Value):
 
     @property
     def absolute_evaluation(self) -> Evaluation:
-        """The section `evaluation` with every slice that is evaluated, and with an absolute path."""
+        """The section `evaluation` with `slices` as evaluated and an absolute path."""
         return self.evaluation.model_copy(
             update={"slices": self.slices, "out_of_distribution": self.out_of_distribution_root}
         )
@@ -172,15 +172,15 @@ class Config(Value):
         return self.push.model_copy(update={"destination": self.destination})
 
     def check_labels(self, labels: Sequence[str]) -> None:
-        """Raises ConfigError where a label that the settings name is not in `labels`."""
+        """Raises ConfigError if a label that the settings name is not in `labels`."""
         checks.check_labels(self, labels)
 
     def plain(self) -> dict[str, Any]:
-        """What the file and the command line say, as JSON."""
+        """Returns the keys and values of the file and the command line, without defaults, as JSON."""
         return self.model_dump(mode="json", exclude_unset=True)
 
     def fingerprint(self) -> str:
-        """SHA-256 over every setting but where Kubeflow runs it, which changes no result."""
+        """Returns the SHA-256 of all settings but the section `kubeflow`, which changes no result."""
         return hashlib.sha256(self.model_dump_json(exclude={"kubeflow"}).encode()).hexdigest()
 
     def _absolute(self, path: str) -> str:

@@ -1,4 +1,4 @@
-"""YAML 1.2 -> plain values, and the line of each key. Whatever the text is, the outcome is values or a sentence."""
+"""Reads YAML 1.2 into plain values and the line of each key. Any other text is refused with a message."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from components.base.errors import ConfigError
 
-_DEEPEST = 50  # levels
-_MOST = 1_000_000  # values, each counted wherever an alias repeats it
+_DEEPEST = 50  # levels of nesting
+_MOST = 1_000_000  # values; an alias counts as all the values that it repeats
 _PREFIX = "tag:yaml.org,2002:"
-_TEXT = (f"{_PREFIX}timestamp", f"{_PREFIX}value")  # dates and `=`, which YAML 1.2 takes for text
+_TEXT = (f"{_PREFIX}timestamp", f"{_PREFIX}value")  # dates and `=`, which are text in YAML 1.2
 _TAGS = {f"{_PREFIX}{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map", "merge")} | {*_TEXT}
 
 
 class _Composer(Composer):
-    """Refuses deep nesting before Python does, which takes seconds."""
+    """Refuses deep nesting early; Python's own limit is reached only after seconds."""
 
     _depth = 0
 
@@ -34,7 +34,7 @@ class _Composer(Composer):
 
 
 class _Constructor(SafeConstructor):
-    """Makes text of what is text in YAML 1.2."""
+    """Reads the values with a tag of `_TEXT` as text."""
 
 
 for _tag in _TEXT:
@@ -46,13 +46,16 @@ def parse(text: str, path: str) -> tuple[Any, dict[str, int]]:
 
     Args:
         text: the YAML.
-        path: what messages call it.
+        path: name of the source in messages.
 
     Returns:
-        the values, and dotted key -> line, from 1.
+        the values, and dotted key -> its line, counted from 1.
 
     Raises:
-        ConfigError: not YAML, a key that stands twice, a tag for which there is no plain value, or too deep or large.
+        ConfigError: the text is not YAML, repeats a key, has a tag without a plain value, or is too deep or too large.
+
+    >>> parse("training: {epochs: 3}", "x.yaml")
+    ({'training': {'epochs': 3}}, {'training': 1, 'training.epochs': 1})
     """
     loader = ruamel.yaml.YAML(typ="safe", pure=True)
     loader.Composer, loader.Constructor = _Composer, _Constructor
@@ -67,24 +70,24 @@ def parse(text: str, path: str) -> tuple[Any, dict[str, int]]:
         mark = error.problem_mark or error.context_mark
         reason = ", ".join(part for part in (error.context, error.problem) if part)
         reason += f" (line {mark.line + 1})" if mark else ""
-    except (YAMLError, ValueError, LookupError) as error:  # the latter two: `!!int x`, `!!bool x`
+    except (YAMLError, ValueError, LookupError) as error:  # such as `!!int x` and `!!bool x`
         reason = str(error)
     raise ConfigError(f"{path}: not valid YAML: {' '.join(reason.split())}")
 
 
 class _Walk:
-    """Notes the line of each key of a document, and refuses what has no plain value."""
+    """Records the line of each key of a document, and refuses nodes without a plain value."""
 
     def __init__(self, lines: dict[str, int]) -> None:
         self._lines, self._count = lines, 0
 
     def enter(self, node: Node, key: str, depth: int) -> None:
-        """Looks at `node`, the value of the dotted `key`, and everything below it."""
+        """Walks through `node`, the value of the dotted `key`, and all nodes below it."""
         self._count += 1
         if self._count > _MOST or depth > _DEEPEST:
-            raise _error(f"aliases make more than {_MOST:,} values of it, or more than {_DEEPEST} levels", node)
+            raise _error(f"aliases expand to more than {_MOST:,} values, or to more than {_DEEPEST} levels", node)
         if str(node.tag) not in _TAGS:
-            raise _error(f"the tag {node.tag} has no meaning here", node)
+            raise _error(f"the tag {node.tag} is not supported; remove it", node)
         prefix = f"{key}." if key else ""
         if isinstance(node, SequenceNode):
             for i, entry in enumerate(node.value):
@@ -97,9 +100,9 @@ class _Walk:
         seen = set()
         for name, value in node.value:
             if not isinstance(name, ScalarNode):
-                raise _error("a list or mapping is no key", name)
+                raise _error("expected text as a key, got a list or a mapping", name)
             if name.value in seen:
-                raise _error(f"the key {name.value!r} stands twice", name)
+                raise _error(f"the key {name.value!r} is repeated; remove one", name)
             seen.add(name.value)
             self._lines[f"{prefix}{name.value}"] = name.start_mark.line + 1
             self.enter(value, f"{prefix}{name.value}", depth + 1)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 from components.base.errors import ConfigError
+from components.base.values import Value
+from components.gates.settings import Balance
+from components.ingest.settings import Data, Split
+from components.model.settings import Training
 from pipeline.init import shapes
 
 _TEMPLATE = """\
@@ -20,26 +25,26 @@ data:
   root: data/{name}
 {data}
   # Assigned by a hash of each image's content. Not used if the data set names train, eval and test itself.
-  split: {{train: 0.8, eval: 0.1, test: 0.1}}
-  max_bad_fraction: 0.01  # the data gate refuses a larger share of broken files
+  split: {{train: {split.train}, eval: {split.eval}, test: {split.test}}}
+  max_bad_fraction: {data_defaults.max_bad_fraction}  # the data gate refuses a larger share of broken files
 {labels}
 balance:  # the limits of the data gate; null turns a limit off
-  min_examples: 10  # images per label in train
-  min_eval_examples: 1  # images per label in eval, and in test
-  max_ratio: 100  # most frequent / least frequent label
-  max_drift: 0.2  # distance of the label shares from those of the served model's data
-  max_property_drift: 0.4  # distance of image properties from those of the served model's data
-  allow_new_labels: false  # labels that the served model does not know
+  min_examples: {balance.min_examples}  # images per label in train
+  min_eval_examples: {balance.min_eval_examples}  # images per label in eval, and in test
+  max_ratio: {balance.max_ratio}  # most frequent / least frequent label
+  max_drift: {balance.max_drift}  # distance of the label shares from those of the served model's data
+  max_property_drift: {balance.max_property_drift}  # distance of image properties from those of the served model's data
+  allow_new_labels: {balance.allow_new_labels}  # labels that the served model does not know
 
 training:
-  backbone: small  # small | a keras.applications name | a path to a .keras file
-  image_size: {image_size}  # height, width
-  epochs: {epochs}  # upper limit; training stops early
-  batch_size: {batch_size}
-  learning_rate: 1.0e-3
-  label_weights: median_frequency
-  augment: {augment}  # random flips and shifts; turn off where left and right matter
-  seed: 1
+  backbone: {training.backbone}  # small | a keras.applications name | a path to a .keras file
+  image_size: {training.image_size}  # height, width
+  epochs: {training.epochs}  # upper limit; training stops early
+  batch_size: {training.batch_size}
+  learning_rate: {training.learning_rate}
+  label_weights: {training.label_weights}
+  augment: {training.augment}  # random flips and shifts; turn off where left and right matter
+  seed: {training.seed}
 
 evaluation:
   thresholds:  # the model is pushed only if all hold on the test split
@@ -58,6 +63,7 @@ class _Kind:
         task, data, labels, thresholds: lines of the template.
         demo: name of the demo.
         values: placeholder in braces -> its values without and with the demo.
+        demo_training: the section `training` of the demo, as far as it differs from the defaults.
         write_demo: function that writes the demo's data into a folder.
     """
 
@@ -67,6 +73,7 @@ class _Kind:
     thresholds: str
     demo: str
     values: Mapping[str, tuple[object, object]]
+    demo_training: Training
     write_demo: Callable[[str], None]
 
 
@@ -101,7 +108,19 @@ def _text(kind: _Kind, name: str, *, demo: bool) -> str:
     values = {key: pair[demo] for key, pair in kind.values.items()} | {"name": name}
     lines = {"task": kind.task, "data": kind.data, "labels": kind.labels, "thresholds": kind.thresholds}
     parts = {key: text.format(**values) for key, text in lines.items()}
-    return "".join(f"{_aligned(line)}\n" for line in _TEMPLATE.format(**values | parts).splitlines())
+    defaults = {
+        "split": _as_yaml(Split()),
+        "data_defaults": _as_yaml(Data(root="")),
+        "balance": _as_yaml(Balance()),
+        "training": _as_yaml(kind.demo_training if demo else Training()),
+    }
+    return "".join(f"{_aligned(line)}\n" for line in _TEMPLATE.format(**values | parts | defaults).splitlines())
+
+
+def _as_yaml(settings: Value) -> SimpleNamespace:
+    """Returns the settings with each value as YAML text."""
+    fields = json.loads(settings.to_json()).items()
+    return SimpleNamespace(**{key: value if isinstance(value, str) else json.dumps(value) for key, value in fields})
 
 
 def _aligned(line: str) -> str:
@@ -143,13 +162,10 @@ _SINGLE = _Kind(
     - {{metric: macro_f1, max_drop: 0.02}}  # compared with the served model""",
     demo="digits",
     values={
-        "image_size": ("[224, 224]", "[16, 16]"),
-        "epochs": (20, 30),
-        "batch_size": (32, 32),
-        "augment": ("true", "false"),
         "accuracy": (0.80, 0.97),
         "recall": (0.50, 0.80),
     },
+    demo_training=Training(image_size=(16, 16), epochs=30, augment=False),
     write_demo=_write_digits,
 )
 
@@ -171,13 +187,10 @@ _MULTI = _Kind(
     demo="shapes",
     values={
         "columns": ("[cat, dog]", "[circle, square, triangle]"),
-        "image_size": ("[224, 224]", "[48, 48]"),
-        "epochs": (20, 12),
-        "batch_size": (32, 16),
-        "augment": ("true", "true"),
         "binary_accuracy": (0.80, 0.90),
         "average_precision": (0.50, 0.80),
     },
+    demo_training=Training(image_size=(48, 48), epochs=12, batch_size=16),
     write_demo=shapes.write_labels,
 )
 
@@ -199,13 +212,10 @@ labels:
     demo="regions",
     values={
         "names": ("[background, cat, dog]", f"[{', '.join((shapes.GROUND, *shapes.SHAPES))}]"),
-        "image_size": ("[224, 224]", "[64, 64]"),
-        "epochs": (20, 10),
-        "batch_size": (32, 4),
-        "augment": ("true", "true"),
         "mean_iou": (0.50, 0.70),
         "iou": (0.20, 0.50),
     },
+    demo_training=Training(image_size=(64, 64), epochs=10, batch_size=4),
     write_demo=shapes.write_masks,
 )
 

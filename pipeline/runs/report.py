@@ -42,7 +42,7 @@ def write(folder: str, run: RunSummary, collected: Evidence) -> str:
 def collect(run: RunSummary, artifacts: Mapping[str, str]) -> Evidence:
     """The evidence of a run, from those of its artifacts that still exist."""
     existing = {key: path for key, path in artifacts.items() if os.path.isdir(path)}
-    return evidence.collect(run, existing, **derived.pictured(run.configuration))
+    return evidence.collect(run, existing, **derived.picture_settings(run.configuration))
 
 
 def again(path: str) -> str:

@@ -21,6 +21,8 @@ from components.gates.settings import DataGateLimits
 from components.ingest.census import ROW, Images
 
 OFF: dict[str, Any] = {
+    "contradictions": True,
+    "min_labels": 2,
     "min_examples": None,
     "min_eval_examples": None,
     "min_pixel_share": None,
