@@ -46,5 +46,5 @@ def test_the_table_holds_the_stages_of_the_graph(tmp_path: Path) -> None:
 
 def test_names_are_unique_and_a_gate_is_never_retried() -> None:
     assert len(BY_NAME) == len(STAGES)
-    with pytest.raises(ValueError, match="Gate: a gate is not tried again"):
+    with pytest.raises(ValueError, match="Gate: a gate must not be retried"):
         Stage("Gate", refusal=3)

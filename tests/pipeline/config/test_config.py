@@ -625,7 +625,7 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
 
 
 YAML = {
-    "duplicate": ("name: a\nname: b\n", "the key 'name' is repeated .*line 2"),
+    "duplicate": ("name: a\nname: b\n", "the key 'name' is repeated.*line 2"),
     "inner duplicate": ("training: {seed: 1, seed: 2}\n", "the key 'seed' is repeated"),
     "not closed": ("data: {root: x\n", "not valid YAML"),
     "tab": ("data:\n\troot: x\n", "not valid YAML"),

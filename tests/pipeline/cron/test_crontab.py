@@ -327,7 +327,7 @@ def test_a_configuration_that_is_gone_is_reported_to_cron(scheduled: str, config
     done = as_cron(scheduled)
     out, err = done.communicate()
     assert (done.returncode, out) == (2, "")
-    assert err == f"imagegate: {config}: No such file or directory; expected a configuration file\n"
+    assert err == f"imagegate: {config}: No such file or directory; `imagegate init` writes a configuration file\n"
 
 
 def test_find_raises_on_a_broken_block() -> None:
