@@ -25,7 +25,7 @@ from components.gates.judge import judge
 from components.gates.reference import Reference
 from components.gates.settings import DataGateLimits
 from components.ingest.census import Images
-from components.labels.weights import label_weights, stated
+from components.labels.weights import configured_weights, label_weights
 
 # In the order of their verdicts: the data by themselves, then against the served model's data, then the schema.
 RULES: tuple[DataRule, ...] = (
@@ -92,16 +92,16 @@ def weights(
 
     Args:
         manifest: counts of the data set; only those of train are used.
-        configured: see `labels.weights.stated`.
+        configured: see `labels.weights.configured_weights`.
         count_ignored: masks only, see `labels.weights.pixel_counts`.
 
     Returns:
         label -> weight, in the order of the labels.
     """
     labels = manifest.labels
-    configured_weights = stated(configured, labels)
-    if configured_weights is not None:
-        return dict(zip(labels, configured_weights, strict=True))
+    stated = configured_weights(configured, labels)
+    if stated is not None:
+        return dict(zip(labels, stated, strict=True))
     if manifest.pixels:
         cells = train_pixels(manifest, len(labels))
         cells = cells if count_ignored else cells[:-1]

@@ -1,4 +1,4 @@
-"""What the rest of the code knows of a kind of labels."""
+"""The protocol of label kinds: everything that depends on the task, as attributes and methods of one class."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ Row = Callable[[Sequence[str], Sequence[str], Mapping[str, int], Answer, float],
 
 @dataclass(frozen=True, kw_only=True)
 class LabelKind:
-    """One kind of labels. Everything here is light: names, and NumPy at most.
+    """One kind of labels. Building one imports nothing heavier than NumPy.
 
     Attributes:
-        task: the name in the configuration.
-        exclusive: whether exactly one label applies to each image, or to each pixel; else any number does.
-        per_pixel: whether pixels have labels, which a mask gives, rather than images.
-        layouts: layouts of data sets that say enough.
-        outputs: what the signature `outputs.EVALUATE` gives besides familiarity and abstain, and of what type; the
-            first is what TFMA's own metrics look at.
-        overall, per_label: names of the metrics of the whole and of a label.
-        effective: names of the effective counts besides `metrics.COUNTS`, of the whole and of a label.
-        proportions: metrics that are shares of independent examples, or F1 -> the effective count of what they are
-            shares of, with a label the label's.
-        main, main_of_label: the metric that stands for all where there is room for one.
-        columns: metrics of a label that the report shows.
+        task: name of the task in the configuration.
+        exclusive: True if exactly one label applies to each image or pixel, False if any number of labels can.
+        per_pixel: True if each pixel has a label, given by a mask; False if each image has labels.
+        layouts: names of the layouts whose data sets contain such labels.
+        outputs: output -> type, of the signature `outputs.EVALUATE`, without familiarity and abstain. TFMA's own
+            metrics read the first output.
+        overall, per_label: names of the metrics of all labels together, and of each label.
+        effective: names of the effective counts besides `metrics.COUNTS`: of all labels together, and of each label.
+        proportions: metric -> effective count that it is a share of, for those metrics that are shares of independent
+            examples, and for F1; they get a confidence interval. For the metric of a label, the count of that label.
+        main, main_of_label: the one metric to show if there is room for one only, of all labels and of a label.
+        columns: metrics of each label that the report shows.
         accumulator: number of labels -> an empty accumulator of the metrics.
-        row: (names that apply, names of which it is unknown, label -> index, answer to one example by output, weight)
-            -> a row for the accumulator.
-        answers: arrays by output of the signature `serving_default`, for n images -> n objects for people.
+        row: (labels that apply, unknown labels, label -> index, output -> answer to one example, weight of the
+            example) -> a row for the accumulator.
+        answers: output -> array of the signature `serving_default`, for n images -> n answers that can be printed as
+            JSON.
 
     Raises:
-        ValueError: a metric is named that the kind does not have.
+        ValueError: `main`, `main_of_label`, `columns` or `proportions` names a metric that the kind does not have.
     """
 
     task: str
@@ -68,29 +69,32 @@ class LabelKind:
 
     @property
     def bearer(self) -> str:
-        """What has a label: "image" or "pixel"."""
+        """Thing that carries a label: "image" or "pixel"."""
         return "pixel" if self.per_pixel else "image"
 
     @property
     def unit(self) -> str:
-        """What a label's `support` counts."""
+        """Unit of a label's `support`: "example" or "pixel"."""
         return "pixel" if self.per_pixel else "example"
 
     def fewest_labels(self, *, pretrained: bool) -> int:
-        """How many labels there must be: 1 where a label is a question of its own, or where a detector will do.
+        """Smallest number of labels that can be learnt.
+
+        It is 1 if labels are independent of each other, or if a detector can be built: a model that only measures how
+        similar an image is to those of its single label.
 
         Args:
-            pretrained: whether the backbone knows something before training, and so sees likeness without a classifier.
+            pretrained: whether the backbone has pretrained weights. Only these measure similarity without a classifier.
         """
         return 1 if not self.exclusive or (self.one_per_image and pretrained) else 2
 
     def is_detector(self, classes: int) -> bool:
-        """Whether there is nothing to classify: each image has the same single label."""
+        """Whether there is nothing to classify, because every image has the same single label."""
         return self.one_per_image and classes == 1
 
     @property
     def evaluated(self) -> frozenset[str]:
-        """Names of everything that the signature `outputs.EVALUATE` gives."""
+        """Names of all outputs of the signature `outputs.EVALUATE`."""
         return frozenset({*self.outputs, outputs.FAMILIARITY, outputs.ABSTAIN})
 
     @property
@@ -99,11 +103,11 @@ class LabelKind:
         return next(iter(self.outputs))
 
     def numbers(self, classes: int) -> int:
-        """How many numbers `output` has for each example."""
+        """Size of `output` for each example."""
         return classes**2 if self.per_pixel else classes
 
     def metric_names(self, labels: Sequence[str]) -> list[str]:
-        """Every key of `Accumulator.result`."""
+        """Keys of `Accumulator.result` for these labels."""
         confusion = [metrics.CONFUSION] if self.exclusive else []
         whole, of_a_label = self.effective
         per_label = [metrics.key(m, label) for m in (*self.per_label, *of_a_label) for label in labels]

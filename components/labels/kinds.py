@@ -1,4 +1,4 @@
-"""The label kind of each task. A new kind is a module beside this one, an entry here and `schemas/TASK.pbtxt`."""
+"""The registry of label kinds. A new kind is a module beside this one, an entry here and `schemas/TASK.pbtxt`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ KINDS: Mapping[str, LabelKind] = MappingProxyType({k.task: k for k in (single.KI
 
 
 def kind(task: str) -> LabelKind:
-    """The label kind of a task.
+    """Looks up the label kind of a task.
 
     Args:
-        task: as in the configuration.
+        task: the task in the configuration.
 
     Raises:
         ConfigError: there is no such task.
+
+    >>> kind("single_label").main
+    'accuracy'
+    >>> kind("segmentation").bearer
+    'pixel'
     """
     if task not in KINDS:
         raise ConfigError(f"task: {task!r} is none of {', '.join(KINDS)}")

@@ -1,4 +1,4 @@
-"""Each pixel has one label, or is ignored; a mask is the answer."""
+"""The label kind `segmentation`: each pixel has one label or is ignored, and the answer is a mask."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KIND = LabelKind(
     overall=mask.OVERALL,
     per_label=mask.PER_LABEL,
     effective=((), ("effective_positives",)),
-    proportions=MappingProxyType({}),  # the pixels of one image are not independent
+    proportions=MappingProxyType({}),  # pixels of one image are not independent
     main="mean_iou",
     main_of_label="iou",
     columns=("iou", "precision", "recall"),

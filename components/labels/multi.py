@@ -1,4 +1,4 @@
-"""Any number of labels per image, each of which applies, does not, or is unknown."""
+"""The label kind `multi_label`: each label of an image applies, does not apply, or is unknown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _row(names: Sequence[str], unknown: Sequence[str], index: Mapping[str, int],
     target = np.zeros(len(index))
     target[[index[name] for name in names]] = 1
     target[[index[name] for name in unknown]] = -1
-    return multi.row(target, scored.of(answer), weight)
+    return multi.row(target, scored.answer_of(answer), weight)
 
 
 def _answers(arrays: Answer) -> Iterator[dict[str, Any]]:

@@ -1,20 +1,20 @@
-"""The names of the signature that the evaluation asks and of what a model's signatures give, each written once."""
+"""Names of the signature for the evaluation, and of the outputs of all signatures."""
 
 EVALUATE = "evaluate"
 
-# Of every model.
+# Outputs of every model.
 LABELS = "labels"
-FAMILIARITY = "familiarity"  # float32 [batch]
+FAMILIARITY = "familiarity"  # float32 [batch], in [0, 1]
 ABSTAIN = "abstain"  # bool [batch]
 
-# Of one that answers with labels of images.
+# Outputs of a model for labels of images.
 PROBABILITIES = "probabilities"  # float32 [batch, K]
-UNCALIBRATED = "uncalibrated"  # the same without calibration; of the evaluation alone
-DECISIONS = "decisions"  # bool [batch, K], by the labels' decision thresholds
+UNCALIBRATED = "uncalibrated"  # probabilities without calibration; for the evaluation only
+DECISIONS = "decisions"  # bool [batch, K], whether each probability reaches the label's decision threshold
 LOGITS = "logits"  # float32 [batch, K]
 
-# Of one that answers with masks.
+# Outputs of a model for masks.
 MASK = "mask"  # uint8 [batch, H, W]
 CONFIDENCE = "confidence"  # float32 [batch, H, W]
-CONFUSION = "confusion"  # pixels by truth and prediction, float32 [batch, K, K]; of the evaluation alone
-CALIBRATION = "calibration"  # [batch, 2, 3, bins], `curves.calibration` of pixels, as answered and without calibration
+CONFUSION = "confusion"  # float32 [batch, K, K], pixels by truth and prediction; for the evaluation only
+CALIBRATION = "calibration"  # [batch, 2, 3, bins], `curves.calibration` of pixels, with and without calibration

@@ -1,4 +1,4 @@
-"""What the kinds that give each label of an image a probability share."""
+"""The common part of the label kinds whose models give every label of an image a probability."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ PROPORTIONS: Mapping[str, str] = MappingProxyType(
 COLUMNS = ("precision", "recall", "f1", "auc", "average_precision")
 
 
-def of(answer: Mapping[str, Any]) -> Answer:
-    """The answer to one example, from the signature `outputs.EVALUATE`."""
+def answer_of(answer: Mapping[str, Any]) -> Answer:
+    """Converts the answer of the signature `outputs.EVALUATE` to one example: output -> array."""
     return Answer(
         answer[outputs.PROBABILITIES], answer[outputs.UNCALIBRATED], answer[outputs.DECISIONS], abstains(answer)
     )
 
 
 def abstains(answer: Mapping[str, Any]) -> bool:
-    """Whether the model finds the example unlike all that it knows."""
+    """Whether the model abstains, because the example is unlike all images that it was trained on."""
     return bool(np.all(answer[outputs.ABSTAIN]))
 
 
 def probabilities(arrays: Mapping[str, Any]) -> Iterator[dict[str, float]]:
-    """Label -> probability, in the model's order, of each image, from the signature `serving_default`."""
+    """Converts the arrays of the signature `serving_default` to label -> probability, one mapping per image."""
     for names, row in zip(arrays[outputs.LABELS], arrays[outputs.PROBABILITIES], strict=True):
         yield {name.decode(): float(p) for name, p in zip(names, row, strict=True)}

@@ -1,4 +1,4 @@
-"""Each image has exactly one label, or it is unknown which; the most probable one is the answer."""
+"""The label kind `single_label`: each image has one label, or an unknown one; the most probable one is the answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from components.metrics.base import Rows
 def _row(names: Sequence[str], unknown: Sequence[str], index: Mapping[str, int], answer: Answer, weight: float) -> Rows:
     if len(names) > 1:
         raise ValueError(f"an example of a single-label task has the labels {list(names)}")
-    return single.row(index[names[0]] if names else single.UNLABELLED, scored.of(answer), weight)
+    return single.row(index[names[0]] if names else single.UNLABELLED, scored.answer_of(answer), weight)
 
 
 def _answers(arrays: Answer) -> Iterator[dict[str, Any]]:

@@ -3,18 +3,18 @@
 Eigen & Fergus, "Predicting Depth, Surface Normals and Semantic Labels", ICCV 2015, section 6.3.2, and Badrinarayanan
 et al., "SegNet", TPAMI 2017: weight(c) = median of all frequencies / frequency(c).
 
-Masks: frequency(c) = pixels of c / pixels of the images in which c appears. Ignored pixels count nowhere; with
-`count_ignored` they are one more class, as SegNet counted its void: in the totals and in the median, and only then is
-their own weight dropped.
+Masks: frequency(c) = pixels of c / pixels of the images in which c appears. Ignored pixels do not count. With
+`count_ignored` they are one more class, as SegNet counted its void class: in the totals and in the median. Only then is
+the weight of that class dropped.
 
-Labels of whole images, single or multi, by analogy: frequency(c) = images to which c applies / images of which it is
-known whether c applies. (Not "images in which c appears", for that is the numerator itself.) For single labels the
-divisor is the number of labelled images and cancels. For multi labels the weight stands on the positives, see
-`multi.loss`.
+Labels of whole images, by analogy: frequency(c) = images to which c applies / images for which it is known whether c
+applies. (The divisor of masks, "images in which c appears", would equal the numerator.) For single labels the divisor
+is the number of labelled images and cancels. For multi labels the weight applies to positives only, see
+`learning.sigmoid.loss`.
 
-`image_counts` and `pixel_counts` give what each example adds to these sums, `label_weights` goes from the sums to the
-weights. All take `xp`, the array namespace: `numpy`, or `tensorflow.experimental.numpy` inside a graph, where results
-are tensors. So the same code serves Transform and `imagegate check`.
+`image_counts` and `pixel_counts` compute what each example adds to the sums, and `label_weights` computes the weights
+from the sums. All functions take `xp`, the array namespace: `numpy`, or `tensorflow.experimental.numpy` inside a graph,
+where results are tensors. So Transform and `imagegate check` run the same code.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def median_frequency(pixels: ArrayLike, image_pixels: ArrayLike, xp: Any = np) -> NDArray[np.float64]:
-    """Weight per class: median frequency / frequency.
+    """Computes the weight of each class: median frequency / frequency.
 
     Args:
         pixels: [K] pixels of each class.
         image_pixels: [K] total pixels of the images that contain the class.
-        xp: see above.
+        xp: array namespace, see the module.
 
     Returns:
-        float64 [K]; 0 for a class without pixels, which takes no part in the median.
+        float64 [K]; 0 for a class without pixels, which is left out of the median.
+
+    >>> median_frequency([30, 10, 60], [100, 100, 100]).tolist()  # frequencies 0.3, 0.1 and 0.6
+    [1.0, 3.0, 0.5]
     """
     own: Any = xp.asarray(pixels, dtype=xp.float64)
     total: Any = xp.asarray(image_pixels, dtype=xp.float64)
@@ -44,20 +47,19 @@ def median_frequency(pixels: ArrayLike, image_pixels: ArrayLike, xp: Any = np) -
     ordered = xp.sort(xp.where(present, frequency, float("inf")))  # absent classes last
     count = xp.sum(xp.where(present, 1, 0))
     last = xp.maximum(count - 1, 0)
-    # The mean of the two middle ones, which are the same one for an odd count.
+    # The mean of the two middle frequencies, which are the same one for an odd count.
     median = (xp.take(ordered, last // 2) + xp.take(ordered, (last + 1) // 2)) / 2.0
     weights: NDArray[np.float64] = xp.where(present, median / frequency, 0.0)
     return weights
 
 
 def label_weights(own: ArrayLike, total: ArrayLike, classes: int, xp: Any = np) -> NDArray[np.float64]:
-    """Weights from the sums over the train split of what `image_counts` or `pixel_counts` gives; every label kind.
+    """Computes label weights from sums over the train split, for every label kind.
 
     Args:
-        own: [K], or [K + 1] with `count_ignored`.
-        total: the same.
-        classes: K.
-        xp: see above.
+        own, total: [K], or [K + 1] with `count_ignored`: sums of the two results of `image_counts` or `pixel_counts`.
+        classes: number of labels K.
+        xp: array namespace, see the module.
 
     Returns:
         float64 [K].
@@ -65,15 +67,20 @@ def label_weights(own: ArrayLike, total: ArrayLike, classes: int, xp: Any = np) 
     return median_frequency(own, total, xp)[:classes]
 
 
-def stated(configured: str | Mapping[str, float], names: Sequence[str]) -> list[float] | None:
-    """Weights that the configuration states itself; a label that it does not name weighs 1.
+def configured_weights(configured: str | Mapping[str, float], names: Sequence[str]) -> list[float] | None:
+    """Returns the weights that the configuration states, or None if they are to be computed from the data.
 
     Args:
-        configured: "median_frequency", "none", or weights by name.
-        names: the K labels.
+        configured: "median_frequency", "none", or label -> weight; other labels weigh 1.
+        names: names of the K labels.
 
     Returns:
-        [K], or None where the data decides: "median_frequency".
+        [K], or None for "median_frequency".
+
+    >>> configured_weights({"cat": 2}, ["cat", "dog"])
+    [2.0, 1.0]
+    >>> configured_weights("median_frequency", ["cat", "dog"]) is None
+    True
     """
     if configured == "median_frequency":
         return None
@@ -82,14 +89,18 @@ def stated(configured: str | Mapping[str, float], names: Sequence[str]) -> list[
 
 
 def image_counts(target: ArrayLike, xp: Any = np) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """What each image adds to the sums for `label_weights`.
+    """Computes what each image adds to the sums for `label_weights`.
 
     Args:
-        target: [batch, K]: 1 applies, 0 does not, -1 nobody said.
-        xp: see above.
+        target: [batch, K]: 1 the label applies, 0 it does not, -1 it is unknown.
+        xp: array namespace, see the module.
 
     Returns:
-        int64 [batch, K] each: 1 where the label applies; 1 where it is known whether it does.
+        int64 [batch, K] each: 1 if the label applies; 1 if it is known.
+
+    >>> applies, known = image_counts([[1, 0, -1]])
+    >>> applies.tolist(), known.tolist()
+    ([[1, 0, 0]], [[1, 1, 0]])
     """
     given: Any = xp.asarray(target)
     applies: NDArray[np.int64] = xp.asarray(given > 0, dtype=xp.int64)
@@ -99,17 +110,21 @@ def image_counts(target: ArrayLike, xp: Any = np) -> tuple[NDArray[np.int64], ND
 def pixel_counts(
     pixels: ArrayLike, ignored: ArrayLike, xp: Any = np, *, count_ignored: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """What each mask adds to the sums for `label_weights`.
+    """Computes what each mask adds to the sums for `label_weights`.
 
     Args:
         pixels: [batch, K], pixels of each label, `features.PIXELS`.
-        ignored: [batch] or [batch, 1], pixels that take part in nothing, `features.IGNORED`.
-        xp: see above.
-        count_ignored: whether the ignored pixels count as one more class, as SegNet counted them.
+        ignored: [batch] or [batch, 1], number of ignored pixels, `features.IGNORED`.
+        xp: array namespace, see the module.
+        count_ignored: whether the ignored pixels count as one more class.
 
     Returns:
-        int64 [batch, K], or [batch, K + 1] with `count_ignored`: pixels of the class; pixels of the image where the
-        class appears in it, else 0.
+        int64 [batch, K] each, or [batch, K + 1] with `count_ignored`: pixels of the class; all counted pixels of the
+        image if the class appears in it, else 0.
+
+    >>> own, total = pixel_counts([[3, 0, 1]], [2])
+    >>> own.tolist(), total.tolist()
+    ([[3, 0, 1]], [[4, 0, 4]])
     """
     own: Any = xp.asarray(pixels, dtype=xp.int64)
     if count_ignored:

@@ -11,6 +11,7 @@ import keras
 
 from components.base.errors import ConfigError
 from components.labels.kind import LabelKind
+from components.labels.learning.defaults import BATCH_NORM_MOMENTUM
 from components.labels.learning.heads import head_of
 from components.labels.learning.refusals import refuse_positive
 from components.model import augmentation, pyramid
@@ -22,9 +23,6 @@ _SMALLEST_MAP = 8  # pixels of the shorter side below which `small` adds no bloc
 _SHIFT = 0.1  # largest shift, as a share of the height and width
 _ZOOM = (-0.15, 0.1)  # change of the height and width in view: negative values enlarge the image
 _CONTRAST = 0.2  # largest relative change of contrast
-# With Keras's default of 0.99, the initial statistics linger for hundreds of steps; training on a small data set has
-# fewer.
-_MOMENTUM = 0.9
 _MAP_RANK = 4  # feature maps: [batch, height, width, channels]
 
 
@@ -142,13 +140,13 @@ def _small(images: keras.KerasTensor) -> keras.Model:
     height, width = images.shape[1:3]
     if min(height, width) >= _LARGE:
         x = keras.layers.Conv2D(32, 5, strides=2, padding="same", use_bias=False)(x)
-        x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=_MOMENTUM)(x))
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)(x))
     for filters in (32, 64, 128, 256):
         if filters > 32 and min(x.shape[1:3]) < _SMALLEST_MAP:
             break
         for _ in range(2):
             x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-            x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=_MOMENTUM)(x))
+            x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)(x))
         x = keras.layers.MaxPooling2D(padding="same")(x)
     return keras.Model(images, x, name="small")
 

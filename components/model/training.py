@@ -19,7 +19,7 @@ from components.ingest import manifest
 from components.labels import kinds
 from components.labels.kind import LabelKind
 from components.labels.learning.heads import head_of
-from components.labels.weights import stated as stated_weights
+from components.labels.weights import configured_weights
 from components.model import answers, network, signatures
 from components.model.batches import Batches
 from components.model.phases import Phases
@@ -75,7 +75,7 @@ def _train(fn_args: FnArgs, settings: TrainerSettings, gpus: int) -> None:
             kind=kind,
             positive=positive,
         )
-    stated = stated_weights(settings.label_weights, names)
+    stated = configured_weights(settings.label_weights, names)
     weights = data.label_weights() if stated is None else stated
     phases = Phases(
         os.path.join(settings.checkpoints, _job_name(folder, settings)),

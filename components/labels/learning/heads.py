@@ -1,4 +1,4 @@
-"""The head of a label kind, by what its labels are."""
+"""The choice of the head for a label kind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from components.labels.learning import pixels, sigmoid, softmax
 
 
 def head_of(kind: LabelKind) -> ModuleType:
-    """The module that encodes, counts and learns the labels of a kind."""
+    """Returns the module that encodes, counts and learns the labels of a kind.
+
+    >>> from components.labels import kinds
+    >>> head_of(kinds.kind("multi_label")).__name__
+    'components.labels.learning.sigmoid'
+    """
     if kind.per_pixel:
         return pixels
     return softmax if kind.exclusive else sigmoid

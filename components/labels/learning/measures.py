@@ -1,6 +1,6 @@
-"""What training shows of its progress, from targets and logits; the unknown takes part in nothing.
+"""Metrics that training shows for each epoch, computed from targets and logits. Unknown labels are excluded.
 
-The evaluation's numbers come from `components.metrics`; these follow the same definitions, without label weights.
+They follow the definitions of `components.metrics`, which the evaluation uses, without label weights.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from typing import Any
 import keras
 from keras import ops
 
+# Overconfident networks need temperatures above 1 (Guo et al. 2017). Chosen by hand; not measured.
+_TEMPERATURES = (1.0, 1.5, 2.0, 3.0)
+
 
 class Share(keras.metrics.Mean):
-    """Mean over known entries; subclasses say what an entry's value is. 0 where nothing is known."""
+    """Mean over known entries, 0 if there is none. Subclasses define the value of an entry."""
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch: target, logits and, if given, example weights [batch]."""
@@ -21,34 +24,34 @@ class Share(keras.metrics.Mean):
         super().update_state(ops.cast(values, "float32"), sample_weight=_weighted(known, sample_weight))
 
     def entries(self, target: Any, logits: Any) -> tuple[Any, Any]:
-        """(values, known), of equal shape."""
+        """Returns (values, known), of equal shape."""
         raise NotImplementedError
 
 
 class Accuracy(Share):
-    """Examples whose highest logit is that of their label; target [batch, K] one-hot, or all -1."""
+    """Share of examples whose highest logit is that of their label; target [batch, K] one-hot, or all -1."""
 
     def entries(self, target: Any, logits: Any) -> tuple[Any, Any]:
-        """[batch] each."""
+        """Returns (values, known), [batch] each."""
         return ops.argmax(logits, axis=-1) == ops.argmax(target, axis=-1), ops.max(target, axis=-1) > 0
 
 
 class BinaryAccuracy(Share):
-    """Labels of examples decided rightly at logit 0; target [batch, K]: 1 applies, 0 does not, -1 nobody said."""
+    """Share of labels decided correctly at logit 0; target [batch, K]: 1 applies, 0 does not apply, -1 unknown."""
 
     def entries(self, target: Any, logits: Any) -> tuple[Any, Any]:
-        """[batch, K] each."""
+        """Returns (values, known), [batch, K] each."""
         return (logits >= 0) == (target > 0), target >= 0
 
 
 class CosineSimilarity(Share):
-    """t·p / (|t| |p|) per example, t and p the target and the sigmoid probabilities of its known labels.
+    """Mean of t·p / (|t| |p|), where t is the target and p the sigmoid probabilities of an example's known labels.
 
-    Over the examples to which a label applies: without one, t has no direction.
+    Examples to which no label applies are left out, because t has no direction.
     """
 
     def entries(self, target: Any, logits: Any) -> tuple[Any, Any]:
-        """[batch] each."""
+        """Returns (values, known), [batch] each."""
         p = ops.where(target >= 0, ops.sigmoid(logits), 0.0)
         t = ops.cast(target > 0, "float32")
         norm = ops.sqrt(ops.sum(t, axis=-1) * ops.sum(p * p, axis=-1))
@@ -56,11 +59,11 @@ class CosineSimilarity(Share):
 
 
 class PixelAccuracy(Share):
-    """Pixels whose highest logit is that of their label.
+    """Share of pixels whose highest logit is that of their label.
 
     Args:
-        ignored: the id of pixels that take part in nothing.
-        name: shown in training.
+        ignored: id of ignored pixels.
+        name: name shown in training.
     """
 
     def __init__(self, ignored: int, name: str) -> None:
@@ -68,24 +71,24 @@ class PixelAccuracy(Share):
         self._ignored = ignored
 
     def entries(self, target: Any, logits: Any) -> tuple[Any, Any]:
-        """[batch, H, W] each."""
+        """Returns (values, known), [batch, H, W] each."""
         target = ops.cast(target, "int32")
         return ops.cast(ops.argmax(logits, axis=-1), "int32") == target, target != self._ignored
 
 
 class MeanIou(keras.metrics.Metric):
-    """Mean over the labels in the truth of intersection / union, of the pixels of all images together.
+    """Mean of intersection / union over the labels in the truth, with the pixels of all images added up.
 
     Args:
-        classes: K.
-        ignored: the id of pixels that take part in nothing.
-        name: shown in training.
+        classes: number of labels K.
+        ignored: id of ignored pixels.
+        name: name shown in training.
     """
 
     def __init__(self, classes: int, ignored: int, name: str) -> None:
         super().__init__(name=name)
         self._classes, self._ignored = classes, ignored
-        shape = (3, classes)  # pixels of each label: answered rightly, in the truth, in the answer
+        shape = (3, classes)  # pixels of each label: answered correctly, in the truth, in the answer
         self._pixels = self.add_variable(shape, initializer="zeros", name="pixels")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
@@ -95,14 +98,14 @@ class MeanIou(keras.metrics.Metric):
         truth = ops.where(known, target, 0)
         answer = ops.cast(ops.argmax(y_pred, axis=-1), "int32")
         weight = _weighted(known, sample_weight)
-        right = weight * ops.cast(truth == answer, "float32")
-        pairs = ((right, truth), (weight, truth), (weight, answer))
+        correct = weight * ops.cast(truth == answer, "float32")
+        pairs = ((correct, truth), (weight, truth), (weight, answer))
         self._pixels.assign_add(ops.stack([self._per_label(*pair) for pair in pairs]))
 
     def result(self) -> Any:
-        """Scalar float32; 0 where nothing is known."""
-        right, truth, answer = ops.unstack(ops.convert_to_tensor(self._pixels), 3)
-        iou = ops.divide_no_nan(right, truth + answer - right)
+        """Returns a scalar float32; 0 if no pixel is known."""
+        correct, truth, answer = ops.unstack(ops.convert_to_tensor(self._pixels), 3)
+        iou = ops.divide_no_nan(correct, truth + answer - correct)
         seen = ops.cast(truth > 0, "float32")
         return ops.divide_no_nan(ops.sum(iou * seen), ops.sum(seen))
 
@@ -111,20 +114,21 @@ class MeanIou(keras.metrics.Metric):
 
 
 class TemperedLoss(keras.metrics.Metric):
-    """The loss at the best of a few temperatures: how good a network is once its certainty is calibrated.
+    """Loss at the best of a few temperatures: an estimate of the loss after calibration.
 
-    A network that trains on grows too certain of itself long before its answers get worse, and its loss rises with it
-    (Guo et al. 2017). Like Keras' loss, the mean of the batches', by their sizes.
+    During training, a network becomes overconfident long before its answers get worse, and its loss rises (Guo et al.
+    2017). Like the loss of Keras, this is the mean over batches, weighted by their sizes.
 
     Args:
         loss: (target, logits, example weights) -> scalar.
-        temperatures: what logits are divided by.
+        temperatures: divisors of the logits.
+        name: name shown in training.
     """
 
     def __init__(
         self,
         loss: Callable[..., Any],
-        temperatures: Sequence[float] = (1.0, 1.5, 2.0, 3.0),
+        temperatures: Sequence[float] = _TEMPERATURES,
         name: str = "tempered_loss",
     ) -> None:
         super().__init__(name=name)
@@ -133,7 +137,7 @@ class TemperedLoss(keras.metrics.Metric):
         self._count = self.add_variable((), initializer="zeros", name="count")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Adds a batch: what the loss takes."""
+        """Adds a batch: the arguments of the loss."""
         size = ops.cast(ops.shape(y_pred)[0], "float32")
         logits = ops.cast(y_pred, "float32")
         losses = [self._loss(y_true, logits / t, sample_weight) for t in self._temperatures]
@@ -141,12 +145,12 @@ class TemperedLoss(keras.metrics.Metric):
         self._count.assign_add(size)
 
     def result(self) -> Any:
-        """Scalar float32; 0 of nothing."""
+        """Returns a scalar float32; 0 without any batch."""
         return ops.min(ops.divide_no_nan(ops.convert_to_tensor(self._sums), ops.convert_to_tensor(self._count)))
 
 
 def _weighted(known: Any, sample_weight: Any) -> Any:
-    """float32 of the shape of `known`: the example's weight, 0 for what is unknown."""
+    """Weight of each entry, float32, of the shape of `known`: that of its example, or 0 if the entry is unknown."""
     weight = ops.cast(known, "float32")
     if sample_weight is None:
         return weight

@@ -1,4 +1,4 @@
-"""Label names -> which of the K labels they are; TensorFlow graph code, shared by the label kinds."""
+"""Conversion of label names to a row per image, in TensorFlow graphs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def among(names: tf.SparseTensor | tf.RaggedTensor, labels: Sequence[str]) -> tf.Tensor:
-    """Which labels each row names.
+def multi_hot(names: tf.SparseTensor | tf.RaggedTensor, labels: Sequence[str]) -> tf.Tensor:
+    """Marks the labels that each row names.
 
-    Compares the names that are there, not the padding, with all labels: no lookup table, which would have to be
-    initialised and tracked wherever the graph goes. Takes memory for (names in the batch) x K comparisons.
+    Compares every name with every label, which takes memory for (names in the batch) x K comparisons. A lookup table
+    would have to be initialised and tracked wherever the graph goes.
 
     Args:
         names: string [batch, None], any number per row, repetitions allowed.
-        labels: the K label names; a name that is none of them counts for nothing.
+        labels: names of the K labels; other names are ignored.
 
     Returns:
         bool [batch, K].

@@ -1,4 +1,4 @@
-"""Label kind: each pixel has one label, or is ignored. Softmax over K logits per pixel."""
+"""Head for masks, where each pixel has one label or is ignored: a decoder, and a softmax over K logits per pixel."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from components.data.features import IGNORED_ID
+from components.labels.learning.defaults import BATCH_NORM_MOMENTUM, FOCAL_GAMMA
 from components.labels.learning.refusals import need_two, refuse_positive
 from components.labels.weights import pixel_counts as count
 
@@ -17,24 +18,27 @@ if TYPE_CHECKING:
 
 __all__ = ["count", "decode_mask", "decoder", "loss", "metrics", "probabilities"]
 
-_WIDEST, _NARROWEST = 128, 32  # channels of the decoder, coarse and fine; half as many come from a skip connection
+# Channels of the decoder at its coarsest and finest level, and the step between levels; a skip connection has half as
+# many. Chosen by hand; not measured.
+_WIDEST, _NARROWEST, _STEP = 128, 32, 32
 
 
 def decode_mask(encoded: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Decodes and resizes one mask; TensorFlow graph code.
+    """Decodes and resizes one mask, in a TensorFlow graph.
 
-    Each pixel is that of the mask nearest to where `images.decode` looks for the image's; ids are never mixed.
+    Each pixel is the pixel of the mask that is nearest to the point where `images.decode` samples the image. Ids are
+    never interpolated.
 
     Args:
         encoded: scalar string, `features.MASK`: an 8-bit grey PNG of label ids.
-        size: height and width in pixels of the result.
+        size: height and width of the result in pixels.
 
     Returns:
-        uint8 [height, width]; `features.IGNORED_ID` takes part in nothing.
+        uint8 [height, width]: label ids, or `features.IGNORED_ID`.
 
     Raises:
-        InvalidArgumentError: at run time, where `encoded` is no such PNG. A palette's indices are lost on TensorFlow,
-            which reads colours, so it must not be taken for a mask.
+        InvalidArgumentError: at run time, if `encoded` is not such a PNG. TensorFlow would read the colours of a PNG
+            with a palette, not its indices.
     """
     import tensorflow as tf
 
@@ -45,29 +49,29 @@ def decode_mask(encoded: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
 
 
 def decoder(skips: Sequence[keras.KerasTensor], image_size: tuple[int, int], classes: int) -> keras.KerasTensor:
-    """Feature maps of a backbone -> a logit per pixel and label.
+    """Builds the last layers: from feature maps of the backbone to a logit per pixel and label.
 
-    From the coarsest map up: resize to the next finer one's size, concatenate with that one's 1x1 convolution, 3x3
-    convolution (Ronneberger et al., "U-Net", MICCAI 2015; the thin skips follow Chen et al., "DeepLabv3+", ECCV
-    2018). The finest logits are resized to the image.
+    Starts with the coarsest map. At each level, resizes to the size of the next finer map, concatenates with a 1x1
+    convolution of that map, and applies a 3x3 convolution (Ronneberger et al., "U-Net", MICCAI 2015; the thin skip
+    connections follow Chen et al., "DeepLabv3+", ECCV 2018). Finally resizes the logits to the image.
 
     Args:
-        skips: [batch, h, w, channels], finest first, any number and any sizes.
-        image_size: height and width in pixels.
-        classes: K, 2 or more.
+        skips: feature maps [batch, h, w, channels], finest first, any number and any sizes.
+        image_size: height and width of the image in pixels.
+        classes: number of labels K, at least 2.
 
     Returns:
-        float32 [batch, height, width, K].
+        logits, float32 [batch, height, width, K].
 
     Raises:
-        ConfigError: fewer than two labels.
+        ConfigError: there are fewer than two labels.
     """
     import keras
 
     need_two(classes)
     x = _block(skips[-1], _WIDEST, 1)
     for finer, skip in enumerate(reversed(skips[:-1])):
-        channels = max(_NARROWEST, _WIDEST - 32 * finer)
+        channels = max(_NARROWEST, _WIDEST - _STEP * finer)
         thin = _block(skip, channels // 2, 1)
         x = keras.layers.Concatenate()([_resized(x, skip.shape[1:3]), thin])
         x = _block(x, channels, 3)
@@ -79,7 +83,7 @@ def _block(x: keras.KerasTensor, channels: int, width: int) -> keras.KerasTensor
     import keras
 
     x = keras.layers.Conv2D(channels, width, padding="same", use_bias=False)(x)
-    return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+    return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)(x))
 
 
 def _resized(x: keras.KerasTensor, size: tuple[int, int]) -> keras.KerasTensor:
@@ -92,18 +96,18 @@ def loss(
     kind: Kind = "cross_entropy",
     *,
     alpha: float | Sequence[float] | None = None,
-    gamma: float = 2.0,
+    gamma: float = FOCAL_GAMMA,
     weights: Sequence[float] | None = None,
     positive: int | None = None,
 ) -> keras.losses.Loss:
-    """Cross-entropy or focal loss of (target [batch, H, W], logits [batch, H, W, K]); see `losses` for the formulas.
+    """Builds cross-entropy or focal loss of target [batch, H, W] and logits [batch, H, W, K]; see `losses`.
 
-    weight = example weight * weights[true label of the pixel]; a pixel of `features.IGNORED_ID` weighs nothing.
+    The weight of a pixel is that of its example times weights[true label], and 0 for `features.IGNORED_ID`.
 
     Args:
         kind: "cross_entropy" or "focal".
-        alpha: of focal loss: one factor per label, or one for all of them.
-        gamma: of focal loss.
+        alpha: factor of focal loss, one per label or one for all of them.
+        gamma: exponent of focal loss.
         weights: [K], label weights; None for ones.
         positive: must be None.
 
@@ -123,14 +127,14 @@ def loss(
 
 
 def metrics(classes: int) -> list[keras.metrics.Metric]:
-    """What training shows: pixel accuracy and mean intersection over union, of the pixels not ignored."""
+    """Builds the metrics of training: pixel accuracy and mean intersection over union, without ignored pixels."""
     from components.labels.learning.measures import MeanIou, PixelAccuracy
 
     return [PixelAccuracy(IGNORED_ID, name="pixel_accuracy"), MeanIou(classes, IGNORED_ID, name="mean_iou")]
 
 
 def probabilities(logits: keras.KerasTensor) -> keras.KerasTensor:
-    """Logits [batch, H, W, K] -> float32 [batch, H, W, K] that sum to 1 over the labels."""
+    """Converts logits [batch, H, W, K] to probabilities of the same shape that sum to 1 over the labels, float32."""
     import keras
 
     return keras.ops.softmax(keras.ops.cast(logits, "float32"), axis=-1)

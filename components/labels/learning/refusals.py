@@ -1,4 +1,4 @@
-"""What no head can have. The configuration refuses most of it before a run."""
+"""Checks of a head's arguments. The configuration refuses most of these errors before a run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ def need_two(classes: int) -> None:
     """
     if classes < 2:
         raise ConfigError(
-            f"labels.names: {classes} leaves nothing to learn, for a softmax over one unit is always 1; name two or "
-            "more (for yes or no: both, and labels.positive for a single sigmoid unit), or use task: multi_label"
+            f"labels.names: with {classes} there is nothing to learn, because a softmax over one unit is always 1; "
+            "name at least two labels (for yes and no: both, and labels.positive), or use task: multi_label"
         )
 
 
 def refuse_positive(positive: int | None, task: str) -> None:
-    """Refuses `labels.positive` where there is no one of two to decide on.
+    """Refuses `labels.positive` for tasks whose labels are not a choice between two.
 
     Raises:
         ConfigError: `positive` is not None.
     """
     if positive is not None:
-        raise ConfigError(f"labels.positive: is for task: single_label with two names, not for {task}; leave it out")
+        raise ConfigError(
+            f"labels.positive: only task: single_label with two names has it, not task: {task}; leave it out"
+        )

@@ -1,11 +1,12 @@
-"""Label kind: any number of labels per image. K independent sigmoid units."""
+"""Head for any number of labels per image: K independent sigmoid units."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from components.labels.learning.names import among
+from components.labels.learning.defaults import DROPOUT, FOCAL_GAMMA
+from components.labels.learning.names import multi_hot
 from components.labels.learning.refusals import refuse_positive
 from components.labels.weights import image_counts as count
 
@@ -23,27 +24,35 @@ def encode(
     names_unknown: tf.SparseTensor | tf.RaggedTensor | None,
     labels: Sequence[str],
 ) -> tf.Tensor:
-    """Multi-hot rows; TensorFlow graph code.
+    """Encodes label names as multi-hot rows, in a TensorFlow graph.
 
     Args:
         names_present: string [batch, None], the names that apply to each image.
-        names_unknown: string [batch, None], those of which nobody said; None for none. A name that is present, too,
-            applies.
-        labels: the K label names.
+        names_unknown: string [batch, None], the names for which it is unknown whether they apply, or None. A name that
+            is also present applies.
+        labels: names of the K labels.
 
     Returns:
-        float32 [batch, K]: 1 applies, 0 does not, -1 nobody said.
+        float32 [batch, K]: 1 the label applies, 0 it does not, -1 it is unknown.
     """
     import tensorflow as tf
 
-    target = tf.cast(among(names_present, labels), tf.float32)
+    target = tf.cast(multi_hot(names_present, labels), tf.float32)
     if names_unknown is None:
         return target
-    return tf.where(among(names_unknown, labels) & (target == 0), -1.0, target)
+    return tf.where(multi_hot(names_unknown, labels) & (target == 0), -1.0, target)
 
 
 def head(features: keras.KerasTensor, classes: int, *, positive: int | None = None) -> keras.KerasTensor:
-    """Pooled features [batch, F] -> logits float32 [batch, K], one independent unit per label.
+    """Builds the last layers: one independent unit per label.
+
+    Args:
+        features: pooled features [batch, F].
+        classes: number of labels K.
+        positive: must be None.
+
+    Returns:
+        logits, float32 [batch, K].
 
     Raises:
         ConfigError: `positive` is given.
@@ -51,7 +60,7 @@ def head(features: keras.KerasTensor, classes: int, *, positive: int | None = No
     import keras
 
     refuse_positive(positive, "multi_label")
-    x = keras.layers.Dropout(0.2)(features)
+    x = keras.layers.Dropout(DROPOUT)(features)
     return keras.layers.Dense(classes, dtype="float32", name="logits")(x)
 
 
@@ -59,26 +68,26 @@ def loss(
     kind: Kind = "cross_entropy",
     *,
     alpha: float | Sequence[float] | None = None,
-    gamma: float = 2.0,
+    gamma: float = FOCAL_GAMMA,
     weights: Sequence[float] | None = None,
     positive: int | None = None,
 ) -> keras.losses.Loss:
-    """Binary cross-entropy or focal loss of (target [batch, K], logits [batch, K]); see `losses` for the formulas.
+    """Builds binary cross-entropy or focal loss of target and logits [batch, K]; see `losses` for the formulas.
 
-    With t the target, v the example's and w the label's weight, over the entries whose t is 0 or 1:
+    With the target t, the weight v of the example and w of the label, summed over the entries whose t is 0 or 1:
 
         sum v (t w -log sigmoid(z) + (1 - t) -log sigmoid(-z)) / sum v (t w + 1 - t)
 
-    The weight stands on the positives only. With median-frequency weights, w = median / frequency, all the positives
-    of a label weigh frequency * w = median of the images: a rare label's as much as a common one's, and where a label
-    applies nearly always, w < 1 lets its few negatives be heard. Weights on the negatives as well would scale whole
-    labels against each other and leave each label's own balance as it was. The price: the odds that the model learns
-    are w times those of the data.
+    Only positives are weighted. With median-frequency weights, w = median / frequency, the positives of every label
+    together weigh frequency * w = median of the images: those of a rare label as much as those of a common one. For a
+    label that applies nearly always, w < 1 gives its few negatives influence. Weights on negatives as well would scale
+    labels against each other and leave the balance within each label unchanged. The price is that the model learns
+    odds that are w times those of the data.
 
     Args:
         kind: "cross_entropy" or "focal".
-        alpha: of focal loss, one for all labels or [K]: alpha where a label applies, 1 - alpha where it does not.
-        gamma: of focal loss.
+        alpha: factor of focal loss, one for all labels or [K]: alpha if a label applies, 1 - alpha if it does not.
+        gamma: exponent of focal loss.
         weights: [K], label weights; None for ones.
         positive: must be None.
 
@@ -92,14 +101,14 @@ def loss(
 
 
 def metrics(classes: int) -> list[keras.metrics.Metric]:
-    """What training shows: binary accuracy at logit 0, and cosine similarity of the probabilities; of what is known."""
+    """Builds the metrics of training: binary accuracy at logit 0 and cosine similarity, over known labels."""
     from components.labels.learning.measures import BinaryAccuracy, CosineSimilarity
 
     return [BinaryAccuracy(name="binary_accuracy"), CosineSimilarity(name="cosine_similarity")]
 
 
 def probabilities(logits: keras.KerasTensor) -> keras.KerasTensor:
-    """Logits [batch, K] -> float32 [batch, K], each in [0, 1] by itself: they do not sum to 1."""
+    """Converts logits [batch, K] to independent probabilities, float32 [batch, K]; they do not sum to 1."""
     import keras
 
     return keras.ops.sigmoid(keras.ops.cast(logits, "float32"))

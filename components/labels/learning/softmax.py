@@ -1,4 +1,4 @@
-"""Label kind: each image has exactly one label. Softmax over K logits; two names may share one sigmoid unit."""
+"""Head for exactly one label per image: a softmax over K logits, or for two labels one sigmoid unit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from components.base.errors import ConfigError
-from components.labels.learning.names import among
+from components.labels.learning.defaults import DROPOUT, FOCAL_GAMMA
+from components.labels.learning.names import multi_hot
 from components.labels.learning.refusals import need_two
 from components.labels.weights import image_counts as count
 
@@ -24,43 +25,44 @@ def encode(
     names_unknown: tf.SparseTensor | tf.RaggedTensor | None,
     labels: Sequence[str],
 ) -> tf.Tensor:
-    """One-hot rows; TensorFlow graph code.
+    """Encodes label names as one-hot rows, in a TensorFlow graph.
 
     Args:
         names_present: string [batch, None], the label of each image.
-        names_unknown: not needed: an image of unknown label has none present.
-        labels: the K label names.
+        names_unknown: not used: no name is present for an image whose label is unknown.
+        labels: names of the K labels.
 
     Returns:
-        float32 [batch, K]; a row of -1, which takes part in nothing, where not exactly one of `labels` is present.
+        float32 [batch, K]; a row of -1, which loss and metrics ignore, unless exactly one of `labels` is present.
     """
     import tensorflow as tf
 
-    hits = among(names_present, labels)
+    hits = multi_hot(names_present, labels)
     one = tf.math.count_nonzero(hits, axis=1, keepdims=True) == 1
     return tf.where(one, tf.cast(hits, tf.float32), -1.0)
 
 
 def head(features: keras.KerasTensor, classes: int, *, positive: int | None = None) -> keras.KerasTensor:
-    """Pooled features -> logits.
+    """Builds the last layers: a unit per label, or one for two labels.
 
     Args:
-        features: [batch, F].
-        classes: K, 2 or more.
-        positive: for K = 2, the index of the label that one sigmoid unit z decides on. Its logit is z and the other's
-            0, so that softmax gives sigmoid(z) and everything else stays as it is for K labels. None: K units.
+        features: pooled features [batch, F].
+        classes: number of labels K, at least 2.
+        positive: for K = 2, the index of the label that a single sigmoid unit z stands for. The label has the logit z
+            and the other one 0, so that softmax gives sigmoid(z), and all other code works as for K labels. None: K
+            units.
 
     Returns:
-        float32 [batch, K].
+        logits, float32 [batch, K].
 
     Raises:
-        ConfigError: fewer than two labels, or `positive` without exactly two.
+        ConfigError: there are fewer than two labels, or `positive` is given without exactly two.
     """
     import keras
 
     need_two(classes)
-    x = keras.layers.Dropout(0.2)(features)
-    # float32 whatever the precision of the rest: a softmax in 16 bit loses the small probabilities.
+    x = keras.layers.Dropout(DROPOUT)(features)
+    # Always float32: a softmax in 16 bits rounds small probabilities to 0.
     if positive is None:
         return keras.layers.Dense(classes, dtype="float32", name="logits")(x)
     _one_of_two(classes, positive)
@@ -73,19 +75,19 @@ def loss(
     kind: Kind = "cross_entropy",
     *,
     alpha: float | Sequence[float] | None = None,
-    gamma: float = 2.0,
+    gamma: float = FOCAL_GAMMA,
     weights: Sequence[float] | None = None,
     positive: int | None = None,
 ) -> keras.losses.Loss:
-    """Cross-entropy or focal loss of (target [batch, K], logits [batch, K]); see `losses` for the formulas.
+    """Builds cross-entropy or focal loss of target and logits [batch, K]; see `losses` for the formulas.
 
-    weight = example weight * weights[true label]; a row of -1 weighs nothing.
+    The weight of an example is its own weight times weights[true label], and 0 for a row of -1.
 
     Args:
         kind: "cross_entropy" or "focal".
-        alpha: of focal loss: one factor per label, or one for all of them; with `positive`, a single number is the
-            paper's binary alpha: that for the positive, and 1 - alpha for the other.
-        gamma: of focal loss.
+        alpha: factor of focal loss, one per label or one for all of them. With `positive`, a single number is the
+            binary alpha of the paper: alpha for the positive label and 1 - alpha for the other.
+        gamma: exponent of focal loss.
         weights: [K], label weights; None for ones.
         positive: see `head`.
 
@@ -105,14 +107,14 @@ def loss(
 
 
 def metrics(classes: int) -> list[keras.metrics.Metric]:
-    """What training shows: accuracy, of the rows that have a label."""
+    """Builds the metric of training: accuracy over the examples whose label is known."""
     from components.labels.learning.measures import Accuracy
 
     return [Accuracy(name="accuracy")]
 
 
 def probabilities(logits: keras.KerasTensor) -> keras.KerasTensor:
-    """Logits [batch, K] -> float32 [batch, K] that sum to 1."""
+    """Converts logits [batch, K] to probabilities that sum to 1, float32 [batch, K]."""
     import keras
 
     return keras.ops.softmax(keras.ops.cast(logits, "float32"), axis=-1)

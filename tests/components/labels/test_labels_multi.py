@@ -13,7 +13,7 @@ from components.labels.learning import sigmoid
 RANDOM = np.random.default_rng(1)
 LOGITS = RANDOM.normal(scale=3, size=(7, 5)).astype(np.float32)
 TARGET = RANDOM.choice([-1, 0, 1], size=(7, 5)).astype(np.float32)
-TARGET[2] = -1  # nobody said anything
+TARGET[2] = -1  # all labels unknown
 TARGET[3] = 0  # none of the labels: knowledge
 KNOWN, APPLIES = TARGET >= 0, TARGET > 0
 EXAMPLE = np.array([1, 0.5, 7, 2, 0, 3, 0.25], np.float32)
@@ -140,7 +140,7 @@ def test_the_head_has_one_unit_per_label(classes: int) -> None:
 
 
 def test_a_positive_label_is_for_single_labels() -> None:
-    with pytest.raises(ConfigError, match=r"labels\.positive: is for task: single_label"):
+    with pytest.raises(ConfigError, match=r"labels\.positive: only task: single_label"):
         sigmoid.head(keras.Input((3,)), 2, positive=1)
     with pytest.raises(ConfigError, match=r"labels\.positive"):
         sigmoid.loss(positive=1)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from components.labels.weights import median_frequency, stated
+from components.labels.weights import configured_weights, median_frequency
 
 COUNTS = st.lists(st.integers(0, 10**9), min_size=1, max_size=12)
 
@@ -91,7 +91,7 @@ def test_a_graph_computes_the_same_as_numpy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("configured", "expected"),
     [
         ("median_frequency", None),
         ("none", [1, 1]),
@@ -99,5 +99,5 @@ def test_a_graph_computes_the_same_as_numpy() -> None:
         ({"dark": 0.0, "light": 2.5}, [0, 2.5]),
     ],
 )
-def test_stated_weights_take_precedence(told: str | dict[str, float], expected: list[float] | None) -> None:
-    assert stated(told, ["dark", "light"]) == expected
+def test_stated_weights_take_precedence(configured: str | dict[str, float], expected: list[float] | None) -> None:
+    assert configured_weights(configured, ["dark", "light"]) == expected
