@@ -1,12 +1,13 @@
-"""The model gate's numbers through TFMA: what it computes, how its results are read, how it calls our models.
+"""The evaluation with TensorFlow Model Analysis: its configuration, its results, and how it calls our models.
 
-This module is the Evaluator's user module: TFMA imports it by name, in workers too.
+This is the user module of TFX's Evaluator: TFMA imports it by name, also in its workers.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import apache_beam as beam
@@ -18,6 +19,7 @@ from tensorflow_model_analysis.api import types as tfma_types
 from tensorflow_model_analysis.extractors import extractor as tfma_extractor
 from tensorflow_model_analysis.proto import config_pb2
 
+from components import metrics
 from components.base import progress
 from components.data import features
 from components.evaluation import out_of_distribution, predictions, tfma_metrics, tfma_standard
@@ -25,11 +27,12 @@ from components.evaluation.settings import StandardMetric
 from components.labels import kinds, outputs
 
 CANDIDATE, BASELINE = predictions.CANDIDATE, predictions.BASELINE
-# TFMA's batches grow to hundreds; decoded at once, that many photos would set the peak of memory.
+# TFMA's batches grow to hundreds of images, too many to decode at once within reasonable memory.
 _BATCH = 32
-TASK = "images"
+TASK = "images"  # name of the progress
 
-Extracts = Mapping[str, Any]  # of TFMA, by name
+Extracts = Mapping[str, Any]  # TFMA's, by name
+Slice = dict[str, str]  # column -> value; empty: all examples
 
 
 def eval_config(
@@ -42,16 +45,16 @@ def eval_config(
     examples: int = 0,
     folder: str = "",
 ) -> config_pb2.EvalConfig:
-    """What TFMA computes: every metric of `components.metrics`, overall and by slice, for one or two models.
+    """Configures TFMA to compute every metric of `components.metrics`, overall and by slice, for one or two models.
 
     Args:
         task: as in the configuration.
         labels: the K label names in the order of the model's outputs.
-        slices: each the columns of one cross: names in `features.SLICES`, or columns of the manifest.
-        has_baseline: whether a served model is evaluated beside the candidate.
-        standard: TFMA's own metrics to compute beside ours; see `tfma_standard`.
-        examples: how many will be evaluated.
-        folder: of the evaluation, where the predictions go.
+        slices: the columns of each cross: names in `features.SLICES`, or columns of the manifest.
+        has_baseline: whether a served model is evaluated as well.
+        standard: TFMA's own metrics to compute in addition; see `tfma_standard`.
+        examples: number of examples, for the progress.
+        folder: of the evaluation, where the predictions are written.
     """
     config = config_pb2.EvalConfig()
     settings = tfma_metrics.Settings(task=task, labels=tuple(labels), examples=examples, folder=folder)
@@ -71,28 +74,40 @@ def eval_config(
     return config
 
 
-def results(folder: str, model_name: str) -> list[tuple[dict[str, str], dict[str, Any]]]:
-    """TFMA's numbers for one model: (slice column -> value, metric key -> value) for each slice; {} is all examples.
+def results(folder: str, model_name: str) -> list[tuple[Slice, dict[str, float]]]:
+    """Reads the metrics of one model: a slice and its numbers by metric key, all examples first.
 
-    The keys are those of `LabelKind.metric_names`. `metrics.CONFUSION`, where it is among them, is a list of K lists.
+    The keys are those of `LabelKind.metric_names`, without the confusion matrix, and `metrics.OUT_OF_DISTRIBUTION`.
     """
-    own = [
-        (where, {k: _value(v) for k, v in numbers.items() if not k.startswith(tfma_standard.PREFIX)})
-        for where, numbers in _records(folder, model_name)
+    numbers_by_slice = [
+        (where, {key: _number(value) for key, value in values.items() if _is_number(key)})
+        for where, values in _records(folder, model_name)
     ]
-    out_of_distribution_numbers = out_of_distribution.read(folder).get("models", {}).get(model_name, {})
-    return [(where, numbers if where else numbers | out_of_distribution_numbers) for where, numbers in own]
+    unlike = out_of_distribution.read(folder).get("models", {}).get(model_name, {})
+    return [(where, numbers if where else numbers | unlike) for where, numbers in numbers_by_slice]
 
 
-def standard_results(folder: str, model_name: str) -> dict[str, Any]:
-    """TFMA's own metrics of one model over all examples, by TFMA's names: numbers, or objects as in JSON."""
-    whole = next((numbers for where, numbers in _records(folder, model_name) if not where), {})
+def confusion(folder: str, model_name: str, where: Mapping[str, str] = MappingProxyType({})) -> list[list[float]]:
+    """Reads the confusion matrix [K, K] of one model in one slice; rows are true labels, columns predictions.
+
+    Raises:
+        KeyError: the labels are not exclusive.
+        StopIteration: there is no such slice.
+    """
+    value = next(values for slice_, values in _records(folder, model_name) if slice_ == where)[metrics.CONFUSION]
+    cells = np.array(value.array_value.float64_values or value.array_value.float32_values)
+    return cells.reshape(list(value.array_value.shape)).tolist()
+
+
+def standard_results(folder: str, model_name: str) -> Mapping[str, Any]:
+    """Reads TFMA's own metrics of one model over all examples, by TFMA's names: numbers or JSON objects."""
+    whole = next((values for where, values in _records(folder, model_name) if not where), {})
     prefix = tfma_standard.PREFIX
-    return {k.removeprefix(prefix): _plain(v) for k, v in whole.items() if k.startswith(prefix)}
+    return {key.removeprefix(prefix): _plain(value) for key, value in whole.items() if key.startswith(prefix)}
 
 
-def _records(folder: str, model_name: str) -> list[tuple[dict[str, str], dict[str, Any]]]:
-    """(slice column -> value, metric key -> TFMA's value) for each slice, that of all examples first."""
+def _records(folder: str, model_name: str) -> list[tuple[Slice, Mapping[str, Any]]]:
+    """The slices with TFMA's values by metric key, all examples first."""
     read = []
     for record in tfma.load_metrics(folder):
         where = {}
@@ -100,22 +115,22 @@ def _records(folder: str, model_name: str) -> list[tuple[dict[str, str], dict[st
             value = getattr(part, part.WhichOneof("kind"))
             where[_column(part.column)] = value.decode() if isinstance(value, bytes) else str(value)
         # A single model has no name in the keys; with two, TFMA adds the differences under the candidate's name.
-        numbers = {
+        values = {
             m.key.name: m.value
             for m in record.metric_keys_and_values
             if m.key.model_name in (model_name, "") and not m.key.is_diff
         }
-        read.append((where, numbers))
-    return sorted(read, key=lambda r: (len(r[0]), sorted(r[0].items())))
+        read.append((where, values))
+    return sorted(read, key=lambda record: (len(record[0]), sorted(record[0].items())))
 
 
 def _column(feature: str) -> str:
-    own = {f: column for column, f in features.SLICES.items()}
-    return own.get(feature, feature.removeprefix(features.SLICE))
+    columns = {name: column for column, name in features.SLICES.items()}
+    return columns.get(feature, feature.removeprefix(features.SLICE))
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no NaN."""
+    """TFMA's value as in JSON, where NaN becomes None."""
     if value.WhichOneof("type") == "double_value":
         number = value.double_value.value
         return number if math.isfinite(number) else None
@@ -123,23 +138,21 @@ def _plain(value: Any) -> Any:
     return plain
 
 
-def _value(value: Any) -> Any:
-    kind = value.WhichOneof("type")
-    if kind == "double_value":
-        return value.double_value.value
-    if kind == "array_value":
-        cells = np.array(value.array_value.float64_values or value.array_value.float32_values)
-        return cells.reshape(list(value.array_value.shape)).tolist()
-    return math.nan
+def _is_number(key: str) -> bool:
+    return key != metrics.CONFUSION and not key.startswith(tfma_standard.PREFIX)
 
 
-# What TFX's Evaluator looks up in its user module, by name.
+def _number(value: Any) -> float:
+    return value.double_value.value if value.WhichOneof("type") == "double_value" else math.nan
+
+
+# TFX's Evaluator looks up the following functions in its user module, by name.
 
 
 def custom_eval_shared_model(
     eval_saved_model_path: str, model_name: str, eval_config: config_pb2.EvalConfig, **kwargs: Any
 ) -> Any:
-    """The model as TFMA loads it, with signatures that are called by keyword."""
+    """Makes TFMA load the model with signatures that are called by keyword."""
     return tfma.default_eval_shared_model(
         eval_saved_model_path,
         model_name=model_name,
@@ -155,7 +168,7 @@ def custom_eval_shared_model(
 def custom_extractors(
     eval_shared_model: Any, eval_config: config_pb2.EvalConfig, tensor_adapter_config: Any
 ) -> list[tfma_extractor.Extractor]:
-    """TFMA's own extractors behind one that bounds the batches."""
+    """TFMA's default extractors, after one that limits the size of batches and before one that writes predictions."""
     stock = tfma.default_extractors(
         eval_shared_model=eval_shared_model,
         eval_config=eval_config,
@@ -164,18 +177,18 @@ def custom_extractors(
     settings = tfma_metrics.settings(eval_config)
     models = [spec.name or CANDIDATE for spec in eval_config.model_specs]  # TFX clears the name of a single model
     if len(eval_config.metrics_specs) > 1:
-        # Before the last, which finds the slices: evaluators see what has come up to there.
+        # Before the last extractor, which assigns the slices: evaluators see only what was extracted up to there.
         stock.insert(-1, tfma_standard.inputs(settings.labels))
     progress.start(TASK)
     return [
         tfma_extractor.Extractor("BoundBatches", beam.FlatMap(_bounded, settings.examples)),
         *stock,
-        tfma_extractor.Extractor("Predictions", _Written(settings, models)),
+        tfma_extractor.Extractor("Predictions", _WritePredictions(settings, models)),
     ]
 
 
-class _Written(beam.PTransform):
-    """Writes the models' answers beside the evaluation, and lets everything through."""
+class _WritePredictions(beam.PTransform):
+    """Writes the models' predictions beside the evaluation and passes the extracts on."""
 
     def __init__(self, settings: tfma_metrics.Settings, models: Sequence[str]) -> None:
         super().__init__()
@@ -200,7 +213,7 @@ def _bounded(extracts: Extracts, total: int) -> Iterator[Extracts]:
     for start in range(0, batch.num_rows, _BATCH):
         part = batch.slice(start, _BATCH)
         yield {**extracts, tfma.ARROW_RECORD_BATCH_KEY: part}
-        # Comes back here once the models have answered for this part.
+        # The generator continues here after the models have predicted this part.
         progress.advance(TASK, part.num_rows, total)
 
 
@@ -210,8 +223,11 @@ class _Model:
         self.signatures = {name: _by_keyword(fn) for name, fn in self._model.signatures.items()}
 
 
-class _by_keyword:  # noqa: N801  stands for a function
-    """TFMA calls signatures positionally; TensorFlow formats the whole batch into an error before it falls back."""
+class _by_keyword:  # noqa: N801  used like a function
+    """Calls a signature by keyword.
+
+    TFMA passes positional arguments, for which TensorFlow first formats the whole batch into an error message.
+    """
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         self._fn = fn

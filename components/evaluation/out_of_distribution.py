@@ -1,11 +1,11 @@
-"""Images of none of the labels: how well a model tells them from those it knows, by their familiarity."""
+"""Out-of-distribution images, which belong to none of the labels: how well a model recognises them as unfamiliar."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,11 +17,19 @@ from components.labels import outputs
 from components.metrics import OUT_OF_DISTRIBUTION, curves
 
 AUROC, ABSTAINED = OUT_OF_DISTRIBUTION
-_BATCH = 32
+_BATCH = 32  # images that a model predicts at once
+
+
+class Measurement(TypedDict, total=False):
+    """Results for the out-of-distribution images, as written beside an evaluation."""
+
+    images: int
+    unusable: list[dict[str, str]]  # path and reason of each file that is not a usable image
+    models: dict[str, dict[str, float]]  # model -> metric -> value, NaN without images
 
 
 def fingerprint(root: str | None) -> str:
-    """Changes when a file below the folder or URL `root` does; "" for none.
+    """A digest of the files below the folder or URL `root`, or "" for None.
 
     Raises:
         ConfigError: there is no such folder.
@@ -32,58 +40,60 @@ def fingerprint(root: str | None) -> str:
     return splits.digest(json.dumps(listed).encode())
 
 
-def measure(models: Mapping[str, tuple[str, Sequence[float]]], root: str, max_pixels: int) -> dict[str, Any]:
-    """Asks each model for every image below `root`.
+def measure(models: Mapping[str, tuple[str, Sequence[float]]], root: str, max_pixels: int) -> Measurement:
+    """Measures how familiar each model finds the images below `root`, compared with the test split.
 
     Args:
         models: name -> (folder of the SavedModel, familiarities of the test split).
-        root: folder or fsspec URL; what lies in its folders counts, too.
+        root: folder or fsspec URL, searched recursively.
         max_pixels: of an image; see `images.check`.
-
-    Returns:
-        `images`, how many there are; `unusable`, list of {path, reason}; `models`, name -> {metric -> number}, NaN
-        where there is no image.
     """
     unusable: list[dict[str, str]] = []
-    found: dict[str, list[float]] = {name: [] for name in models}
+    familiarity: dict[str, list[float]] = {name: [] for name in models}
     signatures = {name: _signature(folder) for name, (folder, _) in models.items()}
     abstained = dict.fromkeys(models, 0)
     for batch in _batches(root, max_pixels, unusable):
         for name, signature in signatures.items():
             answer = signature(batch)
-            found[name] += answer[outputs.FAMILIARITY].numpy().tolist()
+            familiarity[name] += answer[outputs.FAMILIARITY].numpy().tolist()
             abstained[name] += int(answer[outputs.ABSTAIN].numpy().sum())
     return {
-        "images": len(next(iter(found.values()))),
+        "images": len(next(iter(familiarity.values()))),
         "unusable": unusable,
         "models": {
-            name: {AUROC: auroc(known, found[name]), ABSTAINED: _share(abstained[name], len(found[name]))}
+            name: {AUROC: auroc(known, familiarity[name]), ABSTAINED: _share(abstained[name], len(familiarity[name]))}
             for name, (_, known) in models.items()
         },
     }
 
 
 def auroc(known: ArrayLike, unknown: ArrayLike) -> float:
-    """Probability that a known image is more familiar than an unknown one, equal ones counting half; NaN of none."""
+    """The area under the ROC curve of known against unknown images by familiarity; NaN if either is empty.
+
+    This is the probability that a known image is more familiar than an unknown one; ties count half.
+
+    >>> auroc([0.9, 0.5], [0.5, 0.1])
+    0.875
+    """
     scores = np.concatenate([known, unknown]).astype(np.float32)[:, None]
     positive = np.arange(len(scores))[:, None] < np.size(known)
     return float(curves.exact_areas(scores, positive, np.ones(scores.shape))[0, 0])
 
 
-def write(folder: str, found: Mapping[str, Any]) -> None:
-    """Puts what `measure` found beside an evaluation."""
+def write(folder: str, measurement: Measurement) -> None:
+    """Writes a measurement into the folder of an evaluation."""
     with open(os.path.join(folder, OUT_OF_DISTRIBUTION_FILE), "w", encoding="utf-8") as f:
-        json.dump(found, f, indent=1)
+        json.dump(measurement, f, indent=1)
 
 
-def read(folder: str) -> dict[str, Any]:
-    """What `write` wrote, or {}."""
+def read(folder: str) -> Measurement:
+    """Reads the measurement from the folder of an evaluation; empty if there is none."""
     path = os.path.join(folder, OUT_OF_DISTRIBUTION_FILE)
     if not os.path.isfile(path):
         return {}
     with open(path, encoding="utf-8") as f:
-        found: dict[str, Any] = json.load(f)
-    return found
+        measurement: Measurement = json.load(f)
+    return measurement
 
 
 def _share(part: int, whole: int) -> float:
@@ -112,10 +122,10 @@ def _signature(folder: str) -> Any:
     import tensorflow as tf
 
     model = tf.saved_model.load(folder)
-    call = model.signatures["serving_default"]
+    signature = model.signatures["serving_default"]
 
-    def ask(batch: list[bytes]) -> Any:
+    def predict(batch: list[bytes]) -> Any:
         _ = model  # keeps the variables that the signature uses
-        return call(image_bytes=tf.constant(batch))
+        return signature(image_bytes=tf.constant(batch))
 
-    return ask
+    return predict

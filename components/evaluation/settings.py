@@ -46,18 +46,18 @@ class Evaluation(Value):
 
     @field_validator("tfma_metrics", mode="before")
     @classmethod
-    def _names(cls, asked: Any) -> Any:
+    def _names(cls, given: Any) -> Any:
         return (
-            [{"class_name": one} if isinstance(one, str) else one for one in asked]
-            if isinstance(asked, list | tuple)
-            else asked
+            [{"class_name": metric} if isinstance(metric, str) else metric for metric in given]
+            if isinstance(given, list | tuple)
+            else given
         )
 
     @field_validator("tfma_metrics")
     @classmethod
-    def _computable(cls, asked: tuple[StandardMetric, ...]) -> tuple[StandardMetric, ...]:
-        if asked:
+    def _computable(cls, given: tuple[StandardMetric, ...]) -> tuple[StandardMetric, ...]:
+        if given:
             from components.evaluation import tfma_standard  # TFMA takes seconds to import
 
-            tfma_standard.specs(asked)
-        return asked
+            tfma_standard.specs(given)
+        return given

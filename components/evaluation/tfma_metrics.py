@@ -1,4 +1,4 @@
-"""The accumulators as one TFMA metric. Only workers of the evaluation import this module: TFMA finds it by name."""
+"""The accumulators as a single TFMA metric. TFMA imports this module by name in the workers of the evaluation."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from tensorflow_model_analysis.proto import config_pb2
 from components.base.values import Value
 from components.data import features
 from components.labels import kinds
-from components.labels.kind import LabelKind
+from components.labels.kind import Answer, LabelKind
 from components.metrics.base import Accumulator, Rows
 
-Example = Mapping[str, Any]  # feature name -> its values
+Example = Mapping[str, Any]  # feature -> values
+Extracts = Mapping[str, Any]  # TFMA's, by name
 
-# Extract of the answers as they came, where `metrics.standard` has changed those that TFMA's own metrics see.
+# Extract with the original predictions, in case `tfma_standard` has changed those that TFMA's own metrics see.
 ANSWERS = "imagegate/answers"
 
 
 class Settings(Value):
-    """Arguments of `Metrics` as they travel, the only part of TFMA's configuration that is ours.
+    """Arguments of `Metrics`, as part of TFMA's configuration.
 
     Attributes:
         task: as in the configuration.
         labels: the K label names in the order of the model's outputs.
-        examples: how many will be evaluated, for the progress.
-        folder: of the evaluation, where the predictions go.
+        examples: number of examples, for the progress.
+        folder: of the evaluation, where the predictions are written.
     """
 
     task: str
@@ -40,12 +41,12 @@ class Settings(Value):
 
 
 def config(settings: Settings) -> config_pb2.MetricConfig:
-    """Makes TFMA compute every metric of a task."""
+    """The configuration with which TFMA computes every metric of a task."""
     return config_pb2.MetricConfig(class_name=Metrics.__name__, module=__name__, config=settings.to_json())
 
 
 def settings(config: config_pb2.EvalConfig) -> Settings:
-    """Reads the settings back from a configuration that `analysis.eval_config` made."""
+    """Reads the settings from a configuration made by `analysis.eval_config`."""
     return Settings.from_json(config.metrics_specs[0].metrics[0].config)
 
 
@@ -55,8 +56,8 @@ class Metrics(metric_types.Metric):
     Args:
         task: as in the configuration.
         labels: the K label names in the order of the model's outputs.
-        examples, folder: used by the extractors alone, see `Settings`.
-        name: TFMA's name for the whole; the metrics keep their own.
+        examples, folder: used only by the extractors, see `Settings`.
+        name: TFMA's name of this metric; the numbers have their own names.
     """
 
     def __init__(
@@ -76,21 +77,21 @@ def _computations(
     example_weighted: bool = False,
 ) -> list[metric_types.MetricComputation]:
     names = kinds.kind(task).metric_names(labels)
-    # `example_weighted=None` is how TFMA's own tools look metrics up.
+    # TFMA's own tools look metrics up with `example_weighted=None`.
     keys = [metric_types.MetricKey(n, model_name, output_name, example_weighted=None) for n in names]
     rows, combine = _Rows(task, labels, model_name), _Combine(task, labels, keys)
     return [metric_types.MetricComputation(keys=keys, preprocessors=[rows], combiner=combine)]
 
 
 class _Rows(metric_types.Preprocessor):
-    """Makes each example one small float32 row, once for all slices; nothing else of it is kept."""
+    """Reduces each example to one small float32 row, once for all slices."""
 
     def __init__(self, task: str, labels: Sequence[str], model_name: str) -> None:
         super().__init__(name=f"imagegate_rows_{model_name}")
         self._kind, self._model_name = kinds.kind(task), model_name
         self._index = {label: i for i, label in enumerate(labels)}
 
-    def process(self, extracts: Mapping[str, Any]) -> Iterator[Rows]:
+    def process(self, extracts: Extracts) -> Iterator[Rows]:
         answer = answer_of(extracts, self._model_name, self._kind, len(self._index))
         example = extracts[tfma.FEATURES_KEY]
         weight = values(example, features.WEIGHT)
@@ -98,14 +99,14 @@ class _Rows(metric_types.Preprocessor):
         yield self._kind.row(applies, unknown, self._index, answer, float(weight[0]) if weight else 1.0)
 
 
-def answer_of(extracts: Mapping[str, Any], model_name: str, kind: LabelKind, classes: int) -> Mapping[str, Any]:
-    """One model's answer to one example: output name -> array.
+def answer_of(extracts: Extracts, model_name: str, kind: LabelKind, classes: int) -> Answer:
+    """One model's prediction for one example: output -> array.
 
     Raises:
-        ValueError: it is no answer for so many labels.
+        ValueError: the prediction has another number of labels.
     """
     answer = extracts.get(ANSWERS, extracts[tfma.PREDICTIONS_KEY])
-    if model_name in answer:  # TFMA nests by model where there are several
+    if model_name in answer:  # with several models, TFMA nests the predictions by model
         answer = answer[model_name]
     size, expected = np.size(answer[kind.output]), kind.numbers(classes)
     if size != expected:
@@ -120,9 +121,9 @@ def _names(example: Example, feature: str) -> list[str]:
 
 
 def values(example: Example, feature: str) -> list[Any]:
-    """Those of a feature. Where no example of a batch has any, TFMA leaves the feature out of them all."""
-    found = example.get(feature)
-    return [] if found is None else list(np.ravel(found))
+    """The values of a feature. TFMA omits a feature that no example of a batch has."""
+    array = example.get(feature)
+    return [] if array is None else list(np.ravel(array))
 
 
 class _Combine(beam.CombineFn):

@@ -1,4 +1,4 @@
-"""TFMA's own metrics by name, beside ours: how they are configured, and what they are computed from."""
+"""TFMA's own metrics, computed in addition to ours: their configuration and their inputs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.data import features
-from components.evaluation.tfma_metrics import ANSWERS, values
+from components.evaluation.tfma_metrics import ANSWERS, Extracts, values
 
 if TYPE_CHECKING:
     from components.evaluation.settings import StandardMetric
 
-PREFIX = "tfma/"  # of their names in TFMA's results, where `example_count` and others are ours
-# Modules of TFMA whose metrics need labels, predictions and weights, and nothing else.
+PREFIX = "tfma/"  # distinguishes them in TFMA's results from our metrics of the same name
+# Modules of TFMA whose metrics need only labels, predictions and weights.
 _MODULES = frozenset(
     {
         "calibration",
@@ -35,13 +35,13 @@ _MODULES = frozenset(
         "weighted_example_count",
     }
 )
-# The first normalises the predictions in place, and with them those that all other metrics see; the second divides by
-# zero where a slice has as many wrong positives as missed ones, and the whole evaluation stops.
+# The first normalises the predictions in place, which changes the input of all other metrics. The second divides by
+# zero in a slice with as many false positives as false negatives, which stops the evaluation.
 _HARMFUL = frozenset({"CategoricalCrossEntropy", "PrevalenceThreshold"})
 
 
 def available() -> list[str]:
-    """Names of the classes in `tfma.metrics` that can be asked for."""
+    """Names of the classes in `tfma.metrics` that can be configured."""
     return sorted(name for name, kind in inspect.getmembers(tfma.metrics, inspect.isclass) if _usable(kind))
 
 
@@ -50,20 +50,20 @@ def _usable(kind: type) -> bool:
     return fits and kind.__name__ not in _HARMFUL
 
 
-def specs(asked: Sequence[StandardMetric]) -> config_pb2.MetricsSpec:
-    """How TFMA is told to compute them; weighted, as ours are.
+def specs(configured: Sequence[StandardMetric]) -> config_pb2.MetricsSpec:
+    """TFMA's configuration of these metrics, with example weights as in our own metrics.
 
     Raises:
-        ValueError: a name that is not `available`, settings that its class does not take, or one name twice.
+        ValueError: a class is not `available`, does not accept its settings, or has the name of another metric.
     """
     spec = config_pb2.MetricsSpec(example_weights=config_pb2.ExampleWeightOptions(weighted=True))
     names = set()
-    for one in asked:
-        class_name, name = one.class_name, _name(one.class_name, one.config)
+    for metric in configured:
+        class_name, name = metric.class_name, _name(metric.class_name, metric.config)
         if name in names:
-            raise ValueError(f"{class_name}: another one is called {name!r}, too; give it a name in config")
+            raise ValueError(f"{class_name}: another metric has the name {name!r}; set another name in its config")
         names.add(name)
-        spec.metrics.add(class_name=class_name, config=json.dumps({**one.config, "name": PREFIX + name}))
+        spec.metrics.add(class_name=class_name, config=json.dumps({**metric.config, "name": PREFIX + name}))
     return spec
 
 
@@ -78,21 +78,20 @@ def _name(class_name: str, settings: Mapping[str, Any]) -> str:
 
 
 def inputs(labels: Sequence[str]) -> extractor.Extractor:
-    """Sets what TFMA's metrics are computed from, of each example; ours do not look at it.
+    """An extractor that sets the inputs of TFMA's metrics for each example; our own metrics do not use them.
 
-    labels: float32 [K], 1 where a label applies. example_weights: the example's weight, or 0 where any of its labels
-    is unknown, since TFMA knows no unknown entries, or an answer is no number, which breaks several of its metrics:
-    such an example takes no part.
+    labels: float32 [K], 1 where a label applies. example_weights: the example's weight, or 0 to exclude it, if any of
+    its labels is unknown (TFMA has no unknown entries) or a prediction is not finite (which breaks several metrics).
     """
     return extractor.Extractor("LabelsForTFMA", beam.Map(_labelled, list(labels)))
 
 
-def _labelled(extracts: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+def _labelled(extracts: Extracts, labels: Sequence[str]) -> Extracts:
     example = extracts[tfma.FEATURES_KEY]
     named, answers = values(example, features.LABEL), extracts[tfma.PREDICTIONS_KEY]
     finite = _finite(answers)
-    takes_part = finite and not values(example, features.UNKNOWN)
-    weight = (values(example, features.WEIGHT) or [1.0]) if takes_part else [0.0]
+    usable = finite and not values(example, features.UNKNOWN)
+    weight = (values(example, features.WEIGHT) or [1.0]) if usable else [0.0]
     return {
         **extracts,
         tfma.LABELS_KEY: np.array([label.encode() in named for label in labels], np.float32),
@@ -103,14 +102,14 @@ def _labelled(extracts: Mapping[str, Any], labels: Sequence[str]) -> dict[str, A
 
 
 def _finite(answers: Any) -> bool:
-    """Whether all of an array, or of arrays by model and output, are numbers."""
+    """Whether all numbers of an array, or of nested arrays by model and output, are finite."""
     if isinstance(answers, Mapping):
         return all(map(_finite, answers.values()))
     return not np.issubdtype(answers.dtype, np.floating) or bool(np.isfinite(answers).all())
 
 
 def _halves(answers: Any) -> Any:
-    """As many numbers that no metric fails on."""
+    """Predictions of the same shape on which no metric fails."""
     if isinstance(answers, Mapping):
         return {name: _halves(part) for name, part in answers.items()}
     return np.full_like(answers, 0.5)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from components import metrics
 from components.base.text import number
@@ -18,7 +17,7 @@ from components.labels.kind import LabelKind
 
 # As the label of a threshold: every label. As a value of its slice: every value in the test split.
 EVERY = "*"
-Numbers = Mapping[str, Any]  # key of a metric -> value
+Numbers = Mapping[str, float]  # key of a metric -> value
 Results = Sequence[tuple[Mapping[str, str], Numbers]]  # (slice: column -> value, its numbers)
 
 

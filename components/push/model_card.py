@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from components import metrics
 from components.base.text import number, shown, truncated_list
@@ -59,9 +58,9 @@ class Facts:
     counts: Mapping[str, int]
     label_counts: Mapping[str, Mapping[str, int]]
     label_weights: Mapping[str, float]
-    results: Sequence[tuple[Mapping[str, str], Mapping[str, Any]]]
+    results: Sequence[tuple[Mapping[str, str], Mapping[str, float]]]
     served: str = ""
-    served_numbers: Mapping[str, Any] = field(default_factory=dict)
+    served_numbers: Mapping[str, float] = field(default_factory=dict)
     not_compared: str = ""
     thresholds: Sequence[str] = ()
     notes: Sequence[str] = ()
@@ -111,7 +110,7 @@ def _data(facts: Facts) -> str:
     return _table(("label", *SPLITS, "weight in the loss"), [*rows, total])
 
 
-def _overall(facts: Facts, numbers: Mapping[str, Any]) -> str:
+def _overall(facts: Facts, numbers: Mapping[str, float]) -> str:
     compared = f"Compared with version {text(facts.served)}, which was served then, on the same images."
     if not facts.served:
         compared = f"Compared with no other model: {text(facts.not_compared or 'none was served')}."
@@ -123,13 +122,13 @@ def _overall(facts: Facts, numbers: Mapping[str, Any]) -> str:
     return f"{compared}\n\n{_table(heads, rows)}"
 
 
-def _per_label(facts: Facts, numbers: Mapping[str, Any]) -> str:
+def _per_label(facts: Facts, numbers: Mapping[str, float]) -> str:
     names = kinds.kind(facts.task).per_label
     rows = [[label, *(_number(numbers.get(metrics.key(name, label))) for name in names)] for label in facts.labels]
     return _table(("label", *names), rows)
 
 
-def _per_slice(facts: Facts, slices: Sequence[tuple[Mapping[str, str], Mapping[str, Any]]]) -> str:
+def _per_slice(facts: Facts, slices: Sequence[tuple[Mapping[str, str], Mapping[str, float]]]) -> str:
     names = ("example_count", *kinds.kind(facts.task).overall)
     rows = []
     for where, numbers in slices:

@@ -11,7 +11,6 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
-from components import metrics
 from components.base.artifact_files import (
     CLASS_BALANCE,
     DECISIONS_FILE,
@@ -121,7 +120,7 @@ def _whole(served: versions.Served) -> bool:
 
 
 def _numbers(data: DataGateResult, results: Any) -> dict[str, Any]:
-    numbers = next(found for where, found in results if not where)
+    numbers = next(numbers for where, numbers in results if not where)
     return {
         "format": signatures.FORMAT,
         "labels": data.manifest.labels,
@@ -130,7 +129,7 @@ def _numbers(data: DataGateResult, results: Any) -> dict[str, Any]:
         "data_fingerprint": data.manifest.content,
         "data": data.pushed,
         # JSON has no NaN.
-        "metrics": {k: None if math.isnan(v) else v for k, v in numbers.items() if k != metrics.CONFUSION},
+        "metrics": {k: None if math.isnan(v) else v for k, v in numbers.items()},
     }
 
 

@@ -1,4 +1,4 @@
-"""Outputs that Kubeflow's user interface draws, beside TFX's own: metrics, a confusion matrix, a page."""
+"""Outputs that Kubeflow's user interface displays in addition to those of TFX: metrics, a confusion matrix, a page."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from components import metrics
 from components.labels import kinds
+from pipeline.kubeflow.artifacts import Json
 from pipeline.stages import Stage, View
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ _TYPES = {
     View.CONFUSION: "system.ClassificationMetrics",
     View.PAGE: "system.HTML",
 }
-# The interface draws every cell. From some 600 labels on, a matrix is above the 4 MiB that ML Metadata's server takes
-# in one message with backends before 2.16, and the stage would fail for a picture.
+# With about 600 labels, a matrix exceeds the 4 MiB that ML Metadata's server accepts in one message with backends
+# before 2.16, and the stage would fail because of a picture.
 MOST_DRAWN = 200
 
 
@@ -32,17 +32,17 @@ def types(stage: Stage, task: str) -> dict[str, str]:
     return {view.value: _TYPES[view] for view in views}
 
 
-def overall(numbers: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the metrics of the whole test split. Those of labels are in the report; JSON has no word for NaN."""
-    return {
-        name: float(value)
-        for name, value in numbers.items()
-        if name != metrics.CONFUSION and "/" not in name and math.isfinite(value)
-    }
+def overall(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Returns the finite metrics of the whole test split, without those of single labels.
+
+    >>> overall({"accuracy": 0.5, "recall/cat": 1.0, "loss": math.nan})
+    {'accuracy': 0.5}
+    """
+    return {name: value for name, value in numbers.items() if "/" not in name and math.isfinite(value)}
 
 
-def confusion_matrix(labels: Sequence[str], matrix: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """Returns the metadata of a confusion matrix, empty for more than `MOST_DRAWN` labels.
+def confusion_matrix(labels: Sequence[str], matrix: Sequence[Sequence[float]]) -> Json:
+    """Returns a confusion matrix as artifact metadata, empty for more than `MOST_DRAWN` labels.
 
     Args:
         labels: names, in the order of rows and columns.
@@ -59,31 +59,32 @@ def confusion_matrix(labels: Sequence[str], matrix: Sequence[Sequence[float]]) -
 
 
 def fill(
-    executor_input: Mapping[str, Any],
+    executor_input: Json,
     inputs: Mapping[str, Sequence[Artifact]],
     outputs: Mapping[str, Sequence[Artifact]],
     local: Callable[[str], str],
-) -> dict[str, Any]:
-    """Returns the views of a stage as the launcher takes them. The interface reads their metadata, or their file.
+) -> Json:
+    """Fills the views of a stage and returns them as the launcher expects them.
 
     Args:
-        executor_input: what the launcher passed; see `container`.
-        inputs: the stage's.
-        outputs: the stage's own, already written.
+        executor_input: from the launcher; see `container`.
+        inputs: artifacts of the stage.
+        outputs: artifacts of the stage, already written.
         local: URI -> path; see `artifacts.local`.
     """
     expected = executor_input["outputs"].get("artifacts", {})
-    contents: dict[str, dict[str, Any]] = {}
+    contents: dict[str, Json] = {}
     if View.METRICS in expected:
         from components.data import schema
         from components.evaluation import analysis
 
-        results = analysis.results(outputs["evaluation"][0].uri, analysis.CANDIDATE)
+        evaluation = outputs["evaluation"][0].uri
+        results = analysis.results(evaluation, analysis.CANDIDATE)
         numbers = next(numbers for where, numbers in results if not where)
         contents[View.METRICS] = overall(numbers)
         if View.CONFUSION in expected:
             labels = schema.labels(inputs["schema"][0].uri)
-            contents[View.CONFUSION] = confusion_matrix(labels, numbers[metrics.CONFUSION])
+            contents[View.CONFUSION] = confusion_matrix(labels, analysis.confusion(evaluation, analysis.CANDIDATE))
     if View.PAGE in expected:
         [page] = glob.glob(os.path.join(glob.escape(outputs["report"][0].uri), "*.html"))
         shutil.copyfile(page, local(expected[View.PAGE]["artifacts"][0]["uri"]))

@@ -139,7 +139,12 @@ class Stage:
         return self
 
     def results(self, model: str = analysis.CANDIDATE) -> list[tuple[dict[str, str], dict]]:
-        return analysis.results(self.evaluation.uri, model)
+        """The numbers of each slice, with the confusion matrix if labels are exclusive."""
+        results = analysis.results(self.evaluation.uri, model)
+        if not kinds.kind(self._task).exclusive:
+            return results
+        name = metrics.CONFUSION
+        return [(where, n | {name: analysis.confusion(self.evaluation.uri, model, where)}) for where, n in results]
 
     def verdicts(self) -> list[dict]:
         return json.loads((Path(self.evaluation.uri) / VERDICTS).read_text())

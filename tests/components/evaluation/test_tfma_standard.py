@@ -154,7 +154,7 @@ def test_without_standard_metrics_none_are_written(tmp_path: Path) -> None:
             [StandardMetric(class_name="PrecisionAtRecall", config={})],
             "PrecisionAtRecall: config: .*missing.* 'recall'",
         ),
-        (asked("AUC", "AUC"), "AUC: another one is called 'auc', too; give it a name in config"),
+        (asked("AUC", "AUC"), "AUC: another metric has the name 'auc'; set another name in its config"),
     ],
 )
 def test_a_metric_that_cannot_be_computed_is_refused(given: list[StandardMetric], message: str) -> None:

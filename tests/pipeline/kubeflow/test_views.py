@@ -1,4 +1,4 @@
-"""What Kubeflow's user interface draws."""
+"""Outputs that Kubeflow's user interface displays."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +16,6 @@ def test_overall_metrics_that_are_numbers_are_drawn() -> None:
         "accuracy": 0.5,
         "recall/cat": 1.0,
         "loss": float("nan"),
-        "confusion_matrix": [[1.0]],
         "example_count": 2,
     }
     assert views.overall(numbers) == {"accuracy": 0.5, "example_count": 2.0}
@@ -60,8 +59,8 @@ def test_the_page_of_a_report_is_a_file_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "report[1]").mkdir()
     (tmp_path / "report[1]" / "report.html").write_text("<p>good</p>")
     page = {"uri": "minio://bucket/page", "type": {"schemaTitle": "system.HTML"}}
-    told = {"outputs": {"artifacts": {"page": {"artifacts": [page]}, "report": {"artifacts": [{}]}}}}
+    executor_input = {"outputs": {"artifacts": {"page": {"artifacts": [page]}, "report": {"artifacts": [{}]}}}}
     report = SimpleNamespace(uri=str(tmp_path / "report[1]"))
-    found = views.fill(told, {}, {"report": [report]}, lambda uri: str(tmp_path / uri.rpartition("/")[2]))
-    assert found == {"page": {"artifacts": [page | {"metadata": {}}]}}
+    filled = views.fill(executor_input, {}, {"report": [report]}, lambda uri: str(tmp_path / uri.rpartition("/")[2]))
+    assert filled == {"page": {"artifacts": [page | {"metadata": {}}]}}
     assert (tmp_path / "page").read_text() == "<p>good</p>"
