@@ -30,15 +30,15 @@ def results(output: str) -> dict[str, Any]:
         output: the folder that holds `latest` and `pipeline`.
 
     Returns:
-        The compared keys of summary.json; `verdicts`, a list of [gate, rule, label, slice, value, passed, reason]; and
-        `shards`, the SHA-256 digest of every shard file by its name.
+        The compared keys of summary.json; `verdicts`, a list of [gate, label, slice, value, passed]; and `shards`, the
+        SHA-256 digest of every shard file by its name.
     """
     with open(os.path.join(output, "latest", "summary.json"), encoding="utf-8") as f:
         text = f.read()
     for old, new in RENAMED.items():
         text = text.replace(old, new)
     summary = json.loads(text)
-    keys = ("gate", "rule", "label", "slice", "value", "passed", "reason")
+    keys = ("gate", "label", "slice", "value", "passed")  # in order; their wording may change
     return {
         **{key: summary.get(key) for key in _COMPARED},
         "verdicts": [[verdict[key] for key in keys] for verdict in summary["gates"] if verdict["gate"] != "serving"],

@@ -39,7 +39,7 @@ def test_equal_runs_have_no_differences_though_a_gate_was_renamed(tmp_path: Path
     [
         ({"metrics": {"accuracy": 0.5000000001}}, ".metrics.accuracy: 0.5 != 0.5000000001"),
         ({"label_weights": {}}, ".label_weights.cat: only in the first"),
-        ({"gates": [VERDICT | {"reason": "4 examples"}]}, ".verdicts[0][6]: '3 examples' != '4 examples'"),
+        ({"gates": [VERDICT | {"value": 4}]}, ".verdicts[0][3]: 3 != 4"),
     ],
     ids=["metric", "weight", "verdict"],
 )
