@@ -11,6 +11,7 @@ from components.labels import outputs
 from components.metrics.base import Accumulator, Rows
 
 Answer = Mapping[str, Any]  # name of an output -> array
+PlainAnswer = dict[str, Any]  # a prediction as `imagegate predict` prints it; the keys depend on the kind
 Row = Callable[[Sequence[str], Sequence[str], Mapping[str, int], Answer, float], Rows]
 
 
@@ -55,7 +56,7 @@ class LabelKind:
     columns: tuple[str, ...]
     accumulator: Callable[[int], Accumulator]
     row: Row
-    answers: Callable[[Answer], Iterator[dict[str, Any]]]
+    answers: Callable[[Answer], Iterator[PlainAnswer]]
 
     def __post_init__(self) -> None:
         named = {self.main, *self.proportions} - {*self.overall, *self.per_label}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 from components.labels import outputs, scored
-from components.labels.kind import Answer, LabelKind
+from components.labels.kind import Answer, LabelKind, PlainAnswer
 from components.metrics import mask
 from components.metrics.base import Rows
 
@@ -16,7 +15,7 @@ def _row(names: Sequence[str], unknown: Sequence[str], index: Mapping[str, int],
     return mask.row(answer[outputs.CONFUSION], answer[outputs.CALIBRATION], scored.abstains(answer), weight)
 
 
-def _answers(arrays: Answer) -> Iterator[dict[str, Any]]:
+def _answers(arrays: Answer) -> Iterator[PlainAnswer]:
     names = [name.decode() for name in arrays[outputs.LABELS]]
     for ids in arrays[outputs.MASK]:
         yield {"shares": {name: float((ids == i).mean()) for i, name in enumerate(names)}}

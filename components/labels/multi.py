@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
 from components.labels import outputs, scored
-from components.labels.kind import Answer, LabelKind
+from components.labels.kind import Answer, LabelKind, PlainAnswer
 from components.metrics import multi
 from components.metrics.base import Rows
 
@@ -21,7 +20,7 @@ def _row(names: Sequence[str], unknown: Sequence[str], index: Mapping[str, int],
     return multi.row(target, scored.answer_of(answer), weight)
 
 
-def _answers(arrays: Answer) -> Iterator[dict[str, Any]]:
+def _answers(arrays: Answer) -> Iterator[PlainAnswer]:
     for by_label, decided in zip(scored.probabilities(arrays), arrays[outputs.DECISIONS], strict=True):
         applies = [label for label, yes in zip(by_label, decided, strict=True) if yes]
         yield {"labels": applies, "probabilities": by_label}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 from components.labels import scored
-from components.labels.kind import Answer, LabelKind
+from components.labels.kind import Answer, LabelKind, PlainAnswer
 from components.metrics import single
 from components.metrics.base import Rows
 
@@ -18,7 +17,7 @@ def _row(names: Sequence[str], unknown: Sequence[str], index: Mapping[str, int],
     return single.row(index[names[0]] if names else single.UNLABELLED, scored.answer_of(answer), weight)
 
 
-def _answers(arrays: Answer) -> Iterator[dict[str, Any]]:
+def _answers(arrays: Answer) -> Iterator[PlainAnswer]:
     for by_label in scored.probabilities(arrays):
         yield {"label": max(by_label, key=by_label.__getitem__), "probabilities": by_label}
 

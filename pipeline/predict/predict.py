@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from components.base import progress
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
 from components.data import images, storage
 from components.labels import kinds
+from components.labels.kind import Answer, PlainAnswer
 from components.push import versions
 from pipeline.predict.inputs import Input
 from pipeline.predict.overlays import Overlays
@@ -57,7 +57,7 @@ def overlays_for(served: versions.Served, folder: str, inputs: Sequence[Input]) 
 
 def predict(
     served: versions.Served, inputs: Sequence[Input], overlays: Overlays | None = None
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[list[PlainAnswer]]:
     """Yields the results batch by batch, one for each input, in order.
 
     A result is {image, error} if the image cannot be read, and otherwise, depending on the task:
@@ -99,7 +99,7 @@ def predict(
             yield results
 
 
-def _add_predictions(results: Iterable[dict[str, Any]], arrays: Mapping[str, Any], task: str) -> None:
+def _add_predictions(results: Iterable[PlainAnswer], arrays: Answer, task: str) -> None:
     confidence = zip(arrays["familiarity"], arrays["abstain"], strict=True)
     for result, prediction, (familiarity, abstain) in zip(
         results, kinds.kind(task).answers(arrays), confidence, strict=True
@@ -107,9 +107,7 @@ def _add_predictions(results: Iterable[dict[str, Any]], arrays: Mapping[str, Any
         result.update(prediction, familiarity=float(familiarity), abstain=bool(abstain))
 
 
-def _draw(
-    results: Mapping[int, dict[str, Any]], encoded: Sequence[bytes], arrays: Mapping[str, Any], overlays: Overlays
-) -> None:
+def _draw(results: Mapping[int, PlainAnswer], encoded: Sequence[bytes], arrays: Answer, overlays: Overlays) -> None:
     labels = [name.decode() for name in arrays["labels"]]
     overlays.legend(labels)
     for (number, result), image, mask in zip(results.items(), encoded, arrays["mask"], strict=True):
@@ -122,7 +120,7 @@ def _draw(
         progress.report("images", number + 1, len(overlays.paths))
 
 
-def _read(item: Input) -> dict[str, Any]:
+def _read(item: Input) -> PlainAnswer:
     try:
         if item.problem:
             return {"image": item.name, "error": item.problem}

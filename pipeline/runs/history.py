@@ -25,7 +25,7 @@ _STYLES = {"pushed": "green", "up_to_date": "green", "not_blessed": "red", "data
 
 
 class UnreadableSummary(ImagegateError):
-    """The summary.json of a run is damaged, or of a release whose summaries this one cannot read."""
+    """A summary.json is damaged, or written by a release whose summaries this one cannot read."""
 
 
 def read(output: str) -> Iterator[RunSummary]:
@@ -44,7 +44,7 @@ def _runs(output: str) -> list[str]:
 
 
 def earlier(run: str) -> RunSummary | None:
-    """Reads a summary that is of use only if this release can read it; see `read_summary`."""
+    """Reads summary.json in the folder of a run. Returns None where it is missing or this release cannot read it."""
     try:
         return read_summary(run)
     except UnreadableSummary:
@@ -52,7 +52,7 @@ def earlier(run: str) -> RunSummary | None:
 
 
 def read_summary(run: str) -> RunSummary | None:
-    """Reads summary.json in the folder of a run. Returns None where it is missing: the run goes on, or was killed.
+    """Reads summary.json in the folder of a run. Returns None if it is missing: the run is not finished, or was killed.
 
     Raises:
         UnreadableSummary: this release cannot read it.
@@ -65,10 +65,12 @@ def read_summary(run: str) -> RunSummary | None:
         return None
     except ValidationError as error:
         key = ".".join(map(str, error.errors()[0]["loc"]))
-        what = f"written by another release of imagegate, and this one cannot read {f'its key {key}' if key else 'it'}"
+        problem = (
+            f"written by another release of imagegate, and this one cannot read {f'its key {key}' if key else 'it'}"
+        )
     except ValueError:
-        what = "damaged: it is not JSON"
-    raise UnreadableSummary(f"{path} is {what}; run again for a new one")
+        problem = "damaged: it is not JSON"
+    raise UnreadableSummary(f"{path} is {problem}; run again for a new one")
 
 
 def main_metric(summary: RunSummary) -> float | None:
@@ -87,22 +89,22 @@ def table(config: Config) -> Table:
     from rich.table import Table
 
     main = kinds.kind(config.task).main
-    made = Table(box=None, pad_edge=False)
+    summary_table = Table(box=None, pad_edge=False)
     for name in ("run", "started", "seconds", "status", main, "version"):
         right = name in ("seconds", main)
-        made.add_column(name.replace("_", " "), justify="right" if right else "left", no_wrap=True)
-    made.add_column("why", overflow="fold")  # the only column that wraps on a narrow terminal
+        summary_table.add_column(name.replace("_", " "), justify="right" if right else "left", no_wrap=True)
+    summary_table.add_column("why", overflow="fold")  # the only column that wraps on a narrow terminal
     for run in _runs(config.output_folder):
         try:
             summary = read_summary(run)
         except UnreadableSummary as error:
-            made.add_row(escape(shown(os.path.basename(run))), *"-----", escape(shown(f"left out: {error}")))
+            summary_table.add_row(escape(shown(os.path.basename(run))), *"-----", escape(shown(f"left out: {error}")))
             continue
         if summary is not None:
-            made.add_row(*_row(summary))
-    if not made.row_count:
+            summary_table.add_row(*_row(summary))
+    if not summary_table.row_count:
         raise ImagegateError(f"{config.output_folder}: no run yet; imagegate run writes one")
-    return made
+    return summary_table
 
 
 def _row(summary: RunSummary) -> list[str]:

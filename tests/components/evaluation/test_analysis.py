@@ -69,7 +69,7 @@ def example(label: str, image_format: str, probabilities: list[float]) -> bytes:
 
 
 def analyse(folder: Path, rows: list[tuple], *, has_baseline: bool, labels: list[str] = LABELS) -> str:
-    """What TFX's Evaluator does with its user module; returns the folder of results."""
+    """Uses the user module as TFX's Evaluator does. Returns the folder of results."""
     names = [analysis.CANDIDATE, analysis.BASELINE][: 1 + has_baseline]
     with tf.io.TFRecordWriter(str(folder / "data")) as writer:
         for row in rows:

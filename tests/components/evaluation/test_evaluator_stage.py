@@ -79,7 +79,7 @@ def test_the_models_answers_stand_beside_the_evaluation(compared: tuple[str, lis
 
 
 def test_all_features_may_be_missing_everywhere(tmp_path: Path) -> None:
-    """Of a multi-label example that says nothing it is known that no label applies."""
+    """No label applies to a multi-label example without labels."""
     rows = [Row([0.25, 0.75, 0.5]), Row([0.0, 0.25, 0.25])]
     results = Stage(tmp_path, "multi_label").run(rows, has_baseline=False).results()
     assert [where for where, _ in results] == [{}, {"format": "png"}]

@@ -27,12 +27,12 @@ def serialised(path: bytes, labels: list[str], *, unknown: tuple[str, ...] = (),
 
 
 def handed_on(data: bytes) -> np.ndarray:
-    """As TFMA does."""
+    """The serialised example as TFMA passes it."""
     return np.array([data], object)
 
 
 def scored(p: list[float], familiar: float) -> dict[str, np.ndarray]:
-    """As TFMA hands it on: without a batch dimension, or with one of 1."""
+    """Outputs as TFMA passes them: without a batch dimension, or with one of size 1."""
     return {
         signatures.PROBABILITIES: np.array(p, np.float32),
         signatures.UNCALIBRATED: np.array([p], np.float32) / 2,

@@ -22,7 +22,7 @@ ROWS = [
 
 
 def written(folder: Path, rows: list[tuple]) -> str:
-    """As two files, for which Beam keeps no order."""
+    """Writes two files, because Beam keeps no order."""
     for i, part in enumerate((rows[:1], rows[1:])):
         table = pa.table(
             {

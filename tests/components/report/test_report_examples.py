@@ -46,7 +46,7 @@ EVERY = {
 
 
 def picture(seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
-    """Of one colour each, so that one can be told from another."""
+    """An image of a single colour that depends on the seed."""
     return Image.new("RGB", size, tuple(np.random.default_rng(seed).integers(0, 256, 3).tolist()))
 
 
