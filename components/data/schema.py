@@ -1,7 +1,7 @@
-"""The curated schema: what a record must look like. The label names travel through the graph as its label domain.
+"""The schema of a record. Its label domain carries the label names through the graph.
 
-`curated` fits any data set of a task. `frozen` is one data set's own, which a user keeps beside the configuration, and
-`compare` says in words where later data differ from it.
+`curated` makes the schema for any data set of a task. `frozen` makes the schema of one data set, which a user keeps
+beside the configuration, and `compare` describes how later data differ from it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
 
 def curated(task: str, labels: Sequence[str], columns: Sequence[str] = ()) -> schema_pb2.Schema:
-    """`schemas/TASK.pbtxt`, made this data set's.
+    """Builds the schema of a data set from `schemas/TASK.pbtxt`.
 
     Args:
-        task: of the configuration.
-        labels: become the domain "label", in the order of the model's outputs.
-        columns: of the manifest, to slice by; a feature each.
+        task: the task in the configuration.
+        labels: label names in the order of the model's outputs; they become the string domain "label".
+        columns: columns of the manifest to slice by; each becomes a feature.
+
+    >>> [domain.name for domain in curated("single_label", ["cat", "dog"]).string_domain]
+    ['label']
     """
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
@@ -46,11 +49,11 @@ def curated(task: str, labels: Sequence[str], columns: Sequence[str] = ()) -> sc
 
 
 def frozen(task: str, manifest: DatasetManifest) -> str:
-    """The schema that a data set fits, as text: its labels, and as domains the formats and slice values that it has.
+    """Writes the schema of a data set as text; its labels, image formats and slice values become domains.
 
     Args:
-        task: of the configuration.
-        manifest: of the data set.
+        task: the task in the configuration.
+        manifest: counts of the data set.
     """
     schema = curated(task, manifest.labels, list(manifest.slices))
     for feature in schema.feature:
@@ -62,8 +65,8 @@ def frozen(task: str, manifest: DatasetManifest) -> str:
 
 
 _HEAD = """\
-# What the data are like, to be edited by hand. A label, format, column or value that is not in here stops a run; so
-# does a label or column that is in here and not in the data. The order of the labels is that of the model's outputs.
+# Schema of the data, to be edited by hand. A run stops if the data have a label, format, column or value that is not
+# listed here, or lack a label or column that is. The labels are in the order of the model's outputs.
 """
 
 
@@ -71,12 +74,12 @@ def parse(text: str, task: str, where: str) -> schema_pb2.Schema:
     """Reads a frozen schema.
 
     Args:
-        text: what `frozen` made and somebody may have edited.
-        task: of the configuration.
-        where: the file, for messages.
+        text: a schema from `frozen`, possibly edited.
+        task: the task in the configuration.
+        where: path of the file, for messages.
 
     Raises:
-        ConfigError: it is no schema, or lacks what the pipeline cannot do without.
+        ConfigError: the text is not a schema, or lacks a feature or domain that the pipeline needs.
     """
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
@@ -85,8 +88,8 @@ def parse(text: str, task: str, where: str) -> schema_pb2.Schema:
         schema = text_format.Parse(text, schema_pb2.Schema())
     except text_format.ParseError as error:
         raise ConfigError(f"{where}: not a schema in text format: {error}") from None
-    there = {feature.name for feature in schema.feature}
-    missing = [feature.name for feature in curated(task, []).feature if feature.name not in there]
+    present = {feature.name for feature in schema.feature}
+    missing = [feature.name for feature in curated(task, []).feature if feature.name not in present]
     if missing:
         raise ConfigError(
             f"{where}: has no feature {truncated_list(map(repr, missing))}, which task {task} needs; put it back"
@@ -97,18 +100,27 @@ def parse(text: str, task: str, where: str) -> schema_pb2.Schema:
 
 
 def compare(schema: schema_pb2.Schema, manifest: DatasetManifest, where: str) -> list[tuple[str, str]]:
-    """Where the data are not as a frozen schema says: (feature, sentence), the sentence naming value and images.
+    """Lists the differences between a data set and a frozen schema.
 
     Args:
-        schema: see `parse`.
-        manifest: of the data set.
-        where: the schema's file, for messages.
+        schema: the schema, see `parse`.
+        manifest: counts of the data set.
+        where: path of the schema, for messages.
+
+    Returns:
+        (feature, sentence) pairs; the sentence names the value and the number of images.
     """
     accept = f"if that is meant, edit {where} or freeze the schema again: imagegate schema"
     return [(feature, f"{text}; {accept}") for feature, text in _differences(schema, manifest)]
 
 
 def _differences(schema: schema_pb2.Schema, manifest: DatasetManifest) -> Iterator[tuple[str, str]]:
+    yield from _label_differences(schema, manifest)
+    yield from _value_differences(schema, manifest)
+    yield from _size_differences(schema, manifest)
+
+
+def _label_differences(schema: schema_pb2.Schema, manifest: DatasetManifest) -> Iterator[tuple[str, str]]:
     known, labels = list(_label_domain(schema).value), manifest.labels
     for label in labels:
         if label not in known:
@@ -118,19 +130,27 @@ def _differences(schema: schema_pb2.Schema, manifest: DatasetManifest) -> Iterat
             yield features.LABEL, f"the label {label!r} is not in the data"
     if sorted(known) == sorted(labels) and known != list(labels):
         yield features.LABEL, f"the order of the labels is {truncated_list(labels)}, expected {truncated_list(known)}"
+
+
+def _value_differences(schema: schema_pb2.Schema, manifest: DatasetManifest) -> Iterator[tuple[str, str]]:
+    """Differences in columns, their values and the image formats."""
     own = {f.name: f for f in schema.feature}
     columns = {name.removeprefix(features.SLICE) for name in own if name.startswith(features.SLICE)}
     for column in sorted(columns - set(manifest.slices)):
         yield features.SLICE + column, f"the column {column!r} is not in the data"
     for column in sorted(set(manifest.slices) - columns):
         yield features.SLICE + column, f"the column {column!r} is new"
-    values = {features.SLICE + column: found for column, found in manifest.slices.items()}
-    for name, found in {features.FORMAT: manifest.formats, **values}.items():
+    slices = {features.SLICE + column: counts for column, counts in manifest.slices.items()}
+    for name, counts in {features.FORMAT: manifest.formats, **slices}.items():
         domain = own[name].string_domain.value if name in own and own[name].HasField("string_domain") else None
-        for value, by_split in found.items():
+        for value, by_split in counts.items():
             if domain is not None and value not in domain:
                 expected = truncated_list(map(repr, domain))
                 yield name, f"the value {value!r} is new ({_where(by_split)}), expected one of {expected}"
+
+
+def _size_differences(schema: schema_pb2.Schema, manifest: DatasetManifest) -> Iterator[tuple[str, str]]:
+    own = {f.name: f for f in schema.feature}
     for name, (least, most) in zip((features.WIDTH, features.HEIGHT), manifest.sizes.values(), strict=False):
         bounds = own[name].int_domain
         if bounds.HasField("min") and least < bounds.min:
@@ -146,7 +166,7 @@ def _where(by_split: Mapping[str, int]) -> str:
 
 
 def write(folder: str, schema: schema_pb2.Schema) -> None:
-    """Puts the schema where TFX looks for it in a Schema artifact."""
+    """Writes the schema to the file that TFX reads in a Schema artifact."""
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, SCHEMA), "w", encoding="utf-8") as f:
         f.write(_text(schema))
@@ -159,7 +179,7 @@ def _text(schema: schema_pb2.Schema) -> str:
 
 
 def read(folder: str) -> schema_pb2.Schema:
-    """The schema of a Schema artifact."""
+    """Reads the schema of a Schema artifact."""
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -168,7 +188,7 @@ def read(folder: str) -> schema_pb2.Schema:
 
 
 def labels(folder: str) -> list[str]:
-    """The label names of a Schema artifact, in the order of the model's outputs."""
+    """Reads the label names of a Schema artifact, in the order of the model's outputs."""
     return list(_label_domain(read(folder)).value)
 
 

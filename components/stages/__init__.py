@@ -1,4 +1,4 @@
-"""The stages as TFX components: thin shells, one module each, over the pure functions of `components`.
+"""Stages as TFX components, one module each: thin shells around the pure functions of `components`.
 
-Importing one imports TFX; nothing outside a run does that.
+Importing a stage imports TFX, so only the graph imports them.
 """

@@ -1,4 +1,4 @@
-"""Baseline: the model now served, brought into the graph so that it is judged on the same images as the candidate."""
+"""Baseline: a copy of the model that is now served, so that it is evaluated on the same images as the candidate."""
 
 import os
 import shutil
@@ -24,15 +24,18 @@ def Baseline(  # noqa: N802  TFX names components like classes
     served_version: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
-    """Copies the newest version below `destination`, or leaves the artifact empty and says why.
+    """Copies the served model, or leaves the artifact empty and states the reason.
 
-    The string properties: `version` of what is there to compare with, or ""; `note`, why there is nothing; `broken`,
-    the same sentence where there should have been something. Where nothing is served, or a model for another task or
-    other labels, nobody can ask for "no worse than now", and thresholds with `max_drop` hold. Of a model that is
-    damaged or cannot be evaluated nobody knows what now is, and they refuse.
+    Sets the string properties `version` (the version copied, or ""), `note` (why there is none) and `broken` (the same
+    sentence if the served model is damaged or cannot be evaluated). Thresholds with `max_drop` pass if no model is
+    served, or one for another task or other labels, because there is nothing to compare with. They fail if the served
+    model is broken, because nobody knows whether the candidate is worse.
 
     Args:
-        served_version: the version when the graph was built, "" for none; part of the cache key.
+        task: the task in the configuration.
+        destination: folder of the pushed models.
+        served_version: version served when the graph was built, "" for none; part of the cache key.
+        code_fingerprint: changes when the code of this stage does; part of the cache key.
     """
     os.makedirs(baseline_model.uri, exist_ok=True)
     served = versions.current(destination)
@@ -46,27 +49,27 @@ def Baseline(  # noqa: N802  TFX names components like classes
 
 
 def _incomparable(served: versions.Served | None, task: str, labels: list[str]) -> str:
-    """Why the served model has nothing to be compared in, or ""."""
+    """Explains why the served model answers another question than the candidate, or returns ""."""
     if served is None:
         return "no model is served yet"
-    version, facts = f"version {served.version}", served.manifest
-    if facts.task != task:
-        return f"{version} was trained for task {facts.task}, this run is for {task}"
-    known = list(facts.labels)
+    version, pushed = f"version {served.version}", served.manifest
+    if pushed.task != task:
+        return f"{version} was trained for task {pushed.task}, this run is for {task}"
+    known = list(pushed.labels)
     if known == labels:
         return ""
     only = {f"only {version}": set(known) - set(labels), "only this run": set(labels) - set(known)}
-    told = [f"{who} has {truncated_list(map(repr, sorted(names)))}" for who, names in only.items() if names]
-    return f"{version} has other labels: {' and '.join(told) or 'the same ones in another order'}"
+    differences = [f"{who} has {truncated_list(map(repr, sorted(names)))}" for who, names in only.items() if names]
+    return f"{version} has other labels: {' and '.join(differences) or 'the same ones in another order'}"
 
 
 def _fetch(served: versions.Served, task: str, folder: str) -> str:
-    """Copies the model if it can be evaluated; says why where it cannot."""
+    """Copies the model and returns "", or explains why it cannot be evaluated."""
     try:
         with versions.local(served) as source:
             shutil.copytree(source, folder)
         versions.verify(served, folder)
-        _try(served, task, folder)
+        _require_evaluable(served, task, folder)
     except ImagegateError as error:
         shutil.rmtree(folder, ignore_errors=True)
         return (
@@ -76,8 +79,12 @@ def _fetch(served: versions.Served, task: str, folder: str) -> str:
     return ""
 
 
-def _try(served: versions.Served, task: str, folder: str) -> None:
-    """Raises ImagegateError where the copy of a model cannot be evaluated as a candidate is."""
+def _require_evaluable(served: versions.Served, task: str, folder: str) -> None:
+    """Loads the copy of a model as the evaluation does.
+
+    Raises:
+        ImagegateError: the model has another format, cannot be loaded, or lacks an output of the evaluation.
+    """
     import tensorflow as tf
 
     from components.model import signatures as serving
@@ -87,7 +94,7 @@ def _try(served: versions.Served, task: str, folder: str) -> None:
         raise ImagegateError(f"it is of format {form}, and this release evaluates format {serving.FORMAT}")
     try:
         signatures = tf.saved_model.load(folder).signatures
-    except Exception as error:  # TensorFlow raises whatever it meets
+    except Exception as error:  # TensorFlow raises errors of any class
         raise ImagegateError(f"it cannot be loaded: {type(error).__name__}: {str(error).strip()[:300]}") from error
     given = set(signatures[outputs.EVALUATE].structured_outputs) if outputs.EVALUATE in signatures else set()
     expected = kinds.kind(task).evaluated

@@ -1,4 +1,4 @@
-"""Evaluator: TFX's own lets TFMA compute the numbers of candidate and served model; our judge gives the blessing."""
+"""Evaluator: TFMA computes the metrics of the candidate and the served model, and the model gate judges them."""
 
 import contextlib
 import json
@@ -26,11 +26,11 @@ from components.push import versions
 
 
 class Executor(executor.Executor):
-    """Builds TFMA's configuration from the schema's labels, runs TFX's executor, then judges."""
+    """Evaluates with TFX's executor, and replaces its blessing by that of the model gate."""
 
     def Do(self, input_dict: Any, output_dict: Any, exec_properties: dict[str, Any]) -> None:  # noqa: N802
         settings = Evaluation.from_json(exec_properties["settings"])
-        # A sentence of the stage `Baseline`: why a model that is served cannot be evaluated.
+        # The stage `Baseline` explains here why the served model cannot be evaluated.
         served = input_dict.get(keys.BASELINE_MODEL_KEY)
         broken = (served[0].get_string_custom_property("broken") or "") if served else ""
         has_baseline = bool(served) and not broken and _holds_model(served)
@@ -83,6 +83,7 @@ class Executor(executor.Executor):
         has_baseline: bool,
         broken: str,
     ) -> None:
+        """Writes the verdicts, and the blessing as TFX's Evaluator does: a file, and a property."""
         folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
         candidate = analysis.results(folder, analysis.CANDIDATE)
         baseline = analysis.results(folder, analysis.BASELINE) if has_baseline else None
@@ -100,7 +101,7 @@ class Executor(executor.Executor):
 
 
 def _clear(folder: str) -> None:
-    """Where somebody deleted the metadata, the folder may be an earlier run's."""
+    """Removes files of an earlier run: if the metadata was deleted, TFX uses the same folder again."""
     shutil.rmtree(os.path.join(folder, PREDICTIONS), ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
         os.remove(os.path.join(folder, OUT_OF_DISTRIBUTION_FILE))
@@ -141,13 +142,14 @@ class Evaluator(base_beam_component.BaseBeamComponent):
     """Evaluates on the test split.
 
     Args:
-        examples, model, baseline_model, schema: channels.
-        task: as in the configuration.
-        settings: JSON of `evaluation.settings.Evaluation`, with every slice and an absolute path.
-        max_pixels: of an image that belongs to none of the labels; 0 where there are none.
+        examples, model, baseline_model, schema: input channels.
+        task: the task in the configuration.
+        settings: JSON of `evaluation.settings.Evaluation`, with all slices, and an absolute path of the
+            out-of-distribution images.
+        max_pixels: largest size of an out-of-distribution image, in pixels; 0 if there are none.
         out_of_distribution_fingerprint: changes when these images do; part of the cache key.
-        without_thresholds: 1: without a rule the model is blessed all the same.
-        code_fingerprint: changes when the code of this stage does.
+        without_thresholds: 1 to bless a model without any threshold, 0 to refuse it.
+        code_fingerprint: changes when the code of this stage does; part of the cache key.
     """
 
     SPEC_CLASS = _Spec

@@ -1,4 +1,4 @@
-"""ImageExampleGen: a data set on disk -> checked images in TFRecord shards, with a manifest beside them."""
+"""ImageExampleGen: reads a data set, checks its images, and writes them as TFRecord shards with a manifest."""
 
 import dataclasses
 import glob
@@ -24,7 +24,7 @@ _TASK = "images"
 
 
 class _WriteShard(beam.DoFn):
-    """One element is one shard: (index, records). Yields the shard's report as JSON."""
+    """Writes one shard per element, JSON of [index, records], and yields the shard's report."""
 
     def __init__(self, folder: str, count: int, job: shards.Job, total: int) -> None:
         self._folder, self._count, self._job, self._total = folder, count, job, total
@@ -39,7 +39,7 @@ class _WriteShard(beam.DoFn):
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Lists, plans, and lets Beam write the shards."""
+    """Lists the records, assigns them to shards, and writes the shards with Beam."""
 
     def Do(  # noqa: N802  TFX's name
         self,
@@ -70,11 +70,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         seen.write(examples.uri)
         manifest.write(examples.uri, counted)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
-        # As `tfx.components.util.examples_utils` does, whose import would load every component of TFX.
+        # The same as `tfx.components.util.examples_utils`, whose import would load every component of TFX.
         payload = example_gen_pb2.PayloadFormat.Name(example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
         examples.set_string_custom_property("payload_format", payload)
         if not all(counted.counts.values()):
-            # TFDV and Transform cannot work on an empty split, so the data gate speaks here already.
+            # TFDV and Transform cannot process an empty split, so this rule of the data gate is applied here.
             raise DataRejected(data_gate.empty_splits(counted), counted, seen)
 
 
@@ -102,7 +102,7 @@ class ImageExampleGen(base_beam_component.BaseBeamComponent):
 
     Args:
         source: JSON of `ingest.settings.Source`.
-        data_fingerprint: changes when the data does; part of the cache key.
+        data_fingerprint: changes when the data do; part of the cache key.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
     """
 

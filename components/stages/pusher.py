@@ -1,4 +1,4 @@
-"""Pusher: what the model gate blessed goes to the destination, with its manifest and model card."""
+"""Pusher: copies a blessed model to the destination, with its manifest and model card."""
 
 import datetime
 import json
@@ -6,6 +6,7 @@ import math
 import os
 from typing import Any
 
+from tfx import types
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
@@ -22,7 +23,7 @@ from components.base.artifact_files import (
 from components.base.errors import ImagegateError
 from components.data.manifest import DatasetManifest
 from components.evaluation import analysis
-from components.gates import data_gate as rules
+from components.gates import data_gate, model_gate
 from components.gates.records import DataGateResult
 from components.model import signatures
 from components.push import model_card, versions
@@ -45,24 +46,25 @@ def Pusher(  # noqa: N802  TFX names components like classes
     facts: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
-    """Pushes a blessed model; does nothing for another, or where this very model is served already.
+    """Pushes a blessed model, unless exactly this model is already served. A refused model is not pushed.
 
-    The string properties: `pushed_version` and `pushed_destination`; `withdrawn`, why a blessed model was not pushed;
-    `removed`, older versions that are gone now; `note`, what went wrong after the model was served.
+    Sets the string properties `pushed_version` and `pushed_destination`, `withdrawn` (why a blessed model was not
+    pushed), `removed` (older versions that were deleted) and `note` (what went wrong after the push).
 
     Args:
         settings: JSON of `push.settings.Push`, with an absolute destination.
-        served_version: the version when the graph was built; part of the cache key.
-        facts: JSON object that goes into the manifest as it is: name, task, code and configuration.
+        served_version: version served when the graph was built; part of the cache key.
+        facts: JSON object of fields of `PushedManifest`: name, task, code and configuration.
+        code_fingerprint: changes when the code of this stage does; part of the cache key.
     """
     os.makedirs(pushed_model.uri, exist_ok=True)
     pushed_model.set_int_custom_property("pushed", 0)
     if not blessing.get_int_custom_property("blessed") or not serving_check.get_int_custom_property("passed"):
         return
     evaluated = _json(model_evaluation.uri, MODEL_DIGESTS)
-    where = Push.from_json(settings)
-    served = versions.current(where.destination)
-    if served is None or served.model != evaluated or not _whole(served):
+    push = Push.from_json(settings)
+    served = versions.current(push.destination)
+    if served is None or served.model != evaluated or not _is_intact(served):
         with open(os.path.join(class_balance.uri, CLASS_BALANCE), encoding="utf-8") as f:
             data = DataGateResult.from_json(f.read())
         results = analysis.results(model_evaluation.uri, analysis.CANDIDATE)
@@ -73,45 +75,54 @@ def Pusher(  # noqa: N802  TFX names components like classes
             thresholds=_json(model_evaluation.uri, VERDICTS),
             decisions=_json(os.path.join(folder, "assets.extra"), DECISIONS_FILE),
         )
-        version, note = (baseline_model.get_string_custom_property(name) for name in ("version", "note"))
-        others = analysis.results(model_evaluation.uri, analysis.BASELINE) if version else []
-        card = model_card.Facts(
-            name=manifest.name,
-            task=manifest.task,
-            date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
-            counts=data.manifest.counts,
-            results=results,
-            served=version,
-            served_numbers=next((numbers for where, numbers in others if not where), {}),
-            not_compared=note,
-            thresholds=[v.reason for v in manifest.thresholds],
-            notes=_notes(data.manifest),
-            fingerprints={"data": manifest.data_fingerprint, "code": manifest.code_fingerprint}
-            | {"configuration": manifest.configuration_fingerprint, "model": versions.identity(evaluated)},
-            labels=manifest.labels,
-            label_counts=manifest.label_counts,
-            label_weights=manifest.label_weights,
-        )
+        card = _card(manifest, data.manifest, results, model_evaluation.uri, baseline_model, evaluated)
         with open(os.path.join(class_balance.uri, KNOWN_IMAGES), "rb") as f:
-            beside = {
-                KNOWN_IMAGES: f.read(),
-                MODEL_CARD: model_card.render(card).encode(),
-            }
+            files = {KNOWN_IMAGES: f.read(), MODEL_CARD: model_card.render(card).encode()}
         try:
-            served = versions.push(folder, where.destination, manifest, beside, evaluated)
+            served = versions.push(folder, push.destination, manifest, files, evaluated)
         except versions.Withdrawn as error:
             pushed_model.set_string_custom_property("withdrawn", str(error))
             return
         pushed_model.set_int_custom_property("pushed", 1)
         pushed_model.set_string_custom_property("pushed_destination", served.path)
     pushed_model.set_string_custom_property("pushed_version", served.version)
-    removed, problem = versions.tidy(where.destination, where.keep)
+    removed, problem = versions.tidy(push.destination, push.keep)
     pushed_model.set_string_custom_property("removed", ", ".join(removed))
     pushed_model.set_string_custom_property("note", problem)
 
 
-def _whole(served: versions.Served) -> bool:
-    """Whether the served model is as it was pushed; one that is damaged is replaced."""
+def _card(
+    pushed: PushedManifest,
+    data: DatasetManifest,
+    results: model_gate.Results,
+    evaluation: str,
+    baseline_model: types.Artifact,
+    digests: dict[str, str],
+) -> model_card.Facts:
+    """Collects the contents of the model card."""
+    version, note = (baseline_model.get_string_custom_property(name) for name in ("version", "note"))
+    served = analysis.results(evaluation, analysis.BASELINE) if version else []
+    return model_card.Facts(
+        name=pushed.name,
+        task=pushed.task,
+        date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
+        counts=data.counts,
+        results=results,
+        served=version,
+        served_numbers=next((numbers for where, numbers in served if not where), {}),
+        not_compared=note,
+        thresholds=[verdict.reason for verdict in pushed.thresholds],
+        notes=_notes(data),
+        fingerprints={"data": pushed.data_fingerprint, "code": pushed.code_fingerprint}
+        | {"configuration": pushed.configuration_fingerprint, "model": versions.identity(digests)},
+        labels=pushed.labels,
+        label_counts=pushed.label_counts,
+        label_weights=pushed.label_weights,
+    )
+
+
+def _is_intact(served: versions.Served) -> bool:
+    """Whether the files of the served model are unchanged; a damaged model is replaced."""
     try:
         versions.verify(served)
     except ImagegateError:
@@ -119,7 +130,7 @@ def _whole(served: versions.Served) -> bool:
     return True
 
 
-def _numbers(data: DataGateResult, results: Any) -> dict[str, Any]:
+def _numbers(data: DataGateResult, results: model_gate.Results) -> dict[str, Any]:
     numbers = next(numbers for where, numbers in results if not where)
     return {
         "format": signatures.FORMAT,
@@ -128,20 +139,20 @@ def _numbers(data: DataGateResult, results: Any) -> dict[str, Any]:
         "label_weights": data.weights,
         "data_fingerprint": data.manifest.content,
         "data": data.pushed,
-        # JSON has no NaN.
+        # JSON cannot represent NaN.
         "metrics": {k: None if math.isnan(v) else v for k, v in numbers.items()},
     }
 
 
 def _notes(manifest: DatasetManifest) -> list[str]:
-    """What of the data took no part, in sentences."""
+    """Describes which of the data were excluded, in sentences."""
     notes = [
-        f"{share:.1%} of {what} are unknown and took no part."
-        for what, share in rules.unknown(manifest).items()
+        f"{share:.1%} of {what} are unknown and were excluded."
+        for what, share in data_gate.unknown(manifest).items()
         if share
     ]
     if manifest.quarantined:
-        notes.append(f"{len(manifest.quarantined):,} files could not be used and took no part.")
+        notes.append(f"{len(manifest.quarantined):,} files could not be used and were excluded.")
     return notes
 
 

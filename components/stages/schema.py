@@ -1,4 +1,4 @@
-"""CuratedSchema: the schema from `schemas/` with this data set's labels, or the one that the user has frozen."""
+"""CuratedSchema: the schema of the task with this data set's labels, or the user's frozen schema."""
 
 import json
 
@@ -19,14 +19,16 @@ def CuratedSchema(  # noqa: N802  TFX names components like classes
     frozen: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
-    """Writes the `Schema` that everything after it reads the labels and features from.
+    """Writes the schema from which all later stages read labels and features.
 
     Args:
+        task: the task in the configuration.
         columns: JSON list of the manifest's columns to slice by.
-        frozen: text of the user's schema, "" for none. Where the data differ from it, `ClassBalance` stops the run.
+        frozen: text of the user's schema, "" for none. If the data differ from it, `ClassBalance` stops the run.
+        code_fingerprint: changes when the code of this stage does; part of the cache key.
     """
     if frozen:
-        found = schema.parse(frozen, task, "the frozen schema")
+        proto = schema.parse(frozen, task, "the frozen schema")
     else:
-        found = schema.curated(task, manifest.read(examples.uri).labels, json.loads(columns))
-    schema.write(schema_out.uri, found)
+        proto = schema.curated(task, manifest.read(examples.uri).labels, json.loads(columns))
+    schema.write(schema_out.uri, proto)

@@ -1,4 +1,4 @@
-"""Transform: TFX's own, told the label names by the schema, since they are known only once the data was read."""
+"""Transform: TFX's Transform, with the label names from the schema, which are known only after ingest."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from components.data import schema
 
 
 class Executor(executor.Executor):
-    """Adds `labels` to the custom_config that preprocessing_fn receives."""
+    """Adds `labels` to the `custom_config` that `preprocessing_fn` receives."""
 
     def Do(self, input_dict: Any, output_dict: Any, exec_properties: dict[str, Any]) -> None:  # noqa: N802
         key = standard_component_specs.CUSTOM_CONFIG_KEY
@@ -22,6 +22,6 @@ class Executor(executor.Executor):
 
 
 class Transform(component.Transform):
-    """See `Executor`. Used with `materialize=False`: the Trainer applies the graph on the fly."""
+    """Transform with the labels of the schema. With `materialize=False`, the Trainer applies the graph on the fly."""
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
