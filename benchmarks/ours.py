@@ -12,7 +12,7 @@ from benchmarks.launch import launch
 from components.base.artifact_files import DATASET_MANIFEST
 from components.ingest import manifest
 from pipeline import config, graph, stages
-from pipeline.runs import local
+from pipeline.runs import data
 
 if TYPE_CHECKING:
     from benchmarks.worker import Job
@@ -23,7 +23,7 @@ UNTIL = {"ingest": stages.INGEST.name, "transform": stages.TRANSFORM.name, "push
 def run(job: Job) -> dict[str, float]:
     """Runs our graph up to and including the job's stage. Returns the seconds that each node took."""
     settings = config.load(_configuration(job))
-    dataset, _ = local.read_dataset(settings)
+    dataset, _ = data.read_dataset(settings)
     pipeline = graph.build(settings, data_fingerprint=dataset.fingerprint(), served_version="")
     return launch(pipeline, UNTIL[job.stage])
 

@@ -25,6 +25,8 @@ def replacing(path: str) -> Iterator[str]:
     """
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".new.{name}")  # one name, so that killed writers leave one file at most
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)  # of a writer that was killed
     try:
         yield temporary
         sync(temporary)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
@@ -170,10 +169,6 @@ class Config(Value):
     def absolute_push(self) -> Push:
         """The section `push` with an absolute path."""
         return self.push.model_copy(update={"destination": self.destination})
-
-    def check_labels(self, labels: Sequence[str]) -> None:
-        """Raises ConfigError if a label that the settings name is not in `labels`."""
-        checks.check_labels(self, labels)
 
     def plain(self) -> dict[str, Any]:
         """Returns the keys and values of the file and the command line, without defaults, as JSON."""

@@ -21,7 +21,7 @@ from components.push import versions
 from components.report import outcome
 from pipeline import derived
 from pipeline.config import validated
-from pipeline.runs import local
+from pipeline.runs import data
 from pipeline.stages import PREFLIGHT
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
     raw = json.loads(config)
     overrides = {"data": raw["data"] | {"root": data_root}, "training": raw.get("training", {}) | {"epochs": epochs}}
     settings = validated(raw | overrides)
-    dataset, _ = local.read_dataset(settings)
+    dataset, _ = data.read_dataset(settings)
     if not dataset.records:
-        raise DataRejected(local.judge_data(settings, *census.merge(dataset, []), ""))
+        raise DataRejected(data.judge_data(settings, *census.merge(dataset, []), ""))
     if settings.backbone.endswith(".keras") and not os.path.isfile(settings.backbone):
         raise ConfigError(f"training.backbone: {settings.backbone} does not exist")
     served = versions.current(settings.destination)

@@ -85,9 +85,9 @@ def _compile_graph(config: Config) -> Spec:
     except ImportError as error:
         raise ImagegateError(f"{error.name} is not installed; install imagegate[kubeflow]") from None
     from pipeline import graph
-    from pipeline.runs import local
+    from pipeline.runs import data
 
-    frozen = local.frozen_schema(config)
+    frozen = data.frozen_schema(config)
     built = graph.build(config, data_fingerprint="", served_version="", frozen=frozen, elsewhere=True)
     built.pipeline_info.pipeline_name = pipeline_name(config)
     settings = runner.KubeflowV2DagRunnerConfig(

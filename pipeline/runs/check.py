@@ -12,7 +12,7 @@ from components.base.text import shown, truncated_list
 from components.gates import data_gate
 from components.gates.judge import failed
 from components.ingest import census, shards
-from pipeline.runs import local
+from pipeline.runs import data
 from pipeline.runs.show import label_table, unknown_lines
 from pipeline.terminal import output_to
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 def run(config: Config, terminal: Terminal) -> int:
     """Prints the labels with their weights, the quarantined files and the verdict. Returns the exit code."""
-    frozen = local.frozen_schema(config)
-    dataset, rule = local.read_dataset(config)
+    frozen = data.frozen_schema(config)
+    dataset, rule = data.read_dataset(config)
     report = census.Report()
     with output_to(os.devnull):  # decoders print warnings; real problems are in the report
         job = shards.job(dataset, config.data.max_pixels, rule)
@@ -33,7 +33,7 @@ def run(config: Config, terminal: Terminal) -> int:
             terminal.progress("images", number, len(dataset.records))
     terminal.close()
     manifest, images = census.merge(dataset, [report])
-    verdicts = local.judge_data(config, manifest, images, frozen)
+    verdicts = data.judge_data(config, manifest, images, frozen)
     console = terminal.console
     weights = data_gate.weights(manifest, config.training.label_weights, count_ignored=config.labels.count_ignored)
     console.print(label_table(manifest.label_counts, weights))

@@ -1,4 +1,4 @@
-"""One run on this machine, or from it on any Beam runner: preflight, the graph stage by stage, what came of it."""
+"""One run, on this machine or from it on any Beam runner: checks, the graph, the report and the summary."""
 
 from __future__ import annotations
 
@@ -6,30 +6,23 @@ import contextlib
 import fcntl
 import json
 import os
-import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from components.base import fingerprint
 from components.base.errors import ConfigError, ImagegateError
 from components.base.files import replacing, write_atomically
-from components.base.verdict import Verdict
-from components.data import schema
 from components.data.dataset import Dataset, LayoutError
-from components.data.manifest import DatasetManifest
-from components.data.mask_rules import Rule
 from components.evaluation import out_of_distribution
-from components.gates import data_gate, reference
 from components.gates.errors import DataRejected
 from components.ingest import census, splits
-from components.ingest.layouts import reading
 from components.push import versions
 from components.report import evidence
 from pipeline import derived
-from pipeline.runs import history, report
+from pipeline.runs import data, history, launch, report
+from pipeline.runs.launch import StageListener
 from pipeline.runs.summary import Summary
-from pipeline.stages import BY_NAME
 from pipeline.terminal import output_to
 
 if TYPE_CHECKING:
@@ -37,55 +30,6 @@ if TYPE_CHECKING:
 
 _STATE = "state.json"
 _LOG = "log.txt"
-
-StageListener = Callable[[str, str, float, bool], None]
-
-
-def read_dataset(config: Config) -> tuple[Dataset, Rule | None]:
-    """Lists the data set as the configuration says; for segmentation also what mask values mean.
-
-    Raises:
-        ConfigError: there is no such folder, or a label in the configuration is not in the data.
-        LayoutError: the folder is not laid out as the configuration says.
-    """
-    dataset, rule = reading.read(config.source)
-    config.check_labels(dataset.labels)
-    return dataset, rule
-
-
-def frozen_schema(config: Config) -> str:
-    """The text of the user's schema, "" for none.
-
-    Raises:
-        ConfigError: the file does not exist or is no schema for this task.
-    """
-    path = config.schema_path
-    if path is None:
-        return ""
-    try:
-        with open(path, encoding="utf-8") as f:
-            text = f.read()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"data.schema_file: {path}: {reason}; `imagegate schema` writes one from a run") from None
-    schema.parse(text, config.task, path)
-    return text
-
-
-def judge_data(config: Config, manifest: DatasetManifest, images: census.Images, frozen: str) -> list[Verdict]:
-    """What the data gate says, outside of the graph; see `data_gate.check`.
-
-    Args:
-        frozen: see `frozen_schema`.
-
-    Raises:
-        ImagegateError: what the served model keeps of its data is broken.
-    """
-    served = reference.recall(versions.current(config.destination), config.task)
-    file = config.data.schema_file or ""
-    found = schema.compare(schema.parse(frozen, config.task, file), manifest, file) if frozen else []
-    verdicts = data_gate.check(manifest, images, config.data_gate_limits, served, found)
-    return verdicts + ([] if all(manifest.counts.values()) else data_gate.empty_splits(manifest))
 
 
 class Runner:
@@ -103,24 +47,24 @@ class Runner:
 
     @property
     def log(self) -> str:
-        """Where this run's logs go."""
+        """Path of this run's log file."""
         return os.path.join(self.folder, _LOG)
 
     def run(self, *, force: bool = False) -> Summary:
-        """Does the run and writes its `summary.json`; errors that are answers end in the summary, not in a raise.
+        """Runs the pipeline and writes `summary.json`; a refusal or failure of a stage is recorded there, not raised.
 
         Args:
-            force: every stage again, even where nothing is new.
+            force: run every stage again, even where nothing is new.
 
         Raises:
             ConfigError: the configuration does not fit the data; nothing was written.
         """
         config = self._config
         try:
-            dataset: Dataset | LayoutError = read_dataset(config)[0]
+            dataset: Dataset | LayoutError = data.read_dataset(config)[0]
         except LayoutError as error:
             dataset = error
-        self._frozen = frozen_schema(config)
+        self._frozen = data.frozen_schema(config)
         self._out_of_distribution = out_of_distribution.fingerprint(config.out_of_distribution_root)
         if config.backbone.endswith(".keras") and not os.path.isfile(config.backbone):
             raise ConfigError(f"training.backbone: {config.backbone} does not exist")
@@ -153,9 +97,19 @@ class Runner:
             return
         try:
             if not dataset.records:
-                raise DataRejected(judge_data(self._config, *census.merge(dataset, []), self._frozen))
+                raise DataRejected(data.judge_data(self._config, *census.merge(dataset, []), self._frozen))
             with output_to(self.log):
-                self._run_graph(dataset, served.version if served else "", cache=not force)
+                self._stage("loading TFX", "started", 0.0, False)
+                from pipeline import graph
+
+                built = graph.build(
+                    self._config,
+                    data_fingerprint=dataset.fingerprint(),
+                    served_version=served.version if served else "",
+                    frozen=self._frozen,
+                    cache=not force,
+                )
+                launch.run(built, self.summary, self._stage, self.log)
         except DataRejected as error:
             self.summary.fail(self._with_all_reasons(error))
         except ImagegateError as error:
@@ -170,61 +124,10 @@ class Runner:
             self._remember(inputs | {"served": self.summary.pushed.version, "run": self.summary.run_id})
 
     def _with_all_reasons(self, error: DataRejected) -> DataRejected:
-        """Ingest refuses an empty split without a look at the limits, which would be part of its cache key."""
+        """Judges the data by all rules where ingest refused an empty split: ingest does not know the limits."""
         if error.images is None or error.manifest is None:
             return error
-        return DataRejected(judge_data(self._config, error.manifest, error.images, self._frozen), error.manifest)
-
-    def _run_graph(self, dataset: Dataset, served_version: str, *, cache: bool) -> None:
-        self._stage("loading TFX", "started", 0.0, False)
-        from tfx.dsl.compiler import compiler, constants
-        from tfx.orchestration import metadata
-        from tfx.orchestration.local import runner_utils
-        from tfx.orchestration.portable import launcher, runtime_parameter_utils
-
-        from pipeline import graph
-
-        pipeline = graph.build(
-            self._config,
-            data_fingerprint=dataset.fingerprint(),
-            served_version=served_version,
-            frozen=self._frozen,
-            cache=cache,
-        )
-        ir = compiler.Compiler().compile(pipeline)
-        runtime_parameter_utils.substitute_runtime_parameter(
-            ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self.summary.run_id}
-        )
-        for node in ir.nodes:
-            if not BY_NAME[node.pipeline_node.node_info.id].cached:
-                node.pipeline_node.execution_options.caching_options.enable_cache = False
-        deployment = runner_utils.extract_local_deployment_config(ir)
-        connection = pipeline.metadata_connection_config
-        # As TFX's LocalDagRunner does, which has no place to hear of a stage's begin, end and cache hit.
-        for node in (n.pipeline_node for n in ir.nodes):
-            name = node.node_info.id
-            started = time.monotonic()
-            self._stage(name, "started", 0.0, False)
-            try:
-                execution = launcher.Launcher(
-                    pipeline_node=node,
-                    mlmd_connection=metadata.Metadata(connection),
-                    pipeline_info=ir.pipeline_info,
-                    pipeline_runtime_spec=ir.runtime_spec,
-                    executor_spec=runner_utils.extract_executor_spec(deployment, name),
-                    custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, name),
-                ).launch()
-            except BaseException as error:
-                self._stage(name, "failed", time.monotonic() - started, False)
-                if BY_NAME[name].optional and isinstance(error, Exception):
-                    traceback.print_exc()
-                    self.summary.notes.append(f"warning: the stage {name} broke; see {self.log}")
-                    continue
-                raise
-            seconds = time.monotonic() - started
-            with metadata.Metadata(connection) as store:
-                outputs = self.summary.add_stage(store.store, name, execution, seconds)
-            self._stage(name, "finished", seconds, outputs)
+        return DataRejected(data.judge_data(self._config, error.manifest, error.images, self._frozen), error.manifest)
 
     def _make_folder(self) -> None:
         try:
@@ -234,7 +137,7 @@ class Runner:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Two runs must not share the output; the kernel lets go of the lock when a process dies."""
+        """Locks the output folder against a second run; the kernel releases the lock when the process dies."""
         descriptor = os.open(self._config.output_folder, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -246,13 +149,13 @@ class Runner:
             os.close(descriptor)
 
     def _write_report(self) -> None:
-        """The page, of a refused run as well. Nothing that goes wrong with it changes what the run came to."""
+        """Writes the page, also of a refused run. A failure here does not change the outcome of the run."""
         self._stage("Report", "started", 0.0, False)
         try:
-            told = self.summary.freeze()
-            found = evidence.read(self.summary.artifacts.get("report", ""))
-            found = found or report.collect(told, self.summary.artifacts)
-            self.summary.report = report.write(self.folder, told, found)
+            summary = self.summary.freeze()
+            collected = evidence.read(self.summary.artifacts.get("report", ""))
+            collected = collected or report.collect(summary, self.summary.artifacts)
+            self.summary.report = report.write(self.folder, summary, collected)
         except Exception as error:  # noqa: BLE001  a bug: its trace is in the log
             traceback.print_exc()
             self.summary.notes.append(f"warning: there is no report: {type(error).__name__}; see {self.log}")

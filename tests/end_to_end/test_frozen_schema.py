@@ -10,7 +10,7 @@ from projects import Project, Run
 
 from components.base.errors import ConfigError
 from pipeline import cli, config
-from pipeline.runs import freeze, local
+from pipeline.runs import data, freeze
 
 pytestmark = pytest.mark.end_to_end
 
@@ -102,7 +102,7 @@ def test_freezing_needs_a_run_and_reading_needs_a_file(cameras: Project, imagega
     with pytest.raises(ConfigError, match="has read the data yet; first: imagegate run"):
         freeze.run(settings, None)
     with pytest.raises(ConfigError, match=r"data\.schema_file: .*none\.pbtxt: No such file.*imagegate schema"):
-        local.frozen_schema(config.load(cameras.config, ["data.schema_file=none.pbtxt"]))
+        data.frozen_schema(config.load(cameras.config, ["data.schema_file=none.pbtxt"]))
     run = imagegate("run", cameras.config, "--set", "data.schema_file=none.pbtxt")
     assert run.code == 2
     assert "imagegate schema" in run.err

@@ -21,7 +21,7 @@ from components.ingest import census, shards
 from components.push import versions
 from components.push.manifest import PushedManifest
 from pipeline import cli, config
-from pipeline.runs import local
+from pipeline.runs import data
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.real_images]
 
@@ -30,7 +30,7 @@ Served = Callable[[str, Path], tuple[Path, Any]]
 
 def counted(settings: config.Config) -> tuple[dict[str, Any], census.Images]:
     """As `imagegate check` counts."""
-    dataset, rule = local.read_dataset(settings)
+    dataset, rule = data.read_dataset(settings)
     report = census.Report()
     for item in shards.examine(dataset.records, shards.job(dataset, settings.data.max_pixels, rule)):
         shards.enter(item, report)
@@ -113,7 +113,7 @@ def test_ten_random_samples_of_four_fifths_pass(kind: Any, real_images: Path, tm
     """Each against the one before. With few photos of a label, a sample may fall short of `min_examples` in truth."""
     kind(real_images, tmp_path)
     settings = write(tmp_path, kind.config)
-    dataset, rule = local.read_dataset(settings)
+    dataset, rule = data.read_dataset(settings)
     job = shards.job(dataset, settings.data.max_pixels, rule)
     examined = list(shards.examine(dataset.records, job))
     limits = settings.data_gate_limits

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from components.base.errors import ConfigError
 from components.ingest.settings import Source
 from pipeline.config import Config, load
+from pipeline.config.checks import check_labels
 
 LEAST: dict[str, Any] = {
     "name": "pets",
@@ -734,9 +735,9 @@ def test_label_names_are_composed_as_those_of_the_data(tmp_path: Path) -> None:
         training={"label_weights": {nfd: 2}},
         evaluation={"thresholds": [{"metric": "recall", "label": nfd, "min": 0, "slice": {"label": nfd}}]},
     )
-    composed.check_labels(["café", "tea"])
+    check_labels(composed, ["café", "tea"])
     with pytest.raises(ConfigError, match="unknown label 'café'; expected one of 'tea'"):
-        composed.check_labels(["tea"])
+        check_labels(composed, ["tea"])
 
 
 def test_metrics_of_tfma_are_given_by_name_or_with_settings(tmp_path: Path) -> None:
@@ -755,12 +756,12 @@ def test_every_slice_value_is_evaluated_and_every_label_is_known(tmp_path: Path)
     ]
     found = config(tmp_path, evaluation={"slices": [], "thresholds": rules})
     assert found.slices == (("format",), ("format", "label"))
-    found.check_labels(["cat"])
+    check_labels(found, ["cat"])
 
 
 def test_every_label_and_no_label_are_always_known(tmp_path: Path) -> None:
     rules = [{"metric": "recall", "label": "*", "min": 0}, {"metric": "accuracy", "min": 0}]
-    config(tmp_path, evaluation={"thresholds": rules}).check_labels([])
+    check_labels(config(tmp_path, evaluation={"thresholds": rules}), [])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from components.base.errors import ConfigError
 from components.ingest.layouts import folders
 from pipeline import cli, config
 from pipeline.init import shapes, starter
-from pipeline.runs import local
+from pipeline.runs import data
 
 # YAML takes some names for numbers, dates or truth values.
 NAMES = ["pets", "2024", "1e5", "0x1F", "1_000", "true", "null", "no", "2020-01-01", "2020-13-45", "1.5", "12:30", "~"]
@@ -124,7 +124,7 @@ def test_the_demo_is_the_digits_of_scikit_learn(tmp_path: Path) -> None:
 
 def test_the_demo_of_several_labels_is_a_table_with_some_unknown_cells(tmp_path: Path) -> None:
     settings = config.load(starter.write(str(tmp_path), task="multi_label", demo=True))
-    dataset, _ = local.read_dataset(settings)
+    dataset, _ = data.read_dataset(settings)
     assert dataset.labels == shapes.SHAPES == ("circle", "square", "triangle")
     assert len(dataset.records) == 400
     assert dataset.rejected == dataset.ignored == ()
@@ -138,7 +138,7 @@ def test_the_demo_s_labels_are_what_is_drawn(tmp_path: Path) -> None:
     """Shapes are brighter than 144 in every channel, and the ground's colour is below 112."""
     settings = config.load(starter.write(str(tmp_path), task="multi_label", demo=True))
     areas: dict[tuple[str, ...], list[float]] = {}
-    for record in local.read_dataset(settings)[0].records:
+    for record in data.read_dataset(settings)[0].records:
         if not record.unknown:
             bright = (np.asarray(Image.open(f"{settings.data_root}/{record.path}")).min(axis=2) >= 144).sum()
             areas.setdefault(record.labels, []).append(float(bright))
@@ -152,7 +152,7 @@ def test_the_demo_s_labels_are_what_is_drawn(tmp_path: Path) -> None:
 
 def test_the_demo_of_masks_has_ids_in_a_palette_and_borders_between(tmp_path: Path) -> None:
     settings = config.load(starter.write(str(tmp_path), task="segmentation", demo=True))
-    dataset, rule = local.read_dataset(settings)
+    dataset, rule = data.read_dataset(settings)
     assert rule is not None
     assert rule.labels == dataset.labels == ("ground", "circle", "square", "triangle")
     assert len(dataset.records) == 150

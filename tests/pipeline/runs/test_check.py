@@ -12,7 +12,7 @@ from PIL import Image
 
 from components.data.dataset import LayoutError
 from pipeline import cli, config
-from pipeline.runs import local
+from pipeline.runs import data
 
 Png = Callable[..., bytes]
 WriteFiles = Callable[..., Path]
@@ -78,7 +78,7 @@ def test_a_label_that_train_lacks_is_reported_and_weighs_nothing(check: Check, p
 
 def test_check_and_run_read_the_same_data(check: Check, png: Png, tmp_path: Path) -> None:
     check(label(png, "cat", 12) | label(png, "dog", 12, 100))
-    dataset, rule = local.read_dataset(config.load(str(tmp_path / "imagegate.yaml")))
+    dataset, rule = data.read_dataset(config.load(str(tmp_path / "imagegate.yaml")))
     assert rule is None
     assert (len(dataset.records), dataset.labels) == (24, ("cat", "dog"))
 

@@ -1,0 +1,69 @@
+"""The data set of a configuration and the data gate, without TFX."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from components.base.errors import ConfigError
+from components.base.verdict import Verdict
+from components.data import schema
+from components.data.dataset import Dataset
+from components.data.manifest import DatasetManifest
+from components.data.mask_rules import Rule
+from components.gates import data_gate, reference
+from components.ingest import census
+from components.ingest.layouts import reading
+from components.push import versions
+from pipeline.config.checks import check_labels
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
+
+def read_dataset(config: Config) -> tuple[Dataset, Rule | None]:
+    """Lists the data set as the configuration says; for masks also returns the meaning of their values.
+
+    Raises:
+        ConfigError: there is no such folder, or a label in the configuration is not in the data.
+        LayoutError: the folder is not laid out as the configuration says.
+    """
+    dataset, rule = reading.read(config.source)
+    check_labels(config, dataset.labels)
+    return dataset, rule
+
+
+def frozen_schema(config: Config) -> str:
+    """Reads the text of the user's schema; "" if there is none.
+
+    Raises:
+        ConfigError: the file does not exist or is no schema for this task.
+    """
+    path = config.schema_path
+    if path is None:
+        return ""
+    try:
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"data.schema_file: {path}: {reason}; `imagegate schema` writes one from a run") from None
+    schema.parse(text, config.task, path)
+    return text
+
+
+def judge_data(config: Config, manifest: DatasetManifest, images: census.Images, frozen: str) -> list[Verdict]:
+    """Applies the data gate outside of the graph.
+
+    Args:
+        config: the settings.
+        manifest, images: counts of the data set and a row for each image, see `census.merge`.
+        frozen: text of the user's schema, see `frozen_schema`.
+
+    Raises:
+        ImagegateError: the record of the served model's data is damaged.
+    """
+    served = reference.recall(versions.current(config.destination), config.task)
+    file = config.data.schema_file or ""
+    anomalies = schema.compare(schema.parse(frozen, config.task, file), manifest, file) if frozen else []
+    verdicts = data_gate.check(manifest, images, config.data_gate_limits, served, anomalies)
+    return verdicts + ([] if all(manifest.counts.values()) else data_gate.empty_splits(manifest))

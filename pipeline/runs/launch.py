@@ -1,0 +1,76 @@
+"""Runs a graph stage by stage with TFX's own launcher.
+
+TFX's LocalDagRunner does the same, but has no hook for the begin, the end and the cache hit of a stage.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pipeline.runs.summary import Summary
+from pipeline.stages import BY_NAME
+
+if TYPE_CHECKING:
+    from tfx.orchestration.pipeline import Pipeline
+
+StageListener = Callable[[str, str, float, bool], None]
+
+
+def run(pipeline: Pipeline, summary: Summary, listener: StageListener, log: str) -> None:
+    """Runs the stages in order and adds each to the summary.
+
+    Args:
+        pipeline: see `graph.build`.
+        summary: of the run; gets the outputs of every stage.
+        listener: called as (name, "started" | "finished" | "failed", seconds, cached).
+        log: path of the log file, for messages.
+    """
+    from tfx.orchestration import metadata
+
+    connection = pipeline.metadata_connection_config
+    for name, launch in _launchers(pipeline, summary.run_id):
+        started = time.monotonic()
+        listener(name, "started", 0.0, False)
+        try:
+            execution = launch()
+        except BaseException as error:
+            listener(name, "failed", time.monotonic() - started, False)
+            if BY_NAME[name].optional and isinstance(error, Exception):
+                traceback.print_exc()
+                summary.notes.append(f"warning: the stage {name} broke; see {log}")
+                continue
+            raise
+        seconds = time.monotonic() - started
+        with metadata.Metadata(connection) as store:
+            cached = summary.add_stage(store.store, name, execution, seconds)
+        listener(name, "finished", seconds, cached)
+
+
+def _launchers(pipeline: Pipeline, run_id: str) -> list[tuple[str, Callable[[], Any]]]:
+    """Compiles the graph; returns (name of the stage, function that runs it) in the order of the graph."""
+    from tfx.dsl.compiler import compiler, constants
+    from tfx.orchestration import metadata
+    from tfx.orchestration.local import runner_utils
+    from tfx.orchestration.portable import launcher, runtime_parameter_utils
+
+    ir = compiler.Compiler().compile(pipeline)
+    runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+    deployment = runner_utils.extract_local_deployment_config(ir)
+    launchers = []
+    for node in (n.pipeline_node for n in ir.nodes):
+        name = node.node_info.id
+        if not BY_NAME[name].cached:
+            node.execution_options.caching_options.enable_cache = False
+        stage = launcher.Launcher(
+            pipeline_node=node,
+            mlmd_connection=metadata.Metadata(pipeline.metadata_connection_config),
+            pipeline_info=ir.pipeline_info,
+            pipeline_runtime_spec=ir.runtime_spec,
+            executor_spec=runner_utils.extract_executor_spec(deployment, name),
+            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, name),
+        )
+        launchers.append((name, stage.launch))
+    return launchers
