@@ -66,7 +66,8 @@ def test_another_folder_of_out_of_distribution_images_runs_the_gate_again(one: P
 def test_metrics_that_do_not_apply_to_a_detector_are_refused(one: Project) -> None:
     from components.base.errors import ConfigError
 
-    with pytest.raises(ConfigError, match=r"'0' is the only label, so the model is a detector .* expected one of abst"):
+    message = r"'accuracy' does not apply to a model with the only label '0', .* expected one of abst"
+    with pytest.raises(ConfigError, match=message):
         one.run(*SETTINGS, "evaluation.thresholds=[{metric: accuracy, min: 0.5}]")
 
 

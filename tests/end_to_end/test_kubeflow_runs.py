@@ -111,7 +111,7 @@ def test_the_user_interface_gets_metrics_and_a_confusion_matrix(sequence: Any, d
 
 def test_the_user_interface_gets_the_report_as_a_page(sequence: Any) -> None:
     backend, [first, second, _], *_ = sequence
-    for run, sentence in ((first, "Pushed as version"), (second, "Nothing is new: version")):
+    for run, sentence in ((first, "Pushed as version"), (second, "Nothing has changed: version")):
         page = run["ModelReport"].artifacts["page"]
         assert page.schema["schemaTitle"] == "system.HTML"
         text = backend.path(page.uri).read_text()

@@ -90,8 +90,8 @@ def test_one_more_line_of_code_runs_only_the_stages_that_import_it(
     tiny: Project, imagegate: Callable[..., Run], tmp_path: Path
 ) -> None:
     source = copy_source(tmp_path)
-    with (source / "components" / "evaluation.py").open("a") as f:
-        f.write("\n# another line\n")
+    with (source / "components" / "evaluation" / "analysis.py").open("a") as f:
+        f.write("\nANOTHER_LINE = 1\n")
     run = imagegate("run", tiny.config, "--set", SETTLED, "--json", source=source)
     assert run.code == 0, run.err
     assert ran(json.loads(run.out)) == GATE

@@ -21,6 +21,8 @@ from components.gates.reference import Reference
 from components.gates.settings import DataGateLimits
 
 OFF: dict[str, Any] = {
+    "contradictions": True,
+    "min_labels": 2,
     "max_bad_fraction": None,
     "max_drift": None,
     "max_property_drift": None,
