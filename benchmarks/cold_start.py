@@ -27,8 +27,9 @@ kubeflow: {image: imagegate}
 """
 _LOAD = """
 import importlib, sys
-entry = importlib.import_module(sys.argv[1])
-entry.load(sys.argv[2])
+importlib.import_module(sys.argv[1])
+module, _, name = sys.argv[2].rpartition(".")
+getattr(importlib.import_module(module), name)
 """
 
 
