@@ -1,1 +1,1 @@
-"""What decides: configuration, graph, runners, commands. Imports `components`; never the reverse."""
+"""The side that decides: configuration, graph, runners, commands. Imports `components`; never the reverse."""

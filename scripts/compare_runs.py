@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-# Old name -> new name, in keys and in text of summaries written before version 0.2.
+# Old name -> new name, in keys and text of summaries that older code wrote.
 RENAMED = {
     '"gate": "balance"': '"gate": "data_gate"',
     '"gate": "evaluation"': '"gate": "model_gate"',
