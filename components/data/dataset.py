@@ -77,6 +77,7 @@ class Dataset:
         rejected: (path, reason) of files that must not be used.
         ignored: paths of files that no rule of the layout matches.
         contradictory: (path, reason) of the files among `rejected` that have contradictory annotations, each once.
+        notes: one sentence, with a count, for each kind of thing that the layout left out, merged or guessed.
     """
 
     root: str
@@ -86,6 +87,7 @@ class Dataset:
     rejected: tuple[tuple[str, str], ...] = ()
     ignored: tuple[str, ...] = field(default=())
     contradictory: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
         """SHA-256 over the listing, which changes when a file is added, removed, changed, moved or relabelled."""

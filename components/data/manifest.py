@@ -68,6 +68,9 @@ class DatasetManifest(LabelCounts):
     quarantined: tuple[LeftOut, ...] = Field(description="files that could not be used")
     contradictory: tuple[LeftOut, ...] = Field(description="quarantined files that were given different labels")
     ignored: tuple[ForeignText, ...] = Field(description="paths of files that have no meaning in this layout")
+    notes: tuple[ForeignText, ...] = Field(
+        (), description="one sentence for each kind of thing that the layout left out, merged or guessed"
+    )
     changed: dict[str, int] = Field(description="reason -> images that were re-encoded")
     formats: dict[str, BySplit] = Field(description="format of the file -> split -> images")
     slices: dict[str, dict[str, BySplit]] = Field(description="column -> value -> split -> images")

@@ -295,6 +295,7 @@ def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[DatasetManifest,
         quarantined=_left_out(sorted([*dataset.rejected, *total.quarantined])),
         contradictory=_left_out(dataset.contradictory),
         ignored=dataset.ignored,
+        notes=dataset.notes,
         changed=dict(sorted(total.changed.items())),
         formats=_nested(total.formats),
         slices={

@@ -39,6 +39,7 @@ def run(config: Config, terminal: Terminal) -> int:
     console.print(label_table(manifest.label_counts, weights))
     lines = unknown_lines(data_gate.unknown(manifest))
     lines += [f"quarantined: {item.path}: {item.reason}" for item in manifest.quarantined]
+    lines += [f"note: {text}" for text in manifest.notes]
     lines += [f"will be re-encoded: {count} ({reason})" for reason, count in manifest.changed.items()]
     if manifest.ignored:  # often hundreds of harmless files, so one shortened line
         lines.append(f"ignored, not used by this layout: {truncated_list(manifest.ignored)}")
