@@ -6,9 +6,14 @@ Reads and decodes every image once and applies the same rules as a run.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from components.base.text import shown, truncated_list
+from components.base.verdict import Verdict
+from components.data.dataset import Dataset
+from components.data.manifest import DatasetManifest
+from components.data.mask_rules import Rule
 from components.gates import data_gate
 from components.gates.judge import failed
 from components.ingest import census, shards
@@ -24,16 +29,31 @@ if TYPE_CHECKING:
 def run(config: Config, terminal: Terminal) -> int:
     """Prints the labels with their weights, the quarantined files and the verdict. Returns the exit code."""
     frozen = data.frozen_schema(config)
-    dataset, rule = data.read_dataset(config)
+    manifest, images = examine(config, *data.read_dataset(config), terminal)
+    return show(config, manifest, data.judge_data(config, manifest, images, frozen), terminal)
+
+
+def examine(
+    config: Config,
+    dataset: Dataset,
+    rule: Rule | None,
+    terminal: Terminal,
+    each: Callable[[shards.Examined], object] = lambda _: None,
+) -> tuple[DatasetManifest, census.Images]:
+    """Decodes every image of a data set and counts what a run would store; calls `each` with every image."""
     report = census.Report()
     with output_to(os.devnull):  # decoders print warnings; real problems are in the report
         job = shards.job(dataset, config.data.max_pixels, rule)
         for number, item in enumerate(shards.examine(dataset.records, job), 1):
             shards.enter(item, report)
+            each(item)
             terminal.progress("images", number, len(dataset.records))
     terminal.close()
-    manifest, images = census.merge(dataset, [report])
-    verdicts = data.judge_data(config, manifest, images, frozen)
+    return census.merge(dataset, [report])
+
+
+def show(config: Config, manifest: DatasetManifest, verdicts: Sequence[Verdict], terminal: Terminal) -> int:
+    """Prints what was counted, and the verdict on it. Returns the exit code."""
     console = terminal.console
     weights = data_gate.weights(manifest, config.training.label_weights, count_ignored=config.labels.count_ignored)
     console.print(label_table(manifest.label_counts, weights))
