@@ -1,9 +1,4 @@
-"""Regions of an image in COCO's format, polygons and run lengths, and painting them.
-
-A pixel belongs to a polygon when its centre lies inside, by the even-odd rule; pixel (x, y) covers [x, x+1) x [y, y+1).
-So the number of pixels is close to the area of the polygon, and two polygons that share an edge neither overlap nor
-leave a gap.
-"""
+"""Regions in COCO's format, polygons and run lengths, and the form in which a record holds all its regions."""
 
 from __future__ import annotations
 
@@ -16,12 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.data.images import BadImage
+from components.data.regions import polygons
 
 Bools = NDArray[np.bool_]
-
-_FARTHEST = 1e6  # pixels; a coordinate beyond is an error in the file
-# Crossings of one polygon with rows of pixels: at 8 bytes each, half a gigabyte for each intermediate array.
-_MOST_CROSSINGS = 1 << 26
 
 
 def dump(size: tuple[int, int] | None, regions: Iterable[tuple[str, Any]]) -> str:
@@ -29,7 +21,7 @@ def dump(size: tuple[int, int] | None, regions: Iterable[tuple[str, Any]]) -> st
 
     Args:
         size: width and height of the image they were drawn on, where known.
-        regions: (label, COCO segmentation), the lowest first.
+        regions: (label, COCO segmentation or a shape of `shapes`), the lowest first.
 
     >>> dump((4, 3), [("road", [[0, 0, 4, 0, 4, 3]])])
     '{"regions":[["road",[[0,0,4,0,4,3]]]],"size":[4,3]}'
@@ -83,69 +75,10 @@ def area(segmentation: Any) -> float:
     """
     if isinstance(segmentation, dict):
         return float(sum(_counts(segmentation)[1::2]))
-    return sum(abs(_signed_area(np.asarray(polygon, np.float64))) for polygon in segmentation)
+    return sum(abs(polygons.signed_area(np.asarray(polygon, np.float64))) for polygon in segmentation)
 
 
-def _signed_area(polygon: NDArray[np.float64]) -> float:
-    x, y = polygon[0::2], polygon[1::2]
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
-
-
-def paint(canvas: NDArray[np.uint8], segmentation: Any, value: int) -> None:
-    """Sets the pixels of a region to `value`, in place.
-
-    Args:
-        canvas: uint8 [height, width].
-        segmentation: COCO's: polygons, whose union is painted, or run lengths, compressed or not.
-        value: of these pixels.
-
-    Raises:
-        BadImage: the segmentation is malformed, or its run lengths are for an image of another size.
-
-    >>> canvas = np.zeros((3, 4), np.uint8)
-    >>> paint(canvas, [[0, 0, 4, 0, 4, 3]], 7)
-    >>> canvas
-    array([[0, 7, 7, 7],
-           [0, 0, 7, 7],
-           [0, 0, 0, 7]], dtype=uint8)
-    """
-    if problem := flaw(segmentation):
-        raise BadImage(f"a malformed region: {problem}")
-    if isinstance(segmentation, dict):
-        canvas[_decode(segmentation, *canvas.shape)] = value
-        return
-    for polygon in segmentation:
-        _fill(canvas, np.asarray(polygon, np.float64), value)
-
-
-def _fill(canvas: NDArray[np.uint8], polygon: NDArray[np.float64], value: int) -> None:
-    """Paints one polygon [2 n]: a pixel is inside when an odd number of edges cross its row left of its centre."""
-    height, width = canvas.shape
-    x, y = polygon[0::2], polygon[1::2]
-    if np.abs(polygon).max() > _FARTHEST:
-        raise BadImage(f"a malformed region: a coordinate is beyond {_FARTHEST:,.0f} pixels")
-    x2, y2 = np.roll(x, -1), np.roll(y, -1)
-    top, bottom = (
-        np.clip(np.ceil(end - 0.5), 0, height).astype(np.int64) for end in (np.minimum(y, y2), np.maximum(y, y2))
-    )
-    rows_of = bottom - top  # an edge crosses the centre lines of rows top ... bottom - 1
-    total = int(rows_of.sum())
-    if total > _MOST_CROSSINGS:
-        raise BadImage(f"a malformed region: {len(x):,} points cross the rows of pixels {total:,} times")
-    if not total:
-        return
-    edge = np.repeat(np.arange(len(x)), rows_of)
-    row = np.arange(total) - np.repeat(np.cumsum(rows_of) - rows_of - top, rows_of)
-    at = x[edge] + (row + 0.5 - y[edge]) * ((x2 - x)[edge] / (y2 - y)[edge])
-    column = np.clip(np.ceil(at - 0.5), 0, width).astype(np.int64)
-    first, left = int(row.min()), int(column.min())
-    shape = int(row.max()) - first + 1, int(column.max()) - left + 1
-    crossings = np.bincount((row - first) * shape[1] + column - left, minlength=shape[0] * shape[1])
-    inside = np.cumsum(crossings.reshape(shape), axis=1)[:, :-1] % 2 == 1
-    canvas[first : first + shape[0], left : left + shape[1] - 1][inside] = value
-
-
-def _decode(segmentation: dict[str, Any], height: int, width: int) -> Bools:
+def decode(segmentation: dict[str, Any], height: int, width: int) -> Bools:
     """Decodes run lengths to bool [height, width]: runs of 0 and 1 alternate down the columns, starting with 0."""
     if segmentation["size"] != [height, width]:
         raise BadImage(
