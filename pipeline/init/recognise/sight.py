@@ -6,7 +6,6 @@ import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 from components.data import storage
@@ -70,7 +69,7 @@ class Proposal:
     reason: str
     data: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)
-    comments: Mapping[str, str] = MappingProxyType({})
+    comments: Mapping[str, str] = field(default_factory=dict)
     below: str = ""
     notes: Sequence[str] = ()
 
