@@ -7,17 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from components.base.errors import ConfigError, ImagegateError
 from components.data.dataset import SPLITS, LayoutError
-
-# Common names of a split, in lower case -> its name here.
-SPLIT_NAMES = {
-    "train": "train",
-    "eval": "eval",
-    "val": "eval",
-    "valid": "eval",
-    "validation": "eval",
-    "dev": "eval",
-    "test": "test",
-}
+from components.ingest.layouts.paths.split_names import split_of
 
 _MAX_PROBLEMS = 5  # of one file, in one message
 
@@ -75,17 +65,20 @@ def resolved_split(split: str | None, fractions: Mapping[str, float]) -> str | N
 
 
 def split_name(raw: str, where: str, error: type[ImagegateError] = LayoutError) -> str:
-    """Translates a common name of a split; case does not matter.
+    """Translates a common name of a split; see `split_of`.
 
-    >>> split_name("Validation", "row 1")
-    'eval'
+    >>> split_name("Validation", "row 1"), split_name("training_set", "row 2")
+    ('eval', 'train')
 
     Raises:
         error: `raw` is not the name of a split.
     """
-    name = SPLIT_NAMES.get(raw.lower())
+    name = split_of(raw)
     if name is None:
-        raise error(f"{where}: {raw!r} is not a split; expected one of {', '.join(SPLIT_NAMES)}")
+        raise error(
+            f"{where}: {raw!r} is not a split; expected one of train, eval and test, or a usual name of these, such "
+            "as training_set, val or validation"
+        )
     return name
 
 

@@ -90,7 +90,6 @@ def test_check_writes_nothing(check: Check, png: Png, tmp_path: Path) -> None:
 
 REFUSED: dict[str, tuple[Callable[[Png], dict[str, bytes]], dict[str, object], str]] = {
     "no file": (lambda png: {"cat/.keep": b"", "dog/.keep": b""}, {}, "refused: .*images is 0, below the minimum 1"),
-    "no image": (lambda png: {"cat/notes.txt": b"x"}, {}, "refused: .*images in train is 0, below the minimum 1"),
     "one class": (lambda png: label(png, "cat", 12), {}, "refused: .*labels is 1, below the minimum 2: 'cat'"),
     "one image in a class": (
         lambda png: label(png, "cat", 30) | label(png, "dog", 1, 100),
@@ -168,6 +167,7 @@ def test_images_that_will_be_re_encoded_are_counted(check: Check, png: Png) -> N
     ("files", "message"),
     [
         ({}, "images holds no label folder"),
+        ({"cat/notes.txt": b"x"}, r"holds no label folder with images \(but 1 other files: 1 \.txt\)"),
         ({"1.png": b""}, r"holds no label folder \(but 1 files directly in it\)"),
         ({"train/cat/1.png": b"", "dog/1.png": b""}, "split folder train beside the label folder 'dog'"),
         ({"c\x1bt/1.png": b"", "dog/1.png": b""}, r"'c\\x1bt' cannot be a label name"),

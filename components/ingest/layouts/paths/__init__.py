@@ -1,0 +1,1 @@
+"""What the names of files and folders tell: splits, levels of folders, pairs, and files beside images."""
