@@ -41,24 +41,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    init = commands.add_parser("init", help="write a commented imagegate.yaml")
-    init.add_argument("folder", metavar="DIR")
-    init.add_argument("--task", choices=TASKS, default=TASKS[0], help="default: %(default)s")
-    init.add_argument("--demo", action="store_true", help="also a small data set: handwritten digits, or drawn shapes")
+    init = commands.add_parser("init", help="look at a data set and write its configuration, NAME.yaml")
+    init.add_argument("path", metavar="PATH", help="a folder, archive, table, annotation file or URL")
+    init.add_argument("-o", dest="output", metavar="FILE", help="default: NAME.yaml beside the data")
+    init.add_argument("--task", choices=TASKS, help="default: the most likely one")
+    init.add_argument(
+        "--demo", action="store_true", help="write a small data set, digits or shapes, and imagegate.yaml into PATH"
+    )
     init.set_defaults(command=local.init)
 
+    data = "; a folder, archive, table or URL: its NAME.yaml, which `init` writes if there is none"
     check = commands.add_parser("check", help="read data and configuration, apply the data gate, train nothing")
-    _add_config(check)
+    _add_config(check, data)
     check.set_defaults(command=local.check)
 
     run = commands.add_parser("run", help="the whole pipeline")
-    _add_config(run)
+    _add_config(run, data)
     run.add_argument("--force", action="store_true", help="run every stage again, even where nothing is new")
     run.add_argument("--json", action="store_true", help="print summary.json instead of tables")
     run.set_defaults(command=local.run)
 
     report = commands.add_parser("report", help="write the page of a run again, and print where it is")
-    report.add_argument("run", metavar="CONFIG|RUN", help="an imagegate.yaml: its newest run; or the folder of a run")
+    report.add_argument("run", metavar="CONFIG|RUN", help="a configuration: its newest run; or the folder of a run")
     report.set_defaults(command=local.report)
 
     history = commands.add_parser("history", help="every run with its verdict and main metric, newest first")
@@ -111,8 +115,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", metavar="CONFIG", help="an imagegate.yaml")
+def _add_config(parser: argparse.ArgumentParser, data: str = "") -> None:
+    parser.add_argument("config", metavar="CONFIG|PATH" if data else "CONFIG", help=f"a configuration{data}")
     parser.add_argument(
         "--set",
         dest="overrides",

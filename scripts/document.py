@@ -29,8 +29,8 @@ _HEAD = """\
 # Configuration
 
 One YAML file configures a run. Unknown and duplicate keys, wrong types and contradictory settings are errors: the
-message names the key, and the command ends with exit code 2 before anything runs. `imagegate init DIR` writes a
-commented example. `--set KEY=VALUE` overrides a key for one command (`--set training.epochs=3`).
+message names the key, and the command ends with exit code 2 before anything runs. `imagegate init PATH` writes
+one for a data set, see [init](init.md). `--set KEY=VALUE` overrides a key for one command (`--set training.epochs=3`).
 
 The file is YAML 1.2: only `true` and `false` are booleans; `yes`, `no`, `on`, `off` and dates are text, `010` is ten
 and `1e-3` a number.

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.config import Config
+    from pipeline.init.first import First
+    from pipeline.terminal import Terminal
 
 
 def load(options: argparse.Namespace) -> Config:
@@ -18,11 +21,21 @@ def load(options: argparse.Namespace) -> Config:
 
 
 def init(options: argparse.Namespace) -> int:
+    from components.base.errors import ConfigError
     from components.base.text import shown
-    from pipeline.init import starter
+    from pipeline.init import TASKS, demo, first, places
+    from pipeline.terminal import Terminal
 
-    path = shown(starter.write(options.folder, task=options.task, demo=options.demo))
-    print(f"wrote {path}\nnext: imagegate run {path}")
+    if options.demo:
+        if options.output is not None:
+            raise ConfigError("-o: has no effect with --demo, which writes imagegate.yaml into PATH; remove it")
+        path = demo.write(options.path, options.task or TASKS[0])
+        print(shown(f"wrote {path}\nnext: imagegate run {shlex.quote(path)}"))
+        return 0
+    place = places.place(options.path, options.output)
+    with Terminal() as terminal:
+        first.write(place, options.task, terminal).show(terminal)
+        terminal.line(shown(f"next: imagegate run {shlex.quote(places.shown_path(place.config))}"))
     return 0
 
 
@@ -31,7 +44,28 @@ def check(options: argparse.Namespace) -> int:
     from pipeline.terminal import Terminal
 
     with Terminal() as terminal:
-        return check.run(load(options), terminal)
+        config, written = _configuration(options, terminal)
+        # Nothing is decoded twice.
+        code = written.show(terminal) if written and not options.overrides else None
+        return check.run(config, terminal) if code is None else code
+
+
+def _configuration(options: argparse.Namespace, terminal: Terminal) -> tuple[Config, First | None]:
+    """Loads the configuration that the user named, or that of the data set; writes the latter if there is none."""
+    from components.base.text import shown
+    from pipeline import config
+    from pipeline.init import first, places
+
+    if not places.is_data(options.config):
+        return load(options), None
+    place, written = places.place(options.config), None
+    path = places.shown_path(place.config)
+    if os.path.lexists(place.config):
+        terminal.line(shown(f"{path} is there already and is used"))
+    else:
+        terminal.line("no configuration yet:")
+        written = first.write(place, None, terminal)
+    return config.load(path, options.overrides), written
 
 
 def run(options: argparse.Namespace) -> int:
@@ -39,9 +73,9 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.runs.show import show
     from pipeline.terminal import Terminal
 
-    config = load(options)
     out = Terminal()
     with Terminal(stderr=options.json) as terminal:
+        config, _ = _configuration(options, terminal)
         runner = local.Runner(config, terminal.stage)
         summary = runner.run(force=options.force)
         terminal.close()

@@ -1,3 +1,3 @@
 """`imagegate init`: a first configuration, and small data sets to try it on."""
 
-TASKS = ("single_label", "multi_label", "segmentation")  # those that have a starter
+TASKS = ("single_label", "multi_label", "segmentation")  # those that have a demo

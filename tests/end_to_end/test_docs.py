@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from projects import Demo, Run
 
 from scripts import document
@@ -45,8 +47,20 @@ def test_every_command_that_is_shown_is_one(page: Path) -> None:
         _parser().parse_args(shlex.split(line, comments=True)[1:])
 
 
+def write_photos(root: Path) -> None:
+    """Writes 40 JPEG photos, 48 pixels wide and high, of each of three labels, whose colours tell them apart."""
+    random = np.random.default_rng(0)
+    for label, colour in (("hat", (200, 60, 60)), ("shirt", (60, 200, 60)), ("no", (60, 60, 200))):
+        (root / label).mkdir(parents=True)
+        for i in range(40):
+            blobs = random.integers(-60, 60, (5, 5, 1)) + random.normal(colour, 20, (5, 5, 3))
+            photo = Image.fromarray(np.clip(blobs, 0, 255).astype(np.uint8)).resize((48, 48))
+            photo.save(root / label / f"{i}.jpg")
+
+
 @pytest.mark.end_to_end
 def test_the_documented_commands_run(demo: Demo, imagegate: Callable[..., Run], tmp_path: Path) -> None:
+    write_photos(tmp_path / "clothes")
     pages = (ROOT / "README.md", ROOT / "docs" / "report.md")
     shown = [shlex.split(line) for page in pages for line in commands(page) if line.startswith("imagegate")]
     assert len(shown) >= 6
@@ -56,6 +70,9 @@ def test_the_documented_commands_run(demo: Demo, imagegate: Callable[..., Run], 
         ]
         done = imagegate(*moved)
         assert done.code == 0, (moved, done)
+    # From a folder of photos to a pushed model, by two commands and without a key edited by hand.
+    [version] = (tmp_path / "models" / "clothes").iterdir()
+    assert json.loads((version / "imagegate.json").read_text())["labels"] == ["hat", "no", "shirt"]
 
 
 @pytest.mark.end_to_end

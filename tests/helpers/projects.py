@@ -199,9 +199,9 @@ class Trained(Project):
 
 def train_demo(folder: Path, task: str, name: str) -> Trained:
     """Writes a demo and runs it in this process."""
-    from pipeline.init import starter
+    from pipeline.init import demo
 
-    starter.write(str(folder), task=task, demo=True)
+    demo.write(str(folder), task)
     summary = Project(folder, name).run()
     assert summary["status"] == "pushed", summary["error"]
     return Trained(folder, name, summary)

@@ -66,6 +66,7 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str
         (["run", "a.yaml", "--set"], "argument --set: expected one argument"),
         (["predict", "model"], "the following arguments are required: IMAGE"),
         (["init", "folder", "--task", "regression"], "invalid choice: 'regression'"),
+        (["init"], "the following arguments are required: PATH"),
         (["schedule", "a.yaml"], "one of the arguments --cron --list --delete is required"),
         (["schedule", "a.yaml", "--list", "--delete"], "argument --delete: not allowed with argument --list"),
     ],
@@ -90,7 +91,7 @@ def test_a_file_name_cannot_write_to_the_terminal(capsys: pytest.CaptureFixture[
 
 
 def test_overrides_reach_the_configuration(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    call(capsys, "init", str(tmp_path))
+    call(capsys, "init", str(tmp_path), "--demo")
     config = str(tmp_path / "imagegate.yaml")
     code, _, err = call(capsys, "run", config, "--set", "training.epochs=0", "--set", "data.max_pixels=x")
     assert code == 2
@@ -98,10 +99,11 @@ def test_overrides_reach_the_configuration(capsys: pytest.CaptureFixture[str], t
     assert "training: epochs: expected 1 or more" in err
 
 
-def test_init_says_what_comes_next(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_demo_says_what_comes_next(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "pets" / "imagegate.yaml"
-    assert call(capsys, "init", str(path.parent)) == (0, f"wrote {path}\nnext: imagegate run {path}\n", "")
-    code, _, err = call(capsys, "init", str(path.parent))
+    written = (0, f"wrote {path}\nnext: imagegate run {path}\n", "")
+    assert call(capsys, "init", str(path.parent), "--demo") == written
+    code, _, err = call(capsys, "init", str(path.parent), "--demo")
     assert code == 2
     assert err == f"imagegate: {path} exists already; remove it, or choose another folder\n"
 
@@ -109,20 +111,20 @@ def test_init_says_what_comes_next(capsys: pytest.CaptureFixture[str], tmp_path:
 def test_an_interrupt_causes_no_stack_trace(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.init import starter
+    from pipeline.init import demo
 
     def interrupted(*_: object, **__: object) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(starter, "write", interrupted)
-    assert call(capsys, "init", "x") == (1, "", "imagegate: interrupted\n")
+    monkeypatch.setattr(demo, "write", interrupted)
+    assert call(capsys, "init", "x", "--demo") == (1, "", "imagegate: interrupted\n")
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_leaves_early_causes_no_stack_trace(tmp_path: Path, unbuffered: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "pipeline", "init", str(tmp_path / "x")]
+    command = [sys.executable, "-m", "pipeline", "init", str(tmp_path / "x"), "--demo"]
     environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     process = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, env=environment, check=False)
     os.close(writer)
@@ -130,12 +132,12 @@ def test_a_reader_that_leaves_early_causes_no_stack_trace(tmp_path: Path, unbuff
 
 
 def test_the_package_can_be_run_as_a_module(tmp_path: Path) -> None:
-    assert imagegate("init", str(tmp_path / "a")).returncode == 0
+    assert imagegate("init", str(tmp_path / "a"), "--demo").returncode == 0
     assert imagegate("check", str(tmp_path / "none.yaml")).returncode == 2
 
 
 def test_a_folder_whose_name_is_not_utf8_can_be_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     strict = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict", write_through=True)
     monkeypatch.setattr(sys, "stdout", strict)
-    assert cli.main(["init", str(tmp_path / os.fsdecode(b"\xff"))]) == 0
+    assert cli.main(["init", str(tmp_path / os.fsdecode(b"\xff")), "--demo"]) == 0
     assert rb"/\udcff/imagegate.yaml" in strict.buffer.getvalue()

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from components.labels import kinds
 from pipeline.init import TASKS
-from pipeline.init.starter import _KINDS
+from pipeline.init.demo import _DEMOS
 
 ROOT = Path(__file__).parents[3]
-# The kinds themselves, what users write, and the starters that `imagegate init` writes for them.
+# The kinds themselves, what users write, and the demos that `imagegate init` writes for them.
 ALLOWED = ("components/labels/", "pipeline/config", "pipeline/init/")
 FOREIGN = {("components/ingest/layouts/coco.py", "segmentation")}  # a key of COCO's own
 
@@ -38,5 +38,5 @@ def test_a_task_name_in_code_is_noticed_and_one_in_a_sentence_is_not(tmp_path: P
     assert quoted(file) == {"multi_label"}
 
 
-def test_every_starter_is_of_a_kind() -> None:
-    assert set(TASKS) == set(_KINDS) <= set(kinds.KINDS)
+def test_every_demo_is_of_a_kind() -> None:
+    assert set(TASKS) == set(_DEMOS) <= set(kinds.KINDS)

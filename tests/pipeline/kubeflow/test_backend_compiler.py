@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pipeline import config
-from pipeline.init import starter
+from pipeline.init import demo
 from pipeline.kubeflow import compiler as kubeflow
 
 pytestmark = [pytest.mark.go, pytest.mark.end_to_end]
@@ -24,7 +24,7 @@ def compiler(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def workflow(compiler: Path, folder: Path, task: str) -> dict[str, Any]:
-    starter.write(str(folder), task=task, demo=True)
+    demo.write(str(folder), task)
     told = [
         "kubeflow.image=registry.example/imagegate@sha256:" + "0" * 64,
         "kubeflow.gpu={resource: nvidia.com/gpu, count: 2}",

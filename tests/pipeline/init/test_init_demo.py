@@ -1,92 +1,37 @@
-"""`imagegate init`: what it writes can be run as it stands."""
+"""`imagegate init --demo`: what it writes can be run as it stands."""
 
 import os
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from components.base.errors import ConfigError
 from components.ingest.layouts import folders
 from pipeline import cli, config
-from pipeline.init import shapes, starter
+from pipeline.init import demo, shapes
 from pipeline.runs import data
 
-# YAML takes some names for numbers, dates or truth values.
-NAMES = ["pets", "2024", "1e5", "0x1F", "1_000", "true", "null", "no", "2020-01-01", "2020-13-45", "1.5", "12:30", "~"]
 TASKS = ["single_label", "multi_label", "segmentation"]
-ODD = ["my data", "日本", ".hidden", "-rf", "a.b", "#1", "[x]", "it's", 'say "hi"', "a\nb", "{x}", "%s", "__"]
-
-
-@pytest.mark.parametrize("name", NAMES + ODD)
-def test_a_configuration_in_a_folder_of_any_name_loads(tmp_path: Path, name: str) -> None:
-    path = starter.write(str(tmp_path / name), demo=False)
-    settings = config.load(path)
-
-    assert path == str(tmp_path / name / "imagegate.yaml")
-    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", settings.name)
-    assert settings.data_root == str(tmp_path / name / "data" / settings.name)
-    assert settings.destination == str(tmp_path / name / "models" / settings.name)
-
-
-def test_a_plain_name_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert config.load(starter.write(str(tmp_path / "pets-2.v1"), demo=False)).name == "pets-2.v1"
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    assert config.load(starter.write(".", demo=False)).name == "here"
-
-
-# What a task cannot do without, besides its name.
-NEEDED: dict[str, dict[str, Any]] = {
-    "single_label": {"data": {"layout": "folders"}},
-    "multi_label": {
-        "data": {
-            "layout": "manifest",
-            "manifest": "labels.csv",
-            "images": "images",
-            "columns": {"image": "file_name", "labels": ["cat", "dog"]},
-        }
-    },
-    "segmentation": {
-        "data": {"layout": "masks", "images": "images", "masks": "masks"},
-        "labels": {"names": ["background", "cat", "dog"], "ignore": 255},
-    },
-}
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_written_values_are_the_defaults_unless_they_are_rules(tmp_path: Path, task: str) -> None:
-    path = starter.write(str(tmp_path / "pets"), task=task, demo=False)
-    written = config.load(path)
-    least = NEEDED[task] | {"name": "pets", "task": task, "push": {"destination": "models/pets"}}
-    least["data"] = {"root": "data/pets"} | least["data"]
-    (tmp_path / "pets" / "least.yaml").write_text(yaml.safe_dump(least))
-    default = config.load(str(tmp_path / "pets" / "least.yaml"))
-
-    assert written.evaluation.thresholds
-    assert written.model_dump(exclude={"evaluation"}) == default.model_dump(exclude={"evaluation"})
-
-
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("demo", [False, True])
-def test_comments_stand_in_line(tmp_path: Path, task: str, demo: bool) -> None:
-    text = Path(starter.write(str(tmp_path / "pets"), task=task, demo=demo)).read_text()
+def test_comments_stand_in_line(tmp_path: Path, task: str) -> None:
+    text = Path(demo.write(str(tmp_path / "pets"), task)).read_text()
     assert all(len(line) <= 120 and line == line.rstrip() for line in text.splitlines())
-    assert text.count("#") > 15
     behind = [line.index(" # ") for line in text.splitlines() if re.search(r"\S +# ", line)]
-    assert set(behind) == {31, 56}
-    assert behind.count(31) > 10
+    assert set(behind) <= {31, 56, 62}
+    assert behind.count(31) >= 5
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task_of_the_configuration_has_a_start(tmp_path: Path, task: str) -> None:
-    assert cli.main(["init", str(tmp_path / "x"), "--task", task]) == 0
+def test_every_task_of_the_configuration_has_a_demo(tmp_path: Path, task: str) -> None:
+    assert cli.main(["init", str(tmp_path / "x"), "--task", task, "--demo"]) == 0
     assert config.load(str(tmp_path / "x" / "imagegate.yaml")).task == task
     assert set(get_args(config.Config.model_fields["task"].annotation)) == set(TASKS)
 
@@ -94,7 +39,7 @@ def test_every_task_of_the_configuration_has_a_start(tmp_path: Path, task: str) 
 def test_an_existing_configuration_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "imagegate.yaml").write_text("mine")
     with pytest.raises(ConfigError, match=r"imagegate\.yaml exists already"):
-        starter.write(str(tmp_path), demo=True)
+        demo.write(str(tmp_path))
     assert (tmp_path / "imagegate.yaml").read_text() == "mine"
     assert os.listdir(tmp_path) == ["imagegate.yaml"]
 
@@ -102,12 +47,12 @@ def test_an_existing_configuration_is_not_touched(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=f"{tmp_path}/file.*: (Not a directory|File exists)") as error:
-        starter.write(str(tmp_path / "file" / "x"), demo=False)
+        demo.write(str(tmp_path / "file" / "x"))
     assert error.value.exit_code == 2
 
 
 def test_the_demo_is_the_digits_of_scikit_learn(tmp_path: Path) -> None:
-    settings = config.load(starter.write(str(tmp_path), demo=True))
+    settings = config.load(demo.write(str(tmp_path)))
     dataset = folders.read(settings.data_root, dict(settings.data.split))
     digits = load_digits()
 
@@ -123,7 +68,7 @@ def test_the_demo_is_the_digits_of_scikit_learn(tmp_path: Path) -> None:
 
 
 def test_the_demo_of_several_labels_is_a_table_with_some_unknown_cells(tmp_path: Path) -> None:
-    settings = config.load(starter.write(str(tmp_path), task="multi_label", demo=True))
+    settings = config.load(demo.write(str(tmp_path), "multi_label"))
     dataset, _ = data.read_dataset(settings)
     assert dataset.labels == shapes.SHAPES == ("circle", "square", "triangle")
     assert len(dataset.records) == 400
@@ -136,7 +81,7 @@ def test_the_demo_of_several_labels_is_a_table_with_some_unknown_cells(tmp_path:
 
 def test_the_demo_s_labels_are_what_is_drawn(tmp_path: Path) -> None:
     """Shapes are brighter than 144 in every channel, and the ground's colour is below 112."""
-    settings = config.load(starter.write(str(tmp_path), task="multi_label", demo=True))
+    settings = config.load(demo.write(str(tmp_path), "multi_label"))
     areas: dict[tuple[str, ...], list[float]] = {}
     for record in data.read_dataset(settings)[0].records:
         if not record.unknown:
@@ -151,7 +96,7 @@ def test_the_demo_s_labels_are_what_is_drawn(tmp_path: Path) -> None:
 
 
 def test_the_demo_of_masks_has_ids_in_a_palette_and_borders_between(tmp_path: Path) -> None:
-    settings = config.load(starter.write(str(tmp_path), task="segmentation", demo=True))
+    settings = config.load(demo.write(str(tmp_path), "segmentation"))
     dataset, rule = data.read_dataset(settings)
     assert rule is not None
     assert rule.labels == dataset.labels == ("ground", "circle", "square", "triangle")
@@ -178,7 +123,7 @@ def test_the_demo_of_masks_has_ids_in_a_palette_and_borders_between(tmp_path: Pa
 @pytest.mark.parametrize("task", ["multi_label", "segmentation"])
 def test_a_demo_is_the_same_files_every_time(tmp_path: Path, task: str) -> None:
     def content(name: str) -> dict[str, bytes]:
-        starter.write(str(tmp_path / name), task=task, demo=True)
+        demo.write(str(tmp_path / name), task)
         return {
             str(p.relative_to(tmp_path / name)): p.read_bytes() for p in (tmp_path / name).rglob("*") if p.is_file()
         }

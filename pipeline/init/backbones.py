@@ -1,0 +1,67 @@
+"""Pretrained networks that are at hand, so that nothing has to be downloaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+
+# File of weights in Keras's folder `models` -> name of the network in keras.applications, the preferred first. Keras
+# downloads it under this name (keras/src/applications, 3.15).
+_CACHED = {
+    "efficientnetv2-b0_notop.h5": "EfficientNetV2B0",
+    "efficientnetb0_notop.h5": "EfficientNetB0",
+    "convnext_tiny_notop.h5": "ConvNeXtTiny",
+    "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5": "MobileNetV3Large",
+    "resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5": "ResNet50V2",
+    "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5": "ResNet50",
+    "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5": "DenseNet121",
+    "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5": "MobileNetV3Small",
+    "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5": "VGG16",
+}
+# Last layers of networks that answer with numbers instead of feature maps.
+_HEADS = ("Dense", "Flatten", "Global", "Softmax", "Reshape")
+
+
+def at_hand(folder: str) -> tuple[str, str]:
+    """Returns `training.backbone` and why: a `.keras` file in `folder`, weights that Keras has, or `small`.
+
+    Args:
+        folder: that of the configuration.
+    """
+    files = list(_files(folder))
+    if files:
+        others = f"; also here: {', '.join(files[1:])}" if files[1:] else ""
+        return files[0], f"a network without a head, beside this file{others}"
+    models = os.path.join(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"), "models")
+    for file, name in _CACHED.items():
+        if os.path.isfile(os.path.join(models, file)):
+            return name, f"its ImageNet weights are in {models}"
+    return "small", (
+        "trained from nothing; few images are learnt far better with a pretrained network: EfficientNetV2B0 (Keras "
+        "downloads its weights), or a .keras file beside this one"
+    )
+
+
+def _files(folder: str) -> Iterator[str]:
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".keras") and not name.startswith("."))
+    except OSError:
+        return
+    yield from (name for name in names if _is_backbone(os.path.join(folder, name)))
+
+
+def _is_backbone(path: str) -> bool:
+    """Whether a `.keras` file describes a network from RGB images to feature maps, as far as its description says."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("config.json") as f:
+            config = json.load(f)["config"]
+        layers = {layer["name"]: layer for layer in config["layers"]}
+        first = next(layer for layer in config["layers"] if layer["class_name"] == "InputLayer")
+        shape = first["config"].get("batch_shape") or first["config"]["batch_input_shape"]
+        output = config.get("output_layers") or [config["layers"][-1]["name"]]
+        last = layers[output[0] if isinstance(output[0], str) else output[0][0]]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration, zipfile.BadZipFile):
+        return False
+    return len(shape) == 4 and shape[-1] == 3 and not str(last["class_name"]).startswith(_HEADS)

@@ -1,0 +1,148 @@
+"""The configuration of a data set: what was found as values, and what was concluded from it as comments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from components.base.text import number, percent
+from components.data.dataset import SPLITS
+from components.gates.data_rules.base import share
+from pipeline.init import backbones, document, limits, values
+from pipeline.init.found import Found
+from pipeline.init.places import Place
+from pipeline.init.readings import Reading
+from pipeline.init.thresholds import thresholds
+
+_TASKS = {
+    "single_label": "each image has exactly one label",
+    "multi_label": "each image has any number of labels, or none",
+    "segmentation": "each pixel has one label",
+}
+_MOST_LABELS = 100  # that are listed with their counts
+
+
+def sections(place: Place, reading: Reading) -> dict[str, Any]:
+    """Returns the keys without which the data set cannot be read."""
+    proposal = reading.proposal
+    below = f"/{proposal.below}" if proposal.below else ""
+    labels = {"labels": dict(proposal.labels)} if proposal.labels else {}
+    return {
+        "name": place.name,
+        "task": reading.task,
+        "data": {"root": f"{place.written_root.rstrip('/')}{below}", "layout": proposal.layout} | dict(proposal.data),
+        **labels,
+        "push": {"destination": f"models/{place.name}"},
+    }
+
+
+def text(place: Place, reading: Reading, notes: Sequence[str], found: Found, lowered: Sequence[limits.Limit]) -> str:
+    """Returns the text of the configuration.
+
+    Args:
+        place: where it goes.
+        reading: how the data set is read.
+        notes: sentences for the head of the file.
+        found: what the data set holds.
+        lowered: limits of the data gate that differ from the defaults.
+    """
+    least = sections(place, reading)
+    comments = {"task": _TASKS.get(reading.task, "")} | dict(reading.proposal.comments)
+    data, labels = dict(least["data"]), least.get("labels")
+    if len(found.dataset.fractions) > 1 and "split" not in data:
+        data["split"] = {name: round(value, 4) for name, value in found.config.data.split}
+        comments["data.split"] = _hash_split(found)
+    balance: dict[str, float | None] = {}
+    for limit in lowered:
+        section, key = limit.key.split(".")
+        (data if section == "data" else balance)[key] = limit.value
+        comments[limit.key] = limit.comment
+    if found.config.kind.per_pixel and labels:
+        comments = _pixel_shares(found, labels) | comments
+    training, training_comments = _training(place, found)
+    entries = thresholds(found.config.kind, found.manifest)
+    comments |= training_comments | {f"evaluation.thresholds.{i}": why for i, (_, why) in enumerate(entries)}
+    comments["evaluation"] = "the model is pushed only if all of these hold on the test split"
+    comments["push.destination"] = "receives numbered versions, as TensorFlow Serving expects"
+    tree = {
+        "name": least["name"],
+        "task": least["task"],
+        "data": data,
+        **({"labels": labels} if labels else {}),
+        **({"balance": balance} if balance else {}),
+        "training": training,
+        "evaluation": {"thresholds": [entry for entry, _ in entries]},
+        "push": least["push"],
+    }
+    if balance:
+        comments.setdefault("balance", "limits of the data gate that today's data break, lowered to what they have")
+    return document.text(tree, comments, list(_head(reading, notes, found)))
+
+
+def summary(reading: Reading, found: Found) -> str:
+    """Returns a sentence on what was found and how it is read."""
+    images = f"{len(found.dataset.records):,} images"
+    return f"{images} with {len(found.manifest.labels):,} labels, read as {reading}"
+
+
+def _head(reading: Reading, notes: Sequence[str], found: Found) -> Iterator[str]:
+    yield "docs/configuration.md describes every key. Relative paths start at this file's folder."
+    yield f"Written by `imagegate init`: {summary(reading, found)}."
+    if found.images is None:
+        yield (
+            f"Estimates: all {len(found.dataset.records):,} images are listed, {found.opened:,} of them were opened; "
+            "`imagegate check` opens all."
+        )
+    yield from notes
+    yield _counts(found)
+
+
+def describe(other: Reading) -> str:
+    """Returns a sentence on another reading, with the keys that choose it."""
+    keys = {"layout": other.proposal.layout} | dict(other.proposal.data)
+    labels = f", labels: {document.flow(other.proposal.labels)}" if other.proposal.labels else ""
+    return f"{other}: task: {other.task}, data: {document.flow(keys)}{labels}"
+
+
+def _counts(found: Found) -> str:
+    total = {label: sum(counts.values()) for label, counts in found.manifest.label_counts.items()}
+    order = sorted(total, key=lambda label: -total[label])
+    listed = ", ".join(f"{label} {number(total[label])}" for label in order[:_MOST_LABELS])
+    more = f", and {len(order) - _MOST_LABELS:,} more labels" if len(order) > _MOST_LABELS else ""
+    return f"Images per label: {listed}{more}"
+
+
+def _hash_split(found: Found) -> str:
+    sizes = ", ".join(f"{name} {found.manifest.counts[name]:,}" for name in SPLITS)
+    missing = [name for name in SPLITS if name in found.dataset.fractions and name != "train"]
+    about = "" if found.images is not None else "about "
+    if len(missing) == 2:
+        return f"by a hash of each image's content: {about}{sizes}"
+    return f"the data name the other splits; {missing[0]} is cut from train by a hash of the content: {about}{sizes}"
+
+
+def _pixel_shares(found: Found, labels: Mapping[str, Any]) -> dict[str, str]:
+    """Returns comments on the labels of masks: their share of the pixels, and the images that they are in."""
+    by_split = ([own for own, _, _ in cells] for cells in found.manifest.pixels.values())
+    pixels = [sum(own) for own in zip(*by_split, strict=True)]
+    known = sum(pixels[:-1])
+    shares = dict(zip(found.manifest.labels, pixels, strict=False))
+    comments = {}
+    for key in ("names", "colors"):
+        named = labels.get(key) or ()
+        for i, name in enumerate(named):
+            where = f"labels.{key}.{name if isinstance(named, Mapping) else i}"
+            if name in shares:
+                images = sum(found.manifest.label_counts[name].values())
+                what = f"{percent(round(share(shares[name], known), 4))} of the pixels, in {number(images)} images"
+                comments[where] = what if isinstance(named, Mapping) else f"id {i}: {what}"
+        if comments:
+            break
+    return comments
+
+
+def _training(place: Place, found: Found) -> tuple[dict[str, Any], dict[str, str]]:
+    backbone, why = backbones.at_hand(place.folder)
+    size, proportions = values.image_size(found, pretrained=backbone != "small")
+    training = {"backbone": backbone, "image_size": size, "batch_size": values.batch_size(found)}
+    return training, {"training.backbone": why, "training.image_size": proportions}

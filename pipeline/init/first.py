@@ -1,0 +1,118 @@
+"""The first configuration of a data set: looks at it, decides how to read it, and writes what it found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from components.base.errors import ConfigError
+from components.base.text import shown
+from components.base.verdict import Verdict
+from components.data.dataset import Dataset, LayoutError
+from components.data.mask_rules import Rule
+from components.gates import data_gate
+from components.ingest import census
+from pipeline import config as configuration
+from pipeline.config import yaml
+from pipeline.init import compose, limits
+from pipeline.init.found import Found, find
+from pipeline.init.places import Place, shown_path
+from pipeline.init.readings import Reading, readings, see
+from pipeline.runs import check, data
+from pipeline.runs.show import label_table
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.terminal import Terminal
+
+_MOST_OTHERS = 5  # readings that are named besides the one that is taken
+
+
+@dataclass(frozen=True)
+class First:
+    """A configuration that was written.
+
+    Attributes:
+        config: the configuration, as it was loaded from the file.
+        found: what it holds.
+    """
+
+    config: Config
+    found: Found
+
+    def show(self, terminal: Terminal) -> int | None:
+        """Prints what `imagegate check` prints. Returns its exit code, or None if not all images were opened."""
+        found, console = self.found, terminal.console
+        if found.images is not None:
+            verdicts = data.judge_data(self.config, found.manifest, found.images, "")
+            return check.show(self.config, found.manifest, verdicts, terminal)
+        weights = data_gate.weights(found.manifest, count_ignored=self.config.labels.count_ignored)
+        console.print(label_table(found.manifest.label_counts, weights))
+        for note in found.manifest.notes:
+            terminal.line(shown(f"note: {note}"))
+        terminal.line(
+            f"the numbers are estimates: of {len(found.dataset.records):,} images, {found.opened:,} were opened; "
+            "`imagegate check` opens all"
+        )
+        return None
+
+
+def write(place: Place, task: str | None, terminal: Terminal) -> First:
+    """Looks at a data set and writes its configuration.
+
+    Args:
+        place: the data set, and where the configuration goes.
+        task: the task to read it for, or None: the most likely one.
+        terminal: where progress is shown, and how the data set is read.
+
+    Raises:
+        ConfigError: a configuration is there already or cannot be written, or no layout fits the data set.
+    """
+    if os.path.lexists(place.config):
+        raise ConfigError(f"{shown_path(place.config)} exists already; remove it, or name another file with -o")
+    possible = readings(see(place), task)
+    reading, config, dataset, rule, refused = _first_that_reads(place, possible)
+    others = [other for other in possible if other is not reading and other not in refused]
+    notes = [f"not {refusal}: {error}" for refusal, error in refused.items()]
+    notes += [f"also possible: {compose.describe(other)}" for other in others[:_MOST_OTHERS]]
+    notes += [f"note: {note}" for note in reading.proposal.notes]
+    found = find(config, dataset, rule, terminal)
+    lowered = limits.loosened(_verdicts(config, found))
+    text = compose.text(place, reading, [*notes, *(f"note: {note}" for note in dataset.notes)], found, lowered)
+    written = configuration.validated(yaml.parse(text, place.config)[0] | {"folder": place.folder}, place.config)
+    try:
+        with open(place.config, "x", encoding="utf-8") as f:
+            f.write(text)
+    except OSError as error:
+        raise ConfigError(f"{place.config}: {error.strerror}; name another file with -o") from None
+    terminal.line(shown(f"wrote {shown_path(place.config)}: {compose.summary(reading, found)}"))
+    for note in notes:
+        terminal.line(shown(note))
+    return First(written, found)
+
+
+def _first_that_reads(
+    place: Place, possible: Sequence[Reading]
+) -> tuple[Reading, Config, Dataset, Rule | None, dict[Reading, str]]:
+    """Returns the first reading that succeeds, with the data set; and why those before it did not."""
+    refused: dict[Reading, str] = {}
+    for reading in possible:
+        try:
+            raw = compose.sections(place, reading) | {"folder": place.folder}
+            config = configuration.validated(raw, place.root)
+            dataset, rule = data.read_dataset(config)
+        except (ConfigError, LayoutError) as error:
+            refused[reading] = str(error)
+        else:
+            return reading, config, dataset, rule, refused
+    raise ConfigError("\n".join(f"{place.root} cannot be read as {r}:\n  {error}" for r, error in refused.items()))
+
+
+def _verdicts(config: Config, found: Found) -> list[Verdict]:
+    """Judges the data set by the default limits; of a sample, only the labels."""
+    images = found.images or census.Images(np.zeros(0, census.ROW))
+    return data_gate.check(found.manifest, images, config.data_gate_limits)
