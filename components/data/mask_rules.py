@@ -51,8 +51,9 @@ def rule(
     """Derives the meaning of masks from the settings.
 
     Args:
-        names: `labels.names`, including the ignored one; in id masks, id i means names[i].
-        ignore: a name, or an id, which may be beyond `names`, such as 255 for the borders in Pascal VOC's masks.
+        names: `labels.names`, including the ignored one; in id masks without `colors`, id i means names[i]. Empty: the
+            names in `colors`, in their order.
+        ignore: a name, or an id, which need not have a name, such as 255 for the borders in Pascal VOC's masks.
         colors: name -> (red, green, blue) of every name; or name -> id, such as 0 and 255. None: ids are in the order
             of `names`.
         background: the label of pixels outside all regions; COCO only.
@@ -64,9 +65,11 @@ def rule(
     ((0, 0), (1, 1), (255, 255))
     >>> rule(["sky", "road"], colors={"sky": [0, 0, 1], "road": [1, 0, 0]}).codes
     ((1, 1), (65536, 0))
+    >>> rule([], colors={"pet": 1, "ground": 2, "border": 3}, ignore=2).labels
+    ('pet', 'border')
     """
-    if isinstance(ignore, int) and 0 <= ignore < len(names):
-        ignore = names[ignore]
+    names = tuple(names) or tuple(colors or ())
+    ignore = _named(ignore, names, colors)
     ignored = (ignore,) if isinstance(ignore, str) else ()
     labels = tuple(name for name in names if name not in ignored)
     _check_names(names, labels, ignore, colors, background)
@@ -79,6 +82,17 @@ def rule(
     if isinstance(ignore, int):
         codes[ignore] = features.IGNORED_ID
     return Rule(labels, tuple(sorted(codes.items())), colored, ignored, background or "")
+
+
+def _named(
+    ignore: str | int | None, names: Sequence[str], colors: Mapping[str, Sequence[int] | int] | None
+) -> str | int | None:
+    """Replaces an id by its name, where it has one: in `colors`, if these are ids, else by its place in `names`."""
+    if not isinstance(ignore, int):
+        return ignore
+    if colors is not None:
+        return next((name for name, code in colors.items() if code == ignore), ignore)
+    return names[ignore] if 0 <= ignore < len(names) else ignore
 
 
 def _check_names(
@@ -94,10 +108,14 @@ def _check_names(
     if isinstance(ignore, int) and not 0 <= ignore <= _MOST_ID:
         raise ConfigError(f"labels.ignore: expected a name or an id from 0 to {_MOST_ID}, got {ignore}")
     if colors is None and isinstance(ignore, str) and ignore not in names:
-        raise ConfigError(f"labels.ignore: {ignore!r} is not among labels.names; add it at the position of its id")
-    if colors is not None and isinstance(ignore, int):
+        hint = f"; for the id {ignore}, write it without quotes" if ignore.isdecimal() else ""
         raise ConfigError(
-            f"labels.ignore: no name has the id {ignore}, and labels.colors defines the values in masks; give a name"
+            f"labels.ignore: {ignore!r} is not among labels.names; add it at the position of its id{hint}"
+        )
+    if isinstance(ignore, int) and colors is not None and not all(isinstance(color, int) for color in colors.values()):
+        raise ConfigError(
+            f"labels.ignore: labels.colors defines the values in masks by their colours, so no name has the id "
+            f"{ignore}; give a name, and its colour in labels.colors"
         )
     if colors is not None and set(colors) != known:
         odd = sorted(set(colors) ^ known)[0]

@@ -208,12 +208,13 @@ class Labels(Value):
     names: tuple[LabelName, ...] | None = Field(
         None,
         description="All labels, in the order of the model's outputs. Default: the labels in the data, sorted. Layout "
-        "`masks` needs this key: the pixel value i stands for the i-th name, counted from 0.",
+        "`masks` needs this key or `colors`: without `colors`, the pixel value i stands for the i-th name, counted "
+        "from 0.",
     )
     positive: LabelName | None = Field(
         None,
-        description="Task `single_label` with two `names`: the positive label. The model then has one sigmoid unit for "
-        "it instead of two softmax units.",
+        description="Task `single_label` with two labels: the positive one. The model then has one sigmoid unit for it "
+        "instead of two softmax units.",
     )
     empty: Literal["unknown", "none"] = Field(
         "unknown",
@@ -222,7 +223,8 @@ class Labels(Value):
     )
     ignore: LabelName | Id | None = Field(
         None,
-        description="Task `segmentation`: a label or a pixel value that is excluded from loss, weights and metrics.",
+        description="Task `segmentation`: a label, or a pixel value as the masks hold it, that is excluded from loss, "
+        "weights and metrics.",
     )
     background: LabelName | None = Field(
         None,
@@ -233,7 +235,8 @@ class Labels(Value):
     colors: dict[LabelName, tuple[Byte, Byte, Byte] | Id] | None = Field(
         None,
         description="Layout `masks`: the colour of each label, `name: [red, green, blue]`, or its pixel value, `name: "
-        "id`, if the pixel values do not follow the order of `names`.",
+        "id`, if the pixel values do not follow the order of `names`. Without `names`, these are the labels, in this "
+        "order.",
     )
     count_ignored: Flag = Field(
         False,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from components import metrics
 from components.base.errors import ConfigError
+from components.base.text import truncated_list
 from components.data import features, storage
 from components.data.mask_rules import rule
 from components.gates.settings import Threshold
@@ -33,7 +34,13 @@ def check(config: Config) -> None:
 
 
 def check_labels(config: Config, labels: Sequence[str]) -> None:
-    """Raises ConfigError if a label that the settings name is not in `labels`."""
+    """Raises ConfigError if a label that the settings name is not in `labels`.
+
+    Args:
+        config: the settings.
+        labels: `labels.names` or, once the data set is listed, the labels in the data.
+    """
+    _positive(config.labels.positive, labels)
     given = config.training.label_weights
     named = [("training.label_weights", label) for label in (given if isinstance(given, dict) else ())]
     for threshold in config.evaluation.thresholds:
@@ -55,6 +62,20 @@ def check_labels(config: Config, labels: Sequence[str]) -> None:
                     f"label {labels[0]!r}, which detects images unlike it; expected one of "
                     f"{', '.join(metrics.OF_DETECTOR)}"
                 )
+
+
+def _positive(positive: str | None, labels: Sequence[str]) -> None:
+    if positive is None:
+        return
+    if len(labels) != 2:
+        raise ConfigError(
+            f"labels.positive: needs exactly two labels, this one and the negative one; there are {len(labels)}: "
+            f"{truncated_list(map(repr, labels))}"
+        )
+    if positive not in labels:
+        raise ConfigError(
+            f"labels.positive: expected one of the labels, {labels[0]!r} or {labels[1]!r}; got {positive!r}"
+        )
 
 
 def _thresholds(config: Config) -> None:
@@ -122,15 +143,10 @@ def _labels_of_task(config: Config) -> None:
     for key, fits in only.items():
         if key in labels.model_fields_set and not fits:
             raise ValueError(f"labels.{key}: has no effect for task {kind.task} with layout {layout}; remove it")
-    if labels.positive is not None:
-        if labels.names is None or len(labels.names) != 2:
-            raise ValueError("labels.positive: needs exactly two labels.names, this one and the negative one")
-        if labels.positive not in labels.names:
-            expected = " or ".join(map(repr, labels.names))
-            raise ValueError(f"labels.positive: expected one of labels.names, {expected}; got {labels.positive!r}")
-    if layout == "masks" and labels.names is None:
+    if layout == "masks" and labels.names is None and not labels.colors:
         raise ValueError(
-            "labels.names: this key is missing; masks hold numbers or colours, so list the names they stand for"
+            "labels.names: this key is missing; masks hold numbers or colours, so list the names they stand for, here "
+            "or in labels.colors"
         )
     if layout == "masks" and labels.count_ignored and labels.ignore is None:
         raise ValueError("labels.count_ignored: no pixels are ignored; set labels.ignore, too")

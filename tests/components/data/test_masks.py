@@ -201,7 +201,7 @@ def test_a_tiff_whose_zero_is_white_is_refused() -> None:
         ([str(i) for i in range(254)], {}, r"expected 2 to 253 different labels to learn, got 254"),
         (NAMES, {"ignore": "nothing"}, r"labels\.ignore: 'nothing' is not among labels\.names"),
         (NAMES, {"ignore": 70000}, r"labels\.ignore: expected a name or an id from 0 to 65535, got 70000"),
-        (NAMES, {"ignore": 9, "colors": COLORS}, r"labels\.ignore: no name has the id 9"),
+        (NAMES, {"ignore": 9, "colors": COLORS}, r"labels\.ignore: labels\.colors defines .* no name has the id 9"),
         (NAMES, {"colors": COLORS | {"car": (1, 1, 1)}}, r"labels\.colors: 'car' is not among labels\.names"),
         ((*NAMES, "car"), {"colors": COLORS}, r"labels\.colors: 'car' has no colour"),
         (NAMES, {"colors": COLORS | {"void": (128, 128, 128)}}, r"two names have the same colour"),
@@ -452,3 +452,32 @@ def test_the_weights_are_those_that_were_published(real_images: Path, folder: st
     assert len(files) == 367
     # SegNet took the median over all twelve classes, void included.
     assert np.round(median_frequency(own, total)[:11], 4).tolist() == published
+
+
+# An id is an id.
+
+
+def test_with_ids_in_colors_the_ignored_id_is_the_label_that_has_it() -> None:
+    # Pets: 1 is the pet, 2 the background, which covers most pixels, 3 the border.
+    pets = rule(["pet", "background", "border"], colors={"pet": 1, "background": 2, "border": 3}, ignore=2)
+    assert (pets.labels, pets.ignored) == (("pet", "border"), ("background",))
+    mask = check(grey([[2, 2, 2], [1, 2, 3]]), pets)
+    assert (mask.pixels, mask.ignored) == ((1, 1), 4)
+
+
+def test_an_ignored_id_without_a_name_is_added_to_the_ids_in_colors() -> None:
+    scene = rule(["wall", "building", "sky"], colors={"wall": 1, "building": 2, "sky": 3}, ignore=0)
+    assert scene.labels == ("wall", "building", "sky")
+    assert ids(check(grey([[0, 1, 2, 3]]), scene)) == [[255, 0, 1, 2]]
+
+
+def test_names_come_from_colors_in_their_order_where_there_are_none() -> None:
+    assert rule([], colors={"bg": [0, 0, 0], "Cat": [48, 112, 32]}) == rule(
+        ["bg", "Cat"], colors={"bg": [0, 0, 0], "Cat": [48, 112, 32]}
+    )
+    assert rule((), colors={"z": 9, "a": 4, "void": 0}, ignore="void").labels == ("z", "a")
+
+
+def test_an_id_in_quotes_is_a_name_and_the_message_says_so() -> None:
+    with pytest.raises(ConfigError, match=r"'255' is not among .*; for the id 255, write it without quotes"):
+        rule(["sky", "road"], ignore="255")

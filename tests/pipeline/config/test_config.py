@@ -370,15 +370,11 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "positive of masks": (masks({"positive": "sky"}), "labels.positive: has no effect for task segmentation"),
     "positive of three": (
         least(labels={"names": ["a", "b", "c"], "positive": "a"}),
-        "labels.positive: needs exactly two labels.names",
-    ),
-    "positive of nobody knows": (
-        least(labels={"positive": "a"}),
-        "labels.positive: needs exactly two labels.names",
+        "labels.positive: needs exactly two labels, this one and the negative one; there are 3: 'a', 'b', 'c'",
     ),
     "positive elsewhere": (
         least(labels={"names": ["a", "b"], "positive": "c"}),
-        "labels.positive: expected one of labels.names, 'a' or 'b'; got 'c'",
+        "labels.positive: expected one of the labels, 'a' or 'b'; got 'c'",
     ),
     "empty of a single label": (least(labels={"empty": "none"}), "labels.empty: has no effect for task single_label"),
     "empty of masks": (masks({"empty": "none"}), "labels.empty: has no effect for task segmentation"),
@@ -829,3 +825,12 @@ def test_any_text_is_refused_with_a_sentence(tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.getbasetemp()
     with pytest.raises(ConfigError, match=r"imagegate\.yaml: "):
         load(write(folder, text))
+
+
+def test_a_positive_label_is_held_against_the_labels_in_the_data_where_none_are_named(tmp_path: Path) -> None:
+    told = config(tmp_path, labels={"positive": "sick"})
+    check_labels(told, ["healthy", "sick"])
+    with pytest.raises(ConfigError, match=r"labels\.positive: expected one of the labels, 'a' or 'b'; got 'sick'"):
+        check_labels(told, ["a", "b"])
+    with pytest.raises(ConfigError, match=r"needs exactly two labels, .*; there are 3: 'a', 'b', 'sick'"):
+        check_labels(told, ["a", "b", "sick"])
