@@ -39,6 +39,6 @@ sbom: setup  ## write sbom.cdx.json, a list of the packages in .venv and their l
 	.venv/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
 	  --output-file sbom.cdx.json .venv/bin/python
 
-clean:  ## remove the caches of tools, but not .venv and demo
+clean:  ## remove the caches of tools, but not .venv, .python and demo
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
-	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+	find . \( -path ./.venv -o -path ./.python \) -prune -o -name __pycache__ -type d -exec rm -rf {} +

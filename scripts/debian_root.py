@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 # The packages in Debian's image, and those that the interpreter of python:3.11-slim needs.
-_PACKAGES = [
+PACKAGES = [
     "ca-certificates",
     "libbz2-1.0",
     "libcrypt1",
@@ -51,7 +51,7 @@ def mirror() -> str:
 
 def make_base(root: Path) -> None:
     """Creates a Debian 13 in `root`, with the current Python in /usr/local."""
-    call("debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}", "trixie", root, mirror())
+    call("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", "trixie", root, mirror())
     shutil.rmtree(root / "var/cache/apt")
     shutil.rmtree(root / "var/lib/apt/lists")
     standard = Path(sysconfig.get_path("stdlib"))
