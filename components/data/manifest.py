@@ -36,6 +36,14 @@ class Shard(Value):
     sha256: str
 
 
+class NearDuplicates(Value):
+    """Images of eval and test that are nearly equal to images of other splits, or connected to such; by hash only."""
+
+    assigned: BySplit = Field(description="split -> images that the hash had put into it")
+    found: BySplit = Field(description="split -> those of them that belong with images of other splits")
+    moved: bool = Field(description="whether they were moved to train; not if they were too many")
+
+
 class PropertyHistograms(Value):
     """Histograms of image properties in one split."""
 
@@ -76,6 +84,9 @@ class DatasetManifest(LabelCounts):
     slices: dict[str, dict[str, BySplit]] = Field(description="column -> value -> split -> images")
     sizes: dict[str, tuple[int, int]] = Field(description='"width" and "height" -> smallest and largest in pixels')
     properties: dict[str, PropertyHistograms] = Field(description="split -> histograms of image properties")
+    near_duplicates: NearDuplicates | None = Field(
+        None, description="nearly equal images that the hash had put into different splits; null if not looked for"
+    )
     files: tuple[Shard, ...] = Field((), description="the shards")
     content: str = Field(description="digest of everything that training can see of the images")
 

@@ -23,6 +23,8 @@ _WORD_DISTANCE = 5
 # Chosen by hand; not measured.
 _NEIGHBOURS = 256
 _CHUNK = 1 << 18  # pairs compared at once: bounds the memory
+# Up to this number of hashes, every pair is compared: it takes less than 0.1 s, and misses none.
+_EXHAUSTIVE = 1024
 _NONE = np.iinfo(np.int64).max
 
 
@@ -98,13 +100,69 @@ def near_pairs(hashes: NDArray[np.uint64], groups: NDArray[np.int64], distance: 
     twins = np.flatnonzero(~other_hash)
     best[twins] = first[twins]
     np.minimum.at(best, first[twins], twins)
-    for word in range(4):
-        for key in _keys(rows[:, word], _agreeing_blocks(len(rows))):
-            for left, right in _equal_keys(key):
-                _compare(rows, own, left, right, distance, best)
+    for left, right in _candidates(rows):
+        _compare(rows, own, left, right, distance, best)
     paired = np.flatnonzero(best != _NONE)
     pairs = np.sort(np.stack([order[paired], order[best[paired] & (1 << 40) - 1]], axis=1), axis=1)
     return np.unique(pairs.astype(np.int64), axis=0)
+
+
+def connected(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
+    """The sets of hashes that a chain of nearly equal ones connects; finds the pairs that `near_pairs` compares.
+
+    Args:
+        hashes: uint64 [n, 4].
+        distance: how many of the 256 bits may differ between neighbours in a chain.
+
+    Returns:
+        int64 [n]: a number for each hash, equal within a set; which numbers they are has no meaning.
+
+    >>> found = connected(np.array([[0, 0, 0, 0], [0, 0, 0, 7], [0, 0, 0, 63], [~0, 0, 0, 0]]).astype(np.uint64), 3)
+    >>> (found == found[0]).tolist()
+    [True, True, True, False]
+    """
+    if not len(hashes):
+        return np.empty(0, np.int64)
+    rows, own = np.unique(np.ascontiguousarray(hashes, np.uint64), axis=0, return_inverse=True)
+    found = np.arange(len(rows))
+    for left, right in _candidates(rows):
+        apart = found[left] != found[right]
+        one, other = left[apart], right[apart]
+        near = np.bitwise_count(rows[one] ^ rows[other]).sum(axis=1, dtype=np.int64) <= distance
+        if near.any():
+            found = joined(found, one[near], other[near])
+    return found[own.ravel()]
+
+
+def joined(sets: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Unites the sets of left[i] and right[i] for every i.
+
+    >>> joined(np.array([0, 1, 2, 3]), np.array([0, 1]), np.array([1, 3])).tolist()
+    [0, 0, 1, 0]
+
+    Args:
+        sets: int64 [n]: the number of each element's set, from 0 to n - 1.
+        left, right: int64 [m]: places in `sets`.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    edges = (np.ones(len(left), bool), (sets[left], sets[right]))
+    united = connected_components(coo_array(edges, shape=(len(sets), len(sets))), directed=False)[1]
+    # Numbers of sets that are gone are counted, too: what is left is numbered anew, from 0.
+    return np.unique(united[sets], return_inverse=True)[1].astype(np.int64)
+
+
+def _candidates(rows: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Places of hashes [n, 4] to compare, in pairs, a chunk at a time; a pair may come several times."""
+    if len(rows) <= _EXHAUSTIVE:
+        left, right = np.triu_indices(len(rows), 1)
+        for i in range(0, len(left), _CHUNK):
+            yield left[i : i + _CHUNK], right[i : i + _CHUNK]
+        return
+    for word in range(4):
+        for key in _keys(rows[:, word], _agreeing_blocks(len(rows))):
+            yield from _equal_keys(key)
 
 
 def _agreeing_blocks(count: int) -> int:

@@ -75,9 +75,10 @@ class Balance(Value):
         "With `null`, only identical files count as duplicates.",
     )
     max_near_duplicates: Fraction | None = Field(
-        0.01,
-        description="The largest share of the images of eval and test that may be nearly equal to an image of another "
-        "split. It applies to splits assigned by hash; if the data set itself names the splits, none is allowed.",
+        0.1,
+        description="Nearly equal images that were assigned to different splits by hash go to train together. This is "
+        "the largest share of the images of eval, and of test, that may move there. Beyond it, nothing is moved and "
+        "the data gate refuses. A single image is tolerated.",
     )
     allow_vanished_labels: Flag = Field(
         False, description="Whether labels that the served model knows may have no image any more."

@@ -163,6 +163,24 @@ class Report:
         for key, histograms in other.properties.items():
             self.properties[key] = self.properties.get(key, np.zeros_like(histograms)) + histograms
 
+    def replace(self, before: Report, after: Report) -> None:
+        """Counts images in another split: subtracts `before`, adds `after`; rows, paths and sizes stay as they are."""
+        for name in ("label_sets", "formats", "slices"):
+            counter: collections.Counter[Any] = getattr(self, name)
+            counter.subtract(getattr(before, name))
+            counter.update(getattr(after, name))
+            setattr(self, name, +counter)  # without the zeros
+        self.content = _sum(self.content, after.content - before.content)
+        for cells, sign in ((before.pixels, -1), (after.pixels, 1)):
+            for split, added in cells.items():
+                sums = self.pixels.setdefault(split, [[0, 0, 0] for _ in added])
+                pairs = zip(sums, added, strict=True)
+                self.pixels[split] = [[a + sign * b for a, b in zip(*pair, strict=True)] for pair in pairs]
+        for histograms, sign in ((before.properties, -1), (after.properties, 1)):
+            for key, counts in histograms.items():
+                self.properties[key] = self.properties.get(key, np.zeros_like(counts)) + sign * counts
+        self.properties = {key: counts for key, counts in self.properties.items() if counts.any()}
+
     def to_json(self) -> str:
         """Serialises the report to one line; see `from_json`."""
         plain = vars(self) | {
@@ -266,46 +284,51 @@ class Images:
         return Images(np.load(os.path.join(folder, IMAGE_ROWS), allow_pickle=False), folder)
 
 
+def total(reports: Iterable[Report]) -> Report:
+    """Adds up the reports of all shards, in any order."""
+    summed = Report()
+    for report in reports:
+        summed.include(report)
+        summed.files += report.files
+    return summed
+
+
 def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[DatasetManifest, Images]:
     """Adds up the reports of all shards, in any order, to the data set's manifest and its images."""
-    total = Report()
-    files = []
-    for report in reports:
-        total.include(report)
-        files += report.files
+    summed = total(reports)
     # Sorted by path, so that messages name the same file of equal ones, however records are distributed over shards.
-    order = sorted(range(len(total.paths)), key=total.paths.__getitem__)
-    rows, paths = np.frombuffer(bytes(total.rows), ROW)[order], [total.paths[i] for i in order]
+    order = sorted(range(len(summed.paths)), key=summed.paths.__getitem__)
+    rows, paths = np.frombuffer(bytes(summed.rows), ROW)[order], [summed.paths[i] for i in order]
     counts, unknown = _empty(dataset.labels), _empty(dataset.labels)
     unlabelled = dict.fromkeys(SPLITS, 0)
-    for (split, labels, unknown_labels), n in total.label_sets.items():
+    for (split, labels, unknown_labels), n in summed.label_sets.items():
         for name in labels:
             counts[name][split] += n
         for name in unknown_labels:
             unknown[name][split] += n
-        unlabelled[split] += n * (not labels if total.pixels else len(unknown_labels) == len(dataset.labels))
+        unlabelled[split] += n * (not labels if summed.pixels else len(unknown_labels) == len(dataset.labels))
     manifest = DatasetManifest(
         labels=dataset.labels,
         counts={split: int((rows["split"] == i).sum()) for i, split in enumerate(SPLITS)},
         label_counts=counts,
         unknown=unknown,
         unlabelled=unlabelled,
-        label_sets=sorted((*key, n) for key, n in total.label_sets.items()),
-        pixels=total.pixels,
-        quarantined=_left_out(sorted([*dataset.rejected, *total.quarantined])),
+        label_sets=sorted((*key, n) for key, n in summed.label_sets.items()),
+        pixels=summed.pixels,
+        quarantined=_left_out(sorted([*dataset.rejected, *summed.quarantined])),
         contradictory=_left_out(dataset.contradictory),
         ignored=dataset.ignored,
         notes=dataset.notes,
-        changed=dict(sorted(total.changed.items())),
-        formats=_nested(total.formats),
+        changed=dict(sorted(summed.changed.items())),
+        formats=_nested(summed.formats),
         slices={
-            column: _nested({(v, s): n for (c, v, s), n in total.slices.items() if c == column})
-            for column in sorted({column for column, _, _ in total.slices})
+            column: _nested({(v, s): n for (c, v, s), n in summed.slices.items() if c == column})
+            for column in sorted({column for column, _, _ in summed.slices})
         },
-        sizes=dict(zip(("width", "height"), total.sizes, strict=False)),
-        properties={split: _properties(total, split) for split in SPLITS},
-        files=sorted(files, key=lambda f: f.name),
-        content=f"{total.content:064x}",
+        sizes=dict(zip(("width", "height"), summed.sizes, strict=False)),
+        properties={split: _properties(summed, split) for split in SPLITS},
+        files=sorted(summed.files, key=lambda f: f.name),
+        content=f"{summed.content:064x}",
     )
     return manifest, Images(rows, listed=paths)
 

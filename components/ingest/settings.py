@@ -258,14 +258,28 @@ class Labels(Value):
         return names
 
 
+class NearLimits(Value):
+    """Which images are nearly equal, and how many of a split may move to train for it.
+
+    Attributes:
+        distance: `balance.near_duplicate_distance`.
+        max_share: `balance.max_near_duplicates`.
+    """
+
+    distance: int
+    max_share: Fraction | None
+
+
 class Source(Value):
-    """A data set to read: the sections `data` and `labels`, and two facts of the task. `data.root` is absolute.
+    """A data set to read: the sections `data` and `labels`, and facts of other sections. `data.root` is absolute.
 
     Attributes:
         exclusive, per_pixel: as in `LabelKind`, which is not passed whole: a new metric must not read the data again.
+        near: None if nearly equal images may be in different splits.
     """
 
     exclusive: bool
     per_pixel: bool
     data: Data
     labels: Labels
+    near: NearLimits | None = None

@@ -9,9 +9,11 @@ import collections
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+
+import numpy as np
 
 from components.base.files import sync
 from components.data import images, masks, storage
@@ -19,7 +21,7 @@ from components.data.dataset import SPLITS, Dataset, Record
 from components.data.manifest import Shard
 from components.data.mask_rules import Rule
 from components.ingest import examples, splits
-from components.ingest.census import Report
+from components.ingest.census import ROW, Report
 
 _SHARD_BYTES = 64 << 20  # of image files
 _MIN_SHARDS = 4  # so that readers can interleave
@@ -204,6 +206,38 @@ def write(
         for file in files.values():
             file.discard()
     return report
+
+
+def move(folder: str, report: Report, moves: Mapping[str, str]) -> list[Shard]:
+    """Rewrites the files of one shard after some of its images changed their split; the order of images is kept.
+
+    Args:
+        folder: folder of all shards.
+        report: what `write` returned for this shard.
+        moves: path of an image -> its new split; images of other shards are ignored.
+
+    Returns:
+        entries of the shard's files.
+    """
+    import tensorflow as tf
+
+    old = [SPLITS[i] for i in np.frombuffer(bytes(report.rows), ROW)["split"]]
+    affected = {
+        split for path, was in zip(report.paths, old, strict=True) if path in moves for split in (was, moves[path])
+    }
+    kept = [file for file in report.files if file.split not in affected]
+    readers, writers = {}, {}
+    try:
+        for file in (file for file in report.files if file.split in affected):
+            readers[file.split] = iter(tf.data.TFRecordDataset(os.path.join(folder, file.name)))
+            writers[file.split] = _ShardFile(folder, file.split, os.path.basename(file.name))
+        for path, was in zip(report.paths, old, strict=True):
+            if was in affected:
+                writers[moves.get(path, was)].write(next(readers[was]).numpy())
+        return sorted(kept + [writer.commit() for writer in writers.values()], key=lambda file: file.name)
+    finally:
+        for writer in writers.values():
+            writer.discard()
 
 
 class _ShardFile:

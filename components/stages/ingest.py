@@ -16,7 +16,7 @@ from components.base import progress
 from components.data.dataset import SPLITS, Record
 from components.gates import data_gate
 from components.gates.errors import DataRejected
-from components.ingest import census, manifest, shards
+from components.ingest import census, manifest, near_duplicates, shards
 from components.ingest.layouts import reading
 from components.ingest.settings import Source
 
@@ -66,7 +66,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "ToJson" >> beam.Map(census.Report.to_json)
                 | "WriteReports" >> beam.io.WriteToText(reports)
             )
-        counted, seen = census.merge(dataset, _read_and_remove(reports))
+        counted, seen = near_duplicates.merge(dataset, _read_and_remove(reports), job, source.near, examples.uri)
         seen.write(examples.uri)
         manifest.write(examples.uri, counted)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))

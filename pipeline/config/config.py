@@ -12,7 +12,7 @@ from components.base.values import Value
 from components.data import features, storage
 from components.evaluation.settings import Evaluation
 from components.gates.settings import Balance, DataGateLimits, Serving
-from components.ingest.settings import Data, Labels, Source
+from components.ingest.settings import Data, Labels, NearLimits, Source
 from components.labels import kinds
 from components.labels.kind import LabelKind
 from components.model.settings import DecisionSettings, TrainerSettings, Training
@@ -126,7 +126,11 @@ class Config(Value):
         """The settings of ingest. Those of later stages are constant, so that they do not change its cache key."""
         data = {"root": self.data_root, "max_bad_fraction": None, "schema_file": None}
         labels = {"positive": None, "count_ignored": False}
+        distance, free = self.balance.near_duplicate_distance, self.balance.allow_duplicates_across_splits
+        share = self.balance.max_near_duplicates
+        near = None if distance is None or free else NearLimits(distance=distance, max_share=share)
         return Source(
+            near=near,
             exclusive=self.kind.exclusive,
             per_pixel=self.kind.per_pixel,
             data=self.data.model_copy(update=data),

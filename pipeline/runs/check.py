@@ -16,7 +16,7 @@ from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
 from components.gates import data_gate
 from components.gates.judge import failed
-from components.ingest import census, shards
+from components.ingest import census, near_duplicates, shards
 from pipeline.runs import data
 from pipeline.runs.show import label_table, unknown_lines
 from pipeline.terminal import output_to
@@ -49,7 +49,7 @@ def examine(
             each(item)
             terminal.progress("images", number, len(dataset.records))
     terminal.close()
-    return census.merge(dataset, [report])
+    return near_duplicates.merge(dataset, [report], job, config.source.near)
 
 
 def show(config: Config, manifest: DatasetManifest, verdicts: Sequence[Verdict], terminal: Terminal) -> int:

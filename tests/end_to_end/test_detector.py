@@ -32,7 +32,7 @@ def one(tiny: Project) -> Project:
 
 SETTINGS = (
     "training.backbone=backbone.keras",
-    "balance.max_near_duplicates=null",
+    "balance.near_duplicate_distance=null",
     "data.split={train: 0.4, eval: 0.3, test: 0.3}",
     "evaluation.out_of_distribution=unknown",
 )
@@ -72,6 +72,6 @@ def test_metrics_that_do_not_apply_to_a_detector_are_refused(one: Project) -> No
 
 
 def test_without_a_pretrained_backbone_one_label_is_too_few(one: Project) -> None:
-    summary = one.run("balance.max_near_duplicates=null")
+    summary = one.run("balance.near_duplicate_distance=null")
     assert (summary["status"], summary["exit_code"]) == ("data_rejected", 3)
     assert "labels is 1, below the minimum 2: '0'" in summary["error"]

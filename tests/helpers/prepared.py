@@ -19,7 +19,8 @@ from components.data import schema
 from components.data.dataset import Dataset
 from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
-from components.ingest import census, manifest, shards
+from components.ingest import manifest, near_duplicates, shards
+from components.ingest.settings import NearLimits
 from components.labels import kinds
 from components.model import preprocessing
 from components.model.batches import Batches
@@ -84,9 +85,15 @@ def ingest(
     threads: int = 1,
     order: random.Random | None = None,
     rule: Rule | None = None,
+    near: NearLimits | None = None,
+    moved: dict[str, str] | None = None,
 ) -> DatasetManifest:
-    """What the stage ImageExampleGen does, with a loop in the place of Beam. Returns the manifest."""
+    """What the stage ImageExampleGen does, with a loop in the place of Beam. Returns the manifest.
+
+    `moved` takes the place of `shards.Job.moved`.
+    """
     job = dataclasses.replace(shards.job(dataset, 10_000, rule), threads=threads)
+    job = job if moved is None else dataclasses.replace(job, moved=moved)
     records = list(dataset.records)
     plan = list(enumerate(shards.plan(records)))
     if order:
@@ -94,7 +101,7 @@ def ingest(
         plan = list(enumerate(shards.plan(records)))
         order.shuffle(plan)
     reports = [shards.write(str(folder), i, len(plan), part, job, lambda _: None) for i, part in plan]
-    counted, images = census.merge(dataset, reports)
+    counted, images = near_duplicates.merge(dataset, reports, job, near, str(folder))
     images.write(str(folder))
     manifest.write(str(folder), counted)
     return counted
