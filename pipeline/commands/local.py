@@ -63,8 +63,7 @@ def _configuration(options: argparse.Namespace, terminal: Terminal) -> tuple[Con
     if os.path.lexists(place.config):
         terminal.line(shown(f"{path} is there already and is used"))
     else:
-        terminal.line("no configuration yet:")
-        written = first.write(place, None, terminal)
+        written = first.write(place, None, terminal, "no configuration yet: ")
     return config.load(path, options.overrides), written
 
 

@@ -60,7 +60,7 @@ def text(place: Place, reading: Reading, notes: Sequence[str], found: Found, low
     if found.config.kind.per_pixel and labels:
         comments = _pixel_shares(found, labels) | comments
     training, training_comments = _training(place, found)
-    entries = thresholds(found.config.kind, found.manifest)
+    entries = thresholds(found.config.kind, found.manifest, exact=found.images is not None)
     comments |= training_comments | {f"evaluation.thresholds.{i}": why for i, (_, why) in enumerate(entries)}
     comments["evaluation"] = "the model is pushed only if all of these hold on the test split"
     comments["push.destination"] = "receives numbered versions, as TensorFlow Serving expects"
@@ -75,7 +75,7 @@ def text(place: Place, reading: Reading, notes: Sequence[str], found: Found, low
         "push": least["push"],
     }
     if balance:
-        comments.setdefault("balance", "limits of the data gate that today's data break, lowered to what they have")
+        comments.setdefault("balance", "limits of the data gate that today's data break, set to what they have")
     return document.text(tree, comments, list(_head(reading, notes, found)))
 
 
@@ -107,9 +107,9 @@ def describe(other: Reading) -> str:
 def _counts(found: Found) -> str:
     total = {label: sum(counts.values()) for label, counts in found.manifest.label_counts.items()}
     order = sorted(total, key=lambda label: -total[label])
-    listed = ", ".join(f"{label} {number(total[label])}" for label in order[:_MOST_LABELS])
+    listed = ", ".join(f"{label}: {number(total[label])}" for label in order[:_MOST_LABELS])
     more = f", and {len(order) - _MOST_LABELS:,} more labels" if len(order) > _MOST_LABELS else ""
-    return f"Images per label: {listed}{more}"
+    return f"Images per label: {listed}{more}."
 
 
 def _hash_split(found: Found) -> str:
@@ -144,5 +144,7 @@ def _pixel_shares(found: Found, labels: Mapping[str, Any]) -> dict[str, str]:
 def _training(place: Place, found: Found) -> tuple[dict[str, Any], dict[str, str]]:
     backbone, why = backbones.at_hand(place.folder)
     size, proportions = values.image_size(found, pretrained=backbone != "small")
-    training = {"backbone": backbone, "image_size": size, "batch_size": values.batch_size(found)}
-    return training, {"training.backbone": why, "training.image_size": proportions}
+    batch, reason = values.batch_size(found)
+    training = {"backbone": backbone, "image_size": size, "batch_size": batch}
+    comments = {"training.backbone": why, "training.image_size": proportions, "training.batch_size": reason}
+    return training, comments

@@ -61,13 +61,14 @@ class First:
         return None
 
 
-def write(place: Place, task: str | None, terminal: Terminal) -> First:
+def write(place: Place, task: str | None, terminal: Terminal, before: str = "") -> First:
     """Looks at a data set and writes its configuration.
 
     Args:
         place: the data set, and where the configuration goes.
         task: the task to read it for, or None: the most likely one.
         terminal: where progress is shown, and how the data set is read.
+        before: why it is written, in the terminal.
 
     Raises:
         ConfigError: a configuration is there already or cannot be written, or no layout fits the data set.
@@ -89,7 +90,7 @@ def write(place: Place, task: str | None, terminal: Terminal) -> First:
             f.write(text)
     except OSError as error:
         raise ConfigError(f"{place.config}: {error.strerror}; name another file with -o") from None
-    terminal.line(shown(f"wrote {shown_path(place.config)}: {compose.summary(reading, found)}"))
+    terminal.line(shown(f"{before}wrote {shown_path(place.config)}: {compose.summary(reading, found)}"))
     for note in notes:
         terminal.line(shown(note))
     return First(written, found)
@@ -109,7 +110,9 @@ def _first_that_reads(
             refused[reading] = str(error)
         else:
             return reading, config, dataset, rule, refused
-    raise ConfigError("\n".join(f"{place.root} cannot be read as {r}:\n  {error}" for r, error in refused.items()))
+    raise ConfigError(
+        "\n".join(f"{shown_path(place.root)} cannot be read as {r}:\n  {error}" for r, error in refused.items())
+    )
 
 
 def _verdicts(config: Config, found: Found) -> list[Verdict]:

@@ -60,7 +60,7 @@ def place(path: str, output: str | None = None) -> Place:
         root, start, name = path.rstrip("/"), "", posixpath.basename(path.rstrip("/"))
         beside = os.getcwd()
     else:
-        root, start = _local(os.path.abspath(os.path.expanduser(path)))
+        root, start = _local(os.path.abspath(os.path.expanduser(path)), path)
         # A Parquet file holds its images: it is the data set, not the folder that it is in.
         own = start if start.lower().endswith(".parquet") else ""
         name, beside = os.path.basename(own or root), root if own else os.path.dirname(root)
@@ -82,15 +82,15 @@ def is_data(path: str) -> bool:
 
 def shown_path(path: str) -> str:
     """Returns a path as the user would write it: from the current folder, if that is shorter."""
-    return min(path, os.path.relpath(path), key=len)
+    return path if storage.is_url(path) else min(path, os.path.relpath(path), key=len)
 
 
-def _local(path: str) -> tuple[str, str]:
-    """Returns the root of a data set, and the path below it of the file that the user named."""
+def _local(path: str, named: str) -> tuple[str, str]:
+    """Returns the root of a data set, and the path below it of the file that the user named; messages say `named`."""
     if os.path.isdir(path):
         return path, ""
     if not os.path.exists(path):
-        raise ConfigError(f"{path} does not exist; expected a folder of images, an archive, a table or a URL")
+        raise ConfigError(f"{named} does not exist; expected a folder of images, an archive, a table or a URL")
     lower = path.lower()
     if lower.endswith(_ENDINGS):
         return path, ""
@@ -98,7 +98,7 @@ def _local(path: str) -> tuple[str, str]:
         return os.path.split(path)
     if not lower.endswith(_LISTED):
         raise ConfigError(
-            f"{path} is a file that init does not know; expected a folder, an archive ({', '.join(_ENDINGS)}), or a "
+            f"{named} is a file that init does not know; expected a folder, an archive ({', '.join(_ENDINGS)}), or a "
             f"table or annotation file ({', '.join((*_LISTED, '.parquet'))})"
         )
     root = _folder_with_images(path)

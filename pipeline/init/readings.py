@@ -12,7 +12,7 @@ from components.base.errors import ConfigError
 from components.base.text import truncated_list
 from components.data import storage
 from components.ingest.settings import Data
-from pipeline.init.places import Place
+from pipeline.init.places import Place, shown_path
 from pipeline.init.recognise.order import RECOGNISERS
 from pipeline.init.recognise.sight import Proposal, Recogniser, Sight
 
@@ -40,7 +40,9 @@ def see(place: Place) -> Sight:
     for file in storage.files(place.root, "PATH"):
         files[file.path] = file
         if len(files) > _MOST_FILES:
-            raise ConfigError(f"{place.root} holds more than {_MOST_FILES:,} files; name the folder of the data set")
+            raise ConfigError(
+                f"{shown_path(place.root)}: more than {_MOST_FILES:,} files; name the data set's own folder"
+            )
     return Sight(place.root, {p: files[p] for p in sorted(files) if not files[p].problem}, place.start)
 
 
@@ -62,7 +64,7 @@ def readings(sight: Sight, task: str | None = None, recognisers: Sequence[Recogn
     first = [Reading(proposal, name) for proposal in proposals for name in proposal.tasks]
     found = [reading for reading in first if task in (None, reading.task)]
     if not found and first:
-        raise ConfigError(f"{sight.root}: no way to read it for task {task}; it can be read as {first[0]}")
+        raise ConfigError(f"{shown_path(sight.root)}: no way to read it for task {task}; it can be read as {first[0]}")
     if not found:
         raise ConfigError("\n".join(_nothing_fits(sight)))
     # A proposal's first task before the second tasks of all.
@@ -71,7 +73,8 @@ def readings(sight: Sight, task: str | None = None, recognisers: Sequence[Recogn
 
 def _nothing_fits(sight: Sight) -> Iterator[str]:
     count = len(sight.files)
-    yield f"{sight.root}: no layout fits. It holds {count:,} file{'' if count == 1 else 's'}{_endings(sight)}"
+    many = {0: "no file", 1: "one file"}.get(count, f"{count:,} files")
+    yield f"{shown_path(sight.root)}: no layout fits. It holds {many}{_endings(sight)}"
     if sight.top:
         yield f"  folders: {truncated_list(sight.top)}"
     if count:

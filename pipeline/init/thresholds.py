@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from components.base.text import number
@@ -11,6 +11,7 @@ from components.data.manifest import DatasetManifest
 from components.labels.kind import LabelKind
 
 Entry = tuple[dict[str, Any], str]  # an entry of evaluation.thresholds, and its comment
+_Part = tuple[Sequence[str], str]  # splits that are counted, and what their images are called
 _Answer = tuple[str, float, str]  # a constant answer: metric or "" for the main one, its value, and why
 
 _UNEVEN = 1.5  # times an even share, from which the most frequent label makes the labels uneven; chosen by hand
@@ -20,11 +21,18 @@ _JUDGED = 10  # test images of a label from which its own metric says something
 _GUESSING = 0.51  # just above the area under the curve of a guess
 
 
-def thresholds(kind: LabelKind, manifest: DatasetManifest) -> list[Entry]:
-    """Returns the entries of `evaluation.thresholds`; none if there is nothing to tell apart."""
+def thresholds(kind: LabelKind, manifest: DatasetManifest, *, exact: bool = True) -> list[Entry]:
+    """Returns the entries of `evaluation.thresholds`; none if there is nothing to tell apart.
+
+    Args:
+        kind: what the labels are.
+        manifest: counts of the data set.
+        exact: whether the sizes of the splits are counted; estimates are not used.
+    """
     if kind.is_detector(len(manifest.labels)):
         return []
-    return [*_better_than_constant(kind, manifest), *_each_label(kind, manifest), _no_drop(kind)]
+    parts = [(SPLITS, "images"), *([(("test",), "test images")] if exact else [])]
+    return [*_better_than_constant(kind, manifest, parts), *_each_label(kind, manifest), _no_drop(kind)]
 
 
 def above(share: float) -> float:
@@ -40,13 +48,13 @@ def above(share: float) -> float:
     return 1.0
 
 
-def _better_than_constant(kind: LabelKind, manifest: DatasetManifest) -> Iterator[Entry]:
+def _better_than_constant(kind: LabelKind, manifest: DatasetManifest, parts: Sequence[_Part]) -> Iterator[Entry]:
     if kind.per_pixel:
         answer = _constant_mask(manifest)
     elif kind.exclusive:
-        answer = _most_frequent(manifest)
+        answer = _most_frequent(manifest, parts)
     else:
-        answer = _mean_prevalence(manifest)
+        answer = _mean_prevalence(manifest, parts)
     if answer is not None:
         metric, share, why = answer
         yield {"metric": metric or kind.main, "min": above(share)}, why
@@ -63,14 +71,14 @@ def _no_drop(kind: LabelKind) -> Entry:
     return {"metric": kind.main, "max_drop": _MAX_DROP}, "compared with the served model on the same images"
 
 
-def _most_frequent(manifest: DatasetManifest) -> _Answer | None:
+def _most_frequent(manifest: DatasetManifest, parts: Sequence[_Part]) -> _Answer | None:
     """The score of the answer that is right most often.
 
     Of nearly even labels, it is the accuracy on the test split or on all images, whichever is larger. Of uneven ones,
     it is the balanced accuracy: the loss weighs rare labels up, and accuracy would reward a model that ignores them.
     """
     answers = []
-    for splits, words in ((SPLITS, "images"), (("test",), "test images")):
+    for splits, words in parts:
         counts = {label: sum(n[s] for s in splits) for label, n in manifest.label_counts.items()}
         total, there = sum(counts.values()), sum(n > 0 for n in counts.values())
         if total:
@@ -87,10 +95,10 @@ def _most_frequent(manifest: DatasetManifest) -> _Answer | None:
     return "", share, f"{why}: {share:.3f}"
 
 
-def _mean_prevalence(manifest: DatasetManifest) -> _Answer | None:
+def _mean_prevalence(manifest: DatasetManifest, parts: Sequence[_Part]) -> _Answer | None:
     """The expected average precision of a constant answer, which is the share of the images that a label applies to."""
     answers = []
-    for splits, words in ((("test",), "test images"), (SPLITS, "images")):
+    for splits, words in parts:
         shares = []
         for label, counts in manifest.label_counts.items():
             known = sum(manifest.counts[s] - manifest.unknown[label][s] for s in splits)

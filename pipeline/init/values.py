@@ -35,14 +35,15 @@ def image_size(found: Found, *, pretrained: bool) -> tuple[list[int], str]:
     return sides, f"{what} {height} x {width}" + ("; in the same proportions, reduced" if scale < 1 else "")
 
 
-def batch_size(found: Found) -> int:
-    """Returns a power of two that leaves enough steps in an epoch: small data sets learn little from a few steps."""
+def batch_size(found: Found) -> tuple[int, str]:
+    """Returns a power of two that leaves enough steps in an epoch, and a comment: few steps teach little."""
     most = _BATCH_MASKS if found.config.kind.per_pixel else _BATCH
     images = found.manifest.counts["train"]
     size = most
     while size > _SMALLEST_BATCH and images / size < _STEPS:
         size //= 2
-    return size
+    steps = math.ceil(images / size)
+    return size, f"{steps:,} steps in an epoch"
 
 
 def _median(found: Found) -> tuple[float, float]:
