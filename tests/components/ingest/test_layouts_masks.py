@@ -159,7 +159,7 @@ def test_lists_name_the_images_to_use(tmp_path: Path) -> None:
         ("images/3.jpg", "eval"),
         ("images/s/2.jpg", None),
     ]
-    assert dataset.rejected == (("images/9", "is listed in data.lists, but there is no such file images/*.*"),)
+    assert dataset.rejected == (("images/9", "is listed in train.txt, but there is no such file images/*.*"),)
     assert dataset.ignored == ("images/4.jpg", "images/5.jpg", "masks/4.png")
 
 
@@ -263,3 +263,122 @@ def test_the_street_scenes_are_read_whole(real_images: Path) -> None:
     assert (splits.count(None), splits.count("eval")) == (37, 11)
     assert dataset.rejected == ()
     assert len(dataset.ignored) == (367 - 37) + (101 - 11)  # masks whose images are not there
+
+
+# Lists as people write them.
+
+PHOTOS = [f"images/{n}.jpg" for n in ("2007_1", "2007_2", "s/3", "4 b")]
+THEIR_MASKS = [f"masks/{n}.png" for n in ("2007_1", "2007_2", "s/3", "4 b")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "notes"),
+    [
+        ("2007_1\n2007_2\ns/3\n4 b\n", ()),
+        (
+            "2007_1.jpg\n2007_2.JPG\ns/3.png\n4 b.jpg\n",
+            ("all.txt: 4 lines have a path or an extension; images are found by name",),
+        ),
+        (
+            "2007_1 -1\n2007_2  1\ns/3 0\n4 b\n",
+            ("all.txt: 3 lines have 1, 0 or -1 behind the name, which is not used",),
+        ),
+        (
+            "/images/2007_1.jpg /masks/2007_1.png\nimages/2007_2.jpg\tmasks/2007_2.png\ns/3.jpg s/3.png\n4 b",
+            ("all.txt: 3 lines have a path or an extension; images are found by name",),
+        ),
+        (
+            "/home/me/voc/images/2007_1.jpg\nC:\\voc\\images\\2007_2.jpg\n./images/s/3.jpg\n4 b",
+            ("all.txt: 3 lines have a path or an extension; images are found by name",),
+        ),
+    ],
+    ids=["names", "files", "flags", "pairs", "paths"],
+)
+def test_lines_of_lists_may_be_names_files_paths_pairs_and_names_with_flags(
+    tmp_path: Path, lines: str, notes: tuple[str, ...]
+) -> None:
+    tree(tmp_path, {"all.txt": lines})
+    dataset = read(tmp_path, *PHOTOS, *THEIR_MASKS, "images/other.jpg", lists="all.txt")
+    assert pairs(dataset) == dict(zip(PHOTOS, THEIR_MASKS, strict=True))
+    assert (dataset.rejected, dataset.ignored) == ((), ("images/other.jpg",))
+    assert dataset.notes == notes
+
+
+def test_a_list_that_names_hardly_any_image_is_refused_with_what_was_expected(tmp_path: Path) -> None:
+    tree(tmp_path, {"all.txt": "2007-1\n2007-2\n2007-9\n"})
+    with pytest.raises(
+        LayoutError,
+        match=r"all\.txt: 3 of 3 lines name no image images/\*\.\*: '2007-1', '2007-2', '2007-9'; expected one name "
+        r"per line, such as '2007_1'; did you mean '2007_1'\?",
+    ):
+        read(tmp_path, *PHOTOS, *THEIR_MASKS, lists="all.txt")
+
+
+def test_a_list_that_pairs_an_image_with_another_mask_is_refused(tmp_path: Path) -> None:
+    tree(tmp_path, {"all.txt": "/images/2007_1.jpg /masks/2007_2.png\n"})
+    with pytest.raises(LayoutError, match="pairs an image with a file of another name, but a mask is found by"):
+        read(tmp_path, *PHOTOS, *THEIR_MASKS, lists="all.txt")
+
+
+def test_two_paths_in_a_list_that_mean_one_image_are_refused(tmp_path: Path) -> None:
+    tree(tmp_path, {"all.txt": "a/2007_1.jpg\nb/2007_1.jpg\n"})
+    with pytest.raises(LayoutError, match=r"'a/2007_1\.jpg' and 'b/2007_1\.jpg' mean the same image '2007_1'"):
+        read(tmp_path, *PHOTOS, *THEIR_MASKS, lists="all.txt")
+
+
+# Names that nearly pair.
+
+
+@pytest.mark.parametrize(
+    ("files", "hint"),
+    [
+        (["images/1.jpg", "images/2.jpg", "masks/1_mask.png", "masks/2_mask.png"], "set data.mask_suffix: '_mask'"),
+        (
+            ["images/1_leftImg8bit.png", "masks/1_gtFine_labelIds.png"],
+            "set data.mask_suffix: '_gtFine_labelIds' and data.image_suffix: '_leftImg8bit'",
+        ),
+        (["images/1.jpg", "masks/mask_1.png"], "the masks have names such as masks/mask_1.png"),
+    ],
+)
+def test_masks_that_would_pair_with_a_suffix_are_refused_with_the_key_to_set(
+    tmp_path: Path, files: list[str], hint: str
+) -> None:
+    images = [file for file in files if file.startswith("images")]
+    with pytest.raises(LayoutError) as error:
+        read(tmp_path, *files)
+    assert str(error.value) == (
+        f"data.masks: {len(images)} of {len(images)} images have no mask: there is no file of the same name in "
+        f"masks/*.*: {', '.join(images)}; {hint}"
+    )
+
+
+def test_images_and_masks_without_a_partner_are_counted_in_one_sentence_each(tmp_path: Path) -> None:
+    paired = [f"{folder}/{i}.png" for folder in ("images", "masks") for i in range(8)]
+    alone = [f"images/a{i}.png" for i in range(6)] + [f"masks/b{i}.png" for i in range(7)]
+    dataset = read(tmp_path, *paired, *alone)
+    assert len(dataset.records) == 8
+    assert len(dataset.rejected) == 6
+    without_mask, without_image = dataset.notes
+    assert without_mask == (
+        "6 images without a mask go to quarantine: images/a0.png, images/a1.png, images/a2.png, images/a3.png, "
+        "images/a4.png, and 1 more"
+    )
+    assert without_image.startswith("7 masks without an image are left out: masks/b0.png, masks/b1.png")
+
+
+def test_the_folders_of_ade20k_are_read(tmp_path: Path) -> None:
+    files = [
+        f"{folder}/{part}/ADE_{name}_0000000{i}.{ending}"
+        for folder, ending in (("images", "jpg"), ("annotations", "png"))
+        for part, name in (("training", "train"), ("validation", "val"))
+        for i in (1, 2)
+    ]
+    parts = {"training": "training", "validation": "validation"}
+    dataset = read(
+        tmp_path,
+        *files,
+        images={split: f"images/{part}" for split, part in parts.items()},
+        masks={split: f"annotations/{part}" for split, part in parts.items()},
+    )
+    assert pairs(dataset)["images/validation/ADE_val_00000002.jpg"] == "annotations/validation/ADE_val_00000002.png"
+    assert [r.split for r in dataset.records] == [None, None, "eval", "eval"]
