@@ -14,8 +14,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 # strict: Pydantic would take the texts yes, on and 1 for true.
 Flag = Annotated[bool, Field(strict=True)]
-# Composed like the labels of the data, whichever editor or file system the name was copied from.
-LabelName = Annotated[str, AfterValidator(lambda name: unicodedata.normalize("NFC", name))]
+# Trimmed and composed like the labels of the data, whichever editor or file system the name was copied from.
+LabelName = Annotated[str, AfterValidator(lambda name: unicodedata.normalize("NFC", name).strip())]
 
 
 class Value(BaseModel):

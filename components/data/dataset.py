@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from components.base.errors import ImagegateError
@@ -18,20 +20,33 @@ class LayoutError(ImagegateError):
 
 
 def label_name(raw: str, where: str) -> str:
-    """Normalises the name of a folder or cell to a label: Unicode NFC, so that macOS and Linux agree.
+    """Normalises the name of a folder or cell to a label: trimmed, and Unicode NFC, so that macOS and Linux agree.
 
-    >>> label_name("cafe\\u0301", "folder") == "caf\\u00e9"  # a letter with a combining accent becomes one character
+    >>> label_name("cafe\\u0301 ", "folder") == "caf\\u00e9"  # a letter with a combining accent becomes one character
     True
 
     Raises:
         LayoutError: the name is blank, not valid UTF-8, or contains control characters.
     """
-    name = unicodedata.normalize("NFC", raw)
-    if not name.strip() or not name.isprintable():  # isprintable is False for surrogates: undecodable bytes
+    name = unicodedata.normalize("NFC", raw).strip()
+    if not name or not name.isprintable():  # isprintable is False for surrogates: undecodable bytes
         raise LayoutError(
             f"{where}: {raw!a} cannot be a label name: expected printable UTF-8 text that is not blank; rename it"
         )
     return name
+
+
+def lookalikes(names: Iterable[str]) -> tuple[str, str] | None:
+    """Finds two names that differ only in case or blanks, which nobody means as two labels.
+
+    >>> lookalikes(["cat", "polar bear", "Polar  Bear"])
+    ('polar bear', 'Polar  Bear')
+    """
+    first: dict[str, str] = {}
+    for name in map(functools.partial(unicodedata.normalize, "NFC"), names):
+        if (other := first.setdefault(" ".join(name.casefold().split()), name)) != name:
+            return other, name
+    return None
 
 
 @dataclass(frozen=True, slots=True)

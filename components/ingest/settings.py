@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from components.base.errors import ConfigError
 from components.base.values import Flag, Fraction, LabelName, Positive, Value
-from components.data.dataset import LayoutError, label_name
+from components.data.dataset import LayoutError, label_name, lookalikes
 from components.data.location import Location
 
 Byte = Annotated[int, Field(ge=0, le=255)]
@@ -79,7 +79,8 @@ class Columns(Value):
             seen[column] = key
         if len(set(self.label_of.values())) < len(self.label_of):
             raise ConfigError(
-                "data.columns.labels: two columns differ only in how Unicode composes their letters; rename one of them"
+                "data.columns.labels: two columns differ only in blanks around their names, or in how Unicode composes "
+                "their letters; rename one of them"
             )
         return self
 
@@ -255,6 +256,8 @@ class Labels(Value):
             twice = sorted({n for n in names if names.count(n) > 1})
             if twice:
                 raise ValueError(f"{twice[0]!r} is listed twice; remove one")
+            if (pair := lookalikes(names)) is not None:
+                raise ValueError(f"{pair[0]!r} and {pair[1]!r} differ only in case or blanks; keep one of them")
         return names
 
 

@@ -8,6 +8,7 @@ from components.base.text import truncated_list
 from components.data import storage
 from components.data.dataset import Dataset, LayoutError, Record, label_name
 from components.data.storage import File
+from components.ingest.layouts.label_names import check_spelling
 from components.ingest.layouts.paths import sidecars, tree_notes
 from components.ingest.layouts.paths.levels import Levels, decide
 from components.ingest.layouts.paths.split_names import split_of
@@ -96,6 +97,8 @@ def _label_folders(root: str, top: Sequence[str], images: Iterable[File], levels
     elif levels.label:
         paths = (file.path.split("/") for file in images)
         folders = sorted({"/".join(parts[:depth]) for parts in paths if len(parts) > depth})
+    places = {folder.rpartition("/")[2]: folder for folder in folders}
+    check_spelling(sorted(places), f"data.root: {root}", places)  # of `cat` and `cat `, too, which are one label
     return {folder: label_name(folder.rpartition("/")[2], f"data.root: folder {folder!a}") for folder in folders}
 
 

@@ -144,7 +144,9 @@ def _with_group_splits(rows: Sequence[_Row]) -> list[_Row]:
 
 def _labels(rows: Iterable[_Row], columns: Columns, names: Sequence[str] | None) -> tuple[str, ...]:
     """Puts the labels in output order. A label column counts even if it is all zeros."""
-    used = set(columns.label_of.values()).union(*(row.content.labels for row in rows))
+    used = dict.fromkeys(columns.label_of.values(), "")
+    for row in rows:
+        used |= {label: row.where for label in row.content.labels if not used.get(label)}
     labels = ordered_labels(used, names, "data.manifest")
     if not labels:
         raise LayoutError(f"data.manifest: no row has a label in the column {columns.labels!r}")

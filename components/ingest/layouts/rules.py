@@ -7,13 +7,19 @@ from collections.abc import Collection, Mapping, Sequence
 
 from components.base.errors import ConfigError, ImagegateError
 from components.data.dataset import SPLITS, LayoutError
+from components.ingest.layouts.label_names import check_one_each, check_spelling
 from components.ingest.layouts.paths.split_names import split_of
 
 _MAX_PROBLEMS = 5  # of one file, in one message
 
 
-def ordered_labels(found: set[str], names: Sequence[str] | None, where: str) -> tuple[str, ...]:
+def ordered_labels(found: Mapping[str, str] | set[str], names: Sequence[str] | None, where: str) -> tuple[str, ...]:
     """Orders the labels for the model's outputs: as configured in `names`, or else sorted.
+
+    Args:
+        found: the labels in the data set, perhaps each with the place where it is, for messages.
+        names: the configured labels.
+        where: the setting that leads to the labels, for messages.
 
     >>> ordered_labels({"dog", "cat"}, None, "data.root")
     ('cat', 'dog')
@@ -21,12 +27,15 @@ def ordered_labels(found: set[str], names: Sequence[str] | None, where: str) -> 
     ('dog', 'cat')
 
     Raises:
-        LayoutError: a label in the data set is not in `names`.
+        LayoutError: a label in the data set is not in `names`, differs from another one only in case or blanks, or
+            looks like several labels; see `label_names`.
     """
+    names = None if names is None else [unicodedata.normalize("NFC", name).strip() for name in names]
+    check_spelling(sorted({*found, *(names or ())}), where, found if isinstance(found, Mapping) else None)
+    check_one_each(found, names, where)
     if names is None:
         return tuple(sorted(found))
-    names = [unicodedata.normalize("NFC", name) for name in names]
-    unlisted = sorted(found - set(names))
+    unlisted = sorted(set(found) - set(names))
     if unlisted:
         raise LayoutError(
             f"{where}: found the label{'s' if len(unlisted) > 1 else ''} {', '.join(map(repr, unlisted))}, "
