@@ -52,18 +52,25 @@ def check(options: argparse.Namespace) -> int:
 
 def _configuration(options: argparse.Namespace, terminal: Terminal) -> tuple[Config, First | None]:
     """Loads the configuration that the user named, or that of the data set; writes the latter if there is none."""
+    from components.base.errors import ConfigError
     from components.base.text import shown
     from pipeline import config
     from pipeline.init import first, places
 
     if not places.is_data(options.config):
         return load(options), None
-    place, written = places.place(options.config), None
+    place = places.place(options.config)
     path = places.shown_path(place.config)
     if os.path.lexists(place.config):
         terminal.line(shown(f"{path} is there already and is used"))
-    else:
-        written = first.write(place, None, terminal, "no configuration yet: ")
+        loaded = config.load(path, options.overrides)
+        if not place.holds(loaded.data_root):
+            raise ConfigError(
+                f"{path} is there already, but its data.root is {loaded.data_root}; name the configuration to use, or "
+                f"write one for {options.config} with `imagegate init {shlex.quote(options.config)} -o FILE`"
+            )
+        return loaded, None
+    written = first.write(place, None, terminal, "no configuration yet: ")
     return config.load(path, options.overrides), written
 
 

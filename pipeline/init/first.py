@@ -52,6 +52,8 @@ class First:
             return check.show(self.config, found.manifest, verdicts, terminal)
         weights = data_gate.weights(found.manifest, count_ignored=self.config.labels.count_ignored)
         console.print(label_table(found.manifest.label_counts, weights))
+        for path, reason in found.broken:
+            terminal.line(shown(f"cannot be used: {path}: {reason}"))
         for note in found.manifest.notes:
             terminal.line(shown(f"note: {note}"))
         terminal.line(
@@ -75,6 +77,8 @@ def write(place: Place, task: str | None, terminal: Terminal, before: str = "") 
     """
     if os.path.lexists(place.config):
         raise ConfigError(f"{shown_path(place.config)} exists already; remove it, or name another file with -o")
+    if not os.path.isdir(place.folder):
+        raise ConfigError(f"-o: there is no folder {shown_path(place.folder)}; make it, or name another file")
     possible = readings(see(place), task)
     reading, config, dataset, rule, refused = _first_that_reads(place, possible)
     others = [other for other in possible if other is not reading and other not in refused]
@@ -82,8 +86,8 @@ def write(place: Place, task: str | None, terminal: Terminal, before: str = "") 
     notes += [f"also possible: {compose.describe(other)}" for other in others[:_MOST_OTHERS]]
     notes += [f"note: {note}" for note in reading.proposal.notes]
     found = find(config, dataset, rule, terminal)
-    lowered = limits.loosened(_verdicts(config, found))
-    text = compose.text(place, reading, [*notes, *(f"note: {note}" for note in dataset.notes)], found, lowered)
+    lowered = [*limits.loosened(_verdicts(config, found)), *limits.of_sample(len(found.broken), found.opened)]
+    text = compose.text(place, reading, [*notes, *(f"note: {note}" for note in found.manifest.notes)], found, lowered)
     written = configuration.validated(yaml.parse(text, place.config)[0] | {"folder": place.folder}, place.config)
     try:
         with open(place.config, "x", encoding="utf-8") as f:

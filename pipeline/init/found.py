@@ -39,7 +39,7 @@ class Found:
         manifest: the counts; those of the splits are estimates unless all images were opened.
         images: a row for each image, or None unless all images were opened.
         sizes: width and height of the images that were opened, int [n, 2].
-        broken: share of the opened files that cannot be used.
+        broken: path and reason of the opened files that cannot be used; of a sample only, else the manifest has them.
     """
 
     config: Config
@@ -47,7 +47,7 @@ class Found:
     manifest: DatasetManifest
     images: census.Images | None
     sizes: np.ndarray[tuple[int, int], np.dtype[np.int64]]
-    broken: float
+    broken: Sequence[tuple[str, str]] = ()
 
     @property
     def opened(self) -> int:
@@ -71,13 +71,12 @@ def find(config: Config, dataset: Dataset, rule: Rule | None, terminal: Terminal
 
     most = _MOST_REMOTE_BYTES if storage.is_url(dataset.root) else _MOST_BYTES
     images: census.Images | None = None
-    opened = dataset.records
+    report = census.Report()
     if _cost(dataset.records) <= most:
         manifest, images = check.examine(config, dataset, rule, terminal, measure)
     else:
         opened = sample(dataset.records, most // 4)
         job = shards.Job(dataset.root, dict(dataset.fractions), {}, config.data.max_pixels, os.cpu_count() or 1, rule)
-        report = census.Report()
         with output_to(os.devnull):
             for item in shards.examine(opened, job):
                 shards.enter(item, report)
@@ -89,7 +88,7 @@ def find(config: Config, dataset: Dataset, rule: Rule | None, terminal: Terminal
         manifest=manifest,
         images=images,
         sizes=np.array(sizes, np.int64).reshape(-1, 2),
-        broken=1 - len(sizes) / len(opened) if opened else 0.0,
+        broken=tuple(report.quarantined),
     )
 
 

@@ -59,6 +59,20 @@ def loosened(verdicts: Iterable[Verdict]) -> list[Limit]:
     return [limit for key, failed in broken.items() if (limit := _limit(key, failed))]
 
 
+def of_sample(broken: int, opened: int) -> list[Limit]:
+    """Returns the limit of broken files where a sample holds more than the default: twice their share in the sample.
+
+    Args:
+        broken: files of the sample that cannot be used.
+        opened: images of the sample that can.
+    """
+    share = broken / max(1, broken + opened)
+    if not (Data.model_fields["max_bad_fraction"].default < share <= _MOST_BROKEN):
+        return []
+    comment = f"of {broken + opened} files that were opened, {broken} cannot be used; twice their share"
+    return [Limit("data.max_bad_fraction", _rounded(2 * share, down=False), comment)]
+
+
 def _limit(key: str, failed: Sequence[Verdict]) -> Limit | None:
     smallest, edge = _KEYS[key]
     worst = min(failed, key=_value) if smallest else max(failed, key=_value)

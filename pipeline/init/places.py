@@ -45,6 +45,11 @@ class Place:
             return self.root
         return os.path.relpath(self.root, self.folder)
 
+    def holds(self, root: str) -> bool:
+        """Whether `root`, an absolute path or a URL, is this data set or lies in it."""
+        one, other = (path if storage.is_url(path) else os.path.realpath(path) for path in (root, self.root))
+        return f"{one.rstrip('/')}/".startswith(f"{other.rstrip('/')}/")
+
 
 def place(path: str, output: str | None = None) -> Place:
     """Finds out what `path` is: a folder, an archive, a table of images, or a URL.

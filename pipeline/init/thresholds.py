@@ -18,6 +18,7 @@ _UNEVEN = 1.5  # times an even share, from which the most frequent label makes t
 
 _MAX_DROP = 0.02
 _JUDGED = 10  # test images of a label from which its own metric says something
+_ABSTAINED = 0.2  # by a detector of one label, which has nothing else to judge
 _GUESSING = 0.51  # just above the area under the curve of a guess
 
 
@@ -30,7 +31,7 @@ def thresholds(kind: LabelKind, manifest: DatasetManifest, *, exact: bool = True
         exact: whether the sizes of the splits are counted; estimates are not used.
     """
     if kind.is_detector(len(manifest.labels)):
-        return []
+        return [({"metric": "abstained", "max": _ABSTAINED}, "share of the test images that it takes for others")]
     parts = [(SPLITS, "images"), *([(("test",), "test images")] if exact else [])]
     return [*_better_than_constant(kind, manifest, parts), *_each_label(kind, manifest), _no_drop(kind)]
 

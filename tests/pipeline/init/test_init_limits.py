@@ -6,7 +6,7 @@ import pytest
 
 from components.base.verdict import Verdict
 from components.gates.judge import Rule, judge
-from pipeline.init.limits import Limit, loosened
+from pipeline.init.limits import Limit, loosened, of_sample
 
 
 def verdict(metric: str, key: str, value: float, label: str | None = None, **bounds: float) -> Verdict:
@@ -47,6 +47,13 @@ def test_a_limit_becomes_what_the_data_have(
 
 def test_many_broken_files_stay_refused() -> None:
     assert loosened([verdict("share of quarantined files", "data.max_bad_fraction", 0.4, maximum=0.01)]) == []
+
+
+def test_broken_files_of_a_sample_are_tolerated_twofold() -> None:
+    [limit] = of_sample(broken=6, opened=294)  # 6 / 300 = 0.02
+    assert (limit.key, limit.value) == ("data.max_bad_fraction", 0.04)
+    assert of_sample(broken=3, opened=297) == []  # 0.01, the default
+    assert of_sample(broken=90, opened=210) == []  # 0.3: something else is wrong
 
 
 def test_rules_about_single_images_stay_as_they_are() -> None:

@@ -84,8 +84,8 @@ def test_mean_iou_must_be_above_that_of_a_mask_of_the_largest_label() -> None:
     ]
 
 
-def test_a_single_label_leaves_nothing_to_compare() -> None:
-    assert entries("single_label", manifest({"cat": (30, 4, 4)}, (30, 4, 4))) == []
+def test_a_detector_of_one_label_must_know_most_of_its_own_images() -> None:
+    assert entries("single_label", manifest({"cat": (30, 4, 4)}, (30, 4, 4))) == [{"metric": "abstained", "max": 0.2}]
 
 
 @pytest.mark.parametrize(("share", "least"), [(0.29, 0.3), (0.3, 0.31), (0.989, 0.99), (0.99, 0.991), (1.0, 1.0)])
