@@ -15,6 +15,19 @@ Byte = Annotated[int, Field(ge=0, le=255)]
 Id = Annotated[int, Field(ge=0, le=65535, strict=True)]  # strict: true is not taken as 1
 
 
+Layout = Literal[
+    "folders",
+    "manifest",
+    "masks",
+    "coco",
+    "yolo",
+    "voc",
+    "labelme",
+    "cvat",
+    "label_studio",
+]
+
+
 class Split(Value):
     """Shares of the splits. Each must be above 0, and they must add up to 1."""
 
@@ -109,10 +122,11 @@ class Data(Value):
         "except "
         "that of `schema_file`."
     )
-    layout: Literal["folders", "manifest", "masks", "coco"] = Field(
+    layout: Layout = Field(
         "folders",
         description="`folders`: one folder per label. `manifest`: a table with one row per image. `masks`: images and "
-        "masks, paired by file name. `coco`: annotations in COCO's JSON format. See [layouts](layouts.md).",
+        "masks, paired by file name. `coco`: annotations in COCO's JSON format. `yolo`, `voc`, `labelme`, `cvat`, "
+        "`label_studio`: annotations as these tools write them. See [layouts](layouts.md).",
     )
     manifest: str | dict[str, str] | None = Field(
         None,
@@ -122,8 +136,8 @@ class Data(Value):
     )
     images: str | dict[str, str] | None = Field(
         None,
-        description="Layouts `manifest`, `masks` and `coco`: the folder in which file names start. `masks` and `coco` "
-        "also take one folder per split.",
+        description="The folder in which file names start; or one folder per split, except with layout `manifest`. "
+        "Layout `yolo` takes it instead of the folders in `data.yaml`.",
     )
     columns: Columns = Field(Columns(), description="Layout `manifest`: see [`data.columns`](#datacolumns).")
     separator: str = Field(
@@ -140,11 +154,14 @@ class Data(Value):
     )
     lists: str | dict[str, str] | None = Field(
         None,
-        description="Layout `masks`: a text file that names the images to use, or one file per split, as in Pascal "
-        "VOC.",
+        description="Layouts `masks` and `voc`: a text file that names the images to use, or one file per split, as in "
+        "Pascal VOC.",
     )
     annotations: str | dict[str, str] | None = Field(
-        None, description="Layout `coco`: the JSON file with the annotations, or one file per split."
+        None,
+        description="Layouts `coco`, `cvat` and `label_studio`: the file with the annotations, or one file per split. "
+        "Layout `yolo`: `data.yaml`, or a text file with one name per line. Layouts `voc` and `labelme`: the folder of "
+        "the annotation files.",
     )
     split: Split = Field(
         Split(),
@@ -177,7 +194,7 @@ class Data(Value):
         for key, layouts in _LAYOUTS_OF.items():
             default = type(self).model_fields[key].default
             if self.layout not in layouts and getattr(self, key) != default:
-                raise ValueError(f"{key} belongs to layout {' and '.join(layouts)}, not to {self.layout}; remove it")
+                raise ValueError(f"{key} belongs to layout {', '.join(layouts)}, not to {self.layout}; remove it")
         for key in _REQUIRED.get(self.layout, ()):
             if getattr(self, key) is None:
                 raise ValueError(f"layout {self.layout} needs the key {key}")
@@ -185,22 +202,30 @@ class Data(Value):
             raise ValueError(
                 "images: layout manifest takes one folder, or null for the folder of each table; got several"
             )
+        if self.layout in _ONE_FILE and isinstance(self.annotations, dict):
+            raise ValueError(f"annotations: layout {self.layout} takes one path; got one per split")
         return self
 
 
+_ANNOTATED = ("yolo", "voc", "labelme", "cvat", "label_studio")
 # Key -> layouts that use it.
 _LAYOUTS_OF = {
     "manifest": ("manifest",),
-    "images": ("manifest", "masks", "coco"),
+    "images": ("manifest", "masks", "coco", *_ANNOTATED),
     "columns": ("manifest",),
     "separator": ("manifest",),
     "masks": ("masks",),
     "image_suffix": ("masks",),
     "mask_suffix": ("masks",),
-    "lists": ("masks",),
-    "annotations": ("coco",),
+    "lists": ("masks", "voc"),
+    "annotations": ("coco", *_ANNOTATED),
 }
-_REQUIRED = {"manifest": ("manifest",), "masks": ("images", "masks"), "coco": ("annotations",)}
+_REQUIRED = {
+    "manifest": ("manifest",),
+    "masks": ("images", "masks"),
+    **dict.fromkeys(("coco", "yolo", "voc", "cvat", "label_studio"), ("annotations",)),
+}
+_ONE_FILE = ("yolo", "voc", "labelme")  # whose annotations are not one file per split
 
 
 class Labels(Value):
@@ -229,9 +254,8 @@ class Labels(Value):
     )
     background: LabelName | None = Field(
         None,
-        description="Task `segmentation` with layout `coco`: the label of pixels outside all regions. With `null`, "
-        "they "
-        "are ignored.",
+        description="Task `segmentation` with annotations of regions, such as COCO's polygons: the label of pixels "
+        "outside all regions. With `null`, they are ignored.",
     )
     colors: dict[LabelName, tuple[Byte, Byte, Byte] | Id] | None = Field(
         None,

@@ -136,7 +136,7 @@ def _labels_of_task(config: Config) -> None:
         "positive": kind.one_per_image,
         "empty": not kind.exclusive and layout == "manifest",
         "ignore": kind.per_pixel,
-        "background": kind.per_pixel and layout == "coco",
+        "background": kind.per_pixel and layout != "masks",
         "colors": layout == "masks",
         "count_ignored": kind.per_pixel,
     }

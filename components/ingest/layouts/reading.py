@@ -5,6 +5,10 @@ from __future__ import annotations
 from components.data.dataset import Dataset
 from components.data.mask_rules import Rule, rule
 from components.ingest.layouts import coco, folders, manifest, masks
+from components.ingest.layouts.annotated import cvat, label_studio, labelme, voc, yolo
+from components.ingest.layouts.annotated.shared import records
+from components.ingest.layouts.annotated.shared.entries import Wanted
+from components.ingest.layouts.listing import Listing
 from components.ingest.settings import Data, Labels, Source
 
 
@@ -72,10 +76,39 @@ def _coco(source: Source, data: Data, labels: Labels) -> tuple[Dataset, Rule | N
         ignore=ignore,
         background=labels.background or "",
     )
+    return dataset, _rule_of(dataset, source, ignore)
+
+
+def _annotated(source: Source, data: Data, labels: Labels) -> tuple[Dataset, Rule | None]:
+    wanted = Wanted(source.exclusive, source.per_pixel)
+    listing = Listing(data.root)
+    ignore = "" if labels.ignore is None else str(labels.ignore)
+    dataset = records.dataset(
+        listing,
+        _TOOLS[data.layout](listing, data, wanted),
+        wanted,
+        dict(data.split),
+        labels.names,
+        ignore=ignore,
+        background=labels.background or "",
+    )
+    return dataset, _rule_of(dataset, source, ignore)
+
+
+def _rule_of(dataset: Dataset, source: Source, ignore: str) -> Rule | None:
+    """The meaning of masks that are drawn from regions; None for a task without masks."""
     if not source.per_pixel:
-        return dataset, None
+        return None
     names = [*dataset.labels, *([ignore] if ignore else [])]
-    return dataset, rule(names, ignore=ignore or None, background=labels.background)
+    return rule(names, ignore=ignore or None, background=source.labels.background)
 
 
+_TOOLS = {
+    "yolo": yolo.read,
+    "voc": voc.read,
+    "labelme": labelme.read,
+    "cvat": cvat.read,
+    "label_studio": label_studio.read,
+}
 _LAYOUTS = {"folders": _folders, "manifest": _manifest, "masks": _masks, "coco": _coco}
+_LAYOUTS |= dict.fromkeys(_TOOLS, _annotated)

@@ -308,7 +308,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "images in folders": (
         least(data={"root": "x", "images": "a"}),
-        "data: images belongs to layout manifest and masks",
+        "data: images belongs to layout manifest, masks, coco, ",
     ),
     "columns in folders": (
         least(data={"root": "x", "columns": {"image": "x"}}),
@@ -324,8 +324,11 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         manifest(image_suffix="_x"),
         "data: image_suffix belongs to layout masks, not to manifest",
     ),
-    "lists in coco": (coco("multi_label", lists="a.txt"), "data: lists belongs to layout masks, not to coco"),
-    "annotations in masks": (masks(annotations="a.json"), "data: annotations belongs to layout coco, not to masks"),
+    "lists in coco": (coco("multi_label", lists="a.txt"), "data: lists belongs to layout masks, voc, not to coco"),
+    "annotations in masks": (
+        masks(annotations="a.json"),
+        "data: annotations belongs to layout coco, yolo, .*, not to masks",
+    ),
     "a manifest without a manifest": (manifest(manifest=None), "data: layout manifest needs the key manifest"),
     "masks without masks": (masks(masks=None), "data: layout masks needs the key masks"),
     "masks without images": (masks(images=None), "data: layout masks needs the key images"),
@@ -339,16 +342,16 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         "data.columns.split: data.manifest already has one table per split",
     ),
     "other layout": (
-        least(data={"root": "x", "layout": "voc"}),
+        least(data={"root": "x", "layout": "kitti"}),
         "data.layout: expected 'folders', 'manifest', 'm",
     ),
     "folders of several labels": (
         least(task="multi_label"),
-        "data.layout: expected one of manifest, coco for task multi_label, got folders",
+        "data.layout: expected one of manifest, coco, .* for task multi_label, got folders",
     ),
     "folders of masks": (
         least(task="segmentation"),
-        "data.layout: expected one of masks, coco for task segmentation, got folders",
+        "data.layout: expected one of masks, coco, .* for task segmentation, got folders",
     ),
     "a manifest of masks": (
         manifest(task="segmentation"),
@@ -356,7 +359,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "masks of a single label": (
         masks() | {"task": "single_label"},
-        "data.layout: expected one of folders, manifest for .*, got masks",
+        "data.layout: expected one of folders, manifest, .* for .*, got masks",
     ),
     "coco of a single label": (coco("single_label"), "data.layout: expected one of .* for task single_label, got coco"),
     "no names": (

@@ -1,0 +1,1 @@
+"""Layouts of annotation tools: each module reads one format; `shared.records` makes the data set."""
