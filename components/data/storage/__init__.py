@@ -1,0 +1,58 @@
+"""Access to a folder of input files: local, behind an fsspec URL, or in an archive.
+
+Nothing is written, nothing outside the folder is read, and archives are read in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from components.data.storage import archive, local, remote
+from components.data.storage.aside import Aside, watch
+from components.data.storage.entry import File, is_litter, is_url, litter_in
+
+__all__ = ["Aside", "File", "files", "folders", "in_archive", "is_litter", "is_url", "litter_in", "read", "watch"]
+
+
+def files(root: str, key: str = "data.root") -> Iterator[File]:
+    """Yields every file below `root` in any order, without hidden files and those of file managers.
+
+    A link that leads out of `root`, and anything that is not a regular file, has a `problem`. `watch` tells what was
+    left aside, and has places skipped.
+
+    Args:
+        root: path or URL of a folder, of an archive, or of a folder in an archive: `data/clothes.zip/train`.
+        key: the setting that `root` comes from, for messages.
+
+    Raises:
+        ConfigError: `root` does not exist, is neither folder nor archive, cannot be reached, or is damaged.
+    """
+    if place := archive.find(root):
+        yield from archive.files(*place, root, key)
+    elif is_url(root):
+        yield from remote.files(root, key)
+    else:
+        yield from local.files(root, key)
+
+
+def folders(root: str) -> list[str]:
+    """Names of the folders directly below `root`, sorted. Empty folders are included where the store knows them."""
+    if place := archive.find(root):
+        return sorted(archive.folders(*place, root))
+    return sorted(remote.folders(root) if is_url(root) else local.folders(root))
+
+
+def read(root: str, path: str) -> bytes:
+    """The content of a file that `files(root)` yielded.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if place := archive.find(root):
+        return archive.read(*place, path)
+    return remote.read(root, path) if is_url(root) else local.read(root, path)
+
+
+def in_archive(path: str) -> bool:
+    """Whether a path or URL is that of an archive file, or leads into one."""
+    return archive.find(path) is not None

@@ -1,0 +1,75 @@
+"""Folders behind fsspec URLs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from components.base.errors import ConfigError
+from components.data.storage import aside
+from components.data.storage.entry import File, is_litter, litter_in
+
+
+def files(root: str, key: str) -> Iterator[File]:
+    """Yields every file below a URL; see `storage.files`."""
+    fs, base = filesystem(root, key)
+    try:
+        details = fs.find(base, detail=True)
+    except Exception as error:
+        raise ConfigError(f"{key}: {root} cannot be listed: {error}") from error
+    if not details and not fs.exists(base):
+        raise ConfigError(f"{key}: {root} does not exist")
+    prefix, left = base.rstrip("/") + "/", aside.current()
+    places, start = left.below(root), root.rstrip("/") + "/"
+    for name, info in details.items():
+        path = name[len(prefix) :]
+        if place := next((p for p in places if path == p or path.startswith(p + "/")), None):
+            left.met.add(start + place)
+        elif hidden := litter_in(path):
+            left.hidden.add(start + hidden)
+        else:
+            # Object stores hold only files. A file:// URL may hold links, which lead anywhere, and pipes, which never
+            # end.
+            problem = "" if info.get("type", "file") == "file" else "not a regular file"
+            yield File(path, int(info.get("size") or 0), version(info), problem)
+
+
+def folders(root: str) -> list[str]:
+    """Names of the folders directly below `root`; see `storage.folders`."""
+    fs, path = filesystem(root)
+    places = aside.current().below(root)
+    names = [e["name"].rstrip("/").rpartition("/")[2] for e in fs.ls(path, detail=True) if e["type"] == "directory"]
+    return [name for name in names if not is_litter(name) and name not in places]
+
+
+def read(root: str, path: str) -> bytes:
+    """The content of a file; see `storage.read`."""
+    fs, base = filesystem(root)
+    try:
+        data: bytes = fs.cat_file(f"{base}/{path}")
+    except OSError:
+        raise
+    except Exception as error:  # stores raise exceptions of their own
+        raise OSError(f"{type(error).__name__}: {error}") from error
+    return data
+
+
+def version(info: Mapping[str, Any]) -> str:
+    """Returns text that changes with a file, from what the store says of it."""
+    keys = ("etag", "ETag", "generation", "md5", "mtime", "created")
+    return str(next((info[key] for key in keys if key in info), ""))
+
+
+def filesystem(root: str, key: str = "data.root"):  # type: ignore[no-untyped-def]
+    """Opens the store of a URL; returns it and the path in it.
+
+    Raises:
+        ConfigError: naming `key`: there is no library for such a URL.
+    """
+    import fsspec
+
+    try:
+        fs, path = fsspec.core.url_to_fs(root)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"{key}: {root} cannot be opened: {error}") from error
+    return fs, path.rstrip("/")
