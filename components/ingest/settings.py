@@ -118,7 +118,8 @@ class Data(Value):
     """The data set: where it is, how it is laid out, and how it is split."""
 
     root: Location = Field(
-        description="Folder or fsspec URL of the data set. The paths of the other keys of `data` start at `root`, "
+        description="Folder, archive (`.zip`, `.tar`, `.tar.gz` or `.tgz`), folder in an archive, or fsspec URL of the "
+        "data set. The paths of the other keys of `data` start at `root`, "
         "except "
         "that of `schema_file`."
     )
@@ -303,6 +304,7 @@ class Source(Value):
     Attributes:
         exclusive, per_pixel: as in `LabelKind`, which is not passed whole: a new metric must not read the data again.
         near: None if nearly equal images may be in different splits.
+        skipped: (key, place) of the project's own folders and files inside `data.root`, such as its runs; absolute.
     """
 
     exclusive: bool
@@ -310,3 +312,4 @@ class Source(Value):
     data: Data
     labels: Labels
     near: NearLimits | None = None
+    skipped: tuple[tuple[str, str], ...] = ()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from components import metrics
 from components.base.errors import ConfigError
 from components.base.text import truncated_list
-from components.data import features, storage
+from components.data import features
 from components.data.mask_rules import rule
 from components.gates.settings import Threshold
+from pipeline.config import places
 
 if TYPE_CHECKING:
     from pipeline.config.config import Config
@@ -30,7 +29,7 @@ def check(config: Config) -> None:
         check_labels(config, rule(labels.names or (), ignore=labels.ignore, colors=labels.colors).labels)
     elif config.labels.names is not None:
         check_labels(config, config.labels.names)
-    _folders(config)
+    places.check(config)
 
 
 def check_labels(config: Config, labels: Sequence[str]) -> None:
@@ -164,26 +163,3 @@ def _columns(config: Config) -> None:
         )
     if (columns.label_of or config.kind.exclusive) and "separator" in config.data.model_fields_set:
         raise ValueError("data.separator: applies only to cells that hold several names, and these hold one; remove it")
-
-
-def _folders(config: Config) -> None:
-    """Raises ValueError if the data set, the runs and the pushed models are not in separate folders."""
-    output, destination, root = config.output_folder, config.destination, config.data_root
-    if storage.is_url(output):
-        raise ValueError(f"output: expected a folder on this machine, got the URL {output}")
-    for key, path in (("output", output), ("push.destination", destination)):
-        if _inside(path, root) or _inside(root, path):
-            raise ValueError(f"{key}: {path} must not be inside data.root {root}, or contain it; choose another folder")
-    if _inside(destination, output) or _inside(output, destination):
-        raise ValueError(
-            f"push.destination: {destination} must not be inside output {output}, or contain it; choose another folder"
-        )
-
-
-def _inside(path: str, folder: str) -> bool:
-    path, folder = (re.sub("^(file|local)://", "", where) for where in (path, folder))
-    if storage.is_url(path) != storage.is_url(folder):
-        return False
-    if not storage.is_url(path):
-        path, folder = os.path.realpath(path), os.path.realpath(folder)
-    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")

@@ -17,7 +17,7 @@ from components.labels import kinds
 from components.labels.kind import LabelKind
 from components.model.settings import DecisionSettings, TrainerSettings, Training
 from components.push.settings import Push
-from pipeline.config import checks
+from pipeline.config import checks, places
 from pipeline.config.kubeflow import Kubeflow
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Config(Value):
 
     Attributes:
         folder: absolute folder of the configuration file, where relative paths start.
+        file: absolute path of the configuration file, or "".
     """
 
     name: str = Field(
@@ -57,6 +58,7 @@ class Config(Value):
         "process of `imagegate run`, on this machine.",
     )
     folder: str = Field(exclude=True)
+    file: str = Field("", exclude=True)
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
@@ -135,6 +137,7 @@ class Config(Value):
             per_pixel=self.kind.per_pixel,
             data=self.data.model_copy(update=data),
             labels=self.labels.model_copy(update=labels),
+            skipped=places.skipped(self),
         )
 
     @property

@@ -28,35 +28,37 @@ def check(config: Config) -> None:
         if _below(root, path) is not None:
             raise ValueError(f"{key}: {path} must not be data.root {root}, or contain it; {_ANOTHER}")
     if _below(destination, output) is not None or _below(output, destination) is not None:
-        raise ValueError(f"push.destination: {destination} must not be inside output {output}, or contain it; {_ANOTHER}")
+        raise ValueError(
+            f"push.destination: {destination} must not be inside output {output}, or contain it; {_ANOTHER}"
+        )
     others = config.out_of_distribution_root
     if others is not None and _below(root, others) is not None:
         raise ValueError(
-            f"evaluation.out_of_distribution: {others} must not be data.root {root}, or contain it: its images belong to "
-            f"none of the labels; {_ANOTHER}"
+            f"evaluation.out_of_distribution: {others} must not be data.root {root}, or contain it: its images belong "
+            f"to none of the labels; {_ANOTHER}"
         )
 
 
-def skipped(config: Config) -> dict[str, str]:
-    """Returns key -> place of what lies inside `data.root` but is no part of the data set.
+def skipped(config: Config) -> tuple[tuple[str, str], ...]:
+    """Returns (key, place) of what lies inside `data.root` but is no part of the data set.
 
-    A place starts as the root does, even where a link leads to it. The key of a place that can be reached both through
-    a link and without it comes twice, with a number.
+    A place starts as the root does. What can be reached both through a link and without it comes twice.
     """
-    places = {
+    own = {
         "output": config.output_folder,
         "push.destination": config.destination,
         "evaluation.out_of_distribution": config.out_of_distribution_root,
         "data.schema_file": config.schema_path,
-        "the configuration": config.file,
+        "the configuration": config.file or None,
     }
-    root, found = config.data_root, {}
-    for key, place in places.items():
-        for number, follow in enumerate((False, True)):
-            below = _below(place, root, follow=follow) if place else None
-            if below and (where := f"{root.rstrip('/')}/{below}") not in found.values():
-                found[f"{key} {number + 1}" if key in found else key] = where
-    return found
+    start = config.data_root.rstrip("/") + "/"
+    found: dict[str, str] = {}
+    for key, place in own.items():
+        for follow in (False, True):
+            below = None if place is None else _below(place, config.data_root, follow=follow)
+            if below:
+                found.setdefault(start + below, key)
+    return tuple((key, place) for place, key in found.items())
 
 
 def _below(path: str, folder: str, *, follow: bool = True) -> str | None:

@@ -44,15 +44,17 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
     for override in overrides:
         dotted = _override(raw, override)
         lines = {key: line for key, line in lines.items() if not f"{key}.".startswith(f"{dotted}.")}
-    if "folder" in raw:
-        raise ConfigError(f"{path}: folder: unknown key")
-    return validated(raw | {"folder": os.path.dirname(os.path.abspath(path))}, path, lines)
+    for key in ("folder", "file"):
+        if key in raw:
+            raise ConfigError(f"{path}: {key}: unknown key")
+    file = os.path.abspath(path)
+    return validated(raw | {"folder": os.path.dirname(file), "file": file}, path, lines)
 
 
 def validated(
     raw: Mapping[str, Any], path: str = "the configuration", lines: Mapping[str, int] = MappingProxyType({})
 ) -> Config:
-    """Validates keys and values, which include `folder`.
+    """Validates keys and values, which include `folder` and `file`.
 
     Args:
         raw: keys and values as in YAML or JSON.

@@ -27,6 +27,8 @@ from pipeline.stages import PREFLIGHT
 if TYPE_CHECKING:
     from tfx.types.artifact import Artifact
 
+    from pipeline.config import Config
+
 
 def run(task: str, parameters: Mapping[str, Any], inputs: Mapping[str, Sequence[Artifact]]) -> dict[str, Any]:
     """Runs one of the tasks and returns its output parameters."""
@@ -45,7 +47,7 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
     """Looks at the data, the push destination and the files, which the cache keys of the graph follow.
 
     Args:
-        config: JSON of the configuration's keys, and `folder`.
+        config: JSON of the configuration's keys, `folder` and `file`.
         data_root: takes the place of `data.root`.
         data_version: takes the place of the fingerprint of the data set's listing; "": computes it.
         epochs: takes the place of `training.epochs`.
@@ -61,6 +63,7 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
     raw = json.loads(config)
     overrides = {"data": raw["data"] | {"root": data_root}, "training": raw.get("training", {}) | {"epochs": epochs}}
     settings = validated(raw | overrides)
+    _same_places(validated(raw), settings)
     dataset, _ = data.read_dataset(settings)
     if not dataset.records:
         raise DataRejected(data.judge_data(settings, *census.merge(dataset, []), ""))
@@ -73,6 +76,17 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
         "served_version": served.version if served else "",
         "files_version": splits.digest(files.encode()) if files else "",
     }
+
+
+def _same_places(compiled: Config, settings: Config) -> None:
+    """Raises ConfigError if ingest, whose settings were compiled, would not skip what the settings of this run skip."""
+    known = {place for _, place in compiled.source.skipped}
+    for key, place in settings.source.skipped:
+        if place not in known:
+            raise ConfigError(
+                f"data_root: {settings.data_root} holds {place} ({key}), which the compiled pipeline does not leave "
+                "out; compile it with this data.root"
+            )
 
 
 def model_gate(verdicts: Sequence[Verdict], version: str | None, withdrawn: str | None) -> None:

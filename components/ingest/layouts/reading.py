@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from components.data.dataset import Dataset
+from dataclasses import replace
+
+from components.base.errors import ConfigError
+from components.data import storage
+from components.data.dataset import Dataset, LayoutError
 from components.data.mask_rules import Rule, rule
-from components.ingest.layouts import coco, folders, manifest, masks
+from components.ingest.layouts import coco, folders, manifest, masks, own
 from components.ingest.layouts.annotated import cvat, label_studio, labelme, voc, yolo
 from components.ingest.layouts.annotated.shared import records
 from components.ingest.layouts.annotated.shared.entries import Wanted
@@ -13,16 +17,26 @@ from components.ingest.settings import Data, Labels, Source
 
 
 def read(source: Source) -> tuple[Dataset, Rule | None]:
-    """Lists a data set; reads no image.
+    """Lists a data set without the project's own places in it; reads no image.
 
     Returns:
-        the listing, and for masks the meaning of mask values; its labels leave the ignored one out.
+        the listing, whose notes say what was left aside, and for masks the meaning of mask values; its labels leave the
+        ignored one out.
 
     Raises:
         ConfigError: there is no such folder or file, or the settings contradict the data set.
         LayoutError: the data set is not laid out as the settings say.
     """
-    return _LAYOUTS[source.data.layout](source, source.data, source.labels)
+    places, root = own.places(source), source.data.root
+    with storage.watch(places) as left:
+        try:
+            dataset, meaning = _LAYOUTS[source.data.layout](source, source.data, source.labels)
+        except (ConfigError, LayoutError) as error:
+            if not left.met:
+                raise
+            # What is missing may be what was left out.
+            raise type(error)(f"{error}; {own.notes(left, places, root)[0]}") from None
+    return replace(dataset, notes=(*dataset.notes, *own.notes(left, places, root))), meaning
 
 
 def _folders(source: Source, data: Data, labels: Labels) -> tuple[Dataset, None]:
