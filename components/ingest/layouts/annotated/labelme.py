@@ -15,8 +15,8 @@ from components.data.storage import File
 from components.ingest.layouts.annotated import labelme_shapes
 from components.ingest.layouts.annotated.shared import files
 from components.ingest.layouts.annotated.shared.entries import Entry, Found, Malformed, Wanted
-from components.ingest.layouts.annotated.shared.names import Names
-from components.ingest.layouts.listing import ENDINGS, Listing
+from components.ingest.layouts.annotated.shared.partners import Partners
+from components.ingest.layouts.listing import Listing
 from components.ingest.layouts.rules import by_split
 from components.ingest.settings import Data
 
@@ -42,7 +42,7 @@ def read(listing: Listing, data: Data, wanted: Wanted) -> Found:
     folders = set(prefixes.values())
     if isinstance(data.annotations, str):
         folders = {listing.folder(data.annotations, "data.annotations")}
-    images = _Images(listing, prefixes, tuple(folders), found)
+    images = Partners(listing, prefixes, tuple(folders), found)
     drawn: list[tuple[Entry, frozenset[str]]] = []
     for path, file in sorted(listing.files.items()):
         if path.lower().endswith(".json") and path.startswith(tuple(folders)):
@@ -57,43 +57,8 @@ def read(listing: Listing, data: Data, wanted: Wanted) -> Found:
     return found
 
 
-class _Images:
-    """The images of all splits."""
-
-    def __init__(
-        self, listing: Listing, prefixes: dict[str | None, str], folders: tuple[str, ...], found: Found
-    ) -> None:
-        self._listing, self._prefixes, self._folders, self._found = listing, prefixes, folders, found
-        self._names = Names(listing, prefixes.values(), found)
-        self._by_stem: dict[str, str] = {}
-        for path in sorted(listing.files):
-            stem, ending = posixpath.splitext(path)
-            if ending.lower() in ENDINGS - {""} and path.startswith(tuple(prefixes.values())):
-                self._by_stem.setdefault(stem, path)
-        self.paths = set(self._by_stem.values())
-
-    def of(self, document: File, named: str) -> File:
-        """The image of a JSON file; its `problem` says why there is none."""
-        stem = posixpath.splitext(document.path)[0]
-        keys = [stem]
-        for folder in self._folders:
-            if stem.startswith(folder):
-                keys += [prefix + stem[len(folder) :] for prefix in self._prefixes.values()]
-        path = next((self._by_stem[key] for key in keys if key in self._by_stem), None)
-        if path is None:
-            return self._names.find(named or posixpath.basename(stem), posixpath.join(posixpath.dirname(stem), ""))
-        if named and posixpath.basename(named.replace("\\", "/")) != posixpath.basename(path):
-            self._found.note(_RENAMED, document.path)
-        return self._listing.files[path]
-
-    def split(self, path: str) -> str | None:
-        """The split of an image."""
-        fitting = [(len(prefix), split) for split, prefix in self._prefixes.items() if path.startswith(prefix)]
-        return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
-
-
 def _read_one(
-    listing: Listing, document: File, images: _Images, wanted: Wanted, found: Found
+    listing: Listing, document: File, images: Partners, wanted: Wanted, found: Found
 ) -> tuple[Entry, frozenset[str]] | None:
     """Reads one file.
 
@@ -109,14 +74,16 @@ def _read_one(
         named = content["imagePath"] if isinstance(content.get("imagePath"), str) else ""
         labels, regions = labelme_shapes.read(content["shapes"], document.path, wanted, found)
     except Malformed as error:
-        file = images.of(document, named)
+        file, _ = images.of(document, named)
         if content is None and file.problem:  # a broken file beside no image
             found.note(_OTHER_JSON, document.path)
             return None
         found.used.add(document.path)
         return Entry(document.path, file, images.split(file.path), problem=str(error)), frozenset()
     found.used.add(document.path)
-    file = images.of(document, named)
+    file, beside = images.of(document, named)
+    if beside and named and posixpath.basename(named.replace("\\", "/")) != posixpath.basename(file.path):
+        found.note(_RENAMED, document.path)
     flags = content.get("flags")
     set_flags = {str(name).strip() for name, on in flags.items() if on is True} if isinstance(flags, dict) else set()
     split = images.split(file.path)

@@ -10,17 +10,18 @@ import posixpath
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
+from components.base.errors import ConfigError
 from components.data.dataset import LayoutError
 from components.data.storage import File
 from components.ingest.layouts.annotated.shared import files
 from components.ingest.layouts.annotated.shared.entries import Entry, Found, Malformed, Wanted
-from components.ingest.layouts.annotated.shared.names import Names
-from components.ingest.layouts.listing import ENDINGS, Listing
+from components.ingest.layouts.annotated.shared.partners import Partners
+from components.ingest.layouts.listing import Listing
+from components.ingest.layouts.paths import image_lists
 from components.ingest.layouts.rules import by_split
 from components.ingest.settings import Data
 
 _ENDING = ".xml"
-_FLAGS = ("-1", "0", "1")  # in lists of one label: whether an image shows it; all images of the list count
 _WITHOUT_FILE = "[image has|images have] no XML file, so that nobody annotated [it|them], and [was|were] left out"
 _UNLISTED = "XML file[ is|s are] of images that data.lists does not name, and [was|were] left out"
 
@@ -37,8 +38,11 @@ def read(listing: Listing, data: Data, wanted: Wanted) -> Found:
     """
     assert isinstance(data.annotations, str)
     folder = listing.folder(data.annotations, "data.annotations")
-    prefixes = [listing.folder(path, "data.images") for path in by_split(data.images or "", "data.images").values()]
-    found = Found(folders={*prefixes, folder})
+    sides = by_split(data.images or "", "data.images")
+    if data.lists is not None and None not in sides:
+        raise ConfigError("data.lists: data.images already has one folder per split; remove one of the two")
+    prefixes = {split: listing.folder(path, "data.images") for split, path in sides.items()}
+    found = Found(folders={*prefixes.values(), folder}, splits=set(sides))
     documents = {
         posixpath.splitext(path)[0][len(folder) :]: file
         for path, file in sorted(listing.files.items())
@@ -46,19 +50,16 @@ def read(listing: Listing, data: Data, wanted: Wanted) -> Found:
     }
     if not documents:
         raise LayoutError(f"data.annotations: there is no XML file below {data.annotations} in {listing.root}")
-    images = _Images(listing, prefixes, folder, found)
-    listed = _listed(listing, data, documents)
-    found.splits = set(listed.values()) if data.lists is not None else {None}
+    images = Partners(listing, prefixes, [folder], found)
+    listed = _listed(listing, data, documents, found)
+    found.splits |= set(listed.values())
     for key, document in documents.items():
         if data.lists is not None and key not in listed:
             found.note(_UNLISTED)
             found.used.add(document.path)
             continue
         found.used.add(document.path)
-        found.entries.append(_entry(listing, document, key, listed.get(key), images))
-    for key in sorted(set(listed) - set(documents)):
-        missing = File(folder + key + _ENDING, 0, "", "is listed in data.lists, but there is no such XML file")
-        found.entries.append(Entry("data.lists", missing, listed[key]))
+        found.entries.append(_entry(listing, document, listed.get(key), images))
     if data.lists is None:
         used = {entry.file.path for entry in found.entries}
         for path in sorted(images.paths - used):
@@ -66,32 +67,7 @@ def read(listing: Listing, data: Data, wanted: Wanted) -> Found:
     return found
 
 
-class _Images:
-    """The images below `data.images`, by the key that they share with XML files."""
-
-    def __init__(self, listing: Listing, prefixes: list[str], folder: str, found: Found) -> None:
-        self._names, self._listing, self._folder = Names(listing, prefixes, found), listing, folder
-        self._by_key: dict[str, str] = {}
-        self.paths: set[str] = set()
-        for prefix in prefixes:
-            for path in sorted(file.path for file in listing.below(prefix)):
-                stem, ending = posixpath.splitext(path)
-                if ending.lower() in ENDINGS - {""}:
-                    self._by_key.setdefault(stem[len(prefix) :], path)
-                    self.paths.add(path)
-
-    def of(self, key: str, document: File, name: str) -> File:
-        """The image of an XML file; its `problem` says why there is none."""
-        beside = posixpath.splitext(document.path)[0]
-        path = self._by_key.get(key) or self._by_key.get(beside)
-        if path is not None:
-            return self._listing.files[path]
-        if not name:
-            return File(key, 0, "", "there is no image of this name, and no filename in the XML file")
-        return self._names.find(name, posixpath.join(posixpath.dirname(document.path), ""))
-
-
-def _entry(listing: Listing, document: File, key: str, split: str | None, images: _Images) -> Entry:
+def _entry(listing: Listing, document: File, split: str | None, images: Partners) -> Entry:
     labels, name = set(), ""
     try:
         for element in files.xml(listing, document, ("annotation",)):
@@ -100,8 +76,10 @@ def _entry(listing: Listing, document: File, key: str, split: str | None, images
             name = (element.findtext("filename") or "").strip()
             labels = set(_labels(element, document.path))
     except Malformed as error:
-        return Entry(document.path, images.of(key, document, name), split, problem=str(error))
-    return Entry(document.path, images.of(key, document, name), split, frozenset(labels))
+        file, _ = images.of(document, name)
+        return Entry(document.path, file, split or images.split(file.path), problem=str(error))
+    file, _ = images.of(document, name)
+    return Entry(document.path, file, split or images.split(file.path), frozenset(labels))
 
 
 def _labels(annotation: Element, path: str) -> Iterator[str]:
@@ -112,31 +90,19 @@ def _labels(annotation: Element, path: str) -> Iterator[str]:
         yield name
 
 
-def _listed(listing: Listing, data: Data, documents: dict[str, File]) -> dict[str, str | None]:
-    """Maps the key of every image in a list to its split."""
+def _listed(listing: Listing, data: Data, documents: dict[str, File], found: Found) -> dict[str, str | None]:
+    """Maps the key of every image in a list to its split; lines that name none are rejected."""
     listed: dict[str, str | None] = {}
+    names = image_lists.Names(documents)
     for split, path in by_split(data.lists, "data.lists").items() if data.lists is not None else ():
-        for line in listing.text(path, "data.lists").splitlines():
-            if not line.strip():
-                continue
-            key = _key(line.strip(), documents)
+        lines = image_lists.parse(listing.text(path, "data.lists"), path, names, f"with a file in {data.annotations}")
+        for line in lines.missing:
+            missing = File(line, 0, "", "is listed, but there is no such XML file")
+            found.entries.append(Entry(path, missing, split))
+        found.sentences += lines.notes(path)
+        for key in lines.keys:
             if listed.setdefault(key, split) != split:
                 raise LayoutError(
                     f"{path}: {key!r} is also in the list of {listed[key]}; remove it from one of the two"
                 )
     return listed
-
-
-def _key(line: str, documents: dict[str, File]) -> str:
-    """The key that a line of a list means: `2007_000032`, `2007_000032 -1` or `/JPEGImages/2007_000032.jpg …`."""
-    candidates = [line]
-    fields = line.split()
-    if len(fields) == 2 and fields[1] in _FLAGS:
-        candidates.append(fields[0])
-    candidates += [fields[0]]
-    for candidate in list(candidates):
-        stem, ending = posixpath.splitext(candidate)
-        if ending.lower() in ENDINGS or ending.lower() == _ENDING:
-            candidates.append(stem)
-            candidates += [stem.split("/", i)[-1] for i in range(1, stem.count("/") + 1)]
-    return next((candidate for candidate in candidates if candidate in documents), candidates[0])

@@ -145,3 +145,18 @@ def test_a_size_that_differs_from_the_image_rejects_it(read: Read) -> None:
     assert "9 x 3 pixels" in found.masks["a.png"]
     with pytest.raises(LayoutError, match=r"there is no JSON file of LabelMe"):
         read({"a.json": {"x": 1}}, "multi_label", DATA)
+
+
+def test_names_are_trimmed_and_lookalikes_are_refused(read: Read) -> None:
+    files = {
+        "a.jpg": None,
+        "a.json": content(shape("cat ", *LEFT), shape("cafe\u0301", *LEFT)),
+        "b.jpg": None,
+        "b.json": content(shape("cat", *LEFT)),
+    }
+    found = read(files, "multi_label", DATA)
+    assert found.labels == {"a.jpg": ("caf\u00e9", "cat"), "b.jpg": ("cat",)}
+    assert read(files, "segmentation", DATA, {"background": "ground"}).masks["b.jpg"][0] == [1, 1, 2, 2]
+    files["b.json"] = content(shape("Cat", *LEFT))
+    with pytest.raises(LayoutError, match=r"differ only in case or blanks"):
+        read(files, "multi_label", DATA)

@@ -41,7 +41,11 @@ def test_objects_are_labels_and_lists_are_splits(read: Read) -> None:
     assert found.labels == {"JPEGImages/a.jpg": ("cat", "dog"), "JPEGImages/b.jpg": (), "JPEGImages/sub/c.jpg": ("no",)}
     assert found.splits == {"JPEGImages/a.jpg": None, "JPEGImages/b.jpg": "eval", "JPEGImages/sub/c.jpg": None}
     assert found.dataset.ignored == ("JPEGImages/d.jpg",)
-    assert found.dataset.notes == ("1 XML file is of images that data.lists does not name, and was left out",)
+    assert found.dataset.notes == (
+        "ImageSets/Main/train.txt: 1 lines have a path or an extension; images are found by name",
+        "ImageSets/Main/val.txt: 1 lines have 1, 0 or -1 behind the name, which is not used",
+        "1 XML file is of images that data.lists does not name, and was left out",
+    )
 
 
 def test_without_lists_all_files_count_and_images_without_one_are_left_out(read: Read) -> None:
@@ -65,6 +69,12 @@ def test_files_beside_the_images(read: Read) -> None:
     files = {"train/a.xml": xml("dog"), "train/a.jpg": None, "val/b.xml": xml("cat"), "val/b.jpg": None}
     found = read(files, "multi_label", {"layout": "voc", "annotations": "."})
     assert found.labels == {"train/a.jpg": ("dog",), "val/b.jpg": ("cat",)}
+    images = {"train": "train", "val": "val"}
+    split = read(files, "multi_label", {"layout": "voc", "annotations": ".", "images": images})
+    assert split.labels == found.labels
+    assert split.splits == {"train/a.jpg": None, "val/b.jpg": "eval"}
+    with pytest.raises(ConfigError, match=r"data\.lists: data\.images already has one folder per split"):
+        read(files, "multi_label", {"layout": "voc", "annotations": ".", "images": images, "lists": "x.txt"})
 
 
 @pytest.mark.parametrize(
@@ -106,8 +116,8 @@ def test_names_that_lead_nowhere_are_rejected(read: Read) -> None:
     found = read(files, "multi_label", DATA | {"lists": "train.txt"})
     assert list(found.labels) == ["JPEGImages/c.jpg"]
     assert "there is no such file" in found.rejected["../../etc/a.jpg"]
-    assert "there is no image of this name, and no filename" in found.rejected["b"]
-    assert "is listed in data.lists, but there is no such XML file" in found.rejected["Annotations/d.xml"]
+    assert "there is no image of this name, and Annotations/b.xml names none" in found.rejected["Annotations/b"]
+    assert "is listed, but there is no such XML file" in found.rejected["d"]
 
 
 def test_an_image_in_two_lists_is_refused(read: Read) -> None:

@@ -71,6 +71,7 @@ class Found:
         splits: splits that the format names.
         used: paths of files that were read as annotations.
         folders: prefixes of paths, in which files without annotations are counted as ignored.
+        sentences: what was left out or guessed, as whole sentences.
         counts: what was left out or guessed, see `note` -> how often.
         examples: the same -> names of the first five.
     """
@@ -81,6 +82,7 @@ class Found:
     splits: set[str | None] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
+    sentences: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
@@ -106,7 +108,7 @@ class Found:
         >>> found.notes()
         ('2 images have no label: a.jpg, and 1 more',)
         """
-        sentences = []
+        sentences = list(self.sentences)
         for what, count in self.counts.items():
             shown = self.examples.get(what, [])
             rest = f", and {count - len(shown):,} more" if count > len(shown) else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from components.base.errors import ConfigError
 from components.base.text import truncated_list
@@ -52,6 +53,7 @@ def dataset(
     """
     if not found.entries:
         raise LayoutError(f"{found.key}: names no image; expected annotations of images")
+    _spell(found)
     labels = _labels(found, names, ignore, background)
     fractions = shares(split, found.splits)
     places: dict[str, list[str]] = defaultdict(list)  # path -> all entries that name the file
@@ -85,19 +87,32 @@ def dataset(
     )
 
 
+def _spell(found: Found) -> None:
+    """Trims and composes all names, as in every layout."""
+    spelt = {raw: label_name(raw, entry.where) for entry in found.entries for raw in entry.labels or ()}
+    found.entries = [
+        replace(
+            entry,
+            labels=None if entry.labels is None else frozenset(spelt[raw] for raw in entry.labels),
+            regions=tuple((spelt[raw], region) for raw, region in entry.regions),
+        )
+        for entry in found.entries
+    ]
+    found.declared = {label_name(raw, found.key) for raw in found.declared}
+
+
 def _labels(found: Found, names: Sequence[str] | None, ignore: str, background: str) -> tuple[str, ...]:
     """Chooses the labels and puts them in output order."""
-    present = {label for entry in found.entries for label in entry.labels or ()}
-    for label in sorted(present | found.declared):
-        label_name(label, found.key)
-    if ignore and ignore not in present | found.declared:
-        known = truncated_list(repr(label) for label in sorted(present | found.declared))
+    present = {label: entry.where for entry in reversed(found.entries) for label in entry.labels or ()}
+    known_labels = {*present, *found.declared}
+    if ignore and ignore not in known_labels:
+        known = truncated_list(repr(label) for label in sorted(known_labels))
         raise ConfigError(f"labels.ignore: {ignore!r} is not among the labels; there are {known}")
-    labels = (present | {background}) - {ignore, ""}
+    labels = {label: present.get(label, found.key) for label in {*present, background} - {ignore, ""}}
     if not labels:
         raise LayoutError(f"{found.key}: no image has a label; expected at least one annotation")
     if names is None:
-        for label in sorted(found.declared - labels - {ignore}):
+        for label in sorted(found.declared - set(labels) - {ignore}):
             found.note(_DECLARED, label)
     return ordered_labels(labels, None if names is None else [name for name in names if name != ignore], found.key)
 
