@@ -1,0 +1,204 @@
+"""`imagegate init PATH` looks; `check PATH` and `run PATH` call it where there is no configuration yet."""
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from pipeline import cli, config
+from pipeline.init import found
+from pipeline.runs import data
+
+Png = Callable[..., bytes]
+WriteFiles = Callable[[Path, Mapping[str, bytes]], Path]
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    """`call("init", "pets")` is the exit code, output and error output of a command in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_HOME", f"{tmp_path}-keras")  # nothing is at hand
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = cli.main(arguments)
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return run
+
+
+def labelled(png: Png, counts: Mapping[str, int], folder: str = "") -> dict[str, bytes]:
+    """Files of images, each of another content, in a folder for each label."""
+    names = (f"{folder}{label}/{i}.png" for label, n in counts.items() for i in range(n))
+    return {name: png(seed) for seed, name in enumerate(names)}
+
+
+def table(text: str) -> list[str]:
+    """The lines from the table's head on, without those of `init` itself."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("label "))
+    return [line for line in lines[start:] if not line.startswith("next: ")]
+
+
+# The folder names of formats that YAML takes for truth values, numbers or nothing.
+SPELT = ["no", "yes", "010", "1e3", "null", "on", "~", "1.0", "a: b", "a #b", "日本", "😀", "it's", "2020-01-01"]
+
+
+def test_a_folder_of_labelled_photos_becomes_a_configuration_that_reads_it(
+    call: Call, tmp_path: Path, png: Png, write_files: WriteFiles
+) -> None:
+    write_files(tmp_path / "clothes", labelled(png, dict.fromkeys(SPELT, 20)))
+    code, out, err = call("init", "clothes")
+    assert (code, err) == (0, "")
+    assert out.startswith("wrote clothes.yaml: 280 images with 14 labels, read as layout folders for task single_label")
+    assert out.endswith("next: imagegate run clothes.yaml\n")
+    assert sorted(os.listdir(tmp_path)) == ["clothes", "clothes.yaml"]
+
+    settings = config.load("clothes.yaml")
+    assert (settings.name, settings.data.root, settings.task) == ("clothes", "clothes", "single_label")
+    dataset, _ = data.read_dataset(settings)
+    assert dataset.labels == tuple(sorted(SPELT))
+    assert {record.labels[0] for record in dataset.records} == set(SPELT)
+    # 20 images of each of 14 labels: 1 / 14 is 0.071; the test split may hold more of one of them.
+    [threshold, *_] = settings.evaluation.thresholds
+    assert threshold.metric == "accuracy"
+    assert 0.08 <= (threshold.min or 0) <= 0.25
+    assert settings.evaluation.thresholds[-1].max_drop == 0.02
+
+
+def test_the_file_holds_what_was_found_as_comments(
+    call: Call, tmp_path: Path, png: Png, write_files: WriteFiles
+) -> None:
+    write_files(tmp_path / "clothes", labelled(png, {"shirt": 30, "hat": 7, "shoe": 20}))
+    call("init", "clothes")
+    text = (tmp_path / "clothes.yaml").read_text()
+    assert "# Images per label: shirt: 30, shoe: 20, hat: 7.\n" in text
+    assert all(len(line) <= 120 for line in text.splitlines())
+    # 7 hats are less than the default of 10 in train, whichever of them are in eval and test: the gate is opened.
+    least = re.search(r"min_examples: (\d)  +# today's .* of label 'hat' is \1; the default is 10\n", text)
+    assert least
+    assert call("check", "clothes.yaml")[0] == 0
+
+
+def test_init_prints_the_table_of_check(call: Call, tmp_path: Path, png: Png, write_files: WriteFiles) -> None:
+    write_files(tmp_path / "pets", labelled(png, {"cat": 30, "dog": 20}) | {"cat/notes.txt": b"x"})
+    _, printed, _ = call("init", "pets")
+    _, checked, _ = call("check", "pets.yaml")
+    assert table(printed) == table(checked)
+    assert "the data gate lets 50 images pass" in printed
+
+
+def test_nothing_is_written_over(call: Call, tmp_path: Path, png: Png, write_files: WriteFiles) -> None:
+    write_files(tmp_path / "pets", labelled(png, {"cat": 30, "dog": 20}))
+    call("init", "pets")
+    mine = (tmp_path / "pets.yaml").read_text().replace("batch_size: 4", "batch_size: 5")
+    assert "batch_size: 5" in mine
+    (tmp_path / "pets.yaml").write_text(mine)
+    message = "imagegate: pets.yaml exists already; remove it, or name another file with -o\n"
+    assert call("init", "pets") == (2, "", message)
+    code, out, _ = call("check", "pets")
+    assert code == 0
+    assert out.startswith("pets.yaml is there already and is used\nlabel ")
+    assert (tmp_path / "pets.yaml").read_text() == mine
+    assert call("init", "pets", "-o", "other.yaml")[0] == 0
+
+
+def test_check_writes_a_configuration_where_there_is_none(
+    call: Call, tmp_path: Path, png: Png, write_files: WriteFiles
+) -> None:
+    write_files(tmp_path / "pets", labelled(png, {"cat": 30, "dog": 20}) | {"dog/same.png": png(3)})
+    code, out, _ = call("check", "pets")
+    assert code == 3
+    assert out.startswith("no configuration yet: wrote pets.yaml: 51 images with 2 labels")
+    assert "refused: number of equal files under different labels is 1" in out
+    assert call("check", "pets.yaml")[0] == 3
+
+
+def test_overrides_reach_what_check_prints(call: Call, tmp_path: Path, png: Png, write_files: WriteFiles) -> None:
+    write_files(tmp_path / "pets", labelled(png, {"cat": 30, "dog": 20}))
+    code, out, _ = call("check", "pets", "--set", "balance.min_examples=100")
+    assert code == 3
+    assert "below the minimum 100" in out
+
+
+def test_a_configuration_of_other_data_is_not_used(
+    call: Call, tmp_path: Path, png: Png, write_files: WriteFiles
+) -> None:
+    write_files(tmp_path / "pets", labelled(png, {"cat": 30, "dog": 20}))
+    write_files(tmp_path / "more", labelled(png, {"cat": 30, "dog": 20}))
+    call("init", "more", "-o", "pets.yaml")
+    code, _, err = call("check", "pets")
+    assert code == 2
+    assert err.startswith(f"imagegate: pets.yaml is there already, but its data.root is {tmp_path}/more; name the ")
+
+
+def test_the_current_folder_gets_its_configuration_beside_it(
+    call: Call, tmp_path: Path, png: Png, write_files: WriteFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path / "my pets", labelled(png, {"cat": 30, "dog": 20}))
+    monkeypatch.chdir(tmp_path / "my pets")
+    code, out, _ = call("init", ".")
+    assert code == 0
+    assert out.endswith("next: imagegate run '../my pets.yaml'\n")
+    settings = config.load("../my pets.yaml")
+    assert (settings.name, settings.data.root) == ("my-pets", "my pets")
+    assert sorted(os.listdir(".")) == ["cat", "dog"]
+
+
+def test_the_file_names_what_a_large_data_set_was_judged_from(
+    call: Call, tmp_path: Path, png: Png, write_files: WriteFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(found, "_MOST_BYTES", 400_000)  # enough for 10 images in a sample
+    files = labelled(png, {"cat": 60, "dog": 40})
+    write_files(tmp_path / "pets", files)
+    code, out, _ = call("init", "pets")
+    assert code == 0
+    assert "the numbers are estimates: of 100 images, 9 were opened; `imagegate check` opens all\n" in out
+    text = (tmp_path / "pets.yaml").read_text()
+    assert "# Estimates: all 100 images are listed, 9 of them were opened; `imagegate check` opens all.\n" in text
+    assert "- {metric: accuracy, min: 0.61}" in text  # 60 of 100; the test split is not counted
+    code, out, _ = call("check", "pets.yaml")
+    assert code == 0
+    assert "the data gate lets 100 images pass" in out
+
+
+@pytest.mark.parametrize(
+    ("files", "arguments", "message"),
+    [
+        ({}, (), "no layout fits. It holds no file\nExpected one of:\n  folders: one folder per label"),
+        ({"a/x.txt": b"x", "LICENSE": b""}, (), "It holds 2 files: 1 without an ending, 1 .txt\n  folders: a\n"),
+    ],
+)
+def test_what_fits_no_layout_is_told_with_what_was_seen(
+    call: Call,
+    tmp_path: Path,
+    write_files: WriteFiles,
+    files: Mapping[str, bytes],
+    arguments: Sequence[str],
+    message: str,
+) -> None:
+    write_files(tmp_path / "pets", files).mkdir(exist_ok=True)
+    code, out, err = call("init", "pets", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert os.listdir(tmp_path) == ["pets"]
+
+
+def test_a_task_that_the_data_do_not_allow_is_refused(
+    call: Call, tmp_path: Path, png: Png, write_files: WriteFiles
+) -> None:
+    write_files(tmp_path / "pets", labelled(png, {"cat": 30, "dog": 20}))
+    code, _, err = call("init", "pets", "--task", "segmentation")
+    assert code == 2
+    assert "pets: no way to read it for task segmentation; it can be read as layout folders for task single" in err
+
+
+def test_a_place_that_does_not_exist_is_told_before_anything_is_read(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "pets").mkdir()
+    code, _, err = call("init", "pets", "-o", "none/pets.yaml")
+    assert (code, err) == (2, "imagegate: -o: there is no folder none; make it, or name another file\n")
+    assert call("init", "pets", "--demo", "-o", "x.yaml")[0] == 2
