@@ -88,7 +88,9 @@ def write(place: Place, task: str | None, terminal: Terminal, before: str = "") 
     found = find(config, dataset, rule, terminal)
     lowered = [*limits.loosened(_verdicts(config, found)), *limits.of_sample(len(found.broken), found.opened)]
     text = compose.text(place, reading, [*notes, *(f"note: {note}" for note in found.manifest.notes)], found, lowered)
-    written = configuration.validated(yaml.parse(text, place.config)[0] | {"folder": place.folder}, place.config)
+    written = configuration.validated(
+        yaml.parse(text, place.config)[0] | {"folder": place.folder, "file": place.config}, place.config
+    )
     try:
         with open(place.config, "x", encoding="utf-8") as f:
             f.write(text)
@@ -107,7 +109,7 @@ def _first_that_reads(
     refused: dict[Reading, str] = {}
     for reading in possible:
         try:
-            raw = compose.sections(place, reading) | {"folder": place.folder}
+            raw = compose.sections(place, reading) | {"folder": place.folder, "file": place.config}
             config = configuration.validated(raw, place.root)
             dataset, rule = data.read_dataset(config)
         except (ConfigError, LayoutError) as error:

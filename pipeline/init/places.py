@@ -45,6 +45,15 @@ class Place:
             return self.root
         return os.path.relpath(self.root, self.folder)
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Places that are no part of the data set, even if they lie in it."""
+        return (
+            self.config,
+            os.path.join(self.folder, "runs", self.name),
+            os.path.join(self.folder, "models", self.name),
+        )
+
     def holds(self, root: str) -> bool:
         """Whether `root`, an absolute path or a URL, is this data set or lies in it."""
         one, other = (path if storage.is_url(path) else os.path.realpath(path) for path in (root, self.root))
@@ -69,6 +78,8 @@ def place(path: str, output: str | None = None) -> Place:
         # A Parquet file holds its images: it is the data set, not the folder that it is in.
         own = start if start.lower().endswith(".parquet") else ""
         name, beside = os.path.basename(own or root), root if own else os.path.dirname(root)
+        while not os.path.isdir(beside):  # a folder in an archive
+            beside = os.path.dirname(beside)
     stem = _stem(name).lstrip(".") or "images"
     if output is not None:
         return Place(root, start, _safe(stem), os.path.abspath(os.path.expanduser(output)))
@@ -80,9 +91,9 @@ def place(path: str, output: str | None = None) -> Place:
 
 def is_data(path: str) -> bool:
     """Whether what the user named is a data set rather than a configuration."""
-    lower = path.lower()
-    known = (*_ENDINGS, *_TABLES)
-    return storage.is_url(path) or os.path.isdir(path) or (lower.endswith(known) and os.path.exists(path))
+    if storage.is_url(path) or os.path.isdir(path) or storage.in_archive(path):
+        return True
+    return path.lower().endswith(_TABLES) and os.path.exists(path)
 
 
 def shown_path(path: str) -> str:
@@ -92,13 +103,11 @@ def shown_path(path: str) -> str:
 
 def _local(path: str, named: str) -> tuple[str, str]:
     """Returns the root of a data set, and the path below it of the file that the user named; messages say `named`."""
-    if os.path.isdir(path):
+    if os.path.isdir(path) or storage.in_archive(path):
         return path, ""
     if not os.path.exists(path):
         raise ConfigError(f"{named} does not exist; expected a folder of images, an archive, a table or a URL")
     lower = path.lower()
-    if lower.endswith(_ENDINGS):
-        return path, ""
     if lower.endswith(".parquet"):
         return os.path.split(path)
     if not lower.endswith(_LISTED):

@@ -37,12 +37,11 @@ def see(place: Place) -> Sight:
         ConfigError: it cannot be listed, or holds too many files.
     """
     files = {}
-    for file in storage.files(place.root, "PATH"):
-        files[file.path] = file
-        if len(files) > _MOST_FILES:
-            raise ConfigError(
-                f"{shown_path(place.root)}: more than {_MOST_FILES:,} files; name the data set's own folder"
-            )
+    with storage.watch(place.own):
+        for file in storage.files(place.root, "PATH"):
+            files[file.path] = file
+            if len(files) > _MOST_FILES:
+                raise ConfigError(f"{shown_path(place.root)}: more than {_MOST_FILES:,} files; name a folder below it")
     return Sight(place.root, {p: files[p] for p in sorted(files) if not files[p].problem}, place.start)
 
 

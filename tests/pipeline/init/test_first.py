@@ -2,6 +2,7 @@
 
 import os
 import re
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -202,3 +203,29 @@ def test_a_place_that_does_not_exist_is_told_before_anything_is_read(call: Call,
     code, _, err = call("init", "pets", "-o", "none/pets.yaml")
     assert (code, err) == (2, "imagegate: -o: there is no folder none; make it, or name another file\n")
     assert call("init", "pets", "--demo", "-o", "x.yaml")[0] == 2
+
+
+def test_an_archive_is_read_as_it_is(call: Call, tmp_path: Path, png: Png) -> None:
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for name, content in labelled(png, {"cat": 30, "dog": 20}, "pets/").items():
+            archive.writestr(name, content)
+    code, out, _ = call("init", "pets.zip")
+    assert code == 0
+    assert "the data gate lets 50 images pass" in out
+    assert sorted(os.listdir(tmp_path)) == ["pets.yaml", "pets.zip"]
+    assert call("check", "pets.zip")[1].startswith("pets.yaml is there already and is used\n")
+
+
+def test_a_data_set_may_hold_its_own_configuration_runs_and_models(
+    call: Call, tmp_path: Path, png: Png, write_files: WriteFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the place beside it cannot be written. A report's pictures are no images of the data set."""
+    root = write_files(tmp_path / "pets", labelled(png, {"cat": 30, "dog": 20}))
+    write_files(root, {"runs/pets/history/1/1.png": png(1), "models/pets/1/2.png": png(2)})
+    monkeypatch.chdir(root)
+    code, out, _ = call("init", ".", "-o", "pets.yaml")
+    assert code == 0
+    assert "wrote pets.yaml: 50 images with 2 labels" in out
+    settings = config.load("pets.yaml")
+    assert settings.data.root == "."
+    assert data.read_dataset(settings)[0].labels == ("cat", "dog")
