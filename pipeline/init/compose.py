@@ -81,8 +81,8 @@ def text(place: Place, reading: Reading, notes: Sequence[str], found: Found, low
 
 def summary(reading: Reading, found: Found) -> str:
     """Returns a sentence on what was found and how it is read."""
-    images = f"{len(found.dataset.records):,} images"
-    return f"{images} with {len(found.manifest.labels):,} labels, read as {reading}"
+    images, labels = len(found.dataset.records), len(found.manifest.labels)
+    return f"{images:,} images with {labels:,} label{'s' if labels != 1 else ''}, read as {reading}"
 
 
 def _head(reading: Reading, notes: Sequence[str], found: Found) -> Iterator[str]:

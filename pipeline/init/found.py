@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ def sample(records: Sequence[Record], most: int) -> tuple[Record, ...]:
         most: largest cost of the sample, in bytes; one image is chosen in any case.
     """
     chosen: list[Record] = []
-    for record in sorted(records, key=lambda r: _hash(r.path))[:_SAMPLE]:
+    for record in heapq.nsmallest(_SAMPLE, records, key=lambda r: _hash(r.path)):
         if chosen and _cost([*chosen, record]) > most:
             break
         chosen.append(record)
@@ -122,12 +123,11 @@ def _estimate(dataset: Dataset, opened: census.Report, count: int) -> DatasetMan
     """
     total = census.Report(sizes=opened.sizes, changed=opened.changed, formats=opened.formats)
     total.paths = [record.path for record in dataset.records]
-    total.rows = bytearray(np.zeros(len(dataset.records), census.ROW).tobytes())
-    rows = np.frombuffer(total.rows, census.ROW)
-    for row, record in zip(rows, dataset.records, strict=True):
-        split = record.split or splits.by_hash(splits.split_key(record, _hash(record.path)), dataset.fractions)
-        row["split"] = SPLITS.index(split)
-        total.label_sets[split, record.labels, record.unknown] += 1
+    rows = np.zeros(len(dataset.records), census.ROW)
+    chosen = [r.split or splits.by_hash(splits.split_key(r, _hash(r.path)), dataset.fractions) for r in dataset.records]
+    rows["split"] = [SPLITS.index(split) for split in chosen]
+    total.rows = bytearray(rows.tobytes())
+    total.label_sets.update((s, r.labels, r.unknown) for s, r in zip(chosen, dataset.records, strict=True))
     if opened.pixels:
         times = len(dataset.records) / max(1, count)
         total.label_sets.clear()

@@ -79,8 +79,9 @@ def _nothing_fits(sight: Sight) -> Iterator[str]:
     if count:
         yield f"  such as {truncated_list(list(sight.files)[:3])}"
     yield "Expected one of:"
-    for layout, meaning in re.findall(r"`(\w+)`: ([^`]+?)\.(?: |$)", str(Data.model_fields["layout"].description)):
-        yield f"  {layout}: {meaning}"
+    described = str(Data.model_fields["layout"].description)
+    for layouts, meaning in re.findall(r"((?:`\w+`(?:, | and )?)+): ([^`]+?)\.(?: |$)", described):
+        yield f"  {layouts.replace('`', '')}: {meaning}"
 
 
 def _endings(sight: Sight) -> str:
