@@ -36,6 +36,11 @@ def suffixes(images: Collection[str], masks: Collection[str]) -> Suffixes:
     >>> suffixes(["1_left", "2_left"], ["1_label", "2_label"])
     Suffixes(image='_left', mask='_label', pairs=2)
     """
+    return next(iter(ranked(images, masks)), Suffixes("", "", 0))
+
+
+def ranked(images: Collection[str], masks: Collection[str]) -> list[Suffixes]:
+    """Finds all suffixes that pair images with masks, those of the most pairs first."""
     ordered, known = sorted(masks), set(masks)
     votes: Counter[tuple[str, str]] = Counter()
     for name in sorted(images)[:: -(-len(images) // _MOST_SAMPLES) or 1]:
@@ -46,7 +51,8 @@ def suffixes(images: Collection[str], masks: Collection[str]) -> Suffixes:
             if (ends := _ends(name, other)) is not None
         )
     counted = [Suffixes(image, mask, _pairs(images, known, image, mask)) for (image, mask), _ in _frequent(votes)]
-    return max(counted, key=lambda s: (s.pairs, -len(s.image) - len(s.mask), s.mask), default=Suffixes("", "", 0))
+    counted.sort(key=lambda s: (-s.pairs, len(s.image) + len(s.mask), s.mask))
+    return [found for found in counted if found.pairs]
 
 
 def near(name: str, names: Sequence[str]) -> str:
