@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     data = "; a folder, archive, table or URL: its NAME.yaml, which `init` writes if there is none"
     check = commands.add_parser("check", help="read data and configuration, apply the data gate, train nothing")
     _add_config(check, data)
+    check.add_argument(
+        "-o", dest="output", metavar="FILE.csv", help="write every finding there, in the form that data.exclude reads"
+    )
     check.set_defaults(command=local.check)
 
     run = commands.add_parser("run", help="the whole pipeline")

@@ -93,6 +93,7 @@ class Dataset:
         ignored: paths of files that no rule of the layout matches.
         contradictory: (path, reason) of the files among `rejected` that have contradictory annotations, each once.
         notes: one sentence, with a count, for each kind of thing that the layout left out, merged or guessed.
+        excluded: (path, reason) of the files that `data.exclude` leaves out, sorted.
     """
 
     root: str
@@ -103,10 +104,13 @@ class Dataset:
     ignored: tuple[str, ...] = field(default=())
     contradictory: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    excluded: tuple[tuple[str, str], ...] = ()
 
     def fingerprint(self) -> str:
         """SHA-256 over the listing, which changes when a file is added, removed, changed, moved or relabelled."""
-        digest = hashlib.sha256(repr((self.labels, sorted(self.fractions.items()), self.rejected)).encode())
+        digest = hashlib.sha256(
+            repr((self.labels, sorted(self.fractions.items()), self.rejected, self.excluded)).encode()
+        )
         for record in self.records:
             digest.update(repr(record).encode())  # `repr` covers fields added later, and escapes undecodable file names
         return digest.hexdigest()

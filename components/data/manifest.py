@@ -75,6 +75,7 @@ class DatasetManifest(LabelCounts):
     unlabelled: BySplit = Field(description="split -> images of which no label is known")
     quarantined: tuple[LeftOut, ...] = Field(description="files that could not be used")
     contradictory: tuple[LeftOut, ...] = Field(description="quarantined files that were given different labels")
+    excluded: tuple[LeftOut, ...] = Field((), description="files that `data.exclude` leaves out")
     ignored: tuple[ForeignText, ...] = Field(description="paths of files that have no meaning in this layout")
     notes: tuple[ForeignText, ...] = Field(
         (), description="one sentence for each kind of thing that the layout left out, merged or guessed"

@@ -6,7 +6,7 @@ To add a rule, declare its limit in `settings.Balance`, write a function of type
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from components.base.text import truncated_list
 from components.base.verdict import Verdict
@@ -69,6 +69,21 @@ def check(
     """
     data = GateInput(manifest, images, reference, anomalies)
     return [verdict for rule in RULES for verdict in rule(data, limits)]
+
+
+def findings(manifest: DatasetManifest, images: Images, limits: DataGateLimits) -> Iterator[tuple[str, str]]:
+    """Yields (path, reason) for each file that a rule objects to; a pair of images gives both, naming each other.
+
+    Args:
+        manifest, images, limits: as in `check`.
+    """
+    contradictory = {file.path: file.reason for file in manifest.contradictory}
+    for file in manifest.quarantined:
+        if file.path not in contradictory:
+            yield file.path, f"quarantined: {file.reason}"
+    for path, reason in contradictory.items():
+        yield path, f"contradictory entries: {reason}"
+    yield from image_pairs.findings(GateInput(manifest, images), limits)
 
 
 def empty_splits(manifest: DatasetManifest) -> list[Verdict]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from components.base.errors import ConfigError
-from components.base.values import Flag, Fraction, LabelName, Positive, Value
+from components.base.values import Flag, ForeignText, Fraction, LabelName, Positive, Value
 from components.data.dataset import LayoutError, label_name, lookalikes
 from components.data.location import Location
 
@@ -114,14 +114,31 @@ class Columns(Value):
         return [(key, column) for key, column in one if column is not None] + many
 
 
+def _text(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError(f"expected text, got {value!r}")
+    return value
+
+
+_FileText = Annotated[ForeignText, BeforeValidator(_text)]
+
+
+class Exclusion(Value):
+    """Images to leave out."""
+
+    path: str = Field(
+        description="A path below `data.root`, of a file or a folder, or a pattern, such as `*_blur.jpg`."
+    )
+    reason: _FileText = Field("no reason given", description="Why they are left out.")
+
+
 class Data(Value):
     """The data set: where it is, how it is laid out, and how it is split."""
 
     root: Location = Field(
         description="Folder, archive (`.zip`, `.tar`, `.tar.gz` or `.tgz`), folder in an archive, or fsspec URL of the "
         "data set. The paths of the other keys of `data` start at `root`, "
-        "except "
-        "that of `schema_file`."
+        "except those of `schema_file` and `exclude`."
     )
     layout: Layout = Field(
         "folders",
@@ -182,6 +199,11 @@ class Data(Value):
         None,
         description="A schema frozen from a run with `imagegate schema`. The data gate refuses data whose labels, "
         "formats, columns or slice values differ from it.",
+    )
+    exclude: str | tuple[Exclusion, ...] | None = Field(
+        None,
+        description="Images to leave out: a CSV file with the columns `path` and `reason`, whose path starts at the "
+        "configuration's folder, or a list of such entries. See [the data gate](data-gate.md#leaving-images-out).",
     )
     max_pixels: Positive = Field(
         100_000_000,
@@ -303,6 +325,7 @@ class Source(Value):
 
     Attributes:
         exclusive, per_pixel: as in `LabelKind`, which is not passed whole: a new metric must not read the data again.
+        exclude: the rows of `data.exclude`.
         near: None if nearly equal images may be in different splits.
         skipped: (key, place) of the project's own folders and files inside `data.root`, such as its runs; absolute.
     """
@@ -313,3 +336,4 @@ class Source(Value):
     labels: Labels
     near: NearLimits | None = None
     skipped: tuple[tuple[str, str], ...] = ()
+    exclude: tuple[Exclusion, ...] = ()

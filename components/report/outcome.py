@@ -103,6 +103,7 @@ class Outcome:
                 counts=manifest.counts,
                 labels=manifest.label_counts,
                 quarantined=manifest.quarantined,
+                excluded=manifest.excluded,
                 ignored=manifest.ignored,
                 reencoded=manifest.changed,
                 unlabelled=manifest.unlabelled,

@@ -98,6 +98,8 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "images": evidence.get("images", {}),
         "quarantined": quarantined[:_QUARANTINED],
         "quarantined_more": max(0, len(quarantined) - _QUARANTINED),
+        "excluded": summary.data.excluded[:_QUARANTINED],
+        "excluded_more": max(0, len(summary.data.excluded) - _QUARANTINED),
         "runs": runs,
         "main": kind.main.replace("_", " "),
         "stages": tables.stages(summary.stages),
@@ -112,7 +114,7 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "labels": content["labels"],
         "slices": content["slices"],
         "charts": content["confusion"] or content["cases"] or content["charts"],
-        "examples": examples or content["duplicates"] or quarantined,
+        "examples": examples or content["duplicates"] or quarantined or content["excluded"],
         "run": True,
     }
     content["sections"] = [(key, key.capitalize()) for key, there in present.items() if there]

@@ -29,6 +29,7 @@ class DataSummary(Sparse):
     counts: BySplit = Field({}, description="split -> images")
     labels: dict[str, BySplit] = Field({}, description="label -> split -> images it applies to")
     quarantined: tuple[LeftOut, ...] = Field((), description="files that could not be used")
+    excluded: tuple[LeftOut, ...] = Field((), description="files that `data.exclude` leaves out")
     ignored: tuple[ForeignText, ...] = Field((), description="paths of files that have no meaning in this layout")
     reencoded: dict[str, int] = Field({}, description="reason -> images that were re-encoded")
     unlabelled: BySplit = Field({}, description="split -> images of which no label is known")

@@ -46,8 +46,8 @@ def check(options: argparse.Namespace) -> int:
     with Terminal() as terminal:
         config, written = _configuration(options, terminal)
         # Nothing is decoded twice.
-        code = written.show(terminal) if written and not options.overrides else None
-        return check.run(config, terminal) if code is None else code
+        code = written.show(terminal) if written and not options.overrides and options.output is None else None
+        return check.run(config, terminal, options.output) if code is None else code
 
 
 def _configuration(options: argparse.Namespace, terminal: Terminal) -> tuple[Config, First | None]:

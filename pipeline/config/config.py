@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
+from components.base.errors import ConfigError
 from components.base.values import Value
 from components.data import features, storage
 from components.evaluation.settings import Evaluation
 from components.gates.settings import Balance, DataGateLimits, Serving
-from components.ingest.settings import Data, Labels, NearLimits, Source
+from components.ingest import exclusion
+from components.ingest.settings import Data, Exclusion, Labels, NearLimits, Source
 from components.labels import kinds
 from components.labels.kind import LabelKind
 from components.model.settings import DecisionSettings, TrainerSettings, Training
@@ -86,6 +88,28 @@ class Config(Value):
         return None if self.data.schema_file is None else self._absolute(self.data.schema_file)
 
     @property
+    def exclude_path(self) -> str | None:
+        """`data.exclude`, absolute; None if it is no file."""
+        return self._absolute(self.data.exclude) if isinstance(self.data.exclude, str) else None
+
+    @property
+    def exclusions(self) -> tuple[Exclusion, ...]:
+        """The rows of `data.exclude`.
+
+        Raises:
+            ConfigError: the file cannot be read, or is no such table.
+        """
+        told, path = self.data.exclude, self.exclude_path
+        if path is None:
+            return () if told is None or isinstance(told, str) else told
+        try:
+            with open(path, "rb") as f:
+                return exclusion.parse(f.read(), path)
+        except OSError as error:
+            hint = "; `imagegate check CONFIG -o issues.csv` writes such a file"
+            raise ConfigError(f"data.exclude: {path}: {error.strerror}{hint}") from None
+
+    @property
     def kind(self) -> LabelKind:
         """The label kind of the task."""
         return kinds.kind(self.task)
@@ -126,13 +150,14 @@ class Config(Value):
     @property
     def source(self) -> Source:
         """The settings of ingest. Those of later stages are constant, so that they do not change its cache key."""
-        data = {"root": self.data_root, "max_bad_fraction": None, "schema_file": None}
+        data = {"root": self.data_root, "max_bad_fraction": None, "schema_file": None, "exclude": None}
         labels = {"positive": None, "count_ignored": False}
         distance, free = self.balance.near_duplicate_distance, self.balance.allow_duplicates_across_splits
         share = self.balance.max_near_duplicates
         near = None if distance is None or free else NearLimits(distance=distance, max_share=share)
         return Source(
             near=near,
+            exclude=self.exclusions,
             exclusive=self.kind.exclusive,
             per_pixel=self.kind.per_pixel,
             data=self.data.model_copy(update=data),
@@ -180,6 +205,13 @@ class Config(Value):
     def plain(self) -> dict[str, Any]:
         """Returns the keys and values of the file and the command line, without defaults, as JSON."""
         return self.model_dump(mode="json", exclude_unset=True)
+
+    def portable(self) -> dict[str, Any]:
+        """Returns `plain` for another machine: without the section `kubeflow`, and with the rows of `data.exclude`."""
+        raw = self.model_dump(mode="json", exclude_unset=True, exclude={"kubeflow"})
+        if self.data.exclude is not None:
+            raw["data"]["exclude"] = [dict(one) for one in self.exclusions]
+        return raw
 
     def fingerprint(self) -> str:
         """Returns the SHA-256 of all settings but the section `kubeflow`, which changes no result."""

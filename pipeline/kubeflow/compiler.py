@@ -102,8 +102,7 @@ def _compile_graph(config: Config) -> Spec:
 
 
 def _add_preflight(pipeline: Spec, config: Config) -> None:
-    raw = config.model_dump(mode="json", exclude_unset=True, exclude={"kubeflow"})
-    raw |= {"folder": config.folder, "file": config.file}
+    raw = config.portable() | {"folder": config.folder, "file": config.file}
     outputs = (*_PREFLIGHT_OUTPUTS, _FILES_VERSION)
     spec.add_task(pipeline, PREFLIGHT.name, config.kubeflow.image, inputs={}, outputs=outputs)
     spec.set_parameter(pipeline, PREFLIGHT.name, "config", spec.constant(json.dumps(raw)))

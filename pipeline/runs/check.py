@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from components.base.errors import ConfigError
+from components.base.files import write_atomically
 from components.base.text import shown, truncated_list
 from components.base.verdict import Verdict
 from components.data.dataset import Dataset
@@ -16,9 +18,9 @@ from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
 from components.gates import data_gate
 from components.gates.judge import failed
-from components.ingest import census, near_duplicates, shards
+from components.ingest import census, exclusion, near_duplicates, shards
 from pipeline.runs import data
-from pipeline.runs.show import label_table, unknown_lines
+from pipeline.runs.show import excluded_lines, label_table, unknown_lines
 from pipeline.terminal import output_to
 
 if TYPE_CHECKING:
@@ -26,11 +28,51 @@ if TYPE_CHECKING:
     from pipeline.terminal import Terminal
 
 
-def run(config: Config, terminal: Terminal) -> int:
-    """Prints the labels with their weights, the quarantined files and the verdict. Returns the exit code."""
+def run(config: Config, terminal: Terminal, issues: str | None = None) -> int:
+    """Prints the labels with their weights, the quarantined files and the verdict. Returns the exit code.
+
+    Args:
+        config: the settings.
+        terminal: where to print.
+        issues: the file to write every finding to, in the form that `data.exclude` reads, or None.
+
+    Raises:
+        ConfigError: `issues` cannot be written.
+        LayoutError: the data set is not laid out as the configuration says.
+    """
+    if issues is not None:
+        _check_place(config, issues)
     frozen = data.frozen_schema(config)
     manifest, images = examine(config, *data.read_dataset(config), terminal)
-    return show(config, manifest, data.judge_data(config, manifest, images, frozen), terminal)
+    code = show(config, manifest, data.judge_data(config, manifest, images, frozen), terminal)
+    if issues is not None:
+        found = list(data_gate.findings(manifest, images, config.data_gate_limits))
+        try:
+            write_atomically(issues, exclusion.write(found).encode("utf-8", "surrogateescape"))
+        except OSError as error:
+            raise ConfigError(f"-o {issues}: {error.strerror}") from None
+        terminal.line(shown(_next(issues, len(found))))
+    return code
+
+
+def _check_place(config: Config, path: str) -> None:
+    """Raises ConfigError at once, not after minutes, if the file cannot be written."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        raise ConfigError(f"-o {path}: is a folder; name a file in it, such as issues.csv")
+    if not os.path.isdir(folder):
+        raise ConfigError(f"-o {path}: there is no folder {folder}; make it first")
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"-o {path}: {folder} cannot be written: permission denied")
+    if config.exclude_path is not None and os.path.realpath(config.exclude_path) == os.path.realpath(path):
+        raise ConfigError(f"-o {path}: is data.exclude of this configuration and would be lost; name another file")
+
+
+def _next(path: str, count: int) -> str:
+    if not count:
+        return f"wrote {path}: nothing was found"
+    lines = f"{count:,} line{'' if count == 1 else 's'}"
+    return f"wrote {path}: {lines}; keep those to leave out, delete the others, and set data.exclude to this file"
 
 
 def examine(
@@ -58,6 +100,7 @@ def show(config: Config, manifest: DatasetManifest, verdicts: Sequence[Verdict],
     weights = data_gate.weights(manifest, config.training.label_weights, count_ignored=config.labels.count_ignored)
     console.print(label_table(manifest.label_counts, weights))
     lines = unknown_lines(data_gate.unknown(manifest))
+    lines += excluded_lines(manifest.excluded)
     lines += [f"quarantined: {item.path}: {item.reason}" for item in manifest.quarantined]
     lines += [f"note: {text}" for text in manifest.notes]
     lines += [f"will be re-encoded: {count} ({reason})" for reason, count in manifest.changed.items()]

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from components import metrics
 from components.base.artifact_files import SUMMARY
-from components.base.text import shown
+from components.base.text import shown, truncated_list
 from components.labels import kinds
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from components.data.manifest import LeftOut
     from components.report.run_summary import DataSummary, Numbers, RunSummary
 
 _LABEL_METRICS = ("iou", "precision", "recall", "f1")
@@ -100,6 +101,7 @@ def label_table(
 
 def _data_lines(data: DataSummary) -> Iterator[str]:
     yield from unknown_lines(data.unknown)
+    yield from excluded_lines(data.excluded)
     if data.quarantined:
         yield f"quarantined: {_files(data.quarantined)}; see {SUMMARY}"
     if data.ignored:
@@ -113,6 +115,12 @@ def unknown_lines(shares: Mapping[str, float]) -> list[str]:
     ['6.2% of all images have no label; they are not used']
     """
     return [f"{share:.1%} of all {_UNKNOWN[name]}; they are not used" for name, share in shares.items() if share]
+
+
+def excluded_lines(files: Sequence[LeftOut]) -> list[str]:
+    """A sentence on the files that `data.exclude` leaves out, with the first reasons; none if there is no such file."""
+    named = truncated_list(f"{file.path} ({file.reason})" for file in files)
+    return [f"excluded by data.exclude: {_files(files)}: {named}"] if files else []
 
 
 def _files(files: Sequence[object]) -> str:

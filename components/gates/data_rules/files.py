@@ -21,7 +21,8 @@ def quarantined_files(data: GateInput, limits: DataGateLimits) -> Iterable[Verdi
         rule = bound(
             metric="share of quarantined files",
             maximum=limits.max_bad_fraction,
-            advice="Repair or remove them, or raise data.max_bad_fraction",
+            advice="Repair or remove them, list them in data.exclude (`imagegate check CONFIG -o issues.csv` writes "
+            "the list), or raise data.max_bad_fraction",
         )
         names = truncated_list(f"{file.path} ({file.reason})" for file in bad)
         yield judge(rule, len(bad) / total, detail=f"{len(bad)} of {total} files, {names}" if bad else "")
@@ -32,7 +33,11 @@ def contradictory_files(data: GateInput, limits: DataGateLimits) -> Iterable[Ver
     files = data.manifest.contradictory
     if not _any_file(data):
         return
-    rule = bound(metric="number of files with contradictory entries", maximum=0, advice="Keep the entry that is right")
+    rule = bound(
+        metric="number of files with contradictory entries",
+        maximum=0,
+        advice="Keep the entry that is right, or list the file in data.exclude",
+    )
     yield judge(rule, len(files), detail=truncated_list(f"{file.path} ({file.reason})" for file in files))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 
 from components.base.text import number, truncated_list
 from components.base.verdict import Verdict
@@ -20,40 +21,76 @@ _GROUP = (
     "Images like these, such as frames of one video, must stay in one split: name the column that tells what belongs "
     "together in data.columns.group, or raise balance.max_near_duplicates to move them all to train"
 )
+_Pairs = Sequence[duplicates.Pair]
 _ALLOW_LEAKS = "or set balance.allow_duplicates_across_splits"
 
 
 def contradictory_pairs(data: GateInput, limits: DataGateLimits) -> Iterable[Verdict]:
     """Refuses equal and nearly equal images that have different labels or masks."""
-    images = data.images
-    pairs, _ = data.equal_files
-    yield _no_pair(
-        images, pairs, "equal files under different labels", f"Keep the file under the label that is right {_EXCLUDE}"
-    )
-    if limits.near_duplicate_distance is not None and limits.contradictions:
-        pairs = duplicates.nearly_equal_images(images.rows, "truth", limits.near_duplicate_distance)
-        yield _no_pair(images, pairs, "nearly equal images under different labels", _KEEP_ONE_NEAR)
+    equal, near = _contradictory(data, limits)
+    advice = f"Keep the file under the label that is right {_EXCLUDE}"
+    yield _no_pair(data.images, equal, "equal files under different labels", advice)
+    if near is not None:
+        yield _no_pair(data.images, near, "nearly equal images under different labels", _KEEP_ONE_NEAR)
 
 
 def leaking_pairs(data: GateInput, limits: DataGateLimits) -> Iterable[Verdict]:
     """Refuses equal images in different splits, and nearly equal ones that ingest could not move to train."""
     if limits.allow_duplicates_across_splits:
         return
-    images = data.images
-    _, pairs = data.equal_files
-    yield _no_pair(images, pairs, "equal files in different splits", f"Keep one of them {_EXCLUDE}, {_ALLOW_LEAKS}")
-    near, named = data.manifest.near_duplicates, images.rows["named"]
-    if limits.near_duplicate_distance is None:
+    equal, predefined, by_hash = _leaking(data, limits)
+    advice = f"Keep one of them {_EXCLUDE}, {_ALLOW_LEAKS}"
+    yield _no_pair(data.images, equal, "equal files in different splits", advice)
+    if predefined is None:
         return
-    pairs = []
-    if named.any() or (near is not None and not near.moved):  # else there is none left: the search takes seconds
-        pairs = duplicates.nearly_equal_images(images.rows, "split", limits.near_duplicate_distance)
-    predefined = [pair for pair in pairs if named[[pair.first, pair.second]].any()]
     subject = "nearly equal images in different predefined splits"
-    yield _no_pair(images, predefined, subject, f"{_KEEP_ONE_NEAR}, {_ALLOW_LEAKS}")
+    yield _no_pair(data.images, predefined, subject, f"{_KEEP_ONE_NEAR}, {_ALLOW_LEAKS}")
+    near = data.manifest.near_duplicates
     if near is not None and limits.max_near_duplicates is not None:
-        by_hash = [pair for pair in pairs if not named[[pair.first, pair.second]].any()]
-        yield from _moves(images, by_hash, near, limits.max_near_duplicates)
+        yield from _moves(data.images, by_hash, near, limits.max_near_duplicates)
+
+
+def findings(data: GateInput, limits: DataGateLimits) -> Iterator[tuple[str, str]]:
+    """Yields (path, reason) for both images of each pair that a rule refuses; the reason names the other one."""
+    equal, near = _contradictory(data, limits)
+    yield from _both(data.images, equal, "the same file as {}, which has other labels")
+    yield from _both(data.images, near or (), "nearly equal to {}, which has other labels")
+    if not limits.allow_duplicates_across_splits:
+        equal, predefined, by_hash = _leaking(data, limits)
+        yield from _both(data.images, equal, "the same file as {}, which is in another split")
+        yield from _both(data.images, [*(predefined or ()), *by_hash], "nearly equal to {}, which is in another split")
+
+
+def _contradictory(data: GateInput, limits: DataGateLimits) -> tuple[_Pairs, _Pairs | None]:
+    """Pairs of equal and of nearly equal images with different labels; None if the latter are not looked for."""
+    if limits.near_duplicate_distance is None or not limits.contradictions:
+        return data.equal_files[0], None
+    rows = data.images.rows
+    return data.equal_files[0], duplicates.nearly_equal_images(rows, "truth", limits.near_duplicate_distance)
+
+
+def _leaking(data: GateInput, limits: DataGateLimits) -> tuple[_Pairs, _Pairs | None, _Pairs]:
+    """Pairs in different splits: equal files; nearly equal images by name of the splits, and by hash.
+
+    By name means that the data set names the split of one at least; None if these are not looked for.
+    """
+    equal, rows, near = data.equal_files[1], data.images.rows, data.manifest.near_duplicates
+    if limits.near_duplicate_distance is None:
+        return equal, None, []
+    if not rows["named"].any() and (near is None or near.moved):  # none is left, and the search takes seconds
+        return equal, [], []
+    pairs = duplicates.nearly_equal_images(rows, "split", limits.near_duplicate_distance)
+    named = [bool(rows["named"][[pair.first, pair.second]].any()) for pair in pairs]
+    by_hash = [pair for pair, by_name in zip(pairs, named, strict=True) if not by_name]
+    return equal, list(itertools.compress(pairs, named)), by_hash
+
+
+def _both(images: Images, pairs: Iterable[duplicates.Pair], reason: str) -> Iterator[tuple[str, str]]:
+    found = list(pairs)
+    paths = images.paths(i for pair in found for i in (pair.first, pair.second))
+    for one, other in sorted(map(sorted, zip(paths[::2], paths[1::2], strict=True))):
+        yield one, reason.format(other)
+        yield other, reason.format(one)
 
 
 def _moves(images: Images, pairs: Sequence[duplicates.Pair], near: NearDuplicates, limit: float) -> Iterable[Verdict]:

@@ -8,6 +8,7 @@ from components.base.errors import ConfigError
 from components.data import storage
 from components.data.dataset import Dataset, LayoutError
 from components.data.mask_rules import Rule, rule
+from components.ingest import exclusion
 from components.ingest.layouts import coco, folders, manifest, masks, own
 from components.ingest.layouts.annotated import cvat, label_studio, labelme, voc, yolo
 from components.ingest.layouts.annotated.shared import records
@@ -36,7 +37,10 @@ def read(source: Source) -> tuple[Dataset, Rule | None]:
                 raise
             # What is missing may be what was left out.
             raise type(error)(f"{error}; {own.notes(left, places, root)[0]}") from None
-    return replace(dataset, notes=(*dataset.notes, *own.notes(left, places, root))), meaning
+    dataset = replace(dataset, notes=(*dataset.notes, *own.notes(left, places, root)))
+    # The meaning of a mask counts on every label.
+    prune = meaning is None and source.labels.names is None
+    return exclusion.apply(dataset, source.exclude, prune=prune), meaning
 
 
 def _folders(source: Source, data: Data, labels: Labels) -> tuple[Dataset, None]:

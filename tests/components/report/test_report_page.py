@@ -28,6 +28,7 @@ def summary(**more: object) -> RunSummary:
             "counts": {"train": 8, "eval": 1, "test": 1},
             "labels": {HOSTILE: {"train": 8, "eval": 1, "test": 1}},
             "quarantined": [{"path": HOSTILE, "reason": HOSTILE}],
+            "excluded": [{"path": HOSTILE, "reason": HOSTILE}],
         },
         "metrics": {"accuracy": 0.5},
         "per_label": {HOSTILE: {"support": 1.0, "f1": 0.5}},

@@ -1,5 +1,6 @@
 """The configuration: what is right becomes settings, what is wrong a sentence that names the key."""
 
+import json
 import os
 import re
 import unicodedata
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from components.base.errors import ConfigError
 from components.ingest.settings import Source
-from pipeline.config import Config, load
+from pipeline.config import Config, load, validated
 from pipeline.config.checks import check_labels
 
 LEAST: dict[str, Any] = {
@@ -544,6 +545,29 @@ def test_the_source_travels_as_json_without_settings_of_later_stages(tmp_path: P
     later = {"max_bad_fraction": 0.5, "schema_file": "schema.pbtxt"}
     others = masks({"names": ["sky", "café"], "colors": {"sky": 0, "café": 255}}, mask_suffix="_m", **later)
     assert load(write(tmp_path, others)).source == source
+
+
+def test_excluded_images_travel_as_plain_values(tmp_path: Path) -> None:
+    (tmp_path / "skip.csv").write_bytes(b"path,reason\ncat/1.jpg,blurred\n=\xff.jpg,\n")
+    config = load(write(tmp_path, least(data={"root": "images", "exclude": "skip.csv"})))
+    rows = [{"path": "cat/1.jpg", "reason": "blurred"}, {"path": "=\udcff.jpg", "reason": "no reason given"}]
+    assert [dict(one) for one in config.source.exclude] == rows
+    assert Source.from_json(config.source.to_json()) == config.source
+    # Another machine has no such file.
+    (tmp_path / "skip.csv").unlink()
+    with pytest.raises(ConfigError, match=r"data\.exclude: .*/skip\.csv: No such file.*check CONFIG -o issues\.csv"):
+        _ = config.source
+    (tmp_path / "skip.csv").write_bytes(b"path,reason\ncat/1.jpg,blurred\n=\xff.jpg,\n")
+    moved = json.loads(json.dumps(config.portable() | {"folder": str(tmp_path / "other")}))
+    assert validated(moved).source.exclude == config.source.exclude
+
+
+def test_excluded_images_may_stand_in_the_configuration(tmp_path: Path) -> None:
+    entries = [{"path": "*_blur.jpg", "reason": "blurred"}, {"path": "old"}]
+    first, second = load(write(tmp_path, least(data={"root": "images", "exclude": entries}))).source.exclude
+    assert (first.path, first.reason, second.path, second.reason) == ("*_blur.jpg", "blurred", "old", "no reason given")
+    with pytest.raises(ConfigError, match=r"data\.exclude.*expected text, got 10"):
+        load(write(tmp_path, least(data={"root": "images", "exclude": [{"path": 10}]})))
 
 
 def kubeflow(**keys: Any) -> dict[str, Any]:

@@ -1,22 +1,26 @@
 """`imagegate check`: what is wrong with a data set, in one go, with the name of the thing and the exit code."""
 
+import csv
 import io
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
 from components.data.dataset import LayoutError
+from components.ingest.splits import by_hash, digest
 from pipeline import cli, config
 from pipeline.runs import data
 
 Png = Callable[..., bytes]
 WriteFiles = Callable[..., Path]
 Check = Callable[..., tuple[int, str]]
+SHARES = {"train": 0.8, "eval": 0.1, "test": 0.1}
 NO_LIMITS = {"min_examples": None, "min_eval_examples": None, "max_ratio": None}
 
 
@@ -24,7 +28,12 @@ NO_LIMITS = {"min_examples": None, "min_eval_examples": None, "max_ratio": None}
 def check(tmp_path: Path, write_files: WriteFiles, capsys: pytest.CaptureFixture[str]) -> Check:
     """`check(files, **balance)` writes a project and returns the exit code and everything that was printed."""
 
-    def run(files: Mapping[str, bytes], data: Mapping[str, object] | None = None, **balance: object) -> tuple[int, str]:
+    def run(
+        files: Mapping[str, bytes],
+        data: Mapping[str, object] | None = None,
+        more: Sequence[str] = (),
+        **balance: object,
+    ) -> tuple[int, str]:
         root = write_files(tmp_path / "images", files)
         root.mkdir(exist_ok=True)
         settings = {
@@ -35,7 +44,7 @@ def check(tmp_path: Path, write_files: WriteFiles, capsys: pytest.CaptureFixture
             "push": {"destination": "served"},
         }
         (tmp_path / "imagegate.yaml").write_text(yaml.safe_dump(settings))
-        code = cli.main(["check", str(tmp_path / "imagegate.yaml")])
+        code = cli.main(["check", str(tmp_path / "imagegate.yaml"), *more])
         out, err = capsys.readouterr()
         assert "Traceback" not in out + err
         return code, out + err
@@ -218,3 +227,89 @@ def test_a_real_folder_of_photographs_passes(
     counts = table(capsys.readouterr().out)
     assert len(counts) == 10
     assert sum(int(n) for row in counts.values() for n in row[:3]) == 2000
+
+
+def photo(seed: int, spot: int = 0) -> bytes:
+    """Noise that is large enough for a perceptual hash; another `spot` changes a pixel."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (10, 10, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+    pixels[0, spot] ^= 1 if spot else 0
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def split(name: str, start: int) -> dict[str, bytes]:
+    return {
+        f"{name}/{label}/{i}.png": photo(start + i + 3 * (label == "dog")) for label in ("cat", "dog") for i in range(3)
+    }
+
+
+FINDINGS = {
+    **split("train", 0), **split("val", 100), **split("test", 200),
+    "train/cat/=1.png": b"no image",
+    "train/cat/near.png": photo(900, 1), "train/dog/near.png": photo(900, 2),  # two answers for one photo
+    "train/cat/leak.png": photo(901, 1), "test/cat/leak.png": photo(901, 2),
+    "train/cat/same.png": photo(902), "train/dog/same.png": photo(902),
+}  # fmt: skip
+
+
+def test_what_check_finds_can_be_excluded_and_then_it_passes(check: Check, tmp_path: Path) -> None:
+    issues = tmp_path / "issues.csv"
+    code, out = check(FINDINGS, data={"max_bad_fraction": 0}, more=["-o", str(issues)])
+    assert code == 3
+    assert "list the other in data.exclude; `imagegate check CONFIG -o issues.csv` writes the list" in out
+    assert f"wrote {issues}: 7 lines; keep those to leave out" in out
+    rows = list(csv.reader(issues.read_text().splitlines()))
+    assert rows[0] == ["path", "reason"]
+    assert rows[1][0] == "train/cat/=1.png"
+    assert rows[1][1].startswith("quarantined: ")
+    assert rows[2:] == [
+        ["train/cat/same.png", "the same file as train/dog/same.png, which has other labels"],
+        ["train/dog/same.png", "the same file as train/cat/same.png, which has other labels"],
+        ["train/cat/near.png", "nearly equal to train/dog/near.png, which has other labels"],
+        ["train/dog/near.png", "nearly equal to train/cat/near.png, which has other labels"],
+        ["test/cat/leak.png", "nearly equal to train/cat/leak.png, which is in another split"],
+        ["train/cat/leak.png", "nearly equal to test/cat/leak.png, which is in another split"],
+    ]
+    # Of each pair, the line that names the worse one is kept.
+    kept = [
+        line for line in issues.read_text().splitlines(keepends=True) if not line.startswith(("train/dog", "test/"))
+    ]
+    issues.write_text("".join(kept))
+    code, out = check({}, data={"max_bad_fraction": 0, "exclude": "issues.csv"})
+    assert code == 0, out
+    assert "excluded by data.exclude: 4 files: train/cat/=1.png (quarantined: " in out
+    assert "lets 21 images pass" in out  # 18, and near, leak and same once each
+    code, out = check({}, data={"exclude": "issues.csv"}, more=["-o", str(tmp_path / "again.csv")])
+    assert "again.csv: nothing was found" in out
+    assert (tmp_path / "again.csv").read_text() == "path,reason\n"
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    {
+        "none/issues.csv": "there is no folder .*/none; make it first",
+        ".": "is a folder",
+        "skip.csv": "would be lost",
+    }.items(),
+)
+def test_a_place_for_the_findings_that_cannot_be_is_refused_at_once(
+    check: Check, tmp_path: Path, place: str, message: str
+) -> None:
+    (tmp_path / "skip.csv").write_text("path\n")
+    code, out = check({"cat/1.png": photo(1)}, data={"exclude": "skip.csv"}, more=["-o", str(tmp_path / place)])
+    assert code == 2
+    assert re.search(f"-o .*: .*{message}", out)
+    assert (tmp_path / "skip.csv").read_text() == "path\n"
+
+
+def test_moved_images_are_said(check: Check) -> None:
+    """Of one photo, as many versions as it takes to have one in each split."""
+    files = {f"cat/{i}.png": photo(i) for i in range(30)} | {f"dog/{i}.png": photo(100 + i) for i in range(30)}
+    versions = {by_hash(digest(photo(50, spot)), SHARES): photo(50, spot) for spot in range(1, 40)}
+    files |= {"cat/x.png": versions["train"], "cat/y.png": versions["eval"]}
+    code, out = check(files)
+    assert code == 0, out
+    assert (
+        "note: 1 nearly equal image was moved to train (1 from eval), because images like them were in another" in out
+    )
