@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import defaultdict
+from collections.abc import Container
 from dataclasses import replace
 
 from components.base.errors import ConfigError
@@ -58,10 +59,10 @@ def read(listing: Listing, data: Data, wanted: Wanted) -> Found:
     return found
 
 
-def label_file(listing: Listing, path: str) -> File | None:
-    """Finds the label file of an image, or None."""
-    stem = posixpath.splitext(path)[0]
-    return listing.files.get(_expected(path)) or listing.files.get(f"{stem}.txt")
+def label_path(paths: Container[str], path: str) -> str | None:
+    """Finds the path of an image's label file among `paths`; None if there is none."""
+    both = (_expected(path), f"{posixpath.splitext(path)[0]}.txt")
+    return next((candidate for candidate in both if candidate in paths), None)
 
 
 def _expected(path: str) -> str:
@@ -81,7 +82,7 @@ def _labelled(listing: Listing, sides: dict[str | None, list[File]], found: Foun
     """
     kept = {}
     for split, members in sides.items():
-        if any(label_file(listing, file.path) for file in members):
+        if any(label_path(listing.files, file.path) for file in members):
             kept[split] = members
         elif split in (None, "train"):
             raise LayoutError(
@@ -98,12 +99,13 @@ def _labelled(listing: Listing, sides: dict[str | None, list[File]], found: Foun
 def _entry(
     listing: Listing, file: File, split: str | None, described: Described, wanted: Wanted, found: Found
 ) -> Entry:
-    text_file = label_file(listing, file.path)
-    if text_file is None:
+    path = label_path(listing.files, file.path)
+    if path is None:
         if not file.problem:
             found.note(_WITHOUT_FILE, file.path)
         return Entry(described.path, file, split)
-    found.used.add(text_file.path)
+    found.used.add(path)
+    text_file = listing.files[path]
     try:
         text = files.text(listing, text_file)
         objects = yolo_lines.parse(text, text_file.path, described.names, described.keypoints)

@@ -50,12 +50,21 @@ def load(listing: Listing, path: str) -> Described:
         text = files.text(listing, file)
     except Malformed as error:
         raise files.as_layout_error(error) from None
+    return parse(text, file.path)
+
+
+def parse(text: str, path: str) -> Described:
+    """Does the same for text that was read from `path`.
+
+    Raises:
+        LayoutError: a name is missing, empty or there twice.
+    """
     if path.lower().endswith((".yaml", ".yml")):
-        return _described(text, file.path)
+        return _described(text, path)
     lines = [line.strip() for line in text.splitlines()]
     while lines and not lines[-1]:
         lines.pop()
-    return Described(file.path, _names(enumerate(lines), file.path))
+    return Described(path, _names(enumerate(lines), path))
 
 
 def _described(text: str, path: str) -> Described:
