@@ -39,8 +39,8 @@ def at_hand(folder: str) -> tuple[str, str]:
         if os.path.isfile(os.path.join(models, file)):
             return name, f"its ImageNet weights are in {models}"
     return "small", (
-        "trained from nothing; few images are learnt far better with a pretrained network: EfficientNetV2B0 (Keras "
-        "downloads its weights), or a .keras file beside this one"
+        "starts from random weights; a few hundred images are learnt far better by a pretrained network: write "
+        "EfficientNetV2B0 here, whose weights Keras downloads, or the path of a .keras file"
     )
 
 

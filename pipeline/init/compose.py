@@ -11,7 +11,7 @@ from components.gates.data_rules.base import share
 from pipeline.init import backbones, document, limits, values
 from pipeline.init.found import Found
 from pipeline.init.places import Place
-from pipeline.init.readings import Reading
+from pipeline.init.readings import Reading, meanings
 from pipeline.init.thresholds import thresholds
 
 _TASKS = {
@@ -47,7 +47,8 @@ def text(place: Place, reading: Reading, notes: Sequence[str], found: Found, low
         lowered: limits of the data gate that differ from the defaults.
     """
     least = sections(place, reading)
-    comments = {"task": _TASKS.get(reading.task, "")} | dict(reading.proposal.comments)
+    meaning = meanings().get(reading.proposal.layout, "")
+    comments = {"task": _TASKS.get(reading.task, ""), "data.layout": meaning} | dict(reading.proposal.comments)
     data, labels = dict(least["data"]), least.get("labels")
     if len(found.dataset.fractions) > 1 and "split" not in data:
         data["split"] = {name: round(value, 4) for name, value in found.config.data.split}

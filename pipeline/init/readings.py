@@ -79,9 +79,18 @@ def _nothing_fits(sight: Sight) -> Iterator[str]:
     if count:
         yield f"  such as {truncated_list(list(sight.files)[:3])}"
     yield "Expected one of:"
+    yield from (f"  {layouts}: {meaning}" for layouts, meaning in meanings().items())
+
+
+def meanings() -> dict[str, str]:
+    """Returns layout, or several of one meaning, -> its meaning, as in the description of `data.layout`.
+
+    >>> meanings()["folders"]
+    'one folder per label'
+    """
     described = str(Data.model_fields["layout"].description)
-    for layouts, meaning in re.findall(r"((?:`\w+`(?:, | and )?)+): ([^`]+?)\.(?: |$)", described):
-        yield f"  {layouts.replace('`', '')}: {meaning}"
+    found = re.findall(r"((?:`\w+`(?:, | and )?)+): ([^`]+?)\.(?: |$)", described)
+    return {layouts.replace("`", ""): meaning for layouts, meaning in found}
 
 
 def _endings(sight: Sight) -> str:

@@ -65,11 +65,11 @@ def _each_label(kind: LabelKind, manifest: DatasetManifest) -> Iterator[Entry]:
     test = [by_split["test"] for by_split in manifest.label_counts.values()]
     if not kind.per_pixel and max(test, default=0) >= _JUDGED:
         entry = {"metric": "auc", "label": "*", "min": _GUESSING, "min_examples": _JUDGED}
-        yield entry, f"each label that has {_JUDGED} test images; a guess has 0.5"
+        yield entry, f"for each label with {_JUDGED} test images or more; a guess has 0.5"
 
 
 def _no_drop(kind: LabelKind) -> Entry:
-    return {"metric": kind.main, "max_drop": _MAX_DROP}, "compared with the served model on the same images"
+    return {"metric": kind.main, "max_drop": _MAX_DROP}, "at most this much worse than the served model"
 
 
 def _most_frequent(manifest: DatasetManifest, parts: Sequence[_Part]) -> _Answer | None:
@@ -91,7 +91,7 @@ def _most_frequent(manifest: DatasetManifest, parts: Sequence[_Part]) -> _Answer
         return None
     (share, _, why), (_, there, _) = answers[0], answers[-1]
     if share * len(manifest.labels) > _UNEVEN:
-        return "balanced_accuracy", 1 / there, f"{why}, but for 1 of {there} labels: {1 / there:.3f}"
+        return "balanced_accuracy", 1 / there, f"{why}, but only for 1 of {there} labels: {1 / there:.3f}"
     share, _, why = max(answers)
     return "", share, f"{why}: {share:.3f}"
 

@@ -31,8 +31,8 @@ def image_size(found: Found, *, pretrained: bool) -> tuple[list[int], str]:
     scale = min(1.0, math.sqrt(area / (width * height)))
     least = _LEAST_PRETRAINED if pretrained else _COARSE
     sides = [max(least, _rounded(side * scale)) for side in (height, width)]
-    what = "height, width; half of the images are at least as high, half as wide as"
-    return sides, f"{what} {height} x {width}" + ("; in the same proportions, reduced" if scale < 1 else "")
+    how = ", reduced in its proportions" if scale < 1 else ""
+    return sides, f"height, width: the median image has {height} x {width}{how}"
 
 
 def batch_size(found: Found) -> tuple[int, str]:

@@ -56,7 +56,7 @@ def test_uneven_labels_count_alike() -> None:
     # cat is 80 of 117 = 0.684, more than 1.5 / 4. Three labels are in test: the answer is right for one of them.
     assert thresholds(kinds.kind("single_label"), data)[0] == (
         {"metric": "balanced_accuracy", "min": 0.34},
-        "always answering 'cat' is right for 80 of 117 images, but for 1 of 3 labels: 0.333",
+        "always answering 'cat' is right for 80 of 117 images, but only for 1 of 3 labels: 0.333",
     )
 
 
