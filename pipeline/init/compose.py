@@ -102,7 +102,7 @@ def describe(other: Reading) -> str:
     """Returns a sentence on another reading, with the keys that choose it."""
     keys = {"layout": other.proposal.layout} | dict(other.proposal.data)
     labels = f", labels: {document.flow(other.proposal.labels)}" if other.proposal.labels else ""
-    return f"{other}: task: {other.task}, data: {document.flow(keys)}{labels}"
+    return f"{other}; to choose it, set task: {other.task}, data: {document.flow(keys)}{labels}"
 
 
 def _counts(found: Found) -> str:

@@ -105,20 +105,27 @@ def write(place: Place, task: str | None, terminal: Terminal, before: str = "") 
 def _first_that_reads(
     place: Place, possible: Sequence[Reading]
 ) -> tuple[Reading, Config, Dataset, Rule | None, dict[Reading, str]]:
-    """Returns the first reading that succeeds, with the data set; and why those before it did not."""
+    """Returns the first reading that succeeds, with the data set; and why those before it did not.
+
+    Only readings of the preferred layout are tried: nearly any data set can be read in some other way, such as by the
+    names of its folders `images` and `masks`, and would then be misread.
+    """
     refused: dict[Reading, str] = {}
     for reading in possible:
+        if reading.proposal.layout != possible[0].proposal.layout:
+            continue
         try:
             raw = compose.sections(place, reading) | {"folder": place.folder, "file": place.config}
-            config = configuration.validated(raw, place.root)
+            config = configuration.validated(raw, shown_path(place.root))
             dataset, rule = data.read_dataset(config)
         except (ConfigError, LayoutError) as error:
             refused[reading] = str(error)
         else:
             return reading, config, dataset, rule, refused
-    raise ConfigError(
-        "\n".join(f"{shown_path(place.root)} cannot be read as {r}:\n  {error}" for r, error in refused.items())
-    )
+    lines = [f"{shown_path(place.root)} looks like {reading}; but:\n  {error}" for reading, error in refused.items()]
+    others = (other for other in possible if other not in refused)
+    lines += [f"also possible: {compose.describe(other)}" for other in others]
+    raise ConfigError("\n".join(lines))
 
 
 def _verdicts(config: Config, found: Found) -> list[Verdict]:

@@ -32,7 +32,8 @@ def recognise(sight: Sight) -> Iterator[Proposal]:
         # Where neither level fits, reading the folders says what is wrong.
         yield from proposals or [Proposal("folders", ("single_label",), "images lie in folders", below=below)]
         return
-    yield Proposal("folders", ("single_label",), _reason(paths, levels, below), below=below)
+    if _names(paths, levels.label):
+        yield Proposal("folders", ("single_label",), _reason(paths, levels, below), below=below)
 
 
 def _unwrapped(paths: Paths) -> tuple[str, Paths]:
@@ -73,7 +74,10 @@ def _names(paths: Paths, level: int) -> list[str]:
 def _reason(paths: Paths, levels: Levels, below: str) -> str:
     names = _names(paths, levels.label)
     where = f" in {posixpath.normpath(below)}" if below else ""
-    reason = f"{len(names):,} folders of images{where} look like labels: {truncated_list(names)}"
+    folders = f"{len(names):,} folders of images{where} look like labels"
+    if len(names) == 1:
+        folders = f"one folder of images{where} looks like a label"
+    reason = f"{folders}: {truncated_list(names)}"
     return f"{reason}; {_splits(paths, levels)}" if levels.split is not None else reason
 
 

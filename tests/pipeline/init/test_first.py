@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from components.base.errors import ConfigError
 from pipeline import cli, config
-from pipeline.init import found
+from pipeline.init import first, found, places
+from pipeline.init.readings import Reading
+from pipeline.init.recognise.sight import Proposal
 from pipeline.runs import data
 
 Png = Callable[..., bytes]
@@ -196,6 +199,24 @@ def test_a_task_that_the_data_do_not_allow_is_refused(
     code, _, err = call("init", "pets", "--task", "segmentation")
     assert code == 2
     assert "pets: no way to read it for task segmentation; it can be read as layout folders for task single" in err
+
+
+def test_what_looks_like_one_layout_but_cannot_be_read_so_is_not_read_in_another(
+    call: Call, tmp_path: Path, png: Png, write_files: WriteFiles
+) -> None:
+    """Nearly everything can be read as label folders: `images` and `masks` would become labels."""
+    write_files(tmp_path / "pets", labelled(png, {"images": 3, "masks": 3}))
+    masks = Proposal("masks", ("segmentation",), "of the names", {"images": "images", "masks": "none"})
+    folders = Proposal("folders", ("single_label",), "there are folders")
+    possible = [Reading(masks, "segmentation"), Reading(folders, "single_label")]
+    with pytest.raises(ConfigError) as error:
+        first._first_that_reads(places.place("pets"), possible)
+    lines = str(error.value).splitlines()
+    assert lines[0] == "pets looks like layout masks for task segmentation, since of the names; but:"
+    assert lines[-1] == (
+        "also possible: layout folders for task single_label, since there are folders; to choose it, "
+        "set task: single_label, data: {layout: folders}"
+    )
 
 
 def test_a_place_that_does_not_exist_is_told_before_anything_is_read(call: Call, tmp_path: Path) -> None:

@@ -83,3 +83,12 @@ def test_real_photos_are_recognised(
     (proposal,) = folders.recognise(sight)
     dataset = taken(sight, proposal)[0]
     assert (len(dataset.records), len(dataset.labels)) == (images, labels)
+
+
+def test_images_directly_in_split_folders_have_no_labels(see: See, tmp_path: Path) -> None:
+    assert list(folders.recognise(see(tmp_path, "train/1.jpg", "val/2.jpg"))) == []
+
+
+def test_a_single_label_is_called_one(see: See, tmp_path: Path) -> None:
+    (proposal,) = folders.recognise(see(tmp_path, "cat/1.jpg", "cat/2.jpg"))
+    assert proposal.reason == "one folder of images looks like a label: cat"
