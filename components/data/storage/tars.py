@@ -90,6 +90,8 @@ class Tar:
             Damaged: something else than the mark of the end is there.
         """
         after = (self._gz or self._raw).pread(64 * 1024, end)
+        if not after and self._gz:  # a cut in compressed data leaves whole members, and loses the rest without a word
+            raise self._damaged("no mark at its end")
         if not after:
             self.notes.append("it has no mark at its end, so it may be incomplete")
         elif after[:_BLOCK].strip(b"\0"):
