@@ -96,7 +96,9 @@ def _task(task: dict[str, Any], position: int, path: str, split: str | None, ima
 
 
 def _outcome(tasks: Sequence[_Task], wanted: Wanted) -> Outcome:
-    annotations = [annotation for task in tasks for annotation in task.annotations]
+    annotations = list(tasks[0].annotations)
+    for task in tasks[1:]:  # a task that was exported twice has the same annotations
+        annotations += [annotation for annotation in task.annotations if annotation not in annotations]
     if len({task.split for task in tasks}) > 1:
         return Outcome(problem="is in several splits; remove its task from all but one")
     try:

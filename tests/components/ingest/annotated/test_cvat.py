@@ -1,17 +1,24 @@
 """CVAT's XML files."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from annotated_sets import Stored, reader
 
 from components.base.errors import ConfigError
 from components.data.dataset import LayoutError
 
-Read = Callable[..., Any]
+Read = Callable[..., Stored]
 DATA = {"layout": "cvat", "annotations": "annotations.xml", "images": "images"}
 NAMES = "<label><name>{}</name><attributes><attribute><name>x</name></attribute></attributes></label>"
 META = f"<meta><task><labels>{''.join(NAMES.format(name) for name in ('cat', 'dog', 'emu'))}</labels></task></meta>"
+
+
+@pytest.fixture
+def read(tmp_path: Path, png: Callable[..., bytes]) -> Read:
+    return reader(tmp_path, png)
 
 
 def document(*images: str) -> str:

@@ -1,15 +1,22 @@
 """Label Studio's JSON export."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from annotated_sets import Stored, reader
 
 from components.data.dataset import LayoutError
 
-Read = Callable[..., Any]
+Read = Callable[..., Stored]
 DATA = {"layout": "label_studio", "annotations": "export.json", "images": "images"}
 _ids = iter(range(1, 10_000))
+
+
+@pytest.fixture
+def read(tmp_path: Path, png: Callable[..., bytes]) -> Read:
+    return reader(tmp_path, png)
 
 
 def chosen(*labels: str, question: str = "class") -> dict[str, Any]:
@@ -74,7 +81,7 @@ def test_which_annotation_counts(read: Read) -> None:
         "1 annotation was skipped by the annotator and left out: images/b.png",
         "1 image has only predictions of a model, which are no labels: images/c.png",
         "1 image was left out because its annotations disagree: images/d.png",
-        "2 further annotations agree with another of the same image: images/e.png, images/f.png",
+        "1 further annotation agrees with another of the same image: images/e.png",
         "1 task is of an image that has another task, and was merged with it: images/f.png",
         "1 annotation was left out because another one is marked as ground truth: images/g.png",
         "2 images are not annotated, so that their labels are unknown: images/b.png, images/c.png",

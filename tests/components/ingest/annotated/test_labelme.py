@@ -3,16 +3,23 @@
 import base64
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from annotated_sets import Stored, reader
 from PIL import Image
 
 from components.data.dataset import LayoutError
 
-Read = Callable[..., Any]
+Read = Callable[..., Stored]
 DATA = {"layout": "labelme"}
+
+
+@pytest.fixture
+def read(tmp_path: Path, png: Callable[..., bytes]) -> Read:
+    return reader(tmp_path, png)
 
 
 def shape(label: str, *points: list[float], kind: str = "polygon", **more: Any) -> dict[str, Any]:

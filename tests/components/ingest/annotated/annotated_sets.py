@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import yaml
 from PIL import Image
 
@@ -57,9 +56,8 @@ class Stored:
         }
 
 
-@pytest.fixture
-def read(tmp_path: Path, png: Callable[..., bytes]) -> Callable[..., Stored]:
-    """`read(files, task, data, labels)`; a file is text, JSON, or None: a picture of 4 x 3 pixels."""
+def reader(tmp_path: Path, png: Callable[..., bytes]) -> Callable[..., Stored]:
+    """The function `read(files, task, data, labels)`; a file is text, JSON, or None: a picture of 4 x 3 pixels."""
 
     def run(files: Mapping[str, Any], task: str, data: dict[str, Any], labels: dict[str, Any] | None = None) -> Stored:
         for seed, (name, content) in enumerate(files.items()):
