@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -46,15 +47,27 @@ class Split(Value):
         return self
 
 
+def _cell(value: object) -> object:
+    """Writes a value of YAML as the text of a cell."""
+    if isinstance(value, str):
+        return value.strip()
+    return json.dumps(value) if isinstance(value, bool | int | float) else value
+
+
 class Columns(Value):
     """The columns of the table of layout `manifest`."""
 
-    image: str = Field("file_name", description="The column of file names.")
+    image: str = Field(
+        "file_name",
+        description="The column of file names, or of the images themselves in a Parquet file. If there is no column "
+        "`file_name`, another usual name (such as `filename`, `image`, `path`, `image_id`) is taken where only one "
+        "fits, which is said. If the table does not name its columns, they are called `column_1`, `column_2`, …",
+    )
     labels: str | tuple[str, ...] | None = Field(
         None,
         description="One column that holds names of labels, or a list of columns, each named like its label, that hold "
-        "0 "
-        "or 1 (in an empty cell, the label is unknown). Default: `label` or `labels`, whichever the table has.",
+        "0 or 1 (in an empty cell, the label is unknown). Default: `label` or `labels`, whichever the table has, or "
+        "another usual name (such as `class`, `category`, `tags`) where only one fits, which is said.",
     )
     weight: str | None = Field(
         None,
@@ -70,6 +83,24 @@ class Columns(Value):
         None, description="The column of groups. All images of a group, such as those of a patient, get the same split."
     )
     slices: tuple[str, ...] = Field((), description="Columns by which the evaluation can be sliced.")
+    values: dict[str, str | None] | None = Field(
+        None,
+        description="What the text of a label cell means. For 0/1 columns `1`, `0` or null (unknown), such as `{-1: "
+        "null}`; for a column of names the name, such as `{0: cat, 1: dog}`, or null.",
+    )
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _as_text(cls, values: object) -> object:
+        """Takes the numbers and booleans of YAML as the text that cells have."""
+        if not isinstance(values, dict):
+            return values
+        if not values:
+            raise ValueError("expected cells and their meanings, such as {-1: null}; got nothing")
+        texts = [(_cell(key), None if value is None else _cell(value)) for key, value in values.items()]
+        if len(dict(texts)) < len(texts):
+            raise ValueError("two keys are the same text; remove one")
+        return dict(texts)
 
     @model_validator(mode="after")
     def _one_meaning_each(self) -> Columns:
@@ -146,18 +177,29 @@ class Data(Value):
         "masks, paired by file name. `coco`: annotations in COCO's JSON format. `yolo`, `voc`, `labelme`, `cvat`, "
         "`label_studio`: annotations as these tools write them. See [layouts](layouts.md).",
     )
-    manifest: str | dict[str, str] | None = Field(
+    manifest: str | tuple[str, ...] | dict[str, str | tuple[str, ...]] | None = Field(
         None,
-        description="Layout `manifest`: a `.csv` or `.jsonl` file with one row per image; or one file per split, such "
-        "as "
-        "`{train: train.csv, test: test.csv}`.",
+        description="Layout `manifest`: the table, a `.csv`, `.tsv`, `.txt`, `.jsonl`, `.json` or `.parquet` file with "
+        "one row per image; or a list of tables, or a pattern such as `data/train-*.parquet`; or one of these per "
+        "split, such as `{train: train.csv, test: test.csv}`.",
     )
-    images: str | dict[str, str] | None = Field(
+    images: str | tuple[str, ...] | dict[str, str] | None = Field(
         None,
-        description="The folder in which file names start; or one folder per split, except with layout `manifest`. "
+        description="The folder in which file names start; or one folder per split, or with layout `manifest` several "
+        "folders, of which one must hold the file. "
         "Layout `yolo` takes it instead of the folders in `data.yaml`.",
     )
     columns: Columns = Field(Columns(), description="Layout `manifest`: see [`data.columns`](#datacolumns).")
+    prefix: str = Field(
+        "",
+        description="Layout `manifest`: the beginning of every file name in the table that is not part of the path "
+        "below `images`, such as `/home/me/photos/` or `https://example.org/photos/`.",
+    )
+    rows: Literal["image", "label"] = Field(
+        "image",
+        description="Layout `manifest` with task `multi_label`: whether a row holds all labels of an `image`, or one "
+        "`label`, so that all rows of an image count together.",
+    )
     separator: str = Field(
         "|", description="Layout `manifest` with task `multi_label`: the text between the names in one cell."
     )
@@ -223,8 +265,11 @@ class Data(Value):
                 raise ValueError(f"layout {self.layout} needs the key {key}")
         if self.layout == "manifest" and isinstance(self.images, dict):
             raise ValueError(
-                "images: layout manifest takes one folder, or null for the folder of each table; got several"
+                "images: layout manifest takes one folder or a list, or null for the folder of each table; got one per "
+                "split"
             )
+        if self.layout != "manifest" and isinstance(self.images, tuple):
+            raise ValueError(f"images: layout {self.layout} takes one folder, or one per split; got a list")
         if self.layout in _ONE_FILE and isinstance(self.annotations, dict):
             raise ValueError(f"annotations: layout {self.layout} takes one path; got one per split")
         return self
@@ -236,6 +281,8 @@ _LAYOUTS_OF = {
     "manifest": ("manifest",),
     "images": ("manifest", "masks", "coco", *_ANNOTATED),
     "columns": ("manifest",),
+    "prefix": ("manifest",),
+    "rows": ("manifest",),
     "separator": ("manifest",),
     "masks": ("masks",),
     "image_suffix": ("masks",),

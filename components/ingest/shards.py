@@ -91,6 +91,8 @@ def job(dataset: Dataset, max_pixels: int, rule: Rule | None = None) -> Job:
 def plan(records: Sequence[Record]) -> list[list[Record]]:
     """Distributes records over shards by the hash of their path: four, or more so that each has about 64 MiB.
 
+    Images that have to be read together, as those of a Parquet file's row group, are in one shard.
+
     The order of `records` does not matter.
 
     >>> records = [Record(f"{i}.jpg", ("cat",), None, 1000, "") for i in range(100)]
@@ -101,7 +103,7 @@ def plan(records: Sequence[Record]) -> list[list[Record]]:
     count = max(_MIN_SHARDS, -(-total // _SHARD_BYTES))
     shards: list[list[Record]] = [[] for _ in range(count)]
     for record in sorted(records, key=lambda r: r.path):
-        path = record.path.encode("utf-8", "surrogateescape")
+        path = storage.unit(record.path).encode("utf-8", "surrogateescape")
         shards[int.from_bytes(hashlib.blake2b(path, digest_size=8).digest(), "big") % count].append(record)
     return shards
 

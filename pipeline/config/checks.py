@@ -161,5 +161,7 @@ def _columns(config: Config) -> None:
             "labels.empty: applies to a column of names only; in 0/1 columns, an empty cell means unknown and 0 means "
             "that the label does not apply; remove it"
         )
+    if config.data.rows == "label" and (columns.label_of or config.kind.exclusive):
+        raise ValueError("data.rows: applies only to task multi_label with one column of names; remove it")
     if (columns.label_of or config.kind.exclusive) and "separator" in config.data.model_fields_set:
         raise ValueError("data.separator: applies only to cells that hold several names, and these hold one; remove it")

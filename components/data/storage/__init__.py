@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from components.data.storage import archive, local, remote
+from components.data.storage import archive, local, parquet, remote
 from components.data.storage.aside import Aside, watch
 from components.data.storage.entry import File, is_litter, is_url, litter_in
 
@@ -43,14 +43,22 @@ def folders(root: str) -> list[str]:
 
 
 def read(root: str, path: str) -> bytes:
-    """The content of a file that `files(root)` yielded.
+    """The content of a file that `files(root)` yielded, or of an image in a Parquet file, see `parquet`.
 
     Raises:
         OSError: it cannot be read.
     """
+    if member := parquet.find(path):
+        return parquet.read(root, member)
     if place := archive.find(root):
         return archive.read(*place, path)
     return remote.read(root, path) if is_url(root) else local.read(root, path)
+
+
+def unit(path: str) -> str:
+    """What has to be read at once to read a file: itself, or the row group that an image in a Parquet file is in."""
+    member = parquet.find(path)
+    return parquet.unit(member) if member else path
 
 
 def in_archive(path: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import posixpath
 import unicodedata
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from components.base.errors import ConfigError
 from components.data import storage
 from components.data.dataset import LayoutError
 from components.data.storage import File
+from components.ingest.layouts.nearby import Nearby
 
 # Endings of image files, in lower case.
 ENDINGS = {"", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -44,7 +47,17 @@ class Listing:
         if path.split("/")[0] == "..":
             return File(name, 0, "", "is outside data.root; copy the file into it")
         file = self.files.get(path) or self.files.get(self._composed.get(unicodedata.normalize("NFC", path), ""))
-        return file or File(path, 0, "", f"there is no such file in {self.root}{_hint(path)}")
+        return file or File(path, 0, "", f"there is no such file in {self.root}{self._hint(path)}")
+
+    @functools.cached_property
+    def nearby(self) -> Nearby:
+        """Look-ups for names that are not quite those of files."""
+        return Nearby((path for path, file in self.files.items() if not file.problem), ENDINGS)
+
+    @functools.cached_property
+    def has_backslashes(self) -> bool:
+        """Whether a file has a backslash in its name, which then does not separate folders."""
+        return any("\\" in path for path in self.files)
 
     def folder(self, value: str, key: str) -> str:
         """Turns a configured folder into a prefix of paths: "" for the root, or "a/b/".
@@ -65,6 +78,30 @@ class Listing:
         """Yields every file below a prefix that `folder` returned."""
         return (file for path, file in self.files.items() if path.startswith(folder))
 
+    def known(self, path: str, key: str) -> File:
+        """Finds a table that the configuration names.
+
+        Raises:
+            ConfigError: naming `key`: there is no such file below the root.
+        """
+        file = self.find("", path)
+        if file.problem:
+            raise ConfigError(f"{key}: {path}: {file.problem}")
+        return file
+
+    def content(self, path: str, key: str) -> bytes:
+        """Reads a file that the configuration names.
+
+        Raises:
+            ConfigError: naming `key`: there is no such file below the root.
+            LayoutError: it cannot be read.
+        """
+        file = self.known(path, key)
+        try:
+            return storage.read(self.root, file.path)
+        except OSError as error:
+            raise LayoutError(f"{key}: {path} cannot be read: {error.strerror or error}") from None
+
     def text(self, path: str, key: str) -> str:
         """Reads a table or list that the configuration names, as UTF-8 with or without a byte order mark.
 
@@ -72,26 +109,28 @@ class Listing:
             ConfigError: naming `key`: there is no such file below the root.
             LayoutError: it cannot be read, or is not UTF-8 text.
         """
-        file = self.find("", path)
-        if file.problem:
-            raise ConfigError(f"{key}: {path}: {file.problem}")
         try:
-            return storage.read(self.root, file.path).decode("utf-8-sig")
-        except OSError as error:
-            raise LayoutError(f"{key}: {path} cannot be read: {error.strerror or error}") from None
+            return self.content(path, key).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise LayoutError(
                 f"{key}: {path} is not UTF-8 text: byte 0x{error.object[error.start]:02x} at offset {error.start}; "
                 "save it as UTF-8"
             ) from None
 
+    def _hint(self, path: str) -> str:
+        """Adds the reason why a file is missing, or the file that may be meant; nothing unless it is certain."""
+        if any(storage.is_litter(part) for part in path.split("/")) and self._exists(path):
+            return "; hidden files are never read"
+        if near := self.nearby.near(path):
+            return f"; did you mean {near}?"
+        if "\\" in path and not self.has_backslashes and (near := self.nearby.near(path.replace("\\", "/"))):
+            return f"; did you mean {near}? Folders are separated by '/'"
+        return ""
+
+    def _exists(self, path: str) -> bool:
+        """Whether there is a file that is not listed. Behind a URL nobody looks."""
+        return not storage.is_url(self.root) and os.path.lexists(os.path.join(self.root, path))
+
     def _place(self, folder: str) -> str:
         """Names a folder in a message."""
         return f"{folder.rstrip('/')} in {self.root}" if folder else self.root
-
-
-def _hint(path: str) -> str:
-    """Adds a likely reason why a file is missing, or nothing."""
-    if any(storage.is_litter(part) for part in path.split("/")):
-        return "; hidden files are never read"
-    return "; folders are separated by '/'" if "\\" in path else ""

@@ -49,7 +49,7 @@ def _folders(source: Source, data: Data, labels: Labels) -> tuple[Dataset, None]
 
 def _manifest(source: Source, data: Data, labels: Labels) -> tuple[Dataset, None]:
     assert data.manifest is not None
-    assert data.images is None or isinstance(data.images, str)
+    assert not isinstance(data.images, dict)
     dataset = manifest.read(
         data.root,
         dict(data.split),
@@ -57,6 +57,8 @@ def _manifest(source: Source, data: Data, labels: Labels) -> tuple[Dataset, None
         manifest=data.manifest,
         images=data.images,
         columns=data.columns,
+        prefix=data.prefix,
+        long=data.rows == "label",
         separator=data.separator,
         empty=labels.empty,
         single=source.exclusive,
@@ -66,6 +68,7 @@ def _manifest(source: Source, data: Data, labels: Labels) -> tuple[Dataset, None
 
 def _masks(source: Source, data: Data, labels: Labels) -> tuple[Dataset, Rule]:
     assert data.images is not None
+    assert not isinstance(data.images, tuple)
     assert data.masks is not None
     meaning = rule(labels.names or (), ignore=labels.ignore, colors=labels.colors)
     dataset = masks.read(
@@ -83,6 +86,7 @@ def _masks(source: Source, data: Data, labels: Labels) -> tuple[Dataset, Rule]:
 
 def _coco(source: Source, data: Data, labels: Labels) -> tuple[Dataset, Rule | None]:
     assert data.annotations is not None
+    assert not isinstance(data.images, tuple)
     ignore = "" if labels.ignore is None else str(labels.ignore)
     dataset = coco.read(
         data.root,

@@ -91,7 +91,7 @@ def split_name(raw: str, where: str, error: type[ImagegateError] = LayoutError) 
     return name
 
 
-def by_split(value: str | Mapping[str, str], key: str) -> dict[str | None, str]:
+def by_split(value: str | tuple[str, ...] | Mapping[str, str], key: str) -> dict[str | None, str]:
     """Turns a setting, which is one path or a path per split, into split -> path; a single path has the split None.
 
     >>> by_split({"train": "a.csv", "val": "b.csv"}, "data.manifest")
@@ -104,6 +104,8 @@ def by_split(value: str | Mapping[str, str], key: str) -> dict[str | None, str]:
     """
     if isinstance(value, str):
         return {None: value}
+    if isinstance(value, tuple):
+        raise ConfigError(f"{key}: expected one path, or one per split; got a list")
     paths: dict[str | None, str] = {}
     for raw, path in value.items():
         name = split_name(raw, key, ConfigError)

@@ -19,7 +19,8 @@ from components.base.errors import ConfigError
 from components.data import storage
 from components.data.dataset import Dataset, LayoutError, Record
 from components.ingest.layouts import manifest
-from components.ingest.layouts.columns import default_columns
+from components.ingest.layouts.table.roles import default_columns
+from components.ingest.layouts.table.table import Table
 from components.ingest.settings import Columns
 
 FLAGS = Columns(image="file", labels=("cat", "dog"))
@@ -66,7 +67,8 @@ def test_a_wrong_cell_is_named_with_file_row_column_and_expectation(tmp_path: Pa
     with pytest.raises(LayoutError) as error:
         read(tmp_path, f"file,cat,dog\na.jpg,1,0\nb.jpg,1,{cell}\n")
     assert str(error.value) == (
-        f"labels.csv: row 3: column 'dog': expected 1, 0, true, false or nothing (unknown), got '{cell}'"
+        f"labels.csv: row 3: column 'dog': expected 1, 0, true, false or nothing (unknown), got '{cell}'; state what "
+        f"it means in data.columns.values, such as {{{cell}: null}} for unknown"
     )
 
 
@@ -142,10 +144,14 @@ def test_hugging_face_metadata_is_read_unchanged(tmp_path: Path) -> None:
 
 
 def test_a_label_column_is_only_guessed_where_it_is_clear() -> None:
-    assert default_columns(("file_name", "label", "text"), Columns(), "t").labels == "label"
-    for header in (("file_name", "label", "labels"), ("file_name", "text")):
+    def labels(*header: str) -> Any:
+        return default_columns(Table("t", header, ()), Columns(), lambda name: False)[0].labels
+
+    assert labels("file_name", "label", "text") == labels("file_name", "label", "class") == "label"
+    assert (labels("file_name", "Class Name"), labels("file_name", "tags", "x")) == ("Class Name", "tags")
+    for header in (("file_name", "label", "labels"), ("file_name", "text"), ("file_name", "class", "tags")):
         with pytest.raises(LayoutError, match=r"t: which column holds the labels\? Set data.columns.labels"):
-            default_columns(header, Columns(), "t")
+            labels(*header)
 
 
 def test_rows_may_have_weights(tmp_path: Path) -> None:
@@ -222,9 +228,9 @@ def test_slices_and_groups_are_text(tmp_path: Path) -> None:
         ("no.jpg", "there is no such file"),
         ("../outside.jpg", "is outside data.root"),
         ("x/../../outside.jpg", "is outside data.root"),
-        ("/etc/passwd", "an absolute path; expected one relative to"),
+        ("/etc/passwd", "an absolute path; expected a path relative to"),
         ("https://example.org/a.jpg", "a URL; expected a path relative to"),
-        ("x\\a.jpg", "there is no such file in .*; folders are separated by '/'"),
+        ("x\\e.jpg", "there is no such file in [^;]*$"),
         (".hidden.jpg", "hidden files are never read"),
         ("out.jpg", "a link that leads out of data.root"),
         ("x", "there is no such file"),  # a folder
@@ -284,10 +290,9 @@ def test_a_file_in_two_splits_is_in_none(tmp_path: Path) -> None:
     ("table", "message"),
     [
         ("file,cat\na.jpg,1\n", r"labels\.csv: there is no column 'dog' \(data\.columns\.labels\)"),
-        ("file;cat;dog\na.jpg;1;0\n", r"cells must be separated by ','"),
         ("file,cat,dog,cat\na.jpg,1,0,0\n", r"the column 'cat' is twice in the header"),
         ("", r"labels\.csv: is empty"),
-        ("\n \n", r"there is no column 'file'|has no rows"),
+        ("\n \n", r"labels\.csv: is empty"),
         ("file,cat,dog\n", r"labels\.csv: has no rows; expected one per image below the header"),
         ("file,cat,dog\na.jpg,1,0\nb.jpg,1\n", r"labels\.csv: row 3: expected 3 cells as in the header, got 2"),
         (
@@ -296,8 +301,7 @@ def test_a_file_in_two_splits_is_in_none(tmp_path: Path) -> None:
         ),
         ('file,cat,dog\na.jpg,1,0\n"b.jpg,1,0\n', r"labels\.csv: row 3: not valid CSV"),
         ("file,cat,dog\n,1,0\n", r"row 2: column 'file': expected a file name, got ''"),
-        (b"file,cat,dog\n\xe9.jpg,1,0\n", r"labels\.csv is not UTF-8 text: byte 0xe9 at offset 13; save it as UTF-8"),
-        ("file,cat,dog\n".encode("utf-16"), r"is not UTF-8 text: byte 0xff at offset 0"),
+        (b"file,cat,dog\n\0\1\2\3\4\n", r"labels\.csv: is not text: it holds zero bytes"),
     ],
 )
 def test_a_malformed_table_is_refused(tmp_path: Path, table: str | bytes, message: str) -> None:
@@ -312,7 +316,7 @@ def test_a_malformed_table_is_refused(tmp_path: Path, table: str | bytes, messag
         ("\n{]\n", r"labels\.jsonl: row 2: not valid JSON"),
         ('{"file": "a.jpg", "cat": 1, "cat": 0}', r"row 1: not valid JSON: the key 'cat' is there twice"),
         ("[" * 100_000, r"row 1: not valid JSON"),
-        ('{"file": 7, "cat": 1, "dog": 1}', r"row 1: column 'file': expected a file name, got 7"),
+        ('{"file": 7.5, "cat": 1, "dog": 1}', r"row 1: column 'file': expected a file name, got 7.5"),
         ("", r"labels\.jsonl: has no rows; expected one per image$"),
     ],
 )
@@ -382,7 +386,7 @@ def test_labels_that_never_occur_are_kept(tmp_path: Path) -> None:
     [
         ("other.csv", r"data\.manifest: other\.csv: there is no such file"),
         ("../labels.csv", r"data\.manifest: \.\./labels\.csv: is outside data\.root"),
-        ("a.jpg", r"data\.manifest: a\.jpg: expected a file ending in \.csv or \.jsonl"),
+        ("a.jpg", r"data\.manifest: a\.jpg: expected a table; its name must end in \.csv, .*\.parquet"),
         ({"train": "labels.csv", "holdout": "x.csv"}, r"data\.manifest: 'holdout' is not a split"),
         ({"val": "labels.csv"}, r"data\.manifest: has 'val' but not 'train'"),
         ({"train": "labels.csv", "val": "l.csv", "dev": "m.csv"}, r"'dev' is another name for the split 'eval'"),

@@ -335,9 +335,18 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "masks without masks": (masks(masks=None), "data: layout masks needs the key masks"),
     "masks without images": (masks(images=None), "data: layout masks needs the key images"),
     "coco without annotations": (coco("multi_label", annotations=None), "data: layout coco needs the key annotations"),
+    "a list of folders in coco": (
+        coco("multi_label", images=["a", "b"]),
+        "data: images: layout coco takes one folder, ",
+    ),
+    "rows of labels in 0/1 columns": (
+        manifest({"labels": ["a", "b"]}, rows="label"),
+        "data.rows: applies only to task multi_label with one column of names",
+    ),
+    "a prefix in folders": (least(data={"root": "x", "prefix": "a"}), "data: prefix belongs to layout manifest"),
     "splits of a manifest": (
         manifest(images={"train": "a"}),
-        "data: images: layout manifest takes one folder, or null",
+        "data: images: layout manifest takes one folder or a list, or null",
     ),
     "splits twice": (
         manifest({"split": "part"}, manifest={"train": "a.csv", "test": "b.csv"}),

@@ -1,46 +1,24 @@
-"""The meaning of a table's columns, and of the cells of each row."""
+"""The meaning of the cells of each row, by the columns that they are in."""
 
 from __future__ import annotations
 
 import functools
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from components.base.text import truncated_list
 from components.data.dataset import LayoutError, label_name
+from components.data.storage import File
 from components.ingest.layouts.rules import split_name
+from components.ingest.layouts.table.cells import is_list, listed
 from components.ingest.settings import Columns
 
 _FLAGS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 _LEAST, _MOST = 1e-37, 3e38  # float32, in which weights are stored, distinguishes these from 0 and infinity
-
-
-def default_columns(header: Sequence[str], columns: Columns, path: str) -> Columns:
-    """Fills in the label column of a table, and checks that the table has all columns.
-
-    >>> default_columns(["file_name", "label", "notes"], Columns(), "labels.csv").labels
-    'label'
-
-    Raises:
-        LayoutError: naming `path`: a column is not in `header`, or it is not clear which one has the labels.
-    """
-    if columns.labels is None:
-        candidates = [name for name in ("label", "labels") if name in header]
-        if len(candidates) != 1:
-            raise LayoutError(
-                f"{path}: which column holds the labels? Set data.columns.labels; there are "
-                + ", ".join(map(repr, header))
-            )
-        columns = columns.model_copy(update={"labels": candidates[0]})
-    for key, column in columns.named():
-        if column not in header:
-            raise LayoutError(
-                f"{path}: there is no column {column!r} (data.columns.{key}); there are {', '.join(map(repr, header))}"
-                + ("; cells must be separated by ','" if len(header) == 1 and ";" in header[0] else "")
-            )
-    return columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +41,21 @@ class RowLabels:
     problem: str = ""
 
 
+@dataclass
+class Seen:
+    """What the cells of a column of names looked like.
+
+    Attributes:
+        cells: cell -> the row where it is first.
+        lists: number of cells that are lists in brackets.
+        list: the first of them.
+    """
+
+    cells: dict[str, int] = field(default_factory=dict)
+    lists: int = 0
+    list: str = ""
+
+
 @dataclass(frozen=True)
 class Reader:
     """Reads the rows of one table.
@@ -74,6 +67,8 @@ class Reader:
         empty_is_none: whether an empty list of names means that none of the labels applies.
         single: whether an image has exactly one label.
         split: split of rows that do not name one.
+        names: the configured labels, which are no lists even if they are in brackets.
+        seen: the cells with names that are not lists, and how many are lists in brackets; filled while reading.
     """
 
     path: str
@@ -82,15 +77,23 @@ class Reader:
     empty_is_none: bool
     single: bool
     split: str | None = None
+    names: frozenset[str] = frozenset()
+    seen: Seen = field(default_factory=Seen)
 
-    def file_name(self, number: int, cells: Mapping[str, Any]) -> str:
-        """Reads the file name in row `number`.
+    def file_name(self, number: int, cells: Mapping[str, Any]) -> str | File:
+        """Reads the file name in row `number`; or the file, if the table contains the image itself.
 
         Raises:
             LayoutError: the cell has none.
         """
         name = cells.get(self.columns.image)
-        if not isinstance(name, str) or not name:
+        if isinstance(name, File):
+            return name
+        if isinstance(name, dict) and isinstance(name.get("path"), str):  # as Hugging Face writes images
+            name = name["path"]
+        if isinstance(name, int) and not isinstance(name, bool):  # such as ids
+            name = str(name)
+        if not isinstance(name, str) or not name.strip():
             raise LayoutError(f"{self._where(number, self.columns.image)}: expected a file name, got {name!r}")
         return name
 
@@ -128,12 +131,15 @@ class Reader:
         for column, label in self._label_of.items():
             value = cells.get(column)
             cell = value if type(value) is str else _text(value)
-            flag = _FLAGS.get(cell)  # first without cleaning the text: there may be millions of cells
-            if flag is None and (text := cell.strip().lower()):
+            # First without cleaning the text: there may be millions of cells.
+            flag = None if self._meanings else _FLAGS.get(cell)
+            if flag is None and (text := self._meaning(cell.strip()).lower()):
                 flag = _FLAGS.get(text)
                 if flag is None:
                     raise LayoutError(
-                        f"{self._where(number, column)}: expected 1, 0, true, false or nothing (unknown), got {cell!r}"
+                        f"{self._where(number, column)}: expected 1, 0, true, false or nothing (unknown), got "
+                        f"{cell!r}; state what it means in data.columns.values, such as {{{cell.strip()}: null}} for "
+                        "unknown"
                     )
             if flag is None:
                 unknown.append(label)
@@ -148,14 +154,51 @@ class Reader:
         value = cells.get(column)
         if isinstance(value, dict) or (isinstance(value, list) and not all(type(v) in (str, int) for v in value)):
             raise LayoutError(f"{where}: expected a name or a list of names, got {json.dumps(value)}")
-        if isinstance(value, list):
-            parts = [_text(name) for name in value]
-        elif self.separator and not self.single:
-            parts = [name for part in _text(value).split(self.separator) if (name := part.strip())]
-        else:
-            parts = [text] if (text := _text(value)) else []
+        names = value if isinstance(value, list) else None
+        parts = self._parts(number, _text(value), where) if names is None else [_text(name) for name in names]
+        if self._meanings:
+            parts = [name for part in parts if (name := self._named(part, where))]
         unknown = not parts and (value is None or self.single or not self.empty_is_none)
         return frozenset(label_name(part, where) for part in parts), None if unknown else frozenset()
+
+    def _parts(self, number: int, text: str, where: str) -> list[str]:
+        """Splits a cell into names."""
+        separator = "" if self.single else self.separator
+        if is_list(text) and text not in self.names:
+            parts = listed(text, separator)
+            if parts is None:
+                raise LayoutError(f"{where}: {text[:80]!r} looks like a list, but cannot be read; write ['cat', 'dog']")
+            self.seen.lists += 1
+            self.seen.list = self.seen.list or text
+            return parts
+        self.seen.cells.setdefault(text, number)
+        if separator:
+            return [name for part in text.split(separator) if (name := part.strip())]
+        return [text] if text else []
+
+    @functools.cached_property
+    def _meanings(self) -> Mapping[str, str]:
+        return {
+            _code(cell): "" if meaning is None else meaning for cell, meaning in (self.columns.values or {}).items()
+        }
+
+    def _meaning(self, cell: str) -> str:
+        """Translates a cell by `data.columns.values`."""
+        return self._meanings.get(_code(cell), cell) if self._meanings else cell
+
+    def _named(self, name: str, where: str) -> str:
+        """Translates a name by `data.columns.values`; "" if it stands for nothing.
+
+        Raises:
+            LayoutError: the settings do not mention it, so that it would become a label beside those that they name.
+        """
+        meaning = self._meaning(name)
+        if _code(name) not in self._meanings and name not in self._meanings.values():
+            raise LayoutError(
+                f"{where}: data.columns.values does not say what {name!r} means; it has "
+                f"{truncated_list(sorted(self._meanings))}; add {name!r}"
+            )
+        return meaning
 
     def _weight(self, number: int, cells: Mapping[str, Any]) -> float:
         column = str(self.columns.weight)
@@ -179,6 +222,15 @@ def _not_single(labels: frozenset[str], unknown: frozenset[str] | None) -> str:
     if not labels and unknown is not None and not unknown:
         return "says that no label applies, but the task is single_label; leave the cells empty if the label is unknown"
     return ""
+
+
+def _code(cell: str) -> str:
+    """Writes whole numbers alike: pandas writes -1.0 where a column has empty cells.
+
+    >>> _code("-1.0"), _code("1.50"), _code("u")
+    ('-1', '1.50', 'u')
+    """
+    return re.sub(r"^([-+]?\d+)\.0+$", r"\1", cell.strip())
 
 
 def _text(value: Any) -> str:
