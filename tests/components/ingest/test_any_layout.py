@@ -37,7 +37,7 @@ def drawn(layout: Written) -> st.SearchStrategy[World]:
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_ingest_stores_what_was_written(name: str) -> None:
-    @settings(max_examples=8, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=5, suppress_health_check=list(HealthCheck))
     @given(drawn(LAYOUTS[name]))
     def any_world(world: World) -> None:
         check(LAYOUTS[name], world)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from any_layout import plain
+from any_layout import plain, tools
 from any_layout.truth import World
 
 
@@ -34,7 +34,6 @@ LAYOUTS = {
     "folders of splits below the labels": Written("single", _ALL, plain.splits_below_labels),
     "folders with other files": Written("single", _NONE, plain.beside_other_files),
     "a CSV table": Written("single", _BOTH, plain.csv_single),
-    "a table with tabs": Written("single", _NONE, plain.tsv_single),
     "a CSV table per split": Written("single", _ALL, plain.csv_per_split),
     "names in a cell": Written("multi", _NONE, plain.csv_names),
     "columns of 0 and 1": Written("multi", _NONE, plain.csv_columns),
@@ -46,4 +45,17 @@ LAYOUTS = {
     "COCO boxes": Written("multi", _BOTH, plain.coco_tags),
     "COCO polygons": Written("mask", _BOTH, plain.coco_polygons),
     "COCO run lengths": Written("mask", _BOTH, plain.coco_counts),
+    "YOLO boxes": Written("multi", _BOTH, tools.yolo_boxes),
+    "YOLO polygons": Written("mask", _BOTH, tools.yolo_polygons),
+    "Pascal VOC": Written("multi", _BOTH, tools.voc),
+    "LabelMe rectangles": Written("multi", _NONE, tools.labelme_tags),
+    "LabelMe polygons": Written("mask", _NONE, tools.labelme_polygons),
+    "CVAT tags": Written("multi", _BOTH, tools.cvat_tags),
+    "CVAT polygons": Written("mask", _BOTH, tools.cvat_polygons),
+    "CVAT masks": Written("mask", _BOTH, tools.cvat_masks),
+    "Label Studio choice": Written("single", _NONE, tools.label_studio_choice),
+    "Label Studio choices": Written("multi", _NONE, tools.label_studio_choices),
+    "Label Studio rectangles": Written("mask", _NONE, tools.label_studio_rectangles),
+    "a zip archive": Written("single", _ALL, tools.zipped),
+    "a tar.gz archive": Written("single", _BOTH, tools.tarred),
 }

@@ -198,7 +198,7 @@ def store(settings: dict[str, Any], root: Path, shards: Path) -> tuple[dict[byte
     source = Source(
         exclusive=task == "single_label",
         per_pixel=task == "segmentation",
-        data={**settings["data"], "root": str(root)},  # type: ignore[arg-type]
+        data={**settings["data"], "root": str(root / settings.get("root", ""))},  # type: ignore[arg-type]
         labels=settings.get("labels", {}),
     )
     dataset, rule = reading.read(source)
