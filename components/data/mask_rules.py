@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from components.base.errors import ConfigError
 from components.data import features
@@ -82,6 +82,28 @@ def rule(
     if isinstance(ignore, int):
         codes[ignore] = features.IGNORED_ID
     return Rule(labels, tuple(sorted(codes.items())), colored, ignored, background or "")
+
+
+def of_segments(rule: Rule, segments: Iterable[tuple[int, str]]) -> Rule:
+    """The meaning of a panoptic mask, in which a pixel's colour is the number of its segment.
+
+    Args:
+        rule: the labels. Pixels in no segment, whose number is 0, are its background or, if there is none, ignored.
+        segments: (number, label); the number is red + 256 green + 65536 blue.
+
+    Raises:
+        ValueError: a segment is of a label that `rule` does not know.
+
+    >>> of_segments(rule(["sky", "road"]), [(7, "road"), (300, "sky")]).codes
+    ((0, 255), (7, 1), (300, 0))
+    """
+    codes = {0: rule.background or None} | dict(segments)
+    indices = {code: features.IGNORED_ID if label is None else rule.index(label) for code, label in codes.items()}
+    strange = next((codes[code] for code, index in indices.items() if index is None), None)
+    if strange is not None:
+        raise ValueError(f"a segment is of {strange!r}, which is not among labels.names")
+    known = sorted((code, index) for code, index in indices.items() if index is not None)
+    return replace(rule, codes=tuple(known), colored=True)
 
 
 def _named(

@@ -204,7 +204,9 @@ class Data(Value):
         "|", description="Layout `manifest` with task `multi_label`: the text between the names in one cell."
     )
     masks: str | dict[str, str] | None = Field(
-        None, description="Layout `masks`: the folder of the masks, or one folder per split."
+        None,
+        description="Layout `masks`: the folder of the masks, or one folder per split. Layout `coco`: that of the PNG "
+        "files of panoptic annotations; by default, it is named like the JSON file.",
     )
     image_suffix: str = Field(
         "", description="Layout `masks`: the end of image names before the extension, such as `_image`."
@@ -284,7 +286,7 @@ _LAYOUTS_OF = {
     "prefix": ("manifest",),
     "rows": ("manifest",),
     "separator": ("manifest",),
-    "masks": ("masks",),
+    "masks": ("masks", "coco"),
     "image_suffix": ("masks",),
     "mask_suffix": ("masks",),
     "lists": ("masks", "voc"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import itertools
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.base.files import sync
-from components.data import images, masks, storage
+from components.data import images, mask_rules, masks, storage
 from components.data.dataset import SPLITS, Dataset, Record
 from components.data.manifest import Shard
 from components.data.mask_rules import Rule
@@ -163,6 +164,8 @@ def _mask(record: Record, image: images.Checked, job: Job) -> masks.Mask | None:
     """
     if job.rule is None:
         return None
+    if record.regions and record.mask:
+        return _panoptic(record, image, job, job.rule)
     if record.regions:
         return masks.draw(record.regions, image.width, image.height, job.rule)
     try:
@@ -170,6 +173,17 @@ def _mask(record: Record, image: images.Checked, job: Job) -> masks.Mask | None:
         return masks.check(data, image.width, image.height, job.rule, job.max_pixels)
     except (images.BadImage, OSError) as error:
         raise images.BadImage(f"mask {record.mask}: {error}") from None
+
+
+def _panoptic(record: Record, image: images.Checked, job: Job, rule: Rule) -> masks.Mask:
+    """Reads a mask whose colours are the numbers of segments; `Record.regions` says what they are."""
+    try:
+        meaning = mask_rules.of_segments(rule, json.loads(record.regions))
+        data = storage.read(job.root, record.mask)
+        return masks.check(data, image.width, image.height, meaning, job.max_pixels)
+    except (ValueError, OSError) as error:  # BadImage is a ValueError
+        reason = str(error).replace("is not in labels.colors", "is the number of no segment in the annotation file")
+        raise images.BadImage(f"mask {record.mask}: {reason}") from None
 
 
 def write(

@@ -94,6 +94,7 @@ def _coco(source: Source, data: Data, labels: Labels) -> tuple[Dataset, Rule | N
         labels.names,
         annotations=data.annotations,
         images=data.images or "",
+        masks=data.masks,
         per_pixel=source.per_pixel,
         ignore=ignore,
         background=labels.background or "",

@@ -1,16 +1,20 @@
 """COCO's annotation files."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 import pytest
-from trees import SPLIT, documented, tree
+from PIL import Image
+from trees import SPLIT, documented, encoded, tree
 
 from components.base.errors import ConfigError
 from components.data import masks
 from components.data.dataset import Dataset, LayoutError
 from components.data.mask_rules import rule
+from components.ingest import shards
 from components.ingest.layouts import coco
 
 CATEGORIES = [{"id": 3, "name": "dog"}, {"id": 7, "name": "cat"}, {"id": 9, "name": "owl"}]
@@ -115,18 +119,18 @@ def test_each_annotation_file_is_a_split(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_used_are_rejected(tmp_path: Path) -> None:
-    names = ["a.jpg", "no.jpg", "../x.jpg", "/b.jpg", "./a.jpg", "b.jpg"]
+    names = ["a.jpg", "no.jpg", "../x.jpg", "/else.jpg", "./a.jpg", "b.jpg"]
     images = [{"id": i, "file_name": name} for i, name in enumerate(names)]
     dataset = read(tmp_path, content(images=images))
     assert [r.path for r in dataset.records] == ["b.jpg"]
     reasons = [reason for _, reason in dataset.rejected]
     assert len(reasons) == 5
-    assert "image 1 of instances.json: there is no such file in" in reasons[4]
-    assert reasons[0].startswith("image 2 of instances.json: is outside data.root")
-    assert reasons[1].startswith("image 3 of instances.json: an absolute path")
-    assert reasons[2] == (
-        "image 0 of instances.json: the same file is also named by image 4 of instances.json; remove all but one"
-    )
+    assert [reason.split(" in ")[0] for reason in reasons if "no such file" in reason] == [
+        f"image {i} of instances.json: there is no such file"
+        for i in (2, 3, 1)  # sorted by path
+    ]
+    twice = "image 0 of instances.json: the same file is also named by image 4 of instances.json; remove all but one"
+    assert twice in reasons
 
 
 def test_one_annotation_file_cannot_be_two_splits(tmp_path: Path) -> None:
@@ -165,8 +169,13 @@ def test_malformed_regions_reject_their_image(tmp_path: Path, segmentation: Any,
         (content(annotation(5, 1, 8)), r"annotation 5 of instances\.json: there is no category with the id 8"),
         (content(annotation(5, 4, 3)), r"annotation 5 of instances\.json: there is no image with the id 4"),
         (content({"id": 5}), r"annotation 5 of instances\.json: there is no image with the id None"),
-        (content(annotation(5, 1, 3), annotation(5, 2, 3)), r"annotations\[1\]: the id 5 is twice in this list"),
-        (content(images=[*IMAGES, IMAGES[0]]), r"images\[2\]: the id 1 is twice"),
+        (content(images=[*IMAGES, {"id": 1, "file_name": "c.jpg"}]), r"images\[2\]: the id 1 is twice"),
+        (
+            content(categories=[*CATEGORIES, {"id": 4, "name": "cat "}]),
+            r"the name 'cat' as well \(written 'cat' and 'cat '\)",
+        ),
+        (content(categories=[*CATEGORIES, {"id": 4, "name": "Cat"}]), r"'Cat' and 'cat' differ only in case or blanks"),
+        ({"info": {}, "images": IMAGES}, r"it lacks annotations, categories and has images, info"),
         (content(categories=[*CATEGORIES, {"id": 3, "name": "x"}]), r"categories\[3\]: the id 3 is twice"),
         (content(categories=[*CATEGORIES, {"id": 4, "name": "cat"}]), r"category 4 of .* the name 'cat' as well"),
         (content(categories=[{"id": 4}]), r"category 4 of instances\.json: expected a name, got None"),
@@ -216,3 +225,189 @@ def test_the_documented_configuration_reads_its_data_set(tmp_path: Path) -> None
         ("val2017/b.jpg", "eval"),
     ]
     assert drawn(dataset, background=background) == ({"background": 8, "cat": 0, "dog": 4, "owl": 0}, 0)
+
+
+# What real exports hold.
+
+
+def test_a_category_that_only_groups_others_is_left_out_and_said(tmp_path: Path) -> None:
+    """Roboflow writes such a category with the id 0."""
+    kinds = [{"id": 0, "name": "animals", "supercategory": "none"}]
+    kinds += [{"id": i, "name": name, "supercategory": "animals"} for i, name in enumerate(("cat", "dog"), 1)]
+    found = content(annotation(1, 1, 1), annotation(2, 2, 2), categories=kinds)
+    dataset = read(tmp_path, found)
+    assert dataset.labels == ("cat", "dog")
+    assert dataset.notes == ("1 category has no annotation and only groups others, and is no label: animals",)
+    assert read(tmp_path, found | {"annotations": [annotation(1, 1, 0), annotation(2, 2, 1)]}).labels == (
+        "animals",
+        "cat",
+        "dog",
+    )
+
+
+def test_a_group_of_the_name_of_its_only_category_is_left_out(tmp_path: Path) -> None:
+    kinds = [{"id": 0, "name": "cat", "supercategory": "none"}, {"id": 1, "name": "cat", "supercategory": "cat"}]
+    dataset = read(tmp_path, content(annotation(1, 1, 1), annotation(2, 2, 1), categories=kinds))
+    assert dataset.labels == ("cat",)
+    assert [record.labels for record in dataset.records] == [("cat",), ("cat",)]
+
+
+def test_an_annotation_of_an_image_that_is_not_listed_is_counted_and_left_out(tmp_path: Path) -> None:
+    dataset = read(
+        tmp_path, content(*(annotation(i, 1, 3) for i in range(499)), annotation(499, 2, 3), annotation(7000, 9, 7))
+    )
+    assert [record.labels for record in dataset.records] == [("dog",), ("dog",)]
+    (note,) = dataset.notes
+    assert note == (
+        "1 annotation belongs to no image in the list of images, and is left out: "
+        "annotation 7000 of instances.json (image_id 9)"
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "images/a.jpg",
+        "images\\a.jpg",
+        "C:\\data\\images\\a.jpg",
+        "/home/me/images/a.jpg",
+        "./a.jpg",
+        "http://images.cocodataset.org/val2017/a.jpg?size=1",
+        "A.JPG",
+    ],
+)
+def test_file_names_with_folders_backslashes_and_urls_find_their_image(tmp_path: Path, name: str) -> None:
+    images = [IMAGES[0] | {"file_name": name}, IMAGES[1]]
+    dataset = read(tmp_path, content(annotation(1, 1, 3), annotation(2, 2, 3), images=images))
+    assert [record.path for record in dataset.records] == ["a.jpg", "b.jpg"]
+    assert dataset.rejected == ()
+
+
+def test_an_image_without_a_file_name_is_found_by_its_url(tmp_path: Path) -> None:
+    images = [{"id": 1, "coco_url": "http://images.cocodataset.org/val2017/a.jpg"}]
+    dataset = read(tmp_path, content(annotation(1, 1, 3), images=images))
+    assert [record.path for record in dataset.records] == ["a.jpg"]
+
+
+def test_images_below_folders_are_found_without_them(tmp_path: Path) -> None:
+    root = tree(
+        tmp_path, {"i.json": content(annotation(1, 1, 3), annotation(2, 2, 3)), "x/y/a.jpg": "a", "x/z/b.jpg": "b"}
+    )
+    dataset = coco.read(root, SPLIT, annotations="i.json", per_pixel=False)
+    assert [record.path for record in dataset.records] == ["x/y/a.jpg", "x/z/b.jpg"]
+    assert dataset.notes[0].startswith("2 images were found by the end of their path")
+
+
+def test_ids_may_be_text_or_floats(tmp_path: Path) -> None:
+    found = {
+        "images": [{"id": "1", "file_name": "a.jpg"}, {"id": 2.0, "file_name": "b.jpg"}],
+        "annotations": [annotation(1, 1, 3) | {"category_id": "3"}, annotation(2, 2, 3) | {"image_id": "2"}],
+        "categories": CATEGORIES,
+    }
+    assert [record.labels for record in read(tmp_path, found).records] == [("dog",), ("dog",)]
+    named = {"images": [{"id": "a", "file_name": "a.jpg"}], "annotations": [annotation(1, 1, 3) | {"image_id": "a"}]}
+    assert [record.labels for record in read(tmp_path, found | named).records] == [("dog",)]
+
+
+def test_entries_that_are_there_twice_are_used_once_and_said(tmp_path: Path) -> None:
+    found = content(
+        annotation(5, 1, 3),
+        annotation(5, 1, 3),
+        annotation(5, 2, 7),
+        images=[*IMAGES, IMAGES[0]],
+        categories=[*CATEGORIES, CATEGORIES[0]],
+    )
+    dataset = read(tmp_path, found)
+    assert [record.labels for record in dataset.records] == [("dog",), ("cat",)]
+    twice, same_id = dataset.notes
+    assert twice == (
+        "3 entries are twice in a list, with the same content, and used once: images[2] of instances.json, "
+        "annotation 5 of instances.json, categories[3] of instances.json"
+    )
+    assert same_id.startswith("1 annotation has the id of another one; ids of annotations only order equal areas: ")
+
+
+def test_images_without_annotations_are_counted(tmp_path: Path) -> None:
+    assert read(tmp_path, content(annotation(1, 1, 3))).notes == ("1 image has no annotation: b.jpg",)
+
+
+def test_boxes_alone_are_no_regions(tmp_path: Path) -> None:
+    boxes = [annotation(i, i, 3, segmentation=[], bbox=[0, 0, 1, 1]) for i in (1, 2)]
+    with pytest.raises(
+        LayoutError, match=r"2 of 2 annotations have a box \(bbox\) but no region .*; set task: multi_label"
+    ):
+        read(tmp_path, content(*boxes), "segmentation")
+    assert len(read(tmp_path, content(*boxes)).records) == 2
+
+
+# Panoptic annotations.
+
+# Segment 1 (dog), segment 300 = 44 + 256 (cat), and 0, which is no segment.
+SEGMENTS = encoded(Image.fromarray(np.array([[[1, 0, 0], [44, 1, 0], [44, 1, 0], [0, 0, 0]]], np.uint8)))
+PANOPTIC = {
+    "images": [{"id": 1, "file_name": "a.jpg", "width": 4, "height": 1}],
+    "annotations": [
+        {
+            "image_id": 1,
+            "file_name": "a.png",
+            "segments_info": [{"id": 1, "category_id": 3, "area": 1}, {"id": 300, "category_id": 7, "area": 2}],
+        }
+    ],
+    "categories": CATEGORIES[:2],
+}
+
+
+def panoptic(
+    folder: Path, found: Any = PANOPTIC, mask: bytes = SEGMENTS, **more: Any
+) -> tuple[Dataset, shards.Examined]:
+    photo = encoded(Image.new("RGB", (4, 1), (9, 99, 199)))
+    root = tree(folder, {"panoptic_val.json": found, "panoptic_val/a.png": mask, "images/a.jpg": photo})
+    given = {"annotations": "panoptic_val.json", "images": "images", "per_pixel": True} | more
+    dataset = coco.read(root, SPLIT, **given)
+    meaning = rule(dataset.labels, background=more.get("background"))
+    (examined,) = shards.examine(dataset.records, shards.Job(root, SPLIT, {}, 1000, 1, meaning))
+    return dataset, examined
+
+
+@pytest.mark.parametrize("masks_folder", [None, "panoptic_val", {"train": "panoptic_val"}])
+def test_panoptic_masks_give_each_pixel_the_category_of_its_segment(tmp_path: Path, masks_folder: Any) -> None:
+    annotations = {"train": "panoptic_val.json"} if isinstance(masks_folder, dict) else "panoptic_val.json"
+    dataset, examined = panoptic(tmp_path, masks=masks_folder, annotations=annotations)
+    assert dataset.labels == ("cat", "dog")
+    assert [(record.path, record.mask) for record in dataset.records] == [("images/a.jpg", "panoptic_val/a.png")]
+    assert examined.mask is not None
+    assert np.asarray(Image.open(io.BytesIO(examined.mask.encoded))).tolist() == [[1, 0, 0, 255]]
+    assert (examined.mask.pixels, examined.mask.ignored) == ((2, 1), 1)
+    assert (dataset.ignored, dataset.notes) == ((), ())
+
+
+def test_pixels_in_no_segment_are_the_background_where_there_is_one(tmp_path: Path) -> None:
+    dataset, examined = panoptic(tmp_path, background="ground")
+    assert dataset.labels == ("cat", "dog", "ground")
+    assert examined.mask is not None
+    assert (examined.mask.pixels, examined.mask.ignored) == ((2, 1, 1), 0)
+
+
+def test_a_segment_that_is_not_listed_quarantines_the_image(tmp_path: Path) -> None:
+    known = PANOPTIC["annotations"][0]  # type: ignore[index]
+    found = PANOPTIC | {
+        "annotations": [known | {"segments_info": known["segments_info"][:1]}],
+        "categories": CATEGORIES,
+    }
+    _, examined = panoptic(tmp_path, found)
+    assert examined.problem == (
+        "mask panoptic_val/a.png: the colour (44, 1, 0) at x=1, y=0 (and 1 more pixels) is the number of no segment in "
+        "the annotation file"
+    )
+
+
+def test_segments_are_labels_of_the_image_for_multi_label(tmp_path: Path) -> None:
+    root = tree(tmp_path, {"p.json": PANOPTIC, "a.jpg": "a"})
+    dataset = coco.read(root, SPLIT, annotations="p.json", per_pixel=False)
+    assert [record.labels for record in dataset.records] == [("cat", "dog")]
+
+
+def test_panoptic_annotations_without_masks_name_the_key(tmp_path: Path) -> None:
+    root = tree(tmp_path, {"p.json": PANOPTIC, "a.jpg": "a"})
+    with pytest.raises(ConfigError, match=r"data\.masks: p\.json holds panoptic annotations .*; set data\.masks"):
+        coco.read(root, SPLIT, annotations="p.json", per_pixel=True)

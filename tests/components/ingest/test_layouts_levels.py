@@ -237,3 +237,15 @@ def test_empty_label_folders_are_said_by_name(tmp_path: Path) -> None:
 def test_images_of_the_split_folders_outside_label_folders_are_said(tmp_path: Path) -> None:
     dataset = read(tmp_path, *under("train", "test"), "train/7.jpg")
     assert dataset.notes == ("1 image outside the label folders left out: train/7.jpg",)
+
+
+def test_folders_whose_names_differ_only_in_case_or_blanks_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(LayoutError, match=r"the labels 'cat' .* and 'cat ' .* differ only in case or blanks"):
+        read(tmp_path, "cat/1.jpg", "cat /2.jpg", "dog/1.jpg")
+
+
+def test_folders_of_two_splits_whose_names_differ_only_in_case_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        LayoutError, match=r"the labels 'Cat' \(test/Cat\) and 'cat' \(train/cat\) differ only in case or blanks"
+    ):
+        read(tmp_path, "test/Cat/1.jpg", "train/cat/2.jpg", "train/dog/1.jpg")

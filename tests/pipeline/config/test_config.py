@@ -319,7 +319,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "separator in folders": (least(data={"root": "x", "separator": ","}), "data: separator belongs to layout manifest"),
     "masks in folders": (
         least(data={"root": "x", "masks": "a"}),
-        "data: masks belongs to layout masks, not to folders",
+        "data: masks belongs to layout masks, coco, not to folders",
     ),
     "suffix in folders": (least(data={"root": "x", "mask_suffix": "a"}), "data: mask_suffix belongs to layout masks"),
     "suffix in a manifest": (

@@ -1,0 +1,1 @@
+"""The contents of COCO annotation files: images, categories, and regions or segments."""
