@@ -48,11 +48,14 @@ def files(path: str, below: str, root: str, key: str) -> Iterator[File]:
         raise ConfigError(f"{key}: {path} holds no folder {below!r}; at its top are {top or 'no folders'}")
     left, start, prefix = aside.current(), root.rstrip("/") + "/", f"{below}/" if below else ""
     left.notes |= dict.fromkeys(f"{path}: {note}" for note in archive.notes)
+    places = left.below(root)
     for name, member in archive.files.items():
         if not name.startswith(prefix):
             continue
         shown = name[len(prefix) :]
-        if hidden := litter_in(shown):
+        if place := next((p for p in places if shown.startswith(f"{p}/")), None):
+            left.met.add(start + place)
+        elif hidden := litter_in(shown):
             left.hidden.add(start + hidden)
         else:
             found, problem = archive.resolved(member, prefix, key)

@@ -145,6 +145,44 @@ def test_the_version_changes_with_the_content(tmp_path: Path) -> None:
         assert storage.read(str(pack(tmp_path / "data", {"1.png": b"new"})), "1.png") == b"new"
 
 
+def test_large_archives_have_wider_fields(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, archive.open("1.png", "w", force_zip64=True) as file:
+        file.write(b"one")
+    assert sizes(tmp_path / "a.zip") == {"1.png": 3}
+    assert storage.read(f"{tmp_path}/a.zip", "1.png") == b"one"
+
+
+def test_a_program_may_stand_before_a_zip_archive(tmp_path: Path) -> None:
+    """As in archives that unpack themselves."""
+    path = pack_zip(tmp_path / "a", FILES)
+    path.write_bytes(b"#!program" + path.read_bytes())
+    assert {name: storage.read(str(path), name) for name in sizes(path)} == FILES
+
+
+def test_gzip_may_come_in_pieces(tmp_path: Path) -> None:
+    """As programs that compress in parallel write it."""
+    plain = pack_tar(tmp_path / "a", FILES).read_bytes()
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(plain[:700]) + gzip.compress(plain[700:]))
+    assert {name: storage.read(f"{tmp_path}/a.tar.gz", name) for name in sizes(tmp_path / "a.tar.gz")} == FILES
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_names_in_tar_archives_may_be_long_or_not_utf8(tmp_path: Path, form: int) -> None:
+    names = ["a" * 90 + "/" + "é" * 40 + ".png", "\udcff.png", "cat/" + "b" * 50]
+    with tarfile.open(tmp_path / "a.tar", "w", format=form) as archive:
+        for name in names:
+            archive.addfile(tarfile.TarInfo(name))
+    assert list(sizes(tmp_path / "a.tar")) == names
+
+
+def test_a_place_in_an_archive_is_skipped(tmp_path: Path) -> None:
+    root = str(pack_zip(tmp_path / "a", {"cat/1.png": b"", "others/1.png": b""}))
+    with storage.watch([f"{root}/others"]) as left:
+        assert problems(root) == {"cat/1.png": ""}
+        assert storage.folders(root) == ["cat"]
+    assert left.met == {f"{root}/others"}
+
+
 # Hostile archives.
 
 OUT = "its name leads out of the archive; pack it again"
@@ -310,6 +348,13 @@ def test_names_of_an_unknown_encoding_are_said(tmp_path: Path) -> None:
     assert storage.read(str(root), path) == b"one"
     [note] = left.notes
     assert note.startswith(f"{root}: 1 name in it is not UTF-8 and may be misread")
+
+
+def test_a_name_that_is_not_the_utf8_it_is_said_to_be_is_named(tmp_path: Path) -> None:
+    path = pack_zip(tmp_path / "a", {"é.png": b"one"})
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xff"))
+    with pytest.raises(ConfigError, match=r"a\.zip holds the name '.*\.png', which is not UTF-8"):
+        problems(path)
 
 
 def test_a_name_in_utf8_beside_an_old_one_is_taken(tmp_path: Path) -> None:

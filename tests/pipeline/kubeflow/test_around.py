@@ -92,6 +92,12 @@ def test_contradictory_settings_are_named(
         preflight(root, **sections)
 
 
+def test_a_root_of_this_run_that_holds_the_models_is_refused(preflight: Preflight, tmp_path: Path) -> None:
+    """Ingest was compiled for a root without them, so it would take them for data."""
+    with pytest.raises(ConfigError, match=r"^data_root: .* holds .*/served \(push\.destination\), which the compiled"):
+        preflight(str(tmp_path))
+
+
 def test_zero_epochs_are_refused(preflight: Preflight) -> None:
     with pytest.raises(ConfigError, match="epochs: expected 1 or more, or freeze_epochs"):
         preflight(epochs=0)
