@@ -74,9 +74,7 @@ class Zip:
             return zipfile.ZipFile(self._raw.stream()).infolist()
         except UnicodeDecodeError as error:
             name = error.object.decode("utf-8", "replace")
-            raise Damaged(
-                f"holds the name {name!r}, which is not the UTF-8 that it is said to be; pack it again"
-            ) from None
+            raise Damaged(f"holds the name {name!r}, which is not UTF-8, though it says so; pack it again") from None
         except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, EOFError, OverflowError) as error:
             raise Damaged(f"is a damaged or truncated ZIP archive ({error}); copy or download it again") from None
 
