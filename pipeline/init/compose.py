@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.base.text import number, percent
-from components.data.dataset import SPLITS
+from components.data.dataset import SPLITS, Dataset
 from components.gates.data_rules.base import share
+from components.ingest.settings import Split
 from pipeline.init import backbones, document, limits, values
 from pipeline.init.found import Found
 from pipeline.init.places import Place
 from pipeline.init.readings import Reading, meanings
 from pipeline.init.thresholds import thresholds
 
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
 _TASKS = {
     "single_label": "each image has exactly one label",
     "multi_label": "each image has any number of labels, or none",
     "segmentation": "each pixel has one label",
 }
+_FEW = 10  # images of a split, below which one of them decides too much
+_LARGER = Split(train=0.6, eval=0.2, test=0.2)
 _MOST_LABELS = 100  # that are listed with their counts
 
 
@@ -34,6 +40,17 @@ def sections(place: Place, reading: Reading) -> dict[str, Any]:
         **labels,
         "push": {"destination": f"models/{place.name}"},
     }
+
+
+def few(dataset: Dataset) -> bool:
+    """Whether the default shares would leave fewer than ten images in a split that a hash makes."""
+    hashed = sum(record.split is None for record in dataset.records)
+    return any(hashed * part < _FEW for name, part in dataset.fractions.items() if name != "train")
+
+
+def with_larger_splits(config: Config) -> Config:
+    """Returns the configuration with larger shares of eval and test."""
+    return config.model_copy(update={"data": config.data.model_copy(update={"split": _LARGER})})
 
 
 def text(place: Place, reading: Reading, notes: Sequence[str], found: Found, lowered: Sequence[limits.Limit]) -> str:
@@ -116,10 +133,11 @@ def _counts(found: Found) -> str:
 def _hash_split(found: Found) -> str:
     sizes = ", ".join(f"{name} {found.manifest.counts[name]:,}" for name in SPLITS)
     missing = [name for name in SPLITS if name in found.dataset.fractions and name != "train"]
+    why = "larger than the default, since there are few images; " if found.config.data.split == _LARGER else ""
     about = "" if found.images is not None else "about "
     if len(missing) == 2:
-        return f"by a hash of each image's content: {about}{sizes}"
-    return f"the data name the other splits; {missing[0]} is cut from train by a hash of the content: {about}{sizes}"
+        return f"{why}by a hash of each image's content: {about}{sizes}"
+    return f"{why}the data name the others; {missing[0]} is cut from train by a hash of the content: {about}{sizes}"
 
 
 def _pixel_shares(found: Found, labels: Mapping[str, Any]) -> dict[str, str]:

@@ -81,12 +81,17 @@ def write(place: Place, task: str | None, terminal: Terminal, before: str = "") 
         raise ConfigError(f"-o: there is no folder {shown_path(place.folder)}; make it, or name another file")
     possible = readings(see(place), task)
     reading, config, dataset, rule, refused = _first_that_reads(place, possible)
+    if compose.few(dataset):
+        config = compose.with_larger_splits(config)
+        dataset, rule = data.read_dataset(config)
     others = [other for other in possible if other is not reading and other not in refused]
     notes = [f"not {refusal}: {error}" for refusal, error in refused.items()]
     notes += [f"also possible: {compose.describe(other)}" for other in others[:_MOST_OTHERS]]
     notes += [f"note: {note}" for note in reading.proposal.notes]
     found = find(config, dataset, rule, terminal)
-    lowered = [*limits.loosened(_verdicts(config, found)), *limits.of_sample(len(found.broken), found.opened)]
+    empty = not all(found.manifest.counts.values())
+    lowered = limits.loosened(_verdicts(config, found), empty=empty)
+    lowered += limits.of_sample(len(found.broken), found.opened)
     text = compose.text(place, reading, [*notes, *(f"note: {note}" for note in found.manifest.notes)], found, lowered)
     written = configuration.validated(
         yaml.parse(text, place.config)[0] | {"folder": place.folder, "file": place.config}, place.config

@@ -250,3 +250,14 @@ def test_a_data_set_may_hold_its_own_configuration_runs_and_models(
     settings = config.load("pets.yaml")
     assert settings.data.root == "."
     assert data.read_dataset(settings)[0].labels == ("cat", "dog")
+
+
+def test_few_images_are_split_so_that_test_has_some(
+    call: Call, tmp_path: Path, png: Png, write_files: WriteFiles
+) -> None:
+    """A tenth of 99 images are fewer than ten; of 100, ten."""
+    for name, count, split in (("few", 49, (0.6, 0.2, 0.2)), ("more", 50, (0.8, 0.1, 0.1))):
+        write_files(tmp_path / name, labelled(png, {"cat": count, "dog": 50}))
+        assert call("init", name)[0] == 0
+        settings = config.load(f"{name}.yaml")
+        assert tuple(dict(settings.data.split).values()) == split
