@@ -37,17 +37,14 @@ def _tasks(content: bytes) -> list[dict[str, Any]]:
         tasks = json.loads(content)
     except (ValueError, RecursionError):
         return []
-    known = all(
-        isinstance(task, dict) and isinstance(task.get("data"), dict) and isinstance(task.get("annotations"), list)
-        for task in tasks
-    )
-    return tasks if known else []
+    known = all(isinstance(task, dict) and isinstance(task.get("data"), dict) for task in tasks)
+    return tasks if known and any(isinstance(task.get("annotations"), list) for task in tasks) else []
 
 
 def _proposals(sight: Sight, path: str, tasks: list[dict[str, Any]]) -> Iterator[Proposal]:
     kinds: Counter[str] = Counter()
     most, questions = 0, set()
-    for annotation in (annotation for task in tasks for annotation in task["annotations"]):
+    for annotation in (annotation for task in tasks for annotation in task.get("annotations") or ()):
         try:
             items = label_studio_regions.items(annotation.get("result"))
         except (Malformed, AttributeError):
