@@ -7,6 +7,8 @@ belong to which kind of labels: `components.labels.kind`.
 
 from __future__ import annotations
 
+import math
+
 from components.metrics.base import CONFUSION, COUNTS, Accumulator, key
 
 __all__ = [
@@ -15,8 +17,10 @@ __all__ = [
     "OF_DETECTOR",
     "OUT_OF_DISTRIBUTION",
     "SMALLER_IS_BETTER",
+    "UNBOUNDED",
     "Accumulator",
     "key",
+    "largest",
 ]
 
 # Of the whole, for every task, where images of none of the labels are configured; see `evaluation.out_of_distribution`.
@@ -24,3 +28,14 @@ OUT_OF_DISTRIBUTION = ("out_of_distribution_auroc", "out_of_distribution_abstain
 # Where there is one label only, all else holds by itself.
 OF_DETECTOR = ("abstained", *OUT_OF_DISTRIBUTION)
 SMALLER_IS_BETTER = frozenset({"loss", "ece", "hamming_loss", "uncalibrated_loss", "uncalibrated_ece", "abstained"})
+# Those that are no share: they begin at 0 and have no largest value.
+UNBOUNDED = frozenset({"loss", "uncalibrated_loss", "support"})
+
+
+def largest(metric: str) -> float:
+    """The largest value of a metric; the smallest of each is 0.
+
+    >>> largest("accuracy"), largest("loss")
+    (1.0, inf)
+    """
+    return math.inf if metric in UNBOUNDED else 1.0

@@ -60,7 +60,8 @@ class Training(Value):
     mixed_precision: Literal["auto"] | Flag = Field(
         "auto", description="Whether to train with 16-bit arithmetic. `auto` uses it on GPUs that support it."
     )
-    seed: int = Field(1, description="Seed of all random choices.")
+    # NumPy takes up to 2^32 - 1, and each augmentation adds its own number, 3 at most.
+    seed: Annotated[int, Field(ge=0, le=2**32 - 4, strict=True)] = Field(1, description="Seed of all random choices.")
 
     @property
     def pretrained(self) -> bool:

@@ -40,11 +40,12 @@ def init(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    from pipeline.runs import check
+    from pipeline.runs import check, preflight
     from pipeline.terminal import Terminal
 
     with Terminal() as terminal:
         config, written = _configuration(options, terminal)
+        preflight.places(config)
         # Nothing is decoded twice.
         code = written.show(terminal) if written and not options.overrides and options.output is None else None
         return check.run(config, terminal, options.output) if code is None else code

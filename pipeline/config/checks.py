@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from components import metrics
 from components.base.errors import ConfigError
-from components.base.text import truncated_list
+from components.base.text import number, truncated_list
 from components.data import features
 from components.data.mask_rules import rule
 from components.gates.settings import Threshold
-from pipeline.config import places
+from pipeline.config import backbones, places
 
 if TYPE_CHECKING:
     from pipeline.config.config import Config
 
 
+_PERCENT = 100
+
+
 def check(config: Config) -> None:
     """Raises ValueError or ConfigError if sections contradict each other."""
+    backbones.check(config.training.backbone)
     _thresholds(config)
     _slices(config)
     _labels_of_task(config)
@@ -80,6 +85,17 @@ def _positive(positive: str | None, labels: Sequence[str]) -> None:
 def _thresholds(config: Config) -> None:
     for i, threshold in enumerate(config.evaluation.thresholds):
         _known_metric(f"evaluation.thresholds.{i}", config, threshold)
+        _in_range(f"evaluation.thresholds.{i}", threshold)
+
+
+def _in_range(where: str, threshold: Threshold) -> None:
+    """Raises ValueError if a bound is no value that the metric can have, so that it always or never holds."""
+    largest = metrics.largest(threshold.metric)
+    for key, bound in (("min", threshold.min), ("max", threshold.max), ("max_drop", threshold.max_drop)):
+        if bound is not None and not 0 <= bound <= largest:
+            range_ = f"between 0 and {number(largest)}" if math.isfinite(largest) else "0 or more"
+            hint = f"; did you mean {number(bound / 100)}?" if 1 < bound <= _PERCENT else ""
+            raise ValueError(f"{where}.{key}: {threshold.metric} is {range_}; got {number(bound)}{hint}")
 
 
 def _slices(config: Config) -> None:

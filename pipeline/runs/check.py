@@ -19,7 +19,7 @@ from components.data.mask_rules import Rule
 from components.gates import data_gate
 from components.gates.judge import failed
 from components.ingest import census, exclusion, near_duplicates, shards
-from pipeline.runs import data
+from pipeline.runs import data, preflight
 from pipeline.runs.show import excluded_lines, label_table, unknown_lines
 from pipeline.terminal import output_to
 
@@ -37,13 +37,15 @@ def run(config: Config, terminal: Terminal, issues: str | None = None) -> int:
         issues: the file to write every finding to, in the form that `data.exclude` reads, or None.
 
     Raises:
-        ConfigError: `issues` cannot be written.
+        ConfigError: the configuration does not fit the data or this machine, or `issues` cannot be written.
         LayoutError: the data set is not laid out as the configuration says.
     """
     if issues is not None:
         _check_place(config, issues)
     frozen = data.frozen_schema(config)
-    manifest, images = examine(config, *data.read_dataset(config), terminal)
+    dataset, rule = data.read_dataset(config)
+    preflight.files(config, dataset)
+    manifest, images = examine(config, dataset, rule, terminal)
     code = show(config, manifest, data.judge_data(config, manifest, images, frozen), terminal)
     if issues is not None:
         found = list(data_gate.findings(manifest, images, config.data_gate_limits))

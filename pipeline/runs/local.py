@@ -20,7 +20,7 @@ from components.ingest import census, splits
 from components.push import versions
 from components.report import evidence
 from pipeline import derived
-from pipeline.runs import data, history, launch, report
+from pipeline.runs import data, history, launch, preflight, report
 from pipeline.runs.launch import StageListener
 from pipeline.runs.summary import Summary
 from pipeline.terminal import output_to
@@ -57,17 +57,18 @@ class Runner:
             force: run every stage again, even where nothing is new.
 
         Raises:
-            ConfigError: the configuration does not fit the data; nothing was written.
+            ConfigError: the configuration does not fit the data or this machine; nothing was written.
         """
         config = self._config
+        preflight.places(config)
         try:
             dataset: Dataset | LayoutError = data.read_dataset(config)[0]
         except LayoutError as error:
             dataset = error
         self._frozen = data.frozen_schema(config)
         self._out_of_distribution = out_of_distribution.fingerprint(config.out_of_distribution_root)
-        if config.backbone.endswith(".keras") and not os.path.isfile(config.backbone):
-            raise ConfigError(f"training.backbone: {config.backbone} does not exist")
+        if isinstance(dataset, Dataset):
+            preflight.files(config, dataset, force=force)
         self._make_folder()
         with self._locked():
             if isinstance(dataset, LayoutError):

@@ -204,6 +204,36 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         threshold(metric="accuracy"),
         "thresholds.0: accuracy: a threshold without a limit; give min, max or max_drop",
     ),
+    "percent": (
+        threshold(metric="accuracy", min=95),
+        "thresholds.0.min: accuracy is between 0 and 1; got 95; did you mean 0.95?",
+    ),
+    "ece above one": (threshold(metric="ece", max=1.5), "thresholds.0.max: ece is between 0 and 1; got 1.5"),
+    "far above one": (threshold(metric="ece", max=950), "thresholds.0.max: ece is between 0 and 1; got 950"),
+    "below zero": (threshold(metric="loss", max=-1), "thresholds.0.max: loss is 0 or more; got -1"),
+    "negative accuracy": (
+        threshold(metric="accuracy", min=-0.1),
+        "thresholds.0.min: accuracy is between 0 and 1; got -",
+    ),
+    "drop in percent": (
+        threshold(metric="recall", label="*", max_drop=5),
+        "thresholds.0.max_drop: recall is between 0 and 1; got 5; did you mean 0.05?",
+    ),
+    "negative drop": (
+        threshold(metric="accuracy", max_drop=-0.1),
+        "max_drop: expected a value greater than or equal to 0",
+    ),
+    "seed below zero": (
+        least(training={"seed": -1}),
+        "training.seed: expected .* or equal to 0, got -1",
+    ),
+    "seed too large": (least(training={"seed": 2**32}), "training.seed: expected .* 4294967292, got 4294967296"),
+    "seed as text": (least(training={"seed": "1"}), "training.seed: expected a whole number, got '1'"),
+    "unknown backbone": (
+        least(training={"backbone": "mobilenetV3small"}),
+        "training.backbone: 'mobilenetV3small' is neither small, nor .*; did you mean MobileNetV3Small?",
+    ),
+    "no backbone at all": (least(training={"backbone": "net"}), "keras.applications.* which has ConvNeXtBase, .* more"),
     "bounds crossed": (threshold(metric="accuracy", min=0.9, max=0.1), "accuracy: min 0.9 is above max 0.1"),
     "slice column": (threshold(metric="accuracy", min=0, slice={"hue": "x"}), "unknown slice column 'hue'"),
     "slices": (

@@ -1,0 +1,127 @@
+"""Checks `training.backbone` without TensorFlow, whose import takes seconds."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import functools
+import importlib.util
+import os
+import zipfile
+
+from components.base.errors import ConfigError
+from components.base.text import truncated_list
+
+_FILE = ".keras"
+_NETWORK = "config.json"  # in a .keras file, which is an archive
+# Megabytes of the weights without a head: the number of parameters times 4 bytes.
+_MEGABYTES = {
+    "small": 5,
+    "ConvNeXtBase": 351,
+    "ConvNeXtLarge": 785,
+    "ConvNeXtSmall": 198,
+    "ConvNeXtTiny": 112,
+    "ConvNeXtXLarge": 1393,
+    "DenseNet121": 29,
+    "DenseNet169": 51,
+    "DenseNet201": 74,
+    "EfficientNetB0": 17,
+    "EfficientNetB1": 27,
+    "EfficientNetB2": 32,
+    "EfficientNetB3": 44,
+    "EfficientNetB4": 71,
+    "EfficientNetB5": 115,
+    "EfficientNetB6": 164,
+    "EfficientNetB7": 257,
+    "EfficientNetV2B0": 24,
+    "EfficientNetV2B1": 28,
+    "EfficientNetV2B2": 36,
+    "EfficientNetV2B3": 52,
+    "EfficientNetV2L": 471,
+    "EfficientNetV2M": 213,
+    "EfficientNetV2S": 82,
+    "InceptionResNetV2": 218,
+    "InceptionV3": 88,
+    "MobileNet": 13,
+    "MobileNetV2": 9,
+    "MobileNetV3Large": 12,
+    "MobileNetV3Small": 4,
+    "NASNetLarge": 340,
+    "NASNetMobile": 18,
+    "ResNet101": 171,
+    "ResNet101V2": 171,
+    "ResNet152": 234,
+    "ResNet152V2": 234,
+    "ResNet50": 95,
+    "ResNet50V2": 95,
+    "VGG16": 59,
+    "VGG19": 81,
+    "Xception": 84,
+}
+
+
+def check(backbone: str) -> None:
+    """Raises ConfigError unless the backbone is `small`, a path of a .keras file, or in keras.applications."""
+    known = names()
+    if backbone == "small" or backbone.endswith(_FILE) or backbone in known or not known:
+        return
+    same = [name for name in known if name.lower() == backbone.lower()]
+    near = same or difflib.get_close_matches(backbone, known, 1)
+    hint = f"; did you mean {near[0]}?" if near else f", which has {truncated_list(known)}"
+    expected = "neither small, nor the path of a .keras file, nor in keras.applications"
+    raise ConfigError(f"training.backbone: {backbone!r} is {expected}{hint}")
+
+
+def check_file(path: str) -> None:
+    """Raises ConfigError unless a .keras file can be read and holds a network."""
+    where = f"training.backbone: {path}"
+    try:
+        with open(path, "rb") as f, zipfile.ZipFile(f) as archive:
+            there = _NETWORK in archive.namelist()
+    except zipfile.BadZipFile:
+        there = False
+    except IsADirectoryError:
+        raise ConfigError(f"{where} is a folder; expected a .keras file") from None
+    except FileNotFoundError:
+        raise ConfigError(f"{where} does not exist{_beside(path)}") from None
+    except OSError as error:
+        raise ConfigError(f"{where} cannot be read: {error.strerror}") from None
+    if not there:
+        raise ConfigError(
+            f"{where} is not a .keras file: it is no archive with {_NETWORK}; save the model with Keras 3"
+        )
+
+
+def _beside(path: str) -> str:
+    folder = os.path.dirname(path)
+    others = [name for name in (os.listdir(folder) if os.path.isdir(folder) else ()) if name.endswith(_FILE)]
+    near = difflib.get_close_matches(os.path.basename(path), others, 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+@functools.cache
+def names() -> tuple[str, ...]:
+    """The models of keras.applications, read from its source; none if it has another form."""
+    found = importlib.util.find_spec("keras")
+    for place in found.submodule_search_locations or () if found else ():
+        try:
+            with open(os.path.join(place, "applications", "__init__.py"), encoding="utf-8") as f:
+                body = ast.parse(f.read()).body
+        except (OSError, SyntaxError):
+            continue
+        imported = [
+            alias.asname or alias.name for node in body if isinstance(node, ast.ImportFrom) for alias in node.names
+        ]
+        return tuple(sorted(name for name in imported if name[0].isupper()))
+    return ()
+
+
+def weight_bytes(backbone: str) -> int:
+    """The bytes of a backbone's weights: of the file, or as measured without a head.
+
+    >>> weight_bytes("ResNet50")
+    95000000
+    """
+    if backbone.endswith(_FILE) and os.path.isfile(backbone):
+        return os.path.getsize(backbone)
+    return _MEGABYTES.get(backbone, min(_MEGABYTES.values())) * 1_000_000

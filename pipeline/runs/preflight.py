@@ -1,0 +1,163 @@
+"""What can be known before an hour of training: places that cannot be written, files that cannot be read, disk room."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from components.base.artifact_files import DATASET_MANIFEST
+from components.base.errors import ConfigError
+from components.base.text import truncated_list
+from components.data import storage
+from components.data.dataset import Dataset
+from pipeline.config import backbones
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
+# Measured on 442 photos of 12.7 MB: the shards are 1.016 times as large as the images, and a model is exported as 1.8
+# times its weights. A checkpoint holds the weights and Adam's two moments; three exist while one is replaced.
+_SHARDS = 1.02  # bytes written for each byte of an image that is stored as it is; re-encoded ones may take more
+_TRAINED = 9 + 2  # bytes below `output` for each byte of weights: three checkpoints and the exported model
+_PUSHED = 2  # the same below `push.destination`
+_REST = 10_000_000  # statistics, metrics, the report and the log
+_READ = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+
+
+def places(config: Config) -> None:
+    """Checks what takes no look at the data.
+
+    Raises:
+        ConfigError: `output` or `push.destination` cannot be written, or the backbone's file cannot be used.
+    """
+    if config.backbone.endswith(".keras"):
+        backbones.check_file(config.backbone)
+    writable("output", config.output_folder)
+    for used in ("history", "pipeline", "metadata.sqlite"):  # of earlier runs, maybe of another user
+        path = os.path.join(config.output_folder, used)
+        if os.path.lexists(path) and not os.access(path, os.W_OK, **_READ):
+            raise ConfigError(f"output: {path} cannot be written: permission denied")
+    local = re.sub("^(file|local)://", "", config.destination)
+    if storage.is_url(local):
+        _protocols("push.destination", local)
+    else:
+        writable("push.destination", local)
+
+
+def writable(key: str, path: str) -> None:
+    """Raises ConfigError unless a folder can be written, or made if it does not exist; makes nothing."""
+    there = _nearest(path)
+    if not os.path.exists(there):
+        raise ConfigError(f"{key}: {path} cannot be made: {there} is a link to nothing; remove it")
+    if not os.path.isdir(there):
+        what = "is a file" if there == path else f"cannot be made: {there} is a file"
+        raise ConfigError(f"{key}: {path} {what}; expected a folder")
+    if not os.access(there, os.W_OK | os.X_OK, **_READ):
+        raise ConfigError(f"{key}: {path} cannot be written: permission denied for {there}; choose another folder")
+
+
+def _nearest(path: str) -> str:
+    """The path itself, or the nearest of its parents that exists."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _protocols(key: str, url: str) -> None:
+    """Raises ConfigError if fsspec does not know a protocol of the URL, or lacks a package for it; connects nowhere."""
+    import fsspec
+
+    for part in url.split("::"):
+        protocol = part.partition("://")[0]
+        try:
+            fsspec.get_filesystem_class(protocol)
+        except ValueError:
+            near = difflib.get_close_matches(protocol, fsspec.available_protocols(), 1, 0.5)
+            hint = f"; did you mean {near[0]}://?" if near else ""
+            raise ConfigError(f"{key}: {url}: there is no protocol {protocol!r}{hint}") from None
+        except ImportError as error:
+            raise ConfigError(f"{key}: {url}: a package is missing: {error}") from None
+
+
+def files(config: Config, dataset: Dataset, *, force: bool = False) -> None:
+    """Checks what the listing of the data tells.
+
+    Args:
+        config: the settings.
+        dataset: the listing.
+        force: whether every stage will run again.
+
+    Raises:
+        ConfigError: files cannot be read, or the disk has too little room.
+    """
+    _readable(dataset)
+    for key, path, needed in _needs(config, dataset, force=force):
+        free = shutil.disk_usage(_nearest(path)).free
+        if needed > free:
+            raise ConfigError(
+                f"{key}: a run needs about {_bytes(needed)} below {path}, there are {_bytes(free)} free; make room, or "
+                "choose another folder"
+            )
+
+
+def _readable(dataset: Dataset) -> None:
+    if not os.path.isdir(dataset.root):
+        return  # a URL or an archive
+    paths = (path for record in dataset.records for path in (record.path, record.mask) if path)
+    closed = [path for path in paths if _closed(os.path.join(dataset.root, path))]
+    if closed:
+        number = f"{len(closed):,} file{'' if len(closed) == 1 else 's'}"
+        raise ConfigError(
+            f"data.root: {number} cannot be read: permission denied: {truncated_list(closed)}; change the permissions, "
+            "or list what is not needed in data.exclude"
+        )
+
+
+def _closed(path: str) -> bool:
+    return os.path.lexists(path) and not os.access(path, os.R_OK, **_READ)
+
+
+def _needs(config: Config, dataset: Dataset, *, force: bool) -> Iterator[tuple[str, str, int]]:
+    """Yields (key, folder, bytes) for each file system that a run writes to."""
+    images = 0 if not force and _ingested(config, dataset) else sum(record.size for record in dataset.records)
+    weights = backbones.weight_bytes(config.backbone)
+    output = round(_SHARDS * images) + _TRAINED * weights + _REST
+    pushed, destination = _PUSHED * weights, re.sub("^(file|local)://", "", config.destination)
+    if storage.is_url(destination):
+        yield "output", config.output_folder, output
+    elif os.stat(_nearest(destination)).st_dev == os.stat(_nearest(config.output_folder)).st_dev:
+        yield "output", config.output_folder, output + pushed
+    else:
+        yield "output", config.output_folder, output
+        yield "push.destination", destination, pushed
+
+
+def _ingested(config: Config, dataset: Dataset) -> bool:
+    """Whether an earlier run seems to have stored these images, so that the cache has them: there are as many."""
+    pattern = os.path.join("pipeline", "ImageExampleGen", "examples", "*", DATASET_MANIFEST)
+    found = glob.glob(os.path.join(glob.escape(config.output_folder), pattern))
+    if not found:
+        return False
+    try:
+        with open(max(found, key=os.path.getmtime), encoding="utf-8") as f:
+            manifest = json.load(f)
+        stored = sum(manifest["counts"].values()) + len(manifest["quarantined"])
+    except (OSError, ValueError, KeyError):
+        return False
+    return bool(stored == len(dataset.records) + len(dataset.rejected))
+
+
+def _bytes(number: int) -> str:
+    """A number of bytes for people.
+
+    >>> _bytes(3_210_000_000), _bytes(1_100_000)
+    ('3.2 GB', '1.1 MB')
+    """
+    unit, name = (1e9, "GB") if number >= 1e9 else (1e6, "MB")
+    return f"{number / unit:.1f} {name}"
