@@ -6,7 +6,7 @@ import functools
 import os
 import posixpath
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from components.base.errors import ConfigError
 from components.data import storage
@@ -24,11 +24,15 @@ class Listing:
     Attributes:
         root: local folder or fsspec URL.
         files: path -> file, for every file below the root.
+
+    Args:
+        root: local folder or fsspec URL.
+        files: as the attribute, if they are listed already.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, files: Mapping[str, File] | None = None) -> None:
         self.root = root
-        self.files = {file.path: file for file in storage.files(root)}
+        self.files = {file.path: file for file in storage.files(root)} if files is None else dict(files)
         # macOS writes accents as separate characters; a table that was typed elsewhere has composed letters.
         self._composed = {unicodedata.normalize("NFC", path): path for path in self.files if not path.isascii()}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.init.recognise import cvat, folders, label_studio, labelme, masks, voc, yolo
+from pipeline.init.recognise import cvat, folders, label_studio, labelme, masks, tables, voc, yolo
 from pipeline.init.recognise.sight import Recogniser
 
 # The first proposal of the first recogniser that has one is taken; all others are named to the user. Formats that are
@@ -13,6 +13,7 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     cvat.recognise,
     voc.recognise,
     labelme.recognise,
+    tables.recognise,
     masks.recognise,
     folders.recognise,
 )

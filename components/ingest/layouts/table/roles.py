@@ -13,8 +13,8 @@ from components.ingest.settings import Columns
 
 DEFAULT_IMAGE = "file_name"
 # Without case, blanks and signs.
-_IMAGE = re.compile(r"(image|img|photo|picture|file)s?(files?)?(names?|paths?|ids?|index)?|paths?|id|idcode|name")
-_LABEL = re.compile(r"(class|label|category|tag|target)(name|label)?s?|classe?s|categories|species|breed|diagnosis|dx")
+IMAGE = re.compile(r"(image|img|photo|picture|file)s?(files?)?(names?|paths?|ids?|index)?|paths?|id|idcode|name")
+LABEL = re.compile(r"(class|label|category|tag|target)(name|label)?s?|classe?s|categories|species|breed|diagnosis|dx")
 _SAMPLE = 100  # rows
 
 
@@ -60,7 +60,7 @@ def _image(table: Table, columns: Columns, is_file: IsFile) -> str:
     taken = {column for key, column in columns.named() if key not in ("image", "slices")}
     free = [column for column in table.header if column not in taken]
     if table.named:
-        found = [column for column in free if _IMAGE.fullmatch(folded(column))]
+        found = [column for column in free if IMAGE.fullmatch(folded(column))]
     else:
         found = [column for column in free if _names_files(table, column, is_file)]
     if len(found) > 1:  # `image_file_path` beside `image`, or `id` beside `filename`
@@ -79,7 +79,7 @@ def _labels(table: Table, columns: Columns) -> str:
     taken = {column for key, column in columns.named() if key != "slices"}
     free = [column for column in table.header if column and column not in taken]
     exact = [column for column in free if column in ("label", "labels")]
-    found = exact or [column for column in free if _LABEL.fullmatch(folded(column))]
+    found = exact or [column for column in free if LABEL.fullmatch(folded(column))]
     if not table.named and not found and len(free) == 1:
         found = free
     if len(found) != 1:
