@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from any_layout.catalogue import LAYOUTS, Written
-from any_layout.truth import BACKGROUND, World, expected, key, store, worlds
+from any_layout.truth import BACKGROUND, World, expected, key, source_of, store, worlds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ def check(layout: Written, world: World) -> None:
     """Writes a data set, ingests it, and compares what is stored."""
     with tempfile.TemporaryDirectory() as folder:
         told = layout.write(Path(folder, "data"), world)
-        found, manifest = store(told, Path(folder, "data"), Path(folder, "shards"))
+        found, manifest = store(source_of(told, Path(folder, "data")), Path(folder, "shards"))
     assert found.keys() == {key(picture.pixels) for picture in world.pictures}
     for picture in world.pictures:
         stored = found[key(picture.pixels)]

@@ -186,21 +186,18 @@ class Stored:
     mask: tuple[tuple[str, ...], ...]
 
 
-def store(settings: dict[str, Any], root: Path, shards: Path) -> tuple[dict[bytes, Stored], Any]:
-    """Ingests a data set. Returns what the shards hold, by the pixels of the pictures, and the manifest.
-
-    Args:
-        settings: "task" and the sections "data" and "labels", without the root.
-        root: of the data set.
-        shards: the folder for them.
-    """
-    task = settings["task"]
-    source = Source(
-        exclusive=task == "single_label",
-        per_pixel=task == "segmentation",
+def source_of(settings: dict[str, Any], root: Path) -> Source:
+    """The source that "task" and the sections "data" and "labels" describe."""
+    return Source(
+        exclusive=settings["task"] == "single_label",
+        per_pixel=settings["task"] == "segmentation",
         data={**settings["data"], "root": str(root / settings.get("root", ""))},  # type: ignore[arg-type]
         labels=settings.get("labels", {}),
     )
+
+
+def store(source: Source, shards: Path) -> tuple[dict[bytes, Stored], Any]:
+    """Ingests a data set. Returns what the shards hold, by the pixels of the pictures, and the manifest."""
     dataset, rule = reading.read(source)
     counted = ingest(dataset, shards, rule=rule)
     assert counted.quarantined == (), counted.quarantined
