@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from pipeline import config
 from pipeline.cli import main
 
-# Ids and colours have no names; and only their keys tell which of two levels of folders are the labels.
-_UNNAMED = {name for name in LAYOUTS if name.startswith("masks ")} | {"folders below the labels"}
+# Ids and colours have no names, only their keys tell which of two levels of folders are the labels, and rectangles are
+# masks only for those who say so.
+_UNNAMED = {name for name in LAYOUTS if name.startswith("masks ")}
+_UNNAMED |= {"folders below the labels", "Label Studio rectangles"}
 NAMED = sorted(LAYOUTS.keys() - _UNNAMED)
 
 
