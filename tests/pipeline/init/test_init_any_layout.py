@@ -16,7 +16,8 @@ from pipeline.cli import main
 # masks only for those who say so.
 _UNNAMED = {name for name in LAYOUTS if name.startswith("masks ")}
 _UNNAMED |= {"folders below the labels", "Label Studio rectangles"}
-NAMED = sorted(LAYOUTS.keys() - _UNNAMED)
+_LATER = {name for name in LAYOUTS if name.startswith(("COCO", "a CSV", "columns", "lines", "names", "a tar"))}
+NAMED = sorted(LAYOUTS.keys() - _UNNAMED - _LATER)
 
 
 def check(layout: Written, world: World) -> None:
