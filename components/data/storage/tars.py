@@ -1,13 +1,14 @@
 """tar archives, plain or compressed by gzip. Python's tarfile reads the headers; contents are read by position.
 
-In a .tar.gz file, the library indexed_gzip marks a point about every MiB while the archive is listed, from which it can
-decompress. So one member costs a few milliseconds, and nothing is unpacked.
+In a .tar.gz file, the library indexed_gzip marks points while the archive is listed, from which it decompresses later.
+So one member costs a few milliseconds, and nothing is unpacked.
 """
 
 from __future__ import annotations
 
 import posixpath
 import tarfile
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,7 +25,10 @@ _WITH_TEXT = (
     tarfile.GNUTYPE_LONGLINK,
 )
 _CHUNK = 1 << 20  # bytes that a compressed archive is listed by
-_POINTS = 2048  # of an index, about, each of 32 KiB
+_NEAREST = 1 << 19  # bytes between two points of an index, at least
+_POINTS = 4096  # of an index, as far as can be told before; each takes 32 KiB of memory
+_TOO_MANY = 8 * _POINTS
+_SAMPLE = 1 << 22  # bytes that tell how well an archive is compressed
 _MOST = 250  # times its own size that a compressed archive may hold; beyond, it is a bomb
 _ALWAYS = 4 << 30  # bytes that it may hold in any case
 
@@ -40,8 +44,11 @@ class Tar:
 
     def __init__(self, raw: Raw, version: str, *, gz: bool) -> None:
         self._raw, self._version, self.notes = raw, version, list[str]()
-        self._limit = max(_ALWAYS, _MOST * raw.size) if gz else raw.size
-        self._gz: Any = _indexed(raw) if gz else None
+        self._limit: int = raw.size
+        self._gz: Any = None
+        if gz:
+            spacing = _spacing(raw)
+            self._limit, self._gz = min(max(_ALWAYS, _MOST * raw.size), _TOO_MANY * spacing), _indexed(raw, spacing)
         self._what = "compressed tar" if gz else "tar"
 
     def members(self) -> Iterator[Member]:
@@ -101,7 +108,7 @@ class Tar:
 
     def _too_large(self, info: tarfile.TarInfo) -> Damaged:
         if self._gz:
-            return Damaged(f"unpacks to more than {_MOST} times its size, as a bomb does; unpack it yourself")
+            return Damaged(f"unpacks to more than {self._limit:,} bytes, far more than it seems, as a bomb does")
         return self._damaged(f"it ends within {info.name!r}")
 
     def _damaged(self, reason: str) -> Damaged:
@@ -117,9 +124,19 @@ class _Info(tarfile.TarInfo):
         return super()._proc_member(tar)  # type: ignore[misc]
 
 
-def _indexed(raw: Raw) -> Any:
+def _spacing(raw: Raw) -> int:
+    """Returns the bytes between two points of an index, of the unpacked size that the first bytes let one expect."""
+    head, ratio, decompressor = raw.pread(_SAMPLE, 0), 1.0, zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        unpacked = len(decompressor.decompress(head, 16 * _SAMPLE))
+        ratio = unpacked / (len(head) - len(decompressor.unconsumed_tail))
+    except zlib.error:
+        pass  # the listing will name it
+    return max(_NEAREST, int(raw.size * ratio / _POINTS))
+
+
+def _indexed(raw: Raw, spacing: int) -> Any:
     from indexed_gzip import IndexedGzipFile
 
-    spacing = max(_CHUNK, raw.size // _POINTS)
     # A larger buffer would be filled at every jump.
     return IndexedGzipFile(fileobj=raw.stream(), spacing=spacing, buffer_size=1 << 14, readbuf_size=1 << 18)
