@@ -1,12 +1,15 @@
 """`imagegate init PATH` looks; `check PATH` and `run PATH` call it where there is no configuration yet."""
 
+import io
 import os
 import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from components.base.errors import ConfigError
 from pipeline import cli, config
@@ -29,6 +32,7 @@ def call(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     def run(*arguments: str) -> tuple[int, str, str]:
         code = cli.main(arguments)
         out, err = capsys.readouterr()
+        out = re.sub(r"^images [\d,]+ of [\d,]+\n", "", out, flags=re.MULTILINE)  # progress, on a slow machine
         assert "Traceback" not in out + err
         return code, out, err
 
@@ -261,3 +265,21 @@ def test_few_images_are_split_so_that_test_has_some(
         assert call("init", name)[0] == 0
         settings = config.load(f"{name}.yaml")
         assert tuple(dict(settings.data.split).values()) == split
+
+
+def test_masks_of_0_and_255_have_two_labels(call: Call, tmp_path: Path, png: Png, write_files: WriteFiles) -> None:
+    mask = io.BytesIO()
+    Image.fromarray(np.array([[0, 0, 0, 255]] * 4, np.uint8)).save(mask, "PNG")
+    files = {f"image/{i}.png": png(i, 4, 4) for i in range(40)}
+    write_files(tmp_path / "cells", files | {f"label/{i}.png": mask.getvalue() for i in range(40)})
+    for task in ((), ("--task", "segmentation")):
+        code, out, _ = call("init", "cells", *task, "-o", f"cells{len(task)}.yaml")
+        assert code == 0
+        assert "the data gate lets 40 images pass" in out
+        settings = config.load(f"cells{len(task)}.yaml")
+        assert settings.task == "segmentation"
+        assert sorted((settings.labels.colors or {}).values()) == [0, 255]
+        # One label is right for 12 of 16 pixels, 0.75; over two labels, 0.375.
+        assert settings.evaluation.thresholds[0].min == 0.38
+    # 480 of 640 pixels are 0.
+    assert re.search(r": 0 +# 75 % of the pixels, in 40 images\n", (tmp_path / "cells2.yaml").read_text())
