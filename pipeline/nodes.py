@@ -131,6 +131,7 @@ def evaluator(run: Run, **inputs: Any) -> BaseNode:
         task=config.task,
         settings=config.absolute_evaluation.to_json(),
         max_pixels=config.data.max_pixels if root else 0,
+        bits=(config.data.bits or 0) if root else 0,
         out_of_distribution_fingerprint="" if run.elsewhere else out_of_distribution.fingerprint(root),
         without_thresholds=int(config.push.without_thresholds),
         code_fingerprint=fingerprint.code("components.stages.evaluator"),
@@ -152,6 +153,7 @@ def pusher(run: Run, **inputs: Any) -> BaseNode:
         "name": config.name,
         "task": config.task,
         "image_size": config.training.image_size,
+        "bits": config.data.bits,
         "code_fingerprint": fingerprint.code("components.model.training"),
         "configuration_fingerprint": config.fingerprint(),
     }

@@ -12,20 +12,21 @@ import io
 import re
 import warnings
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import ImageOps
 
 from components.data import perceptual, properties
+from components.data.decoding import decode
+from components.data.formats import deep, opening, tiff
+from components.data.formats.bad_image import BadImage
 
-if TYPE_CHECKING:
-    import tensorflow as tf
+__all__ = ["FORMATS", "BadImage", "Checked", "check", "decode", "max_file_bytes"]
 
-# A multi-picture JPEG (MPO) is opened as JPEG and then recognised.
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
+# Of stored images; `check` reads more.
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 
 # `check` applies a limit of its own, given per call; Pillow's is global to the process.
 Pillow.MAX_IMAGE_PIXELS = None
@@ -33,16 +34,18 @@ Pillow.MAX_IMAGE_PIXELS = None
 # Odd metadata does not concern the user as long as the pixels decode. (catch_warnings is not safe in threads.)
 warnings.filterwarnings("ignore", module=r"PIL\..*")
 
-_MAGIC = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG": "PNG",
-    b"GIF8": "GIF",
-    b"RIFF": "WebP",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"BM": "BMP",
-}
 _ORIENTATION = 0x0112  # EXIF tag
+_SIDEWAYS = range(5, 9)  # orientations that swap width and height
+_TURNS = {
+    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
+    3: Pillow.Transpose.ROTATE_180,
+    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
+    5: Pillow.Transpose.TRANSPOSE,
+    6: Pillow.Transpose.ROTATE_270,
+    7: Pillow.Transpose.TRANSVERSE,
+    8: Pillow.Transpose.ROTATE_90,
+}
+_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 _WHITE = (255, 255, 255, 255)
 # Properties and perceptual hash are computed after the image is reduced by a whole number to at least this many pixels
 # on its shorter side: networks do not see finer detail either, and a JPEG decodes faster at 1/2, 1/4 or 1/8. Chosen by
@@ -51,10 +54,6 @@ _REDUCED = 80
 _LONGEST = 4096  # pixels of the longer side at most, however short the other becomes; bounds the memory
 # TensorFlow puts the name of the op around its message.
 _TENSORFLOW_NOISE = re.compile(r"\{\{.*?\}\} *|\[Op:.*?\].*", re.DOTALL)
-
-
-class BadImage(ValueError):
-    """The file is not a usable image. The message is the reason, without the name of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,9 @@ class Checked:
         changed: why the bytes were re-encoded ("EXIF orientation 6", "palette", …), or "".
         properties: [P] in the order of `properties.NAMES`.
         perceptual: uint64 [4], see `perceptual.perceptual_hash`; None for an image that is too small.
+        remarks: what of the file is not in the stored pixels, or was guessed; to be counted and told.
+        highest: the highest value of an image of 16 bits, if nothing states how many of them are in use; else 0.
+        sideways: whether the file stores the image turned by 90 degrees.
     """
 
     encoded: bytes
@@ -77,6 +79,9 @@ class Checked:
     changed: str = ""
     properties: tuple[float, ...] = field(default=(), compare=False)
     perceptual: NDArray[np.uint64] | None = field(default=None, compare=False)
+    remarks: tuple[str, ...] = ()
+    highest: int = 0
+    sideways: bool = False
 
 
 def max_file_bytes(max_pixels: int) -> int:
@@ -88,44 +93,42 @@ def max_file_bytes(max_pixels: int) -> int:
     return 8 * max_pixels + (1 << 20)
 
 
-def check(data: bytes, max_pixels: int) -> Checked:
+def check(data: bytes, max_pixels: int, bits: int | None = None) -> Checked:
     """Fully decodes an image once and returns the bytes to store and its properties.
 
     Args:
         data: the file's content; untrusted.
         max_pixels: larger images are refused from their header, before any pixel is decoded.
+        bits: of the values in files of 16 bits, where they use only the lower ones; None: all.
 
     Raises:
-        BadImage: the file is empty, of an unknown format, too large, broken or truncated.
+        BadImage: the file is empty, of an unknown format, too large, broken or truncated, or holds bands or values
+            that an image of 8 bits cannot hold.
     """
     if not data:
         raise BadImage("empty file")
     if len(data) > max_file_bytes(max_pixels):
         raise BadImage(f"{len(data):,} bytes are more than an image of {max_pixels:,} pixels needs")
     try:
-        return _check(data, max_pixels)
+        return _check(data, max_pixels, bits)
     except BadImage:
         raise
-    except UnidentifiedImageError:
-        kind = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
-        if kind:
-            raise BadImage(f"starts like a {kind} file, but its header is broken") from None
-        raise BadImage(f"no image of a known format ({', '.join(FORMATS)})") from None
     except MemoryError:
         raise BadImage("decoding it needs more memory than there is") from None
     except Exception as error:
         raise BadImage(f"cannot be decoded: {error or type(error).__name__}") from error
 
 
-def _check(data: bytes, max_pixels: int) -> Checked:
-    with Pillow.open(io.BytesIO(data), formats=FORMATS) as image:
+def _check(data: bytes, max_pixels: int, bits: int | None) -> Checked:
+    with opening.open_image(data) as image:
         width, height = image.size
         if width < 1 or height < 1:
             raise BadImage(f"{width} x {height} pixels")
         if width * height > max_pixels:
             raise BadImage(f"{width:,} x {height:,} pixels are more than data.max_pixels ({max_pixels:,})")
         kind = image.format or ""
-        reason = _why_reencode(image, data)
+        orientation = _orientation(image)
+        reason = _why_reencode(image, data, orientation)
         # Pillow fills missing parts of a PNG with black and checks no checksum, so TensorFlow decodes every PNG.
         if not reason or kind == "PNG":
             try:
@@ -137,10 +140,21 @@ def _check(data: bytes, max_pixels: int) -> Checked:
             else:
                 if not reason:
                     return _described(Checked(data, kind.lower(), width, height), Pillow.fromarray(pixels))
-        rgb = _to_rgb(image, data)
+        remarks = _remarks(image, data)
+        rgb, highest = _to_rgb(image, data, orientation, bits, remarks)
         out = io.BytesIO()
         rgb.save(out, "PNG", compress_level=1)
-        return _described(Checked(out.getvalue(), "png", rgb.width, rgb.height, reason), rgb)
+        stored = Checked(
+            out.getvalue(),
+            "png",
+            rgb.width,
+            rgb.height,
+            reason,
+            remarks=tuple(remarks),
+            highest=highest,
+            sideways=orientation in _SIDEWAYS,
+        )
+        return _described(stored, rgb)
 
 
 def _described(checked: Checked, rgb: Pillow.Image) -> Checked:
@@ -156,18 +170,18 @@ def _described(checked: Checked, rgb: Pillow.Image) -> Checked:
     )
 
 
-def _why_reencode(image: Pillow.Image, data: bytes) -> str:
+def _why_reencode(image: Pillow.Image, data: bytes, orientation: int) -> str:
     """The reason why `decode` would return other pixels than the file means, or ""."""
     kind = image.format
-    if kind in ("TIFF", "MPO", "GIF"):
-        return kind
+    if kind in ("TIFF", "MPO", "GIF", "HEIF", "AVIF", "JPEG2000"):
+        return opening.NAMES.get(kind, kind)
     if getattr(image, "n_frames", 1) > 1:
         return f"animated {kind}"
     if image.mode == "P":
         return "palette"
     if image.mode == "CMYK":
         return "CMYK"
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    if image.mode in _ALPHA or "transparency" in image.info:
         return "alpha"
     if kind == "PNG" and data[24] != 8:  # bit depth in the header chunk
         return f"{data[24]} bit"
@@ -177,13 +191,37 @@ def _why_reencode(image: Pillow.Image, data: bytes) -> str:
         return "BMP of other than 24 bit"
     if kind == "WEBP" and data[12:16] == b"VP8X" and data[20] & 2:  # of one frame
         return "animated WEBP"
+    return f"EXIF orientation {orientation}" if orientation > 1 else ""
+
+
+def _orientation(image: Pillow.Image) -> int:
+    """How the image is stored: EXIF's 2 to 8, or 1 for upright and for everything else."""
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # noqa: BLE001  unreadable EXIF states no orientation
-        orientation = 1
-    if orientation in range(2, 9):
-        return f"EXIF orientation {orientation}"
-    return ""
+        return 1
+    return orientation if orientation in _TURNS else 1
+
+
+def _remarks(image: Pillow.Image, data: bytes) -> list[str]:
+    """What the header says of the file that the stored pixels will not show.
+
+    Raises:
+        BadImage: bands would be lost.
+    """
+    remarks = []
+    if image.format == "TIFF":
+        remarks += [bands] if (bands := tiff.check_bands(image)) else []
+        several = tiff.holds_pages(image)
+    else:
+        several = getattr(image, "n_frames", 1) > 1
+    if several:
+        remarks.append("several pages or frames; only the first is used")
+    if image.mode == "CMYK":
+        remarks.append("CMYK inks; they were converted to RGB without a colour profile")
+    if deep.has_more_than_8(image, data):
+        remarks.append(deep.UPPER)
+    return remarks
 
 
 def _proven(data: bytes, kind: str, width: int, height: int) -> NDArray[np.uint8]:
@@ -211,110 +249,34 @@ def _proven(data: bytes, kind: str, width: int, height: int) -> NDArray[np.uint8
     return (array if array.ndim == 3 else array[0])[..., :3]  # WebP comes with a leading dimension of frames
 
 
-def _to_rgb(image: Pillow.Image, data: bytes) -> Pillow.Image:
-    """Converts the first frame to upright 8-bit RGB, with alpha blended over white."""
+def _to_rgb(
+    image: Pillow.Image, data: bytes, orientation: int, bits: int | None, remarks: list[str]
+) -> tuple[Pillow.Image, int]:
+    """Converts the first frame to upright 8-bit RGB, with alpha blended over white.
+
+    Appends to `remarks`. Also returns `Checked.highest`.
+    """
     image.load()
-    if image.format == "PNG" and isinstance(image.info.get("transparency"), (int, tuple)):
-        _scale_transparent(image, data[24])
-    with contextlib.suppress(Exception):  # unreadable EXIF states no orientation
-        image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16"):
-        # The high byte, as PNG decoders strip 16 bit; Pillow's own conversion clips at 255 instead.
-        wide = np.asarray(image).astype(np.uint16)
-        grey = (wide >> 8).astype(np.uint8)
-        if "transparency" in image.info:
-            grey[wide == image.info["transparency"]] = 255
-        image = Pillow.fromarray(grey)
-    elif image.mode in ("I", "F"):
-        image = _from_wide(image)
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    highest, reduced = 0, deep.convert(image, data, bits)
+    if reduced is not None:
+        upright = image.format != "PNG"  # Pillow turns a TIFF while it loads it
+        image, highest, remark = reduced
+        image = image if upright or orientation == 1 else image.transpose(_TURNS[orientation])
+        remarks += [remark] if remark not in remarks else []
+    else:
+        if image.format == "PNG" and isinstance(image.info.get("transparency"), (int, tuple)):
+            _scale_transparent(image, data[24])
+        with contextlib.suppress(Exception):  # unreadable EXIF states no orientation
+            image = ImageOps.exif_transpose(image)
+    if image.mode in _ALPHA or "transparency" in image.info:
         front = image.convert("RGBA")
+        if np.asarray(front)[..., 3].min() < 255 and not any("transparency" in remark for remark in remarks):
+            remarks.append("transparency; it was blended over white")
         image = Pillow.alpha_composite(Pillow.new("RGBA", front.size, _WHITE), front)
-    return image.convert("RGB")
+    return image.convert("RGB"), highest
 
 
 def _scale_transparent(image: Pillow.Image, depth: int) -> None:
-    """Converts the transparent colour of a PNG to 8 bit; Pillow converts only the pixels."""
-    colour = image.info["transparency"]
-    if depth == 16 and image.mode == "RGB":
-        image.info["transparency"] = tuple(level >> 8 for level in colour)
-    elif depth < 8 and image.mode == "L":
-        image.info["transparency"] = colour * 255 // (2**depth - 1)
-
-
-def _from_wide(image: Pillow.Image) -> Pillow.Image:
-    """Converts 32-bit grey levels that fit in 16 bit, as which Pillow opens some 16-bit files, to 8 bit."""
-    pixels = np.asarray(image)
-    if image.mode == "F" or pixels.min() < 0 or pixels.max() > 0xFFFF:
-        raise BadImage(f"32-bit pixels (mode {image.mode}) have no stated range; convert it to 8 or 16 bit")
-    return Pillow.fromarray((pixels >> 8).astype(np.uint8))
-
-
-def decode(encoded: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Decodes and resizes one image; TensorFlow graph code.
-
-    A JPEG much larger than `size` is decoded at the smallest of the DCT's scales (1/2, 1/4, 1/8) that is no smaller
-    than `size`, which costs less and averages pixels instead of skipping them.
-
-    Args:
-        encoded: scalar string: JPEG, PNG, BMP, GIF (first frame) or WebP.
-        size: height and width in pixels of the result.
-
-    Returns:
-        uint8 [height, width, 3], RGB, with alpha blended over white.
-
-    Raises:
-        InvalidArgumentError: at run time, if `encoded` is not such an image.
-    """
-    import tensorflow as tf
-
-    def jpeg() -> tf.Tensor:
-        shape = tf.io.extract_jpeg_shape(encoded)
-        scale = tf.minimum(shape[0] // size[0], shape[1] // size[1])
-        index = tf.searchsorted([2, 4, 8], [scale], side="right")[0]
-
-        # Pillow's decoder uses this transform; TensorFlow's default is a faster, coarser one.
-        def at(ratio: int):  # type: ignore[no-untyped-def]
-            return lambda: tf.io.decode_jpeg(encoded, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
-
-        return tf.switch_case(index, [at(1), at(2), at(4), at(8)])
-
-    def png() -> tf.Tensor:
-        rgba = tf.io.decode_png(encoded, channels=4)
-
-        def over_white() -> tf.Tensor:
-            colour, alpha = tf.cast(rgba[..., :3], tf.int32), tf.cast(rgba[..., 3:], tf.int32)
-            return tf.cast((colour * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
-
-        # Ingest stores opaque images, for which the conversion to int32 would only cost gigabytes of memory.
-        return tf.cond(tf.reduce_all(rgba[..., 3] == 255), lambda: rgba[..., :3], over_white)
-
-    def other() -> tf.Tensor:
-        pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        # An animated or WebP image comes with a leading dimension of frames.
-        return tf.cond(tf.rank(pixels) > 3, lambda: pixels[0], lambda: pixels)
-
-    is_png = tf.strings.substr(encoded, 0, 4) == b"\x89PNG"
-    pixels = tf.cond(tf.io.is_jpeg(encoded), jpeg, lambda: tf.cond(is_png, png, other))
-    pixels.set_shape([None, None, 3])
-    return _resize(pixels, size)
-
-
-def _resize(pixels: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """uint8 [h, w, 3] -> uint8 [*size, 3], bilinear; averages where it shrinks by 2 or more."""
-    import tensorflow as tf
-
-    shape = tf.shape(pixels)
-
-    def resized(antialias: bool):  # type: ignore[no-untyped-def]
-        def run() -> tf.Tensor:
-            result = tf.image.resize(pixels, size, antialias=antialias)
-            return tf.cast(tf.clip_by_value(tf.round(result), 0, 255), tf.uint8)
-
-        return run
-
-    same = tf.reduce_all(shape[:2] == size)
-    shrinks = tf.reduce_any(shape[:2] >= 2 * tf.constant(size))
-    result = tf.cond(same, lambda: pixels, lambda: tf.cond(shrinks, resized(True), resized(False)))
-    result.set_shape([*size, 3])
-    return result
+    """Converts the transparent colour of a grey PNG to 8 bit; Pillow converts only the pixels."""
+    if depth < 8 and image.mode == "L":
+        image.info["transparency"] = image.info["transparency"] * 255 // (2**depth - 1)

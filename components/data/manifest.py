@@ -78,7 +78,7 @@ class DatasetManifest(LabelCounts):
     excluded: tuple[LeftOut, ...] = Field((), description="files that `data.exclude` leaves out")
     ignored: tuple[ForeignText, ...] = Field(description="paths of files that have no meaning in this layout")
     notes: tuple[ForeignText, ...] = Field(
-        (), description="one sentence for each kind of thing that the layout left out, merged or guessed"
+        (), description="one sentence for each kind of thing that was left out, merged, guessed or converted"
     )
     changed: dict[str, int] = Field(description="reason -> images that were re-encoded")
     formats: dict[str, BySplit] = Field(description="format of the file -> split -> images")

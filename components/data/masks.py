@@ -13,6 +13,7 @@ import functools
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,17 +21,16 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
-from components.data import features, images, regions
-from components.data.images import BadImage
+from components.data import features, images, mask_codes, regions
+from components.data.formats import foreign, tiff
+from components.data.formats.bad_image import BadImage
 from components.data.mask_rules import Rule
 
 Ids = NDArray[np.uint8]
 
 _FORMATS = ("PNG", "TIFF", "GIF", "BMP")
 _LOSSY = (b"\xff\xd8\xff", b"RIFF")  # JPEG, WebP
-_GREY = ("1", "L", "I", "I;16", "I;16B", "I;16L")
 _MEANINGLESS = 254  # stands for every id and colour that the rule does not define
-_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # TIFF tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +41,24 @@ class Mask:
         encoded: PNG, 8-bit grey.
         pixels: number of pixels of each label, in the order of `Rule.labels`.
         ignored: number of ignored pixels; the sum with `pixels` is width * height.
+        remarks: what of the file is not used; see `images.Checked.remarks`.
     """
 
     encoded: bytes
     pixels: tuple[int, ...]
     ignored: int
+    remarks: tuple[str, ...] = ()
 
 
-def check(data: bytes, width: int, height: int, rule: Rule, max_pixels: int) -> Mask:
-    """Reads a mask file.
-
-    Id masks are PNG, TIFF, GIF or BMP of 1 to 16 bit grey, or with a palette, whose indices are the ids. Colour masks
-    are RGB or have a palette; alpha is ignored.
+def check(data: bytes, width: int, height: int, rule: Rule, max_pixels: int, sideways: bool = False) -> Mask:
+    """Reads a mask file: PNG, TIFF, GIF or BMP; see `mask_codes.read`.
 
     Args:
         data: the file's content; untrusted.
         width, height: of the image, upright.
         rule: the meaning of its values.
         max_pixels: larger files are refused before they are decoded.
+        sideways: see `images.Checked`.
 
     Raises:
         BadImage: it is not such a file, has another size than the image, or has a pixel without a meaning.
@@ -69,18 +69,25 @@ def check(data: bytes, width: int, height: int, rule: Rule, max_pixels: int) -> 
         raise BadImage("JPEG and WebP change pixels, and so labels; save the mask as PNG")
     try:
         with Pillow.open(io.BytesIO(data), formats=_FORMATS) as image:
-            _same_size("the mask has", image.size, (width, height))
-            return _mask(_indices(_codes(image, data, rule), rule), rule)
+            _same_size("the mask has", image.size, (width, height), sideways)
+            codes, remarks = mask_codes.read(image, data, rule)
+            return _mask(_indices(codes, rule, mask_codes.hint(image)), rule, remarks)
     except BadImage:
         raise
     except UnidentifiedImageError:
-        what = f"no mask of a known format ({', '.join(_FORMATS)}), or its header is broken" if data else "empty file"
-        raise BadImage(what) from None
+        raise BadImage(_unreadable(data)) from None
     except Exception as error:
         raise BadImage(f"cannot be decoded: {error or type(error).__name__}") from error
 
 
-def draw(text: str, width: int, height: int, rule: Rule) -> Mask:
+def _unreadable(data: bytes) -> str:
+    if not data:
+        return "empty file"
+    known = f"no mask of a known format ({', '.join(_FORMATS)}), or its header is broken"
+    return tiff.describe(data) or f"{known}: {foreign.reason(data)}"
+
+
+def draw(text: str, width: int, height: int, rule: Rule, sideways: bool = False) -> Mask:
     """Draws regions in order, so that later ones are on top.
 
     A pixel outside all regions is `rule.background` where there is one, else ignored.
@@ -89,13 +96,14 @@ def draw(text: str, width: int, height: int, rule: Rule) -> Mask:
         text: `Record.regions`; see `regions.dump`.
         width, height: of the image, upright.
         rule: the labels.
+        sideways: see `images.Checked`.
 
     Raises:
         BadImage: the regions were drawn on an image of another size, or one of them is malformed.
     """
     size, drawn = regions.load(text)
     if size is not None:
-        _same_size("the regions are for", size, (width, height))
+        _same_size("the regions are for", size, (width, height), sideways)
     empty = rule.index(rule.background) if rule.background else features.IGNORED_ID
     canvas = np.full((height, width), empty, np.uint8)
     for label, segmentation in drawn:
@@ -106,37 +114,22 @@ def draw(text: str, width: int, height: int, rule: Rule) -> Mask:
     return _mask(canvas, rule)
 
 
-def _same_size(what: str, size: tuple[int, int], image: tuple[int, int]) -> None:
-    if size != image:
-        turned = "; they seem to be made before EXIF orientation turned the image" if size == image[::-1] else ""
-        raise BadImage(f"{what} {size[0]} x {size[1]} pixels, but the upright image {image[0]} x {image[1]}{turned}")
+def _same_size(what: str, size: tuple[int, int], image: tuple[int, int], sideways: bool) -> None:
+    if size == image:
+        return
+    which = "upright image" if sideways else "image"
+    text = f"{what} {size[0]} x {size[1]} pixels, but the {which} has {image[0]} x {image[1]}"
+    if size == image[::-1]:
+        text += (
+            f"; its file stores it as {size[0]} x {size[1]} and its EXIF orientation turns it, so turn the mask or the "
+            "regions, too"
+            if sideways
+            else "; width and height seem to be swapped"
+        )
+    raise BadImage(text)
 
 
-def _codes(image: Pillow.Image, data: bytes, rule: Rule) -> NDArray[np.integer]:
-    """The ids of the pixels, or their colours as in `Rule.codes`: [height, width]."""
-    if getattr(image, "n_frames", 1) > 1:
-        raise BadImage(f"holds {image.n_frames} images; expected one mask")  # type: ignore[attr-defined]
-    if rule.colored:
-        if image.mode not in ("RGB", "RGBA", "P"):
-            raise BadImage(f"has no colours (mode {image.mode}), but labels.colors gives each label one")
-        return np.asarray(image.convert("RGBA")).view("<u4")[..., 0] & 0xFFFFFF
-    if image.mode == "P":
-        return np.asarray(image)
-    if image.mode not in _GREY:
-        raise BadImage(f"holds colours (mode {image.mode}), not ids; set labels.colors, or save it as ids")
-    bits = 8
-    if image.format == "PNG":
-        bits = data[24]  # bit depth in the header chunk
-    elif image.format == "TIFF":
-        bits = image.tag_v2.get(_BITS_PER_SAMPLE, (1,))[0]  # type: ignore[attr-defined]
-        if image.tag_v2.get(_PHOTOMETRIC) == 0:  # type: ignore[attr-defined]
-            raise BadImage("is a TIFF that stores white as 0, which leaves open what its ids are; save it as PNG")
-    ids = np.asarray(image)
-    # Pillow scales 2 and 4 bit to levels from 0 to 255; this undoes it.
-    return ids // (255 // (2**bits - 1)) if bits in (2, 4) else ids
-
-
-def _indices(codes: NDArray[np.integer], rule: Rule) -> Ids:
+def _indices(codes: NDArray[np.integer], rule: Rule, hint: Callable[[int], str]) -> Ids:
     """The indices of the codes' labels, or IGNORED_ID: uint8 [height, width]."""
     table = _table(rule.codes, 1 << 24 if rule.colored else (1 << 16) + 1)
     # A 32-bit id may have any value; those too large or negative are looked up at the end, which has no meaning.
@@ -144,11 +137,13 @@ def _indices(codes: NDArray[np.integer], rule: Rule) -> Ids:
     indices = np.take(table, np.minimum(codes.view(np.uint32), table.size - 1) if wide else codes)
     meaningless = indices == _MEANINGLESS
     if meaningless.any():
-        raise BadImage(_describe_first(codes, meaningless, rule))
+        raise BadImage(_describe_first(codes, meaningless, rule, hint))
     return indices
 
 
-def _describe_first(codes: NDArray[np.integer], meaningless: NDArray[np.bool_], rule: Rule) -> str:
+def _describe_first(
+    codes: NDArray[np.integer], meaningless: NDArray[np.bool_], rule: Rule, hint: Callable[[int], str]
+) -> str:
     y, x = np.unravel_index(int(meaningless.argmax()), meaningless.shape)
     code = int(codes[y, x])
     more = f" (and {rest:,} more pixels)" if (rest := int(meaningless.sum()) - 1) else ""
@@ -157,7 +152,9 @@ def _describe_first(codes: NDArray[np.integer], meaningless: NDArray[np.bool_], 
     known = [code for code, _ in rule.codes]
     run = sum(code == i for i, code in enumerate(known))  # ids from 0 on
     ids = [*([f"0 to {run - 1}"] if run else []), *map(str, known[run:])]
-    return f"the id {code} at x={x}, y={y}{more} means nothing; expected {', '.join(ids)}, from labels.names"
+    return (
+        f"the id {code} at x={x}, y={y}{more} means nothing; expected {', '.join(ids)}, from labels.names{hint(code)}"
+    )
 
 
 @functools.lru_cache(maxsize=4)
@@ -169,9 +166,9 @@ def _table(codes: tuple[tuple[int, int], ...], size: int) -> Ids:
     return table
 
 
-def _mask(indices: Ids, rule: Rule) -> Mask:
+def _mask(indices: Ids, rule: Rule, remarks: tuple[str, ...] = ()) -> Mask:
     counts = Pillow.fromarray(indices).histogram()  # twice as fast as np.bincount, which widens to 64 bit first
-    return Mask(_png(indices), tuple(counts[: len(rule.labels)]), counts[features.IGNORED_ID])
+    return Mask(_png(indices), tuple(counts[: len(rule.labels)]), counts[features.IGNORED_ID], remarks)
 
 
 def _png(indices: Ids) -> bytes:

@@ -40,19 +40,21 @@ def fingerprint(root: str | None) -> str:
     return splits.digest(json.dumps(listed).encode())
 
 
-def measure(models: Mapping[str, tuple[str, Sequence[float]]], root: str, max_pixels: int) -> Measurement:
+def measure(
+    models: Mapping[str, tuple[str, Sequence[float]]], root: str, max_pixels: int, bits: int | None = None
+) -> Measurement:
     """Measures how familiar each model finds the images below `root`, compared with the test split.
 
     Args:
         models: name -> (folder of the SavedModel, familiarities of the test split).
         root: folder or fsspec URL, searched recursively.
-        max_pixels: of an image; see `images.check`.
+        max_pixels, bits: of an image; see `images.check`.
     """
     unusable: list[dict[str, str]] = []
     familiarity: dict[str, list[float]] = {name: [] for name in models}
     signatures = {name: _signature(folder) for name, (folder, _) in models.items()}
     abstained = dict.fromkeys(models, 0)
-    for batch in _batches(root, max_pixels, unusable):
+    for batch in _batches(root, max_pixels, bits, unusable):
         for name, signature in signatures.items():
             answer = signature(batch)
             familiarity[name] += answer[outputs.FAMILIARITY].numpy().tolist()
@@ -100,7 +102,7 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")
 
 
-def _batches(root: str, max_pixels: int, unusable: list[dict[str, str]]) -> Iterator[list[bytes]]:
+def _batches(root: str, max_pixels: int, bits: int | None, unusable: list[dict[str, str]]) -> Iterator[list[bytes]]:
     batch: list[bytes] = []
     for file in sorted(storage.files(root, "evaluation.out_of_distribution"), key=lambda f: f.path):
         try:
@@ -108,7 +110,7 @@ def _batches(root: str, max_pixels: int, unusable: list[dict[str, str]]) -> Iter
                 raise images.BadImage(file.problem)
             if file.size > images.max_file_bytes(max_pixels):
                 raise images.BadImage(f"{file.size:,} bytes are more than data.max_pixels allows for")
-            batch.append(images.check(storage.read(root, file.path), max_pixels).encoded)
+            batch.append(images.check(storage.read(root, file.path), max_pixels, bits).encoded)
         except (images.BadImage, OSError) as error:
             unusable.append({"path": file.path, "reason": str(error)})
         if len(batch) == _BATCH:

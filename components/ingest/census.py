@@ -25,6 +25,7 @@ from components.data.images import Checked
 from components.data.manifest import DatasetManifest, LeftOut, PropertyHistograms, Shard
 from components.data.mask_rules import Rule
 from components.data.masks import Mask
+from components.ingest import observed
 
 # sha256: digest of the file. perceptual: see `perceptual.perceptual_hash`; comparable: whether that is meaningful.
 # truth: see `truth`. split: index in SPLITS; named: whether the data set names the split, rather than the hash.
@@ -39,6 +40,7 @@ ROW = np.dtype(
     ]
 )
 
+_NAMED = 5  # files that a remark names
 _ALL = ""  # key of the histogram of all images; no label has an empty name
 
 
@@ -68,6 +70,8 @@ class Report:
         paths: paths of the same images.
         quarantined: (path, reason).
         changed: reason -> images that were re-encoded for it.
+        remarks: remark -> (images, the first paths of them); see `Checked.remarks` and `Mask.remarks`.
+        deep: [images of 16 bits of which it is not known how many are in use, their highest value].
         label_sets: (split, labels, unknown) -> images.
         pixels: split -> for each label, and at last for the ignored pixels: [its pixels, known pixels of the images
             that it is in, all pixels of these images].
@@ -84,6 +88,8 @@ class Report:
     paths: list[str] = field(default_factory=list)
     quarantined: list[tuple[str, str]] = field(default_factory=list)
     changed: collections.Counter[str] = field(default_factory=collections.Counter)
+    remarks: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
+    deep: list[int] = field(default_factory=lambda: [0, 0])
     label_sets: collections.Counter[tuple[str, tuple[str, ...], tuple[str, ...]]] = field(
         default_factory=collections.Counter
     )
@@ -122,9 +128,17 @@ class Report:
         self.sizes = _wider(self.sizes, sizes)
         if image.changed:
             self.changed[image.changed] += 1
+        for remark in (*image.remarks, *(mask.remarks if mask else ())):
+            self._remark(remark, 1, [record.path])
+        if image.highest:
+            self.deep = [self.deep[0] + 1, max(self.deep[1], image.highest)]
         self._add_properties(split, labels, image)
         seen = repr((sha256, split, labels, record.unknown, record.weight, record.slices, digest))
         self.content = _sum(self.content, int.from_bytes(hashlib.sha256(seen.encode()).digest(), "big"))
+
+    def _remark(self, remark: str, images: int, paths: Sequence[str]) -> None:
+        count, known = self.remarks.get(remark, (0, []))
+        self.remarks[remark] = (count + images, sorted([*known, *paths])[:_NAMED])
 
     def _add_pixels(self, split: str, pixels: list[int]) -> None:
         known, total = sum(pixels[:-1]), sum(pixels)
@@ -152,6 +166,9 @@ class Report:
         self.paths += other.paths
         self.quarantined += other.quarantined
         self.changed.update(other.changed)
+        for remark, (images, paths) in other.remarks.items():
+            self._remark(remark, images, paths)
+        self.deep = [self.deep[0] + other.deep[0], max(self.deep[1], other.deep[1])]
         self.label_sets.update(other.label_sets)
         self.formats.update(other.formats)
         self.slices.update(other.slices)
@@ -204,6 +221,7 @@ class Report:
         converted = {
             "rows": bytearray(base64.b64decode(plain["rows"])),
             "changed": collections.Counter(plain["changed"]),
+            "remarks": {remark: (images, paths) for remark, (images, paths) in plain["remarks"].items()},
             "quarantined": [tupled(q) for q in plain["quarantined"]],
             "properties": {tupled(key): dense(sparse) for key, sparse in plain["properties"]},
             "files": [Shard(**file) for file in plain["files"]],
@@ -319,7 +337,7 @@ def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[DatasetManifest,
         contradictory=_left_out(dataset.contradictory),
         excluded=_left_out(dataset.excluded),
         ignored=dataset.ignored,
-        notes=dataset.notes,
+        notes=(*dataset.notes, *observed.sentences(summed.remarks, *summed.deep)),
         changed=dict(sorted(summed.changed.items())),
         formats=_nested(summed.formats),
         slices={

@@ -12,6 +12,7 @@ from components.base.values import Flag, ForeignText, Fraction, LabelName, Posit
 from components.data.dataset import LayoutError, label_name, lookalikes
 from components.data.location import Location
 
+Bits = Annotated[int, Field(ge=8, le=16, strict=True)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 Id = Annotated[int, Field(ge=0, le=65535, strict=True)]  # strict: true is not taken as 1
 
@@ -248,6 +249,12 @@ class Data(Value):
         None,
         description="Images to leave out: a CSV file with the columns `path` and `reason`, whose path starts at the "
         "configuration's folder, or a list of such entries. See [the data gate](data-gate.md#leaving-images-out).",
+    )
+    bits: Bits | None = Field(
+        None,
+        description="For files of 16 bits per value that use only the lower ones, as most cameras of 10, 12 or 14 bits "
+        "write them: how many are in use. A value v becomes v / 2^(bits - 8), rounded down. Default: all 16. The "
+        "served model reads such files alike.",
     )
     max_pixels: Positive = Field(
         100_000_000,

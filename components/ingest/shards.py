@@ -53,6 +53,7 @@ class Job:
         fractions: see `Dataset.fractions`.
         moved: see `splits.rare_label_splits`.
         max_pixels: largest width * height of an image.
+        bits: see `images.check`.
         threads: threads that read and decode.
         rule: meaning of mask values, for segmentation.
     """
@@ -63,9 +64,10 @@ class Job:
     max_pixels: int
     threads: int
     rule: Rule | None = None
+    bits: int | None = None
 
 
-def job(dataset: Dataset, max_pixels: int, rule: Rule | None = None) -> Job:
+def job(dataset: Dataset, max_pixels: int, rule: Rule | None = None, bits: int | None = None) -> Job:
     """Prepares the ingest of a data set. Reads the images of rare labels; see `splits.rare_label_splits`."""
 
     def content(record: Record) -> bytes | None:
@@ -78,7 +80,7 @@ def job(dataset: Dataset, max_pixels: int, rule: Rule | None = None) -> Job:
 
     def usable(record: Record) -> bool:
         try:
-            images.check(content(record) or b"", max_pixels)
+            images.check(content(record) or b"", max_pixels, bits)
         except images.BadImage:
             return False
         return True
@@ -86,7 +88,7 @@ def job(dataset: Dataset, max_pixels: int, rule: Rule | None = None) -> Job:
     mean = sum(r.size for r in dataset.records) / max(1, len(dataset.records))
     threads = (os.cpu_count() or 1) if mean >= _THREADED_FILE_BYTES or storage.is_url(dataset.root) else 1
     moved = splits.rare_label_splits(dataset, content, usable)
-    return Job(dataset.root, dict(dataset.fractions), moved, max_pixels, max(1, threads), rule)
+    return Job(dataset.root, dict(dataset.fractions), moved, max_pixels, max(1, threads), rule, bits)
 
 
 def plan(records: Sequence[Record]) -> list[list[Record]]:
@@ -120,7 +122,7 @@ def examine(records: Iterable[Record], job: Job) -> Iterator[Examined]:
             return Examined(record, problem=f"{record.size:,} bytes are more than data.max_pixels allows for")
         try:
             data = storage.read(job.root, record.path)
-            image = images.check(data, job.max_pixels)
+            image = images.check(data, job.max_pixels, job.bits)
             mask = _mask(record, image, job)
         except images.BadImage as error:
             return Examined(record, problem=str(error))
@@ -167,10 +169,10 @@ def _mask(record: Record, image: images.Checked, job: Job) -> masks.Mask | None:
     if record.regions and record.mask:
         return _panoptic(record, image, job, job.rule)
     if record.regions:
-        return masks.draw(record.regions, image.width, image.height, job.rule)
+        return masks.draw(record.regions, image.width, image.height, job.rule, image.sideways)
     try:
         data = storage.read(job.root, record.mask)
-        return masks.check(data, image.width, image.height, job.rule, job.max_pixels)
+        return masks.check(data, image.width, image.height, job.rule, job.max_pixels, image.sideways)
     except (images.BadImage, OSError) as error:
         raise images.BadImage(f"mask {record.mask}: {error}") from None
 

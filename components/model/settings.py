@@ -122,6 +122,7 @@ class TrainerSettings(Training):
     Attributes:
         task: the task.
         positive: `labels.positive`.
+        bits: `data.bits`.
         decisions: the section `decisions`.
         checkpoints: a folder that outlives the run; a killed training continues from there.
         code_fingerprint: changes if the code of the stage or the backbone's file changes.
@@ -129,6 +130,7 @@ class TrainerSettings(Training):
 
     task: str
     positive: str | None
+    bits: int | None
     decisions: DecisionSettings
     checkpoints: str
     code_fingerprint: str

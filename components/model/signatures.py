@@ -43,13 +43,19 @@ class _Served(tf.Module):
     """The part that the signatures of all label kinds share. Images are decoded as in training."""
 
     def __init__(
-        self, parts: Parts, labels: Sequence[str], image_size: tuple[int, int], kind: LabelKind, decisions: Decisions
+        self,
+        parts: Parts,
+        labels: Sequence[str],
+        image_size: tuple[int, int],
+        kind: LabelKind,
+        decisions: Decisions,
+        bits: int | None,
     ) -> None:
         super().__init__()
         # `parts.model` is not exported: its augmentation is for training only, and its random state cannot be saved.
         self.extractor, self.head = parts.extractor, parts.head
         self.names = tf.constant(list(labels))
-        self._size, self._classes = image_size, len(labels)
+        self._size, self._bits, self._classes = image_size, bits, len(labels)
         self._probabilities = head_of(kind).probabilities
         self._scale, self._bias = (tf.constant(x, tf.float32) for x in (decisions.scale, decisions.bias))
         self._thresholds = tf.constant(decisions.thresholds, tf.float32)
@@ -65,7 +71,7 @@ class _Served(tf.Module):
     def _answer(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Computes the logits before calibration, and the familiarity [batch]."""
         pixels = tf.map_fn(
-            lambda encoded: images.decode(encoded, self._size),
+            lambda encoded: images.decode(encoded, self._size, self._bits),
             image_bytes,
             fn_output_signature=tf.TensorSpec([*self._size, 3], tf.uint8),
             parallel_iterations=32,
@@ -226,6 +232,7 @@ def export(
     kind: LabelKind,
     decisions: Decisions,
     folder: str,
+    bits: int | None = None,
 ) -> None:
     """Writes the SavedModel with the signatures `serving_default`, `examples` and `evaluate`.
 
@@ -236,8 +243,9 @@ def export(
         kind: the label kind.
         decisions: calibration, thresholds and familiarity; `assets.extra/decisions.json` summarises them for people.
         folder: folder of the SavedModel.
+        bits: see `images.decode`.
     """
-    served = _served(kind, len(labels))(parts, labels, image_size, kind, decisions)
+    served = _served(kind, len(labels))(parts, labels, image_size, kind, decisions, bits)
     tf.saved_model.save(
         served,
         folder,

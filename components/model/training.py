@@ -92,7 +92,7 @@ def _train(fn_args: FnArgs, settings: TrainerSettings, gpus: int) -> None:
         json.dump(history, f)
     decided = answers.fit(parts, data, kind, settings.decisions, settings.seed)
     progress.report("export", 0, None, "writing the SavedModel")
-    signatures.export(parts, names, settings.image_size, kind, decided, fn_args.serving_model_dir)
+    signatures.export(parts, names, settings.image_size, kind, decided, fn_args.serving_model_dir, settings.bits)
     shutil.rmtree(phases.checkpoints, ignore_errors=True)
 
 

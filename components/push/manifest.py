@@ -31,6 +31,7 @@ class PushedManifest(Sparse):
     name: str = Field("", description="of the configuration")
     task: str = Field("", description="of the configuration")
     image_size: tuple[int, int] | None = Field(None, description="height and width that the network sees")
+    bits: int | None = Field(None, description="`data.bits`: of the values in images of 16 bits")
     format: int | None = Field(None, description="of the model's signatures")
     labels: tuple[str, ...] = Field((), description="in the order of the model's outputs")
     label_counts: dict[str, BySplit] = Field({}, description="label -> split -> images it applies to")

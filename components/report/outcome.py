@@ -105,6 +105,7 @@ class Outcome:
                 quarantined=manifest.quarantined,
                 excluded=manifest.excluded,
                 ignored=manifest.ignored,
+                notes=manifest.notes,
                 reencoded=manifest.changed,
                 unlabelled=manifest.unlabelled,
                 unknown=data_gate.unknown(manifest),

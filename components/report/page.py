@@ -79,7 +79,7 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "task": summary.task.replace("_", "-"),
         "started": summary.started,
         "verdict": verdict.headline(summary, rules),
-        "notes": summary.notes,
+        "notes": (*summary.data.notes, *summary.notes),
         "tiles": verdict.tiles(summary),
         "gates": rules,
         "gates_failed": [rule for rule in rules if not rule["passed"]],

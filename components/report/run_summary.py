@@ -31,6 +31,9 @@ class DataSummary(Sparse):
     quarantined: tuple[LeftOut, ...] = Field((), description="files that could not be used")
     excluded: tuple[LeftOut, ...] = Field((), description="files that `data.exclude` leaves out")
     ignored: tuple[ForeignText, ...] = Field((), description="paths of files that have no meaning in this layout")
+    notes: tuple[ForeignText, ...] = Field(
+        (), description="one sentence for each kind of thing that was left out, merged, guessed or converted"
+    )
     reencoded: dict[str, int] = Field({}, description="reason -> images that were re-encoded")
     unlabelled: BySplit = Field({}, description="split -> images of which no label is known")
     unknown: dict[str, float] = Field(

@@ -71,6 +71,7 @@ class Executor(executor.Executor):
                 dict(zip(models, paths, strict=True)),
                 settings.out_of_distribution,
                 exec_properties["max_pixels"],
+                exec_properties["bits"] or None,
             )
         self._judge(labels, settings.thresholds, output_dict, exec_properties, has_baseline, broken)
 
@@ -107,10 +108,12 @@ def _clear(folder: str) -> None:
         os.remove(os.path.join(folder, OUT_OF_DISTRIBUTION_FILE))
 
 
-def _measure_out_of_distribution(folder: str, models: dict[str, str], root: str, max_pixels: int) -> None:
+def _measure_out_of_distribution(
+    folder: str, models: dict[str, str], root: str, max_pixels: int, bits: int | None
+) -> None:
     known = {name: [row["familiarity"] for row in predictions.read(folder, name)] for name in models}
     asked = {name: (path_utils.serving_model_dir(uri), known[name]) for name, uri in models.items()}
-    out_of_distribution.write(folder, out_of_distribution.measure(asked, root, max_pixels))
+    out_of_distribution.write(folder, out_of_distribution.measure(asked, root, max_pixels, bits))
 
 
 def _holds_model(artifacts: list[types.Artifact]) -> bool:
@@ -122,6 +125,7 @@ class _Spec(component_spec.ComponentSpec):
         "task": component_spec.ExecutionParameter(type=str),
         "settings": component_spec.ExecutionParameter(type=str),
         "max_pixels": component_spec.ExecutionParameter(type=int),
+        "bits": component_spec.ExecutionParameter(type=int),
         "out_of_distribution_fingerprint": component_spec.ExecutionParameter(type=str),
         "without_thresholds": component_spec.ExecutionParameter(type=int),
         "code_fingerprint": component_spec.ExecutionParameter(type=str),
@@ -147,6 +151,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         settings: JSON of `evaluation.settings.Evaluation`, with all slices, and an absolute path of the
             out-of-distribution images.
         max_pixels: largest size of an out-of-distribution image, in pixels; 0 if there are none.
+        bits: of the values in such an image of 16 bits; 0 for all.
         out_of_distribution_fingerprint: changes when these images do; part of the cache key.
         without_thresholds: 1 to bless a model without any threshold, 0 to refuse it.
         code_fingerprint: changes when the code of this stage does; part of the cache key.

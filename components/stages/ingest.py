@@ -50,7 +50,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         source = Source.from_json(exec_properties["source"])
         dataset, rule = reading.read(source)
-        job = shards.job(dataset, source.data.max_pixels, rule)
+        job = shards.job(dataset, source.data.max_pixels, rule, source.data.bits)
         plan = shards.plan(dataset.records)
         elements = [
             json.dumps([i, [dataclasses.astuple(r) for r in records]]).encode() for i, records in enumerate(plan)

@@ -184,6 +184,7 @@ class Config(Value):
                 "backbone": self.backbone,
                 "task": self.task,
                 "positive": self.labels.positive,
+                "bits": self.data.bits,
                 "decisions": self.decisions,
                 "checkpoints": os.path.join(self.output_folder, "checkpoints"),
                 "code_fingerprint": code_fingerprint,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -83,10 +84,11 @@ def predict(
         loaded = tf.saved_model.load(folder)
         signature = loaded.signatures["serving_default"]
         progress.report("images", 0, len(inputs))
-        ahead = pool.map(_read, inputs[:_BATCH])
+        read = functools.partial(_read, bits=served.manifest.bits)
+        ahead = pool.map(read, inputs[:_BATCH])
         for start in range(0, len(inputs), _BATCH):
             results = list(ahead)
-            ahead = pool.map(_read, inputs[start + _BATCH : start + 2 * _BATCH])
+            ahead = pool.map(read, inputs[start + _BATCH : start + 2 * _BATCH])
             good = {number: r for number, r in enumerate(results, start) if "encoded" in r}
             if good:
                 encoded = [r.pop("encoded") for r in good.values()]
@@ -120,11 +122,11 @@ def _draw(results: Mapping[int, PlainAnswer], encoded: Sequence[bytes], arrays: 
         progress.report("images", number + 1, len(overlays.paths))
 
 
-def _read(item: Input) -> PlainAnswer:
+def _read(item: Input, bits: int | None) -> PlainAnswer:
     try:
         if item.problem:
             return {"image": item.name, "error": item.problem}
-        return {"image": item.name, "encoded": images.check(_bytes(item.name), _MAX_PIXELS).encoded}
+        return {"image": item.name, "encoded": images.check(_bytes(item.name), _MAX_PIXELS, bits).encoded}
     except OSError as error:
         return {"image": item.name, "error": f"cannot be read: {error.strerror or error}"}
     except (images.BadImage, ImagegateError) as error:

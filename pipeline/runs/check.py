@@ -87,7 +87,7 @@ def examine(
     """Decodes every image of a data set and counts what a run would store; calls `each` with every image."""
     report = census.Report()
     with output_to(os.devnull):  # decoders print warnings; real problems are in the report
-        job = shards.job(dataset, config.data.max_pixels, rule)
+        job = shards.job(dataset, config.data.max_pixels, rule, config.data.bits)
         for number, item in enumerate(shards.examine(dataset.records, job), 1):
             shards.enter(item, report)
             each(item)
@@ -105,7 +105,10 @@ def show(config: Config, manifest: DatasetManifest, verdicts: Sequence[Verdict],
     lines += excluded_lines(manifest.excluded)
     lines += [f"quarantined: {item.path}: {item.reason}" for item in manifest.quarantined]
     lines += [f"note: {text}" for text in manifest.notes]
-    lines += [f"will be re-encoded: {count} ({reason})" for reason, count in manifest.changed.items()]
+    lines += [
+        f"{count:,} image{'' if count == 1 else 's'} will be stored as PNG: {reason}"
+        for reason, count in manifest.changed.items()
+    ]
     if manifest.ignored:  # often hundreds of harmless files, so one shortened line
         lines.append(f"ignored, not used by this layout: {truncated_list(manifest.ignored)}")
     lines += [f"warning: labels {text}" for text in data_gate.warnings(manifest.label_counts)]

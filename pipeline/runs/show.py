@@ -106,6 +106,7 @@ def _data_lines(data: DataSummary) -> Iterator[str]:
         yield f"quarantined: {_files(data.quarantined)}; see {SUMMARY}"
     if data.ignored:
         yield f"ignored: {_files(data.ignored)} without a meaning in this layout: {', '.join(data.ignored[:_IGNORED])}"
+    yield from (f"note: {text}" for text in data.notes)
 
 
 def unknown_lines(shares: Mapping[str, float]) -> list[str]:

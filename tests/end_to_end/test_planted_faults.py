@@ -31,7 +31,8 @@ Served = Callable[[str, Path], tuple[Path, Any]]
 def counted(settings: config.Config) -> tuple[dict[str, Any], census.Images]:
     """As `imagegate check` counts."""
     dataset, rule = data.read_dataset(settings)
-    report, job = census.Report(), shards.job(dataset, settings.data.max_pixels, rule)
+    job = shards.job(dataset, settings.data.max_pixels, rule, settings.data.bits)
+    report = census.Report()
     for item in shards.examine(dataset.records, job):
         shards.enter(item, report)
     return near_duplicates.merge(dataset, [report], job, settings.source.near)
@@ -114,7 +115,7 @@ def test_ten_random_samples_of_four_fifths_pass(kind: Any, real_images: Path, tm
     kind(real_images, tmp_path)
     settings = write(tmp_path, kind.config)
     dataset, rule = data.read_dataset(settings)
-    job = shards.job(dataset, settings.data.max_pixels, rule)
+    job = shards.job(dataset, settings.data.max_pixels, rule, settings.data.bits)
     examined = list(shards.examine(dataset.records, job))
     limits = settings.data_gate_limits
     before = None

@@ -132,6 +132,7 @@ class Stage:
                 "task": self._task,
                 "settings": Evaluation(slices=SLICES, thresholds=thresholds, tfma_metrics=standard).to_json(),
                 "max_pixels": 0,
+                "bits": 0,
                 "out_of_distribution_fingerprint": "",
                 "without_thresholds": int(without_thresholds),
             },

@@ -40,6 +40,7 @@ SETTINGS: dict[str, Any] = {
     "seed": 1,
     "loss": "cross_entropy",
     "positive": None,
+    "bits": None,
     "decisions": {"calibrate": True, "threshold": "f1", "abstain_below": 0.01},
     "code_fingerprint": "",
 }

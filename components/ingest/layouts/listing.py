@@ -15,7 +15,10 @@ from components.data.storage import File
 from components.ingest.layouts.nearby import Nearby
 
 # Endings of image files, in lower case.
-ENDINGS = {"", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+ENDINGS = {
+    *("", ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg"),
+    *(".jpx", ".png", ".tif", ".tiff", ".webp"),
+}
 
 
 class Listing:

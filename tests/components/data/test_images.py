@@ -326,8 +326,8 @@ BLACK = bytes(10 * (1 + 30))  # ten rows of ten black pixels, no filter
 
 REFUSED = {
     "nothing": (b"", "empty file"),
-    "text": (b"GET / HTTP/1.0", r"no image of a known format \(JPEG, PNG, BMP, GIF, WEBP, TIFF\)"),
-    "icon": (encode(PICTURE, "ICO"), "no image of a known format"),
+    "text": (b"GET / HTTP/1.0", r"no image of a known format \(JPEG, PNG, .* AVIF or JPEG 2000\), but text$"),
+    "icon": (encode(PICTURE, "ICO"), r"no image of a known format \(.*\), but an icon \(ICO\)$"),
     "bytes": (bytes(8 * MAX_PIXELS + (1 << 20) + 1), "2,648,577 bytes are more than an image of 200,000 pixels needs"),
     "PNG header": (flipped(KEPT["PNG"][0], 20), "starts like a PNG file, but its header is broken"),
     "GIF header": (b"GIF89a", "starts like a GIF file, but its header is broken"),
@@ -347,7 +347,7 @@ REFUSED = {
     "BMP cut": (KEPT["BMP"][0][:-40], "cannot be decoded: .*truncated"),
     "GIF cut": (CHANGED["GIF"][0][:60], "cannot be decoded|header is broken"),
     "text bomb": (png(2, 8, 10, 10, BLACK, BOMB), "cannot be decoded: Decompressed data too large"),
-    "32 bit": (encode(GREY.astype(np.float32), "TIFF"), r"32-bit pixels \(mode F\) have no stated range"),
+    "32 bit": (encode(GREY.astype(np.float32), "TIFF"), "32-bit float values from 0 to 242, whose range is not stated"),
 }
 
 

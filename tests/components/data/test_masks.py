@@ -146,9 +146,14 @@ def test_ids_stated_in_the_configuration_are_mapped_to_labels() -> None:
             COLORS,
             r"the colour \(1, 2, 3\) at x=0, y=0 \(and 1 more pixels\) is not",
         ),
-        (grey([[0]]), COLORS, r"has no colours \(mode L\), but labels\.colors gives each label one"),
-        (Image.new("RGB", (1, 1)), None, r"holds colours \(mode RGB\), not ids; set labels\.colors"),
-        (Image.new("LA", (1, 1)), None, r"holds colours \(mode LA\), not ids"),
+        (grey([[7]]), COLORS, r"the colour \(7, 7, 7\) at x=0, y=0 is not in labels\.colors"),
+        (grey([[0]], np.uint16), COLORS, r"holds grey values of more than 8 bits, but labels\.colors gives each label"),
+        (
+            Image.new("RGB", (1, 1), (1, 2, 3)),
+            None,
+            r"holds colours, such as \(1, 2, 3\) at x=0, y=0, not ids; .* labels\.colors, such as NAME: \[1, 2, 3\]",
+        ),
+        (Image.new("LA", (1, 1)), None, "holds transparent pixels, which leaves open what they mean"),
     ],
 )
 def test_pixels_without_a_label_are_refused(image: Image.Image, colors: Any, message: str) -> None:
@@ -158,10 +163,18 @@ def test_pixels_without_a_label_are_refused(image: Image.Image, colors: Any, mes
 
 def test_a_mask_of_another_size_than_its_image_is_refused() -> None:
     data = encoded(grey([[0, 1, 0]]))
-    with pytest.raises(BadImage, match=r"^the mask has 3 x 1 pixels, but the upright image 3 x 2$"):
+    with pytest.raises(BadImage, match=r"^the mask has 3 x 1 pixels, but the image has 3 x 2$"):
         masks.check(data, 3, 2, RULE, MOST)
-    with pytest.raises(BadImage, match=r"before EXIF orientation turned the image$"):
+    with pytest.raises(BadImage, match=r"^the mask has 3 x 1 pixels, but the upright image has 3 x 2$"):
+        masks.check(data, 3, 2, RULE, MOST, sideways=True)
+
+
+def test_exif_is_named_only_where_it_turned_the_image() -> None:
+    data = encoded(grey([[0, 1, 0]]))
+    with pytest.raises(BadImage, match=r"but the image has 1 x 3; width and height seem to be swapped$"):
         masks.check(data, 1, 3, RULE, MOST)
+    with pytest.raises(BadImage, match=r"the upright image has 1 x 3; its file stores it as 3 x 1 and its EXIF"):
+        masks.check(data, 1, 3, RULE, MOST, sideways=True)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +196,7 @@ def test_files_that_are_not_masks_are_refused(data: bytes, message: str) -> None
 
 def test_a_mask_of_several_frames_is_refused() -> None:
     frames = [grey([[0, 1]]), grey([[1, 0]])]
-    with pytest.raises(BadImage, match="holds 2 images; expected one mask"):
+    with pytest.raises(BadImage, match="holds several pages; expected one mask"):
         check(frames[0], kind="TIFF", save_all=True, append_images=frames[1:])
 
 
@@ -394,8 +407,10 @@ def test_without_regions_every_pixel_is_ignored() -> None:
 
 def test_regions_of_another_image_size_are_refused() -> None:
     text = regions.dump((3, 2), [("road", SQUARE)])
-    with pytest.raises(BadImage, match=r"the regions are for 3 x 2 pixels, but the upright image 2 x 3; they seem"):
+    with pytest.raises(BadImage, match=r"^the regions are for 3 x 2 pixels, but the image has 2 x 3; width and height"):
         masks.draw(text, 2, 3, RULE)
+    with pytest.raises(BadImage, match=r"the upright image has 2 x 3; its file stores it as 3 x 2 and its EXIF"):
+        masks.draw(text, 2, 3, RULE, sideways=True)
     with pytest.raises(BadImage, match=r"a region is of 'car', which is not among labels\.names"):
         masks.draw(regions.dump(None, [("car", SQUARE)]), 2, 2, RULE)
 

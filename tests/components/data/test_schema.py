@@ -90,7 +90,7 @@ def test_the_schema_describes_the_examples_that_ingest_writes(png: Callable[...,
 @pytest.mark.parametrize("task", TASKS)
 def test_the_schema_knows_every_stored_format(task: str) -> None:
     [stored] = [f for f in schema.curated(task, []).feature if f.name == features.FORMAT]
-    kept = {kind.lower() for kind in images.FORMATS} - {"gif", "tiff"}  # these become PNG
+    kept = {kind.lower() for kind in images.FORMATS}
     assert set(stored.string_domain.value) == kept
 
 

@@ -169,7 +169,7 @@ def test_images_that_will_be_re_encoded_are_counted(check: Check, png: Png) -> N
     Image.new("RGB", (4, 4), "red").save(gif, "GIF")
     code, out = check(label(png, "cat", 12) | label(png, "dog", 12, 100) | {"cat/a.gif": gif.getvalue()})
     assert code == 0
-    assert "will be re-encoded: 1 (GIF)\n" in out
+    assert "1 image will be stored as PNG: GIF\n" in out
 
 
 @pytest.mark.parametrize(
