@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from components.ingest.layouts.annotated import label_studio_regions
+from components.data.dataset import LayoutError
+from components.ingest.layouts.annotated import label_studio_min, label_studio_regions
 from components.ingest.layouts.annotated.shared.entries import Malformed
 from pipeline.init.recognise import annotation_files
 from pipeline.init.recognise.sight import Proposal, Sight
@@ -37,6 +39,11 @@ def _tasks(content: bytes) -> list[dict[str, Any]]:
         tasks = json.loads(content)
     except (ValueError, RecursionError):
         return []
+    if label_studio_min.is_minimal([task for task in tasks if isinstance(task, dict)]):
+        try:
+            tasks = label_studio_min.tasks(tasks, "")
+        except (LayoutError, AttributeError):
+            return []
     known = all(isinstance(task, dict) and isinstance(task.get("data"), dict) for task in tasks)
     return tasks if known and any(isinstance(task.get("annotations"), list) for task in tasks) else []
 
@@ -44,7 +51,8 @@ def _tasks(content: bytes) -> list[dict[str, Any]]:
 def _proposals(sight: Sight, path: str, tasks: list[dict[str, Any]]) -> Iterator[Proposal]:
     kinds: Counter[str] = Counter()
     most, questions = 0, set()
-    for annotation in (annotation for task in tasks for annotation in task.get("annotations") or ()):
+    lists = (task["annotations"] for task in tasks if isinstance(task.get("annotations"), list))
+    for annotation in itertools.chain.from_iterable(lists):
         try:
             items = label_studio_regions.items(annotation.get("result"))
         except (Malformed, AttributeError):

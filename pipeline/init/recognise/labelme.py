@@ -22,7 +22,7 @@ def recognise(sight: Sight) -> Iterator[Proposal]:
     if not contents or len(contents) * 2 < len(read):
         return
     data = _data(sight)
-    kinds = {shape.get("shape_type") or "polygon" for content in contents for shape in content["shapes"]}
+    kinds = {str(shape.get("shape_type") or "polygon") for content in contents for shape in content["shapes"]}
     count = len(sight.ending(".json"))
     reason = f"{count:,} JSON files hold shapes of LabelMe"
     if kinds & {*_AREAS} and not kinds & {"rectangle"}:

@@ -13,7 +13,7 @@ from typing import Any
 
 from components.data.dataset import LayoutError
 from components.data.storage import File
-from components.ingest.layouts.annotated import label_studio_answers
+from components.ingest.layouts.annotated import label_studio_answers, label_studio_min
 from components.ingest.layouts.annotated.label_studio_answers import Answer, Outcome
 from components.ingest.layouts.annotated.label_studio_names import Images
 from components.ingest.layouts.annotated.shared import files
@@ -78,6 +78,8 @@ def _tasks(listing: Listing, path: str, split: str | None, images: Images, found
             raise Malformed(f"{file.path}: expected a list of tasks, as Label Studio exports them as JSON")
     except Malformed as error:
         raise files.as_layout_error(error) from None
+    if label_studio_min.is_minimal(content):
+        content = label_studio_min.tasks(content, file.path)
     return [_task(task, position, file.path, split, images) for position, task in enumerate(content, 1)]
 
 
@@ -85,8 +87,7 @@ def _task(task: dict[str, Any], position: int, path: str, split: str | None, ima
     where = f"task {task.get('id', position)} of {path}"
     if not isinstance(task.get("data"), dict):
         raise LayoutError(
-            f"{where}: has no data, as in the export JSON-MIN, which does not say which annotations were replaced; "
-            "export the project as JSON"
+            f"{where}: has no data; expected a task with data and annotations; export the project as JSON"
         )
     annotations = task.get("annotations", task.get("completions"))
     if annotations is not None and not isinstance(annotations, list):

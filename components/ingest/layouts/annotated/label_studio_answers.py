@@ -68,8 +68,8 @@ def decide(annotations: Sequence[Any], predicted: bool, wanted: Wanted) -> Outco
         raise Malformed("expected annotations that are objects")
     kept = [annotation for annotation in annotations if not annotation.get("was_cancelled")]
     notes[_SKIPPED] += len(annotations) - len(kept)
-    replaced = {_parent(annotation) for annotation in kept} - {None}
-    latest = [annotation for annotation in kept if annotation.get("id") not in replaced]
+    replaced = {_parent(annotation) for annotation in kept} - {""}
+    latest = [annotation for annotation in kept if str(annotation.get("id")) not in replaced]
     notes[_REPLACED] += len(kept) - len(latest)
     true = [annotation for annotation in latest if annotation.get("ground_truth") is True]
     if true and len(true) < len(latest):
@@ -86,10 +86,11 @@ def decide(annotations: Sequence[Any], predicted: bool, wanted: Wanted) -> Outco
     return Outcome(tuple(answers), notes)
 
 
-def _parent(annotation: dict[str, Any]) -> int | str | None:
+def _parent(annotation: dict[str, Any]) -> str:
+    """The id of the annotation that this one was made from, or ""."""
     parent = annotation.get("parent_annotation")
     parent = parent.get("id") if isinstance(parent, dict) else parent
-    return parent if type(parent) in (int, str) and parent != annotation.get("id") else None
+    return str(parent) if type(parent) in (int, str) and parent != annotation.get("id") else ""
 
 
 def _answer(result: Any, wanted: Wanted, notes: Counter[str]) -> Answer:

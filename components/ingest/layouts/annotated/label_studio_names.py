@@ -37,7 +37,7 @@ class Images:
             the file, whose `problem` says why there is none, and what two tasks of the same image have in common.
         """
         values = {key: value for key, value in data.items() if isinstance(value, str)}
-        pictures = {key: value for key, value in values.items() if _is_picture(value)} or values
+        pictures = {key: value for key, value in values.items() if is_picture(value)} or values
         key = "image" if "image" in pictures else next(iter(pictures), None)
         if key is None or (key != "image" and len(pictures) > 1):
             return File(str(sorted(data))[:100], 0, "", "has no single image; expected data.image"), str(data)
@@ -75,7 +75,12 @@ def _path(value: str) -> str:
     return unquote(value) if value.startswith("/data/") else value
 
 
-def _is_picture(value: str) -> bool:
+def is_picture(value: str) -> bool:
+    """Whether a text refers to an image, by the ending of its path.
+
+    >>> is_picture("https://x.org/a.jpg?b=c"), is_picture("a photo")
+    (True, False)
+    """
     return posixpath.splitext(_path(value))[1].lower() in ENDINGS - {""}
 
 

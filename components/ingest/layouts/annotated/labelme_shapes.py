@@ -35,14 +35,14 @@ def read(
             raise Malformed(f"{where}: expected an object with a label, got {str(label)[:50]!r}")
         labels.add(label.strip())
         if wanted.per_pixel:
-            kind, corners = shape.get("shape_type") or "polygon", _points(shape.get("points"), where)
+            kind, corners = str(shape.get("shape_type") or "polygon"), _points(shape.get("points"), where)
             points += len(corners)
             if kind in _LINES:
                 found.note(_NO_AREA, path)
             elif kind in _REGION:
                 regions.append((label.strip(), _REGION[kind](corners, shape, where)))
             else:
-                raise Malformed(f"{where}: {str(kind)[:50]!r} is no known shape_type; expected {', '.join(_REGION)}")
+                raise Malformed(f"{where}: {kind[:50]!r} is no known shape_type; expected {', '.join(_REGION)}")
     check_amount(regions, points)
     return frozenset(labels), tuple(regions)
 

@@ -248,7 +248,7 @@ def test_several_questions_are_refused_for_single_labels(read: Read) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ([{"id": 1, "image": "a.png", "choice": "cat"}], "JSON-MIN"),
+        ([{"id": 1, "image": "a.png", "choice": "cat"}], "has no data; expected a task of Label Studio"),
         ({"images": []}, "expected a list of tasks"),
         ("{", "not valid JSON"),
         ([], "names no image"),
@@ -257,3 +257,24 @@ def test_several_questions_are_refused_for_single_labels(read: Read) -> None:
 def test_another_file_is_refused(read: Read, text: Any, reason: str) -> None:
     with pytest.raises(LayoutError, match=reason):
         read({"export.json": text, "images/a.png": None}, "multi_label", DATA)
+
+
+def test_json_min(read: Read) -> None:
+    own = {"annotator": 1, "created_at": "2026-01-01T00:00:00Z", "lead_time": 1.5}
+    box = {"x": 0, "y": 0, "width": 50, "height": 100, "rectanglelabels": ["emu"]}
+    box |= {"rotation": 0, "original_width": 4, "original_height": 3}
+    export = [
+        {"id": 1, "image": "/data/upload/1/0a1b2c3d-a.png", "annotation_id": 1, "choice": "cat"} | own,
+        {"id": 2, "image": "/data/upload/1/0a1b2c3d-b.png", "annotation_id": 2, "choice": {"choices": ["no", "on"]}}
+        | own,
+        {"id": 3, "image": "/data/upload/1/0a1b2c3d-c.png", "annotation_id": 3, "label": [box]} | own,
+        {"id": 4, "image": "/data/upload/1/0a1b2c3d-d.png", "annotation_id": 4, "choice": "cat"} | own,
+        {"id": 4, "image": "/data/upload/1/0a1b2c3d-d.png", "annotation_id": 5, "choice": "no"} | own,  # they disagree
+    ]
+    found = read(files() | {"export.json": export}, "multi_label", DATA)
+    assert found.labels == {"images/a.png": ("cat",), "images/b.png": ("no", "on"), "images/c.png": ("emu",)}
+    assert "images/d.png" in found.dataset.ignored
+    masks = read(files() | {"export.json": export[2:3]}, "segmentation", DATA, {"background": "ground"}).masks
+    assert masks == {"images/c.png": [[0, 0, 1, 1]] * 3}
+    with pytest.raises(LayoutError, match=r"the keys 'caption', 'choice' hold text, so it is not clear which are"):
+        read(files() | {"export.json": [export[0] | {"caption": "x"}]}, "multi_label", DATA)

@@ -167,3 +167,12 @@ def test_names_are_trimmed_and_lookalikes_are_refused(read: Read) -> None:
     files["b.json"] = content(shape("Cat", *LEFT))
     with pytest.raises(LayoutError, match=r"differ only in case or blanks"):
         read(files, "multi_label", DATA)
+
+
+def test_two_images_of_one_name_are_told_apart_by_the_name_in_the_file(read: Read) -> None:
+    files = {"a.jpg": None, "a.png": None, "a.json": content(shape("cat", *LEFT), path="a.png")}
+    found = read(files, "multi_label", DATA)
+    assert found.labels == {"a.png": ("cat",)}
+    assert "1 image has no JSON file, so that nobody annotated it, and was left out: a.jpg" in found.dataset.notes
+    files |= {"a.json": content(shape("cat", *LEFT))}
+    assert "could be the annotation of a.jpg and a.png" in read(files, "multi_label", DATA).rejected["a"]

@@ -55,6 +55,7 @@ class Names:
         if not paths and not has_ending:
             paths = self._by_stem.get(_key(parts[-1]), [])
         best = _longest(paths, parts)
+        best = [path for path in best if posixpath.basename(path) == parts[-1]] or best
         if len(best) == 1:
             self._found.note(_BY_END, name)
             return self._listing.files[best[0]]

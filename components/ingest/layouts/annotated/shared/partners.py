@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from components.data.storage import File
@@ -30,12 +31,12 @@ class Partners:
         """
         self._listing, self._prefixes, self._folders = listing, prefixes, folders
         self._names = Names(listing, prefixes.values(), found)
-        self._by_stem: dict[str, str] = {}
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
         for path in sorted(listing.files):
             stem, ending = posixpath.splitext(path)
             if ending.lower() in ENDINGS - {""} and path.startswith(tuple(prefixes.values())):
-                self._by_stem.setdefault(stem, path)
-        self.paths = set(self._by_stem.values())
+                self._by_stem[stem].append(path)
+        self.paths = {path for same in self._by_stem.values() for path in same}
 
     def of(self, document: File, named: str) -> tuple[File, bool]:
         """Finds the image of an annotation file.
@@ -51,9 +52,14 @@ class Partners:
         for folder in self._folders:
             if stem.startswith(folder):
                 keys += [prefix + stem[len(folder) :] for prefix in self._prefixes.values()]
-        path = next((self._by_stem[key] for key in keys if key in self._by_stem), None)
-        if path is not None:
-            return self._listing.files[path], True
+        same = next((self._by_stem[key] for key in keys if key in self._by_stem), [])
+        name = posixpath.basename(named.replace("\\", "/"))
+        fitting = [path for path in same if posixpath.basename(path) == name] or same
+        if len(fitting) > 1:
+            shown = " and ".join(fitting[:5])
+            return File(stem, 0, "", f"could be the annotation of {shown}; remove all but one, or rename them"), True
+        if fitting:
+            return self._listing.files[fitting[0]], True
         if not named:
             return File(stem, 0, "", f"there is no image of this name, and {document.path} names none"), False
         return self._names.find(named, posixpath.join(posixpath.dirname(stem), "")), False
