@@ -183,7 +183,7 @@ def test_an_unchanged_run_loads_neither_tfx_nor_tensorflow(demo: Demo, imagegate
 def refused(demo: Demo, imagegate: Callable[..., Run]) -> tuple[Run, dict, dict]:
     """A threshold that no model can meet; the run, and what was served before and after."""
     before = demo.served()
-    rules = '[{metric: accuracy, min: 0.5}, {metric: recall, label: "3", min: 1.01}]'
+    rules = '[{metric: accuracy, min: 0.5}, {metric: recall, label: "3", max: 0}]'
     run = imagegate("run", demo.config, "--set", f"evaluation.thresholds={rules}", "--json")
     return run, before, demo.served()
 
@@ -196,7 +196,7 @@ def test_a_refused_model_leaves_what_is_served_untouched(refused: tuple[Run, dic
     found = json.loads(run.out)
     assert (found["status"], found["pushed"]) == ("not_blessed", None)
     [failed] = [g for g in found["gates"] if not g["passed"]]
-    assert (failed["rule"], failed["label"]) == ("recall >= 1.01", "3")
+    assert (failed["rule"], failed["label"]) == ("recall <= 0", "3")
     assert found["error"] == failed["reason"]
     assert "recall of label '3' is 1 (" in failed["reason"] or "recall of label '3' is 0.9" in failed["reason"]
 

@@ -1,6 +1,7 @@
 """What is refused, with which exit code and which words; the served model stays as it is."""
 
 import shutil
+import zipfile
 from collections.abc import Callable
 
 import pytest
@@ -96,7 +97,8 @@ def test_a_wrong_configuration_ends_in_2_with_one_sentence(
 
 def test_a_backbone_that_cannot_be_read_ends_in_2(tiny: Project) -> None:
     before = tiny.served()
-    (tiny.folder / "broken.keras").write_bytes(b"PK, but no archive")
+    with zipfile.ZipFile(tiny.folder / "broken.keras", "w") as archive:
+        archive.writestr("config.json", "{}")  # the rest of a .keras file is missing
     summary = tiny.run("evaluation.slices=[label]", "training.backbone=broken.keras")
     assert (summary["status"], summary["exit_code"]) == ("failed", 2)
     assert summary["error"].startswith(f"training.backbone: {tiny.folder / 'broken.keras'} cannot be loaded")
