@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import unicodedata
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
+
+# Key -> the path, or all paths. Most keys have one, and a list for each would take a second more of 200,000 files.
+_Index = dict[str, str | list[str]]
 
 
 class Nearby:
-    """Look-ups in the paths of a data set, without regard to case.
+    """Look-ups in the paths of a data set, without regard to case. Each index is built when it is asked first.
 
     Args:
         paths: of all files.
@@ -21,27 +24,15 @@ class Nearby:
     """
 
     def __init__(self, paths: Iterable[str], endings: Collection[str]) -> None:
-        whole: dict[str, list[str]] = defaultdict(list)
-        stems: dict[str, list[str]] = defaultdict(list)
-        names: dict[str, list[str]] = defaultdict(list)
-        name_stems: dict[str, list[str]] = defaultdict(list)
-        for path in sorted(paths):
-            key = folded(path)
-            stem, ending = posixpath.splitext(key)
-            whole[key].append(path)
-            names[posixpath.basename(key)].append(path)
-            if ending and ending in endings:
-                stems[stem].append(path)
-                name_stems[posixpath.basename(stem)].append(path)
-        self._whole, self._stems, self._names, self._name_stems = whole, stems, names, name_stems
+        self._paths, self._endings = sorted(paths), endings
 
     def same(self, path: str) -> list[str]:
         """Returns the paths that differ from `path` at most in case."""
-        return self._whole.get(folded(path), [])
+        return _of(self._whole, folded(path))
 
     def without_ending(self, path: str) -> list[str]:
         """Returns the images whose path without its ending is `path`."""
-        return self._stems.get(folded(path), [])
+        return _of(self._stems, folded(path))
 
     def elsewhere(self, path: str) -> list[str]:
         """Returns the files of this name in any folder; of a name without an ending, the images."""
@@ -51,12 +42,29 @@ class Nearby:
     def near(self, path: str) -> str:
         """Returns the one path that is most likely meant: of this name, or of this name with another ending; or ""."""
         stem = posixpath.splitext(path)[0]
-        name = folded(posixpath.basename(stem))
         for found in (self.same(path), self.without_ending(path), self.without_ending(stem), self.elsewhere(path)):
             if found:
                 return found[0] if len(found) == 1 else ""
-        found = _of(self._name_stems, name)
+        found = _of(self._name_stems, folded(posixpath.basename(stem)))
         return found[0] if len(found) == 1 else ""
+
+    @functools.cached_property
+    def _whole(self) -> _Index:
+        return _index((folded(path), path) for path in self._paths)
+
+    @functools.cached_property
+    def _names(self) -> _Index:
+        return _index((folded(path.rpartition("/")[2]), path) for path in self._paths)
+
+    @functools.cached_property
+    def _stems(self) -> _Index:
+        split = ((posixpath.splitext(folded(path)), path) for path in self._paths)
+        return _index((stem, path) for (stem, ending), path in split if ending and ending in self._endings)
+
+    @functools.cached_property
+    def _name_stems(self) -> _Index:
+        split = ((posixpath.splitext(folded(path.rpartition("/")[2])), path) for path in self._paths)
+        return _index((stem, path) for (stem, ending), path in split if ending and ending in self._endings)
 
 
 def folded(path: str) -> str:
@@ -64,5 +72,17 @@ def folded(path: str) -> str:
     return path.casefold() if path.isascii() else unicodedata.normalize("NFC", path).casefold()
 
 
-def _of(index: Mapping[str, list[str]], key: str) -> list[str]:
-    return index.get(key, []) if key else []
+def _index(entries: Iterable[tuple[str, str]]) -> _Index:
+    index: _Index = {}
+    for key, path in entries:
+        known = index.setdefault(key, path)
+        if isinstance(known, list):
+            known.append(path)
+        elif known is not path:
+            index[key] = [known, path]
+    return index
+
+
+def _of(index: _Index, key: str) -> list[str]:
+    found = index.get(key, []) if key else []
+    return [found] if isinstance(found, str) else found

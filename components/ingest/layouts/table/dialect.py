@@ -58,7 +58,7 @@ class Dialect:
                 return
             except csv.Error as error:
                 raise csv.Error(f"row {start + lines_before}: not valid CSV: {error}") from None
-            if any(cell.strip() for cell in cells) or len(cells) > 1:
+            if len(cells) > 1 or (cells and cells[0].strip()):
                 yield start + lines_before, cells
             start = reader.line_num + 1
 

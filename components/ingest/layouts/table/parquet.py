@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,12 +26,13 @@ def parse(root: str, file: File) -> Table:
     import pyarrow
 
     try:
-        opened = parquet.opened(root, file.path)
-        schema = opened.schema_arrow
-        images = [field.name for field in schema if _is_image(opened, field)]
-        leaves = [leaf for leaf in _leaves(opened) if not any(leaf == i or leaf.startswith(f"{i}.") for i in images)]
-        cells = opened.read(columns=leaves, use_threads=False)
-        columns = {name: cells.column(name).to_pylist() for name in cells.column_names}
+        with warnings.catch_warnings():  # that a type of somebody's own is not loaded, which is right
+            warnings.simplefilter("ignore")
+            opened = parquet.opened(root, file.path)
+            schema = opened.schema_arrow
+            images = [field.name for field in schema if _is_image(opened, field)]
+            columns = _columns(opened, images)
+            numbers = frozenset(field.name for field in schema if pyarrow.types.is_integer(field.type))
     except (OSError, pyarrow.ArrowException, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LayoutError(f"{file.path}: cannot be read: {reason}") from None
@@ -50,8 +52,14 @@ def parse(root: str, file: File) -> Table:
         (number, dict(zip(header, values, strict=True)))
         for number, values in enumerate(zip(*(columns[name] for name in header), strict=True), 1)
     )
-    numbers = [f.name for f in schema if f.name not in names and pyarrow.types.is_integer(f.type)]
-    return Table(file.path, header, rows, classes=frozenset(names), numbers=frozenset(numbers))
+    return Table(file.path, header, rows, classes=frozenset(names), numbers=numbers - frozenset(names))
+
+
+def _columns(opened: Any, images: Sequence[str]) -> dict[str, list[Any]]:
+    """Reads all columns but the images."""
+    leaves = [leaf for leaf in _leaves(opened) if not any(leaf == i or leaf.startswith(f"{i}.") for i in images)]
+    cells = opened.read(columns=leaves, use_threads=False)
+    return {name: cells.column(name).to_pylist() for name in cells.column_names}
 
 
 def _is_image(opened: Any, field: Any) -> bool:

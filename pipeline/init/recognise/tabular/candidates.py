@@ -92,11 +92,13 @@ def _patterns(sight: Sight) -> dict[str, list[str]]:
 
 
 def _may_be_table(path: str) -> bool:
+    if not path.lower().endswith(ENDINGS):  # most files are images
+        return False
     stem, ending = posixpath.splitext(posixpath.basename(path))
     depth = path.count("/")
     if ending.lower() in _TEXTS and (depth > 1 or stem.lower() in ("readme", "license", "requirements", "classes")):
         return False
-    return ending.lower() in ENDINGS and depth <= _DEEPEST
+    return depth <= _DEEPEST
 
 
 def _place(pattern: str) -> tuple[str, str]:

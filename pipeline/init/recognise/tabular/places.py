@@ -14,7 +14,7 @@ from components.ingest.layouts.nearby import folded
 from components.ingest.layouts.table.table import Table
 
 _SAMPLE = 300  # cells of a column
-_MOST_FOLDERS = 8
+_MOST_FOLDERS = 20
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,13 @@ def _of_column(column: str, tables: Sequence[Table], listing: Listing) -> Place 
     homes = {f"{home}/" if home else "" for home, _ in cells}
     prefix = _common_prefix([prefix for prefix, _ in hits])
     hits = [hit for hit in hits if hit[0].startswith(prefix)]
-    return Place(column, len(paths) / len(cells), _cover([set(places) for _, places in hits], homes), prefix)
+    folders = _cover([set(places) for _, places in hits], homes)
+    covered = {path for _, places in hits for folder, path in places.items() if folder in folders}
+    return Place(column, len(covered) / len(cells), folders, prefix)
 
 
 def _sample(table: Table, column: str) -> list[object]:
-    step = max(1, len(table.rows) // _SAMPLE)
+    step = max(1, len(table.rows) // _SAMPLE) | 1  # odd, so that tables that alternate are sampled evenly
     return [cell for _, cells in table.rows[::step] if (cell := cells.get(column)) not in (None, "")]
 
 
