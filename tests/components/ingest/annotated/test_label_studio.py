@@ -248,7 +248,7 @@ def test_several_questions_are_refused_for_single_labels(read: Read) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ([{"id": 1, "image": "a.png", "choice": "cat"}], "has no data; expected a task of Label Studio"),
+        ([{"id": 1, "image": "a.png", "choice": "cat"}], "has no data; expected a task with data"),
         ({"images": []}, "expected a list of tasks"),
         ("{", "not valid JSON"),
         ([], "names no image"),

@@ -84,11 +84,11 @@ def test_any_value_may_be_strange(layout: str, task: str, tmp_path: Path, png: C
     read({"a.png": None, "b.png": None, name: whole}, task, data, labels)
     strange = 0
     for number, path in enumerate(places(whole)):
-        for new in STRANGE[number % 3 :: 3]:
+        for new in STRANGE[number % 6 :: 6]:
             try:
                 found = read({name: replaced(whole, path, new)}, task, data, labels)
                 strange += any(isinstance(mask, str) for mask in found.masks.values()) if found.rule else 0
                 strange += bool(found.rejected)
             except ImagegateError:
                 strange += 1
-    assert strange > 20
+    assert strange > 10
