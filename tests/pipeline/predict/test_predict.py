@@ -186,6 +186,32 @@ def test_a_photo_taken_sideways_is_turned_as_in_training(destination: str, photo
     assert list(result["probabilities"].values()) == pytest.approx(by_hand(parts, upright.getvalue()), rel=1e-4)
 
 
+def test_twelve_bits_in_sixteen_are_read_as_in_training(parts: network.Parts, undecided, tmp_path: Path) -> None:
+    exported, told = str(tmp_path / "exported"), PushedManifest(labels=LABELS, task="single_label", bits=12)
+    signatures.export(parts, LABELS, SIZE, kinds.kind("single_label"), undecided(parts), exported, bits=12)
+    served = versions.push(exported, str(tmp_path / "served"), told)
+    grey = np.random.default_rng(0).integers(0, 256, (20, 28), np.uint16)
+    eight, sixteen = io.BytesIO(), io.BytesIO()
+    Image.fromarray(grey.astype(np.uint8)).save(eight, "PNG")
+    Image.fromarray(grey * 16).save(sixteen, "PNG")  # v >> 4 is `grey` again
+    Image.fromarray(grey * 16).save(tmp_path / "x.tif")
+    (tmp_path / "x.png").write_bytes(sixteen.getvalue())
+
+    expected = pytest.approx(by_hand(parts, eight.getvalue()), rel=1e-4)
+    for result in answers(str(tmp_path / "served"), [str(tmp_path / "x.png"), str(tmp_path / "x.tif")]):
+        assert list(result["probabilities"].values()) == expected
+    # A server that gets the file as it is, unchecked, answers the same.
+    signature = tf.saved_model.load(served.path).signatures["serving_default"]
+    assert signature(image_bytes=tf.constant([sixteen.getvalue()]))["probabilities"].numpy()[0].tolist() == expected
+
+
+@pytest.mark.parametrize(("name", "kind"), [("x.avif", "AVIF"), ("x.jp2", "JPEG2000")])
+def test_newer_formats_are_answered(destination: str, photo, name: str, kind: str) -> None:
+    path = photo(name, format=kind)
+    [result] = answers(destination, [str(Path(path).parent / "*.*")])
+    assert (result["image"], sum(result["probabilities"].values())) == (path, pytest.approx(1))
+
+
 def test_an_unreadable_image_has_a_reason_and_the_others_are_answered(destination: str, photo, tmp_path: Path) -> None:
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "text.jpg").write_text("hello")
