@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.terminal import Terminal
 
+_MOST_QUARANTINED = 20  # files that are named one by one
+
 
 def run(config: Config, terminal: Terminal, issues: str | None = None) -> int:
     """Prints the labels with their weights, the quarantined files and the verdict. Returns the exit code.
@@ -103,7 +105,9 @@ def show(config: Config, manifest: DatasetManifest, verdicts: Sequence[Verdict],
     console.print(label_table(manifest.label_counts, weights))
     lines = unknown_lines(data_gate.unknown(manifest))
     lines += excluded_lines(manifest.excluded)
-    lines += [f"quarantined: {item.path}: {item.reason}" for item in manifest.quarantined]
+    lines += [f"quarantined: {item.path}: {item.reason}" for item in manifest.quarantined[:_MOST_QUARANTINED]]
+    if (more := len(manifest.quarantined) - _MOST_QUARANTINED) > 0:
+        lines.append(f"quarantined: and {more:,} more; `imagegate check -o issues.csv` writes all of them")
     lines += [f"note: {text}" for text in manifest.notes]
     lines += [
         f"{count:,} image{'' if count == 1 else 's'} will be stored as PNG: {reason}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from components.base.errors import ConfigError
+from components.base.text import truncated_list
 from components.data.dataset import Dataset, LayoutError, Record
 from components.ingest.layouts.listing import Listing
 from components.ingest.layouts.rules import ordered_labels, resolved_split, shares, truncated_lines
@@ -92,6 +93,7 @@ def read(
         reader = Reader(path, columns, separator, empty == "none", single, named_split, frozenset(names or ()))
         _read_table(found, listing, lookup, reader)
     columns = found.columns
+    missing = tuple(remarks.of_missing(found.rows, _expected(listing, found.folders, prefix)))
     _check_names(names, columns, separator, (path for _, path in paths))
     _check_separator(found, separator, names)
     entries = rows.merged(found.rows) if long else found.rows
@@ -114,8 +116,14 @@ def read(
         rejected=tuple(sorted(rejected)),
         contradictory=tuple(sorted(contradictory.items())),
         ignored=tuple(sorted({f.path for folder in found.folders for f in listing.below(folder)} - used)),
-        notes=(*remarks.of_tables(found.tables), *found.notes, *remarks.of_missing(found.rows)),
+        notes=(*remarks.of_tables(found.tables), *found.notes, *missing),
     )
+
+
+def _expected(listing: Listing, folders: set[str], prefix: str) -> str:
+    """Describes the file names that a table should have."""
+    places = truncated_list(sorted(folder.rstrip("/") or listing.root for folder in folders))
+    return f"paths below {places} (data.images)" + (f" after {prefix!r} (data.prefix)" if prefix else "")
 
 
 def _read_table(found: _Read, listing: Listing, lookup: Lookup, reader: Reader) -> None:

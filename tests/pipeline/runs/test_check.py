@@ -164,6 +164,13 @@ def test_every_bad_file_is_listed_with_its_reason(check: Check, png: Png, tmp_pa
     assert "ignored, not used by this layout: LICENSE\n" in out
 
 
+def test_of_many_bad_files_twenty_are_listed_and_the_others_counted(check: Check, png: Png) -> None:
+    files = label(png, "cat", 12) | label(png, "dog", 12, 100) | {f"cat/empty{i:02}.png": b"" for i in range(25)}
+    _, out = check(files)
+    assert out.count("quarantined: cat/empty") == 20
+    assert "quarantined: and 5 more; `imagegate check -o issues.csv` writes all of them\n" in out
+
+
 def test_images_that_will_be_re_encoded_are_counted(check: Check, png: Png) -> None:
     gif = io.BytesIO()
     Image.new("RGB", (4, 4), "red").save(gif, "GIF")

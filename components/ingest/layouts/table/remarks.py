@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from components.base.errors import ConfigError
 from components.base.text import shown, truncated_list
+from components.data.dataset import LayoutError
 from components.ingest.layouts.table.columns import Reader
 from components.ingest.layouts.table.rows import Row
 from components.ingest.layouts.table.table import Table
@@ -36,17 +37,34 @@ def of_lists(reader: Reader) -> Iterator[str]:
         )
 
 
-def of_missing(rows: Sequence[Row]) -> Iterator[str]:
-    """Yields one sentence on the rows that name no file, if they are most of all rows."""
+def of_missing(rows: Sequence[Row], expected: str) -> Iterator[str]:
+    """Yields one sentence on the rows that name no file, if they are most of all rows.
+
+    Args:
+        rows: of all tables.
+        expected: what their names should be.
+
+    Raises:
+        LayoutError: that is so of all rows, and there are more than a few.
+    """
     missing = [row for row in rows if row.file.problem]
-    if len(missing) > _FEW and 2 * len(missing) > len(rows):
-        examples = "; ".join(
-            f"{shown(row.file.path)} ({row.where}) {shown(row.file.problem)}" for row in itertools.islice(missing, _FEW)
-        )
-        yield (
-            f"data.manifest: {len(missing):,} of {len(rows):,} rows name no file that can be used; expected paths "
-            f"relative to data.images, such as those in the listing: {examples}"
-        )
+    if len(missing) <= _FEW or 2 * len(missing) <= len(rows):
+        return
+    examples = "; ".join(map(_missing, itertools.islice(missing, _FEW)))
+    said = (
+        f"data.manifest: {len(missing):,} of {len(rows):,} rows name no file that can be used; expected {expected}; "
+        f"got {examples}, and {len(missing) - _FEW:,} more"
+    )
+    if len(missing) == len(rows):
+        raise LayoutError(said)
+    yield said
+
+
+def _missing(row: Row) -> str:
+    """Says what a row names, and why there is no such file where that is more than that it is not there."""
+    problem, _, hint = row.file.problem.partition("; ")
+    why = hint if problem.startswith("there is no such file") else row.file.problem
+    return shown(f"{row.file.path} ({row.where}{': ' if why else ''}{why})")
 
 
 def check_class_names(tables: Sequence[Table], columns: Columns) -> None:
