@@ -36,9 +36,11 @@ def grey(ids: Any, dtype: Any = np.uint8) -> Image.Image:
     return Image.fromarray(np.array(ids, dtype))
 
 
-def documented(layout: str) -> dict[str, Any]:
-    """The configuration in docs/layouts.md with this layout."""
+def documented(layout: str, name: str | None = None) -> dict[str, Any]:
+    """The configuration in docs/layouts.md with this layout and, where there are several, this name."""
     text = (Path(__file__).parents[2] / "docs" / "layouts.md").read_text(encoding="utf-8")
     blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
-    (config,) = [block for block in blocks if block.get("data", {}).get("layout") == layout]
+    (config,) = [
+        block for block in blocks if block.get("data", {}).get("layout") == layout and name in (None, block["name"])
+    ]
     return config

@@ -206,7 +206,7 @@ def test_a_data_set_behind_a_url_reads_like_a_folder() -> None:
 
 
 def test_the_documented_configuration_reads_its_data_set(tmp_path: Path) -> None:
-    config = documented("coco")
+    config = documented("coco", "coco")
     data, background = config["data"], config["labels"]["background"]
     files: dict[str, Any] = {path: content(annotation(1, 1, 3, 2)) for path in data["annotations"].values()}
     files |= {f"{folder}/{name}.jpg": name for folder in data["images"].values() for name in "ab"}
@@ -411,3 +411,16 @@ def test_panoptic_annotations_without_masks_name_the_key(tmp_path: Path) -> None
     root = tree(tmp_path, {"p.json": PANOPTIC, "a.jpg": "a"})
     with pytest.raises(ConfigError, match=r"data\.masks: p\.json holds panoptic annotations .*; set data\.masks"):
         coco.read(root, SPLIT, annotations="p.json", per_pixel=True)
+
+
+def test_the_documented_panoptic_configuration_reads_its_data_set(tmp_path: Path) -> None:
+    data = documented("coco", "panoptic")["data"]
+    files: dict[str, Any] = dict.fromkeys(data["annotations"].values(), PANOPTIC)
+    files |= {f"{folder}/a.jpg": folder for folder in data["images"].values()}
+    files |= {f"{folder}/a.png": SEGMENTS for folder in data["masks"].values()}
+    more = {key: data[key] for key in ("annotations", "images", "masks")}
+    dataset = coco.read(tree(tmp_path, files), SPLIT, per_pixel=True, **more)
+    assert [(record.path, record.mask, record.split) for record in dataset.records] == [
+        ("train2017/a.jpg", "panoptic_train2017/a.png", None),
+        ("val2017/a.jpg", "panoptic_val2017/a.png", "eval"),
+    ]

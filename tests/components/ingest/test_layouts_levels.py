@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from trees import SPLIT, tree
+from trees import SPLIT, documented, tree
 
 from components.data.dataset import Dataset, LayoutError
 from components.ingest.layouts import folders
@@ -249,3 +249,16 @@ def test_folders_of_two_splits_whose_names_differ_only_in_case_are_refused(tmp_p
         LayoutError, match=r"the labels 'Cat' \(test/Cat\) and 'cat' \(train/cat\) differ only in case or blanks"
     ):
         read(tmp_path, "test/Cat/1.jpg", "train/cat/2.jpg", "train/dog/1.jpg")
+
+
+def test_the_documented_configuration_reads_its_data_set(tmp_path: Path) -> None:
+    assert documented("folders")["data"]["layout"] == "folders"
+    dataset = read(
+        tmp_path, *(f"{part}/{label}/0001.jpg" for part in ("Training", "Testing") for label in ("cat", "dog"))
+    )
+    assert rows(dataset) == {
+        "Testing/cat/0001.jpg": ("cat", "test"),
+        "Testing/dog/0001.jpg": ("dog", "test"),
+        "Training/cat/0001.jpg": ("cat", None),
+        "Training/dog/0001.jpg": ("dog", None),
+    }

@@ -230,7 +230,7 @@ def _twice(images: set[str]) -> set[str]:
 
 
 def test_the_documented_configuration_reads_its_data_set(tmp_path: Path) -> None:
-    config = documented("masks")
+    config = documented("masks", "voc")
     data, labels = config["data"], config["labels"]
     rule = mask_rules.rule(labels["names"], ignore=labels["ignore"])
     mask = grey([[0, 255, 20], [0, 255, 15]]).convert("P")  # tvmonitor and person beside a border of nothing
@@ -382,3 +382,42 @@ def test_the_folders_of_ade20k_are_read(tmp_path: Path) -> None:
     )
     assert pairs(dataset)["images/validation/ADE_val_00000002.jpg"] == "annotations/validation/ADE_val_00000002.png"
     assert [r.split for r in dataset.records] == [None, None, "eval", "eval"]
+
+
+def read_documented(name: str, root: str, pixels_of_mask: list[int]) -> tuple[Dataset, pixels.Mask]:
+    """The data set as the documented configuration reads it, and a mask of one row as it reads it."""
+    config = documented("masks", name)
+    data, labels = config["data"], config["labels"]
+    rule = mask_rules.rule(labels.get("names") or (), ignore=labels["ignore"], colors=labels.get("colors"))
+    more = {key: value for key, value in data.items() if key not in ("root", "layout")}
+    dataset = masks.read(root, SPLIT, rule.labels, **more)
+    return dataset, pixels.check(encoded(grey([pixels_of_mask])), len(pixels_of_mask), 1, rule, 1000)
+
+
+def test_the_documented_configuration_of_ade20k_reads_its_data_set(tmp_path: Path) -> None:
+    files = {
+        f"{folder}/{part}/ADE_{name}_00000001.{ending}": ""
+        for folder, ending in (("images", "jpg"), ("annotations", "png"))
+        for part, name in (("training", "train"), ("validation", "val"))
+    }
+    dataset, mask = read_documented("ade20k", tree(tmp_path, files), [0, 1, 1, 2, 3])
+    assert [(r.path, r.split) for r in dataset.records] == [
+        ("images/training/ADE_train_00000001.jpg", None),
+        ("images/validation/ADE_val_00000001.jpg", "eval"),
+    ]
+    assert (dataset.labels, mask.pixels, mask.ignored) == (("wall", "building", "sky"), (2, 1, 1), 1)
+
+
+def test_the_documented_configuration_of_cityscapes_reads_its_data_set(tmp_path: Path) -> None:
+    files = {}
+    for part, city in (("train", "aachen"), ("val", "munster")):
+        name = f"{part}/{city}/{city}_000000_000019"
+        ends = ("gtFine_labelTrainIds.png", "gtFine_labelIds.png", "gtFine_color.png", "gtFine_polygons.json")
+        files |= {f"leftImg8bit/{name}_leftImg8bit.png": ""} | {f"gtFine/{name}_{end}": "" for end in ends}
+    dataset, mask = read_documented("cityscapes", tree(tmp_path, files), [0, 18, 18, 255])
+    assert pairs(dataset) == {
+        f"leftImg8bit/{name}_leftImg8bit.png": f"gtFine/{name}_gtFine_labelTrainIds.png"
+        for name in ("train/aachen/aachen_000000_000019", "val/munster/munster_000000_000019")
+    }
+    assert (mask.pixels[0], mask.pixels[18], mask.ignored) == (1, 2, 1)
+    assert (dataset.labels[0], dataset.labels[18]) == ("road", "bicycle")
