@@ -68,6 +68,17 @@ class _Draft:
         if not called:
             for names in others[:_MOST_NAMES]:
                 yield self._of_names(names)
+        if not (flags or named) and self._is_list():
+            (column,) = self._free
+            yield self._of_names(roles.Names(column, tuple(c for c in self._cells[column] if c), 0))
+
+    def _is_list(self) -> bool:
+        """Whether the table is a list of paths, each with a number, which folders of one label each do not repeat."""
+        if self._candidate.tables[0][1].named or len(self._free) != 1:
+            return False
+        images = [posixpath.dirname(path) for path in roles.texts(self._rows, self._place.column)]
+        pairs = set(zip(images, self._cells[next(iter(self._free))], strict=True))
+        return len(set(images)) == 1 or len(pairs) > len(set(images))
 
     def _of_flags(self, flags: Mapping[str, Mapping[str, str | None]]) -> Proposal:
         """Proposes 0/1 columns as the labels."""

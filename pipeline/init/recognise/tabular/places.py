@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from components.data.storage import File, is_url
 from components.ingest.layouts.listing import Listing
 from components.ingest.layouts.nearby import folded
+from components.ingest.layouts.table.roles import IMAGE
+from components.ingest.layouts.table.roles import folded as folded_column
 from components.ingest.layouts.table.table import Table
 
 _SAMPLE = 300  # cells of a column
@@ -36,8 +38,14 @@ class Place:
 
 def place(tables: Sequence[Table], listing: Listing) -> Place | None:
     """Returns the column whose cells name the most images, or None if no column names half of its images."""
-    found = [p for column in tables[0].header if (p := _of_column(column, tables, listing)) is not None]
-    return max(found, key=lambda p: (p.embedded, round(p.share, 2)), default=None)
+    header = [column for column in tables[0].header if column.strip()]  # pandas writes its index without a name
+    found = [p for column in header if (p := _of_column(column, tables, listing)) is not None]
+    return max(found, key=lambda p: (p.embedded, round(p.share, 2), _is_called_image(p.column)), default=None)
+
+
+def _is_called_image(column: str) -> bool:
+    """Whether a column is called like one of file names; the numbers of rows may be names of files by accident."""
+    return IMAGE.fullmatch(folded_column(column)) is not None
 
 
 def _of_column(column: str, tables: Sequence[Table], listing: Listing) -> Place | None:

@@ -1,10 +1,14 @@
 """Tables of images are recognised: which column names the images, where they are, and what the other columns mean."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from components.data import storage
@@ -191,6 +195,54 @@ def test_a_table_of_test_without_labels_is_left_out(see: See, taken: Take, tmp_p
 def test_json_is_found(see: See, taken: Take, tmp_path: Path, name: str, content: Any) -> None:
     sight = see(tmp_path, *SIX, files={name: content})
     assert list(truth(taken(sight, first(sight))[0]).values()) == [(label,) for label in ANIMALS]
+
+
+def test_an_index_is_not_taken_for_the_names(see: See, taken: Take, tmp_path: Path) -> None:
+    for header in (",image,label", "Unnamed: 0,image,label"):
+        sight = see(tmp_path, *SIX, files={"labels.csv": table(header, list(range(6)), SIX, ANIMALS)})
+        assert first(sight).data["columns"]["image"] == "image"
+        assert len(taken(sight, first(sight))[0].records) == 6
+
+
+def test_lists_of_paths_and_numbers_are_found(see: See, taken: Take, tmp_path: Path) -> None:
+    lists = {"train.txt": "x/0.jpg 0\nx/1.jpg 1\nx/2.jpg 2\n", "val.txt": "x/3.jpg 1\nx/4.jpg 0\nx/5.jpg 2\n"}
+    sight = see(tmp_path, *(f"x/{name}" for name in SIX), files=lists)
+    dataset = taken(sight, first(sight))[0]
+    assert [record.labels for record in dataset.records] == [("0",), ("1",), ("2",), ("1",), ("0",), ("2",)]
+    assert [record.split for record in dataset.records][3:] == ["eval"] * 3
+    # Folders of one label each have better names for them.
+    number_of = {"cat": 0, "dog": 1, "owl": 2}
+    pairs = list(zip(SIX, ANIMALS, strict=True))
+    named = {"train.txt": "".join(f"{label}/{name} {number_of[label]}\n" for name, label in pairs)}
+    folders = (f"{label}/{name}" for name, label in pairs)
+    assert list(tables.recognise(see(tmp_path / "folders", *folders, files=named))) == []
+
+
+def test_parquet_files_with_images_are_found(see: See, taken: Take, tmp_path: Path) -> None:
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    features = {"label": {"_type": "ClassLabel", "names": ["cat", "dog"]}}
+    content = pa.table({"image": pa.array([{"bytes": b"x", "path": ""}] * 4, kind), "label": [0, 1, 0, 1]})
+    content = content.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    out = io.BytesIO()
+    pq.write_table(content, out)
+    names = ("train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001")
+    sight = see(tmp_path, files={f"data/{name}.parquet": out.getvalue() for name in names})
+    proposal = first(sight)
+    assert proposal.data["manifest"] == {
+        "train": "data/train-*.parquet",
+        "test": "data/test-00000-of-00001.parquet",
+    }
+    dataset = taken(sight, proposal)[0]
+    assert (len(dataset.records), dataset.labels) == (12, ("cat", "dog"))
+
+
+def test_strange_files_raise_nothing(see: See, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(20):
+        names = ("a.csv", "b.json", "c.jsonl", "d.txt", "e.parquet", "f.tsv")
+        signs = np.frombuffer(b',;\n"[{\0\xff\t|', np.uint8)
+        files = {name: random.choice(signs, 100).tobytes() for name in names}
+        list(tables.recognise(see(tmp_path / str(number), *SIX, files=files)))
 
 
 def test_tables_about_something_else_are_left_alone(see: See, tmp_path: Path) -> None:
