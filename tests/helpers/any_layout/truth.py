@@ -134,16 +134,17 @@ def label_names(least: int = 2) -> st.SearchStrategy[list[str]]:
 
 
 @st.composite
-def worlds(draw: st.DrawFn, kind: str, split: bool) -> World:
+def worlds(draw: st.DrawFn, kind: str, split: bool, least: int = 3) -> World:
     """Data sets of a few pictures.
 
     Args:
         draw: given by hypothesis.
         kind: "single", "multi" or "mask".
         split: whether every picture names its split, and every split is named; or else none.
+        least: number of pictures.
     """
     labels = draw(label_names())
-    count = draw(st.integers(max(3, len(labels)), 7))
+    count = draw(st.integers(max(least, len(labels)), least + 4))
     splits = draw(st.permutations([SPLITS[i % 3] for i in range(count)])) if split else [None] * count
     # So that pictures of equal size can have equal pixels in no two places.
     noise = np.random.default_rng(draw(st.integers(0, 999)))
