@@ -17,7 +17,7 @@ _Answer = tuple[str, float, str]  # a constant answer: metric or "" for the main
 _UNEVEN = 1.5  # times an even share, from which the most frequent label makes the labels uneven; chosen by hand
 
 _MAX_DROP = 0.02
-_JUDGED = 10  # test images of a label from which its own metric says something
+_JUDGED = 10  # test images with a label, and without it, from which its own metric says something
 _ABSTAINED = 0.2  # by a detector of one label, which has nothing else to judge
 _GUESSING = 0.51  # just above the area under the curve of a guess
 
@@ -62,10 +62,16 @@ def _better_than_constant(kind: LabelKind, manifest: DatasetManifest, parts: Seq
 
 
 def _each_label(kind: LabelKind, manifest: DatasetManifest) -> Iterator[Entry]:
-    test = [by_split["test"] for by_split in manifest.label_counts.values()]
-    if not kind.per_pixel and max(test, default=0) >= _JUDGED:
+    # The model gate counts the rarer ones: the images with the label, or those without it.
+    stated = {label: manifest.counts["test"] - unknown["test"] for label, unknown in manifest.unknown.items()}
+    with_it = {label: by_split["test"] for label, by_split in manifest.label_counts.items()}
+    rarer = [min(count, stated.get(label, 0) - count) for label, count in with_it.items()]
+    if not kind.per_pixel and max(rarer, default=0) >= _JUDGED:
         entry = {"metric": "auc", "label": "*", "min": _GUESSING, "min_examples": _JUDGED}
-        yield entry, f"for each label with {_JUDGED} test images or more; a guess has 0.5"
+        yield (
+            entry,
+            f"for each label that {_JUDGED} test images have and {_JUDGED} have not; a guess has 0.5",
+        )
 
 
 def _no_drop(kind: LabelKind) -> Entry:

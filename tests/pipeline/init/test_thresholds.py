@@ -39,16 +39,22 @@ def entries(task: str, data: DatasetManifest) -> list[dict[str, Any]]:
 
 
 def test_accuracy_must_be_above_the_share_of_the_most_frequent_label() -> None:
-    data = manifest({"cat": (50, 8, 12), "dog": (40, 6, 8)}, (90, 14, 20))
-    # In test, cat is 12 of 20 = 0.6; in all, 70 of 124 = 0.565: the larger one counts.
+    data = manifest({"cat": (50, 8, 15), "dog": (40, 6, 10)}, (90, 14, 25))
+    # In test, cat is 15 of 25 = 0.6; in all, 73 of 129 = 0.566: the larger one counts.
     found = thresholds(kinds.kind("single_label"), data)
     assert found[0] == (
         {"metric": "accuracy", "min": 0.61},
-        "always answering 'cat' is right for 12 of 20 test images: 0.600",
+        "always answering 'cat' is right for 15 of 25 test images: 0.600",
     )
-    # Only cat has ten test images, and a rule for each label says something.
+    # Ten test images have each label and ten have not, so that a rule for each label says something.
     assert found[1][0] == {"metric": "auc", "label": "*", "min": 0.51, "min_examples": 10}
     assert found[2][0] == {"metric": "accuracy", "max_drop": 0.02}
+
+
+def test_a_label_of_nearly_every_test_image_is_not_judged_by_itself() -> None:
+    # 10 of 15 test images have cat, and only 5 have not: the model gate could not judge its auc.
+    data = manifest({"cat": (50, 8, 10), "dog": (40, 6, 9)}, (60, 9, 15))
+    assert [entry["metric"] for entry in entries("multi_label", data)] == ["mean_average_precision"] * 2
 
 
 def test_uneven_labels_count_alike() -> None:
