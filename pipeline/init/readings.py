@@ -60,6 +60,7 @@ def readings(sight: Sight, task: str | None = None, recognisers: Sequence[Recogn
         ConfigError: there is none; the message says what is there and what was expected.
     """
     proposals = [proposal for recogniser in recognisers for proposal in recogniser(sight)]
+    proposals = [proposal for proposal in proposals if not proposal.last] or proposals
     first = [Reading(proposal, name) for proposal in proposals for name in proposal.tasks]
     found = [reading for reading in first if task in (None, reading.task)]
     if not found and first:

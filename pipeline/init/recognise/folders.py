@@ -32,8 +32,9 @@ def recognise(sight: Sight) -> Iterator[Proposal]:
         # Where neither level fits, reading the folders says what is wrong.
         yield from proposals or [Proposal("folders", ("single_label",), "images lie in folders", below=below)]
         return
-    if _names(paths, levels.label):
-        yield Proposal("folders", ("single_label",), _reason(paths, levels, below), below=below)
+    if names := _names(paths, levels.label):
+        # A folder of images beside a table or annotations is no label.
+        yield Proposal("folders", ("single_label",), _reason(paths, levels, below), below=below, last=len(names) == 1)
 
 
 def _unwrapped(paths: Paths) -> tuple[str, Paths]:

@@ -62,6 +62,7 @@ class Proposal:
         comments: dotted key ("data.separator") -> the conclusion to write behind it.
         below: folder below `Sight.root` that becomes part of `data.root`; "" for the root itself.
         notes: sentences for the head of the file and the terminal: what was seen but left aside.
+        last: whether it is worth naming only if there is no other proposal.
     """
 
     layout: str
@@ -72,6 +73,7 @@ class Proposal:
     comments: Mapping[str, str] = field(default_factory=dict)
     below: str = ""
     notes: Sequence[str] = ()
+    last: bool = False
 
 
 # Yields nothing where the files do not fit, and several proposals where they can be read in several ways.

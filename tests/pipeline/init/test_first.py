@@ -283,3 +283,17 @@ def test_masks_of_0_and_255_have_two_labels(call: Call, tmp_path: Path, png: Png
         assert settings.evaluation.thresholds[0].min == 0.38
     # 480 of 640 pixels are 0.
     assert re.search(r": 0 +# 75 % of the pixels, in 40 images\n", (tmp_path / "cells2.yaml").read_text())
+
+
+def test_a_table_becomes_a_configuration_for_its_labels(
+    call: Call, tmp_path: Path, png: Png, write_files: WriteFiles
+) -> None:
+    files = {f"images/{i}.png": png(i) for i in range(60)}
+    rows = "".join(f"{i};{'no' if i % 2 else '010'}\n" for i in range(60))
+    write_files(tmp_path / "pets", files | {"labels.csv": f"id_code;label\n{rows}".encode()})
+    for number, path in enumerate(("pets", "pets/labels.csv")):
+        code, out, _ = call("init", path, "-o", f"{number}.yaml")
+        assert (code, "60 images with 2 labels" in out) == (0, True)
+        dataset, _ = data.read_dataset(config.load(f"{number}.yaml"))
+        assert dataset.labels == ("010", "no")
+        assert [r.labels for r in dataset.records if r.path == "images/7.png"] == [("no",)]
