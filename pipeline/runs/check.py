@@ -20,14 +20,12 @@ from components.gates import data_gate
 from components.gates.judge import failed
 from components.ingest import census, exclusion, near_duplicates, shards
 from pipeline.runs import data, preflight
-from pipeline.runs.show import excluded_lines, label_table, unknown_lines
+from pipeline.runs.show import excluded_lines, label_table, quarantined_lines, unknown_lines
 from pipeline.terminal import output_to
 
 if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.terminal import Terminal
-
-_MOST_QUARANTINED = 20  # files that are named one by one
 
 
 def run(config: Config, terminal: Terminal, issues: str | None = None) -> int:
@@ -105,9 +103,7 @@ def show(config: Config, manifest: DatasetManifest, verdicts: Sequence[Verdict],
     console.print(label_table(manifest.label_counts, weights))
     lines = unknown_lines(data_gate.unknown(manifest))
     lines += excluded_lines(manifest.excluded)
-    lines += [f"quarantined: {item.path}: {item.reason}" for item in manifest.quarantined[:_MOST_QUARANTINED]]
-    if (more := len(manifest.quarantined) - _MOST_QUARANTINED) > 0:
-        lines.append(f"quarantined: and {more:,} more; `imagegate check -o issues.csv` writes all of them")
+    lines += quarantined_lines(manifest.quarantined)
     lines += [f"note: {text}" for text in manifest.notes]
     lines += [
         f"{count:,} image{'' if count == 1 else 's'} will be stored as PNG: {reason}"

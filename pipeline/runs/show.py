@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _LABEL_METRICS = ("iou", "precision", "recall", "f1")
 _UNKNOWN = {"images": "images have no label", "labels": "labels of images are unknown", "pixels": "pixels are ignored"}
 _IGNORED = 5  # ignored files that are named
+_REASONS = 20  # reasons of quarantined files that are named
 
 
 def show(run: RunSummary, console: Console) -> None:
@@ -122,6 +124,29 @@ def excluded_lines(files: Sequence[LeftOut]) -> list[str]:
     """A sentence on the files that `data.exclude` leaves out, with the first reasons; none if there is no such file."""
     named = truncated_list(f"{file.path} ({file.reason})" for file in files)
     return [f"excluded by data.exclude: {_files(files)}: {named}"] if files else []
+
+
+def quarantined_lines(files: Sequence[LeftOut]) -> list[str]:
+    """One line for each reason, with examples; after twenty reasons, the number of the other files.
+
+    >>> from components.data.manifest import LeftOut
+    >>> quarantined_lines([LeftOut(path=path, reason="empty file") for path in ("a.png", "b.png")])
+    ['quarantined: 2 files: empty file: a.png, b.png']
+    >>> quarantined_lines([LeftOut(path="a.png", reason="empty file")])
+    ['quarantined: a.png: empty file']
+    """
+    paths: dict[str, list[str]] = {}
+    for file in files:
+        paths.setdefault(file.reason, []).append(file.path)
+    lines = []
+    for reason, names in itertools.islice(paths.items(), _REASONS):
+        several = len(names) > 1
+        which = _files(names) if several else names[0]
+        lines.append(f"quarantined: {which}: {reason}" + (f": {truncated_list(names)}" if several else ""))
+    more = sum(map(len, itertools.islice(paths.values(), _REASONS, None)))
+    if more:
+        lines.append(f"quarantined: and {more:,} more; `imagegate check -o issues.csv` writes all of them")
+    return lines
 
 
 def _files(files: Sequence[object]) -> str:

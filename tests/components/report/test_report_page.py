@@ -144,6 +144,12 @@ def test_a_failed_run_has_a_page() -> None:
     assert "No rule was checked." in text
 
 
+def test_notes_on_the_data_stand_before_those_on_the_result() -> None:
+    data = {"notes": ["2 images with <several> pages"]}
+    text = page.render(summary(data=data, notes=["no comparison"]), {})
+    assert "<summary>2 notes</summary><ul><li>2 images with &lt;several&gt; pages</li><li>no comparison</li>" in text
+
+
 def test_many_reasons_are_cut_and_counted() -> None:
     text = page.render(summary(error="\n".join(f"reason {i}" for i in range(20))), {})
     assert "reason 7<" in text

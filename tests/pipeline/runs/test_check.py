@@ -145,6 +145,15 @@ def test_refused_data_are_named_and_exit_with_3(
     assert re.search(message, out), out
 
 
+def test_many_files_with_one_reason_take_one_line(check: Check, png: Png) -> None:
+    good = label(png, "cat", 12) | label(png, "dog", 12, 100)
+    _, out = check(good | {f"dog/x{i}.png": b"" for i in range(7)} | {"cat/y.png": b"%PDF"})
+    lines = [line for line in out.splitlines() if line.startswith("quarantined")]
+    some = ", ".join(f"dog/x{i}.png" for i in range(5))
+    assert lines[1] == f"quarantined: 7 files: empty file: {some}, and 2 more"
+    assert re.fullmatch(r"quarantined: cat/y.png: no image of a known format .*, but a PDF document", lines[0])
+
+
 def test_a_split_that_stays_empty_is_refused_as_the_run_does(check: Check, png: Png) -> None:
     code, out = check(label(png, "cat", 1) | label(png, "dog", 1, 100))
     assert code == 3
@@ -164,10 +173,15 @@ def test_every_bad_file_is_listed_with_its_reason(check: Check, png: Png, tmp_pa
     assert "ignored, not used by this layout: LICENSE\n" in out
 
 
-def test_of_many_bad_files_twenty_are_listed_and_the_others_counted(check: Check, png: Png) -> None:
-    files = label(png, "cat", 12) | label(png, "dog", 12, 100) | {f"cat/empty{i:02}.png": b"" for i in range(25)}
-    _, out = check(files)
-    assert out.count("quarantined: cat/empty") == 20
+def test_of_many_reasons_twenty_are_listed_and_the_other_files_counted(check: Check, png: Png) -> None:
+    def large(width: int) -> bytes:
+        out = io.BytesIO()
+        Image.new("RGB", (width, 100)).save(out, "PNG")
+        return out.getvalue()
+
+    files = label(png, "cat", 12) | label(png, "dog", 12, 100) | {f"cat/x{i:02}.png": large(99 + i) for i in range(25)}
+    _, out = check(files, data={"max_pixels": 9000})
+    assert out.count("quarantined: cat/x") == 20
     assert "quarantined: and 5 more; `imagegate check -o issues.csv` writes all of them\n" in out
 
 

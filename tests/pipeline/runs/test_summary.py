@@ -53,6 +53,7 @@ MANIFEST = manifest(
     labels=["[red] fox", "owl"],
     quarantined=[{"path": "owl/\x1b[2J.png", "reason": "empty file"}],
     ignored=["notes.txt"],
+    notes=["2 images with several pages or frames; only the first is used: a.tif, [b].tif"],
     changed={"palette": 1},
     content="abc",
 )
@@ -252,6 +253,8 @@ def test_a_pushed_run_shows_its_tables(full: summary.Summary) -> None:
     assert "6.2% of all labels of images are unknown; they are not used" in lines
     assert "quarantined: 1 file; see summary.json" in lines
     assert "ignored: 1 file without a meaning in this layout: notes.txt" in lines
+    # The terminal is narrow, so the sentence goes on in the next line.
+    assert "note: 2 images with several pages or frames; only the first is used: a.tif, [b].tif" in " ".join(lines)
     assert "accuracy 0.250" in lines
     assert lines[-1] == "pushed version 17: 1 threshold held -> /models/17"
 
