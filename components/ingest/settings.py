@@ -348,6 +348,15 @@ class Labels(Value):
         "are computed, as in SegNet.",
     )
 
+    @field_validator("colors", mode="before")
+    @classmethod
+    def _told_apart(cls, colors: object) -> object:
+        """Refuses keys that are one name when they are trimmed, of which one colour would be lost."""
+        names = [name for name in colors if isinstance(name, str)] if isinstance(colors, dict) else []
+        if (pair := lookalikes(names)) is not None:
+            raise ValueError(f"{pair[0]!r} and {pair[1]!r} differ only in case or blanks; keep one of them")
+        return colors
+
     @field_validator("names")
     @classmethod
     def _distinct(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:

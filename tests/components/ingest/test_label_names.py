@@ -74,6 +74,12 @@ def test_configured_names_are_held_to_the_same_rule(names: tuple[str, ...]) -> N
         Labels(names=names)
 
 
+@pytest.mark.parametrize("other", ["cat ", "Cat"])
+def test_names_of_colours_are_held_to_the_same_rule(other: str) -> None:
+    with pytest.raises(ValueError, match=r"'cat' and '.*' differ only in case or blanks"):
+        Labels(colors={"cat": 1, other: 2})
+
+
 def test_a_configured_spelling_must_be_that_of_the_data() -> None:
     with pytest.raises(LayoutError, match="'Cat' and 'cat' differ only in case or blanks"):
         ordered_labels({"cat"}, ["Cat"], "data.root")
