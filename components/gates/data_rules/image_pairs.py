@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from components.base.text import number, truncated_list
 from components.base.verdict import Verdict
 from components.data import duplicates
+from components.data.dataset import SPLITS
 from components.data.manifest import NearDuplicates
 from components.gates.data_rules.base import GateInput, bound
 from components.gates.judge import judge
@@ -102,7 +103,9 @@ def _moves(images: Images, pairs: Sequence[duplicates.Pair], near: NearDuplicate
             advice=_GROUP,
         )
         count = f"{number(found)} of {number(near.assigned[split])} images"
-        named = f", such as {_named(images, pairs)}" if pairs else ""
+        index, splits = SPLITS.index(split), images.rows["split"]
+        own = [pair for pair in pairs if index in (splits[pair.first], splits[pair.second])]
+        named = f", such as {_named(images, own)}" if own else ""
         detail = f"{count}, which were moved to train" if near.moved else f"{count}{named}"
         yield judge(rule, near_duplicates.share(found, near.assigned[split]), detail=detail if found else "")
 
