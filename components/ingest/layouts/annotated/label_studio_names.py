@@ -68,10 +68,14 @@ def _path(value: str) -> str:
     >>> _path("50% off?.jpg")
     '50% off?.jpg'
     """
+    try:
+        parts = urlsplit(value)
+    except ValueError:  # such as the host "["
+        return value
     if value.startswith("/data/local-files/"):
-        return parse_qs(urlsplit(value).query).get("d", [value])[0]
+        return parse_qs(parts.query).get("d", [value])[0]
     if "://" in value:
-        return unquote(urlsplit(value).path)
+        return unquote(parts.path)
     return unquote(value) if value.startswith("/data/") else value
 
 

@@ -10,7 +10,7 @@ from annotated_sets import reader
 
 from components.base.errors import ImagegateError
 
-STRANGE = (None, True, -1, 1e308, 10**400, "", "../..", "a\0b", [], {}, [[None]], {"id": []})
+STRANGE = (None, True, -1, 1e308, 10**400, "", "../..", "http://[/a.png", [], {}, [[None]], {"id": []})
 
 
 def region(kind: str, value: dict[str, Any]) -> dict[str, Any]:
