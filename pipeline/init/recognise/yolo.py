@@ -15,7 +15,7 @@ from pipeline.init.recognise import annotation_files
 from pipeline.init.recognise.sight import Proposal, Sight
 
 _NAMES = ("classes.txt", "obj.names", "predefined_classes.txt", "labels.txt", "classes.names", "names.txt")
-_LINE = re.compile(r"\d+(\.0)?( -?\d+(\.\d+)?([eE]-?\d+)?){4,}")
+_LINE = re.compile(r"\d+(\.0)?( [+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?){4,}")
 _MOST_DESCRIPTIONS = 20
 
 

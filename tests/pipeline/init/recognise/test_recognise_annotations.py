@@ -71,6 +71,13 @@ def test_yolo_with_boxes(seen: Seen) -> None:
     assert [record.split for record in dataset.records] == [None, "eval"]
 
 
+@pytest.mark.parametrize("box", [".5 .5 .2 .2", "1. 0.5 5e-01 +.25"])
+def test_yolo_with_numbers_in_other_spellings(seen: Seen, box: str) -> None:
+    files = {"data.yaml": "train: images\nnames: [no, on]\n", "images/a.jpg": None, "labels/a.txt": f"1 {box}\n"}
+    (proposal,) = seen.propose(yolo.recognise, files)
+    assert labels(seen.read(proposal)) == {"images/a.jpg": ("on",)}
+
+
 def test_yolo_with_polygons(seen: Seen) -> None:
     files = {
         "dataset.yaml": "path: /content\ntrain: images\nnames: {0: cat}\n",
