@@ -16,7 +16,7 @@ from pipeline.init.recognise.sight import Sight
 _WORD = re.compile(
     r"(?:^|[^a-z])(?:masks?|labels?|lbls?|annotations?|annots?|anns?|gt|gts|ground ?truths?|truths?|segs?|"
     r"segmentations?|targets?|trimaps?|semantic|manual\d?|mattes?|gtfine|gtcoarse|labelids|segmentationclass\w*)(?:$|[^a-z])|"
-    r"(?:annot|masks?|labels?)(?:$|[^a-z])|^segmentation"
+    r"(?:annot|ma?sks?|labels?)(?:$|[^a-z])|^segmentation"
 )
 _BY_END = re.compile(r"[_\- .]?(?:masks?|labels?|gt|segs?|segmentation|annot(?:ation)?s?|matte|trimap|L)$")
 _LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
@@ -71,8 +71,8 @@ def find(sight: Sight) -> Iterator[Pairing]:
 def is_mask_word(name: str) -> bool:
     """Whether the name of a folder says that it holds masks.
 
-    >>> [is_mask_word(name) for name in ("masks", "SegmentationClass", "trainannot", "gtFine", "images", "unmasked")]
-    [True, True, True, True, False, False]
+    >>> [is_mask_word(n) for n in ("masks", "SegmentationClass", "trainannot", "gtFine", "msk", "images", "unmasked")]
+    [True, True, True, True, True, False, False]
     """
     return _WORD.search(name.lower()) is not None and not name.lower().startswith("unmask")
 
