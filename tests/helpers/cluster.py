@@ -1,6 +1,6 @@
 """Argo and a kubelet, as far as a compiled workflow needs them: templates filled in, pods run with their real programs.
 
-A pod is a process in namespaces (see end_to_end/pod.sh): it writes to its own /tmp, to its empty volumes and to claims,
+A pod is a process in namespaces (see pod.sh): it writes to its own /tmp, to its empty volumes and to claims,
 and nowhere else. Not here: images, resources, back-off, more than one pod at a time.
 """
 
