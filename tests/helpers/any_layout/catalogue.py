@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from any_layout import plain, tools
+from any_layout import plain, tables, tools
 from any_layout.truth import World
 
 
@@ -33,11 +33,15 @@ LAYOUTS = {
     "folders of splits": Written("single", _ALL, plain.split_folders),
     "folders of splits below the labels": Written("single", _ALL, plain.splits_below_labels),
     "folders with other files": Written("single", _NONE, plain.beside_other_files),
-    "a CSV table": Written("single", _BOTH, plain.csv_single),
-    "a CSV table per split": Written("single", _ALL, plain.csv_per_split),
-    "names in a cell": Written("multi", _NONE, plain.csv_names),
-    "columns of 0 and 1": Written("multi", _NONE, plain.csv_columns),
-    "lines of JSON": Written("multi", _BOTH, plain.jsonl),
+    "a CSV table": Written("single", _BOTH, tables.csv_single),
+    "a CSV table per split": Written("single", _ALL, tables.csv_per_split),
+    "names in a cell": Written("multi", _NONE, tables.csv_names),
+    "columns of 0 and 1": Written("multi", _NONE, tables.csv_columns),
+    "lines of JSON": Written("multi", _BOTH, tables.jsonl),
+    "a table with tabs": Written("single", _NONE, tables.tsv_single),
+    "an array of JSON": Written("multi", _BOTH, tables.json_array),
+    "a row per label": Written("multi", _NONE, tables.row_per_label),
+    "Parquet with the images inside": Written("single", _BOTH, tables.parquet),
     "masks of ids": Written("mask", _BOTH, plain.id_masks),
     "masks of 16 bit": Written("mask", _BOTH, plain.id_masks_16_bit),
     "masks with a palette": Written("mask", _BOTH, plain.palette_masks),
@@ -45,6 +49,7 @@ LAYOUTS = {
     "COCO boxes": Written("multi", _BOTH, plain.coco_tags),
     "COCO polygons": Written("mask", _BOTH, plain.coco_polygons),
     "COCO run lengths": Written("mask", _BOTH, plain.coco_counts),
+    "COCO panoptic": Written("mask", _BOTH, plain.coco_panoptic),
     "YOLO boxes": Written("multi", _BOTH, tools.yolo_boxes),
     "YOLO polygons": Written("mask", _BOTH, tools.yolo_polygons),
     "Pascal VOC": Written("multi", _BOTH, tools.voc),

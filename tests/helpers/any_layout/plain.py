@@ -1,11 +1,9 @@
-"""Layouts `folders`, `manifest`, `masks` and `coco`."""
+"""Layouts `folders`, `masks` and `coco`."""
 
 from __future__ import annotations
 
-import csv
 import io
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 from hypothesis import assume
 from PIL import Image
 
+from any_layout.tables import pictures
 from any_layout.truth import BACKGROUND, Picture, World, encoded, files
 
 Settings = dict[str, Any]
@@ -53,69 +52,6 @@ def beside_other_files(root: Path, world: World) -> Settings:
     found: dict[str, bytes | str] = {f"{p.labels[0]}/{_flat(p)}.json": '{"a": 1}' for p in world.pictures}
     files(root, {"README.md": "photos", f"{world.labels[0]}/Thumbs.db": b"\0", "__MACOSX/._a": b"\0", **found})
     return folders(root, world)
-
-
-# Tables
-
-
-def _pictures(root: Path, world: World, folder: str = "images") -> None:
-    files(root, {f"{folder}/{p.name}.png": p.png for p in world.pictures})
-
-
-def _csv(rows: Sequence[Sequence[str]], delimiter: str) -> str:
-    out = io.StringIO()
-    csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(rows)
-    return out.getvalue()
-
-
-def _table(root: Path, name: str, rows: Sequence[Sequence[str]], **columns: Any) -> Settings:
-    files(root, {name: _csv(rows, "\t" if name.endswith(".tsv") else ",")})
-    return {"layout": "manifest", "manifest": name, "images": "images", "columns": {"image": "file", **columns}}
-
-
-def csv_single(root: Path, world: World) -> Settings:
-    _pictures(root, world)
-    rows = [("file", "kind", "part"), *((f"{p.name}.png", p.labels[0], p.split or "") for p in world.pictures)]
-    return {"task": "single_label", "data": _table(root, "all.csv", rows, labels="kind", split="part")}
-
-
-def tsv_single(root: Path, world: World) -> Settings:
-    _pictures(root, world)
-    rows = [("file", "kind"), *((f"{p.name}.png", p.labels[0]) for p in world.pictures)]
-    return {"task": "single_label", "data": _table(root, "all.tsv", rows, labels="kind")}
-
-
-def csv_per_split(root: Path, world: World) -> Settings:
-    _pictures(root, world)
-    for split in world.splits:
-        rows = [("file", "kind"), *((f"{p.name}.png", p.labels[0]) for p in world.of(split))]
-        settings = _table(root, f"{split}.csv", rows, labels="kind")
-    return {"task": "single_label", "data": settings | {"manifest": {split: f"{split}.csv" for split in world.splits}}}
-
-
-def csv_names(root: Path, world: World) -> Settings:
-    _pictures(root, world)
-    rows = [("file", "tags"), *((f"{p.name}.png", "|".join(p.labels)) for p in world.pictures)]
-    return {"task": "multi_label", "data": _table(root, "all.csv", rows, labels="tags")}
-
-
-def csv_columns(root: Path, world: World) -> Settings:
-    _pictures(root, world)
-    names = [f"{name} " if name == "file" else name for name in world.labels]
-    rows = [[f"{p.name}.png", *(str(int(label in p.labels)) for label in world.labels)] for p in world.pictures]
-    return {"task": "multi_label", "data": _table(root, "all.csv", [["file", *names], *rows], labels=names)}
-
-
-def _lines(world: World) -> list[Settings]:
-    return [{"file": f"{p.name}.png", "tags": list(p.labels), "part": p.split} for p in world.pictures]
-
-
-def jsonl(root: Path, world: World) -> Settings:
-    _pictures(root, world)
-    files(root, {"all.jsonl": "".join(f"{json.dumps(line)}\n" for line in _lines(world))})
-    columns = {"image": "file", "labels": "tags", "split": "part"}
-    data = {"layout": "manifest", "manifest": "all.jsonl", "images": "images", "columns": columns}
-    return {"task": "multi_label", "data": data}
 
 
 # Masks
@@ -170,7 +106,7 @@ def color_masks(root: Path, world: World) -> Settings:
 
 def _coco(root: Path, world: World, shape: Any, task: str) -> Settings:
     """Annotation files, one per split where the pictures name one; categories with ids that start anywhere."""
-    _pictures(root, world)
+    pictures(root, world)
     ids = {label: 3 + 2 * i for i, label in enumerate(world.labels)}
     for split in world.splits or [None]:
         images, annotations = [], []
@@ -208,6 +144,32 @@ def coco_counts(root: Path, world: World) -> Settings:
             yield region.label, {"segmentation": {"size": list(flat.shape), "counts": runs(flat.T.ravel())}}
 
     return _coco(root, world, shape, "segmentation") | {"labels": {"background": BACKGROUND}}
+
+
+def coco_panoptic(root: Path, world: World) -> Settings:
+    """A picture of segment ids (R + 256 G + 65536 B) for each image; background is a segment, too."""
+    pictures(root, world)
+    ids = {label: 3 + 2 * i for i, label in enumerate([BACKGROUND, *world.labels])}
+    for split in world.splits or [None]:
+        images, annotations = [], []
+        for number, p in enumerate((p for p in world.pictures if p.split == split), 10):
+            segments = np.full(p.pixels.shape[:2], 7, np.uint32)
+            info = [{"id": 7, "category_id": ids[BACKGROUND], "iscrowd": 0}]
+            for i, r in enumerate(p.regions, 1):
+                segments[r.top : r.bottom, r.left : r.right] = 70_000 * i
+                info.append({"id": 70_000 * i, "category_id": ids[r.label], "iscrowd": 0})
+            colors = np.stack([segments & 255, segments >> 8 & 255, segments >> 16], -1).astype(np.uint8)
+            name = f"{split or 'all'}-{number}.png"
+            files(root, {f"panoptic/{name}": encoded(colors)})
+            width, height = p.size
+            images.append({"id": number, "file_name": f"{p.name}.png", "width": width, "height": height})
+            annotations.append({"image_id": number, "file_name": name, "segments_info": info})
+        categories = [{"id": number, "name": label, "isthing": 1} for label, number in ids.items()]
+        found = {"images": images, "annotations": annotations, "categories": categories}
+        files(root, {f"{split or 'all'}.json": json.dumps(found)})
+    named = {split: f"{split}.json" for split in world.splits}
+    data = {"layout": "coco", "annotations": named or "all.json", "images": "images", "masks": "panoptic"}
+    return {"task": "segmentation", "data": data, "labels": {"names": list(ids)}}
 
 
 def runs(flat: Any) -> list[int]:
