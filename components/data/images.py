@@ -173,7 +173,7 @@ def _described(checked: Checked, rgb: Pillow.Image) -> Checked:
 def _why_reencode(image: Pillow.Image, data: bytes, orientation: int) -> str:
     """The reason why `decode` would return other pixels than the file means, or ""."""
     kind = image.format
-    if kind in ("TIFF", "MPO", "GIF", "HEIF", "AVIF", "JPEG2000"):
+    if kind in ("TIFF", "MPO", "GIF", "HEIF", "AVIF", "JPEG2000", "PPM"):
         return opening.NAMES.get(kind, kind)
     if getattr(image, "n_frames", 1) > 1:
         return f"animated {kind}"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from components.data.formats import tiff
+from components.data.formats import netpbm, tiff
 from components.data.formats.bad_image import BadImage
 from components.data.mask_rules import Rule
 
@@ -69,6 +69,11 @@ def _check_kind(image: Pillow.Image, data: bytes) -> None:
             raise BadImage(f"{tiff.bands_text(4, tiff.bits(image))}; expected 1 of ids, or 3 of colours")
         if tiff.is_white_zero(image, unstated=True):
             raise BadImage("is a TIFF that stores white as 0, which leaves open what its ids are; save it as PNG")
+    elif image.format == "PPM":
+        if image.mode == "1":
+            raise BadImage("is a PBM, which stores black as 1 and so leaves open what its ids are; save it as PNG")
+        if image.mode != "F" and netpbm.white(data) != (0xFFFF if image.mode == "I" else 0xFF):  # Pillow scales them
+            raise BadImage(f"states {netpbm.white(data):,} as its highest value; save it as PNG, or as 255 or 65,535")
     elif (frames := getattr(image, "n_frames", 1)) > 1:
         raise BadImage(f"holds {frames} images; expected one mask")
     if image.mode in (*_COLOURS, "LA") and _bits(image, data) > 8:

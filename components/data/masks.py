@@ -28,7 +28,7 @@ from components.data.mask_rules import Rule
 
 Ids = NDArray[np.uint8]
 
-_FORMATS = ("PNG", "TIFF", "GIF", "BMP")
+_FORMATS = ("PNG", "TIFF", "GIF", "BMP", "PPM")
 _LOSSY = (b"\xff\xd8\xff", b"RIFF")  # JPEG, WebP
 _MEANINGLESS = 254  # stands for every id and colour that the rule does not define
 
@@ -51,7 +51,7 @@ class Mask:
 
 
 def check(data: bytes, width: int, height: int, rule: Rule, max_pixels: int, sideways: bool = False) -> Mask:
-    """Reads a mask file: PNG, TIFF, GIF or BMP; see `mask_codes.read`.
+    """Reads a mask file: PNG, TIFF, GIF, BMP, PGM or PPM; see `mask_codes.read`.
 
     Args:
         data: the file's content; untrusted.

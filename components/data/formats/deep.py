@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from components.data.formats import tiff
+from components.data.formats import netpbm, tiff
 from components.data.formats.bad_image import BadImage
 
 Levels = NDArray[np.uint16]
@@ -40,6 +40,8 @@ def convert(image: Pillow.Image, data: bytes, bits: int | None) -> Converted | N
             return None
         levels = _png(data)
         return _narrow(levels[..., 0], levels, bits) if image.mode == "I;16" else _narrow(levels[..., :3], levels, bits)
+    if image.format == "PPM" and netpbm.white(data) > 0xFF:
+        return _netpbm(data, bits)
     if image.mode == "F":
         raise BadImage(f"32-bit float values{_range(image)}, whose range is not stated; save it as 8 or 16 bits")
     if image.mode.startswith("I;16"):
@@ -88,6 +90,13 @@ def _png(data: bytes) -> Levels:
 
     levels: Levels = tf.io.decode_png(data, channels=4, dtype=tf.uint16).numpy()
     return levels
+
+
+def _netpbm(data: bytes, bits: int | None) -> Converted:
+    levels = netpbm.levels(data)
+    if netpbm.white(data) < 0xFFFF:  # it states its range, unlike one that only names that of its type
+        return Pillow.fromarray((levels >> 8).astype(np.uint8)), 0, UPPER
+    return _narrow(levels, levels, bits)
 
 
 def _narrow(colours: Levels, all_bands: Levels, bits: int | None) -> Converted:

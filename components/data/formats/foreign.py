@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
+from components.data.formats import netpbm
 
-FORMATS = "JPEG, PNG, BMP, GIF, WebP, TIFF, HEIC, AVIF or JPEG 2000"
+FORMATS = "JPEG, PNG, BMP, GIF, WebP, TIFF, PPM, HEIC, AVIF or JPEG 2000"
 _RAW = "a camera's raw file"
 
 # The first bytes of formats that are read here, if not broken.
@@ -54,7 +54,6 @@ _OTHERS = {
     b"\x7fELF": "a program",
 }
 _BRANDS = {b"crx ": f"{_RAW} (CR3)", b"jxl ": "JPEG XL"}  # of files in ISO's container; all others are videos
-_PNM = re.compile(rb"P[1-7]\s")
 _LFS = b"version https://git-lfs.github.com/spec/"
 _LOOK = 1024  # bytes of text that are looked at
 
@@ -63,13 +62,15 @@ def reason(data: bytes) -> str:
     """Returns why `data` is not an image that can be read.
 
     >>> reason(b"%PDF-1.7 ...")
-    'no image of a known format (JPEG, PNG, BMP, GIF, WebP, TIFF, HEIC, AVIF or JPEG 2000), but a PDF document'
+    'no image of a known format (JPEG, PNG, BMP, GIF, WebP, TIFF, PPM, HEIC, AVIF or JPEG 2000), but a PDF document'
     """
     if data.startswith(_LFS):
         return "a Git LFS pointer, not the image; run `git lfs pull` in its repository"
     read = next((kind for magic, kind in _READ.items() if data.startswith(magic)), None)
     if data.startswith(b"RIFF") and data[8:12] in (b"WEBP", b""):
         read = "WebP"
+    if netpbm.MAGIC.match(data):
+        read = "PPM, PGM or PBM"
     if read:
         return f"starts like a {read} file, but its header is broken"
     if brand(data) in HEIF_BRANDS or brand(data) in AVIF_BRANDS:
@@ -107,8 +108,8 @@ def _other(data: bytes) -> str:
         return {b"AVI ": "a video (AVI)", b"WAVE": "a sound (WAV)"}.get(data[8:12], "")
     if brand(data):
         return _BRANDS.get(brand(data), "a video (MP4 or MOV)")
-    if _PNM.match(data):
-        return "a PNM image (PPM, PGM or PBM)"
+    if data[:1] == b"P" and data[1:2] in (b"7", b"f", b"F") and data[2:3].isspace():
+        return "a PAM image" if data[1:2] == b"7" else "an image of float values (PFM)"
     if data and not data.strip(b"\0"):
         return "nothing but zero bytes, as an interrupted copy leaves it"
     return next((kind for magic, kind in _OTHERS.items() if data.startswith(magic)), "")

@@ -8,12 +8,16 @@ import io
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError, features
 
-from components.data.formats import foreign, tiff
+from components.data.formats import foreign, netpbm, tiff
 from components.data.formats.bad_image import BadImage
 
 # A multi-picture JPEG (MPO) is opened as JPEG and then recognised.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG2000")
-NAMES = {"HEIF": "HEIC", "JPEG2000": "JPEG 2000"}  # Pillow's name of a format -> that of people
+NAMES = {
+    "HEIF": "HEIC",
+    "JPEG2000": "JPEG 2000",
+    "PPM": "PPM, PGM or PBM",
+}  # Pillow's name of a format -> that of people
 
 
 def open_image(data: bytes) -> Pillow.Image:
@@ -26,6 +30,9 @@ def open_image(data: bytes) -> Pillow.Image:
         return Pillow.open(io.BytesIO(data), formats=_formats(data))
     except UnidentifiedImageError:
         pass
+    except ValueError:
+        if not netpbm.MAGIC.match(data):
+            raise
     raise BadImage(tiff.describe(data) or foreign.reason(data))
 
 
@@ -39,6 +46,8 @@ def _formats(data: bytes) -> tuple[str, ...]:
         if not _single_threaded_avif():
             raise BadImage("AVIF, which this build of Pillow cannot read; save the image as JPEG or PNG")
         return ("AVIF",)
+    if netpbm.MAGIC.match(data):  # Pillow knows more of the kind, which no one else does
+        return ("PPM",)
     if data.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")) and not features.check("jpg_2000"):
         raise BadImage("JPEG 2000, which this build of Pillow cannot read; save the image as JPEG or PNG")
     return FORMATS

@@ -17,7 +17,7 @@ from components.ingest.layouts.nearby import Nearby
 # Endings of image files, in lower case.
 ENDINGS = {
     *("", ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg"),
-    *(".jpx", ".png", ".tif", ".tiff", ".webp"),
+    *(".jpx", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 }
 
 

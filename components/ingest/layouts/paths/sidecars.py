@@ -52,7 +52,7 @@ _MOST_LOOKS = 5  # endings that are looked into
 _MOST_BYTES = 1 << 25  # of a file that is looked into
 _MAGIC = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8|BM|II\*\0|MM\0\*|II\+\0|MM\0\+|RIFF....WEBP|....ftyp(?:heic|heix|mif1|avif)|"
-    rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51|P[1-6]\s",
     re.DOTALL,
 )
 

@@ -40,7 +40,7 @@ def icon() -> bytes:
 FILES = {
     "PDF": (
         b"%PDF-1.7\n",
-        "no image of a known format (JPEG, PNG, BMP, GIF, WebP, TIFF, HEIC, AVIF or JPEG 2000), but a PDF document",
+        "format (JPEG, PNG, BMP, GIF, WebP, TIFF, PPM, HEIC, AVIF or JPEG 2000), but a PDF document",
     ),
     "SVG": (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "but an SVG drawing"),
     "PSD": (b"8BPS\0\1", "a Photoshop document (PSD)"),
@@ -62,7 +62,9 @@ FILES = {
     "error of an object store": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "an XML file, as a"),
     "JSON": (b'{"error": "not found"}', "JSON text"),
     "text": (b"\xef\xbb\xbfhello", "2000), but text"),
-    "PPM": (b"P6 1 1 255\n\0\0\0", "a PNM image"),
+    "PAM": (b"P7\nWIDTH 1\n", "a PAM image"),
+    "PFM": (b"PF\n1 1\n-1.0\n", "an image of float values (PFM)"),
+    "broken PPM": (b"P6\nx", "starts like a PPM, PGM or PBM file, but its header is broken"),
     "zeros": (bytes(3000), "nothing but zero bytes, as an interrupted copy leaves it"),
     "noise": (b"\xfe\xed\x81\x92" * 9, "no image of a known format (JPEG"),
     "Git LFS": (
