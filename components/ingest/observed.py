@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from components.base.text import shown
 
-# If no value of a data set reaches 2^14, its files of 16 bits hold 14 or fewer: read as 16, they are nearly black.
-_MOST_BITS = 14
-_LIKELY = (8, 10, 12, 14)  # bits that cameras and scanners deliver
+# Bits that cameras and scanners deliver. If no value of a data set reaches 2^14, its files of 16 bits hold 14 or fewer:
+# read as 16, they are nearly black.
+_LIKELY = (8, 10, 12, 14)
 
 
 def sentences(remarks: Mapping[str, tuple[int, Sequence[str]]], deep: int, highest: int) -> list[str]:
@@ -26,14 +26,22 @@ def sentences(remarks: Mapping[str, tuple[int, Sequence[str]]], deep: int, highe
 bits, set data.bits: 12
     """
     found = [f"{_images(n)} with {remark}: {_few(paths, n)}" for remark, (n, paths) in sorted(remarks.items())]
-    if deep and highest < 1 << _MOST_BITS:
-        bits = next(bits for bits in _LIKELY if highest < 1 << bits)
+    if deep and (bits := bits_in_use(highest)):
         verb, they = ("holds", "it is") if deep == 1 else ("hold", "they are")
         found.append(
             f"{_images(deep)} of 16 bits {verb} no value above {highest:,} of 65,535, so {they} nearly black; "
             f"if the values have {bits} bits, set data.bits: {bits}"
         )
     return found
+
+
+def bits_in_use(highest: int) -> int | None:
+    """The number of bits in use, if the values of a data set's images of 16 bits are at most `highest`; None for all.
+
+    >>> bits_in_use(255), bits_in_use(4080), bits_in_use(16383), bits_in_use(16384)
+    (8, 12, 14, None)
+    """
+    return next((bits for bits in _LIKELY if highest < 1 << bits), None)
 
 
 def _images(count: int) -> str:

@@ -30,6 +30,8 @@ _MIN_SHARDS = 4  # so that readers can interleave
 _THREADED_FILE_BYTES = 16 << 10
 _CHUNK = 16  # files per task, because handing over a tiny file costs more than decoding it
 
+Check = Callable[[bytes, int, int | None], images.Checked]
+
 
 @dataclass(frozen=True, slots=True)
 class Examined:
@@ -111,10 +113,10 @@ def plan(records: Sequence[Record]) -> list[list[Record]]:
     return shards
 
 
-def examine(records: Iterable[Record], job: Job) -> Iterator[Examined]:
+def examine(records: Iterable[Record], job: Job, check: Check = images.check) -> Iterator[Examined]:
     """Reads, digests and fully decodes each record's file; yields in the order of `records`.
 
-    No content of a file raises an error: an unusable file is yielded with its `problem`.
+    No content of a file raises an error: an unusable file is yielded with its `problem`. `check` decodes an image.
     """
 
     def one(record: Record) -> Examined:
@@ -122,7 +124,7 @@ def examine(records: Iterable[Record], job: Job) -> Iterator[Examined]:
             return Examined(record, problem=f"{record.size:,} bytes are more than data.max_pixels allows for")
         try:
             data = storage.read(job.root, record.path)
-            image = images.check(data, job.max_pixels, job.bits)
+            image = check(data, job.max_pixels, job.bits)
             mask = _mask(record, image, job)
         except images.BadImage as error:
             return Examined(record, problem=str(error))

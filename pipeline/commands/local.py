@@ -34,8 +34,13 @@ def init(options: argparse.Namespace) -> int:
         return 0
     place = places.place(options.path, options.output)
     with Terminal() as terminal:
-        first.write(place, options.task, terminal).show(terminal)
-        terminal.line(shown(f"next: imagegate run {shlex.quote(places.shown_path(place.config))}"))
+        code = first.write(place, options.task, terminal).show(terminal)
+        file = places.quoted(place.config)
+        if code:
+            terminal.line("the data gate refuses this data set as it is")
+            terminal.line(shown(f"next: mend what is refused above, then imagegate check {file}"))
+        else:
+            terminal.line(shown(f"next: imagegate run {file}"))
     return 0
 
 
@@ -46,6 +51,8 @@ def check(options: argparse.Namespace) -> int:
     with Terminal() as terminal:
         config, written = _configuration(options, terminal)
         preflight.places(config)
+        if written:
+            preflight.files(config, written.found.dataset)
         # Nothing is decoded twice.
         code = written.show(terminal) if written and not options.overrides and options.output is None else None
         return check.run(config, terminal, options.output) if code is None else code
@@ -68,7 +75,7 @@ def _configuration(options: argparse.Namespace, terminal: Terminal) -> tuple[Con
         if not place.holds(loaded.data_root):
             raise ConfigError(
                 f"{path} is there already, but its data.root is {loaded.data_root}; name the configuration to use, or "
-                f"write one for {options.config} with `imagegate init {shlex.quote(options.config)} -o FILE`"
+                f"write one for {options.config} with `imagegate init {places.quoted(options.config)} -o FILE`"
             )
         return loaded, None
     written = first.write(place, None, terminal, "no configuration yet: ")

@@ -70,6 +70,11 @@ def text(place: Place, reading: Reading, notes: Sequence[str], found: Found, low
     if len(found.dataset.fractions) > 1 and "split" not in data:
         data["split"] = {name: round(value, 4) for name, value in found.config.data.split}
         comments["data.split"] = _hash_split(found)
+    if found.config.data.bits is not None and "bits" not in data:
+        data["bits"] = found.config.data.bits
+        comments["data.bits"] = (
+            f"{_several(found.deep, 'image')} of 16 bits opened, the highest value is {found.highest:,}"
+        )
     balance: dict[str, float | None] = {}
     for limit in lowered:
         section, key = limit.key.split(".")
@@ -100,7 +105,11 @@ def text(place: Place, reading: Reading, notes: Sequence[str], found: Found, low
 def summary(reading: Reading, found: Found) -> str:
     """Returns a sentence on what was found and how it is read."""
     images, labels = len(found.dataset.records), len(found.manifest.labels)
-    return f"{images:,} images with {labels:,} label{'s' if labels != 1 else ''}, read as {reading}"
+    return f"{_several(images, 'image')} with {_several(labels, 'label')}, read as {reading}"
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _head(reading: Reading, notes: Sequence[str], found: Found) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ from components.base.verdict import Verdict
 from components.data.dataset import Dataset, LayoutError
 from components.data.mask_rules import Rule
 from components.gates import data_gate
-from components.ingest import census
+from components.ingest import census, observed
 from pipeline import config as configuration
 from pipeline.config import yaml
 from pipeline.init import compose, limits
@@ -88,7 +88,7 @@ def write(place: Place, task: str | None, terminal: Terminal, before: str = "") 
     notes = [f"not {refusal}: {error}" for refusal, error in refused.items()]
     notes += [f"also possible: {compose.describe(other)}" for other in others[:_MOST_OTHERS]]
     notes += [f"note: {note}" for note in reading.proposal.notes]
-    found = find(config, dataset, rule, terminal)
+    found = _with_bits(find(config, dataset, rule, terminal), rule, terminal)
     empty = not all(found.manifest.counts.values())
     lowered = limits.loosened(_verdicts(config, found), empty=empty)
     lowered += limits.of_sample(len(found.broken), found.opened)
@@ -105,6 +105,16 @@ def write(place: Place, task: str | None, terminal: Terminal, before: str = "") 
     for note in notes:
         terminal.line(shown(note))
     return First(written, found)
+
+
+def _with_bits(found: Found, rule: Rule | None, terminal: Terminal) -> Found:
+    """Looks once more, with `data.bits`, where images of 16 bits use only the lower ones and would be black."""
+    bits = observed.bits_in_use(found.highest) if found.deep else None
+    if bits is None:
+        return found
+    section = found.config.data.model_copy(update={"bits": bits})
+    again = find(found.config.model_copy(update={"data": section}), found.dataset, rule, terminal)
+    return replace(again, deep=found.deep, highest=found.highest)
 
 
 def _first_that_reads(

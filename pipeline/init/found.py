@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from components.data import images as pictures
 from components.data import storage
 from components.data.dataset import SPLITS, Dataset, Record
 from components.data.manifest import DatasetManifest
@@ -40,6 +41,8 @@ class Found:
         manifest: the counts; those of the splits are estimates unless all images were opened.
         images: a row for each image, or None unless all images were opened.
         sizes: width and height of the images that were opened, int [n, 2].
+        deep: number of the opened images of 16 bits of which nothing states how many are in use.
+        highest: the highest value of these.
         broken: path and reason of the opened files that cannot be used; of a sample only, else the manifest has them.
     """
 
@@ -48,6 +51,8 @@ class Found:
     manifest: DatasetManifest
     images: census.Images | None
     sizes: np.ndarray[tuple[int, int], np.dtype[np.int64]]
+    deep: int = 0
+    highest: int = 0
     broken: Sequence[tuple[str, str]] = ()
 
     @property
@@ -65,10 +70,12 @@ def find(config: Config, dataset: Dataset, rule: Rule | None, terminal: Terminal
         terminal: where progress is shown.
     """
     sizes: list[tuple[int, int]] = []
+    deep: list[int] = []
 
     def measure(item: shards.Examined) -> None:
         if item.image is not None:
             sizes.append((item.image.width, item.image.height))
+            deep.extend([item.image.highest] if item.image.highest else [])
 
     most = _MOST_REMOTE_BYTES if storage.is_url(dataset.root) else _MOST_BYTES
     images: census.Images | None = None
@@ -77,9 +84,10 @@ def find(config: Config, dataset: Dataset, rule: Rule | None, terminal: Terminal
         manifest, images = check.examine(config, dataset, rule, terminal, measure)
     else:
         opened = sample(dataset.records, most // 4)
-        job = shards.Job(dataset.root, dict(dataset.fractions), {}, config.data.max_pixels, os.cpu_count() or 1, rule)
+        threads, settings = os.cpu_count() or 1, config.data
+        job = shards.Job(dataset.root, dict(dataset.fractions), {}, settings.max_pixels, threads, rule, settings.bits)
         with output_to(os.devnull):
-            for item in shards.examine(opened, job):
+            for item in shards.examine(opened, job, pictures.glance):
                 shards.enter(item, report)
                 measure(item)
         manifest = _estimate(dataset, report, len(opened))
@@ -89,6 +97,8 @@ def find(config: Config, dataset: Dataset, rule: Rule | None, terminal: Terminal
         manifest=manifest,
         images=images,
         sizes=np.array(sizes, np.int64).reshape(-1, 2),
+        deep=len(deep),
+        highest=max(deep, default=0),
         broken=tuple(report.quarantined),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import shlex
 import tempfile
 from dataclasses import dataclass
 
@@ -99,6 +100,12 @@ def is_data(path: str) -> bool:
 def shown_path(path: str) -> str:
     """Returns a path as the user would write it: from the current folder, if that is shorter."""
     return path if storage.is_url(path) else min(path, os.path.relpath(path), key=len)
+
+
+def quoted(path: str) -> str:
+    """Returns a path as it is typed in a shell, from the current folder; one that begins with "-" is no option then."""
+    short = shown_path(path)
+    return shlex.quote(f"./{short}" if short.startswith("-") else short)
 
 
 def _local(path: str, named: str) -> tuple[str, str]:

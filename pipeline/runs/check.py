@@ -119,5 +119,8 @@ def show(config: Config, manifest: DatasetManifest, verdicts: Sequence[Verdict],
     total = sum(manifest.counts.values())
     if problems:
         return 3
-    console.print(f"the data gate lets {total:,} images pass: {len(verdicts)} rules hold", highlight=False)
+    console.print(
+        f"the data gate lets {total:,} image{'' if total == 1 else 's'} pass: {len(verdicts)} rules hold",
+        highlight=False,
+    )
     return 0

@@ -576,3 +576,14 @@ def test_a_large_png_costs_a_few_bytes_a_pixel(tmp_path: Path) -> None:
 @pytest.mark.real_images
 def test_nasty_files_cost_less_than_a_gigabyte(real_images: Path) -> None:
     assert peak(nasty(real_images)) < 1 << 30
+
+
+@pytest.mark.parametrize("data", [data for data, _ in KEPT.values()], ids=KEPT)
+def test_a_glance_sees_what_a_check_sees(data: bytes) -> None:
+    assert images.glance(data, MAX_PIXELS) == check(data)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_glance_finds_what_is_missing(kind: str) -> None:
+    with pytest.raises(images.BadImage, match="cannot be decoded"):
+        images.glance(encode(PICTURE, kind)[:-60], MAX_PIXELS)

@@ -3,6 +3,9 @@
 import io
 import os
 import re
+import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -49,7 +52,8 @@ def table(text: str) -> list[str]:
     """The lines from the table's head on, without those of `init` itself."""
     lines = text.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("label "))
-    return [line for line in lines[start:] if not line.startswith("next: ")]
+    own = ("next: ", "the data gate refuses this data set")
+    return [line for line in lines[start:] if not line.startswith(own)]
 
 
 # The folder names of formats that YAML takes for truth values, numbers or nothing.
@@ -297,3 +301,81 @@ def test_a_table_becomes_a_configuration_for_its_labels(
         dataset, _ = data.read_dataset(config.load(f"{number}.yaml"))
         assert dataset.labels == ("010", "no")
         assert [r.labels for r in dataset.records if r.path == "images/7.png"] == [("no",)]
+
+
+def deep(seed: int, highest: int) -> bytes:
+    """A PNG of 16 bits with noise whose values go up to `highest`."""
+    values = np.random.default_rng(seed).integers(0, highest + 1, (24, 32), np.uint16)
+    values[0, 0] = highest
+    out = io.BytesIO()
+    Image.fromarray(values).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("highest", "bits"), [(4080, 12), (255, 8), (1000, 10), (16_383, 14), (16_384, None)])
+@pytest.mark.parametrize("most", [240_000_000, 400_000])  # all images are opened, or a sample
+def test_images_of_12_bits_in_16_are_read_as_such(
+    call: Call,
+    tmp_path: Path,
+    write_files: WriteFiles,
+    monkeypatch: pytest.MonkeyPatch,
+    highest: int,
+    bits: int | None,
+    most: int,
+) -> None:
+    monkeypatch.setattr(found, "_MOST_BYTES", most)
+    names = [f"{label}/{i}.png" for label in ("cat", "dog") for i in range(20)]
+    files = {name: deep(seed, highest) for seed, name in enumerate(names)}
+    write_files(tmp_path / "scans", files)
+    code, out, _ = call("init", "scans")
+    text = (tmp_path / "scans.yaml").read_text()
+    assert (code, config.load("scans.yaml").data.bits) == (0, bits)
+    if most == 240_000_000 and bits is not None:
+        comment = f"40 images of 16 bits opened, the highest value is {highest:,}"
+        assert re.search(rf"\n  bits: {bits} +# {comment}\n", text)
+        assert f"16 bits per value; they were read as values of {bits} bits (data.bits)" in out
+        assert table(out) == table(call("check", "scans.yaml")[1])
+    assert "nearly black" not in out + text
+
+
+def test_a_refusal_is_the_last_word(call: Call, tmp_path: Path, png: Png, write_files: WriteFiles) -> None:
+    write_files(tmp_path / "pets", labelled(png, {"cat": 30, "dog": 20}) | {"dog/same.png": png(3)})
+    code, out, _ = call("init", "pets")
+    assert code == 0  # the configuration was written
+    assert out.splitlines()[-3].startswith("refused: number of equal files under different labels is 1")
+    assert out.endswith(
+        "\nthe data gate refuses this data set as it is\n"
+        "next: mend what is refused above, then imagegate check pets.yaml\n"
+    )
+
+
+def test_check_looks_for_room_and_permissions_after_it_wrote_a_configuration(
+    call: Call, tmp_path: Path, png: Png, write_files: WriteFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path / "pets", labelled(png, {"cat": 30, "dog": 20}))
+    full = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    code, out, err = call("check", "pets")
+    assert (code, "wrote pets.yaml" in out) == (2, True)
+    assert re.match(r"imagegate: output: a run needs about .* below .*, there are 1\.0 MB free; make room", err)
+    assert call("check", "pets.yaml")[0] == 2
+
+
+def test_a_large_data_set_is_looked_at_without_tensorflow(tmp_path: Path, png: Png, write_files: WriteFiles) -> None:
+    jpeg = io.BytesIO()
+    Image.new("RGB", (300, 200)).save(jpeg, "JPEG")
+    write_files(tmp_path / "pets", labelled(png, {"cat": 30, "dog": 20}) | {"dog/1.jpg": jpeg.getvalue()})
+    script = (
+        "import sys; from pipeline import cli; from pipeline.init import found; found._MOST_BYTES = 400_000; "
+        "code = cli.main(['init', 'pets']); sys.exit(code or ('tensorflow' in sys.modules))"
+    )
+    path = os.pathsep.join(map(os.path.abspath, sys.path))
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert b"the numbers are estimates" in ran.stdout
