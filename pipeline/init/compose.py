@@ -36,9 +36,10 @@ def sections(place: Place, reading: Reading) -> dict[str, Any]:
     return {
         "name": place.name,
         "task": reading.task,
+        **({} if place.output == f"runs/{place.name}" else {"output": place.output}),
         "data": {"root": f"{place.written_root.rstrip('/')}{below}", "layout": proposal.layout} | dict(proposal.data),
         **labels,
-        "push": {"destination": f"models/{place.name}"},
+        "push": {"destination": place.destination},
     }
 
 
@@ -86,10 +87,12 @@ def text(place: Place, reading: Reading, notes: Sequence[str], found: Found, low
     entries = thresholds(found.config.kind, found.manifest, exact=found.images is not None)
     comments |= training_comments | {f"evaluation.thresholds.{i}": why for i, (_, why) in enumerate(entries)}
     comments["evaluation"] = "the model is pushed only if all of these hold on the test split"
+    comments["output"] = f"of the runs; runs/{place.name} would be inside the data"
     comments["push.destination"] = "receives numbered versions, as TensorFlow Serving expects"
     tree = {
         "name": least["name"],
         "task": least["task"],
+        **({"output": least["output"]} if "output" in least else {}),
         "data": data,
         **({"labels": labels} if labels else {}),
         **({"balance": balance} if balance else {}),

@@ -75,6 +75,9 @@ def write(place: Place, task: str | None, terminal: Terminal, before: str = "") 
     Raises:
         ConfigError: a configuration is there already or cannot be written, or no layout fits the data set.
     """
+    if os.path.isdir(place.config):
+        such = shown_path(os.path.join(place.config, f"{place.name}.yaml"))
+        raise ConfigError(f"-o: {shown_path(place.config)} is a folder; name a file in it, such as {such}")
     if os.path.lexists(place.config):
         raise ConfigError(f"{shown_path(place.config)} exists already; remove it, or name another file with -o")
     if not os.path.isdir(place.folder):

@@ -49,16 +49,31 @@ class Place:
     @property
     def own(self) -> tuple[str, ...]:
         """Places that are no part of the data set, even if they lie in it."""
-        return (
-            self.config,
-            os.path.join(self.folder, "runs", self.name),
-            os.path.join(self.folder, "models", self.name),
-        )
+        return (self.config, *(os.path.join(self.folder, path) for path in (self.output, self.destination)))
+
+    @property
+    def output(self) -> str:
+        """`output`: that of the default, or one outside the data."""
+        return self._outside("runs")
+
+    @property
+    def destination(self) -> str:
+        """`push.destination`, outside the data."""
+        return self._outside("models")
+
+    def _outside(self, kind: str) -> str:
+        """A folder for runs or models; only where the configuration itself is inside the data, so is the folder."""
+        usual = f"{kind}/{self.name}"
+        folder, root = os.path.realpath(self.folder), os.path.realpath(self.root)
+        if storage.is_url(self.root) or _inside(folder, root):
+            return usual
+        path = os.path.join(folder, usual)
+        return f"imagegate-{usual}" if _inside(path, root) or _inside(root, path) else usual
 
     def holds(self, root: str) -> bool:
         """Whether `root`, an absolute path or a URL, is this data set or lies in it."""
         one, other = (path if storage.is_url(path) else os.path.realpath(path) for path in (root, self.root))
-        return f"{one.rstrip('/')}/".startswith(f"{other.rstrip('/')}/")
+        return _inside(one, other)
 
 
 def place(path: str, output: str | None = None) -> Place:
@@ -106,6 +121,10 @@ def quoted(path: str) -> str:
     """Returns a path as it is typed in a shell, from the current folder; one that begins with "-" is no option then."""
     short = shown_path(path)
     return shlex.quote(f"./{short}" if short.startswith("-") else short)
+
+
+def _inside(path: str, folder: str) -> bool:
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
 
 
 def _local(path: str, named: str) -> tuple[str, str]:

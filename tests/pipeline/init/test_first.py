@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -379,3 +380,39 @@ def test_a_large_data_set_is_looked_at_without_tensorflow(tmp_path: Path, png: P
     )
     assert (ran.returncode, ran.stderr) == (0, b"")
     assert b"the numbers are estimates" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["models", "runs", "my pets", "日本", 'it\'s "q"', "a#b", "-pets", "a: b", "%x", "{a}", "[b]", "$HOME", "@x", "*"],
+)
+def test_a_folder_of_any_name_is_read_and_its_next_command_works(
+    call: Call, tmp_path: Path, png: Png, write_files: WriteFiles, name: str
+) -> None:
+    write_files(tmp_path / name, labelled(png, {"cat": 20, "dog": 20}))
+    code, out, err = call("init", f"./{name}/")
+    assert (code, err) == (0, "")
+    [*_, last] = out.splitlines()
+    assert last.startswith("next: imagegate run ")
+    [file] = shlex.split(last.removeprefix("next: imagegate run "))
+    settings = config.load(file)
+    assert settings.data_root == str(tmp_path / name)
+    for place in (settings.output_folder, settings.destination):
+        assert not f"{place}/".startswith(f"{tmp_path}/{name}/")
+    code, out, _ = call("check", file)
+    assert (code, "40 images pass" in out) == (0, True)
+    assert sorted(os.listdir(tmp_path / name)) == ["cat", "dog"]
+
+
+def test_relative_paths_start_at_the_file_that_o_names(
+    call: Call, tmp_path: Path, png: Png, write_files: WriteFiles
+) -> None:
+    write_files(tmp_path / "a" / "pets", labelled(png, {"cat": 20, "dog": 20}))
+    (tmp_path / "b").mkdir()
+    for file, root in (("a/x.yaml", "pets"), ("x.yaml", "a/pets"), ("b/x.yaml", f"{tmp_path}/a/pets")):
+        assert call("init", "a/pets", "-o", file)[0] == 0
+        settings = config.load(file)
+        assert (settings.data.root, settings.data_root) == (root, f"{tmp_path}/a/pets")
+        assert settings.destination == str((tmp_path / file).parent / "models" / "pets")
+    message = "imagegate: -o: b is a folder; name a file in it, such as b/pets.yaml\n"
+    assert call("init", "a/pets", "-o", "b/") == (2, "", message)

@@ -90,6 +90,30 @@ def test_a_folder_of_any_name_gives_a_name_that_a_pipeline_may_have(tmp_path: Pa
     assert place.config == f"{tmp_path}/{folder.lstrip('.')}.yaml"
 
 
+@pytest.mark.parametrize(
+    ("root", "config", "output", "destination"),
+    [
+        ("pets", None, "runs/pets", "models/pets"),
+        ("models", None, "runs/models", "imagegate-models/models"),
+        ("runs", None, "imagegate-runs/runs", "models/runs"),
+        ("link", None, "runs/link", "models/link"),  # models/link is not in models/pets
+        ("models/pets", "pets.yaml", "runs/pets", "imagegate-models/pets"),
+        ("models/pets", None, "runs/pets", "models/pets"),  # beside the data: models/models/pets
+        ("runs/pets/cats", "pets.yaml", "runs/cats", "models/cats"),
+        ("pets", "pets/pets.yaml", "runs/pets", "models/pets"),  # inside the data, where listings skip them
+        ("models", "models/models.yaml", "runs/models", "models/models"),
+    ],
+)
+def test_runs_and_models_go_outside_the_data(
+    tmp_path: Path, root: str, config: str | None, output: str, destination: str
+) -> None:
+    for folder in ("pets", "models/pets", "runs/pets/cats"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "models" / "pets")
+    place = places.place(str(tmp_path / root), None if config is None else str(tmp_path / config))
+    assert (place.output, place.destination) == (output, destination)
+
+
 def test_what_is_no_data_set_is_refused_in_one_sentence(pets: Path, write_files: WriteFiles) -> None:
     with pytest.raises(ConfigError, match="none does not exist; expected a folder of images, an archive"):
         places.place("none")
