@@ -20,7 +20,7 @@ from components.gates import data_gate
 from components.gates.judge import failed
 from components.ingest import census, exclusion, near_duplicates, shards
 from pipeline.runs import data, preflight
-from pipeline.runs.show import excluded_lines, label_table, quarantined_lines, unknown_lines
+from pipeline.runs.show import excluded_lines, label_table, quarantined_lines, unknown_lines, untold
 from pipeline.terminal import output_to
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ def show(config: Config, manifest: DatasetManifest, verdicts: Sequence[Verdict],
         f"{count:,} image{'' if count == 1 else 's'} will be stored as PNG: {reason}"
         for reason, count in manifest.changed.items()
     ]
-    if manifest.ignored:  # often hundreds of harmless files, so one shortened line
-        lines.append(f"ignored, not used by this layout: {truncated_list(manifest.ignored)}")
+    if ignored := untold(manifest.ignored, manifest.notes):  # often hundreds of harmless files, so one shortened line
+        lines.append(f"ignored, not used by this layout: {truncated_list(ignored)}")
     lines += [f"warning: labels {text}" for text in data_gate.warnings(manifest.label_counts)]
     problems = failed(verdicts)
     lines += [f"refused: {verdict.reason}" for verdict in problems]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from components import metrics
 from components.base.artifact_files import SUMMARY
 from components.base.text import shown, truncated_list
+from components.ingest.layouts.listing import ENDINGS
 from components.labels import kinds
 
 if TYPE_CHECKING:
@@ -106,8 +108,8 @@ def _data_lines(data: DataSummary) -> Iterator[str]:
     yield from excluded_lines(data.excluded)
     if data.quarantined:
         yield f"quarantined: {_files(data.quarantined)}; see {SUMMARY}"
-    if data.ignored:
-        yield f"ignored: {_files(data.ignored)} without a meaning in this layout: {', '.join(data.ignored[:_IGNORED])}"
+    if ignored := untold(data.ignored, data.notes):
+        yield f"ignored: {_files(ignored)} without a meaning in this layout: {', '.join(ignored[:_IGNORED])}"
     yield from (f"note: {text}" for text in data.notes)
 
 
@@ -118,6 +120,24 @@ def unknown_lines(shares: Mapping[str, float]) -> list[str]:
     ['6.2% of all images have no label; they are not used']
     """
     return [f"{share:.1%} of all {_UNKNOWN[name]}; they are not used" for name, share in shares.items() if share]
+
+
+def untold(ignored: Sequence[str], notes: Sequence[str]) -> list[str]:
+    """The ignored files of which no note speaks; a note on all of them, or all images or other files, ends with a list.
+
+    >>> untold(["1.jpg", "a.txt"], ["1 image outside the label folders left out: 1.jpg"])
+    ['a.txt']
+    """
+    images = [path for path in ignored if posixpath.splitext(path)[1].lower() in ENDINGS - {""}]
+    known = set(images)
+    others = [path for path in ignored if path not in known]
+    told = {
+        path
+        for group in (images, others, ignored)
+        if any(note.endswith(f": {truncated_list(group)}") for note in notes)
+        for path in group
+    }
+    return [path for path in ignored if path not in told]
 
 
 def excluded_lines(files: Sequence[LeftOut]) -> list[str]:

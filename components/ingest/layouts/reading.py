@@ -36,7 +36,8 @@ def read(source: Source) -> tuple[Dataset, Rule | None]:
             if not left.met:
                 raise
             # What is missing may be what was left out.
-            raise type(error)(f"{error}; {own.notes(left, places, root)[0]}") from None
+            aside = own.notes(left, places, root)[0]
+            raise type(error)(f"{str(error).rstrip('.')}. {aside[0].upper()}{aside[1:]}") from None
     dataset = replace(dataset, notes=(*dataset.notes, *own.notes(left, places, root)))
     # The meaning of a mask counts on every label.
     prune = meaning is None and source.labels.names is None

@@ -262,3 +262,19 @@ def test_the_documented_configuration_reads_its_data_set(tmp_path: Path) -> None
         "Training/cat/0001.jpg": ("cat", None),
         "Training/dog/0001.jpg": ("dog", None),
     }
+
+
+def test_public_and_private_tests_are_eval_and_test(tmp_path: Path) -> None:
+    dataset = read(tmp_path, *under("Training", "PublicTest", "PrivateTest"))
+    assert dataset.labels == ("cat", "dog")
+    assert {record.path.partition("/")[0]: record.split for record in dataset.records} == {
+        "Training": "train",
+        "PublicTest": "eval",
+        "PrivateTest": "test",
+    }
+
+
+def test_a_license_without_ending_is_no_image(tmp_path: Path) -> None:
+    dataset = read(tmp_path, *CAT_AND_DOG, "LICENSE", "cat/README")
+    assert len(dataset.records) == 4
+    assert dataset.notes == ("2 files ignored, no images by their names (2 without ending): LICENSE, cat/README",)

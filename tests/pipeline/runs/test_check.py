@@ -170,7 +170,17 @@ def test_every_bad_file_is_listed_with_its_reason(check: Check, png: Png, tmp_pa
     assert "quarantined: cat/empty.png: empty file\n" in out
     assert "quarantined: cat/link.png: a link that leads out of data.root; copy the file instead\n" in out
     assert "quarantined: cat/pipe.png: not a regular file\n" in out
-    assert "ignored, not used by this layout: LICENSE\n" in out
+    assert "note: 1 file ignored, no images by their names (1 without ending): LICENSE\n" in out
+    assert out.count("LICENSE") == 1
+
+
+def test_what_a_note_says_of_ignored_files_is_not_said_again(check: Check, png: Png) -> None:
+    files = label(png, "cat", 12) | label(png, "dog", 12, 100)
+    _, out = check(files | {f"{i}.png": png(i) for i in range(7)} | {"README": b"pets", "notes.txt": b"of pets"})
+    outside = "0.png, 1.png, 2.png, 3.png, 4.png, and 2 more"
+    assert f"note: 7 images outside the label folders left out: {outside}\n" in out
+    assert "note: 2 files ignored, no images by their names (1 without ending, 1 .txt): README, notes.txt\n" in out
+    assert "not used by this layout" not in out
 
 
 def test_of_many_reasons_twenty_are_listed_and_the_other_files_counted(check: Check, png: Png) -> None:

@@ -136,7 +136,7 @@ def test_other_layouts_skip_them_too(root: Path, write_files: WriteFiles, png: P
 def test_what_is_missing_may_be_what_was_left_out(root: Path) -> None:
     data = {"root": ".", "layout": "masks", "images": "cat", "masks": "dog"}
     settings = project(root, task="segmentation", data=data, labels={"names": ["a", "b"]}, output="dog")
-    with pytest.raises(LayoutError, match=r"data.masks: .*; left out of the data set, since .*: dog \(output\)"):
+    with pytest.raises(LayoutError, match=r"data.masks: .*\. Left out of the data set, since .*: dog \(output\)"):
         read(settings)
 
 

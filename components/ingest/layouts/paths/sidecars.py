@@ -48,6 +48,12 @@ _OTHER = {
         ".tfrecord",
     ),
 }
+# Names of files without an ending that are no images, in lower case.
+_PLAIN = {
+    *("license", "licence", "copying", "copyright", "notice", "readme", "authors", "contributors", "changelog"),
+    *("changes", "news", "todo", "install", "version", "makefile", "dockerfile", "attribution", "credits", "citation"),
+    *("checksums", "md5sums", "sha1sums", "sha256sums", "manifest"),
+}
 _MOST_LOOKS = 5  # endings that are looked into
 _MOST_BYTES = 1 << 25  # of a file that is looked into
 _MAGIC = re.compile(
@@ -70,8 +76,8 @@ def ending(path: str) -> str:
 def without(root: str, files: Iterable[File]) -> tuple[list[File], list[File]]:
     """Separates the files that may be images from those that are not, in their order.
 
-    A file may be an image if its name has the ending of one, or none. Of other endings, one file is opened, and if it
-    begins as an image does, all files with this ending count as images.
+    A file may be an image if its name has the ending of one, or none, unless it is a name such as LICENSE. Of other
+    endings, one file is opened, and if it begins as an image does, all files with this ending count as images.
 
     Returns:
         the files that may be images, and the others.
@@ -83,13 +89,15 @@ def without(root: str, files: Iterable[File]) -> tuple[list[File], list[File]]:
             strange[kind].append(file)
     often = sorted(strange, key=lambda kind: (-len(strange[kind]), kind))[:_MOST_LOOKS]
     taken = ENDINGS | {kind for kind in often if _is_image(root, min(strange[kind], key=lambda f: (f.size, f.path)))}
-    images = [file for file in files if ending(file.path) in taken]
-    return images, [file for file in files if ending(file.path) not in taken]
+    images, others = [], []
+    for file in files:
+        (images if ending(file.path) in taken and not _is_plain(file.path) else others).append(file)
+    return images, others
 
 
 def is_known(file: File) -> bool:
     """Whether the file is of a kind that people keep beside images, rather than of a kind that nobody knows."""
-    return ending(file.path) in _OTHER
+    return ending(file.path) in _OTHER or _is_plain(file.path)
 
 
 def described(files: Iterable[File]) -> str:
@@ -102,6 +110,10 @@ def described(files: Iterable[File]) -> str:
     return ", ".join(f"{n:,} {kind or 'without ending'}" for kind, n in counts.most_common(5)) + (
         ", …" if len(counts) > 5 else ""
     )
+
+
+def _is_plain(path: str) -> bool:
+    return posixpath.basename(path).lower() in _PLAIN
 
 
 def _is_image(root: str, file: File) -> bool:

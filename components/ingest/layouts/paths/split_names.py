@@ -19,6 +19,9 @@ KEYWORDS = {
     "testing": "test",
 }
 
+# FER2013 and competitions call the test images whose answers are published first, and those whose are last, so.
+_TESTS = {"public": "eval", "private": "test"}
+
 # Words that stand beside the keyword and mean nothing of their own.
 _FILL = {
     *("set", "sets", "data", "dataset", "split", "splits", "folder", "folders", "dir", "directory", "files"),
@@ -42,11 +45,15 @@ def split_of(name: str) -> str | None:
 
     >>> [split_of(name) for name in ("Training", "test_set", "VAL-Images", "trainannot", "train2017")]
     ['train', 'test', 'eval', 'train', 'train']
+    >>> [split_of(name) for name in ("Training", "PublicTest", "PrivateTest")]  # the first test set is for choosing
+    ['train', 'eval', 'test']
     >>> [split_of(name) for name in ("test tube 7", "trainer", "trainval", "bus", "2017")]
     [None, None, None, None, None]
     """
     words = _words(name)
     splits = {KEYWORDS[word] for word in words if word in KEYWORDS}
+    if splits == {"test"} and (which := [word for word in words if word in _TESTS]):
+        splits, words = {_TESTS[which[0]]}, [word for word in words if word != which[0]]
     others = [word for word in words if word not in KEYWORDS]
     return splits.pop() if len(splits) == 1 and all(word in _FILL or word.isdecimal() for word in others) else None
 
