@@ -14,6 +14,7 @@ from components.data import storage
 from components.ingest.settings import Data
 from pipeline.init.places import Place, shown_path
 from pipeline.init.recognise.order import RECOGNISERS
+from pipeline.init.recognise.remarks import remarks
 from pipeline.init.recognise.sight import Proposal, Recogniser, Sight
 
 _MOST_FILES = 3_000_000  # some 20 s; whoever names a whole disk gets an answer
@@ -79,6 +80,7 @@ def _nothing_fits(sight: Sight) -> Iterator[str]:
         yield f"  folders: {truncated_list(sight.top)}"
     if count:
         yield f"  such as {truncated_list(list(sight.files)[:3])}"
+    yield from (f"  {remark}" for remark in remarks(sight))
     yield "Expected one of:"
     yield from (f"  {layouts}: {meaning}" for layouts, meaning in meanings().items())
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from components.base.text import truncated_list
 from components.data.dataset import LayoutError
+from components.ingest.layouts.paths.folder_names import are_images_and_masks, is_image_word
 from components.ingest.layouts.paths.levels import Levels, decide
 from components.ingest.layouts.paths.split_names import split_of
+from pipeline.init.recognise.remarks import tables
 from pipeline.init.recognise.sight import Proposal, Sight
 
 Paths = list[list[str]]
@@ -32,9 +34,11 @@ def recognise(sight: Sight) -> Iterator[Proposal]:
         # Where neither level fits, reading the folders says what is wrong.
         yield from proposals or [Proposal("folders", ("single_label",), "images lie in folders", below=below)]
         return
-    if names := _names(paths, levels.label):
-        # A folder of images beside a table or annotations is no label.
-        yield Proposal("folders", ("single_label",), _reason(paths, levels, below), below=below, last=len(names) == 1)
+    names = _names(paths, levels.label)
+    parts = len(names) == 1 or all(map(is_image_word, names))
+    # A folder of images beside a table or annotations is no label.
+    if names and not (parts and tables(sight)):
+        yield Proposal("folders", ("single_label",), _reason(paths, levels, below), below=below, last=parts)
 
 
 def _unwrapped(paths: Paths) -> tuple[str, Paths]:
@@ -57,7 +61,8 @@ def _of_two_levels(sight: Sight, paths: Paths, below: str) -> Iterator[Proposal]
             found = decide(sight.root, levels[0], paths, names)
         except LayoutError:
             continue
-        if names and names == _names(paths, found.label) and not all(map(split_of, names)):
+        plain = all(map(split_of, names)) or are_images_and_masks(names)
+        if names and names == _names(paths, found.label) and not plain:
             yield Proposal(
                 "folders",
                 ("single_label",),
@@ -79,6 +84,9 @@ def _reason(paths: Paths, levels: Levels, below: str) -> str:
     if len(names) == 1:
         folders = f"one folder of images{where} looks like a label"
     reason = f"{folders}: {truncated_list(names)}"
+    if len(names) == 1:
+        reason += " (a classifier needs at least two labels; a model of one label, which detects images unlike it, "
+        reason += "needs a pretrained backbone)"
     return f"{reason}; {_splits(paths, levels)}" if levels.split is not None else reason
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from components.base.text import truncated_list
 from components.ingest.layouts.paths.image_lists import Names
 from components.ingest.layouts.paths.split_names import split_of
-from pipeline.init.recognise.masked import class_names, known, meaning, places, values
+from pipeline.init.recognise.masked import class_names, known, meaning, places, twins, values
 from pipeline.init.recognise.masked.class_names import ClassNames
 from pipeline.init.recognise.masked.places import Pairing
 from pipeline.init.recognise.sight import Proposal, Sight
@@ -30,6 +30,9 @@ def recognise(sight: Sight) -> Iterator[Proposal]:
         found = values.read(sight, pairing.paths, values.SECONDS / len(ways))
         labels = None if found is None else meaning.labels(found, [*_known(pairing), *files])
         if labels is not None:
+            yield _proposal(sight, pairing, labels)
+    for pairing, found in () if ways else twins.find(sight):
+        if (labels := meaning.labels(found, list(class_names.find(sight)))) is not None:
             yield _proposal(sight, pairing, labels)
 
 

@@ -278,3 +278,10 @@ def test_a_license_without_ending_is_no_image(tmp_path: Path) -> None:
     dataset = read(tmp_path, *CAT_AND_DOG, "LICENSE", "cat/README")
     assert len(dataset.records) == 4
     assert dataset.notes == ("2 files ignored, no images by their names (2 without ending): LICENSE, cat/README",)
+
+
+@pytest.mark.parametrize("names", [None, ["covid", "normal"]])
+def test_masks_inside_label_folders_are_not_taken_for_images(tmp_path: Path, names: list[str] | None) -> None:
+    paths = [f"{label}/{kind}/{i}.png" for label in ("covid", "normal") for kind in ("images", "masks") for i in "12"]
+    with pytest.raises(LayoutError, match=r"to learn the folders as labels, move the masks out of data\.root"):
+        read(tmp_path, *paths, names=names)

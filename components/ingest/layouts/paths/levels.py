@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from components.base.text import truncated_list
 from components.data.dataset import LayoutError
+from components.ingest.layouts.paths.folder_names import are_images_and_masks
 from components.ingest.layouts.paths.split_names import split_of
 
 
@@ -38,6 +39,12 @@ def decide(root: str, top: Sequence[str], images: Iterable[Sequence[str]], names
         LayoutError: the tree can be read in two ways, or the labels seem to be on another level.
     """
     paths = [parts for parts in images if len(parts) > 1]
+    levels = _decided(root, top, paths, names)
+    _refuse_masks(root, paths, levels)
+    return levels
+
+
+def _decided(root: str, top: Sequence[str], paths: Sequence[Sequence[str]], names: Sequence[str] | None) -> Levels:
     splits = {name: split_of(name) for name in top}
     known = frozenset(_plain(name) for name in names or ())
     if known & {_plain(name) for name in top}:
@@ -155,7 +162,7 @@ def _refuse_repeated(root: str, level: int, tree: _Tree) -> None:
     same = sorted(name for name, n in inside.items() if n > 1)
     if len(tree.below) < 2 or set(tree.below) != set(tree.folders) or tree.direct or len(same) < 2:
         return
-    if len(same) * 2 < len(inside):
+    if len(same) * 2 < len(inside) or are_images_and_masks(same):  # of these, `_refuse_masks` speaks
         return
     split = [f"{name!r} looks like the split {found}" for name in tree.folders if (found := split_of(name))]
     hint = f" ({', '.join(split)}, but there is no folder for train)" if split and level == 0 else ""
@@ -164,6 +171,28 @@ def _refuse_repeated(root: str, level: int, tree: _Tree) -> None:
         f"{truncated_list(map(repr, same))}{hint}, so it is not clear which are the labels; set labels.names to the "
         f"labels, {truncated_list(same)} or {truncated_list(tree.folders)}; or, if the upper folders are splits, name "
         "them train, eval and test"
+    )
+
+
+def _refuse_masks(root: str, paths: Sequence[Sequence[str]], levels: Levels) -> None:
+    """Refuses labels that hold folders of images and of masks, because the masks would be taken for images."""
+    depth = max(levels.label, levels.split or 0) + 1
+    inside: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+    for parts in paths:
+        if len(parts) > depth + 1:
+            inside[tuple(parts[:-2])][parts[-2]] += 1
+    both = {"/".join(folder): names for folder, names in inside.items() if are_images_and_masks(names)}
+    if not both or sum(names.total() for names in both.values()) * 2 < len(paths):
+        return
+    names = sorted({name for found in both.values() for name in found})
+    which = (
+        f"the folders {truncated_list(sorted(both))} hold" if len(both) > 1 else f"the folder {next(iter(both))} holds"
+    )
+    raise LayoutError(
+        f"data.root: {root}: {which} the sub-folders {truncated_list(map(repr, names))}, which look like images and "
+        "their masks and not like parts of a label; to learn masks, set data.layout: masks, which expects one mask per "
+        "image (draw several masks of an image into one file, with a value for each label); to learn the folders as "
+        "labels, move the masks out of data.root"
     )
 
 

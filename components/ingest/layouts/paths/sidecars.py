@@ -89,7 +89,8 @@ def without(root: str, files: Iterable[File]) -> tuple[list[File], list[File]]:
             strange[kind].append(file)
     often = sorted(strange, key=lambda kind: (-len(strange[kind]), kind))[:_MOST_LOOKS]
     taken = ENDINGS | {kind for kind in often if _is_image(root, min(strange[kind], key=lambda f: (f.size, f.path)))}
-    images, others = [], []
+    images: list[File] = []
+    others: list[File] = []
     for file in files:
         (images if ending(file.path) in taken and not _is_plain(file.path) else others).append(file)
     return images, others

@@ -9,16 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from components.ingest.layouts.paths import pairs
+from components.ingest.layouts.paths.folder_names import is_mask_word
 from components.ingest.layouts.paths.split_names import split_of
 from pipeline.init.recognise.sight import Sight
 
-# Words in the names of folders, and at the ends of file names, that mean masks.
-_WORD = re.compile(
-    r"(?:^|[^a-z])(?:masks?|labels?|lbls?|annotations?|annots?|anns?|gt|gts|ground ?truths?|truths?|segs?|"
-    r"segmentations?|targets?|trimaps?|semantic|manual\d?|mattes?|gtfine|gtcoarse|labelids|segmentationclass\w*)(?:$|[^a-z])|"
-    r"(?:annot|ma?sks?|labels?)(?:$|[^a-z])|^segmentation"
-)
-_BY_END = re.compile(r"[_\- .]?(?:masks?|labels?|gt|segs?|segmentation|annot(?:ation)?s?|matte|trimap|L)$")
+# Words at the ends of file names that mean masks.
+_BY_END = re.compile(r"[_\- .]?(?:ma?sks?|labels?|gt|segs?|segmentation|annot(?:ation)?s?|matte|trimap|L)$")
 _LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
 _MOST_SUFFIXES = 6
 _MOST_FOLDERS = 50  # of images that are tried for a folder of masks whose name fits none
@@ -47,7 +43,7 @@ class Pairing:
 
 
 @dataclass
-class _Files:
+class Files:
     """The images of one folder: stem -> path; lossless ones, if there are any, where masks are meant."""
 
     all: dict[str, str] = field(default_factory=dict)
@@ -56,48 +52,40 @@ class _Files:
 
 def find(sight: Sight) -> Iterator[Pairing]:
     """Yields the ways to pair the images with masks, that of the most pairs first."""
-    folders = _folders(sight)
+    inside = folders(sight)
     found: dict[tuple[str, str], list[tuple[int, Folder, Folder]]] = defaultdict(list)
-    for image, mask in _candidates(folders):
-        for suffixes in pairs.ranked(_images(folders, image, mask), folders[mask].masks)[:_MOST_SUFFIXES]:
+    for image, mask in _candidates(inside):
+        for suffixes in pairs.ranked(_images(inside, image, mask), inside[mask].masks)[:_MOST_SUFFIXES]:
             found[suffixes.image, suffixes.mask].append((suffixes.pairs, image, mask))
     total = {ends: sum(n for n, _, _ in _best(places)) for ends, places in found.items()}
     most = max(total.values(), default=0)
     for ends in sorted(total, key=lambda ends: (-total[ends], _rank(ends[1]), len(ends[0]) + len(ends[1]), ends)):
         if total[ends] * 2 >= most:
-            yield _pairing(folders, pairs.Suffixes(*ends, total[ends]), found[ends])
+            yield pairing(inside, pairs.Suffixes(*ends, total[ends]), found[ends])
 
 
-def is_mask_word(name: str) -> bool:
-    """Whether the name of a folder says that it holds masks.
-
-    >>> [is_mask_word(n) for n in ("masks", "SegmentationClass", "trainannot", "gtFine", "msk", "images", "unmasked")]
-    [True, True, True, True, True, False, False]
-    """
-    return _WORD.search(name.lower()) is not None and not name.lower().startswith("unmask")
-
-
-def _folders(sight: Sight) -> dict[Folder, _Files]:
-    folders: dict[Folder, _Files] = defaultdict(_Files)
+def folders(sight: Sight) -> dict[Folder, Files]:
+    """Returns folder -> its images; lossless ones, if there are any, where masks are meant."""
+    found: dict[Folder, Files] = defaultdict(Files)
     for path in sight.images:
         folder, _, name = path.rpartition("/")
         stem, ending = posixpath.splitext(name)
-        files = folders[tuple(folder.split("/")) if folder else ()]
+        files = found[tuple(folder.split("/")) if folder else ()]
         files.all[stem] = path
         if ending.lower() not in _LOSSY:
             files.masks[stem] = path
-    for files in folders.values():
+    for files in found.values():
         files.masks = files.masks or files.all
-    return dict(folders)
+    return dict(found)
 
 
-def _images(folders: Mapping[Folder, _Files], image: Folder, mask: Folder) -> list[str]:
+def _images(folders: Mapping[Folder, Files], image: Folder, mask: Folder) -> list[str]:
     """The stems of images; in a folder that holds both, those that do not end like masks."""
     stems = folders[image].all
     return [stem for stem in stems if not _BY_END.search(stem)] if image == mask else list(stems)
 
 
-def _candidates(folders: Mapping[Folder, _Files]) -> Iterator[tuple[Folder, Folder]]:
+def _candidates(folders: Mapping[Folder, Files]) -> Iterator[tuple[Folder, Folder]]:
     """Yields (images, masks) of folders whose names, or the names of whose files, say that they may pair."""
     grouped: dict[tuple[int, ...], dict[Folder, list[Folder]]] = {}
     masks = [folder for folder in folders if any(map(is_mask_word, folder))]
@@ -141,9 +129,10 @@ def _rank(name: str) -> int:
     return 0 if "trainid" in low else 3 if "instance" in low or "object" in low else 2 if "color" in low else 1
 
 
-def _pairing(
-    folders: Mapping[Folder, _Files], suffixes: pairs.Suffixes, places: Sequence[tuple[int, Folder, Folder]]
+def pairing(
+    folders: Mapping[Folder, Files], suffixes: pairs.Suffixes, places: Sequence[tuple[int, Folder, Folder]]
 ) -> Pairing:
+    """Returns the pairing of these (number of pairs, folder of images, folder of masks)."""
     best = _best(places)
     splits = _by_split(best)
     if splits is None:  # one folder for all: the one of the most pairs

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from components.data.dataset import Dataset
-from pipeline.init.recognise import folders
+from components.data.dataset import Dataset, LayoutError
+from pipeline.init.recognise import folders, remarks
 from pipeline.init.recognise.sight import Proposal, Sight
 
 See = Callable[..., Sight]
@@ -91,4 +91,51 @@ def test_images_directly_in_split_folders_have_no_labels(see: See, tmp_path: Pat
 
 def test_a_single_label_is_called_one(see: See, tmp_path: Path) -> None:
     (proposal,) = folders.recognise(see(tmp_path, "cat/1.jpg", "cat/2.jpg"))
-    assert proposal.reason == "one folder of images looks like a label: cat"
+    assert proposal.reason == (
+        "one folder of images looks like a label: cat (a classifier needs at least two labels; a model of one label, "
+        "which detects images unlike it, needs a pretrained backbone)"
+    )
+    assert proposal.last
+
+
+@pytest.mark.parametrize("folder", ["images", "img", "pics", "photos", "img_align_celeba", "cat"])
+@pytest.mark.parametrize("table", ["styles.csv", "meta/list_attr.txt", "a/b/boxes.xml"])
+def test_one_folder_of_images_beside_a_table_is_no_label(see: See, tmp_path: Path, folder: str, table: str) -> None:
+    sight = see(tmp_path, f"{folder}/1.jpg", f"{folder}/2.jpg", table)
+    assert list(folders.recognise(sight)) == []
+    (remark,) = remarks.remarks(sight)
+    assert remark == (
+        f"All images are in the folder {folder}, so it is no label, and beside it is {table}, from which no labels "
+        "could be read"
+    )
+
+
+def test_folders_that_cut_the_images_into_parts_are_no_labels_beside_a_table(see: See, tmp_path: Path) -> None:
+    assert list(folders.recognise(see(tmp_path, "images_001/1.png", "images_002/2.png", "labels.csv"))) == []
+
+
+def test_a_table_beside_real_label_folders_changes_nothing(see: See, tmp_path: Path) -> None:
+    (proposal,) = folders.recognise(see(tmp_path, *CAT_AND_DOG, "sizes.csv"))
+    assert not proposal.last
+
+
+def test_samples_with_folders_of_images_and_of_masks_are_no_labels(see: See, taken: Take, tmp_path: Path) -> None:
+    ids = [f"stage1_train/id{i}" for i in range(3)]
+    sight = see(tmp_path, *(f"{id}/images/a.png" for id in ids), *(f"{id}/masks/{i}.png" for id in ids for i in "12"))
+    (proposal,) = folders.recognise(sight)
+    assert not proposal.labels
+    with pytest.raises(
+        LayoutError,
+        match=r"the folders id0, id1, id2 hold the sub-folders 'images', 'masks', which look like images and their "
+        r"masks and not like parts of a label; to learn masks, .* expects one mask per image",
+    ):
+        taken(sight, proposal)
+
+
+def test_a_folder_of_archives_is_said(see: See, tmp_path: Path) -> None:
+    sight = see(tmp_path, "cats.zip", "dogs.zip", "README.md")
+    assert list(folders.recognise(sight)) == []
+    (remark,) = remarks.remarks(sight)
+    assert "archives: cats.zip, dogs.zip" in remark
+    assert f"imagegate init {tmp_path}/cats.zip" in remark
+    assert "unpack each into a folder of its name" in remark

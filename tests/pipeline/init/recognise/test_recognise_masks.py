@@ -1,5 +1,6 @@
 """Images with masks are recognised: their folders and suffixes, lists, the values in masks and their names."""
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -297,3 +298,53 @@ def test_the_street_scenes_are_recognised(see: See, taken: Take, real_images: Pa
     assert len(dataset.records) == 48
     assert dataset.notes == (next(note for note in dataset.notes if note.startswith("420 masks without an image")),)
     assert proposal.notes == ["folders named like masks that are not used: trainannot_2015_11_10"]
+
+
+def picture(seed: int) -> bytes:
+    """A photograph of 100 different colours."""
+    return encoded(Image.fromarray(np.random.default_rng(seed).integers(0, 256, (10, 10, 3), dtype=np.uint8)))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA"])
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [("img", "msk"), ("pics", "gt"), ("input", "target"), ("x", "y"), ("raw", "binary"), ("data", "labelIds")],
+)
+def test_two_folders_of_equal_names_are_images_and_masks_of_two_values(
+    see: See, taken: Take, tmp_path: Path, images: str, labels: str, mode: str
+) -> None:
+    two = encoded(grey([[0, 0, 255], [0, 255, 255]]).convert(mode))
+    names = ("1", "2", "10")
+    content = {f"{images}/{n}.png": picture(int(n)) for n in names} | {f"{labels}/{n}.png": two for n in names}
+    sight = see(tmp_path, files=content)
+    proposal = recognised(sight)
+    dataset, rule = taken(sight, proposal)
+    assert proposal.data == {"images": images, "masks": labels}
+    assert dataset.labels == ("background", "foreground")
+    assert paired(dataset) == {f"{images}/{n}.png": f"{labels}/{n}.png" for n in names}
+    assert rule is not None
+
+
+def test_images_and_masks_of_any_names_are_found_below_splits(see: See, taken: Take, tmp_path: Path) -> None:
+    places = [f"{split}/{{}}/{n}.png" for split in ("train", "test") for n in (1, 2)]
+    content = {p.format("raw"): picture(i) for i, p in enumerate(places)} | {p.format("binary"): TWO for p in places}
+    sight = see(tmp_path, files=content)
+    dataset = taken(sight, recognised(sight))[0]
+    assert {record.path: record.mask for record in dataset.records} == {
+        p.format("raw"): p.format("binary") for p in places
+    }
+    assert {record.split for record in dataset.records} == {None, "test"}
+
+
+@pytest.mark.parametrize("content", [[picture(1), picture(2)], [TWO, TWO]])
+def test_labels_whose_files_have_equal_names_are_no_masks(see: See, tmp_path: Path, content: list[bytes]) -> None:
+    cat, dog = content
+    sight = see(tmp_path, files={f"cat/{n}.png": cat for n in "123"} | {f"dog/{n}.png": dog for n in "123"})
+    assert list(masks.recognise(sight)) == []
+
+
+def test_label_folders_of_photos_with_equal_names_are_no_masks(see: See, tmp_path: Path) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8), (9, 9, 9)).save(out, "JPEG")
+    sight = see(tmp_path, files={f"{label}/{n}.jpg": out.getvalue() for label in ("cat", "dog") for n in "123"})
+    assert list(masks.recognise(sight)) == []
