@@ -84,6 +84,12 @@ class Columns(Value):
         None, description="The column of groups. All images of a group, such as those of a patient, get the same split."
     )
     slices: tuple[str, ...] = Field((), description="Columns by which the evaluation can be sliced.")
+    applies: str | None = Field(
+        None,
+        description="With `rows: label`: the column that says by 1 or 0 whether the label of the row applies to the "
+        "image or is known not to, such as `Confidence` of Open Images. Labels of which an image has no row are then "
+        "unknown for it.",
+    )
     values: dict[str, str | None] | None = Field(
         None,
         description="What the text of a label cell means. For 0/1 columns `1`, `0` or null (unknown), such as `{-1: "
@@ -141,7 +147,13 @@ class Columns(Value):
     def named(self) -> list[tuple[str, str]]:
         """Returns (key, column) for every configured column."""
         labels = (self.labels,) if isinstance(self.labels, str) else self.labels or ()
-        one = (("image", self.image), ("weight", self.weight), ("split", self.split), ("group", self.group))
+        one = (
+            ("image", self.image),
+            ("weight", self.weight),
+            ("split", self.split),
+            ("group", self.group),
+            ("applies", self.applies),
+        )
         many = [("labels", column) for column in labels] + [("slices", column) for column in self.slices]
         return [(key, column) for key, column in one if column is not None] + many
 

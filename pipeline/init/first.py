@@ -87,7 +87,7 @@ def write(place: Place, task: str | None, terminal: Terminal, before: str = "") 
     if compose.few(dataset):
         config = compose.with_larger_splits(config)
         dataset, rule = data.read_dataset(config)
-    others = [other for other in possible if other is not reading and other not in refused]
+    others = [other for other in possible if other is not reading and other not in refused and other.is_named]
     notes = [f"not {refusal}: {error}" for refusal, error in refused.items()]
     notes += [f"also possible: {compose.describe(other)}" for other in others[:_MOST_OTHERS]]
     notes += [f"note: {note}" for note in reading.proposal.notes]
@@ -141,7 +141,7 @@ def _first_that_reads(
         else:
             return reading, config, dataset, rule, refused
     lines = [f"{shown_path(place.root)} looks like {reading}; but:\n  {error}" for reading, error in refused.items()]
-    others = (other for other in possible if other not in refused)
+    others = (other for other in possible if other not in refused and other.is_named)
     lines += [f"also possible: {compose.describe(other)}" for other in others]
     raise ConfigError("\n".join(lines))
 

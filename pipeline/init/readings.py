@@ -27,6 +27,11 @@ class Reading:
     proposal: Proposal
     task: str
 
+    @property
+    def is_named(self) -> bool:
+        """Whether it is worth naming beside others."""
+        return self.task not in self.proposal.unnamed
+
     def __str__(self) -> str:
         return f"layout {self.proposal.layout} for task {self.task}, since {self.proposal.reason}"
 
@@ -61,21 +66,25 @@ def readings(sight: Sight, task: str | None = None, recognisers: Sequence[Recogn
         ConfigError: there is none; the message says what is there and what was expected.
     """
     proposals = [proposal for recogniser in recognisers for proposal in recogniser(sight)]
+    problems = list(dict.fromkeys(proposal.problem for proposal in proposals if proposal.problem))
+    # A last resort, such as one folder of images as the only label, would hide what is wrong with the table.
+    proposals = [p for p in proposals if not p.problem and not (p.last and problems)]
     proposals = [proposal for proposal in proposals if not proposal.last] or proposals
     first = [Reading(proposal, name) for proposal in proposals for name in proposal.tasks]
     found = [reading for reading in first if task in (None, reading.task)]
     if not found and first:
         raise ConfigError(f"{shown_path(sight.root)}: no way to read it for task {task}; it can be read as {first[0]}")
     if not found:
-        raise ConfigError("\n".join(_nothing_fits(sight)))
+        raise ConfigError("\n".join(_nothing_fits(sight, problems)))
     # A proposal's first task before the second tasks of all.
     return sorted(found, key=lambda r: r.proposal.tasks.index(r.task)) if task is None else found
 
 
-def _nothing_fits(sight: Sight) -> Iterator[str]:
+def _nothing_fits(sight: Sight, problems: Sequence[str]) -> Iterator[str]:
     count = len(sight.files)
     many = {0: "no file", 1: "one file"}.get(count, f"{count:,} files")
     yield f"{shown_path(sight.root)}: no layout fits. It holds {many}{_endings(sight)}"
+    yield from (f"  {problem}" for problem in problems)
     if sight.top:
         yield f"  folders: {truncated_list(sight.top)}"
     if count:

@@ -83,6 +83,11 @@ def read(
     named_splits = {named for named, _ in paths}
     if None not in named_splits and columns.split is not None:
         raise ConfigError("data.columns.split: data.manifest already has one table per split; remove one of the two")
+    if columns.applies is not None and not (long and isinstance(columns.labels, str)):
+        raise ConfigError(
+            "data.columns.applies: says of each row whether its label applies; it needs data.rows: label and one "
+            "column in data.columns.labels; set them, or remove it"
+        )
     separator = "" if single else separator
     found = _Read(columns)
     for named_split, path in paths:
@@ -111,7 +116,9 @@ def read(
     return Dataset(
         root=root,
         labels=labels,
-        records=tuple(sorted((_record(row, labels, fractions) for row in kept), key=lambda r: r.path)),
+        records=tuple(
+            sorted((_record(row, labels, fractions, columns.applies is not None) for row in kept), key=lambda r: r.path)
+        ),
         fractions=fractions,
         rejected=tuple(sorted(rejected)),
         contradictory=tuple(sorted(contradictory.items())),
@@ -183,22 +190,23 @@ def _labels(entries: Iterable[Row], columns: Columns, names: Sequence[str] | Non
     """Puts the labels in output order. A label column counts even if it is all zeros."""
     used = dict.fromkeys(columns.label_of.values(), "")
     for row in entries:
-        used |= {label: row.where for label in row.content.labels if not used.get(label)}
+        used |= {label: row.where for label in row.content.labels | row.content.absent if not used.get(label)}
     labels = ordered_labels(used, names, "data.manifest")
     if not labels:
         raise LayoutError(f"data.manifest: no row has a label in the column {columns.labels!r}")
     return labels
 
 
-def _record(row: Row, labels: Sequence[str], fractions: Mapping[str, float]) -> Record:
+def _record(row: Row, labels: Sequence[str], fractions: Mapping[str, float], has_absent: bool) -> Record:
     about = row.content
+    unknown = set(labels) - about.labels - about.absent if has_absent or about.unknown is None else about.unknown
     return Record(
         path=row.file.path,
         labels=tuple(label for label in labels if label in about.labels),
         split=resolved_split(about.split, fractions),
         size=row.file.size,
         version=row.file.version,
-        unknown=tuple(label for label in labels if about.unknown is None or label in about.unknown),
+        unknown=tuple(label for label in labels if label in unknown),
         weight=about.weight,
         group=about.group,
         slices=about.slices,

@@ -63,6 +63,8 @@ class Proposal:
         below: folder below `Sight.root` that becomes part of `data.root`; "" for the root itself.
         notes: sentences for the head of the file and the terminal: what was seen but left aside.
         last: whether it is worth naming only if there is no other proposal.
+        unnamed: tasks that are possible, too, but not worth naming unless asked for.
+        problem: why it cannot be used, as a sentence; said where nothing else fits. Such a proposal has no tasks.
     """
 
     layout: str
@@ -74,6 +76,8 @@ class Proposal:
     below: str = ""
     notes: Sequence[str] = ()
     last: bool = False
+    unnamed: Sequence[str] = ()
+    problem: str = ""
 
 
 # Yields nothing where the files do not fit, and several proposals where they can be read in several ways.

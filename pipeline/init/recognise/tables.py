@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
-from components.base.text import truncated_list
 from components.ingest.layouts.listing import Listing
 from components.ingest.layouts.table.lookup import Lookup
-from components.ingest.layouts.table.roles import DEFAULT_IMAGE
 from pipeline.init.recognise.sight import Proposal, Sight
-from pipeline.init.recognise.tabular import roles
-from pipeline.init.recognise.tabular.candidates import Candidate, candidates
-from pipeline.init.recognise.tabular.places import Place, place
+from pipeline.init.recognise.tabular import problems
+from pipeline.init.recognise.tabular.candidates import Unparsed, candidates
+from pipeline.init.recognise.tabular.draft import Draft
+from pipeline.init.recognise.tabular.places import is_somewhere, place
 
 _LEAST_SHARE = 4  # a table that names less than a quarter of the images is about something else
-_MOST_NAMES = 3  # columns that may be the labels
 
 
 def recognise(sight: Sight) -> Iterator[Proposal]:
@@ -25,149 +21,23 @@ def recognise(sight: Sight) -> Iterator[Proposal]:
     Of several columns that may be the labels, one that is called so is preferred, then 0/1 columns, then others.
     """
     listing = Listing(sight.root, sight.files)
-    for candidate in candidates(sight, Lookup(listing, [""]).is_file):
+    lookup = Lookup(listing, [""])
+    for candidate in candidates(sight, lambda name: lookup.is_file(name) or is_somewhere(name, listing)):
+        if isinstance(candidate, Unparsed):
+            yield from _unusable(problems.of_unparsed(sight, candidate, listing))
+            continue
         tables = [table for _, table in candidate.tables]
         found = place(tables, listing)
         if found is None or found.share < 0.5:
+            yield from _unusable(problems.of_names(tables[0]) if sight.images else "")
             continue
         rows = [cells for table in tables for _, cells in table.rows]
         if not found.embedded and not sight.start and _LEAST_SHARE * len(rows) < len(sight.images):
+            yield from _unusable(problems.of_share(tables[0], rows, sight))
             continue
-        yield from _Draft(candidate, found, rows).proposals()
+        yield from Draft(candidate, found, rows).proposals()
 
 
-class _Draft:
-    """The proposals for one table, or for those of one data set's splits."""
-
-    def __init__(self, candidate: Candidate, place: Place, rows: Sequence[Mapping[str, Any]]) -> None:
-        self._candidate, self._place, self._rows = candidate, place, rows
-        header = [column for column in candidate.tables[0][1].header if column and column != place.column]
-        self._cells = {column: roles.texts(rows, column) for column in header}
-        self._taken = {column for column, cells in self._cells.items() if roles.is_weight(column, set(cells))}
-        self._weight = next(iter(self._taken), None)
-        self._split = None
-        if isinstance(candidate.manifest, str):
-            self._split = next((c for c, cells in self._cells.items() if roles.is_split(set(cells))), None)
-        free = {c: v for c, v in self._cells.items() if c not in self._taken and c != self._split}
-        self._group = roles.group({c: v for c, v in free.items() if not roles.is_label_name(c)})
-        self._free = {c: v for c, v in free.items() if c != self._group}
-
-    def proposals(self) -> Iterator[Proposal]:
-        flags = {c: codes for c, v in self._free.items() if (codes := roles.flag_codes(set(v))) is not None}
-        named = [n for c, v in self._free.items() if (n := roles.names(c, self._rows, v)) is not None]
-        called = [n for n in named if roles.is_label_name(n.column)]
-        others = [n for n in named if n not in called and n.column not in flags]
-        for names in called:
-            yield self._of_names(names)
-        several = {c: codes for c, codes in flags.items() if c not in {n.column for n in called}}
-        if len(several) > 1:
-            yield self._of_flags(several)
-        elif several and not called and not others:
-            column = next(iter(several))
-            yield self._of_names(roles.Names(column, tuple(c for c in self._cells[column] if c), 0))
-        if not called:
-            for names in others[:_MOST_NAMES]:
-                yield self._of_names(names)
-        if not (flags or named) and self._is_list():
-            (column,) = self._free
-            yield self._of_names(roles.Names(column, tuple(c for c in self._cells[column] if c), 0))
-
-    def _is_list(self) -> bool:
-        """Whether the table is a list of paths, each with a number, which folders of one label each do not repeat."""
-        if self._candidate.tables[0][1].named or len(self._free) != 1:
-            return False
-        images = [posixpath.dirname(path) for path in roles.texts(self._rows, self._place.column)]
-        pairs = set(zip(images, self._cells[next(iter(self._free))], strict=True))
-        return len(set(images)) == 1 or len(pairs) > len(set(images))
-
-    def _of_flags(self, flags: Mapping[str, Mapping[str, str | None]]) -> Proposal:
-        """Proposes 0/1 columns as the labels."""
-        codes = {code: meaning for of_column in flags.values() for code, meaning in of_column.items()}
-        marked = [sum(self._cells[c][i].lower() in roles.YES for c in flags) for i in range(len(self._rows))]
-        one_each = not codes and all(count == 1 for count in marked)
-        tasks = ("single_label", "multi_label") if one_each else ("multi_label",)
-        columns: dict[str, Any] = {"labels": list(flags)}
-        comments = {"data.columns.labels": "columns of 0 and 1" + ("; each row has exactly one 1" if one_each else "")}
-        if codes:
-            columns["values"] = codes
-            comments["data.columns.values"] = "what other cells mean; null: unknown"
-        reason = f"{self._about()} in {len(flags)} columns of 0 and 1: {truncated_list(flags)}"
-        return self._proposal(tasks, reason, columns, {}, comments, set(flags))
-
-    def _of_names(self, names: roles.Names) -> Proposal:
-        """Proposes one column as the labels."""
-        several, separator = roles.separator(names)
-        more: dict[str, Any] = {}
-        comments: dict[str, str] = {}
-        tasks: tuple[str, ...] = ("multi_label",) if several else ("single_label", "multi_label")
-        what = "lists of names" if several else "names"
-        if separator:
-            what = f"names separated by {separator!r}"
-        if separator:
-            more["separator"] = separator
-            comments["data.separator"] = f"{what} in one cell"
-        if not several and self._is_long(names.column):
-            more["rows"], tasks = "label", ("multi_label",)
-            comments["data.rows"] = "several rows name the same image, each with a label"
-            what = "one name a row"
-        comments["data.columns.labels"] = f"{what}: {truncated_list(dict.fromkeys(names.cells))}"
-        reason = f"{self._about()} in the column {names.column!r}: {what}"
-        return self._proposal(tasks, reason, {"labels": names.column}, more, comments, {names.column})
-
-    def _is_long(self, column: str) -> bool:
-        """Whether rows name the same image with different labels."""
-        label_of: dict[str, str] = {}
-        images = roles.texts(self._rows, self._place.column)
-        pairs = zip(images, self._cells[column], strict=True)
-        return not self._place.embedded and any(label_of.setdefault(image, label) != label for image, label in pairs)
-
-    def _about(self) -> str:
-        paths = truncated_list(table.path for _, table in self._candidate.tables)
-        where = "holds images" if self._place.embedded else f"names images in the column {self._place.column!r}"
-        return f"{paths} {where} and their labels"
-
-    def _proposal(
-        self,
-        tasks: tuple[str, ...],
-        reason: str,
-        columns: dict[str, Any],
-        more: Mapping[str, Any],
-        comments: Mapping[str, str],
-        labels: set[str],
-    ) -> Proposal:
-        data: dict[str, Any] = {"manifest": self._candidate.manifest}
-        said = dict(comments)
-        if (images := self._images()) is not None:
-            data["images"] = images
-            said["data.images"] = "where the file names start"
-        if self._place.prefix:
-            data["prefix"] = self._place.prefix
-            said["data.prefix"] = "file names begin so, which is no part of their paths"
-        if self._place.column != DEFAULT_IMAGE:
-            columns = {"image": self._place.column, **columns}
-        for key, column in (("weight", self._weight), ("split", self._split), ("group", self._group)):
-            if column is not None:
-                columns[key] = column
-        if self._group:
-            values = len({cell for cell in self._cells[self._group] if cell})
-            said["data.columns.group"] = f"{values:,} values; images of one stay in the same split"
-        if self._split:
-            said["data.columns.split"] = truncated_list(sorted({cell for cell in self._cells[self._split] if cell}))
-        free = {c: v for c, v in self._free.items() if c not in labels}
-        label_cells = self._cells[next(iter(labels))] if len(labels) == 1 else []
-        if slices := roles.slices(free, label_cells):
-            columns["slices"] = slices
-            said["data.columns.slices"] = "columns with few values, by which metrics are also computed"
-        data["columns"] = columns
-        notes = [f"{path} has not all columns of the table of train and is left out" for path in self._candidate.left]
-        return Proposal("manifest", tasks, reason, {**data, **more}, {}, said, notes=notes)
-
-    def _images(self) -> str | list[str] | None:
-        """Returns the folders to set, or None if each table's own folder holds its images."""
-        if self._place.embedded:
-            return None
-        homes = {f"{home}/" if (home := posixpath.dirname(table.path)) else "" for _, table in self._candidate.tables}
-        folders = [folder.rstrip("/") or "." for folder in self._place.folders]
-        if set(self._place.folders) <= homes and (len(homes) == 1 or set(self._place.folders) == homes):
-            return None
-        return folders[0] if len(folders) == 1 else folders
+def _unusable(problem: str) -> Iterator[Proposal]:
+    if problem:
+        yield Proposal("manifest", (), "", problem=problem)

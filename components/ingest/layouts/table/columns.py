@@ -30,6 +30,7 @@ class RowLabels:
         unknown: labels of which it is unknown whether they apply; None: all.
         weight, split, group, slices: as in `Record`; `split` as the table has it.
         problem: why the labels are impossible, or "".
+        absent: labels that are known not to apply; used only with `data.columns.applies`.
     """
 
     labels: frozenset[str]
@@ -39,6 +40,7 @@ class RowLabels:
     group: str
     slices: tuple[tuple[str, str], ...]
     problem: str = ""
+    absent: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -106,6 +108,9 @@ class Reader:
         columns, split = self.columns, self.split
         one_column = isinstance(columns.labels, str)
         labels, unknown = self._names(number, cells) if one_column else self._flags(number, cells)
+        absent: frozenset[str] = frozenset()
+        if columns.applies is not None:
+            labels, absent = (labels, absent) if self._applies(number, cells) else (absent, labels)
         problem = _not_single(labels, unknown) if self.single else ""
         if self.single:
             unknown = frozenset() if labels else None
@@ -119,6 +124,7 @@ class Reader:
             "" if columns.group is None else _text(cells.get(columns.group)),
             tuple((column, _text(cells.get(column))) for column in sorted(columns.slices)),
             problem,
+            absent,
         )
 
     @functools.cached_property
@@ -199,6 +205,17 @@ class Reader:
                 f"{truncated_list(sorted(self._meanings))}; add {name!r}"
             )
         return meaning
+
+    def _applies(self, number: int, cells: Mapping[str, Any]) -> bool:
+        """Reads whether the label of a row applies to its image."""
+        column = str(self.columns.applies)
+        text = _text(cells.get(column))
+        flag = _FLAGS.get(text.lower())
+        if flag is None:
+            raise LayoutError(
+                f"{self._where(number, column)}: expected 1 (the label applies) or 0 (it does not), got {text!r}"
+            )
+        return flag
 
     def _weight(self, number: int, cells: Mapping[str, Any]) -> float:
         column = str(self.columns.weight)

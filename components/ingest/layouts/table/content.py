@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import posixpath
+from collections.abc import Sequence
 
 from components.base.errors import ConfigError
 from components.data.dataset import LayoutError
 from components.ingest.layouts.listing import Listing
 from components.ingest.layouts.rules import truncated_lines
 from components.ingest.layouts.table import dialect, documents, parquet
-from components.ingest.layouts.table.dialect import NAMES, IsFile
+from components.ingest.layouts.table.dialect import NAMES, IsFile, is_name
 from components.ingest.layouts.table.encoding import decode
+from components.ingest.layouts.table.roles import DEFAULT_IMAGE, IMAGE, folded
 from components.ingest.layouts.table.table import Table
 
 DELIMITED = (".csv", ".tsv", ".tab", ".txt")
@@ -63,6 +65,21 @@ def parse(data: bytes, path: str, is_file: IsFile = lambda name: False) -> Table
     return Table(path, table.header, table.rows, remarks, table.named)
 
 
+def _lacks_first(header: Sequence[str], lines: Sequence[dialect.Row], is_file: IsFile) -> bool:
+    """Whether a header has one name less than all rows have cells, since it does not name the column of file names.
+
+    A header that begins with such a name, or rows that end in nothing, lack something else.
+    """
+    if DEFAULT_IMAGE in header or not header or IMAGE.fullmatch(folded(header[0])):
+        return False
+    one_more = bool(lines) and all(len(cells) == len(header) + 1 for _, cells in lines)
+    return (
+        one_more
+        and any(cells[-1].strip() for _, cells in lines)
+        and all(is_name(cells[0], is_file) for _, cells in lines)
+    )
+
+
 def _delimited(text: str, path: str, is_file: IsFile) -> Table:
     found = dialect.detect(text, path, is_file)
     try:
@@ -73,9 +90,13 @@ def _delimited(text: str, path: str, is_file: IsFile) -> Table:
         raise LayoutError(f"{path}: is empty; expected a header and one row per image")
     remarks = [f"separated by {NAMES.get(found.delimiter, repr(found.delimiter))}"] if found.delimiter != "," else []
     remarks += ["with cells in single quotes"] if found.quote == "'" else []
+    remarks += ["after a line with the number of rows"] if found.aligned and found.skipped else []
     named = dialect.has_header(lines, is_file)
     if named:
         header = [name.strip() for name in lines.pop(0)[1]]
+        if _lacks_first(header, lines, is_file):
+            header.insert(0, DEFAULT_IMAGE)
+            remarks.append(f"whose first column has no name and is called {DEFAULT_IMAGE}")
     else:
         header = [f"column_{i}" for i in range(1, 1 + len(lines[0][1]))]
         remarks.append(f"without a row that names the columns, which are called {header[0]} to {header[-1]}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from components.data.dataset import LayoutError
 from components.ingest.layouts.listing import ENDINGS
+from components.ingest.layouts.table import aligned
 
 NAMES = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'", " ": "blanks"}
 _ROWS = 500  # from which the delimiter is concluded
@@ -28,13 +29,15 @@ class Dialect:
     delimiter: between cells.
     quote: around cells that contain the delimiter.
     skips_blanks: whether blanks between delimiter and quote are skipped.
-    skipped: characters before the first row: the line `sep=;` that Excel reads.
+    skipped: characters before the first row: the line `sep=;` that Excel reads, or one with the number of rows.
+    aligned: whether any number of blanks is one delimiter, and nothing is a quote.
     """
 
     delimiter: str = ","
     quote: str = '"'
     skips_blanks: bool = False
     skipped: int = 0
+    aligned: bool = False
 
     def rows(self, text: str) -> Iterator[Row]:
         """Yields the rows that are not blank.
@@ -43,6 +46,9 @@ class Dialect:
             csv.Error: a quote is not closed, or text follows one; `line` is where the row starts.
         """
         lines_before = text.count("\n", 0, self.skipped)
+        if self.aligned:
+            yield from aligned.rows(text[self.skipped :], lines_before)
+            return
         reader = csv.reader(
             io.StringIO(text[self.skipped :], newline=""),
             delimiter=self.delimiter,
@@ -89,8 +95,10 @@ def detect(text: str, path: str, is_file: IsFile) -> Dialect:
         )
     if fitting:
         return fitting[0]
+    if (skipped := aligned.start(text, lambda cell: is_name(cell, is_file))) is not None:
+        return Dialect(" ", skipped=skipped, aligned=True)
     by_blanks = Dialect(" ")
-    rows = _sample(sample, whole, by_blanks) or []
+    rows = (_sample(sample, whole, by_blanks) or []) if '"' in sample else []  # names with blanks, in quotes
     if len({len(cells) for _, cells in rows}) == 1 and len(rows[0][1]) > 1 and is_name(rows[0][1][0], is_file):
         return by_blanks
     return Dialect(max(",;\t|", key=text.lstrip().partition("\n")[0].count))

@@ -41,7 +41,7 @@ class Lookup:
 
     def find(self, name: str) -> File:
         """Finds the file of a name; if there is none, or several might be meant, its `problem` says so."""
-        rest, problem = self._cut(name.strip() if name.strip() == name else name)
+        rest, problem = self._cut(name)
         if problem:
             return File(name, 0, "", problem)
         for kinds, file in self._found(rest):
@@ -80,6 +80,8 @@ class Lookup:
         yield from self._spelt(name, ())
         if "\\" in name and not self._listing.has_backslashes:
             yield from self._spelt(name.replace("\\", "/"), ("backslash",))
+        if name != (stripped := name.strip()) and stripped:  # blanks beside the delimiter
+            yield from self._found(stripped)
 
     def _spelt(self, name: str, kinds: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], File]]:
         if _is_absolute(name):

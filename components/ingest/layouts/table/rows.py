@@ -38,7 +38,10 @@ def merged(rows: Sequence[Row]) -> list[Row]:
             continue
         labels = frozenset().union(*(row.content.labels for row in same))
         known = [row.content.unknown for row in same if row.content.unknown is not None]
-        content = replace(same[0].content, labels=labels, unknown=frozenset() if known else None)
+        absent = frozenset().union(*(row.content.absent for row in same))
+        content = replace(same[0].content, labels=labels, unknown=frozenset() if known else None, absent=absent)
+        if both := sorted(labels & absent):
+            content = replace(content, problem=f"its rows say both that {both[0]!r} applies and that it does not")
         result.append(replace(same[0], content=content))
     return result
 
@@ -101,4 +104,4 @@ def _named_twice(row: Row, same_file: Mapping[RowLabels, Row], may_be_long: bool
 
 
 def _without_labels(content: RowLabels) -> RowLabels:
-    return replace(content, labels=frozenset(), unknown=None)
+    return replace(content, labels=frozenset(), unknown=None, absent=frozenset())

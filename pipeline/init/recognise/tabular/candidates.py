@@ -40,8 +40,16 @@ class Candidate:
     left: tuple[str, ...] = ()
 
 
-def candidates(sight: Sight, is_file: IsFile) -> Iterator[Candidate]:
-    """Yields the tables that can be parsed: those of one data set's splits together, the likely ones first."""
+@dataclass(frozen=True)
+class Unparsed:
+    """A file that may be a table, and why it cannot be parsed."""
+
+    path: str
+    problem: str
+
+
+def candidates(sight: Sight, is_file: IsFile) -> Iterator[Candidate | Unparsed]:
+    """Yields the tables, those of one data set's splits together, the likely ones first; and those with errors."""
     patterns = _patterns(sight)
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for pattern in patterns:
@@ -55,7 +63,10 @@ def candidates(sight: Sight, is_file: IsFile) -> Iterator[Candidate]:
         found = []
         for split, pattern in named.items() if chosen is named else ((pattern, pattern) for pattern in chosen):
             opened += 1
-            if opened <= _MOST and (table := _table(sight, patterns[pattern][0], is_file)):
+            table = _table(sight, patterns[pattern][0], is_file) if opened <= _MOST else None
+            if isinstance(table, Unparsed):
+                yield table
+            elif table is not None:
                 found.append((split, pattern, table))
         yield from _together(found) if chosen is named else (Candidate(p, (("", t),)) for _, p, t in found)
 
@@ -124,7 +135,7 @@ def _unlikely(group: Sequence[str]) -> tuple[bool, int, str]:
     return not any(_LIKELY.search(path) for path in group), first.count("/"), first
 
 
-def _table(sight: Sight, path: str, is_file: IsFile) -> Table | None:
+def _table(sight: Sight, path: str, is_file: IsFile) -> Table | Unparsed | None:
     file = sight.files.get(path)
     if file is None:
         return None
@@ -132,5 +143,7 @@ def _table(sight: Sight, path: str, is_file: IsFile) -> Table | None:
         if path.lower().endswith(".parquet"):
             return parquet.parse(sight.root, file)
         return parse(sight.read(path), path, is_file) if file.size <= _MOST_BYTES else None
-    except (ImagegateError, OSError):
+    except ImagegateError as error:
+        return Unparsed(path, str(error))
+    except OSError:
         return None

@@ -43,6 +43,11 @@ def place(tables: Sequence[Table], listing: Listing) -> Place | None:
     return max(found, key=lambda p: (p.embedded, round(p.share, 2), _is_called_image(p.column)), default=None)
 
 
+def is_somewhere(cell: str, listing: Listing) -> bool:
+    """Whether a cell may name an image in any folder."""
+    return _hit(cell, listing) is not None
+
+
 def _is_called_image(column: str) -> bool:
     """Whether a column is called like one of file names; the numbers of rows may be names of files by accident."""
     return IMAGE.fullmatch(folded_column(column)) is not None

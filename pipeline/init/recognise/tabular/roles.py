@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,9 @@ _UNKNOWN = {"-1", "-1.0", "u", "unknown", "uncertain", "nan", "na", "n/a", "null
 _GROUP = re.compile(
     r"(patient|subject|person|participant|individual|animal|lesion|case|study|video|sequence|clip|scene|camera|cam|site|"
     r"location|station|session|specimen|plant|plot|farm|group|source)s?(id|ids|no|nr|num|number|name|index|code)?"
+)
+_APPLIES = re.compile(
+    r"(is)?(confidence|conf|appl(y|ies)|present|presence|positive|verified|verification|correct|true|truth)"
 )
 _LEAST_GROUPS = 10  # fewer cannot be shared out among three splits
 _MOST_LABELS = 1000
@@ -60,9 +64,33 @@ def flag_codes(cells: Collection[str]) -> dict[str, str | None] | None:
         if value in _KNOWN:
             continue
         codes[cell] = "1" if value in YES else "0" if value in _NO else None
-    if values <= {"1", "1.0", "-1", "-1.0"}:  # -1 beside 1, but never 0: it means no
+    if is_signs(cells):  # -1 beside 1, but never 0: it means no
         codes = dict.fromkeys(codes, "0")
     return codes
+
+
+def is_signs(cells: Collection[str]) -> bool:
+    """Whether all cells are -1 or 1."""
+    return bool(cells) and set(cells) <= {"1", "1.0", "-1", "-1.0"}
+
+
+def words(found: Names) -> tuple[bool, bool]:
+    """Whether the cells of a column may hold several words each, separated by blanks.
+
+    They may if most cells of several words share one with another cell. It is likely if there are fewer different words
+    than different cells: tags recur in many combinations, while names such as "golden retriever" and "polar bear" have
+    words of their own.
+
+    Returns:
+        whether it is possible, and whether it is likely.
+    """
+    cells = set(found.cells)
+    of_cell = [set(cell.split()) for cell in cells]
+    count = Counter(word for parts in of_cell for word in parts)
+    several = [parts for parts in of_cell if len(parts) > 1]
+    sharing = sum(any(count[word] > 1 for word in parts) for parts in several)
+    possible = bool(several) and 2 * sharing >= len(several) and sharing > 1
+    return possible, possible and len(count) < len(cells)
 
 
 def is_split(cells: Collection[str]) -> bool:
@@ -74,6 +102,21 @@ def is_split(cells: Collection[str]) -> bool:
 def is_weight(column: str, cells: Collection[str]) -> bool:
     """Whether a column is called weight and holds numbers above 0."""
     return folded(column) in ("weight", "weights", "sampleweight") and all(_number(cell) > 0 for cell in cells)
+
+
+def says_applies(column: str) -> bool:
+    """Whether a column is called like one that says whether the label of its row applies."""
+    return _APPLIES.fullmatch(folded(column)) is not None
+
+
+def varying(images: Sequence[str], columns: Mapping[str, Sequence[str]]) -> set[str]:
+    """Returns the columns whose cells differ within an image, so that they say nothing of the image as a whole."""
+    found = set()
+    for column, cells in columns.items():
+        cell_of: dict[str, str] = {}
+        if any(cell_of.setdefault(image, cell) != cell for image, cell in zip(images, cells, strict=True)):
+            found.add(column)
+    return found
 
 
 def group(columns: Mapping[str, Sequence[str]]) -> str | None:
@@ -132,6 +175,11 @@ def separator(found: Names) -> tuple[bool, str]:
         return True, ""
     other = other_separator(plain, "\0")
     return (False, "") if other is None else (True, other[0])
+
+
+def are_numbers(cells: Collection[str]) -> bool:
+    """Whether all cells are numbers."""
+    return not any(math.isnan(_number(cell)) for cell in cells)
 
 
 def _number(cell: str) -> float:
