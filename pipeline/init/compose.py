@@ -87,7 +87,7 @@ def text(place: Place, reading: Reading, notes: Sequence[str], found: Found, low
     entries = thresholds(found.config.kind, found.manifest, exact=found.images is not None)
     comments |= training_comments | {f"evaluation.thresholds.{i}": why for i, (_, why) in enumerate(entries)}
     comments["evaluation"] = "the model is pushed only if all of these hold on the test split"
-    comments["output"] = f"of the runs; runs/{place.name} would be inside the data"
+    comments["output"] = f"folder of the runs; runs/{place.name} would be inside the data"
     comments["push.destination"] = "receives numbered versions, as TensorFlow Serving expects"
     tree = {
         "name": least["name"],
@@ -145,11 +145,12 @@ def _counts(found: Found) -> str:
 def _hash_split(found: Found) -> str:
     sizes = ", ".join(f"{name} {found.manifest.counts[name]:,}" for name in SPLITS)
     missing = [name for name in SPLITS if name in found.dataset.fractions and name != "train"]
-    why = "larger than the default, since there are few images; " if found.config.data.split == _LARGER else ""
+    larger = found.config.data.split == _LARGER
     about = "" if found.images is not None else "about "
+    why = f"; more for {' and '.join(missing)} than the default, since there are few images" if larger else ""
     if len(missing) == 2:
-        return f"{why}by a hash of each image's content: {about}{sizes}"
-    return f"{why}the data name the others; {missing[0]} is cut from train by a hash of the content: {about}{sizes}"
+        return f"by a hash of each image's content: {about}{sizes}{why}"
+    return f"{missing[0]} is cut from train by a hash of each image's content: {about}{sizes}{why}"
 
 
 def _pixel_shares(found: Found, labels: Mapping[str, Any]) -> dict[str, str]:

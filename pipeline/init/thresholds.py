@@ -31,7 +31,8 @@ def thresholds(kind: LabelKind, manifest: DatasetManifest, *, exact: bool = True
         exact: whether the sizes of the splits are counted; estimates are not used.
     """
     if kind.is_detector(len(manifest.labels)):
-        return [({"metric": "abstained", "max": _ABSTAINED}, "share of the test images that it takes for others")]
+        label = manifest.labels[0]
+        return [({"metric": "abstained", "max": _ABSTAINED}, f"share of the test images taken for no {label!r}")]
     parts = [(SPLITS, "images"), *([(("test",), "test images")] if exact else [])]
     return [*_better_than_constant(kind, manifest, parts), *_each_label(kind, manifest), _no_drop(kind)]
 
@@ -70,7 +71,7 @@ def _each_label(kind: LabelKind, manifest: DatasetManifest) -> Iterator[Entry]:
         entry = {"metric": "auc", "label": "*", "min": _GUESSING, "min_examples": _JUDGED}
         yield (
             entry,
-            f"for each label that {_JUDGED} test images have and {_JUDGED} have not; a guess has 0.5",
+            f"for each label that {_JUDGED} test images have and {_JUDGED} have not; guessing reaches 0.5",
         )
 
 
@@ -132,5 +133,5 @@ def _constant_mask(manifest: DatasetManifest) -> _Answer | None:
     largest = max(pixels)
     label = manifest.labels[pixels.index(largest)]
     share = largest / total
-    why = f"{label!r} everywhere is right for {share:.3f} of the {split} pixels; over {there} labels"
+    why = f"always answering {label!r} is right for {share:.3f} of the {split} pixels; divided by {there} labels"
     return "", share / there, f"{why}, {share / there:.3f}"
