@@ -32,7 +32,9 @@ def recognise(sight: Sight) -> Iterator[Proposal]:
     except LayoutError:
         proposals = list(_of_two_levels(sight, paths, below))
         # Where neither level fits, reading the folders says what is wrong.
-        yield from proposals or [Proposal("folders", ("single_label",), "images lie in folders", below=below)]
+        yield from proposals or [
+            Proposal("folders", ("single_label",), "images lie in folders", below=below, last=True)
+        ]
         return
     names = _names(paths, levels.label)
     parts = len(names) == 1 or all(map(is_image_word, names))

@@ -285,3 +285,10 @@ def test_masks_inside_label_folders_are_not_taken_for_images(tmp_path: Path, nam
     paths = [f"{label}/{kind}/{i}.png" for label in ("covid", "normal") for kind in ("images", "masks") for i in "12"]
     with pytest.raises(LayoutError, match=r"to learn the folders as labels, move the masks out of data\.root"):
         read(tmp_path, *paths, names=names)
+
+
+def test_two_labels_called_images_and_masks_are_noted(tmp_path: Path) -> None:
+    (note,) = read(tmp_path / "both", "img/1.png", "msk/1.png").notes
+    advice = "if these are images and their masks, set task: segmentation and data.layout: masks"
+    assert note == f"the labels are called 'img', 'msk'; {advice}"
+    assert read(tmp_path / "pets", *CAT_AND_DOG).notes == ()

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from any_layout import plain
+from any_layout import plain, tables
 from any_layout.plain import Settings, runs
 from any_layout.truth import BACKGROUND, Picture, Region, World, files
 
@@ -204,7 +204,7 @@ def zipped(root: Path, world: World) -> Settings:
 
 def tarred(root: Path, world: World) -> Settings:
     """Compressed as a whole, in a folder of its own."""
-    settings = plain.csv_single(root / "inside", world)
+    settings = tables.csv_single(root / "inside", world)
     with tarfile.open(root / "data.tar.gz", "w:gz") as archive:
         for path in sorted((root / "inside").rglob("*")):
             if path.is_file():

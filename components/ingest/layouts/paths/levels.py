@@ -191,8 +191,8 @@ def _refuse_masks(root: str, paths: Sequence[Sequence[str]], levels: Levels) -> 
     raise LayoutError(
         f"data.root: {root}: {which} the sub-folders {truncated_list(map(repr, names))}, which look like images and "
         "their masks and not like parts of a label; to learn masks, set data.layout: masks, which expects one mask per "
-        "image (draw several masks of an image into one file, with a value for each label); to learn the folders as "
-        "labels, move the masks out of data.root"
+        "image (draw several masks of an image into one file, with a value for each label), all images in one folder "
+        "and all masks in another; to learn the folders as labels, move the masks out of data.root"
     )
 
 

@@ -10,6 +10,7 @@ from components.base.text import truncated_list
 from components.data.dataset import Record
 from components.data.storage import File
 from components.ingest.layouts.paths import sidecars
+from components.ingest.layouts.paths.folder_names import are_images_and_masks
 from components.ingest.layouts.paths.levels import Levels
 from components.ingest.layouts.paths.split_names import split_of
 
@@ -62,6 +63,11 @@ def _label_notes(found: Found) -> Iterator[str]:
             f"are named like splits: {truncated_list(named)}"
         )
     folders = Counter(found.label_of.values())
+    if len(folders) == 2 and are_images_and_masks(folders):
+        yield (
+            f"the labels are called {truncated_list(map(repr, folders))}; if these are images and their masks, set "
+            "task: segmentation and data.layout: masks"
+        )
     used = {"/".join(record.path.split("/")[: levels.label + 1]) for record in found.records}
     if empty := [folder for folder in found.label_of if folder not in used]:
         yield f"{_count(len(empty), 'label folder')} without images: {truncated_list(empty)}"

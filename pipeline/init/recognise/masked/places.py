@@ -17,6 +17,7 @@ from pipeline.init.recognise.sight import Sight
 _BY_END = re.compile(r"[_\- .]?(?:ma?sks?|labels?|gt|segs?|segmentation|annot(?:ation)?s?|matte|trimap|L)$")
 _LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
 _MOST_SUFFIXES = 6
+_WHOLE = 0.9
 _MOST_FOLDERS = 50  # of images that are tried for a folder of masks whose name fits none
 
 Folder = tuple[str, ...]
@@ -41,6 +42,11 @@ class Pairing:
     keys: frozenset[str]
     others: Sequence[str] = ()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it holds nearly all pairs: of folders of both in each of many folders, one alone could be read."""
+        return len(self.paths) >= _WHOLE * self.suffixes.pairs
+
 
 @dataclass
 class Files:
@@ -61,7 +67,9 @@ def find(sight: Sight) -> Iterator[Pairing]:
     most = max(total.values(), default=0)
     for ends in sorted(total, key=lambda ends: (-total[ends], _rank(ends[1]), len(ends[0]) + len(ends[1]), ends)):
         if total[ends] * 2 >= most:
-            yield pairing(inside, pairs.Suffixes(*ends, total[ends]), found[ends])
+            way = pairing(inside, pairs.Suffixes(*ends, total[ends]), found[ends])
+            if way.is_whole:
+                yield way
 
 
 def folders(sight: Sight) -> dict[Folder, Files]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from components.ingest.layouts.paths import pairs
+from components.ingest.layouts.paths.folder_names import is_mask_word
 from components.ingest.layouts.paths.split_names import split_of
 from pipeline.init.recognise.masked import places, values
 from pipeline.init.recognise.masked.places import Files, Folder, Pairing
@@ -22,6 +23,8 @@ def find(sight: Sight) -> Iterator[tuple[Pairing, Values]]:
     Labels may hold files of the same names, too, such as `cat/1.jpg` and `dog/1.jpg`; their values are alike.
     """
     folders = places.folders(sight)
+    if any(is_mask_word(part) for folder in folders for part in folder):  # then the names have decided
+        return
     for twins in _twins(folders):
         yield from _masks(sight, folders, twins)
         yield from _masks(sight, folders, [(other, one) for one, other in twins])
@@ -51,8 +54,8 @@ def _masks(
 ) -> Iterator[tuple[Pairing, Values]]:
     found = [(len(folders[image].all.keys() & folders[mask].all.keys()), image, mask) for image, mask in twins]
     pairing = places.pairing(folders, pairs.Suffixes("", "", sum(n for n, _, _ in found)), found)
-    masks = values.read(sight, pairing.paths, values.SECONDS / 2)
-    if masks is None or masks.lossy or len(masks.pixels) > _FEW:
+    masks = values.read(sight, pairing.paths, values.SECONDS / 2) if pairing.is_whole else None
+    if masks is None or masks.lossy or len(masks.pixels) > _FEW or masks.total < len(pairing.paths):
         return
     paths = sorted(path for image, _ in twins for path in folders[image].all.values())
     images = values.read(sight, paths[:_IMAGES])

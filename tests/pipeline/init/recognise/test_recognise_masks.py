@@ -348,3 +348,9 @@ def test_label_folders_of_photos_with_equal_names_are_no_masks(see: See, tmp_pat
     Image.new("RGB", (8, 8), (9, 9, 9)).save(out, "JPEG")
     sight = see(tmp_path, files={f"{label}/{n}.jpg": out.getvalue() for label in ("cat", "dog") for n in "123"})
     assert list(masks.recognise(sight)) == []
+
+
+def test_masks_in_a_folder_of_each_sample_are_not_read_for_one_sample_alone(see: See, tmp_path: Path) -> None:
+    content = {f"id{i}/images/a{i}.png": picture(i) for i in range(5)}
+    content |= {f"id{i}/masks/a{i}.png": TWO for i in range(5)}
+    assert list(masks.recognise(see(tmp_path, files=content))) == []
