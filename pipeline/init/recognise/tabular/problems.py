@@ -72,6 +72,12 @@ def _reasons(columns: Mapping[str, Sequence[str]]) -> Iterator[str]:
             what = f"nothing but {shown(filled[0][:80])!r}" if filled else "nothing"
             yield f"its column {column!r} holds {what}, so it tells no labels apart"
         elif roles.are_numbers(values):
+            if 2 * len(values) <= len(filled):
+                yield (
+                    f"its column {column!r} has {len(values):,} different numbers, which may be no labels; if they "
+                    f"are, set data.columns.labels: {column}"
+                )
+                continue
             many = f"{len(values):,} different values in {len(filled):,} rows"
             yield f"its column {column!r} has {many}, so it holds no labels"
         else:

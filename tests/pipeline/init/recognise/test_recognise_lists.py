@@ -162,12 +162,19 @@ def test_words_of_a_cell_are_tags_where_they_recur(
         ),
         ("file\n" + "".join(f"{i}.jpg\n" for i in range(6)), None),
         (
+            "file,size\n" + "".join(f"{i}.jpg,{2 + i % 3}\n" for i in range(6)),
+            (
+                "t.csv names images, but its column 'size' has 3 different numbers, which may be no labels; if they are, "
+                "set data.columns.labels: size"
+            ),
+        ),
+        (
             "file,kind\nx.jpg,cat\ny.jpg,dog\n",
             "t.csv: most file names in its column 'file' are those of no image here, such as 'x.jpg' in row 2",
         ),
         ("file,kind\n0.jpg,cat\n", "t.csv names only 1 of 6 images"),
     ],
-    ids=["a row too long", "all values differ", "no other column", "no file", "few files"],
+    ids=["a row too long", "all values differ", "no other column", "numbers", "no file", "few files"],
 )
 def test_a_table_that_cannot_be_used_is_not_passed_over(
     see: See, tmp_path: Path, text: str, problem: str | None
