@@ -111,7 +111,9 @@ def says_applies(column: str) -> bool:
 
 def varying(images: Sequence[str], columns: Mapping[str, Sequence[str]]) -> set[str]:
     """Returns the columns whose cells differ within an image, so that they say nothing of the image as a whole."""
-    found = set()
+    found: set[str] = set()
+    if len(set(images)) == len(images):
+        return found
     for column, cells in columns.items():
         cell_of: dict[str, str] = {}
         if any(cell_of.setdefault(image, cell) != cell for image, cell in zip(images, cells, strict=True)):

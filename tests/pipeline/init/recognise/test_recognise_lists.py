@@ -164,8 +164,8 @@ def test_words_of_a_cell_are_tags_where_they_recur(
         (
             "file,size\n" + "".join(f"{i}.jpg,{2 + i % 3}\n" for i in range(6)),
             (
-                "t.csv names images, but its column 'size' has 3 different numbers, which may be no labels; if they are, "
-                "set data.columns.labels: size"
+                "t.csv names images, but its column 'size' has 3 different numbers, which may be no labels; if they "
+                "are, set data.columns.labels: size"
             ),
         ),
         (
