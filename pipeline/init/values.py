@@ -30,7 +30,7 @@ def image_size(found: Found, *, pretrained: bool) -> tuple[list[int], str]:
     area = _AREA_MASKS if found.config.kind.per_pixel else _AREA_PRETRAINED if pretrained else _AREA_SMALL
     scale = min(1.0, math.sqrt(area / (width * height)))
     least = _LEAST_PRETRAINED if pretrained else _COARSE
-    sides = [max(least, _rounded(side * scale)) for side in (height, width)]
+    sides = [max(least, side) for side in _rounded(height * scale, width * scale)]
     how = ", reduced in its proportions" if scale < 1 else ""
     return sides, f"height, width: the median image has {height} x {width}{how}"
 
@@ -53,11 +53,17 @@ def _median(found: Found) -> tuple[float, float]:
     return width, height
 
 
-def _rounded(side: float) -> int:
-    """Rounds to a multiple of 32, or of 8 below 64.
+def _rounded(height: float, width: float) -> tuple[int, int]:
+    """Rounds each side up or down to a multiple of 32, or of 8 below 64, so that the proportions change least.
 
-    >>> _rounded(213.3), _rounded(300), _rounded(50), _rounded(3)
-    (224, 288, 48, 8)
+    >>> _rounded(147.8, 110.9), _rounded(221.7, 295.6), _rounded(50, 40)
+    ((128, 96), (224, 288), (48, 40))
     """
+    pairs = [(h, w) for h in _around(height) for w in _around(width)]
+    return min(pairs, key=lambda pair: (abs(math.log(pair[0] / pair[1] * width / height)), -pair[0] * pair[1]))
+
+
+def _around(side: float) -> tuple[int, int]:
+    """Returns the multiples below and above."""
     step = _COARSE if side >= _LARGE_SIDE else _FINE
-    return max(step, round(side / step) * step)
+    return max(step, math.floor(side / step) * step), max(step, math.ceil(side / step) * step)
