@@ -38,14 +38,12 @@ def row(folder: Path, title: str, path: Path) -> str:
         summary = json.loads(second.stdout)
     except ValueError:
         return f"| {title} | run: {second.returncode} {(second.stdout + second.stderr)[-500:]} |"
-    metrics = summary["metrics"] or {}
-    per_label = (f"{name} {value:.3f}" for name, value in metrics.items())
-    gates = [gate for gate in summary["gates"] if gate["gate"] == "model_gate"]
-    rules = dict.fromkeys(gate["rule"] + " per label" * bool(gate["label"]) for gate in gates)
+    gates = [gate for gate in summary["gates"] if gate["gate"] == "model_gate" and not gate["label"]]
+    judged = "; ".join(f"{gate['rule']}: {gate['value']:.3f}" for gate in gates if gate["value"] is not None)
     images, labels = sum(summary["data"]["counts"].values()), len(summary["label_weights"])
     return (
-        f"| {title} | {summary['task']} | {images:,} | {labels} | 2 | 0 | {next(per_label, 'none')} | "
-        f"{'; '.join(rules)} | {seconds:.0f} s | {summary['status']} |"
+        f"| {title} | {summary['task']} | {images:,} | {labels} | 2 | 0 | {judged or 'none'} | "
+        f"{seconds:.0f} s | {summary['status']} |"
     )
 
 
