@@ -220,7 +220,7 @@ def _orientation(image: Pillow.Image) -> int:
 
 
 def _remarks(image: Pillow.Image, data: bytes) -> list[str]:
-    """What the header says of the file that the stored pixels will not show.
+    """Facts from the header of a file that its stored pixels do not show.
 
     Raises:
         BadImage: bands would be lost.

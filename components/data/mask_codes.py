@@ -46,7 +46,7 @@ def read(image: Pillow.Image, data: bytes, rule: Rule) -> tuple[Codes, tuple[str
 
 
 def hint(image: Pillow.Image) -> Callable[[int], str]:
-    """What to add to the message on an id without a meaning: the palette's colour of it."""
+    """Completes the message on an id without a meaning: its colour in the palette."""
 
     def text(code: int) -> str:
         colours = image.getpalette() if image.mode == "P" else None

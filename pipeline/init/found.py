@@ -1,4 +1,4 @@
-"""What a data set holds: counted from all its images where that is quick, else estimated from a sample."""
+"""The contents of a data set: counted from all its images where that is quick, else estimated from a sample."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SAMPLE = 300  # images that are opened of a larger data set
 
 @dataclass(frozen=True)
 class Found:
-    """What was found in a data set.
+    """The contents of a data set, as far as they were looked at.
 
     Attributes:
         config: how it was read.

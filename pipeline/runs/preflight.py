@@ -1,4 +1,4 @@
-"""What can be known before an hour of training: places that cannot be written, files that cannot be read, disk room."""
+"""Checks before an hour of training: places that cannot be written, files that cannot be read, disk room."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What files hold that are, or should be, images: their formats, bands, pages and bit depths."""
+"""Formats, bands, pages and bit depths of files that are, or should be, images."""

@@ -56,7 +56,7 @@ def read(root: str, path: str) -> bytes:
 
 
 def unit(path: str) -> str:
-    """What has to be read at once to read a file: itself, or the row group that an image in a Parquet file is in."""
+    """Names the unit that is read at once: the file, or for an image in a Parquet file its row group."""
     member = parquet.find(path)
     return parquet.unit(member) if member else path
 

@@ -1,4 +1,4 @@
-"""What listings leave aside: hidden files, and the project's own folders where they lie inside the data set.
+"""Files that listings leave aside: hidden files, and the project's own folders where they lie inside the data set.
 
 Layouts list the files of a root in many ways, some several times. `watch` collects what all of them left aside, so that
 no layout needs to pass it on.
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Aside:
-    """What the listings since `watch` began left aside.
+    """The files that listings left aside since `watch` began.
 
     Attributes:
         places: folders and files that are skipped: absolute paths or URLs, spelt as the root that they lie in.

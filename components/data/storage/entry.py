@@ -1,4 +1,4 @@
-"""What a listing yields, and the names that it never does."""
+"""The entries of a listing, and the names that it never yields."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from components.ingest.settings import Columns
 
 @dataclass
 class _Read:
-    """What the tables hold, and what is said about them."""
+    """The contents of the tables, and the notes on them."""
 
     columns: Columns
     rows: list[Row] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What the recognisers of annotation tools share: bounded samples, and the folders of splits."""
+"""Code that the recognisers of annotation tools share: bounded samples, and the folders of splits."""
 
 from __future__ import annotations
 

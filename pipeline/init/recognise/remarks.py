@@ -1,4 +1,4 @@
-"""What is said of a data set that no layout fits, where the reason can be seen."""
+"""Remarks on a data set that no layout fits, where the reason can be seen."""
 
 from __future__ import annotations
 

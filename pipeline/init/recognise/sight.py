@@ -1,4 +1,4 @@
-"""What `init` sees of a data set, and the form of a proposal how to read it."""
+"""The files of a data set as `init` sees them, and the form of a proposal how to read it."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def _enter(task: _Task, outcome: Outcome, by_choice: bool, wanted: Wanted, found
 
 
 def _labels(answer: Answer, by_choice: bool, wanted: Wanted) -> tuple[tuple[str, ...], str]:
-    """What annotations of the same image must agree on: the labels, and for segmentation the regions."""
+    """Returns the part that annotations of one image must agree on: the labels, and for segmentation the regions."""
     if wanted.per_pixel:
         return tuple(sorted(answer.drawn)), repr(answer.regions)
     return tuple(sorted(answer.choices if by_choice else answer.choices | answer.drawn)), ""

@@ -26,7 +26,7 @@ _NO_AREA = "key point[ covers|s cover] no pixels and [was|were] left out"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one annotation says.
+    """The answer that one annotation gives.
 
     Attributes:
         choices: labels of the whole image.

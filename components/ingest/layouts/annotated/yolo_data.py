@@ -21,7 +21,7 @@ _SPLITS = {"train": "train", "val": "eval", "valid": "eval", "validation": "eval
 
 @dataclass(frozen=True)
 class Described:
-    """What a `data.yaml` says.
+    """The contents of a `data.yaml`.
 
     Attributes:
         path: of the file itself.

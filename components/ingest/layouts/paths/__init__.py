@@ -1,1 +1,1 @@
-"""What the names of files and folders tell: splits, levels of folders, pairs, and files beside images."""
+"""Rules for the names of files and folders: splits, levels of folders, pairs, and files beside images."""

@@ -52,7 +52,7 @@ class Names:
 
 @dataclass(frozen=True)
 class Listed:
-    """What a list names.
+    """The images that a list names.
 
     Attributes:
         keys: of the images, in order, each once.

@@ -45,7 +45,7 @@ class RowLabels:
 
 @dataclass
 class Seen:
-    """What the cells of a column of names looked like.
+    """The forms of the cells seen in a column of names.
 
     Attributes:
         cells: cell -> the row where it is first.

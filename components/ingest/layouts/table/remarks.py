@@ -1,4 +1,4 @@
-"""What is said about tables: how they were read, and which of their rows name no file."""
+"""Notes on tables: how they were read, and which of their rows name no file."""
 
 from __future__ import annotations
 

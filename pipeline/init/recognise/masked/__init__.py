@@ -1,1 +1,1 @@
-"""What `init` sees of images with masks: their folders, the values in masks, and the names of these values."""
+"""Images with masks, as `init` sees them: their folders, the values in masks, and the names of these values."""

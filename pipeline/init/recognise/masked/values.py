@@ -26,7 +26,7 @@ Colour = tuple[int, int, int]
 
 @dataclass
 class Values:
-    """What a sample of masks holds.
+    """The values in a sample of masks.
 
     Attributes:
         total: number of masks; `read` of them were opened.

@@ -1,4 +1,4 @@
-"""What the columns of a table look like: labels, splits, groups, weights, slices."""
+"""The likely meanings of the columns of a table: labels, splits, groups, weights, slices."""
 
 from __future__ import annotations
 

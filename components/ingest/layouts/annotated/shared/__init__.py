@@ -1,1 +1,1 @@
-"""What the readers of all annotation tools share."""
+"""Code that the readers of all annotation formats share."""

@@ -1,4 +1,4 @@
-"""What the formats of annotation tools have in common: images with labels and regions, as a format states them."""
+"""The common form of all annotation formats: images with labels and regions, as a format states them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the task asks of annotations; attributes as in `LabelKind`."""
+    """The demands of a task on annotations; attributes as in `LabelKind`."""
 
     exclusive: bool
     per_pixel: bool

@@ -72,7 +72,7 @@ def _key(name: str) -> str:
 
 
 def _longest(paths: Sequence[str], parts: Sequence[str]) -> list[str]:
-    """Those of `paths` that share the most last parts with `parts`."""
+    """Returns the paths that share the most last parts with `parts`."""
 
     def shared(path: str) -> int:
         own = path.split("/")
