@@ -18,6 +18,7 @@ _LIBRARIES = (
     "tensorflow",
     "keras",
     "pillow",
+    "pillow-heif",
     "numpy",
     "tensorflow-transform",
     "tensorflow-model-analysis",
