@@ -174,6 +174,8 @@ class Machine:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # A shell that runs the tests in the background ignores SIGINT, and so would everything that it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  this is the only thread
         )
 
     def setup(self, **environment: str) -> tuple[int, str, str]:

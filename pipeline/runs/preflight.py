@@ -16,6 +16,7 @@ from components.base.errors import ConfigError
 from components.base.text import truncated_list
 from components.data import storage
 from components.data.dataset import Dataset
+from pipeline import stages
 from pipeline.config import backbones
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _needs(config: Config, dataset: Dataset, *, force: bool) -> Iterator[tuple[s
 
 def _ingested(config: Config, dataset: Dataset) -> bool:
     """Whether an earlier run seems to have stored these images, so that the cache has them: there are as many."""
-    pattern = os.path.join("pipeline", "ImageExampleGen", "examples", "*", DATASET_MANIFEST)
+    pattern = os.path.join("pipeline", stages.INGEST.name, "examples", "*", DATASET_MANIFEST)
     found = glob.glob(os.path.join(glob.escape(config.output_folder), pattern))
     if not found:
         return False

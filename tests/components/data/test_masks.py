@@ -184,7 +184,7 @@ def test_exif_is_named_only_where_it_turned_the_image() -> None:
         (encoded(grey([[0]]), "WEBP"), "JPEG and WebP change pixels"),
         (encoded(grey(np.random.default_rng(0).integers(0, 3, (99, 2))))[:-30], "cannot be decoded: .*truncated"),
         (b"\x89PNG\r\n\x1a\nnonsense", "cannot be decoded"),
-        (b"nonsense", r"no mask of a known format \(PNG, TIFF, GIF, BMP\), or its header is broken"),
+        (b"nonsense", r"no mask of a known format \(PNG, TIFF, GIF, BMP, PPM\), or its header is broken"),
         (b"", "empty file"),
         (b"x" * (1 << 21), "2,097,152 bytes are more than a mask of 10,000 pixels needs"),
     ],

@@ -476,7 +476,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "unknown column": (
         manifest({"label": "x"}),
-        "data.columns.label: unknown key; expected one of group, image, labels, s",
+        "data.columns.label: unknown key; expected one of applies, group, image, labels, s",
     ),
     "one column twice": (
         manifest({"image": "file", "labels": "file"}),
