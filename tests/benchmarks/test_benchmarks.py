@@ -27,3 +27,10 @@ def test_both_sides_ingest_every_photo(tmp_path: Path) -> None:
     photos = list((tmp_path / f"photos-{PHOTOS}").glob("class_*/*.jpg"))
     assert len({p.read_bytes() for p in photos}) == PHOTOS
     assert all(25_000 < p.stat().st_size < 55_000 for p in photos)
+
+
+@pytest.mark.slow  # three calls of init
+def test_init_is_timed_on_a_folder_and_archives() -> None:
+    command = [sys.executable, "-m", "benchmarks.first_look", "100", "10"]
+    lines = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["many", "one.zip", "two.tar.gz"]
