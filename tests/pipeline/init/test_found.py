@@ -96,9 +96,9 @@ def test_the_image_size_keeps_the_proportions_of_the_median_image(
 
 
 def test_a_small_data_set_is_trained_in_small_batches(tmp_path: Path, png: Png, write_files: WriteFiles) -> None:
-    files = {f"train/{label}/{i}.png": png(i, 6 + ord(label)) for label in "ab" for i in range(90)}
+    files = {f"train/{label}/{i}.png": png(i, 6 + ord(label)) for label in "ab" for i in range(180)}
     files |= {f"{split}/{label}/{i}.png": png(i, 2) for split in ("val", "test") for label in "ab" for i in range(2)}
-    # 180 images in train: 32 and 16 to a batch are 5 and 11 steps, 8 are 22.
+    # 360 images in train: 32 and 16 to a batch are 12 and 23 steps, 8 are 45.
     assert values.batch_size(find(write_files(tmp_path / "pets", files)))[0] == 8
 
 
