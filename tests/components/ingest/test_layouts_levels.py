@@ -121,6 +121,15 @@ def test_splits_below_the_labels_are_splits(tmp_path: Path) -> None:
     assert dataset.notes == ()
 
 
+def test_splits_below_the_labels_are_splits_where_each_label_has_one_alone(tmp_path: Path) -> None:
+    dataset = read(tmp_path, "cat/train/1.jpg", "dog/eval/1.jpg", "fish/test/1.jpg")
+    assert rows(dataset) == {
+        "cat/train/1.jpg": ("cat", "train"),
+        "dog/eval/1.jpg": ("dog", "eval"),
+        "fish/test/1.jpg": ("fish", "test"),
+    }
+
+
 def test_splits_below_some_labels_only_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         LayoutError,

@@ -112,9 +112,10 @@ def _splits_below(root: str, tree: _Tree, level: int) -> int | None:
         name: {split_of(folder) for folder in folders} for name, folders in tree.below.items() if not tree.direct[name]
     }
     complete = [name for name, splits in split.items() if None not in splits and {"train"} < splits]
-    if not complete:
-        return None
     odd = [name for name in tree.folders if None in split.get(name, {None})]
+    # Where every label holds split folders alone, no single label needs images in train and in another split.
+    if not complete and (odd or not {"train"} < set().union(*split.values())):
+        return None
     if odd:
         raise LayoutError(
             f"data.root: {root}: the folder {complete[0]!r} holds the split folders "
