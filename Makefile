@@ -2,7 +2,7 @@
 # Two processes take whole groups of tests in the order of tests/conftest.py, which puts the longest first.
 PYTEST_ARGS ?= -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help setup demo test test-slow lint bench docs lock sbom clean
+.PHONY: help setup demo test test-slow reliability lint bench docs lock sbom clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s%s\n", $$1, $$2 }' Makefile
@@ -19,6 +19,9 @@ test: lint  ## run lint, then the tests
 
 test-slow: setup  ## run the tests that `make test` leaves out
 	.venv/bin/pytest $(PYTEST_ARGS) -m slow
+
+reliability: setup  ## run the tests that docs/reliability.md names for its promises
+	.venv/bin/pytest $(PYTEST_ARGS) -m "" $$(.venv/bin/python -m scripts.promises)
 
 lint: setup  ## check style, types, and which package may import which
 	.venv/bin/ruff check
