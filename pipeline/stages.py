@@ -40,8 +40,11 @@ class Stage:
         optional: whether the run continues after it failed.
         trains: whether it uses the GPU, the nodes and the memory of the section `kubeflow`.
         in_graph: False for the tasks before and after the graph, which exist only on Kubeflow.
-        cpu: CPU cores that its pod requests.
-        memory: memory that its pod requests; None for `kubeflow.memory`. It grows with the model, not with the data.
+        cpu: most CPU cores that its pod may use.
+        memory: most memory that its pod may use; None for `kubeflow.memory`. It grows with the model, not with the
+            data.
+        cpu_request: CPU cores that a node must have to spare for its pod.
+        memory_request: likewise for memory.
         views: its outputs for Kubeflow's user interface.
         settings: parameter of the compiled pipeline -> parameter of the stage, which is JSON, and the keys within it.
     """
@@ -56,6 +59,9 @@ class Stage:
     in_graph: bool = True
     cpu: str = "1"
     memory: str | None = "2Gi"
+    # Small, so that pods start on a node of two cores that others use, too. A pod without requests asks for its limits.
+    cpu_request: str = "250m"
+    memory_request: str = "1Gi"
     views: tuple[View, ...] = ()
     settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -90,6 +96,8 @@ STAGES = (
         trains=True,
         cpu="4",
         memory=None,
+        cpu_request="1",
+        memory_request="4Gi",
         settings={"epochs": ("custom_config", "epochs")},
     ),
     BASELINE := Stage("Baseline", reads=frozenset({Source.DESTINATION}), memory="4Gi"),
@@ -98,6 +106,7 @@ STAGES = (
         reads=frozenset({Source.OUT_OF_DISTRIBUTION}),
         cpu="2",
         memory="8Gi",
+        memory_request="2Gi",
         views=(View.METRICS, View.CONFUSION),
     ),
     SERVING_CHECK := Stage("ServingCheck", cpu="2", memory="4Gi"),

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from components.base.values import Positive, Value
-from pipeline.stages import TRAINER
+from pipeline.stages import BY_NAME, TRAINER
 
 # An amount as Kubernetes writes it; in YAML, `cpu: 2` is a number.
 Quantity = Annotated[
@@ -32,10 +32,14 @@ class Gpu(Value):
 
 
 class Resources(Value):
-    """Resources of one stage's pod, both requested and the limit."""
+    """Resources of one stage's pod: the limits, which it may use at most, and the requests."""
 
-    cpu: Quantity | None = Field(None, description="CPU cores, such as `2` or `500m`.")
-    memory: Quantity | None = Field(None, description="Memory, such as `4Gi`.")
+    cpu: Quantity | None = Field(None, description="Limit of CPU cores, such as `2` or `500m`.")
+    memory: Quantity | None = Field(None, description="Limit of memory, such as `4Gi`.")
+    cpu_request: Quantity | None = Field(
+        None, description="CPU cores that a node must have to spare before the pod starts there; at most `cpu`."
+    )
+    memory_request: Quantity | None = Field(None, description="Likewise for memory; at most `memory`.")
 
 
 class Secret(Value):
@@ -91,7 +95,7 @@ class Kubeflow(Value):
     gpu: Gpu | None = Field(
         None, description="GPUs of the Trainer, see [`kubeflow.gpu`](#kubeflowgpu). With `null`, it has none."
     )
-    memory: Quantity = Field("16Gi", description="Memory of the Trainer.")
+    memory: Quantity = Field("16Gi", description="Limit of the Trainer's memory.")
     shared_memory: Quantity | None = Field(
         None,
         description="Size of the Trainer's `/dev/shm`, through which several GPUs exchange data. It is a part of "
@@ -100,8 +104,7 @@ class Kubeflow(Value):
     stages: dict[str, Resources] = Field(
         {},
         description="Resources of a stage in place of its defaults, such as `Evaluator: {cpu: 4, memory: 16Gi}`; each "
-        "of "
-        "the two may be left out.",
+        "key may be left out. [Kubeflow](kubeflow.md#resources) lists the defaults.",
     )
     node_selector: dict[str, str] = Field({}, description="Labels that a node must have for the Trainer to run on it.")
     tolerations: tuple[Toleration, ...] = Field(
@@ -135,10 +138,12 @@ class Kubeflow(Value):
                 "remove one of the two"
             )
         memory = memory or self.memory
-        if self.shared_memory is not None and _amount(self.shared_memory) >= _amount(memory):
+        if self.shared_memory is not None and amount(self.shared_memory) >= amount(memory):
             raise ValueError(
                 f"shared_memory: expected less than memory, {memory}, of which it is a part; got {self.shared_memory}"
             )
+        for name, given in self.stages.items():
+            self._check_requests(name, given)
         for claim, path in self.volumes.items():
             if not path.startswith("/") or _mount(path) in ("/", "/dev/shm"):  # noqa: S108  a mount's name
                 raise ValueError(f"volumes.{claim}: expected an absolute path to mount it at, got {path!r}")
@@ -146,15 +151,28 @@ class Kubeflow(Value):
         _refuse_repeated("secrets: two secrets set the variable", (secret.env for secret in self.secrets))
         return self
 
+    def _check_requests(self, name: str, given: Resources) -> None:
+        """Raises ValueError if a request is above its limit: Kubernetes refuses such a pod."""
+        stage = BY_NAME.get(name)
+        if stage is None:
+            return  # the compiler names it
+        limits = {"cpu": given.cpu or stage.cpu, "memory": given.memory or stage.memory or self.memory}
+        for key, limit in limits.items():
+            request = getattr(given, f"{key}_request")
+            if request is not None and amount(request) > amount(limit):
+                raise ValueError(
+                    f"stages.{name}.{key}_request: expected at most the limit {key}, {limit}; got {request}"
+                )
+
 
 _SUFFIXES = {"m": 1e-3} | {s: 1000.0**i for i, s in enumerate("kMGTP", 1)} | {"": 1.0}
 _SUFFIXES |= {f"{s}i": 1024.0**i for i, s in enumerate("KMGTP", 1)}
 
 
-def _amount(quantity: str) -> float:
+def amount(quantity: str) -> float:
     """Returns the number that a Kubernetes quantity stands for.
 
-    >>> _amount("4Ki"), _amount("500m")
+    >>> amount("4Ki"), amount("500m")
     (4096.0, 0.5)
     """
     number = quantity.rstrip("kKMGTPim")

@@ -23,6 +23,8 @@ from components.base.text import shown
 from pipeline.kubeflow import artifacts
 from pipeline.kubeflow.artifacts import Json
 
+EXIT_CODE = "imagegate: exit code "  # begins a line of the log, which `gate_log` reads: the backend keeps no exit codes
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the stage that the arguments name; returns the exit code, with the reason as the last line of stderr."""
@@ -67,7 +69,7 @@ def _stop(*_: object) -> None:
 
 def _fail(reason: str, code: int) -> int:
     sys.stdout.flush()
-    print(f"imagegate: {shown(reason)}", file=sys.stderr, flush=True)
+    print(f"{EXIT_CODE}{code}\nimagegate: {shown(reason)}", file=sys.stderr, flush=True)
     return code
 
 

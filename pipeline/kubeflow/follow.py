@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from components.base.errors import ImagegateError
+from pipeline.kubeflow import gate_log
 from pipeline.kubeflow.api_errors import ServerError
 from pipeline.kubeflow.server import Server
-from pipeline.stages import STAGES
+from pipeline.stages import BY_NAME, STAGES
 
-# The server reports which task failed, not why. Gates fail by refusing; all others, and their drivers, broke.
-_GATES = {stage.name: stage.refusal for stage in STAGES if stage.refusal is not None}
-_WORDS = {1: "failed", 3: "the data gate refused", 4: "the model gate refused"}
+# The server reports which task failed, not why; the log of a stage that is not retried says with which exit code.
+_TOLD = {stage.name for stage in STAGES if not stage.retried}
+_WORDS = {2: "the configuration is wrong", 3: "the data gate refused", 4: "the model gate refused"}
 
 _PATIENCE = 300.0  # seconds without any answer before waiting is given up
 _ENDS = {"SUCCEEDED": "succeeded", "FAILED": "failed", "SKIPPED": "was skipped", "CANCELED": "was cancelled"}
@@ -63,7 +64,7 @@ def follow(
     except KeyboardInterrupt:
         raise ImagegateError(f"stopped waiting{goes_on}") from None
     if latest.state != "SUCCEEDED":
-        raise _failure(latest, tasks, server.page("runs", run))
+        raise _failure(client, latest, tasks, server.page("runs", run))
 
 
 def _details(run: Any) -> list[Any]:
@@ -87,11 +88,29 @@ def _report_events(run: Any, tasks: Sequence[str], events: dict[str, str], stage
             stage(name, event, (detail.end_time - detail.start_time).total_seconds() if both else 0.0, False)
 
 
-def _failure(run: Any, tasks: Sequence[str], page: str) -> RunFailed:
-    failed = [d.display_name for d in _details(run) if d.state == "FAILED"]
-    failed = [name for name in failed if name in tasks or name.removesuffix("-driver") in tasks]
-    code = min((_GATES.get(name, 1) for name in failed), default=1)
-    what = f"{', '.join(failed)}: {_WORDS[code]}" if failed else f"the run {_ENDS[run.state]}"
-    if not failed and run.error is not None and run.error.message:
+def _failure(client: Any, run: Any, tasks: Sequence[str], page: str) -> RunFailed:
+    failed = [d for d in _details(run) if d.state == "FAILED"]
+    failed = [d for d in failed if d.display_name in tasks or d.display_name.removesuffix("-driver") in tasks]
+    code, what = 1, f"the run {_ENDS[run.state]}"
+    if failed:
+        what = f"{', '.join(d.display_name for d in failed)}: failed"
+        if all(d.display_name in _TOLD for d in failed):
+            code, words = _told(client, run.run_id, failed[0])
+            what = f"{failed[0].display_name}: {words}"
+    elif run.error is not None and run.error.message:
         what += f": {' '.join(run.error.message.split())}"
     return RunFailed(f"{what}; its log says why: {page}", code)
+
+
+def _told(client: Any, run: str, task: Any) -> tuple[int, str]:
+    """Returns the exit code that the task's log tells, 1 unless `imagegate run` could end with it, and words for it."""
+    code = gate_log.exit_code(client, run, task)
+    if code in _WORDS:
+        return code, _WORDS[code]
+    refusal = BY_NAME[task.display_name].refusal
+    if code is None and refusal is not None:
+        return (
+            1,
+            f"failed; whether {_WORDS[refusal]} or broke is unknown, because its log does not say or cannot be read",
+        )
+    return 1, "failed"

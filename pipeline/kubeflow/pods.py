@@ -7,26 +7,37 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from components.data import storage
+from pipeline.config.kubeflow import Resources, amount
 from pipeline.kubeflow.spec import Spec
 from pipeline.stages import BY_NAME, Source, Stage
 
 if TYPE_CHECKING:
     from pipeline.config import Config
 
+# All that the backend takes, from 2.16 on; older ones ignore it. The user is the image's, or the one of a policy.
+# It adds no privilege escalation, no capabilities and its default seccomp profile by itself, and has no word for a
+# read-only root file system. Where a policy of the cluster adds that, all that a stage writes outside of the launcher's
+# folders, which are volumes of the backend's, lies in /tmp.
+_SECURITY = {"runAsNonRoot": True}
+_TEMPORARY = {"volumeName": "temporary", "mountPath": "/tmp"}  # noqa: S108
+
 
 def resources(stage: Stage, config: Config) -> Spec:
-    """Returns the limits of a stage's pod, which are also its requests since those are not given."""
+    """Returns the limits of a stage's pod and its requests, which are smaller."""
     settings = config.kubeflow
-    given = settings.stages.get(stage.name)
-    limits: Spec = {
-        "resourceCpuLimit": (given and given.cpu) or stage.cpu,
-        "resourceMemoryLimit": (given and given.memory) or stage.memory or settings.memory,
+    given = settings.stages.get(stage.name, Resources())
+    cpu, memory = given.cpu or stage.cpu, given.memory or stage.memory or settings.memory
+    asked: Spec = {
+        "resourceCpuLimit": cpu,
+        "resourceMemoryLimit": memory,
+        "resourceCpuRequest": given.cpu_request or min(stage.cpu_request, cpu, key=amount),
+        "resourceMemoryRequest": given.memory_request or min(stage.memory_request, memory, key=amount),
     }
     if stage.trains and settings.gpu is not None:
         kind, count = settings.gpu.resource, str(settings.gpu.count)
         # Backends before 2.4 read the former two.
-        limits["accelerator"] = {"type": kind, "count": count, "resourceType": kind, "resourceCount": count}
-    return limits
+        asked["accelerator"] = {"type": kind, "count": count, "resourceType": kind, "resourceCount": count}
+    return asked
 
 
 def platform(labels: Mapping[str, str], config: Config) -> Spec:
@@ -44,9 +55,12 @@ def platform(labels: Mapping[str, str], config: Config) -> Spec:
     executors: Spec = {}
     for name, label in labels.items():
         stage = BY_NAME[name]
-        pod = (_volumes_and_secrets(config) if stage.reads & outside else {}) | (_node(config) if stage.trains else {})
-        if pod:
-            executors[label] = pod
+        executors[label] = {
+            "securityContext": _SECURITY,
+            "emptyDirMounts": [_TEMPORARY, *(_shared_memory(config) if stage.trains else [])],
+            **(_volumes_and_secrets(config) if stage.reads & outside else {}),
+            **(_node(config) if stage.trains else {}),
+        }
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
 
 
@@ -68,22 +82,19 @@ def _volumes_and_secrets(config: Config) -> Spec:
 
 
 def _node(config: Config) -> Spec:
-    """Returns which nodes the pod may run on, and the size of its /dev/shm."""
+    """Returns which nodes the pod may run on."""
     settings, pod = config.kubeflow, Spec()
     if settings.node_selector:
         pod["nodeSelector"] = {"labels": dict(settings.node_selector)}
     if settings.tolerations:
         pod["tolerations"] = [one.model_dump(exclude_none=True) for one in settings.tolerations]
-    if settings.shared_memory is not None:
-        pod["emptyDirMounts"] = [
-            {
-                "volumeName": "shared-memory",
-                "mountPath": "/dev/shm",  # noqa: S108
-                "medium": "Memory",
-                "sizeLimit": settings.shared_memory,
-            }
-        ]
     return pod
+
+
+def _shared_memory(config: Config) -> list[Spec]:
+    size = config.kubeflow.shared_memory
+    mount = {"volumeName": "shared-memory", "mountPath": "/dev/shm", "medium": "Memory"}  # noqa: S108
+    return [] if size is None else [mount | {"sizeLimit": size}]
 
 
 def outside_of_volumes(config: Config) -> list[str]:

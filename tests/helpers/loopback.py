@@ -73,12 +73,13 @@ class Api(ThreadingHTTPServer):
         trouble: (method and path, a pattern) -> what comes instead: (status, body), or seconds to stall.
         script: what a run's details are at each look, the last for ever: (run's state, [(task, state), …]).
         seen: (method, path, query, body, headers) of every request.
+        logs: name of a pod -> its log; the nodes of a workflow are named `birds-x1-NUMBER` here.
     """
 
     daemon_threads = True
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.token, self.multi_user = "", False
         self.trouble: dict[str, tuple[int, str] | float] = {}
         self.script: list[tuple[str, list[tuple[str, str]]]] = [("SUCCEEDED", [])]
@@ -88,6 +89,7 @@ class Api(ThreadingHTTPServer):
         self.versions: dict[str, Json] = {}
         self.runs: dict[str, Json] = {}
         self.recurringruns: dict[str, Json] = {}
+        self.logs: dict[str, str] = {}
         self.page = 100
         self.after: Callable[[str], None] = lambda _: None
         if tls is not None:
@@ -162,6 +164,13 @@ class Api(ThreadingHTTPServer):
         details = [self._detail(i, name, task) for i, (name, task) in enumerate(tasks)]
         return self.runs[identity] | {"state": state, "run_details": {"task_details": details}}
 
+    def read_log(self, query: Json, body: Any, identity: str, pod: str) -> str:
+        """As the real one answers: with status 200 also where there is no log."""
+        if identity not in self.runs:
+            raise Refused(404, f"Run {identity} not found.")
+        missing = {"error_message": f"Failed to read logs from pod {pod}", "error_details": "not found"}
+        return self.logs.get(pod, json.dumps(missing))
+
     def create_recurringrun(self, query: Json, body: Any) -> Json:
         check(body, "V2beta1RecurringRun", "recurring_run")
         self._runnable(body)
@@ -213,7 +222,10 @@ class Api(ThreadingHTTPServer):
     def _detail(self, i: int, name: str, state: str) -> Json:
         start = f"2026-01-05T03:{i:02}:00Z"
         end = f"2026-01-05T03:{i:02}:{7 if state in ('SUCCEEDED', 'FAILED') else 0:02}Z"
-        return {"task_id": f"task-{i}", "display_name": name, "state": state, "start_time": start, "end_time": end}
+        times = {"start_time": start, "end_time": end}
+        # The one child of a task's node is the node of its pod.
+        children = [{"pod_name": f"birds-x1-{name}"}]
+        return {"task_id": f"task-{i}", "display_name": name, "state": state, "child_tasks": children} | times
 
 
 def kind_of(kind: str) -> str:
@@ -230,6 +242,7 @@ ROUTES = {
     r"POST /runs": Api.create_run,
     r"GET /runs": Api.list_runs,
     r"GET /runs/([\w-]+)": Api.get_run,
+    r"GET /apis/v1alpha1/runs/([\w-]+)/nodes/([\w-]+)/log": Api.read_log,
     r"POST /recurringruns": Api.create_recurringrun,
     r"GET /recurringruns": Api.list_recurringruns,
     r"DELETE /recurringruns/([\w-]+)": Api.delete_recurringrun,
@@ -262,7 +275,7 @@ class Handler(BaseHTTPRequestHandler):
                 if found := re.fullmatch(pattern, what):
                     answer = handle(self.server, query, body, *found.groups())
                     self.server.after(what)
-                    return self._answer(200, json.dumps(answer))
+                    return self._answer(200, answer if isinstance(answer, str) else json.dumps(answer))
             raise Refused(404, "Not Found")
         except Refused as refused:
             said = {"error": str(refused), "code": 5, "message": str(refused), "details": []}

@@ -636,11 +636,19 @@ WRONG |= {
     ),
     "kubeflow: unknown key of a stage": (
         kubeflow(stages={"Evaluator": {"gpu": 1}}),
-        "kubeflow.stages.Evaluator.gpu: unknown key; expected one of cpu, memory",
+        "kubeflow.stages.Evaluator.gpu: unknown key; expected one of cpu, cpu_request, memory, memory_request",
     ),
     "kubeflow: two memories": (
         kubeflow(memory="8Gi", stages={"Trainer": {"memory": "16Gi"}}),
         "kubeflow: stages.Trainer.memory: 16Gi, but memory, which is also the Trainer's, is 8Gi",
+    ),
+    "kubeflow: a request above the default limit": (
+        kubeflow(stages={"Trainer": {"memory_request": "17Gi"}}),
+        "kubeflow: stages.Trainer.memory_request: expected at most the limit memory, 16Gi; got 17Gi",
+    ),
+    "kubeflow: a request above the limit": (
+        kubeflow(stages={"Evaluator": {"cpu": "500m", "cpu_request": 1}}),
+        "kubeflow: stages.Evaluator.cpu_request: expected at most the limit cpu, 500m; got 1",
     ),
     "kubeflow: shared memory as large as memory": (
         kubeflow(memory="8Gi", shared_memory="8192Mi"),

@@ -168,15 +168,37 @@ def test_the_gpu_is_the_trainers_alone(full: tuple[dict[str, Any], dict[str, Any
     assert not any("accelerator" in container(spec, stage)["resources"] for stage in tasks(spec))
 
 
-def test_every_stage_has_limits(full: tuple[dict[str, Any], dict[str, Any]], spec: dict[str, Any]) -> None:
-    def limits(spec: dict[str, Any], stage: str) -> tuple[str, str]:
-        resources = container(spec, stage)["resources"]
-        return resources["resourceCpuLimit"], resources["resourceMemoryLimit"]
+def asked(spec: dict[str, Any], stage: str, what: str) -> tuple[str, str]:
+    resources = container(spec, stage)["resources"]
+    return resources[f"resourceCpu{what}"], resources[f"resourceMemory{what}"]
 
-    assert limits(spec, "Trainer") == ("4", "16Gi")
-    assert limits(full[0], "Trainer") == ("6500m", "32Gi")
-    assert limits(full[0], "Evaluator") == ("3", "12Gi")
-    assert limits(full[0], "Pusher") == limits(spec, "Pusher") == ("1", "2Gi")
+
+def test_every_stage_has_limits(full: tuple[dict[str, Any], dict[str, Any]], spec: dict[str, Any]) -> None:
+    assert asked(spec, "Trainer", "Limit") == ("4", "16Gi")
+    assert asked(full[0], "Trainer", "Limit") == ("6500m", "32Gi")
+    assert asked(full[0], "Evaluator", "Limit") == ("3", "12Gi")
+    assert asked(full[0], "Pusher", "Limit") == asked(spec, "Pusher", "Limit") == ("1", "2Gi")
+
+
+def test_no_stage_asks_for_a_node_of_more_than_two_cores(spec: dict[str, Any]) -> None:
+    """A node of 2 cores has about 1.9 to give, of which Kubernetes' and Kubeflow's own pods take some."""
+    from kubernetes.utils import parse_quantity  # the client's own reading of an amount
+
+    for stage in tasks(spec):
+        (cpu, memory), limits = asked(spec, stage, "Request"), asked(spec, stage, "Limit")
+        assert parse_quantity(cpu) <= min(1, parse_quantity(limits[0])), stage
+        assert parse_quantity(memory) <= min(4 * 2**30, parse_quantity(limits[1])), stage
+
+
+def test_requests_are_set_apart_from_limits_and_stay_below_them(tmp_path: Path) -> None:
+    stages = {
+        "Trainer": {"cpu_request": 3, "memory_request": "12Gi"},
+        "Evaluator": {"cpu": "100m", "memory": "1500Mi"},  # below what it asks for by default: it asks for no more
+    }
+    spec = compiler.compile(settings(tmp_path, kubeflow={"image": IMAGE, "stages": stages}))[0]
+    assert asked(spec, "Trainer", "Request") == ("3", "12Gi")
+    assert asked(spec, "Trainer", "Limit") == ("4", "16Gi")
+    assert asked(spec, "Evaluator", "Request") == asked(spec, "Evaluator", "Limit") == ("100m", "1500Mi")
 
 
 def test_pods_get_what_kubernetes_has_for_them(full: tuple[dict[str, Any], dict[str, Any]]) -> None:
@@ -190,16 +212,28 @@ def test_pods_get_what_kubernetes_has_for_them(full: tuple[dict[str, Any], dict[
     [secret] = told["Baseline"]["secretAsEnv"]
     assert secret["keyToEnv"] == [{"secretKey": "id", "envVar": "AWS_ACCESS_KEY_ID"}]
     assert told["Trainer"] == {
+        "securityContext": {"runAsNonRoot": True},
         "nodeSelector": {"labels": {"pool": "gpu"}},
         "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
         "emptyDirMounts": [
-            {"volumeName": "shared-memory", "mountPath": "/dev/shm", "medium": "Memory", "sizeLimit": "8Gi"}
+            {"volumeName": "temporary", "mountPath": "/tmp"},
+            {"volumeName": "shared-memory", "mountPath": "/dev/shm", "medium": "Memory", "sizeLimit": "8Gi"},
         ],
     }
 
 
-def test_without_settings_for_kubernetes_the_platform_document_is_empty(tmp_path: Path) -> None:
-    assert executors(compiler.compile(settings(tmp_path))[1]) == {}
+def test_no_pod_runs_as_root_and_each_has_a_place_for_temporary_files(tmp_path: Path) -> None:
+    """What the platform document holds is read as the backend's own message, which has no field for more."""
+    from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig, SecurityContext
+
+    spec, platform = compiler.compile(settings(tmp_path))
+    told = executors(platform)
+    assert told.keys() == tasks(spec).keys()
+    for stage, one in told.items():
+        pod = json_format.ParseDict(one, KubernetesExecutorConfig())
+        assert pod.security_context.run_as_non_root, stage
+        assert [mount.mount_path for mount in pod.empty_dir_mounts] == ["/tmp"], stage
+    assert set(SecurityContext.DESCRIPTOR.fields_by_name) == {"run_as_user", "run_as_group", "run_as_non_root"}
 
 
 def test_stages_that_read_a_backbone_or_out_of_distribution_images_mount_the_volumes(tmp_path: Path) -> None:

@@ -216,9 +216,6 @@ def test_wait_shows_stages_as_they_go_and_ends_well(api: Api, call: Call) -> Non
 @pytest.mark.parametrize(
     ("tasks", "state", "code", "words"),
     [
-        ([("ImageExampleGen", "FAILED")], "FAILED", 3, "ImageExampleGen: the data gate refused"),
-        ([*OK[:1], ("ClassBalance", "FAILED"), ("root", "FAILED")], "FAILED", 3, "ClassBalance: the data gate refused"),
-        ([*OK[:3], ("ModelGate", "FAILED"), ("executor", "FAILED")], "FAILED", 4, "ModelGate: the model gate refused"),
         ([*OK[:2], ("Trainer", "FAILED"), ("ModelGate", "SKIPPED")], "FAILED", 1, "Trainer: failed"),
         ([("ClassBalance", "FAILED"), ("Trainer", "FAILED")], "FAILED", 1, "ClassBalance, Trainer: failed"),
         ([("ClassBalance-driver", "FAILED")], "FAILED", 1, "ClassBalance-driver: failed"),
@@ -237,6 +234,45 @@ def test_wait_ends_with_the_failed_task(
     assert f"{'Trainer':<18} stopped  7.0 s" in out or ("Trainer", "FAILED") not in tasks
 
 
+def log(exit_code: int | None) -> str:
+    """What stands in a pod's log: the stage's lines, then the launcher's. A killed stage says nothing at its end."""
+    said = "" if exit_code is None else f"imagegate: exit code {exit_code}\nimagegate: the reason\n"
+    return f"imagegate: exit code 77 is what a label is called\n{said}I1128 launcher_v2.go:151] Stopping Modelcar\n"
+
+
+UNKNOWN = "failed; whether the data gate refused or broke is unknown, because its log does not say or cannot be read"
+
+
+@pytest.mark.parametrize(
+    ("task", "pod", "text", "code", "words"),
+    [
+        ("ClassBalance", "birds-x1-system-container-impl-ClassBalance", log(3), 3, "the data gate refused"),
+        ("ClassBalance", "birds-x1-ClassBalance", log(3), 3, "the data gate refused"),  # an old Argo's name of the pod
+        ("ModelGate", "birds-x1-system-container-impl-ModelGate", log(4), 4, "the model gate refused"),
+        ("ImageExampleGen", "birds-x1-system-container-impl-ImageExampleGen", log(1), 1, "failed"),  # the store is away
+        ("ClassBalance", "birds-x1-system-container-impl-ClassBalance", log(143), 1, "failed"),  # stopped
+        ("ClassBalance", "birds-x1-system-container-impl-ClassBalance", log(None), 1, UNKNOWN),  # killed for memory
+        ("ClassBalance", "", "", 1, UNKNOWN),  # the log is gone
+    ],
+)
+def test_a_gate_that_broke_is_told_from_one_that_refused(
+    api: Api, call: Call, task: str, pod: str, text: str, code: int, words: str
+) -> None:
+    api.logs = {pod: text}
+    api.script = [("FAILED", [(task, "FAILED"), ("root", "FAILED")])]
+    found, _, err = call("submit", "--host", api.url, "--wait")
+    run = only(api.runs)["run_id"]
+    assert (found, err) == (code, f"imagegate: {task}: {words}; its log says why: {api.url}/#/runs/details/{run}\n")
+
+
+def test_where_logs_may_not_be_read_it_is_unknown_whether_a_gate_refused(api: Api, call: Call) -> None:
+    api.trouble = {r"GET .*/log": (403, '{"message": "no readLog on runs"}')}
+    api.script = [("FAILED", [("ClassBalance", "FAILED")])]
+    code, _, err = call("submit", "--host", api.url, "--wait")
+    assert code == 1
+    assert err.startswith(f"imagegate: ClassBalance: {UNKNOWN}; ")
+
+
 def looks(api: Api) -> int:
     return sum(m == "GET" and "/runs/" in path for m, path, *_ in api.seen)
 
@@ -253,6 +289,34 @@ def test_wait_outlasts_a_server_that_is_away_for_a_while(api: Api, call: Call) -
     threading.Thread(target=come_back, daemon=True).start()
     assert call("submit", "--host", api.url, "--wait")[0] == 0
     assert looks(api) >= 5  # three in vain, RUNNING, SUCCEEDED
+
+
+@pytest.mark.parametrize("seconds", [1, pytest.param(30, marks=pytest.mark.slow)])
+def test_wait_outlasts_a_restart_of_the_server(api: Api, call: Call, seconds: float) -> None:
+    """The port is closed for a while, as while a pod is replaced; then another process answers there."""
+    api.script = [("RUNNING", [("Trainer", "RUNNING")])]
+    again: list[Api] = []
+
+    def restart() -> None:
+        while not looks(api):
+            time.sleep(0.01)
+        api.shutdown()
+        api.server_close()
+        with pytest.raises(ConnectionRefusedError), socket.create_connection(api.server_address):
+            pass
+        time.sleep(seconds)
+        new = Api(port=api.server_port)
+        new.runs, new.script = api.runs, [("RUNNING", [("Trainer", "RUNNING")]), ("SUCCEEDED", OK)]
+        again.append(new)
+
+    restarting = threading.Thread(target=restart)
+    restarting.start()
+    code, _, err = call("submit", "--host", api.url, "--wait")
+    restarting.join()
+    assert (code, err) == (0, "")
+    assert looks(again[0]) == 2
+    again[0].shutdown()
+    again[0].server_close()
 
 
 def test_wait_gives_up_on_a_server_that_stays_away(api: Api, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
