@@ -44,6 +44,9 @@ class PushedManifest(Sparse):
     code_fingerprint: str = Field("", description="digest of the code that trained it")
     configuration_fingerprint: str = Field("", description="digest of the configuration")
     beside: tuple[str, ...] = Field((), description="names of the files that are not the model's own")
+    compared_with: str | None = Field(
+        None, description='version that was served when the model was judged, and that it replaced; "": none was'
+    )
     withdrawn: dict[str, str] = Field(
         {}, description="digest of each model that was rolled back -> the version that it had"
     )

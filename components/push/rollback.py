@@ -69,6 +69,7 @@ def _copy(place: Destination, served: Served, source: Served) -> Served:
     withdrawn = served.manifest.withdrawn | {versions.identity(served.model): served.version}
     withdrawn.pop(versions.identity(source.model), None)  # a damaged version may be replaced by its own equal
     facts = {
+        "compared_with": None,
         "rolled_back_from": served.version,
         "rolled_back_to": source.manifest.rolled_back_to or source.version,
         "withdrawn": withdrawn,

@@ -17,11 +17,15 @@ from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ImagegateError
 from components.push.destination import Content, Destination, at, digests, parsed
 from components.push.manifest import PushedManifest
+from components.push.refusals import NotPushed, Superseded, Withdrawn, superseded, withdrawn
 
 __all__ = [
+    "NotPushed",
     "Served",
+    "Superseded",
     "Withdrawn",
     "add",
+    "at_start",
     "content",
     "current",
     "digests",
@@ -36,12 +40,6 @@ __all__ = [
 ]
 
 _NOTHING: Mapping[str, bytes] = MappingProxyType({})
-
-
-class Withdrawn(ImagegateError):
-    """The model was rolled back, so it is not pushed again."""
-
-    exit_code = 4
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,24 @@ def current(destination: str) -> Served | None:
     """
     with readable_errors(f"cannot read {destination}"):
         return next(newest_first(at(destination)), None)
+
+
+def at_start(root: str, version: str) -> Served | None:
+    """Reads the version that was served when a run began: everything in the run is compared with that one.
+
+    Args:
+        root: folder or fsspec URL of the versions.
+        version: its number, "" for none.
+
+    Raises:
+        Superseded: it was removed since.
+    """
+    if not version:
+        return None
+    found = read(f"{root.rstrip('/')}/{version}")
+    if found is None:
+        raise superseded(version, current(root))
+    return found
 
 
 def newest_first(place: Destination) -> Iterator[Served]:
@@ -161,20 +177,25 @@ def push(
     manifest: PushedManifest,
     beside: Mapping[str, bytes] = _NOTHING,
     evaluated: Mapping[str, str] | None = None,
+    compared: str | None = None,
 ) -> Served:
     """Copies a SavedModel to a new version below `destination`; a reader sees the whole version or none.
 
-    Version numbers are seconds since 1970, or one more than the largest where that is not more.
+    Version numbers are seconds since 1970, or one more than the largest where that is not more. Everything that the
+    push depends on is read under the destination's lock.
 
     Args:
         model: folder of the SavedModel.
         destination: folder or fsspec URL; made if missing.
-        manifest: what to write beside the model; files, version, `beside` and `withdrawn` are added.
+        manifest: what to write beside the model; files, version, `beside`, `withdrawn` and `compared_with` are added.
         beside: name -> content of further files to put there.
         evaluated: SHA-256 of each file of the model as it was judged; default: as it is.
+        compared: the version that was served when the model was judged, "" for none. It must still be the one served.
+            None: the model was not judged by any other.
 
     Raises:
         Withdrawn: this model was rolled back.
+        Superseded: another version than `compared` is served.
         ImagegateError: what arrived is not that model, or the disk is full.
     """
     place = at(destination)
@@ -182,17 +203,17 @@ def push(
         there = digests(model)
     with readable_errors(f"cannot write to {destination}"), place.locked():
         wanted = dict(there if evaluated is None else evaluated)
-        newest = next(newest_first(place), None)
-        withdrawn = {} if newest is None else newest.manifest.withdrawn
-        if identity(wanted) in withdrawn:
-            version = withdrawn[identity(wanted)]
-            raise Withdrawn(
-                f"this very model was rolled back as version {version}, so it is not pushed again; change the data or "
-                f"the settings, or bring it back: imagegate rollback CONFIG {version}"
-            )
+        served = next(newest_first(place), None)
+        gone = {} if served is None else served.manifest.withdrawn
+        if identity(wanted) in gone:
+            raise withdrawn(gone[identity(wanted)])
+        if compared is not None and compared != (served.version if served else ""):
+            raise superseded(compared, served)
         files: dict[str, Content] = {name: os.path.join(model, name) for name in there}
         wanted |= {name: hashlib.sha256(content).hexdigest() for name, content in beside.items()}
-        full = manifest.model_copy(update={"beside": tuple(sorted(beside)), "withdrawn": withdrawn})
+        facts = {"beside": tuple(sorted(beside)), "withdrawn": gone}
+        facts |= {} if compared is None else {"compared_with": compared}
+        full = manifest.model_copy(update=facts)
         return add(place, {**files, **beside}, wanted, full)
 
 

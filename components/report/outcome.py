@@ -21,6 +21,7 @@ from components.gates.errors import DataRejected
 from components.gates.records import DataGateResult, ServingMeasurement, ServingResult
 from components.labels import kinds
 from components.push.manifest import DecisionSummary
+from components.push.refusals import NotPushed
 from components.report.run_summary import DataSummary, Numbers, Pushed, ServedModel, SliceResult
 
 Properties = Mapping[str, Any]  # custom properties of an artifact
@@ -166,7 +167,7 @@ class Outcome:
             self.pushed = Pushed(path=os.path.join(self.destination, version), version=version)
         else:
             self.status, self.exit_code = "not_blessed", 4
-            self.error = refusal(self.gates, properties.get("withdrawn"))
+            self.error = refusal(self.gates, properties.get("not_pushed"))
 
     def fail(self, error: ImagegateError) -> None:
         """Ends the run with an error; the error decides status and exit code."""
@@ -175,22 +176,23 @@ class Outcome:
             self.gates += error.verdicts
             self._read_manifest(error.manifest)
         rejected = isinstance(error, DataRejected | LayoutError)
-        self.status = "data_rejected" if rejected else "failed"
+        refused = "not_blessed" if isinstance(error, NotPushed) else "failed"
+        self.status = "data_rejected" if rejected else refused
 
 
-def refusal(verdicts: Sequence[Verdict], withdrawn: str | None) -> str:
+def refusal(verdicts: Sequence[Verdict], not_pushed: str | None) -> str:
     """The reasons why a model was not pushed, one per line.
 
     Args:
         verdicts: of the model gate and the serving check.
-        withdrawn: why a model that passed was not pushed.
+        not_pushed: why a model that passed was not pushed.
     """
     failed = [verdict.reason for verdict in verdicts if not verdict.passed]
     unjudged = (
         "no threshold is configured, so nothing says that this model is good enough; add evaluation.thresholds "
         "(or push.without_thresholds: true, to push a model that nothing has judged)"
     )
-    return "\n".join(failed) or withdrawn or unjudged
+    return "\n".join(failed) or not_pushed or unjudged
 
 
 def split(task: str, numbers: Mapping[str, float], labels: Sequence[str]) -> tuple[Numbers, dict[str, Numbers]]:

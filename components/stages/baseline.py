@@ -34,11 +34,11 @@ def Baseline(  # noqa: N802  TFX names components like classes
     Args:
         task: the task in the configuration.
         destination: folder of the pushed models.
-        served_version: version served when the graph was built, "" for none; part of the cache key.
+        served_version: version served when the run began, "" for none; part of the cache key.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
     """
     os.makedirs(baseline_model.uri, exist_ok=True)
-    served = versions.current(destination)
+    served = versions.at_start(destination, served_version)
     note = _incomparable(served, task, schema.labels(schema_in.uri))
     broken = ""
     if served is not None and not note:

@@ -49,20 +49,21 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
         limits: JSON of `DataGateLimits`.
         task: the task in the configuration.
         destination: folder of the pushed models.
-        served_version: version served when the graph was built, "" for none; part of the cache key.
+        served_version: version served when the run began, "" for none; part of the cache key.
         label_weights: JSON of `training.label_weights`, see `data_gate.weights`.
         count_ignored: 0 or 1, `labels.count_ignored`.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
 
     Raises:
         DataRejected: a rule failed.
+        Superseded: the version served when the run began was removed since.
         ImagegateError: the shards do not match the manifest, or the served model's description of its data is broken.
     """
     counted, images = manifest.read(examples.uri), Images.read(examples.uri)
     for split in SPLITS:
         manifest.verify(examples.uri, split)
     _compare_counts(counted, statistics)
-    served = reference.recall(versions.current(destination), task)
+    served = reference.recall(versions.at_start(destination, served_version), task)
     differences = schema.compare(schema.parse(frozen, task, frozen_file), counted, frozen_file) if frozen else []
     # TensorFlow Data Validation reports the same differences, in its own words.
     differences += [(feature, text) for feature, text in _anomalies(anomalies) if feature not in dict(differences)]

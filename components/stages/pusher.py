@@ -48,12 +48,13 @@ def Pusher(  # noqa: N802  TFX names components like classes
 ) -> None:
     """Pushes a blessed model, unless exactly this model is already served. A refused model is not pushed.
 
-    Sets the string properties `pushed_version` and `pushed_destination`, `withdrawn` (why a blessed model was not
+    Sets the string properties `pushed_version` and `pushed_destination`, `not_pushed` (why a blessed model was not
     pushed), `removed` (older versions that were deleted) and `note` (what went wrong after the push).
 
     Args:
         settings: JSON of `push.settings.Push`, with an absolute destination.
-        served_version: version served when the graph was built; part of the cache key.
+        served_version: version served when the run began, "" for none. The data gate and the model gate compared with
+            it, so it must still be the one served.
         facts: JSON object of fields of `PushedManifest`: name, task, code and configuration.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
     """
@@ -79,9 +80,9 @@ def Pusher(  # noqa: N802  TFX names components like classes
         with open(os.path.join(class_balance.uri, KNOWN_IMAGES), "rb") as f:
             files = {KNOWN_IMAGES: f.read(), MODEL_CARD: model_card.render(card).encode()}
         try:
-            served = versions.push(folder, push.destination, manifest, files, evaluated)
-        except versions.Withdrawn as error:
-            pushed_model.set_string_custom_property("withdrawn", str(error))
+            served = versions.push(folder, push.destination, manifest, files, evaluated, served_version)
+        except versions.NotPushed as error:
+            pushed_model.set_string_custom_property("not_pushed", str(error))
             return
         pushed_model.set_int_custom_property("pushed", 1)
         pushed_model.set_string_custom_property("pushed_destination", served.path)

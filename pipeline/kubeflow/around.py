@@ -42,7 +42,7 @@ def run(task: str, parameters: Mapping[str, Any], inputs: Mapping[str, Sequence[
     model_gate(
         [*_verdicts(evaluation.uri, VERDICTS), *_verdicts(checked.uri, SERVING)],
         pushed.get_string_custom_property("pushed_version"),
-        pushed.get_string_custom_property("withdrawn"),
+        pushed.get_string_custom_property("not_pushed"),
     )
     return {}
 
@@ -93,19 +93,19 @@ def _same_places(compiled: Config, settings: Config) -> None:
             )
 
 
-def model_gate(verdicts: Sequence[Verdict], version: str | None, withdrawn: str | None) -> None:
+def model_gate(verdicts: Sequence[Verdict], version: str | None, not_pushed: str | None) -> None:
     """Fails the task unless the model was pushed or is served already.
 
     Args:
         verdicts: of the model gate and the serving check.
         version: the version that is served now, if the model passed.
-        withdrawn: why a model that passed was not pushed.
+        not_pushed: why a model that passed was not pushed.
 
     Raises:
         ModelRefused: the model was not pushed.
     """
     if not version:
-        raise ModelRefused(outcome.refusal(verdicts, withdrawn))
+        raise ModelRefused(outcome.refusal(verdicts, not_pushed))
 
 
 def _verdicts(folder: str, name: str) -> list[Verdict]:

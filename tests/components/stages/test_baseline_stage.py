@@ -52,13 +52,14 @@ def run(tmp_path: Path) -> Callable[..., tuple[Path, dict[str, str]]]:
     def stage(destination: str, task: str = "single_label") -> tuple[Path, dict[str, str]]:
         told, out = standard_artifacts.Schema(), standard_artifacts.Model()
         told.uri, out.uri = str(tmp_path / "schema"), str(tmp_path / "out")
+        served = versions.current(destination)
         schema.write(told.uri, schema.curated("single_label", LABELS))
         baseline.Baseline.EXECUTOR_SPEC.executor_class._FUNCTION(
             schema_in=told,
             baseline_model=out,
             task=task,
             destination=destination,
-            served_version="",
+            served_version=served.version if served else "",
             code_fingerprint="",
         )
         names = ("version", "note", "broken")

@@ -111,14 +111,14 @@ def test_a_model_that_is_served_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "withdrawn", "message"),
+    ("verdicts", "not_pushed", "message"),
     [
         ([judge(ACCURATE, 0.9), judge(ACCURATE, 0.1)], None, "^accuracy is 0.1, below the minimum 0.5$"),
         ([], "it was withdrawn", "^it was withdrawn$"),
         ([], "", "^no threshold is configured"),
     ],
 )
-def test_a_refusal_says_why(verdicts: list[Verdict], withdrawn: str | None, message: str) -> None:
+def test_a_refusal_says_why(verdicts: list[Verdict], not_pushed: str | None, message: str) -> None:
     with pytest.raises(ModelRefused, match=message) as caught:
-        around.model_gate(verdicts, "", withdrawn)
+        around.model_gate(verdicts, "", not_pushed)
     assert caught.value.exit_code == 4

@@ -156,7 +156,7 @@ def test_a_refusal_by_the_model_gate_names_the_failed_rules(one: summary.Summary
 
 def test_a_model_that_was_rolled_back_is_refused_by_the_model_gate(full: summary.Summary) -> None:
     full.pushed = None
-    full._read_pushed_model("", {"pushed": 0, "withdrawn": "this very model was rolled back as version 17"})
+    full._read_pushed_model("", {"pushed": 0, "not_pushed": "this very model was rolled back as version 17"})
     found = json.loads(full.freeze().to_json())
     assert (found["status"], found["exit_code"], found["pushed"]) == ("not_blessed", 4, None)
     assert found["error"] == "this very model was rolled back as version 17"

@@ -1,0 +1,52 @@
+"""Why a model that passed the gates is not pushed after all; each ends the run with exit code 4."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from components.base.errors import ImagegateError
+
+if TYPE_CHECKING:
+    from components.push.versions import Served
+
+
+class NotPushed(ImagegateError):
+    """The destination does not take this model."""
+
+    exit_code = 4
+
+
+class Withdrawn(NotPushed):
+    """The model was rolled back, so it is not pushed again."""
+
+
+class Superseded(NotPushed):
+    """Another version is served than the one that the model was compared with."""
+
+
+def withdrawn(version: str) -> Withdrawn:
+    """The refusal of a model that was rolled back when it was `version`."""
+    return Withdrawn(
+        f"this very model was rolled back as version {version}, so it is not pushed again; change the data or "
+        f"the settings, or bring it back: imagegate rollback CONFIG {version}"
+    )
+
+
+def superseded(compared: str, served: Served | None) -> Superseded:
+    """The refusal of a model that was compared with another version than the one served now.
+
+    Args:
+        compared: version that was served when the run began, "" for none.
+        served: what is served now, or None.
+    """
+    before = f"version {compared}, which was served when it began" if compared else "none, because none was served then"
+    if served is None:
+        now, then = "no version is served now", "nothing is compared"
+    else:
+        origin = served.manifest.rolled_back_to
+        copied = f", a copy of version {origin}," if origin is not None else ""
+        now, then = f"version {served.version}{copied} is served now", f"the model is compared with {served.version}"
+    return Superseded(
+        f"{now}, but this run compared its model with {before}; nothing was pushed. Run again: then {then}, and the "
+        "training is taken from the cache"
+    )

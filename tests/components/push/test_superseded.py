@@ -1,0 +1,108 @@
+"""A model replaces the version that it was compared with, and no other."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from components.push import rollback, versions
+from components.push.destination import at
+from components.push.manifest import PushedManifest
+
+Push = Callable[..., versions.Served]
+
+
+@pytest.fixture(params=["folder", "memory"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    yield "memory://superseded/served" if request.param == "memory" else str(tmp_path / "served")
+    fs = fsspec.filesystem("memory")
+    if fs.exists("/superseded"):
+        fs.rm("/superseded", recursive=True)
+
+
+@pytest.fixture
+def pushed(root: str, tmp_path: Path) -> Push:
+    """`pushed("a", "17")` pushes a model of that content, which was compared with version 17."""
+
+    def run(content: str, compared: str | None = None) -> versions.Served:
+        (tmp_path / "model").mkdir(exist_ok=True)
+        (tmp_path / "model" / "saved_model.pb").write_text(content)
+        return versions.push(str(tmp_path / "model"), root, PushedManifest(name="x"), compared=compared)
+
+    return run
+
+
+def remove(served: versions.Served) -> None:
+    fs, path = fsspec.core.url_to_fs(served.path)
+    fs.rm(path, recursive=True)
+
+
+def refused(pushed: Push, compared: str, root: str) -> str:
+    """The sentence; nothing has changed in the destination."""
+    before = list(versions.newest_first(at(root)))
+    with pytest.raises(versions.Superseded) as error:
+        pushed("late", compared)
+    assert list(versions.newest_first(at(root))) == before
+    assert error.value.exit_code == 4
+    return str(error.value)
+
+
+def test_each_manifest_says_which_version_it_was_compared_with(root: str, pushed: Push) -> None:
+    one = pushed("a", "")
+    two = pushed("b", one.version)
+    three = pushed("c", two.version)
+    found = [(v.version, v.manifest.compared_with) for v in versions.newest_first(at(root))]
+    assert found == [(three.version, two.version), (two.version, one.version), (one.version, "")]
+
+
+def test_a_model_does_not_replace_a_version_that_it_was_not_compared_with(root: str, pushed: Push) -> None:
+    one = pushed("a", "")
+    two = pushed("b", one.version)
+    assert refused(pushed, one.version, root) == (
+        f"version {two.version} is served now, but this run compared its model with version {one.version}, which was "
+        f"served when it began; nothing was pushed. Run again: then the model is compared with {two.version}, and the "
+        "training is taken from the cache"
+    )
+    assert pushed("late", two.version).manifest.compared_with == two.version
+
+
+def test_the_first_of_two_first_models_stays(root: str, pushed: Push) -> None:
+    one = pushed("a", "")
+    assert refused(pushed, "", root).startswith(
+        f"version {one.version} is served now, but this run compared its model with none, because none was served then;"
+    )
+
+
+def test_a_rollback_while_a_model_is_trained_is_not_undone(root: str, pushed: Push) -> None:
+    one = pushed("a", "")
+    two = pushed("b", one.version)
+    copy, _ = rollback.roll_back(root)
+    assert copy.manifest.compared_with is None
+    assert refused(pushed, two.version, root).startswith(
+        f"version {copy.version}, a copy of version {one.version}, is served now, but this run compared its model with "
+        f"version {two.version}, "
+    )
+
+
+def test_the_version_compared_with_was_removed(root: str, pushed: Push) -> None:
+    one = pushed("a", "")
+    two = pushed("b", one.version)
+    remove(two)
+    assert refused(pushed, two.version, root).startswith(f"version {one.version} is served now, but this run compared")
+    remove(one)
+    assert refused(pushed, one.version, root) == (
+        f"no version is served now, but this run compared its model with version {one.version}, which was served when "
+        "it began; nothing was pushed. Run again: then nothing is compared, and the training is taken from the cache"
+    )
+
+
+def test_a_run_reads_the_version_that_was_served_when_it_began(root: str, pushed: Push) -> None:
+    assert versions.at_start(root, "") is None
+    one = pushed("a", "")
+    pushed("b", one.version)
+    assert versions.at_start(root, "") is None
+    assert versions.at_start(root, one.version) == one
+    remove(one)
+    with pytest.raises(versions.Superseded, match=f"compared its model with version {one.version}"):
+        versions.at_start(root, one.version)
