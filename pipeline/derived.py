@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from components.base import fingerprint
+from components.evaluation import out_of_distribution
 from components.gates.settings import Balance
 from components.labels import kinds
 from components.model.settings import Training
@@ -33,13 +35,29 @@ def picture_settings(configuration: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def file_version(backbone: str) -> str:
-    """Returns the size and modification time of a backbone that is a file, or "" for any other.
+@dataclass(frozen=True)
+class Files:
+    """Digests of the contents of files that stages read besides the data; part of their cache keys.
 
-    >>> file_version("MobileNetV3Small")
-    ''
+    Attributes:
+        backbone: of the backbone, or "" where it is no file.
+        out_of_distribution: of the images that belong to none of the labels, or "" without any.
     """
-    if not backbone.endswith(".keras"):
-        return ""
-    status = os.stat(backbone)
-    return f":{status.st_size}:{status.st_mtime_ns}"
+
+    backbone: str = ""
+    out_of_distribution: str = ""
+
+
+def files(config: Config) -> Files:
+    """Reads the files that stages read besides the data, and returns their digests.
+
+    Raises:
+        ConfigError: there is no such folder.
+        OSError: the backbone cannot be read.
+    """
+    backbone = ""
+    if config.backbone.endswith(".keras"):
+        with open(config.backbone, "rb") as f:
+            backbone = hashlib.file_digest(f, "sha256").hexdigest()
+    root = config.out_of_distribution_root
+    return Files(backbone, out_of_distribution.fingerprint(root, config.data.max_pixels))

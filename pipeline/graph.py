@@ -12,7 +12,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 
-from pipeline import nodes
+from pipeline import derived, nodes
 from pipeline.config import Config
 
 # Beam's in-process runner by name: its default runner first tries another one, and to download it.
@@ -30,19 +30,19 @@ def build(
     served_version: str,
     frozen: str = "",
     cache: bool = True,
-    elsewhere: bool = False,
+    files: derived.Files | None = None,
 ) -> Pipeline:
     """Builds the graph of one run.
 
     Args:
         config: the settings.
-        data_fingerprint: fingerprint of the data set's listing; see `data.dataset.Dataset.fingerprint`.
+        data_fingerprint: changes when the data do; see `ingest.ledger.recognise`.
         served_version: newest version in the push destination, or "" if there is none.
         frozen: text of the user's schema, or "" if there is none.
         cache: whether stages reuse the results of an earlier run with the same inputs, settings and code.
-        elsewhere: whether the graph will run on other machines, whose files cannot be read here.
+        files: digests of the files that stages read besides the data; None where these are on other machines.
     """
-    run = nodes.Run(config, data_fingerprint, served_version, frozen, elsewhere)
+    run = nodes.Run(config, data_fingerprint, served_version, frozen, files or derived.Files())
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=os.path.join(config.output_folder, "pipeline"),

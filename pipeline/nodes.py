@@ -15,7 +15,6 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.proto import trainer_pb2
 
 from components.base import fingerprint
-from components.evaluation import out_of_distribution
 from components.stages.baseline import Baseline
 from components.stages.class_balance import ClassBalance
 from components.stages.evaluator import Evaluator
@@ -37,7 +36,7 @@ class Run:
     data_fingerprint: str
     served_version: str
     frozen: str
-    elsewhere: bool
+    files: derived.Files
 
 
 def ingest(run: Run) -> BaseNode:
@@ -104,13 +103,12 @@ def transform(run: Run, **inputs: Any) -> BaseNode:
 
 def trainer(run: Run, **inputs: Any) -> BaseNode:
     code = fingerprint.code("components.model.training")
-    version = "" if run.elsewhere else derived.file_version(run.config.backbone)
     return Trainer(
         **inputs,
         run_fn="components.model.training.run_fn",
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-        custom_config=run.config.trainer_settings(code + version).model_dump(mode="json"),
+        custom_config=run.config.trainer_settings(code + run.files.backbone).model_dump(mode="json"),
     )
 
 
@@ -132,7 +130,7 @@ def evaluator(run: Run, **inputs: Any) -> BaseNode:
         settings=config.absolute_evaluation.to_json(),
         max_pixels=config.data.max_pixels if root else 0,
         bits=(config.data.bits or 0) if root else 0,
-        out_of_distribution_fingerprint="" if run.elsewhere else out_of_distribution.fingerprint(root),
+        out_of_distribution_fingerprint=run.files.out_of_distribution,
         without_thresholds=int(config.push.without_thresholds),
         code_fingerprint=fingerprint.code("components.stages.evaluator"),
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 DATASET_MANIFEST = "manifest.json"
 IMAGE_ROWS = "images.npy"
 IMAGE_PATHS = "paths.txt"
+LEDGER = "ledger.jsonl"
 
 # Data gate.
 CLASS_BALANCE = "class_balance.json"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import operator
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 
 from components.base.errors import ImagegateError
 
@@ -58,7 +59,7 @@ class Record:
         labels: the labels that are known to apply.
         split: "train", "eval" or "test" where the data set defines it, else None: the hash of the content decides.
         size: bytes.
-        version: text that changes when the file or its mask does; see `storage.File`.
+        version: text that changes when the file or its mask does; see `storage.proof`.
         unknown: labels that are not known to apply or not to; excluded from loss, weights and metrics.
         weight: of the image in loss and metrics.
         group: records of one group are put into the same split; "" for a group of its own.
@@ -78,6 +79,9 @@ class Record:
     slices: tuple[tuple[str, str], ...] = ()
     mask: str = ""
     regions: str = ""
+
+
+_BUT_VERSION = operator.attrgetter(*(f.name for f in fields(Record) if f.name != "version"))
 
 
 @dataclass(frozen=True)
@@ -106,11 +110,18 @@ class Dataset:
     notes: tuple[str, ...] = ()
     excluded: tuple[tuple[str, str], ...] = ()
 
-    def fingerprint(self) -> str:
-        """SHA-256 over the listing, which changes when a file is added, removed, changed, moved or relabelled."""
+    def fingerprint(self, versions: Mapping[str, str] | None = None) -> str:
+        """SHA-256 over the listing, which changes when a file is added, removed, changed, moved or relabelled.
+
+        Args:
+            versions: path of a record -> what takes the place of its version, or ""; None: the versions themselves,
+                which a copy of the data set does not have.
+        """
         digest = hashlib.sha256(
             repr((self.labels, sorted(self.fractions.items()), self.rejected, self.excluded)).encode()
         )
         for record in self.records:
-            digest.update(repr(record).encode())  # `repr` covers fields added later, and escapes undecodable file names
+            version = record.version if versions is None else versions.get(record.path, "")
+            # `repr` covers fields added later, and escapes undecodable file names.
+            digest.update(repr((_BUT_VERSION(record), version)).encode())
         return digest.hexdigest()

@@ -28,15 +28,31 @@ class Measurement(TypedDict, total=False):
     models: dict[str, dict[str, float]]  # model -> metric -> value, NaN without images
 
 
-def fingerprint(root: str | None) -> str:
-    """A digest of the files below the folder or URL `root`, or "" for None.
+def fingerprint(root: str | None, max_pixels: int) -> str:
+    """A digest of the contents of the files below the folder or URL `root`, or "" for None.
+
+    Files in a store that has checksums are not read, nor are files that are too large to be used.
+
+    Args:
+        root: folder or fsspec URL.
+        max_pixels: of an image.
 
     Raises:
         ConfigError: there is no such folder.
     """
     if root is None:
         return ""
-    listed = sorted((f.path, f.size, f.version) for f in storage.files(root, "evaluation.out_of_distribution"))
+    largest, remote = images.max_file_bytes(max_pixels), storage.is_url(root)
+
+    def content(file: storage.File) -> str:
+        if file.problem or file.size > largest or (remote and storage.proof.proves(file.version)):
+            return f"{file.problem} {file.size} {storage.proof.facts(file.version)}"
+        try:
+            return splits.digest(storage.read(root, file.path))
+        except OSError as error:
+            return f"cannot be read: {error.strerror or error}"
+
+    listed = sorted((f.path, content(f)) for f in storage.files(root, "evaluation.out_of_distribution"))
     return splits.digest(json.dumps(listed).encode())
 
 

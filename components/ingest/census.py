@@ -82,6 +82,7 @@ class Report:
             other labels for train only.
         content: sum modulo 2^256 of a digest per image, of everything that training can see but the path.
         files: one entry per file written: name, split, records, bytes, sha256.
+        digests: path -> digest of the content of every file, also of those quarantined; see `ledger.digest`.
     """
 
     rows: bytearray = field(default_factory=bytearray)
@@ -100,6 +101,7 @@ class Report:
     properties: dict[tuple[str, str], NDArray[np.int64]] = field(default_factory=dict)
     content: int = 0
     files: list[Shard] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
 
     def reject(self, path: str, reason: str) -> None:
         """Counts a quarantined file."""
@@ -165,6 +167,7 @@ class Report:
         self.rows += other.rows
         self.paths += other.paths
         self.quarantined += other.quarantined
+        self.digests |= other.digests
         self.changed.update(other.changed)
         for remark, (images, paths) in other.remarks.items():
             self._remark(remark, images, paths)

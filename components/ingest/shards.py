@@ -21,7 +21,7 @@ from components.data import images, mask_rules, masks, storage
 from components.data.dataset import SPLITS, Dataset, Record
 from components.data.manifest import Shard
 from components.data.mask_rules import Rule
-from components.ingest import examples, splits
+from components.ingest import examples, ledger, splits
 from components.ingest.census import ROW, Report
 
 _SHARD_BYTES = 64 << 20  # of image files
@@ -35,7 +35,10 @@ Check = Callable[[bytes, int, int | None], images.Checked]
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """One record after its file was read: with `image` and `sha256`, or the `problem` that quarantines it."""
+    """One record after its file was read: with `image` and `sha256`, or the `problem` that quarantines it.
+
+    `digest` is that of the content, whether it can be used or not; see `ledger.digest`.
+    """
 
     record: Record
     split: str = ""
@@ -44,6 +47,7 @@ class Examined:
     mask: masks.Mask | None = None
     rule: Rule | None = None
     problem: str = ""
+    digest: str = ledger.UNREAD
 
 
 @dataclass(frozen=True)
@@ -121,19 +125,22 @@ def examine(records: Iterable[Record], job: Job, check: Check = images.check) ->
 
     def one(record: Record) -> Examined:
         if record.size > images.max_file_bytes(job.max_pixels):
-            return Examined(record, problem=f"{record.size:,} bytes are more than data.max_pixels allows for")
+            problem = f"{record.size:,} bytes are more than data.max_pixels allows for"
+            return Examined(record, problem=problem, digest=ledger.too_large(record))
+        digest = ledger.UNREAD
         try:
             data = storage.read(job.root, record.path)
+            sha256, drawn = splits.digest(data), _mask_file(record, job)
+            digest = ledger.UNREAD if isinstance(drawn, OSError) else ledger.digest(sha256, drawn)
             image = check(data, job.max_pixels, job.bits)
-            mask = _mask(record, image, job)
+            mask = _mask(record, drawn, image, job)
         except images.BadImage as error:
-            return Examined(record, problem=str(error))
+            return Examined(record, problem=str(error), digest=digest)
         except OSError as error:
             return Examined(record, problem=f"cannot be read: {error.strerror or error}")
-        sha256 = splits.digest(data)
         key = splits.split_key(record, sha256)
         split = record.split or job.moved.get(key) or splits.by_hash(key, job.fractions)
-        return Examined(record, split, sha256, image, mask, job.rule)
+        return Examined(record, split, sha256, image, mask, job.rule, digest=digest)
 
     if job.threads == 1:
         yield from map(one, records)
@@ -154,14 +161,25 @@ def examine(records: Iterable[Record], job: Job, check: Check = images.check) ->
 
 def enter(item: Examined, report: Report) -> None:
     """Adds one examined record to the report."""
+    report.digests[item.record.path] = item.digest
     if item.image is None:
         report.reject(item.record.path, item.problem)
     else:
         report.add(item.record, item.split, item.sha256, item.image, item.mask, item.rule)
 
 
-def _mask(record: Record, image: images.Checked, job: Job) -> masks.Mask | None:
-    """Reads the record's mask from its file, or draws its regions.
+def _mask_file(record: Record, job: Job) -> bytes | OSError | None:
+    """Reads the record's mask, if it is a file; returns the reason why it cannot be read."""
+    if job.rule is None or not record.mask:
+        return None
+    try:
+        return storage.read(job.root, record.mask)
+    except OSError as error:
+        return error
+
+
+def _mask(record: Record, data: bytes | OSError | None, image: images.Checked, job: Job) -> masks.Mask | None:
+    """Decodes the record's mask, or draws its regions.
 
     Raises:
         images.BadImage: the mask cannot be read, or contradicts the rule.
@@ -169,22 +187,26 @@ def _mask(record: Record, image: images.Checked, job: Job) -> masks.Mask | None:
     if job.rule is None:
         return None
     if record.regions and record.mask:
-        return _panoptic(record, image, job, job.rule)
+        return _panoptic(record, data, image, job, job.rule)
     if record.regions:
         return masks.draw(record.regions, image.width, image.height, job.rule, image.sideways)
     try:
-        data = storage.read(job.root, record.mask)
-        return masks.check(data, image.width, image.height, job.rule, job.max_pixels, image.sideways)
+        return masks.check(_content(data), image.width, image.height, job.rule, job.max_pixels, image.sideways)
     except (images.BadImage, OSError) as error:
         raise images.BadImage(f"mask {record.mask}: {error}") from None
 
 
-def _panoptic(record: Record, image: images.Checked, job: Job, rule: Rule) -> masks.Mask:
+def _content(data: bytes | OSError | None) -> bytes:
+    if isinstance(data, OSError):
+        raise data
+    return data or b""
+
+
+def _panoptic(record: Record, data: bytes | OSError | None, image: images.Checked, job: Job, rule: Rule) -> masks.Mask:
     """Reads a mask whose colours are the numbers of segments; `Record.regions` says what they are."""
     try:
         meaning = mask_rules.of_segments(rule, json.loads(record.regions))
-        data = storage.read(job.root, record.mask)
-        return masks.check(data, image.width, image.height, meaning, job.max_pixels)
+        return masks.check(_content(data), image.width, image.height, meaning, job.max_pixels)
     except (ValueError, OSError) as error:  # BadImage is a ValueError
         reason = str(error).replace("is not in labels.colors", "is the number of no segment in the annotation file")
         raise images.BadImage(f"mask {record.mask}: {reason}") from None

@@ -13,10 +13,11 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from components.base import progress
+from components.base.errors import ImagegateError
 from components.data.dataset import SPLITS, Record
 from components.gates import data_gate
 from components.gates.errors import DataRejected
-from components.ingest import census, manifest, near_duplicates, shards
+from components.ingest import census, ledger, manifest, near_duplicates, shards
 from components.ingest.layouts import reading
 from components.ingest.settings import Source
 
@@ -66,9 +67,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "ToJson" >> beam.Map(census.Report.to_json)
                 | "WriteReports" >> beam.io.WriteToText(reports)
             )
-        counted, seen = near_duplicates.merge(dataset, _read_and_remove(reports), job, source.near, examples.uri)
+        written = _read_and_remove(reports)
+        counted, seen = near_duplicates.merge(dataset, written, job, source.near, examples.uri)
         seen.write(examples.uri)
         manifest.write(examples.uri, counted)
+        digests = {path: digest for report in written for path, digest in report.digests.items()}
+        ledger.write(examples.uri, exec_properties["data_fingerprint"], dataset, _versions(source), digests)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         # The same as `tfx.components.util.examples_utils`, whose import would load every component of TFX.
         payload = example_gen_pb2.PayloadFormat.Name(example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
@@ -76,6 +80,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         if not all(counted.counts.values()):
             # TFDV and Transform cannot process an empty split, so this rule of the data gate is applied here.
             raise DataRejected(data_gate.empty_splits(counted), counted, seen)
+
+
+def _versions(source: Source) -> dict[str, str]:
+    """Lists the data set again: path -> version, or nothing where it cannot be listed any more."""
+    try:
+        return {record.path: record.version for record in reading.read(source)[0].records}
+    except ImagegateError:
+        return {}
 
 
 def _read_and_remove(prefix: str) -> list[census.Report]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from components.base.artifact_files import SERVING, VERDICTS
 from components.base.errors import ConfigError
 from components.base.verdict import Verdict
-from components.evaluation import out_of_distribution
+from components.data import images
 from components.gates.errors import DataRejected, ModelRefused
-from components.ingest import census, splits
+from components.ingest import census, ledger, splits
 from components.push import versions
 from components.report import outcome
 from pipeline import derived
@@ -74,11 +74,13 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
     if settings.backbone.endswith(".keras") and not os.path.isfile(settings.backbone):
         raise ConfigError(f"training.backbone: {settings.backbone} does not exist")
     served = versions.current(settings.destination)
-    files = derived.file_version(settings.backbone) + out_of_distribution.fingerprint(settings.out_of_distribution_root)
+    files = derived.files(settings)
+    digests = files.backbone + files.out_of_distribution
+    largest = images.max_file_bytes(settings.data.max_pixels)
     return {
-        "data_fingerprint": data_version or dataset.fingerprint(),
+        "data_fingerprint": data_version or ledger.proven(dataset, largest).fingerprint(),
         "served_version": served.version if served else "",
-        "files_version": splits.digest(files.encode()) if files else "",
+        "files_version": splits.digest(digests.encode()) if digests else "",
     }
 
 

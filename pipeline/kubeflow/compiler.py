@@ -88,7 +88,7 @@ def _compile_graph(config: Config) -> Spec:
     from pipeline.runs import data
 
     frozen = data.frozen_schema(config)
-    built = graph.build(config, data_fingerprint="", served_version="", frozen=frozen, elsewhere=True)
+    built = graph.build(config, data_fingerprint="", served_version="", frozen=frozen)
     built.pipeline_info.pipeline_name = pipeline_name(config)
     settings = runner.KubeflowV2DagRunnerConfig(
         default_image=config.kubeflow.image, default_commands=list(spec.COMMAND), use_pipeline_spec_2_1=True

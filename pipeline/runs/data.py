@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from components.base.errors import ConfigError
 from components.base.verdict import Verdict
-from components.data import schema
+from components.data import images, schema
 from components.data.dataset import Dataset
 from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
 from components.gates import data_gate, reference
-from components.ingest import census
+from components.ingest import census, ledger
 from components.ingest.layouts import reading
+from components.ingest.ledger import Recognised
 from components.push import versions
+from pipeline import stages
 from pipeline.config.checks import check_labels
 
 if TYPE_CHECKING:
@@ -30,6 +33,21 @@ def read_dataset(config: Config) -> tuple[Dataset, Rule | None]:
     dataset, rule = reading.read(config.source)
     check_labels(config, dataset.labels)
     return dataset, rule
+
+
+def recognise(config: Config, dataset: Dataset, *, force: bool) -> Recognised:
+    """Finds the earlier ingest of this output that read exactly this data set; see `ledger.recognise`."""
+    folder = os.path.join(config.output_folder, "pipeline", stages.INGEST.name, "examples")
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    numbers = sorted((name for name in names if name.isdecimal()), key=int)  # of the executions
+    ledgers = ledger.read(os.path.join(folder, number) for number in numbers)
+    return ledger.recognise(dataset, ledgers, most_bytes=images.max_file_bytes(config.data.max_pixels), anew=force)
+
+
+def ingested(folder: str) -> str:
+    """The fingerprint of the contents that an ingest into this folder read, or "" if it is not known."""
+    found = ledger.read([folder])
+    return found[0].content if found else ""
 
 
 def frozen_schema(config: Config) -> str:

@@ -14,7 +14,6 @@ from components.base import fingerprint
 from components.base.errors import ConfigError, ImagegateError
 from components.base.files import replacing, write_atomically
 from components.data.dataset import Dataset, LayoutError
-from components.evaluation import out_of_distribution
 from components.gates.errors import DataRejected
 from components.ingest import census, splits
 from components.push import versions
@@ -41,7 +40,7 @@ class Runner:
     """
 
     def __init__(self, config: Config, stage: StageListener) -> None:
-        self._config, self._stage, self._frozen, self._out_of_distribution = config, stage, "", ""
+        self._config, self._stage, self._frozen, self._files = config, stage, "", derived.Files()
         self.summary = Summary(config)
         self.folder = os.path.join(config.output_folder, "history", self.summary.run_id)
 
@@ -66,7 +65,7 @@ class Runner:
         except LayoutError as error:
             dataset = error
         self._frozen = data.frozen_schema(config)
-        self._out_of_distribution = out_of_distribution.fingerprint(config.out_of_distribution_root)
+        self._files = derived.files(config)
         if isinstance(dataset, Dataset):
             preflight.files(config, dataset, force=force)
         self._make_folder()
@@ -83,13 +82,13 @@ class Runner:
 
     def _run(self, dataset: Dataset, *, force: bool) -> None:
         served = versions.current(self._config.destination)
+        recognised = data.recognise(self._config, dataset, force=force)
         inputs = {
             "config": self._config.fingerprint(),
             "schema": splits.digest(self._frozen.encode()),
             "code": fingerprint.everything(),
-            "data": dataset.fingerprint(),
-            "out_of_distribution": self._out_of_distribution,
-        }
+            "data": recognised.content,
+        } | vars(self._files)
         self.summary.fingerprints = derived.fingerprints(self._config)
         state = self._state()
         run = state.pop("run", "")
@@ -105,10 +104,11 @@ class Runner:
 
                 built = graph.build(
                     self._config,
-                    data_fingerprint=dataset.fingerprint(),
+                    data_fingerprint=recognised.key,
                     served_version=served.version if served else "",
                     frozen=self._frozen,
                     cache=not force,
+                    files=self._files,
                 )
                 launch.run(built, self.summary, self._stage, self.log)
         except DataRejected as error:
@@ -122,7 +122,9 @@ class Runner:
         except Exception as error:  # noqa: BLE001  a bug: its trace is in the log, its gist on the screen
             self.summary.fail(ImagegateError(f"{type(error).__name__}: {_first_line(error)}; see {self.log}"))
         if self.summary.pushed is not None:
-            self._remember(inputs | {"served": self.summary.pushed.version, "run": self.summary.run_id})
+            read = data.ingested(self.summary.artifacts.get("examples", ""))  # which may differ from what was listed
+            facts = {"data": read, "served": self.summary.pushed.version, "run": self.summary.run_id}
+            self._remember(inputs | facts)
 
     def _with_all_reasons(self, error: DataRejected) -> DataRejected:
         """Judges the data by all rules where ingest refused an empty split: ingest does not know the limits."""

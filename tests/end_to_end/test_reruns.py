@@ -86,6 +86,27 @@ def test_one_more_image_runs_everything_again(tiny: Project) -> None:
     assert summary["exit_code"] == 0
 
 
+def test_two_files_of_different_labels_that_were_swapped_run_everything_again(tiny: Project) -> None:
+    """All files have one size and one time, so that neither tells."""
+    images = sorted((tiny.folder / "data").glob("*/*.png"))
+    longest = max(path.stat().st_size for path in images)
+    for path in images:
+        path.write_bytes(path.read_bytes() + bytes(longest - path.stat().st_size))
+        os.utime(path, ns=(0, 0))
+    first = tiny.run(SETTLED)
+    assert ran(first) == ALL
+    assert tiny.run(SETTLED)["status"] == "up_to_date"
+    one, other = tiny.folder / "data" / "0" / "0.png", tiny.folder / "data" / "1" / "0.png"
+    one.rename(tiny.folder / "aside")
+    other.rename(one)
+    (tiny.folder / "aside").rename(other)
+    summary = tiny.run(SETTLED, "balance.max_relabelled=null")
+    assert "ImageExampleGen" in ran(summary)
+    assert summary["exit_code"] == 0, summary["error"]
+    assert summary["data"]["fingerprint"] != first["data"]["fingerprint"]
+    assert tiny.run(SETTLED, "balance.max_relabelled=null")["status"] == "up_to_date"
+
+
 def test_one_more_line_of_code_runs_only_the_stages_that_import_it(
     tiny: Project, imagegate: Callable[..., Run], tmp_path: Path
 ) -> None:

@@ -1,13 +1,15 @@
 """The graph: what the settings say reaches the stage that it is for."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from pipeline import config, graph
+from components.evaluation import out_of_distribution
+from pipeline import config, derived, graph
 
 DATA: dict[str, dict[str, Any]] = {
     "single_label": {"root": "data"},
@@ -59,3 +61,50 @@ def test_the_trainer_understands_its_settings(stages: tuple[str, dict[str, dict[
     task, told = stages
     settings = TrainerSettings.model_validate(json.loads(told["Trainer"]["custom_config"]))
     assert (settings.task, settings.image_size) == (task, (224, 224))
+
+
+def trainer_key(path: Path) -> str:
+    """What the Trainer's results are cached under, besides its inputs."""
+    settings = config.load(str(path))
+    built = graph.build(settings, data_fingerprint="abc", served_version="", files=derived.files(settings))
+    [told] = [c.exec_properties["custom_config"] for c in built.components if c.id == "Trainer"]
+    return str(told)
+
+
+def test_other_weights_of_the_same_length_and_time_train_again(tmp_path: Path) -> None:
+    """So do another file as backbone and another size of the images, in the same output."""
+    for name, weights in {"a.keras": b"one", "b.keras": b"two"}.items():
+        (tmp_path / name).write_bytes(weights)
+        os.utime(tmp_path / name, ns=(0, 0))
+
+    def written(name: str, **training: Any) -> Path:
+        told = {"name": "x", "task": "single_label", "output": "runs/x", "push": {"destination": "models"}}
+        sections = told | {"data": {"root": "data"}, "training": {"backbone": "a.keras", **training}}
+        (tmp_path / name).write_text(yaml.safe_dump(sections))
+        return tmp_path / name
+
+    first = written("1.yaml")
+    keys = [
+        trainer_key(first),
+        trainer_key(written("2.yaml", backbone="b.keras")),
+        trainer_key(written("3.yaml", image_size=[64, 64])),
+    ]
+    before = derived.files(config.load(str(first)))
+    os.utime(tmp_path / "a.keras", ns=(7, 7))
+    assert trainer_key(first) == keys[0]  # only the time is another
+    (tmp_path / "a.keras").write_bytes(b"eno")
+    os.utime(tmp_path / "a.keras", ns=(0, 0))
+    assert derived.files(config.load(str(first))) != before
+    assert len({*keys, trainer_key(first)}) == 4
+
+
+def test_out_of_distribution_images_count_by_their_content(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "1.png").write_bytes(b"one")
+    os.utime(tmp_path / "other" / "1.png", ns=(0, 0))
+    before = out_of_distribution.fingerprint(str(tmp_path / "other"), 1000)
+    (tmp_path / "other" / "1.png").write_bytes(b"two")
+    os.utime(tmp_path / "other" / "1.png", ns=(0, 0))
+    assert out_of_distribution.fingerprint(str(tmp_path / "other"), 1000) != before
+    (tmp_path / "other" / "1.png").write_bytes(b"one")
+    assert out_of_distribution.fingerprint(str(tmp_path / "other"), 1000) == before

@@ -7,11 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from components.data.storage import archive, local, parquet, remote
+from components.data.storage import archive, local, parquet, proof, remote
 from components.data.storage.aside import Aside, watch
 from components.data.storage.entry import File, is_litter, is_url, litter_in
 
-__all__ = ["Aside", "File", "files", "folders", "in_archive", "is_litter", "is_url", "litter_in", "read", "watch"]
+__all__ = [
+    "Aside",
+    "File",
+    "files",
+    "folders",
+    "in_archive",
+    "is_litter",
+    "is_url",
+    "litter_in",
+    "proof",
+    "read",
+    "watch",
+]
 
 
 def files(root: str, key: str = "data.root") -> Iterator[File]:

@@ -214,5 +214,5 @@ def _format(path: str, version: str) -> Format:
     if head.startswith(b"\x1f\x8b"):
         return Tar(file, version, gz=True)
     if head.startswith(b"PK") or path.lower().endswith(".zip"):
-        return Zip(file)
+        return Zip(file, version)
     return Tar(file, version, gz=False)

@@ -41,8 +41,7 @@ class File:
     Attributes:
         path: relative to the root, separated by "/".
         size: bytes.
-        version: text that changes with the content: modification time in ns, a checksum, or the store's etag or
-            generation.
+        version: text that changes with the content; see `proof`.
         problem: why the file must not be read, or "".
     """
 

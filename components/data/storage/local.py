@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 from components.base.errors import ConfigError
-from components.data.storage import aside
+from components.data.storage import aside, proof
 from components.data.storage.entry import File, is_litter
 
 
@@ -22,6 +22,7 @@ def files(root: str, key: str) -> Iterator[File]:
         raise ConfigError(f"{key}: {root} {what}")
     left = aside.current()
     places, real_root = left.below(root), os.path.realpath(root)
+    trusted = proof.has_change_times(root)
     folders = [""]  # prefixes still to list; no recursion, since folders may be nested more deeply than Python's calls
     while folders:
         below = folders.pop()
@@ -43,7 +44,7 @@ def files(root: str, key: str) -> Iterator[File]:
                 elif entry.is_dir(follow_symlinks=False):
                     folders.append(path + "/")
                 else:
-                    yield _file(entry, path, real_root, key)
+                    yield _file(entry, path, real_root, key, trusted)
 
 
 def folders(root: str) -> list[str]:
@@ -60,7 +61,7 @@ def read(root: str, path: str) -> bytes:
         return f.read()
 
 
-def _file(entry: os.DirEntry[str], path: str, real_root: str, key: str) -> File:
+def _file(entry: os.DirEntry[str], path: str, real_root: str, key: str, trusted: bool) -> File:
     """Describes anything but a folder."""
     if entry.is_symlink():
         target = os.path.realpath(entry.path)
@@ -73,7 +74,7 @@ def _file(entry: os.DirEntry[str], path: str, real_root: str, key: str) -> File:
     except OSError as error:
         return File(path, 0, "", f"cannot be read: {error.strerror}")
     problem = "" if stat.S_ISREG(status.st_mode) else "not a regular file"
-    return File(path, status.st_size, str(status.st_mtime_ns), problem)
+    return File(path, status.st_size, proof.of_status(status, trusted=trusted), problem)
 
 
 def _scan(folder: str, key: str = "data.root") -> AbstractContextManager[Iterator[os.DirEntry[str]]]:

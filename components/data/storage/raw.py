@@ -6,7 +6,7 @@ import io
 import os
 from typing import IO, Any, Protocol
 
-from components.data.storage import remote
+from components.data.storage import proof, remote
 from components.data.storage.entry import is_url
 
 _BUFFER = 1 << 12  # of a listing on this machine: headers are small, and far apart
@@ -90,7 +90,8 @@ def version(path: str) -> str:
         info = _info(fs, name)
         return f"{info.get('size')} {remote.version(info)}"
     status = os.stat(path)
-    return f"{status.st_size} {status.st_mtime_ns}"
+    trusted = proof.has_change_times(os.path.dirname(path))
+    return f"{status.st_size} {proof.of_status(status, trusted=trusted)}"
 
 
 def _info(fs: Any, name: str) -> dict[str, Any]:

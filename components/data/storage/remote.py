@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.base.errors import ConfigError
-from components.data.storage import aside
+from components.data.storage import aside, proof
 from components.data.storage.entry import File, is_litter, litter_in
 
 
@@ -56,8 +57,13 @@ def read(root: str, path: str) -> bytes:
 
 def version(info: Mapping[str, Any]) -> str:
     """Returns text that changes with a file, from what the store says of it."""
-    keys = ("etag", "ETag", "generation", "md5", "mtime", "created")
-    return str(next((info[key] for key in keys if key in info), ""))
+    if "ino" in info:  # a file:// URL
+        try:
+            trusted = proof.has_change_times(os.path.dirname(info["name"]))
+            return proof.of_status(os.stat(info["name"]), trusted=trusted)
+        except OSError:
+            return ""
+    return proof.of_store(info)
 
 
 def filesystem(root: str, key: str = "data.root"):  # type: ignore[no-untyped-def]

@@ -26,10 +26,15 @@ _UNIX = 3
 
 
 class Zip:
-    """A `Format`."""
+    """A `Format`.
 
-    def __init__(self, raw: Raw) -> None:
-        self._raw = raw
+    Args:
+        raw: the archive file.
+        version: of the archive file. The checksum of a content (CRC-32) is too short to prove it.
+    """
+
+    def __init__(self, raw: Raw, version: str) -> None:
+        self._raw, self._version = raw, version
         self.notes: list[str] = []
 
     def members(self) -> Iterator[Member]:
@@ -91,7 +96,7 @@ class Zip:
             name,
             kind,
             info.file_size,
-            f"{info.CRC:08x}",
+            f"{info.CRC:08x} {self._version}",
             info.header_offset,
             problem=_problem(info) if kind in (Kind.FILE, Kind.LINK) else "",
             packed=info.compress_size,

@@ -74,14 +74,14 @@ def test_a_folder_without_images_gives_no_number(exported: str, tmp_path: Path) 
 
 
 def test_the_fingerprint_follows_the_files(tmp_path: Path) -> None:
-    assert out_of_distribution.fingerprint(None) == ""
+    assert out_of_distribution.fingerprint(None, 1000) == ""
     image(tmp_path / "1.png", 1)
-    before = out_of_distribution.fingerprint(str(tmp_path))
-    assert out_of_distribution.fingerprint(str(tmp_path)) == before
+    before = out_of_distribution.fingerprint(str(tmp_path), 1000)
+    assert out_of_distribution.fingerprint(str(tmp_path), 1000) == before
     image(tmp_path / "2.png", 2)
-    assert out_of_distribution.fingerprint(str(tmp_path)) != before
+    assert out_of_distribution.fingerprint(str(tmp_path), 1000) != before
     with pytest.raises(ConfigError, match=r"evaluation.out_of_distribution: .*missing does not exist"):
-        out_of_distribution.fingerprint(str(tmp_path / "missing"))
+        out_of_distribution.fingerprint(str(tmp_path / "missing"), 1000)
 
 
 def test_without_a_file_there_is_no_measurement(tmp_path: Path) -> None:
