@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +9,11 @@ from numpy.typing import NDArray
 
 from components.base.artifact_files import KNOWN_IMAGES, PUSHED_MANIFEST
 from components.base.errors import ImagegateError
+from components.data import known_images
 from components.data.manifest import DatasetManifest, KnownData
 from components.ingest.census import Images
 from components.push import versions
 from components.push.versions import Served
-
-# 16 bytes for each image. sha256: the first 64 bits of the file's digest; truth: see `census.truth`.
-_KNOWN = np.dtype([("sha256", "<u8"), ("truth", "<u8")])
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class Reference:
     Attributes:
         version: version of the model.
         data: counts and histograms.
-        known: `_KNOWN` [n], sorted: digests of each image and of its labels.
+        known: `known_images.ROW` [n], sorted by digest.
     """
 
     version: str
@@ -43,10 +40,6 @@ def remember(manifest: DatasetManifest, images: Images) -> tuple[KnownData, byte
     Returns:
         the entry "data" of a pushed model's manifest, and the content of the file `KNOWN_IMAGES` beside it.
     """
-    known = np.empty(len(images.rows), _KNOWN)
-    known["sha256"], known["truth"] = images.rows["sha256"][:, 0], images.rows["truth"]
-    out = io.BytesIO()
-    np.save(out, np.unique(known), allow_pickle=False)
     kept = KnownData(
         counts=manifest.counts,
         label_counts=manifest.label_counts,
@@ -55,7 +48,7 @@ def remember(manifest: DatasetManifest, images: Images) -> tuple[KnownData, byte
         label_sets=[] if manifest.pixels else manifest.label_sets,  # masks are compared by their digests instead
         properties=manifest.properties["train"],
     )
-    return kept, out.getvalue()
+    return kept, known_images.to_bytes(images.rows)
 
 
 def recall(served: Served | None, task: str) -> Reference | None:
@@ -74,9 +67,7 @@ def recall(served: Served | None, task: str) -> Reference | None:
     if served is None or served.manifest.task != task:
         return None
     try:
-        known = np.load(io.BytesIO(versions.content(served, KNOWN_IMAGES)), allow_pickle=False)
-        if known.dtype != _KNOWN:
-            raise ImagegateError(f"{served.path}/{KNOWN_IMAGES} holds rows of {known.dtype}, expected {_KNOWN}")
+        known = _known(served)
         kept = served.manifest.data
         if kept is None:
             raise ImagegateError(f"its {PUSHED_MANIFEST} does not describe its data")
@@ -86,3 +77,11 @@ def recall(served: Served | None, task: str) -> Reference | None:
             f"older version back (imagegate rollback CONFIG), or remove {served.path}"
         ) from None
     return Reference(served.version, kept, known)
+
+
+def _known(served: Served) -> NDArray[np.void]:
+    content = versions.content(served, KNOWN_IMAGES)
+    try:
+        return known_images.of_bytes(content)
+    except ValueError as error:
+        raise ImagegateError(f"{served.path}/{KNOWN_IMAGES} {error}") from None
