@@ -44,6 +44,12 @@ class PushedManifest(Sparse):
     code_fingerprint: str = Field("", description="digest of the code that trained it")
     configuration_fingerprint: str = Field("", description="digest of the configuration")
     beside: tuple[str, ...] = Field((), description="names of the files that are not the model's own")
+    identity: str = Field(
+        "", description="digest of the model without what is random in its files: equal for equal models"
+    )
+    written_by: dict[str, str] = Field(
+        {}, description='release of "imagegate" that trained the model, and of "tensorflow" that wrote its files'
+    )
     compared_with: str | None = Field(
         None, description='version that was served when the model was judged, and that it replaced; "": none was'
     )

@@ -49,6 +49,7 @@ class Facts:
         thresholds: thresholds that held, as sentences.
         notes: further limits, as sentences.
         fingerprints: name -> SHA-256.
+        written_by: software -> release that trained the model and wrote its files.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Facts:
     thresholds: Sequence[str] = ()
     notes: Sequence[str] = ()
     fingerprints: Mapping[str, str] = field(default_factory=dict)
+    written_by: Mapping[str, str] = field(default_factory=dict)
 
 
 def render(facts: Facts) -> str:
@@ -88,6 +90,7 @@ def render(facts: Facts) -> str:
     parts += ["## Thresholds that held", _listed(facts.thresholds, "none")]
     parts += ["## Limits", _listed([*_limits(facts), *facts.notes], "none that the data show")]
     parts += ["## Fingerprints", _table(("name", "SHA-256"), facts.fingerprints.items())]
+    parts += ["## Software", _table(("name", "release"), facts.written_by.items())]
     return "\n\n".join(parts) + "\n"
 
 

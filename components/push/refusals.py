@@ -1,13 +1,13 @@
-"""Why a model that passed the gates is not pushed after all; each ends the run with exit code 4."""
+"""Why a model that passed the gates is not pushed after all."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from components.base.errors import ImagegateError
+from components.base.errors import ConfigError, ImagegateError
 
 if TYPE_CHECKING:
-    from components.push.versions import Served
+    from components.push.served import Served
 
 
 class NotPushed(ImagegateError):
@@ -22,6 +22,10 @@ class Withdrawn(NotPushed):
 
 class Superseded(NotPushed):
     """Another version is served than the one that the model was compared with."""
+
+
+class AnotherName(ConfigError):
+    """The served version was pushed by another configuration."""
 
 
 def withdrawn(version: str) -> Withdrawn:
@@ -49,4 +53,13 @@ def superseded(compared: str, served: Served | None) -> Superseded:
     return Superseded(
         f"{now}, but this run compared its model with {before}; nothing was pushed. Run again: then {then}, and the "
         "training is taken from the cache"
+    )
+
+
+def another_name(served: Served, name: str) -> AnotherName:
+    """The refusal of a configuration `name` to replace a version that was pushed under another name."""
+    return AnotherName(
+        f"push.destination: version {served.version}, which is served in it, was pushed by {served.manifest.name!r}, "
+        f"and this configuration is {name!r}. Choose another push.destination, or set push.take_over: true if this "
+        "configuration is to replace it"
     )

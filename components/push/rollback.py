@@ -10,30 +10,41 @@ from components.push.destination import Destination, at
 from components.push.versions import Served
 
 
-def roll_back(destination: str, version: str | None = None) -> tuple[Served, Served]:
+def roll_back(
+    destination: str, version: str | None = None, *, name: str = "", take_over: bool = False
+) -> tuple[Served, Served]:
     """Copies an older version to a new, larger number, and withdraws the model that was served.
 
-    A withdrawn model is not pushed again, unless a later rollback brings it back.
+    A withdrawn model is not pushed again, unless a later rollback brings it back. Where the named version or an intact
+    copy of its model is served already, nothing is done.
 
     Args:
         destination: folder or fsspec URL of the versions.
         version: version to copy; default: the one before the served version, or if that is itself a copy, before its
             original. Withdrawn models are skipped.
+        name: of the configuration, which must have pushed both versions; "": any may have.
+        take_over: `push.take_over`, which allows another name.
 
     Returns:
-        the version that is served now, and the one that was served before.
+        the version that is served now, and the one that was served before: the same where nothing was done.
 
     Raises:
-        ConfigError: there is no such version, or none to go back to.
+        ConfigError: there is no such version, or none to go back to, or another configuration pushed it.
         ImagegateError: its files are not those that were pushed, or the new one cannot be written.
     """
-    place = at(destination)
+    place, any_name = at(destination), take_over or not name
     with versions.readable_errors(f"cannot write to {destination}"), place.locked():
         pushed = list(versions.newest_first(place))
         if not pushed:
             raise ConfigError(f"{destination}: no version that imagegate pushed, so there is nothing to go back to")
         served, source = pushed[0], _source(pushed, version, destination)
-        return _copy(place, served, source), served
+        for one in (served, source):
+            versions.require_name(one, name, take_over=any_name)
+        if source.problem:
+            raise versions.Damaged(f"{source.problem}; it is not brought back")
+        if _is_served(source, served):
+            return served, served
+        return _copy(place, pushed, source), served
 
 
 def listed(pushed: list[Served]) -> str:
@@ -43,6 +54,8 @@ def listed(pushed: list[Served]) -> str:
         facts = [] if i else ["served"]
         if one.manifest.rolled_back_to is not None:
             facts.append(f"a copy of {one.manifest.rolled_back_to}")
+        if one.problem:
+            facts.append("damaged")
         texts.append(f"{one.version} ({', '.join(facts)})" if facts else one.version)
     return ", ".join(texts)
 
@@ -51,28 +64,44 @@ def _source(pushed: list[Served], version: str | None, destination: str) -> Serv
     served, older = pushed[0], pushed[1:]
     there = f"{destination} holds {listed(pushed)}"
     if version is not None:
-        if version == served.version:
-            raise ConfigError(f"version {version} is served already; {there}")
-        found = next((one for one in older if one.version == version), None)
+        found = next((one for one in pushed if one.version == version), None)
         if found is None:
             raise ConfigError(f"there is no version {version}; {there}")
         return found
-    origin, gone = int(served.manifest.rolled_back_to or served.version), served.manifest.withdrawn
+    origin, gone = int(served.manifest.rolled_back_to or served.version), _withdrawn(pushed)
     for one in older:
-        identity = versions.identity(one.model)
-        if int(one.version) < origin and identity not in gone and identity != versions.identity(served.model):
+        if int(one.version) < origin and one.identity not in gone and one.identity != served.identity:
             return one
     raise ConfigError(f"there is no version before {origin} to go back to; {there}")
 
 
-def _copy(place: Destination, served: Served, source: Served) -> Served:
-    withdrawn = served.manifest.withdrawn | {versions.identity(served.model): served.version}
-    withdrawn.pop(versions.identity(source.model), None)  # a damaged version may be replaced by its own equal
+def _is_served(source: Served, served: Served) -> bool:
+    """Whether the served version is the source or a copy of its model, and intact.
+
+    Raises:
+        Damaged: the source itself is served and damaged, so there is nothing to copy.
+    """
+    if source == served:
+        versions.verify(served)
+        return True
+    return not served.problem and source.identity == served.identity and versions.intact(served)
+
+
+def _withdrawn(pushed: list[Served]) -> dict[str, str]:
+    """The models that are withdrawn, by the newest manifest that can be read."""
+    return dict(next((one.manifest.withdrawn for one in pushed if not one.problem), {}))
+
+
+def _copy(place: Destination, pushed: list[Served], source: Served) -> Served:
+    served, gone = pushed[0], _withdrawn(pushed)
+    if not served.problem:
+        gone[served.identity] = served.version
+    gone.pop(source.identity, None)  # a damaged version may be replaced by its own equal
     facts = {
         "compared_with": None,
         "rolled_back_from": served.version,
         "rolled_back_to": source.manifest.rolled_back_to or source.version,
-        "withdrawn": withdrawn,
+        "withdrawn": gone,
     }
     with versions.local(source) as folder:
         files = source.manifest.files

@@ -22,6 +22,11 @@ class Push(Value):
         description="After a push, the newest versions that imagegate pushed are kept, this many, and older ones are "
         "deleted. `null` keeps all.",
     )
+    take_over: Flag = Field(
+        False,
+        description="Whether to push to a destination, or roll back in it, although the model served there was pushed "
+        "by a configuration of another `name`.",
+    )
     without_thresholds: Flag = Field(
         False,
         description="Whether to push a model although `evaluation.thresholds` is empty, so that no metric is judged.",

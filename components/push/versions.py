@@ -1,25 +1,35 @@
-"""Versions of a model in a push destination, where TensorFlow Serving finds them: pushes, reads and verifies them."""
+"""Versions of a model in a push destination, where TensorFlow Serving finds them: pushed, and removed when too many."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import os
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from pydantic import ValidationError
-
-from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ImagegateError
-from components.push.destination import Content, Destination, at, digests, parsed
+from components.push.destination import Content, Destination, at, digests
 from components.push.manifest import PushedManifest
-from components.push.refusals import NotPushed, Superseded, Withdrawn, superseded, withdrawn
+from components.push.refusals import AnotherName, NotPushed, Superseded, Withdrawn, another_name, superseded, withdrawn
+from components.push.served import (
+    Damaged,
+    Served,
+    content,
+    current,
+    identity,
+    intact,
+    local,
+    newest_first,
+    read,
+    readable_errors,
+    usable,
+    verify,
+)
 
 __all__ = [
+    "AnotherName",
+    "Damaged",
     "NotPushed",
     "Served",
     "Superseded",
@@ -30,46 +40,19 @@ __all__ = [
     "current",
     "digests",
     "identity",
+    "intact",
     "local",
     "newest_first",
     "push",
     "read",
     "readable_errors",
+    "require_evaluated",
+    "require_name",
     "tidy",
     "verify",
 ]
 
 _NOTHING: Mapping[str, bytes] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Served:
-    """A version in a push destination.
-
-    Attributes:
-        version: its number, as text.
-        path: its folder, or URL.
-        manifest: its `imagegate.json`.
-    """
-
-    version: str
-    path: str
-    manifest: PushedManifest
-
-    @property
-    def model(self) -> dict[str, str]:
-        """SHA-256 of the model's own files."""
-        return {name: digest for name, digest in self.manifest.files.items() if name not in self.manifest.beside}
-
-
-def current(destination: str) -> Served | None:
-    """Finds the newest version that imagegate pushed to `destination`, or None; checks no files, see `verify`.
-
-    Raises:
-        ImagegateError: the destination cannot be read.
-    """
-    with readable_errors(f"cannot read {destination}"):
-        return next(newest_first(at(destination)), None)
 
 
 def at_start(root: str, version: str) -> Served | None:
@@ -81,6 +64,7 @@ def at_start(root: str, version: str) -> Served | None:
 
     Raises:
         Superseded: it was removed since.
+        Damaged: its manifest cannot be used.
     """
     if not version:
         return None
@@ -90,85 +74,19 @@ def at_start(root: str, version: str) -> Served | None:
     return found
 
 
-def newest_first(place: Destination) -> Iterator[Served]:
-    """Yields every version that has a manifest; without one it is incomplete, or was not pushed by imagegate."""
-    for version in sorted(place.versions(), reverse=True):
-        served = _read(place, str(version))
-        if served is not None:
-            yield served
-
-
-def read(path: str) -> Served | None:
-    """Reads the version in the folder or URL `path`; None if its manifest is missing or broken."""
-    place, version = _split(path)
-    with readable_errors(f"cannot read {path}"):
-        return _read(place, version)
-
-
-def _read(place: Destination, version: str) -> Served | None:
-    path, manifest = f"{place.root.rstrip('/')}/{version}", parsed(place.read(version, PUSHED_MANIFEST))
-    if manifest is None:
-        return None
-    try:
-        return Served(version, path, PushedManifest.model_validate(manifest))
-    except ValidationError as error:
-        key = ".".join(map(str, error.errors()[0]["loc"]))
-        raise ImagegateError(
-            f"{path}/{PUSHED_MANIFEST} was written by another release, and this one cannot read its key {key!r}; "
-            "remove that version, or use the release that pushed it"
-        ) from None
-
-
-def content(served: Served, name: str) -> bytes:
-    """Reads a file of a version.
-
-    Raises:
-        ImagegateError: the file is missing, or differs from the one that was pushed.
-    """
-    place, version = _split(served.path)
-    with readable_errors(f"cannot read {served.path}"):
-        found = place.read(version, name)
-    if found is None or hashlib.sha256(found).hexdigest() != served.manifest.files.get(name):
-        raise ImagegateError(f"{served.path}/{name} is missing or does not match the model's {PUSHED_MANIFEST}")
-    return found
-
-
-@contextlib.contextmanager
-def local(served: Served) -> Iterator[str]:
-    """Provides a local folder with the version's verified files; for a URL, a copy that is removed afterwards.
-
-    Raises:
-        ImagegateError: see `verify`.
-    """
-    place, version = _split(served.path)
-    with contextlib.ExitStack() as stack:
-        with readable_errors(f"cannot read {served.path}"):
-            folder = stack.enter_context(place.local(version))
-            verify(served, folder)
-        yield folder
-
-
-def verify(served: Served, folder: str | None = None) -> None:
-    """Checks a version's files against its manifest. A SavedModel is code, so a changed one must not be loaded.
+def require_name(served: Served | None, name: str, *, take_over: bool) -> None:
+    """Requires that what is served was pushed under the name of the configuration.
 
     Args:
-        served: the version.
-        folder: a copy of it, to check instead.
+        served: the version, or None.
+        name: of the configuration.
+        take_over: `push.take_over`, which allows another name.
 
     Raises:
-        ImagegateError: a file is missing, was changed, or is not in the manifest.
+        AnotherName: another configuration pushed it.
     """
-    place, version = _split(served.path)
-    with readable_errors(f"cannot read {served.path}"):
-        there = place.digests(version) if folder is None else digests(folder)
-    wanted = served.manifest.files
-    for name in sorted(wanted.keys() | there.keys()):
-        if wanted.get(name) != there.get(name):
-            what = "is missing, but is in" if name not in there else "does not match" if name in wanted else "is not in"
-            raise ImagegateError(
-                f"{served.path}/{name} {what} the model's {PUSHED_MANIFEST}; the model was changed after it was pushed "
-                "and is not loaded"
-            )
+    if served is not None and not take_over and served.manifest.name not in ("", name):
+        raise another_name(served, name)
 
 
 def push(
@@ -178,11 +96,13 @@ def push(
     beside: Mapping[str, bytes] = _NOTHING,
     evaluated: Mapping[str, str] | None = None,
     compared: str | None = None,
+    *,
+    take_over: bool = False,
 ) -> Served:
     """Copies a SavedModel to a new version below `destination`; a reader sees the whole version or none.
 
     Version numbers are seconds since 1970, or one more than the largest where that is not more. Everything that the
-    push depends on is read under the destination's lock.
+    push depends on is read under the destination's lock. A model that is served already, intact, is not pushed again.
 
     Args:
         model: folder of the SavedModel.
@@ -190,11 +110,16 @@ def push(
         manifest: what to write beside the model; files, version, `beside`, `withdrawn` and `compared_with` are added.
         beside: name -> content of further files to put there.
         evaluated: SHA-256 of each file of the model as it was judged; default: as it is.
-        compared: the version that was served when the model was judged, "" for none. It must still be the one served.
-            None: the model was not judged by any other.
+        compared: the version that was served when the model was judged, "" for none. It must still be the one served,
+            unless that is this model already. None: push whatever is served.
+        take_over: whether it may replace a version that was pushed under another name.
+
+    Returns:
+        the new version, or the one served if that is this model already; see `Served.new`.
 
     Raises:
         Withdrawn: this model was rolled back.
+        AnotherName: the version served now was pushed under another name.
         Superseded: another version than `compared` is served.
         ImagegateError: what arrived is not that model, or the disk is full.
     """
@@ -203,18 +128,36 @@ def push(
         there = digests(model)
     with readable_errors(f"cannot write to {destination}"), place.locked():
         wanted = dict(there if evaluated is None else evaluated)
-        served = next(newest_first(place), None)
+        served, own = usable(next(newest_first(place), None)), manifest.identity or identity(wanted)
         gone = {} if served is None else served.manifest.withdrawn
-        if identity(wanted) in gone:
-            raise withdrawn(gone[identity(wanted)])
-        if compared is not None and compared != (served.version if served else ""):
-            raise superseded(compared, served)
+        if own in gone:
+            raise withdrawn(gone[own])
+        facts = {"beside": tuple(sorted(beside)), "withdrawn": gone}
+        if compared is not None:
+            require_name(served, manifest.name, take_over=take_over)
+            if served is not None and served.identity == own and intact(served):
+                return served
+            if compared != (served.version if served else ""):
+                raise superseded(compared, served)
+            facts["compared_with"] = compared
         files: dict[str, Content] = {name: os.path.join(model, name) for name in there}
         wanted |= {name: hashlib.sha256(content).hexdigest() for name, content in beside.items()}
-        facts = {"beside": tuple(sorted(beside)), "withdrawn": gone}
-        facts |= {} if compared is None else {"compared_with": compared}
-        full = manifest.model_copy(update=facts)
-        return add(place, {**files, **beside}, wanted, full)
+        return add(place, {**files, **beside}, wanted, manifest.model_copy(update=facts))
+
+
+def require_evaluated(found: Mapping[str, str], evaluated: Mapping[str, str]) -> None:
+    """Requires that the files of a model are those that were evaluated; both are SHA-256 by path.
+
+    Raises:
+        ImagegateError: a file is missing, was changed, or is new.
+    """
+    for name in sorted(evaluated.keys() | found.keys()):
+        expected, is_there = evaluated.get(name, "no such file"), found.get(name, "no such file")
+        if expected != is_there:
+            raise ImagegateError(
+                f"push: {name} is not the file of the model that was evaluated: expected SHA-256 {expected}, "
+                f"found {is_there}; nothing was pushed, run again with --force"
+            )
 
 
 def add(
@@ -234,17 +177,11 @@ def add(
     sealed = full.to_json(indent=1).encode()
 
     def seal(arrived: Mapping[str, str]) -> bytes:
-        for name in sorted(wanted.keys() | arrived.keys()):
-            expected, found = wanted.get(name, "no such file"), arrived.get(name, "no such file")
-            if expected != found:
-                raise ImagegateError(
-                    f"push: {name} is not the file of the model that was evaluated: expected SHA-256 {expected}, "
-                    f"found {found}; nothing was pushed, run again with --force"
-                )
+        require_evaluated(arrived, wanted)
         return sealed
 
     place.put(version, files, seal)
-    return Served(version, f"{place.root.rstrip('/')}/{version}", full)
+    return Served(version, f"{place.root.rstrip('/')}/{version}", full, new=True)
 
 
 def tidy(destination: str, keep: int | None) -> tuple[list[str], str]:
@@ -268,22 +205,3 @@ def tidy(destination: str, keep: int | None) -> tuple[list[str], str]:
     except OSError as error:
         problems.append(f"{destination} cannot be tidied: {error.strerror or error}")
     return removed, "; ".join(problems)
-
-
-def identity(model: Mapping[str, str]) -> str:
-    """Combines the SHA-256 of a model's files into one for the model."""
-    return hashlib.sha256(json.dumps(sorted(model.items())).encode()).hexdigest()
-
-
-def _split(path: str) -> tuple[Destination, str]:
-    root, _, version = path.rstrip("/").rpartition("/")
-    return at(root or "/"), version
-
-
-@contextlib.contextmanager
-def readable_errors(what: str) -> Iterator[None]:
-    """Turns an OSError into an ImagegateError that starts with `what`."""
-    try:
-        yield
-    except OSError as error:
-        raise ImagegateError(f"push: {what}: {error.strerror or error}") from error

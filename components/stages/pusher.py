@@ -4,6 +4,7 @@ import datetime
 import json
 import math
 import os
+from importlib import metadata
 from typing import Any
 
 from tfx import types
@@ -20,12 +21,11 @@ from components.base.artifact_files import (
     MODEL_DIGESTS,
     VERDICTS,
 )
-from components.base.errors import ImagegateError
 from components.data.manifest import DatasetManifest
 from components.evaluation import analysis
 from components.gates import data_gate, model_gate
 from components.gates.records import DataGateResult
-from components.model import signatures
+from components.model import identity, signatures
 from components.push import model_card, versions
 from components.push.manifest import PushedManifest
 from components.push.settings import Push
@@ -64,26 +64,30 @@ def Pusher(  # noqa: N802  TFX names components like classes
         return
     evaluated = _json(model_evaluation.uri, MODEL_DIGESTS)
     push = Push.from_json(settings)
-    served = versions.current(push.destination)
-    if served is None or served.model != evaluated or not _is_intact(served):
-        with open(os.path.join(class_balance.uri, CLASS_BALANCE), encoding="utf-8") as f:
-            data = DataGateResult.from_json(f.read())
-        results = analysis.results(model_evaluation.uri, analysis.CANDIDATE)
-        folder = path_utils.serving_model_dir(model.uri)
-        manifest = PushedManifest(
-            **json.loads(facts),
-            **_numbers(data, results),
-            thresholds=_json(model_evaluation.uri, VERDICTS),
-            decisions=_json(os.path.join(folder, "assets.extra"), DECISIONS_FILE),
+    with open(os.path.join(class_balance.uri, CLASS_BALANCE), encoding="utf-8") as f:
+        data = DataGateResult.from_json(f.read())
+    results = analysis.results(model_evaluation.uri, analysis.CANDIDATE)
+    folder = path_utils.serving_model_dir(model.uri)
+    versions.require_evaluated(versions.digests(folder), evaluated)
+    manifest = PushedManifest(
+        **json.loads(facts),
+        **_numbers(data, results),
+        thresholds=_json(model_evaluation.uri, VERDICTS),
+        decisions=_json(os.path.join(folder, "assets.extra"), DECISIONS_FILE),
+        identity=identity.identity(folder, evaluated),
+        written_by=_releases(folder),
+    )
+    card = _card(manifest, data.manifest, results, model_evaluation.uri, baseline_model)
+    with open(os.path.join(class_balance.uri, KNOWN_IMAGES), "rb") as f:
+        files = {KNOWN_IMAGES: f.read(), MODEL_CARD: model_card.render(card).encode()}
+    try:
+        served = versions.push(
+            folder, push.destination, manifest, files, evaluated, served_version, take_over=push.take_over
         )
-        card = _card(manifest, data.manifest, results, model_evaluation.uri, baseline_model, evaluated)
-        with open(os.path.join(class_balance.uri, KNOWN_IMAGES), "rb") as f:
-            files = {KNOWN_IMAGES: f.read(), MODEL_CARD: model_card.render(card).encode()}
-        try:
-            served = versions.push(folder, push.destination, manifest, files, evaluated, served_version)
-        except versions.NotPushed as error:
-            pushed_model.set_string_custom_property("not_pushed", str(error))
-            return
+    except (versions.NotPushed, versions.AnotherName) as error:
+        pushed_model.set_string_custom_property("not_pushed", str(error))
+        return
+    if served.new:
         pushed_model.set_int_custom_property("pushed", 1)
         pushed_model.set_string_custom_property("pushed_destination", served.path)
     pushed_model.set_string_custom_property("pushed_version", served.version)
@@ -98,7 +102,6 @@ def _card(
     results: model_gate.Results,
     evaluation: str,
     baseline_model: types.Artifact,
-    digests: dict[str, str],
 ) -> model_card.Facts:
     """Collects the contents of the model card."""
     version, note = (baseline_model.get_string_custom_property(name) for name in ("version", "note"))
@@ -115,20 +118,17 @@ def _card(
         thresholds=[verdict.reason for verdict in pushed.thresholds],
         notes=_notes(data),
         fingerprints={"data": pushed.data_fingerprint, "code": pushed.code_fingerprint}
-        | {"configuration": pushed.configuration_fingerprint, "model": versions.identity(digests)},
+        | {"configuration": pushed.configuration_fingerprint, "model": pushed.identity},
+        written_by=pushed.written_by,
         labels=pushed.labels,
         label_counts=pushed.label_counts,
         label_weights=pushed.label_weights,
     )
 
 
-def _is_intact(served: versions.Served) -> bool:
-    """Whether the files of the served model are unchanged; a damaged model is replaced."""
-    try:
-        versions.verify(served)
-    except ImagegateError:
-        return False
-    return True
+def _releases(folder: str) -> dict[str, str]:
+    """What trained the model and wrote its files."""
+    return {"imagegate": metadata.version("imagegate"), "tensorflow": identity.tensorflow_version(folder)}
 
 
 def _numbers(data: DataGateResult, results: model_gate.Results) -> dict[str, Any]:

@@ -61,19 +61,20 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
         backbone's file and the images of none of the labels, "" where there are none.
 
     Raises:
-        ConfigError: the configuration does not fit the data.
+        ConfigError: the configuration does not fit the data, or what is served was pushed by another configuration.
         DataRejected: there is no image.
     """
     raw = json.loads(config)
     overrides = {"data": raw["data"] | {"root": data_root}, "training": raw.get("training", {}) | {"epochs": epochs}}
     settings = validated(raw | overrides)
     _same_places(validated(raw), settings)
+    served = versions.current(settings.destination)
+    versions.require_name(served, settings.name, take_over=settings.push.take_over)
     dataset, _ = data.read_dataset(settings)
     if not dataset.records:
         raise DataRejected(data.judge_data(settings, *census.merge(dataset, []), ""))
     if settings.backbone.endswith(".keras") and not os.path.isfile(settings.backbone):
         raise ConfigError(f"training.backbone: {settings.backbone} does not exist")
-    served = versions.current(settings.destination)
     files = derived.files(settings)
     digests = files.backbone + files.out_of_distribution
     largest = images.max_file_bytes(settings.data.max_pixels)

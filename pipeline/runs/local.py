@@ -25,6 +25,7 @@ from pipeline.runs.summary import Summary
 from pipeline.terminal import output_to
 
 if TYPE_CHECKING:
+    from components.push.versions import Served
     from pipeline.config import Config
 
 _STATE = "state.json"
@@ -81,7 +82,6 @@ class Runner:
         return self.summary
 
     def _run(self, dataset: Dataset, *, force: bool) -> None:
-        served = versions.current(self._config.destination)
         recognised = data.recognise(self._config, dataset, force=force)
         inputs = {
             "config": self._config.fingerprint(),
@@ -90,12 +90,10 @@ class Runner:
             "data": recognised.content,
         } | vars(self._files)
         self.summary.fingerprints = derived.fingerprints(self._config)
-        state = self._state()
-        run = state.pop("run", "")
-        if not force and served is not None and state == inputs | {"served": served.version}:
-            self.summary.up_to_date(served, history.earlier(os.path.join(os.path.dirname(self.folder), run)))
-            return
         try:
+            served = versions.current(self._config.destination)
+            if not force and served is not None and self._is_up_to_date(inputs, served):
+                return
             if not dataset.records:
                 raise DataRejected(data.judge_data(self._config, *census.merge(dataset, []), self._frozen))
             with output_to(self.log):
@@ -125,6 +123,20 @@ class Runner:
             read = data.ingested(self.summary.artifacts.get("examples", ""))  # which may differ from what was listed
             facts = {"data": read, "served": self.summary.pushed.version, "run": self.summary.run_id}
             self._remember(inputs | facts)
+
+    def _is_up_to_date(self, inputs: dict[str, str], served: Served) -> bool:
+        """Ends the run if nothing has changed since an earlier one pushed what is served, and that is still intact."""
+        state = self._state()
+        run = state.pop("run", "")
+        if state != inputs | {"served": served.version}:
+            return False
+        try:
+            versions.verify(served)
+        except versions.Damaged as error:
+            self.summary.notes.append(f"warning: {error}; this run replaces it if it comes to the same model")
+            return False
+        self.summary.up_to_date(served, history.earlier(os.path.join(os.path.dirname(self.folder), run)))
+        return True
 
     def _with_all_reasons(self, error: DataRejected) -> DataRejected:
         """Judges the data by all rules where ingest refused an empty split: ingest does not know the limits."""

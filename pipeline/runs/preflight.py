@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from components.base.artifact_files import DATASET_MANIFEST
-from components.base.errors import ConfigError
+from components.base.errors import ConfigError, ImagegateError
 from components.base.text import truncated_list
 from components.data import storage
 from components.data.dataset import Dataset
+from components.push import versions
 from pipeline import stages
 from pipeline.config import backbones
 
@@ -35,7 +36,8 @@ def places(config: Config) -> None:
     """Checks what takes no look at the data.
 
     Raises:
-        ConfigError: `output` or `push.destination` cannot be written, or the backbone's file cannot be used.
+        ConfigError: `output` or `push.destination` cannot be written, the backbone's file cannot be used, or what is
+            served was pushed by another configuration.
     """
     if config.backbone.endswith(".keras"):
         backbones.check_file(config.backbone)
@@ -49,6 +51,12 @@ def places(config: Config) -> None:
         _protocols("push.destination", local)
     else:
         writable("push.destination", local)
+    try:
+        versions.require_name(versions.current(config.destination), config.name, take_over=config.push.take_over)
+    except ConfigError:
+        raise
+    except ImagegateError:
+        return  # whoever compares with the served model reads it again, and says why that failed
 
 
 def writable(key: str, path: str) -> None:

@@ -12,8 +12,12 @@ if TYPE_CHECKING:
 
 def run(config: Config, version: str | None) -> str:
     """Rolls back and returns the message for the user; see `rollback.roll_back` for the errors."""
-    now, before = rollback.roll_back(config.destination, version)
+    now, before = rollback.roll_back(config.destination, version, name=config.name, take_over=config.push.take_over)
+    origin = now.manifest.rolled_back_to
+    copied = f", a copy of version {origin}" if origin is not None else ""
+    if not now.new:
+        return f"nothing was added: version {now.version} is served already{copied} -> {now.path}"
     return (
-        f"version {now.version} is served now, a copy of version {now.manifest.rolled_back_to} -> {now.path}\n"
+        f"version {now.version} is served now{copied} -> {now.path}\n"
         f"withdrawn: version {before.version}; this very model is not pushed again"
     )

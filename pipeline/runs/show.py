@@ -57,9 +57,12 @@ def _show_verdict(run: RunSummary, console: Console) -> None:
     judged = f"{held} threshold{'s' if held != 1 else ''} held" if held else "[bold red]nothing has judged it[/]"
     version, path = (run.pushed.version, run.pushed.path) if run.pushed else ("", "")
     untouched = "the served model is untouched"
+    unchanged = (
+        f"version {version} is this model already" if run.stages else f"nothing new since version {version} was pushed"
+    )
     text = {
         "pushed": f"[bold green]pushed[/] version {version}: {judged} -> {escape(path)}",
-        "up_to_date": f"[bold green]up to date[/]: nothing new since version {version} was pushed",
+        "up_to_date": f"[bold green]up to date[/]: {unchanged}",
         "not_blessed": f"[bold red]refused by the model gate[/]; {untouched}:",
         "data_rejected": f"[bold red]refused by the data gate[/]; nothing was trained, {untouched}:",
         "failed": f"[bold red]failed[/]; {untouched}:",

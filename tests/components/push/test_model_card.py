@@ -42,6 +42,7 @@ def facts(**changes: Any) -> model_card.Facts:
         ],
         "thresholds": ["recall of label 'a|b' is 0.125 (25 examples): recall >= 0.1"],
         "fingerprints": {"data": "abc", "code": "def"},
+        "written_by": {"tensorflow": "2.21.0"},
     }
     return model_card.Facts(**told | changes)
 
@@ -69,7 +70,7 @@ def seen(label: str) -> str:
 
 
 def test_every_number_stands_in_its_cell() -> None:
-    data, overall, per_label, per_slice, fingerprints = tables(model_card.render(facts()))
+    data, overall, per_label, per_slice, fingerprints, software = tables(model_card.render(facts()))
     assert data[0] == ["label", "train", "eval", "test", "weight in the loss"]
     assert data[1] == ["a|b", "1,200", "10", "25", "0.5"]
     assert data[4] == ["two lines", "0", "1", "400", "0"]
@@ -83,6 +84,7 @@ def test_every_number_stands_in_its_cell() -> None:
     assert per_slice[0] == ["slice", "examples", *kinds.kind("single_label").overall]
     assert per_slice[1] == [f"camera = day|night, label = {NASTY[2]}", "7", *["0.5"] * (len(per_slice[0]) - 2)]
     assert fingerprints[1:] == [["data", "abc"], ["code", "def"]]
+    assert software == [["name", "release"], ["tensorflow", "2.21.0"]]
 
 
 def test_the_served_model_stands_beside_it() -> None:
@@ -140,6 +142,6 @@ def test_any_text_stays_in_its_cell_as_it_is(name: str) -> None:
 @pytest.mark.parametrize("task", ["multi_label", "segmentation"])
 def test_each_task_has_its_metrics(task: str) -> None:
     values = dict.fromkeys(kinds.kind(task).metric_names(NASTY), 0.5)
-    _, overall, per_label, _ = tables(model_card.render(facts(task=task, results=[({}, values)])))
+    _, overall, per_label, *_ = tables(model_card.render(facts(task=task, results=[({}, values)])))
     assert [row[0] for row in overall[1:]] == list(kinds.kind(task).overall)
     assert per_label[0] == ["label", *kinds.kind(task).per_label]

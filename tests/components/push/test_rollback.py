@@ -1,6 +1,7 @@
 """Going back: which version, what is written of it, and that a withdrawn model stays away."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
@@ -8,6 +9,7 @@ import pytest
 
 from components.base.errors import ConfigError, ImagegateError
 from components.push import rollback, versions
+from components.push.destination import at
 from components.push.manifest import PushedManifest
 
 Push = Callable[[str], versions.Served]
@@ -108,8 +110,6 @@ def test_an_unknown_version_is_refused(root: str, pushed: Push, version: str) ->
         rollback.roll_back(root, version)
     expected = f"there is no version {version}; {root} holds {two.version} (served), {one.version}"
     assert str(error.value) == expected
-    with pytest.raises(ConfigError, match=f"version {two.version} is served already; "):
-        rollback.roll_back(root, two.version)
     assert versions.current(root) == two
 
 
@@ -177,3 +177,78 @@ def test_a_damaged_copy_is_replaced_by_its_original(root: str, pushed: Push) -> 
     damage(copy)
     now, _ = rollback.roll_back(root, one.version)
     assert (model(now), now.manifest.withdrawn) == ("a", {versions.identity(two.model): two.version})
+
+
+def test_a_repeated_rollback_to_a_version_adds_nothing(root: str, pushed: Push) -> None:
+    one, two = pushed("a"), pushed("b")
+    copy, _ = rollback.roll_back(root, one.version)
+    there = versions_of(root)
+    assert copy.new
+    for named in (one.version, copy.version, one.version):
+        now, before = rollback.roll_back(root, named)
+        assert now == before == copy
+        assert not now.new
+    assert versions_of(root) == there == [copy, two, one]
+
+
+def test_a_rollback_to_what_is_served_adds_nothing_and_withdraws_nothing(root: str, pushed: Push) -> None:
+    pushed("a")
+    two = pushed("b")
+    twin = pushed("b")  # the same content under another number
+    for named in (two.version, twin.version):
+        assert rollback.roll_back(root, named) == (twin, twin)
+    assert versions_of(root)[0].manifest.withdrawn == {}
+    assert len(versions_of(root)) == 3
+
+
+def test_a_rollback_to_the_served_version_says_that_it_is_damaged(root: str, pushed: Push) -> None:
+    pushed("a")
+    two = pushed("b")
+    damage(two)
+    with pytest.raises(ImagegateError, match=rf"{two.path}/saved_model\.pb does not match"):
+        rollback.roll_back(root, two.version)
+
+
+def test_two_rollbacks_at_once_to_one_version_add_one_copy(tmp_path: Path) -> None:
+    root = str(tmp_path / "served")
+    (tmp_path / "model").mkdir()
+    found = []
+    for content in "abc":
+        (tmp_path / "model" / "saved_model.pb").write_text(content)
+        found.append(versions.push(str(tmp_path / "model"), root, PushedManifest()))
+    with ThreadPoolExecutor(8) as threads:
+        ended = list(threads.map(lambda _: rollback.roll_back(root, found[0].version)[0], range(8)))
+    assert len({one.version for one in ended}) == 1
+    assert [one.new for one in ended].count(True) == 1
+    assert len(versions_of(root)) == 4
+
+
+def test_a_rollback_gets_past_a_manifest_that_is_damaged(root: str, pushed: Push) -> None:
+    """What the damaged manifest knew of withdrawn models is taken from the one before it."""
+    one = pushed("a")
+    two = pushed("b")
+    rollback.roll_back(root, one.version)
+    pushed("c")
+    last = pushed("d")
+    fs, path = fsspec.core.url_to_fs(f"{last.path}/imagegate.json")
+    fs.pipe_file(path, b"{")
+    with pytest.raises(ImagegateError, match=rf"{last.path}/imagegate\.json is damaged; it is not brought back"):
+        rollback.roll_back(root, last.version)
+    now, before = rollback.roll_back(root)
+    assert (model(now), before.version) == ("c", last.version)
+    assert now.manifest.withdrawn == {two.identity: two.version}
+
+
+def test_another_configuration_rolls_back_only_if_it_takes_over(root: str, pushed: Push) -> None:
+    pushed("birds")
+    two = pushed("fish")
+    with pytest.raises(versions.AnotherName, match=rf"version {two.version}, which .* was pushed by 'fish', and this"):
+        rollback.roll_back(root, name="birds")
+    with pytest.raises(versions.AnotherName, match="was pushed by 'birds', and this configuration is 'fish'"):
+        rollback.roll_back(root, name="fish")
+    now, _ = rollback.roll_back(root, name="fish", take_over=True)
+    assert now.manifest.name == "birds"
+
+
+def versions_of(root: str) -> list[versions.Served]:
+    return list(versions.newest_first(at(root)))

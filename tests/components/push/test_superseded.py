@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -25,10 +26,10 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 def pushed(root: str, tmp_path: Path) -> Push:
     """`pushed("a", "17")` pushes a model of that content, which was compared with version 17."""
 
-    def run(content: str, compared: str | None = None) -> versions.Served:
+    def run(content: str, compared: str | None = None, name: str = "x", **more: Any) -> versions.Served:
         (tmp_path / "model").mkdir(exist_ok=True)
         (tmp_path / "model" / "saved_model.pb").write_text(content)
-        return versions.push(str(tmp_path / "model"), root, PushedManifest(name="x"), compared=compared)
+        return versions.push(str(tmp_path / "model"), root, PushedManifest(name=name), compared=compared, **more)
 
     return run
 
@@ -106,3 +107,62 @@ def test_a_run_reads_the_version_that_was_served_when_it_began(root: str, pushed
     remove(one)
     with pytest.raises(versions.Superseded, match=f"compared its model with version {one.version}"):
         versions.at_start(root, one.version)
+
+
+def test_a_retried_push_adds_no_second_version(root: str, pushed: Push) -> None:
+    """The first try was killed after the version was there, so the second still names the version before it."""
+    one = pushed("a", "")
+    two = pushed("b", one.version)
+    again = pushed("b", one.version)
+    assert (one.new, two.new, again.new) == (True, True, False)
+    assert again == two
+    assert list(versions.newest_first(at(root))) == [two, one]
+
+
+def test_an_equal_model_is_known_though_its_files_differ(root: str, tmp_path: Path) -> None:
+    """Every export has another fingerprint.pb; the identity leaves it out."""
+    folder, found = tmp_path / "model", []
+    folder.mkdir()
+    (folder / "saved_model.pb").write_text("graph")
+    for uuid, name in (("1", "a"), ("2", "a"), ("3", "b"), ("4", "a")):
+        (folder / "fingerprint.pb").write_text(uuid)
+        told = PushedManifest(identity=name)
+        compared = found[-1].version if found else ""
+        if uuid == "4":
+            rollback.roll_back(root)  # to a: now b is withdrawn
+            (folder / "fingerprint.pb").write_text("5")
+            with pytest.raises(versions.Withdrawn, match=f"was rolled back as version {compared}"):
+                versions.push(str(folder), root, PushedManifest(identity="b"), compared=versions.current(root).version)
+        found.append(versions.push(str(folder), root, told, compared=compared))
+    assert [one.new for one in found] == [True, False, True, False]
+    assert versions.current(root).manifest.rolled_back_to == found[0].version
+
+
+def test_a_damaged_served_model_is_replaced_by_its_equal(root: str, pushed: Push) -> None:
+    one = pushed("a", "")
+    fs, path = fsspec.core.url_to_fs(f"{one.path}/saved_model.pb")
+    fs.rm_file(path)
+    two = pushed("a", one.version)
+    assert two.new
+    versions.verify(two)
+
+
+def test_another_configuration_does_not_push_unless_it_takes_over(root: str, pushed: Push) -> None:
+    one = pushed("a", "", name="birds")
+    with pytest.raises(versions.AnotherName) as error:
+        pushed("b", one.version, name="fish")
+    assert str(error.value) == (
+        f"push.destination: version {one.version}, which is served in it, was pushed by 'birds', and this "
+        "configuration is 'fish'. Choose another push.destination, or set push.take_over: true if this configuration "
+        "is to replace it"
+    )
+    assert error.value.exit_code == 2
+    two = pushed("b", one.version, name="fish", take_over=True)
+    with pytest.raises(versions.AnotherName, match="was pushed by 'fish', and this configuration is 'birds'"):
+        pushed("c", two.version, name="birds")
+
+
+def test_another_configuration_that_pushed_in_the_meantime_is_named(root: str, pushed: Push) -> None:
+    pushed("a", "", name="birds")
+    with pytest.raises(versions.AnotherName, match="was pushed by 'birds'"):
+        pushed("b", "", name="fish")

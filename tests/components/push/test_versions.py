@@ -162,13 +162,23 @@ def test_a_changed_version_is_refused(model: str, destination: str, change: Call
         push.verify(pushed)
 
 
-@pytest.mark.parametrize("manifest", ["", "{", "[]", "null", '{"labels": []}', '{"files": 3}'])
-def test_a_version_with_a_broken_manifest_is_not_ours(model: str, destination: str, manifest: str) -> None:
-    older = push.push(model, destination, PushedManifest())
-    newer = push.push(model, destination, PushedManifest())
-    Path(newer.path, PUSHED_MANIFEST).write_text(manifest)
-    assert push.read(newer.path) is None
-    assert push.current(destination) == older
+@pytest.mark.parametrize("manifest", ["", "{", "[]", "null", '{"labels": []}', '{"files": 3}', None])
+def test_a_served_version_with_a_broken_manifest_is_named(model: str, destination: str, manifest: str | None) -> None:
+    """A model that was compared with an older one, or with none, could be worse than the one that is served."""
+    push.push(model, destination, PushedManifest())
+    newer = push.push(model, destination, PushedManifest(), {"MODEL_CARD.md": b"#"})
+    path = Path(newer.path, PUSHED_MANIFEST)
+    path.unlink() if manifest is None else path.write_text(manifest)
+    what = "is damaged" if manifest is not None else r"is missing, but MODEL_CARD\.md is there"
+    with pytest.raises(push.Damaged, match=rf"{newer.path}/imagegate\.json {what}; the model is not loaded"):
+        push.read(newer.path)
+    advice = rf"Bring an older version back \(imagegate rollback CONFIG\), or remove {newer.path}$"
+    for call in (lambda: push.current(destination), lambda: push.push(model, destination, PushedManifest())):
+        with pytest.raises(
+            push.Damaged, match=f"version {newer.version} is served, but nothing .*json {what}. {advice}"
+        ):
+            call()
+    assert push.tidy(destination, 1) == ([], "")
 
 
 def test_a_manifest_of_another_release_is_read_or_refused_with_a_sentence(model: str, destination: str) -> None:
@@ -178,7 +188,9 @@ def test_a_manifest_of_another_release_is_read_or_refused_with_a_sentence(model:
     manifest.write_text(json.dumps(told | {"key_of_another_release": 1}))
     assert push.current(destination) == pushed
     manifest.write_text(json.dumps(told | {"data": {"counts": []}}))
-    with pytest.raises(ImagegateError, match=r"its key 'data\.counts'; remove that version, or use the rel"):
+    with pytest.raises(
+        ImagegateError, match=r"another release, which is needed to read its key 'data\.counts'\. Bring"
+    ):
         push.current(destination)
 
 

@@ -58,6 +58,16 @@ def test_the_version_served_now_is_read(preflight: Preflight, tmp_path: Path) ->
     assert preflight()["served_version"] == served.version
 
 
+def test_the_model_of_another_configuration_is_not_replaced_unless_it_is_taken_over(
+    preflight: Preflight, tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    served = versions.push(str(tmp_path / "model"), str(tmp_path / "served"), PushedManifest(name="birds"))
+    with pytest.raises(ConfigError, match=f"version {served.version}, .* was pushed by 'birds', and .* is 'pets'"):
+        preflight()
+    assert preflight(push={"destination": "served", "take_over": True})["served_version"] == served.version
+
+
 def test_files_beside_the_data_have_a_version(
     preflight: Preflight, tmp_path: Path, write_files: Write, png: Callable[..., bytes]
 ) -> None:

@@ -17,6 +17,8 @@ import yaml
 
 from components.base.errors import ConfigError
 from components.data.dataset import Dataset
+from components.push import versions
+from components.push.manifest import PushedManifest
 from pipeline import cli, config
 from pipeline.runs import data, preflight
 
@@ -193,3 +195,24 @@ def test_the_answer_comes_without_tensorflow(settings: Callable[..., str]) -> No
             [sys.executable, "-c", program, command, path], capture_output=True, text=True, check=True
         )
         assert done.stdout.split() == ["2", "False"]
+
+
+@pytest.mark.parametrize("command", ["check", "run", "rollback"])
+def test_the_model_of_another_configuration_is_not_replaced_unless_it_is_taken_over(
+    settings: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    (tmp_path / "model").mkdir()
+    for content in "ab":
+        (tmp_path / "model" / "saved_model.pb").write_text(content)
+        pushed = versions.push(str(tmp_path / "model"), str(tmp_path / "served"), PushedManifest(name="birds"))
+    assert cli.main([command, settings()]) == 2
+    assert capsys.readouterr().err.endswith(
+        f"push.destination: version {pushed.version}, which is served in it, was pushed by 'birds', and this "
+        "configuration is 'pets'. Choose another push.destination, or set push.take_over: true if this configuration "
+        "is to replace it\n"
+    )
+    assert not (tmp_path / "runs").exists()
+    if command == "run":
+        preflight.places(config.load(settings(), ["push.take_over=true"]))
+    else:
+        assert cli.main([command, settings(), "--set", "push.take_over=true"]) == (3 if command == "check" else 0)

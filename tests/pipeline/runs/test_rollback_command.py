@@ -49,6 +49,15 @@ def test_the_command_shows_the_served_and_the_withdrawn_version(
     assert Path(push.current(str(tmp_path / "models")).path, "saved_model.pb").read_text() == "a"
 
 
+def test_a_repeated_rollback_says_that_it_added_nothing(call: Call, versions: list[str], tmp_path: Path) -> None:
+    assert call(versions[0])[0] == 0
+    now = push.current(str(tmp_path / "models"))
+    said = f"version {now.version} is served already, a copy of version {versions[0]} -> {now.path}"
+    for version in (versions[0], now.version):
+        assert call(version) == (0, f"nothing was added: {said}\n", "")
+    assert len(list((tmp_path / "models").iterdir())) == 4
+
+
 def test_an_unknown_version_exits_with_2_and_names_the_existing_ones(
     call: Call, versions: list[str], tmp_path: Path
 ) -> None:

@@ -1,0 +1,208 @@
+"""Versions of a model in a push destination, as they are read: found, identified and verified."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from components.base.artifact_files import KNOWN_IMAGES, MODEL_CARD, PUSHED_MANIFEST
+from components.base.errors import ImagegateError
+from components.push.destination import MARKER, Destination, at, digests, parsed
+from components.push.manifest import PushedManifest
+
+
+class Damaged(ImagegateError):
+    """A version's files are not those that were pushed."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A version in a push destination.
+
+    Attributes:
+        version: its number, as text.
+        path: its folder, or URL.
+        manifest: its `imagegate.json`.
+        problem: why the manifest cannot be used, so that nothing is known of the version; "" if it can.
+        new: whether the call that returned this has just written it.
+    """
+
+    version: str
+    path: str
+    manifest: PushedManifest
+    problem: str = ""
+    new: bool = field(default=False, compare=False)
+
+    @property
+    def model(self) -> dict[str, str]:
+        """SHA-256 of each of the model's own files by its path, without those that were put beside it."""
+        return {name: digest for name, digest in self.manifest.files.items() if name not in self.manifest.beside}
+
+    @property
+    def identity(self) -> str:
+        """Equal for equal models, whatever is random in their files."""
+        return self.manifest.identity or identity(self.model)
+
+
+def current(root: str) -> Served | None:
+    """Finds the newest version that imagegate pushed to the folder or URL `root`; None if there is none.
+
+    Raises:
+        Damaged: its manifest cannot be used, so nobody knows what is served.
+        ImagegateError: the destination cannot be read.
+    """
+    with readable_errors(f"cannot read {root}"):
+        return usable(next(newest_first(at(root)), None))
+
+
+def usable(served: Served | None) -> Served | None:
+    """Returns the served version as it is.
+
+    Raises:
+        Damaged: its manifest cannot be used.
+    """
+    if served is not None and served.problem:
+        raise Damaged(
+            f"version {served.version} is served, but nothing is known of it: {served.problem}. Bring an older version "
+            f"back (imagegate rollback CONFIG), or remove {served.path}"
+        )
+    return served
+
+
+def newest_first(place: Destination) -> Iterator[Served]:
+    """Yields the versions that imagegate pushed, without the remains of killed pushes, the served one first."""
+    for version in sorted(place.versions(), reverse=True):
+        found = _read(place, str(version))
+        if found is not None:
+            yield found
+
+
+def read(path: str) -> Served | None:
+    """Reads the version in the folder or URL `path`; None if imagegate did not push one there.
+
+    Raises:
+        Damaged: its manifest cannot be used.
+    """
+    place, version = _split(path)
+    with readable_errors(f"cannot read {path}"):
+        found = _read(place, version)
+    if found is not None and found.problem:
+        raise Damaged(f"{found.problem}; the model is not loaded")
+    return found
+
+
+def _read(place: Destination, version: str) -> Served | None:
+    path, content = f"{place.root.rstrip('/')}/{version}", place.read(version, PUSHED_MANIFEST)
+    told = parsed(content)
+    if told is None:
+        problem = _damage(place, version, path, content)
+        return Served(version, path, PushedManifest(), problem) if problem else None
+    try:
+        return Served(version, path, PushedManifest.model_validate(told))
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        problem = f"{path}/{PUSHED_MANIFEST} was written by another release, which is needed to read its key {key!r}"
+        return Served(version, path, PushedManifest(), problem)
+
+
+def _damage(place: Destination, version: str, path: str, content: bytes | None) -> str:
+    """Says what became of the manifest of a version that imagegate pushed; "" for what others put there.
+
+    A killed upload or removal leaves no manifest, or a part of one, beside its marker.
+    """
+    if place.read(version, MARKER) is not None:
+        return ""
+    if content is not None:
+        return f"{path}/{PUSHED_MANIFEST} is damaged"
+    left = next((name for name in (KNOWN_IMAGES, MODEL_CARD) if place.read(version, name) is not None), None)
+    return f"{path}/{PUSHED_MANIFEST} is missing, but {left} is there" if left else ""
+
+
+def content(served: Served, name: str) -> bytes:
+    """Reads a file of a version.
+
+    Raises:
+        Damaged: the file is missing, or differs from the one that was pushed.
+    """
+    place, version = _split(served.path)
+    with readable_errors(f"cannot read {served.path}"):
+        found = place.read(version, name)
+    if found is None or hashlib.sha256(found).hexdigest() != served.manifest.files.get(name):
+        raise Damaged(f"{served.path}/{name} is missing or does not match the model's {PUSHED_MANIFEST}")
+    return found
+
+
+@contextlib.contextmanager
+def local(served: Served) -> Iterator[str]:
+    """Provides a local folder with the version's verified files; for a URL, a copy that is removed afterwards.
+
+    Raises:
+        Damaged: see `verify`.
+    """
+    place, version = _split(served.path)
+    with contextlib.ExitStack() as stack:
+        with readable_errors(f"cannot read {served.path}"):
+            folder = stack.enter_context(place.local(version))
+            verify(served, folder)
+        yield folder
+
+
+def verify(served: Served, folder: str | None = None) -> None:
+    """Checks a version's files against its manifest. A SavedModel is code, so a changed one must not be loaded.
+
+    Args:
+        served: the version.
+        folder: a copy of it, to check instead.
+
+    Raises:
+        Damaged: a file is missing, was changed, or is not in the manifest.
+        ImagegateError: a file cannot be read, so nobody knows.
+    """
+    place, version = _split(served.path)
+    with readable_errors(f"cannot read {served.path}"):
+        there = place.digests(version) if folder is None else digests(folder)
+    wanted = served.manifest.files
+    for name in sorted(wanted.keys() | there.keys()):
+        if wanted.get(name) != there.get(name):
+            what = "is missing, but is in" if name not in there else "does not match" if name in wanted else "is not in"
+            raise Damaged(
+                f"{served.path}/{name} {what} the model's {PUSHED_MANIFEST}; the model was changed after it was pushed "
+                "and is not loaded"
+            )
+
+
+def intact(served: Served) -> bool:
+    """Whether the files of a version are those that were pushed.
+
+    Raises:
+        ImagegateError: a file cannot be read, so nobody knows.
+    """
+    try:
+        verify(served)
+    except Damaged:
+        return False
+    return True
+
+
+def identity(model: Mapping[str, str]) -> str:
+    """Combines the SHA-256 of a model's files into one for the model."""
+    return hashlib.sha256(json.dumps(sorted(model.items())).encode()).hexdigest()
+
+
+def _split(path: str) -> tuple[Destination, str]:
+    root, _, version = path.rstrip("/").rpartition("/")
+    return at(root or "/"), version
+
+
+@contextlib.contextmanager
+def readable_errors(what: str) -> Iterator[None]:
+    """Turns an OSError into an ImagegateError that starts with `what`."""
+    try:
+        yield
+    except OSError as error:
+        raise ImagegateError(f"push: {what}: {error.strerror or error}") from error
