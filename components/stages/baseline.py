@@ -26,10 +26,12 @@ def Baseline(  # noqa: N802  TFX names components like classes
 ) -> None:
     """Copies the served model, or leaves the artifact empty and states the reason.
 
-    Sets the string properties `version` (the version copied, or ""), `note` (why there is none) and `broken` (the same
-    sentence if the served model is damaged or cannot be evaluated). Thresholds with `max_drop` pass if no model is
-    served, or one for another task or other labels, because there is nothing to compare with. They fail if the served
-    model is broken, because nobody knows whether the candidate is worse.
+    Sets the string properties `version` (the version copied, or ""), `note` (why there is none), `broken` (the same
+    sentence if the served model is damaged or cannot be evaluated) and `identity` (of the served model, or "").
+
+    Thresholds with `max_drop` pass if no model is served, or one for another task or other labels, because there is
+    nothing to compare with. They fail if the served model is broken, because nobody knows whether the candidate is
+    worse, unless the candidate is an equal of it.
 
     Args:
         task: the task in the configuration.
@@ -44,7 +46,8 @@ def Baseline(  # noqa: N802  TFX names components like classes
     if served is not None and not note:
         note = broken = _fetch(served, task, path_utils.serving_model_dir(baseline_model.uri))
     version = served.version if served is not None and not note else ""
-    for name, text in (("version", version), ("note", note), ("broken", broken)):
+    identity = served.identity if served is not None else ""
+    for name, text in (("version", version), ("note", note), ("broken", broken), ("identity", identity)):
         baseline_model.set_string_custom_property(name, text)
 
 

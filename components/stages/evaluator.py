@@ -22,6 +22,7 @@ from components.gates import model_gate
 from components.gates.judge import failed
 from components.gates.settings import Threshold
 from components.ingest import manifest
+from components.model import identity
 from components.push import versions
 
 
@@ -52,6 +53,8 @@ class Executor(executor.Executor):
         models = [analysis.CANDIDATE, *([analysis.BASELINE] if has_baseline else [])]
         model = path_utils.serving_model_dir(artifact_utils.get_single_uri(input_dict[keys.MODEL_KEY]))
         digests = versions.digests(model)
+        # An equal of the damaged model has the metrics that it had, and may replace it.
+        equal = bool(broken) and served[0].get_string_custom_property("identity") == identity.identity(model, digests)
         super().Do(
             input_dict,
             output_dict,
@@ -73,7 +76,8 @@ class Executor(executor.Executor):
                 exec_properties["max_pixels"],
                 exec_properties["bits"] or None,
             )
-        self._judge(labels, settings.thresholds, output_dict, exec_properties, has_baseline, broken)
+        baseline = analysis.CANDIDATE if equal else analysis.BASELINE if has_baseline else None
+        self._judge(labels, settings.thresholds, output_dict, exec_properties, baseline, "" if equal else broken)
 
     def _judge(
         self,
@@ -81,13 +85,13 @@ class Executor(executor.Executor):
         thresholds: Sequence[Threshold],
         output_dict: Any,
         exec_properties: dict[str, Any],
-        has_baseline: bool,
+        served: str | None,
         broken: str,
     ) -> None:
         """Writes the verdicts, and the blessing as TFX's Evaluator does: a file, and a property."""
         folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
         candidate = analysis.results(folder, analysis.CANDIDATE)
-        baseline = analysis.results(folder, analysis.BASELINE) if has_baseline else None
+        baseline = analysis.results(folder, served) if served else None
         result = model_gate.thresholds(thresholds, labels, exec_properties["task"], candidate, baseline, broken)
         with open(os.path.join(folder, VERDICTS), "w", encoding="utf-8") as f:
             json.dump([vars(v) for v in result], f, ensure_ascii=False, indent=1)

@@ -25,7 +25,8 @@ from components.ingest import manifest
 from components.labels import kinds
 from components.metrics import mask, multi, single
 from components.metrics.scored import Answer
-from components.model import signatures
+from components.model import identity, signatures
+from components.push import versions
 from components.stages import evaluator
 
 LABELS = ["cat", "dog", "eel"]
@@ -112,6 +113,7 @@ class Stage:
         thresholds: Sequence[Threshold] = (),
         without_thresholds: bool = False,
         broken: str = "",
+        equal: bool = False,
         standard: Sequence[StandardMetric] = (),
     ) -> "Stage":
         context = base_beam_executor.BaseBeamExecutor.Context(
@@ -123,6 +125,9 @@ class Stage:
         elif broken:
             inputs["baseline_model"] = self._artifact(standard_artifacts.Model, "baseline_model")
             inputs["baseline_model"].set_string_custom_property("broken", broken)
+            folder = f"{inputs['model'].uri}/Format-Serving"
+            known = identity.identity(folder, versions.digests(folder)) if equal else "another"
+            inputs["baseline_model"].set_string_custom_property("identity", known)
         self.evaluation = self._artifact(standard_artifacts.ModelEvaluation, "evaluation")
         self.blessing = self._artifact(standard_artifacts.ModelBlessing, "blessing")
         evaluator.Executor(context).Do(

@@ -159,3 +159,13 @@ def test_a_served_model_that_is_broken_refuses_what_is_to_be_compared_with_it(tm
     assert [v["passed"] for v in stage.verdicts()] == [True, False]
     assert why in stage.verdicts()[1]["reason"]
     assert stage.blessed == 0
+
+
+def test_a_damaged_served_model_is_replaced_by_its_equal(tmp_path: Path) -> None:
+    """It has the metrics that the damaged one had, so it is no worse: the accuracy of one right answer in two, 0.5."""
+    rules = [rule("accuracy", min=0.5), rule("accuracy", max_drop=0.0)]
+    stage = Stage(tmp_path, "single_label").run(
+        TWO, has_baseline=False, thresholds=rules, broken="version 5 is damaged", equal=True
+    )
+    assert [(v["passed"], v["value"]) for v in stage.verdicts()] == [(True, 0.5), (True, 0.5)]
+    assert stage.blessed == 1
