@@ -59,7 +59,7 @@ class Record:
         labels: the labels that are known to apply.
         split: "train", "eval" or "test" where the data set defines it, else None: the hash of the content decides.
         size: bytes.
-        version: text that changes when the file or its mask does; see `storage.proof`.
+        version: text that changes when the file or its mask does; see `base.proof`.
         unknown: labels that are not known to apply or not to; excluded from loss, weights and metrics.
         weight: of the image in loss and metrics.
         group: records of one group are put into the same split; "" for a group of its own.

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike
 
+from components.base import proof
 from components.base.artifact_files import OUT_OF_DISTRIBUTION_FILE
 from components.data import images, storage
 from components.ingest import splits
@@ -45,8 +46,8 @@ def fingerprint(root: str | None, max_pixels: int) -> str:
     largest, remote = images.max_file_bytes(max_pixels), storage.is_url(root)
 
     def content(file: storage.File) -> str:
-        if file.problem or file.size > largest or (remote and storage.proof.proves(file.version)):
-            return f"{file.problem} {file.size} {storage.proof.facts(file.version)}"
+        if file.problem or file.size > largest or (remote and proof.proves(file.version)):
+            return f"{file.problem} {file.size} {proof.facts(file.version)}"
         try:
             return splits.digest(storage.read(root, file.path))
         except OSError as error:

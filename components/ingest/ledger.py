@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from components.base import proof
 from components.base.artifact_files import LEDGER
 from components.base.files import write_atomically
 from components.data import storage
@@ -83,7 +84,7 @@ def write(folder: str, key: str, listed: Dataset, again: Mapping[str, str], dige
 
 def _write(ledger: Ledger, paths: Sequence[str], versions: Mapping[str, str], digests: Mapping[str, str]) -> None:
     head = {"key": ledger.key, "outline": ledger.outline, "content": ledger.content}
-    proofs = [v if digests.get(p) and storage.proof.proves(v := versions.get(p, "")) else "" for p in paths]
+    proofs = [v if digests.get(p) and proof.proves(v := versions.get(p, "")) else "" for p in paths]
     body = {"paths": list(paths), "versions": proofs, "digests": [digests.get(p, UNREAD) for p in paths]}
     write_atomically(os.path.join(ledger.folder, LEDGER), f"{json.dumps(head)}\n{json.dumps(body)}\n")
 
@@ -181,7 +182,7 @@ def too_large(record: Record) -> str:
 
 def proven(dataset: Dataset, most_bytes: int) -> Dataset:
     """The data set with digests in the place of versions that prove nothing; for places that keep no ledger."""
-    doubtful = [r for r in dataset.records if not storage.proof.proves(r.version)]
+    doubtful = [r for r in dataset.records if not proof.proves(r.version)]
     found = {record.path: content for record, content in digests(dataset.root, doubtful, most_bytes)}
     records = (replace(r, version=found[r.path]) if r.path in found else r for r in dataset.records)
     return replace(dataset, records=tuple(records))

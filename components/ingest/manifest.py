@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 
+from components.base import digests
 from components.base.artifact_files import DATASET_MANIFEST
 from components.base.errors import ImagegateError
 from components.base.files import write_atomically
@@ -50,8 +50,7 @@ def verify(folder: str, split: str) -> list[str]:
         what = "is missing" if name in wanted else "is not in the manifest"
         raise ImagegateError(f"{folder}: shard {name} {what}; {again}")
     for name, entry in sorted(wanted.items()):
-        with open(os.path.join(folder, name), "rb") as f:
-            sha256 = hashlib.file_digest(f, "sha256").hexdigest()
+        sha256 = digests.of_file(os.path.join(folder, name))
         if sha256 != entry.sha256:
             raise ImagegateError(
                 f"{folder}: shard {name} changed after it was written: expected SHA-256 {entry.sha256}, "

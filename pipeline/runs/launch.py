@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from pipeline.runs.handed_on import HandedOn
 from pipeline.runs.summary import Summary
 from pipeline.stages import BY_NAME
 
@@ -30,11 +31,12 @@ def run(pipeline: Pipeline, summary: Summary, listener: StageListener, log: str)
     """
     from tfx.orchestration import metadata
 
-    connection = pipeline.metadata_connection_config
+    connection, handed_on = pipeline.metadata_connection_config, HandedOn(summary.config.output_folder)
     for name, launch in _launchers(pipeline, summary.run_id):
         started = time.monotonic()
         listener(name, "started", 0.0, False)
         try:
+            handed_on.check()
             execution = launch()
         except BaseException as error:
             listener(name, "failed", time.monotonic() - started, False)
@@ -45,7 +47,7 @@ def run(pipeline: Pipeline, summary: Summary, listener: StageListener, log: str)
             raise
         seconds = time.monotonic() - started
         with metadata.Metadata(connection) as store:
-            cached = summary.add_stage(store.store, name, execution, seconds)
+            cached = summary.add_stage(store.store, name, execution, seconds, handed_on)
         listener(name, "finished", seconds, cached)
 
 

@@ -20,6 +20,7 @@ from components.report.run_summary import Pushed, RunSummary, Stage
 if TYPE_CHECKING:
     from components.push.versions import Served
     from pipeline.config import Config
+    from pipeline.runs.handed_on import HandedOn
 
 # Fields that a run without changes takes from the earlier run.
 _TAKEN = ("data", "label_weights", "metrics", "per_label", "tfma", "baseline", "decisions", "serving", "fingerprints")
@@ -50,7 +51,7 @@ class Summary(Outcome):
         self._clock, self._seconds = time.monotonic(), 0.0
         self.run_id = f"{self._started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
-    def add_stage(self, store: Any, name: str, execution: Any, seconds: float) -> bool:
+    def add_stage(self, store: Any, name: str, execution: Any, seconds: float, handed_on: HandedOn) -> bool:
         """Records a finished stage and reads its outputs. Returns whether they came from the cache.
 
         Args:
@@ -58,6 +59,10 @@ class Summary(Outcome):
             name: of the stage.
             execution: the launcher's result.
             seconds: duration.
+            handed_on: gets the outputs; those from the cache are checked before they are read.
+
+        Raises:
+            ImagegateError: an output from the cache changed after it was written.
         """
         from ml_metadata.proto import metadata_store_pb2 as mlmd
 
@@ -66,7 +71,12 @@ class Summary(Outcome):
         self.stages.append(Stage(name=name, seconds=round(seconds, 3), cached=cached))
         events = store.get_events_by_execution_ids([execution.execution_id])
         outputs = {e.artifact_id: e.path.steps[0].key for e in events if e.type == mlmd.Event.OUTPUT}
-        for artifact in store.get_artifacts_by_id(list(outputs)):
+        artifacts = store.get_artifacts_by_id(list(outputs))
+        for artifact in artifacts:
+            handed_on.add(artifact.uri, cached=cached)
+        if cached:
+            handed_on.check()
+        for artifact in artifacts:
             key = outputs[artifact.id]
             properties = {k: getattr(v, v.WhichOneof("value")) for k, v in artifact.custom_properties.items()}
             self.add(key, artifact.uri, properties)

@@ -40,7 +40,7 @@ def test_a_model_that_changed_after_its_evaluation_is_not_pushed(tiny: Project) 
     summary = tiny.run()  # for all stages the same as the first
     assert ran(summary) <= {"Pusher", "ModelReport"}
     assert (summary["status"], summary["exit_code"]) == ("failed", 1)
-    assert "saved_model.pb is not the file of the model that was evaluated: expected SHA-256 " in summary["error"]
+    assert "saved_model.pb changed after it was written: expected SHA-256 " in summary["error"]
     assert os.listdir(tiny.destination) == []
 
 

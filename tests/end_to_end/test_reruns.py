@@ -131,6 +131,49 @@ def test_force_runs_everything_and_mends_what_was_damaged(tiny: Project) -> None
     assert ran(summary) == ALL
 
 
+def swap_splits(shard: Path) -> None:
+    other = shard.parents[1] / "Split-test" / shard.name
+    shard.rename(shard.parents[1] / "aside")
+    other.rename(shard)
+    (shard.parents[1] / "aside").rename(other)
+
+
+def cut_at_a_record(shard: Path) -> None:
+    """After the first record, which every reader takes for the end."""
+    content = shard.read_bytes()
+    shard.write_bytes(content[: int.from_bytes(content[:8], "little") + 16])
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+SHARD = "Split-train/data-00000-of-00004.tfrecord"
+CHANGED: dict[str, tuple[str, str, str, Callable[[Path], object]]] = {
+    "a shard cut at a record's boundary": ("ImageExampleGen", "examples", SHARD, cut_at_a_record),
+    "shards swapped between splits": ("ImageExampleGen", "examples", SHARD, swap_splits),
+    "an emptied shard": ("ImageExampleGen", "examples", SHARD, lambda path: path.write_bytes(b"")),
+    "a bit of the schema": ("CuratedSchema", "schema_out", "schema.pbtxt", flip_a_bit),
+    "a bit of the transform graph": ("Transform", "transform_graph", "transform_fn/saved_model.pb", flip_a_bit),
+    "a bit of the trained model": ("Trainer", "model", "Format-Serving/saved_model.pb", flip_a_bit),
+}
+
+
+def test_whatever_changed_between_two_runs_is_named_and_nothing_is_pushed(tiny: Project) -> None:
+    before = tiny.served()
+    for stage, key, name, damage in CHANGED.values():
+        kept = {other: other.read_bytes() for other in tiny.artifact(stage, key).rglob("*") if other.is_file()}
+        damage(tiny.artifact(stage, key) / name)
+        summary = tiny.run(SETTLED, "evaluation.thresholds=[{metric: accuracy, min: 0.1}]")
+        assert (summary["status"], summary["exit_code"], ran(summary)) == ("failed", 1, set())
+        assert f"/{Path(name).name} changed after it was written: expected SHA-256 " in summary["error"]
+        for other, content in kept.items():
+            other.write_bytes(content)
+    assert tiny.served() == before
+
+
 def test_a_version_that_was_deleted_is_pushed_again(tiny: Project) -> None:
     [old] = tiny.destination.iterdir()
     shutil.rmtree(old)

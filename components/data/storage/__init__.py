@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from components.data.storage import archive, local, parquet, proof, remote
+from components.data.storage import archive, local, parquet, remote
 from components.data.storage.aside import Aside, watch
 from components.data.storage.entry import File, is_litter, is_url, litter_in
 
@@ -20,7 +20,6 @@ __all__ = [
     "is_litter",
     "is_url",
     "litter_in",
-    "proof",
     "read",
     "watch",
 ]

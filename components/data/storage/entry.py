@@ -41,7 +41,7 @@ class File:
     Attributes:
         path: relative to the root, separated by "/".
         size: bytes.
-        version: text that changes with the content; see `proof`.
+        version: text that changes with the content; see `base.proof`.
         problem: why the file must not be read, or "".
     """
 

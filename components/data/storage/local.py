@@ -8,8 +8,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
+from components.base import proof
 from components.base.errors import ConfigError
-from components.data.storage import aside, proof
+from components.data.storage import aside
 from components.data.storage.entry import File, is_litter
 
 

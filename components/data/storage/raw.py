@@ -6,7 +6,8 @@ import io
 import os
 from typing import IO, Any, Protocol
 
-from components.data.storage import proof, remote
+from components.base import proof
+from components.data.storage import remote
 from components.data.storage.entry import is_url
 
 _BUFFER = 1 << 12  # of a listing on this machine: headers are small, and far apart

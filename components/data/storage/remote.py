@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components.base import proof
 from components.base.errors import ConfigError
-from components.data.storage import aside, proof
+from components.data.storage import aside
 from components.data.storage.entry import File, is_litter, litter_in
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from components.base import proof
 from components.data import storage
-from components.data.storage import proof
 
 SECOND = 1_000_000_000
 WriteFiles = Callable[..., Path]
