@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from components.base import fingerprint
+from components.base.artifact_files import EARLIER_SPLITS
 from components.evaluation import out_of_distribution
 from components.gates.settings import Balance
 from components.labels import kinds
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 def fingerprints(config: Config) -> dict[str, str]:
     """Returns the fingerprints of the configuration and the code, which the report shows."""
     return {"configuration": config.fingerprint(), "code": fingerprint.everything()}
+
+
+def remembered(config: Config) -> str:
+    """Returns the path of the file with the splits of earlier runs, see `ingest.earlier`; it may not exist."""
+    return os.path.join(config.output_folder, EARLIER_SPLITS)
 
 
 def picture_settings(configuration: Mapping[str, Any]) -> dict[str, Any]:

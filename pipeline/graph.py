@@ -28,6 +28,7 @@ def build(
     *,
     data_fingerprint: str,
     served_version: str,
+    earlier_splits: str = "",
     frozen: str = "",
     cache: bool = True,
     files: derived.Files | None = None,
@@ -38,11 +39,14 @@ def build(
         config: the settings.
         data_fingerprint: changes when the data do; see `ingest.ledger.recognise`.
         served_version: newest version in the push destination, or "" if there is none.
+        earlier_splits: digest of the splits of earlier runs, see `ingest.earlier.key`; "" if there are none.
         frozen: text of the user's schema, or "" if there is none.
         cache: whether stages reuse the results of an earlier run with the same inputs, settings and code.
         files: digests of the files that stages read besides the data; None where these are on other machines.
     """
-    run = nodes.Run(config, data_fingerprint, served_version, frozen, files or derived.Files())
+    remembered = "" if files is None else derived.remembered(config)
+    files = files or derived.Files()
+    run = nodes.Run(config, data_fingerprint, earlier_splits, remembered, served_version, frozen, files)
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=os.path.join(config.output_folder, "pipeline"),

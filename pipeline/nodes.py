@@ -34,6 +34,8 @@ class Run:
 
     config: Config
     data_fingerprint: str
+    earlier_splits: str
+    remembered: str
     served_version: str
     frozen: str
     files: derived.Files
@@ -43,6 +45,10 @@ def ingest(run: Run) -> BaseNode:
     return ImageExampleGen(
         source=run.config.source.to_json(),
         data_fingerprint=run.data_fingerprint,
+        earlier_splits=run.earlier_splits,
+        destination=run.config.destination,
+        remembered=run.remembered,
+        task=run.config.task,
         code_fingerprint=fingerprint.code("components.stages.ingest"),
     )
 

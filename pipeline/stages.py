@@ -79,7 +79,7 @@ STAGES = (
     INGEST := Stage(
         "ImageExampleGen",
         refusal=3,
-        reads=frozenset({Source.DATA}),
+        reads=frozenset({Source.DATA, Source.DESTINATION}),
         retried=False,
         cpu="2",
         memory="4Gi",

@@ -44,6 +44,14 @@ class NearDuplicates(Value):
     moved: bool = Field(description="whether they were moved to train; not if they were too many")
 
 
+class Assigned(Value):
+    """What the splits of the images follow from, besides their content."""
+
+    fractions: dict[str, float] = Field(description="split -> its share of the images of which the data set names none")
+    origin: str = Field(description="digest of the listing of the data and of the settings that matter to splits")
+    earlier: str = Field(description='digest of the splits of earlier runs that were known; "" if there were none')
+
+
 class PropertyHistograms(Value):
     """Histograms of image properties in one split."""
 
@@ -88,6 +96,7 @@ class DatasetManifest(LabelCounts):
     near_duplicates: NearDuplicates | None = Field(
         None, description="nearly equal images that the hash had put into different splits; null if not looked for"
     )
+    assigned: Assigned | None = Field(None, description="what the splits follow from; null if nothing was stored")
     files: tuple[Shard, ...] = Field((), description="the shards")
     content: str = Field(description="digest of everything that training can see of the images")
 
@@ -96,6 +105,7 @@ class KnownData(LabelCounts):
     """The part of a manifest that a pushed model keeps of the data it was trained on."""
 
     properties: PropertyHistograms = Field(description="histograms of image properties in train")
+    assigned: Assigned | None = Field(None, description="what the splits follow from")
 
     @property
     def labels(self) -> tuple[str, ...]:

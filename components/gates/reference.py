@@ -12,6 +12,7 @@ from components.base.errors import ImagegateError
 from components.data import known_images
 from components.data.manifest import DatasetManifest, KnownData
 from components.ingest.census import Images
+from components.ingest.earlier import Seen
 from components.push import versions
 from components.push.versions import Served
 
@@ -47,8 +48,17 @@ def remember(manifest: DatasetManifest, images: Images) -> tuple[KnownData, byte
         pixels=manifest.pixels,
         label_sets=[] if manifest.pixels else manifest.label_sets,  # masks are compared by their digests instead
         properties=manifest.properties["train"],
+        assigned=manifest.assigned,
     )
     return kept, known_images.to_bytes(images.rows)
+
+
+def seen(served: Served | None, task: str) -> Seen | None:
+    """Reads which images the served model was trained, tuned and tested on; see `recall`."""
+    reference = recall(served, task)
+    if reference is None or reference.data.assigned is None:
+        return None
+    return Seen.of_known(reference.known, reference.data.assigned)
 
 
 def recall(served: Served | None, task: str) -> Reference | None:

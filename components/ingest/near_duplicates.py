@@ -1,67 +1,91 @@
-"""Nearly equal images that the hash of their content put into different splits go to train together.
+"""Images that belong together go into one split: nearly equal ones, those of one group, and equal files.
 
-The perceptual hashes are only known when every image has been read. Then a few images are moved: `merge` counts them
-again and rewrites the shards that they leave and enter. The result is the same, to the byte, as that of an ingest that
-knew their split from the start.
+If one of them was in a split in an earlier run, the others follow it, and of several such splits the one closest to
+train holds. Otherwise, images that the hash of their content put into different splits go to train together.
 """
 
 from __future__ import annotations
 
 import collections
-import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.base.errors import ImagegateError
 from components.data import perceptual
-from components.data.dataset import SPLITS, Dataset, Record
-from components.data.manifest import DatasetManifest, NearDuplicates
-from components.ingest import census, shards, splits
+from components.data.dataset import SPLITS, Record
+from components.data.manifest import NearDuplicates
+from components.ingest import earlier, splits
 from components.ingest.settings import NearLimits
 
 _TRAIN = SPLITS.index("train")
 _JUDGED = tuple(split for split in SPLITS if split != "train")
 _KEEP = 2  # sets of images of a label in train before one of them may leave it: one stays
+_NOTHING_GONE = np.empty(0, earlier.ROW)
 
 
-def merge(
-    dataset: Dataset, reports: Sequence[census.Report], job: shards.Job, limits: NearLimits | None, folder: str = ""
-) -> tuple[DatasetManifest, census.Images]:
-    """Adds up the reports of all shards after nearly equal images were moved to train; see `census.merge`.
+@dataclass(frozen=True)
+class Settled:
+    """The splits of images after those that belong together were put into one.
+
+    Attributes:
+        target: uint8 [n]: indices in SPLITS.
+        follows: bool [n]: images without a split of their own in earlier runs that belong with one that has.
+        found: what the hash had put into different splits, or None if nearly equal images may be.
+    """
+
+    target: NDArray[np.uint8]
+    follows: NDArray[np.bool_]
+    found: NearDuplicates | None
+
+
+def settle(
+    records: Sequence[Record],
+    rows: NDArray[np.void],
+    labels: Iterable[str],
+    limits: NearLimits | None,
+    before: earlier.Earlier,
+    fractions: Mapping[str, float],
+) -> Settled:
+    """Decides the final splits.
 
     Args:
-        dataset: the listing.
-        reports: of the shards, in any order.
-        job: settings of the ingest, with which the images that move are read again.
-        limits: which images are nearly equal and how many may move; None: nothing is moved.
-        folder: folder of the shards, which are rewritten; "" if none were written.
-
-    Raises:
-        ImagegateError: a file has changed since it was read.
+        records: [n].
+        rows: `census.ROW` [n], of the same images, with the splits that `splits.assign` gave them.
+        labels: all labels, in order.
+        limits: which images are nearly equal and how many may move; None: nearly equal images may be in two splits.
+        before: the splits of earlier runs.
+        fractions: see `Dataset.fractions`.
     """
-    total = census.total(reports)
-    if limits is None:
-        return census.merge(dataset, [total])
-    record_of = {record.path: record for record in dataset.records}
-    records, rows = [record_of[path] for path in total.paths], np.frombuffer(bytes(total.rows), census.ROW)
-    sets = connected_sets(records, rows, limits.distance)
-    target = to_train(rows, sets)
-    found = _count(rows, target, limits.max_share)
-    notes = dataset.notes
-    if found.moved:
-        target = with_rare_labels(records, rows, sets, target, dataset.labels)
-        moves = {total.paths[i]: SPLITS[target[i]] for i in np.flatnonzero(target != rows["split"])}
-        _count_again(total, [record_of[path] for path in sorted(moves)], job, moves)
-        if folder and moves:
-            total.files = [file for report in reports for file in shards.move(folder, report, moves)]
-        notes += _notes(rows, target)
-    manifest, images = census.merge(dataclasses.replace(dataset, notes=notes), [total])
-    return manifest.model_copy(update={"near_duplicates": found}), images
+    digests = rows["sha256"][:, 0]
+    gone = before.absent(digests)
+    gone = gone[gone["bound"] != earlier.NONE]
+    sets = connected_sets(records, rows, None if limits is None else limits.distance, gone)
+    bound = before.find(digests)["bound"]
+    # An image that is gone cannot be asked to stay in a split that takes none any more.
+    shares = np.array([fractions.get(split, 0) > 0 for split in SPLITS])
+    known = np.where((bound != earlier.NONE) & ~rows["named"], rows["split"], earlier.NONE)
+    known = np.concatenate([known, np.where(shares[gone["bound"]], gone["bound"], _TRAIN)])
+    lowest = np.full(len(sets), earlier.NONE, np.uint8)
+    np.minimum.at(lowest, sets, known)
+    first, sets = lowest[sets][: len(rows)], sets[: len(rows)]
+    follows = (first != earlier.NONE) & (bound == earlier.NONE)
+    found = None
+    target = np.where(first != earlier.NONE, first, rows["split"] if limits is None else to_train(rows, sets))
+    if limits is not None:
+        found = _count(rows, target, ~rows["named"] & ~follows, limits.max_share)
+        target = target if found.moved else np.where(follows, first, rows["split"])
+    settled = set(sets[first != earlier.NONE].tolist())
+    return Settled(with_rare_labels(records, rows, sets, target, labels, settled), follows, found)
 
 
-def connected_sets(records: Sequence[Record], rows: NDArray[np.void], distance: int) -> NDArray[np.int64]:
+def connected_sets(
+    records: Sequence[Record],
+    rows: NDArray[np.void],
+    distance: int | None,
+    gone: NDArray[np.void] = _NOTHING_GONE,
+) -> NDArray[np.int64]:
     """The sets of images that belong together: nearly equal ones, equal ones, those of one group, and chains of these.
 
     Images whose split the data set names are left alone, each a set of its own.
@@ -69,15 +93,18 @@ def connected_sets(records: Sequence[Record], rows: NDArray[np.void], distance: 
     Args:
         records: [n].
         rows: `census.ROW` [n], of the same images.
-        distance: bits in which the perceptual hashes of nearly equal images may differ.
+        distance: bits in which the perceptual hashes of nearly equal images may differ; None: these are not looked for.
+        gone: `earlier.ROW` [g], of images that the data set no longer holds.
 
     Returns:
-        int64 [n]: the number of each image's set.
+        int64 [n + g]: the number of each image's set; those that are gone come last.
     """
-    sets = np.arange(len(rows))
-    kept = np.flatnonzero(rows["comparable"] & ~rows["named"])
-    if len(kept):
-        sets = _united(sets, kept, perceptual.connected(rows["perceptual"][kept], distance))
+    sets = np.arange(len(rows) + len(gone))
+    comparable = np.concatenate([rows["comparable"] & ~rows["named"], gone["comparable"]])
+    kept = np.flatnonzero(comparable if distance is not None else False)
+    if len(kept) and distance is not None:
+        hashes = np.concatenate([rows["perceptual"], gone["perceptual"]])
+        sets = _united(sets, kept, perceptual.connected(hashes[kept], distance))
     by_hash = np.flatnonzero(~rows["named"])
     keys = [_split_key(records, rows, int(i)) for i in by_hash]
     return _united(sets, by_hash, np.unique(keys, return_inverse=True)[1]) if keys else sets
@@ -117,6 +144,7 @@ def with_rare_labels(
     sets: NDArray[np.int64],
     target: NDArray[np.uint8],
     labels: Iterable[str],
+    fixed: Collection[int] = (),
 ) -> NDArray[np.uint8]:
     """Gives a label that lost its last image of eval or test another one, as `splits.rare_label_splits` does.
 
@@ -125,8 +153,9 @@ def with_rare_labels(
 
     Args:
         records, rows, sets: as in `connected_sets`.
-        target: uint8 [n]: the split of each image after `to_train`.
+        target: uint8 [n]: the split of each image so far.
         labels: all labels, in order.
+        fixed: sets of which an image was in a split in an earlier run; they stay.
 
     Returns:
         uint8 [n]: the splits, with these images moved.
@@ -139,7 +168,7 @@ def with_rare_labels(
         for split in _JUDGED:
             index = SPLITS.index(split)
             if (rows["split"][mine] == index).any() and not (target[mine] == index).any():
-                chosen = _spare(records, rows, sets, target, mine)
+                chosen = _spare(records, rows, sets, target, mine, fixed)
                 target[chosen] = index
     return target
 
@@ -150,13 +179,14 @@ def _spare(
     sets: NDArray[np.int64],
     target: NDArray[np.uint8],
     mine: NDArray[np.int64],
+    fixed: Collection[int],
 ) -> list[int]:
     """The images of the set that can best leave train, or none."""
     in_train: dict[str, set[int]] = collections.defaultdict(set)
     for i in np.flatnonzero(target == _TRAIN).tolist():
         for label in records[i].labels:
             in_train[label].add(int(sets[i]))
-    settled = set(sets[(target != rows["split"]) | rows["named"]].tolist())
+    settled = set(sets[(target != rows["split"]) | rows["named"]].tolist()).union(fixed)
     choice: list[tuple[int, str, list[int]]] = []
     for one in set(sets[mine[target[mine] == _TRAIN]].tolist()) - settled:
         images = np.flatnonzero(sets == one).tolist()
@@ -165,12 +195,13 @@ def _spare(
     return max(choice)[2] if choice else []
 
 
-def _count(rows: NDArray[np.void], target: NDArray[np.uint8], limit: float | None) -> NearDuplicates:
+def _count(
+    rows: NDArray[np.void], target: NDArray[np.uint8], counted: NDArray[np.bool_], limit: float | None
+) -> NearDuplicates:
     """Counts what would leave eval and test, and decides whether it may."""
-    by_hash = ~rows["named"]
     assigned, found = {}, {}
     for split in _JUDGED:
-        own = by_hash & (rows["split"] == SPLITS.index(split))
+        own = counted & (rows["split"] == SPLITS.index(split))
         assigned[split], found[split] = int(own.sum()), int((own & (target != rows["split"])).sum())
     moved = all(limit is None or share(found[split], assigned[split]) <= limit for split in _JUDGED)
     return NearDuplicates(assigned=assigned, found=found, moved=moved)
@@ -183,34 +214,3 @@ def share(found: int, assigned: int) -> float:
     (0.0, 0.25, 1.0, 0.0)
     """
     return 0.0 if found == 1 < assigned else found / max(1, assigned)
-
-
-def _count_again(total: census.Report, records: Sequence[Record], job: shards.Job, moves: Mapping[str, str]) -> None:
-    """Reads the images that move and corrects the counts of both their splits."""
-    before, after = census.Report(), census.Report()
-    place = {path: i for i, path in enumerate(total.paths)}
-    rows = np.frombuffer(bytes(total.rows), census.ROW).copy()
-    for item in shards.examine(records, job):
-        row = rows[place[item.record.path]]
-        if item.problem or bytes.fromhex(item.sha256) != row["sha256"].tobytes():
-            raise ImagegateError(f"{item.record.path}: the file changed while the data set was read; run again")
-        shards.enter(dataclasses.replace(item, split=SPLITS[row["split"]]), before)
-        shards.enter(dataclasses.replace(item, split=moves[item.record.path]), after)
-        row["split"] = SPLITS.index(moves[item.record.path])
-    total.replace(before, after)
-    total.rows = bytearray(rows.tobytes())
-
-
-def _notes(rows: NDArray[np.void], target: NDArray[np.uint8]) -> tuple[str, ...]:
-    """Sentences on what was moved."""
-    left = [int(((rows["split"] == SPLITS.index(s)) & (target == _TRAIN)).sum()) for s in _JUDGED]
-    taken = int(((rows["split"] == _TRAIN) & (target != _TRAIN)).sum())
-    notes = []
-    if any(left):
-        each = " and ".join(f"{n:,} from {split}" for n, split in zip(left, _JUDGED, strict=True) if n)
-        what = f"{sum(left):,} nearly equal image{' was' if sum(left) == 1 else 's were'}"
-        notes.append(f"{what} moved to train ({each}), because images like them were in another split")
-    if taken:
-        what = f"{taken:,} image{' was' if taken == 1 else 's were'}"
-        notes.append(f"{what} moved from train in their place, so that every label stays in eval and test")
-    return tuple(notes)

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from components.data.manifest import Shard
 from components.data.mask_rules import Rule
 from components.ingest import examples, ledger, splits
 from components.ingest.census import ROW, Report
+from components.ingest.earlier import Earlier
 
 _SHARD_BYTES = 64 << 20  # of image files
 _MIN_SHARDS = 4  # so that readers can interleave
@@ -62,6 +63,7 @@ class Job:
         bits: see `images.check`.
         threads: threads that read and decode.
         rule: meaning of mask values, for segmentation.
+        earlier: the splits of earlier runs.
     """
 
     root: str
@@ -71,9 +73,16 @@ class Job:
     threads: int
     rule: Rule | None = None
     bits: int | None = None
+    earlier: Earlier = field(default_factory=Earlier, compare=False)
 
 
-def job(dataset: Dataset, max_pixels: int, rule: Rule | None = None, bits: int | None = None) -> Job:
+def job(
+    dataset: Dataset,
+    max_pixels: int,
+    rule: Rule | None = None,
+    bits: int | None = None,
+    earlier: Earlier | None = None,
+) -> Job:
     """Prepares the ingest of a data set. Reads the images of rare labels; see `splits.rare_label_splits`."""
 
     def content(record: Record) -> bytes | None:
@@ -93,8 +102,9 @@ def job(dataset: Dataset, max_pixels: int, rule: Rule | None = None, bits: int |
 
     mean = sum(r.size for r in dataset.records) / max(1, len(dataset.records))
     threads = (os.cpu_count() or 1) if mean >= _THREADED_FILE_BYTES or storage.is_url(dataset.root) else 1
-    moved = splits.rare_label_splits(dataset, content, usable)
-    return Job(dataset.root, dict(dataset.fractions), moved, max_pixels, max(1, threads), rule, bits)
+    earlier = earlier or Earlier()
+    moved = splits.rare_label_splits(dataset, content, usable, earlier)
+    return Job(dataset.root, dict(dataset.fractions), moved, max_pixels, max(1, threads), rule, bits, earlier)
 
 
 def plan(records: Sequence[Record]) -> list[list[Record]]:
@@ -138,8 +148,7 @@ def examine(records: Iterable[Record], job: Job, check: Check = images.check) ->
             return Examined(record, problem=str(error), digest=digest)
         except OSError as error:
             return Examined(record, problem=f"cannot be read: {error.strerror or error}")
-        key = splits.split_key(record, sha256)
-        split = record.split or job.moved.get(key) or splits.by_hash(key, job.fractions)
+        split = splits.assign(record, sha256, job.fractions, job.moved, job.earlier)
         return Examined(record, split, sha256, image, mask, job.rule, digest=digest)
 
     if job.threads == 1:

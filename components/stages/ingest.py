@@ -13,13 +13,17 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from components.base import progress
+from components.base.artifact_files import EARLIER_SPLITS
 from components.base.errors import ImagegateError
+from components.base.files import write_atomically
 from components.data.dataset import SPLITS, Record
-from components.gates import data_gate
+from components.data.manifest import Assigned
+from components.gates import data_gate, reference
 from components.gates.errors import DataRejected
-from components.ingest import census, ledger, manifest, near_duplicates, shards
+from components.ingest import census, earlier, ledger, manifest, settling, shards
 from components.ingest.layouts import reading
 from components.ingest.settings import Source
+from components.push import versions
 
 _TASK = "images"
 
@@ -51,7 +55,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         source = Source.from_json(exec_properties["source"])
         dataset, rule = reading.read(source)
-        job = shards.job(dataset, source.data.max_pixels, rule, source.data.bits)
+        own = earlier.Seen.read(exec_properties["remembered"]) if exec_properties["remembered"] else None
+        served = reference.seen(versions.current(exec_properties["destination"]), exec_properties["task"])
+        before = earlier.joined(served, own, dataset.fractions)
+        job = shards.job(dataset, source.data.max_pixels, rule, source.data.bits, before)
         plan = shards.plan(dataset.records)
         elements = [
             json.dumps([i, [dataclasses.astuple(r) for r in records]]).encode() for i, records in enumerate(plan)
@@ -68,7 +75,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "WriteReports" >> beam.io.WriteToText(reports)
             )
         written = _read_and_remove(reports)
-        counted, seen = near_duplicates.merge(dataset, written, job, source.near, examples.uri)
+        counted, seen = settling.merge(dataset, written, job, source.near, examples.uri)
+        assigned = Assigned(
+            fractions=dataset.fractions,
+            origin=earlier.origin(source, exec_properties["data_fingerprint"]),
+            earlier=exec_properties["earlier_splits"],
+        )
+        counted = counted.model_copy(update={"assigned": assigned})
+        remembered = before.after(seen.rows, assigned, served.digest() if served else "")
+        write_atomically(os.path.join(examples.uri, EARLIER_SPLITS), remembered.to_bytes())
         seen.write(examples.uri)
         manifest.write(examples.uri, counted)
         digests = {path: digest for report in written for path, digest in report.digests.items()}
@@ -103,6 +118,10 @@ class _Spec(component_spec.ComponentSpec):
     PARAMETERS = {  # noqa: RUF012  TFX's way
         "source": component_spec.ExecutionParameter(type=str),
         "data_fingerprint": component_spec.ExecutionParameter(type=str),
+        "earlier_splits": component_spec.ExecutionParameter(type=str),
+        "destination": component_spec.ExecutionParameter(type=str),
+        "remembered": component_spec.ExecutionParameter(type=str),
+        "task": component_spec.ExecutionParameter(type=str),
         "code_fingerprint": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: dict[str, Any] = {}  # noqa: RUF012
@@ -115,6 +134,10 @@ class ImageExampleGen(base_beam_component.BaseBeamComponent):
     Args:
         source: JSON of `ingest.settings.Source`.
         data_fingerprint: changes when the data do; part of the cache key.
+        earlier_splits: digest of the splits of earlier runs, see `ingest.earlier.key`; part of the cache key.
+        destination: folder of the pushed models; the record of the served one tells the splits of its images.
+        remembered: file with the splits of earlier runs below the same `output`, or "".
+        task: the task in the configuration.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
     """
 

@@ -57,7 +57,8 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
         epochs: takes the place of `training.epochs`.
 
     Returns:
-        `data_fingerprint`; `served_version`, the version now served, or ""; `files_version`, which changes with the
+        `data_fingerprint`; `served_version`, the version now served, or ""; `earlier_splits`, a digest of the splits of
+        the images behind that version, or "", see `ingest.earlier.key`; `files_version`, which changes with the
         backbone's file and the images of none of the labels, "" where there are none.
 
     Raises:
@@ -78,9 +79,11 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
     files = derived.files(settings)
     digests = files.backbone + files.out_of_distribution
     largest = images.max_file_bytes(settings.data.max_pixels)
+    fingerprint = data_version or ledger.proven(dataset, largest).fingerprint()
     return {
-        "data_fingerprint": data_version or ledger.proven(dataset, largest).fingerprint(),
+        "data_fingerprint": fingerprint,
         "served_version": served.version if served else "",
+        "earlier_splits": data.earlier_splits_key(settings, dataset, fingerprint, local=False),
         "files_version": splits.digest(digests.encode()) if digests else "",
     }
 

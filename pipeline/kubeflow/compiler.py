@@ -26,7 +26,7 @@ WITHIN_FLAG = "--within"
 
 # Outputs of Preflight. Each stage of the graph that has a parameter of such a name takes it from there, so that its
 # cache key follows the data and the served version.
-_PREFLIGHT_OUTPUTS = ("data_fingerprint", "served_version")
+_PREFLIGHT_OUTPUTS = ("data_fingerprint", "served_version", "earlier_splits")
 # Likewise for the stages that read files of which the graph knows no version.
 _FILES_VERSION = "files_version"
 _FILES = {Source.BACKBONE, Source.OUT_OF_DISTRIBUTION}

@@ -18,7 +18,7 @@ from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
 from components.gates import data_gate
 from components.gates.judge import failed
-from components.ingest import census, exclusion, near_duplicates, shards
+from components.ingest import census, exclusion, settling, shards
 from pipeline.runs import data, preflight
 from pipeline.runs.show import excluded_lines, label_table, quarantined_lines, unknown_lines, untold
 from pipeline.terminal import output_to
@@ -87,13 +87,13 @@ def examine(
     """Decodes every image of a data set and counts what a run would store; calls `each` with every image."""
     report = census.Report()
     with output_to(os.devnull):  # decoders print warnings; real problems are in the report
-        job = shards.job(dataset, config.data.max_pixels, rule, config.data.bits)
+        job = shards.job(dataset, config.data.max_pixels, rule, config.data.bits, data.earlier_splits(config, dataset))
         for number, item in enumerate(shards.examine(dataset.records, job), 1):
             shards.enter(item, report)
             each(item)
             terminal.progress("images", number, len(dataset.records))
     terminal.close()
-    return near_duplicates.merge(dataset, [report], job, config.source.near)
+    return settling.merge(dataset, [report], job, config.source.near)
 
 
 def show(config: Config, manifest: DatasetManifest, verdicts: Sequence[Verdict], terminal: Terminal) -> int:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from components.base.artifact_files import EARLIER_SPLITS
 from components.base.errors import ConfigError
+from components.base.files import write_atomically
 from components.base.verdict import Verdict
 from components.data import images, schema
 from components.data.dataset import Dataset
 from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
 from components.gates import data_gate, reference
-from components.ingest import census, ledger
+from components.ingest import census, earlier, ledger
 from components.ingest.layouts import reading
 from components.ingest.ledger import Recognised
 from components.push import versions
-from pipeline import stages
+from pipeline import derived, stages
 from pipeline.config.checks import check_labels
 
 if TYPE_CHECKING:
@@ -48,6 +51,47 @@ def ingested(folder: str) -> str:
     """The fingerprint of the contents that an ingest into this folder read, or "" if it is not known."""
     found = ledger.read([folder])
     return found[0].content if found else ""
+
+
+def earlier_splits(config: Config, dataset: Dataset) -> earlier.Earlier:
+    """Returns the splits of earlier runs on this machine and of the served model's images.
+
+    Raises:
+        ImagegateError: a record of them is damaged.
+    """
+    return earlier.joined(_served_splits(config), earlier.Seen.read(derived.remembered(config)), dataset.fractions)
+
+
+def earlier_splits_key(config: Config, dataset: Dataset, data_fingerprint: str, *, local: bool = True) -> str:
+    """Returns the part of ingest's cache key that follows the splits of earlier runs; see `earlier.key`.
+
+    Args:
+        config: the settings.
+        dataset: the listing.
+        data_fingerprint: of the listing.
+        local: whether the runs below `output` are known, or only the served model.
+    """
+    own = earlier.Seen.read(derived.remembered(config)) if local else None
+    origin = earlier.origin(config.source, data_fingerprint)
+    return earlier.key(_served_splits(config), own, dataset.fractions, origin)
+
+
+def _served_splits(config: Config) -> earlier.Seen | None:
+    return reference.seen(versions.current(config.destination), config.task)
+
+
+def remember_splits(config: Config, artifacts: Mapping[str, str]) -> None:
+    """Keeps the splits of a run below `output`, where later runs find them, if the data gate accepted its data.
+
+    Of refused data, nothing was trained on or judged, so they may be split anew.
+
+    Args:
+        config: the settings.
+        artifacts: folders of the run's artifacts, by key.
+    """
+    if "class_balance" in artifacts:
+        with open(os.path.join(artifacts["examples"], EARLIER_SPLITS), "rb") as f:
+            write_atomically(derived.remembered(config), f.read())
 
 
 def frozen_schema(config: Config) -> str:

@@ -104,11 +104,15 @@ class Runner:
                     self._config,
                     data_fingerprint=recognised.key,
                     served_version=served.version if served else "",
+                    earlier_splits=data.earlier_splits_key(self._config, dataset, recognised.key),
                     frozen=self._frozen,
                     cache=not force,
                     files=self._files,
                 )
-                launch.run(built, self.summary, self._stage, self.log)
+                try:
+                    launch.run(built, self.summary, self._stage, self.log)
+                finally:
+                    data.remember_splits(self._config, self.summary.artifacts)
         except DataRejected as error:
             self.summary.fail(self._with_all_reasons(error))
         except ImagegateError as error:

@@ -17,7 +17,7 @@ from components.data.manifest import KnownData
 from components.gates import data_gate
 from components.gates.judge import failed
 from components.gates.reference import Reference, remember
-from components.ingest import census, near_duplicates, shards
+from components.ingest import census, settling, shards
 from components.push import versions
 from components.push.manifest import PushedManifest
 from pipeline import cli, config
@@ -35,7 +35,7 @@ def counted(settings: config.Config) -> tuple[dict[str, Any], census.Images]:
     report = census.Report()
     for item in shards.examine(dataset.records, job):
         shards.enter(item, report)
-    return near_duplicates.merge(dataset, [report], job, settings.source.near)
+    return settling.merge(dataset, [report], job, settings.source.near)
 
 
 def write(folder: Path, told: dict[str, Any]) -> config.Config:
@@ -123,7 +123,7 @@ def test_ten_random_samples_of_four_fifths_pass(kind: Any, real_images: Path, tm
         report = census.Report()
         for item in random.Random(seed).sample(examined, len(examined) * 4 // 5):
             shards.enter(item, report)
-        manifest, images = near_duplicates.merge(dataset, [report], job, settings.source.near)
+        manifest, images = settling.merge(dataset, [report], job, settings.source.near)
         refused = failed(data_gate.check(manifest, images, limits, before))
         short = [label for label, n in manifest.label_counts.items() if n["train"] < settings.balance.min_examples]
         gone = [label for label, n in manifest.label_counts.items() if not n["eval"] or not n["test"]]

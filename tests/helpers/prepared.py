@@ -19,7 +19,8 @@ from components.data import schema
 from components.data.dataset import Dataset
 from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
-from components.ingest import manifest, near_duplicates, shards
+from components.ingest import manifest, settling, shards
+from components.ingest.earlier import Earlier
 from components.ingest.settings import NearLimits
 from components.labels import kinds
 from components.model import preprocessing
@@ -88,12 +89,13 @@ def ingest(
     rule: Rule | None = None,
     near: NearLimits | None = None,
     moved: dict[str, str] | None = None,
+    earlier: Earlier | None = None,
 ) -> DatasetManifest:
     """What the stage ImageExampleGen does, with a loop in the place of Beam. Returns the manifest.
 
     `moved` takes the place of `shards.Job.moved`.
     """
-    job = dataclasses.replace(shards.job(dataset, 10_000, rule), threads=threads)
+    job = dataclasses.replace(shards.job(dataset, 10_000, rule, earlier=earlier), threads=threads)
     job = job if moved is None else dataclasses.replace(job, moved=moved)
     records = list(dataset.records)
     plan = list(enumerate(shards.plan(records)))
@@ -102,7 +104,7 @@ def ingest(
         plan = list(enumerate(shards.plan(records)))
         order.shuffle(plan)
     reports = [shards.write(str(folder), i, len(plan), part, job, lambda _: None) for i, part in plan]
-    counted, images = near_duplicates.merge(dataset, reports, job, near, str(folder))
+    counted, images = settling.merge(dataset, reports, job, near, str(folder))
     images.write(str(folder))
     manifest.write(str(folder), counted)
     return counted

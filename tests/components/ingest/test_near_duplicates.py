@@ -16,7 +16,7 @@ from prepared import ingest
 from components.base.errors import ImagegateError
 from components.data.dataset import SPLITS, Dataset, Record
 from components.data.mask_rules import rule
-from components.ingest import census, near_duplicates, shards
+from components.ingest import census, near_duplicates, settling, shards
 from components.ingest.census import ROW, Images
 from components.ingest.layouts import folders, masks
 from components.ingest.settings import NearLimits
@@ -155,7 +155,7 @@ def test_a_file_that_changes_in_between_ends_the_run(tmp_path: Path, write_files
         shards.enter(item, report)
     (root / "cat/b.png").write_bytes(photo(1))
     with pytest.raises(ImagegateError, match=r"cat/b\.png: the file changed while the data set was read; run again"):
-        near_duplicates.merge(dataset, [report], job, LIMITS)
+        settling.merge(dataset, [report], job, LIMITS)
 
 
 def test_a_label_that_loses_its_only_image_of_eval_gets_another(tmp_path: Path, write_files: WriteFiles) -> None:
@@ -280,7 +280,7 @@ def test_equal_files_move_together_even_if_they_cannot_be_compared() -> None:
 
 def test_an_empty_data_set_has_nothing_to_move() -> None:
     dataset = Dataset("", ("cat",), (), SHARES)
-    found, images = near_duplicates.merge(dataset, [], shards.job(dataset, 10), LIMITS)
+    found, images = settling.merge(dataset, [], shards.job(dataset, 10), LIMITS)
     assert found.near_duplicates is not None
     assert found.near_duplicates.found == {"eval": 0, "test": 0}
     assert len(images.rows) == 0

@@ -1,0 +1,230 @@
+"""The splits that images had in earlier runs, by content: an image keeps its split, and never moves away from train.
+
+Two records tell: what lies beside the served model, of the images that it was trained, tuned and tested on; and the
+file `splits.npy` in `output`, of every image of the runs there whose data the data gate accepted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.base.errors import ImagegateError
+from components.data.dataset import SPLITS
+from components.data.manifest import Assigned
+from components.ingest.settings import Source
+
+NONE = 255  # in the place of an index in SPLITS
+# sha256: the first 64 bits of the file's digest. perceptual, comparable, split: as in `census.ROW`.
+# gone: number of runs since the data set last held the image.
+SEEN = np.dtype([("sha256", "<u8"), ("perceptual", "<u8", 4), ("comparable", "?"), ("split", "u1"), ("gone", "u1")])
+# bound: the split that the image must keep, unless it moves towards train; or NONE.
+ROW = np.dtype([*SEEN.descr, ("bound", "u1")])
+_FORGOTTEN = 100  # runs after which an image that was removed from the data set is forgotten: bounds the file
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The images of one record.
+
+    Attributes:
+        rows: `SEEN` [n], sorted by digest, each image once.
+        assigned: what their splits follow from.
+        served: digest of the served model's record that was known by then, or "".
+    """
+
+    rows: NDArray[np.void]
+    assigned: Assigned
+    served: str = ""
+
+    @staticmethod
+    def of_known(known: NDArray[np.void], assigned: Assigned) -> Seen:
+        """The images behind a pushed model.
+
+        Args:
+            known: `known_images.ROW` [n].
+            assigned: what their splits followed from.
+        """
+        rows = np.zeros(len(known), SEEN)
+        for name in ("sha256", "perceptual", "comparable", "split"):
+            rows[name] = known[name]
+        return Seen(_once(rows, "split"), assigned)
+
+    def digest(self) -> str:
+        """Digest of the images and their splits."""
+        return _digest(self.rows, "sha256", "split")
+
+    def to_bytes(self) -> bytes:
+        """Content of the file `splits.npy`: a line of JSON, and the rows as NumPy writes them."""
+        out = io.BytesIO()
+        np.save(out, self.rows, allow_pickle=False)
+        content = out.getvalue()
+        about = {"assigned": self.assigned.model_dump(), "served": self.served, "sha256": _sha256(content)}
+        return json.dumps(about).encode() + b"\n" + content
+
+    @staticmethod
+    def read(path: str) -> Seen | None:
+        """Reads the content of `to_bytes`; None if there is no such file.
+
+        Raises:
+            ImagegateError: the file was changed, or written by another release.
+        """
+        try:
+            with open(path, "rb") as f:
+                line, _, content = f.read().partition(b"\n")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ImagegateError(f"{path}: {error.strerror}") from None
+        try:
+            about = json.loads(line)
+            if about["sha256"] != _sha256(content):
+                raise ValueError("another digest")
+            rows = np.load(io.BytesIO(content), allow_pickle=False)
+            if rows.dtype != SEEN:
+                raise ValueError("other rows")
+            return Seen(rows, Assigned(**about["assigned"]), str(about["served"]))
+        except (ValueError, KeyError, TypeError):
+            raise ImagegateError(
+                f"{path}, which holds the splits of earlier runs, was damaged or written by another release; bring it "
+                "back from a copy, or remove it: then only the served model's images keep their splits"
+            ) from None
+
+
+@dataclass(frozen=True, eq=False)
+class Earlier:
+    """What both records together say.
+
+    Attributes:
+        rows: `ROW` [n], sorted by digest, each image once.
+        loose: whether the shares of the splits have changed since the record of the served model: then images follow
+            the new ones where these put them closer to train.
+    """
+
+    rows: NDArray[np.void] = field(default_factory=lambda: np.empty(0, ROW))
+    loose: bool = False
+
+    def __bool__(self) -> bool:
+        return len(self.rows) > 0
+
+    def bound(self, sha256: str) -> str | None:
+        """The split that the image with this digest, in hexadecimal, must keep."""
+        found = self.find(np.frombuffer(bytes.fromhex(sha256[:16]), "<u8"))["bound"][0] if self else NONE
+        return None if found == NONE else SPLITS[found]
+
+    def find(self, sha256: NDArray[np.uint64]) -> NDArray[np.void]:
+        """Rows of images by the first 64 bits of their digests [m]; `split` and `bound` are NONE where unknown."""
+        out = np.zeros(len(sha256), ROW)
+        out["split"], out["bound"] = NONE, NONE
+        if self:
+            place = np.minimum(np.searchsorted(self.rows["sha256"], sha256), len(self.rows) - 1)
+            known = self.rows["sha256"][place] == sha256
+            out[known] = self.rows[place[known]]
+        return out
+
+    def absent(self, sha256: NDArray[np.uint64]) -> NDArray[np.void]:
+        """Rows of the images that are not among these."""
+        return self.rows[~np.isin(self.rows["sha256"], sha256)]
+
+    def after(self, rows: NDArray[np.void], assigned: Assigned, served: str) -> Seen:
+        """The record of a run: its images, and those of earlier runs that it does not hold.
+
+        Args:
+            rows: `census.ROW` [n], with the splits that the run gave them.
+            assigned, served: see `Seen`.
+        """
+        now = np.zeros(len(rows), SEEN)
+        now["sha256"] = rows["sha256"][:, 0]
+        for name in ("perceptual", "comparable", "split"):
+            now[name] = rows[name]
+        left = self.absent(now["sha256"])
+        left = left[(left["bound"] != NONE) & (left["gone"] < _FORGOTTEN)]
+        before = np.zeros(len(left), SEEN)
+        for name in SEEN.names or ():
+            before[name] = left[name]
+        before["gone"] += 1
+        return Seen(_once(np.concatenate([now, before]), "split"), assigned, served)
+
+
+def origin(source: Source, data_fingerprint: str) -> str:
+    """Digest of what splits follow from, besides those of earlier runs; see `Assigned`.
+
+    Args:
+        source: how the data set is read.
+        data_fingerprint: of its listing.
+    """
+    return _sha256(repr((data_fingerprint, source.near, source.data.max_pixels, source.data.bits)).encode())
+
+
+def joined(served: Seen | None, own: Seen | None, fractions: Mapping[str, float]) -> Earlier:
+    """What both records say together: of two splits, the one closer to train holds.
+
+    If `data.split` was changed since the last run, the user asked for other splits. Then only the record of the served
+    model binds; the other still tells what changed.
+
+    Args:
+        served: of the images behind the served model, or None.
+        own: of the runs below the same `output`, or None.
+        fractions: the shares now, see `Dataset.fractions`.
+    """
+    binding = own is not None and own.assigned.fractions == fractions
+    parts = []
+    for one, binds in ((own, binding), (served, True)):
+        if one is not None:
+            part = np.zeros(len(one.rows), ROW)
+            for name in SEEN.names or ():
+                part[name] = one.rows[name]
+            part["bound"] = one.rows["split"] if binds else NONE
+            parts.append(part)
+    if not parts:
+        return Earlier()
+    loose = served is not None and not binding and served.assigned.fractions != fractions
+    return Earlier(_once(np.concatenate(parts), "split", "bound", "gone"), loose)
+
+
+def key(served: Seen | None, own: Seen | None, fractions: Mapping[str, float], origin: str) -> str:
+    """Digest of the earlier splits, as a part of ingest's cache key; "" if there are none.
+
+    A run's own splits are no news to it: if the last run read the same data, this is the key that it had, so that its
+    results are used again.
+
+    Args:
+        served, own, fractions: as in `joined`.
+        origin: see `Assigned`.
+    """
+    earlier = joined(served, own, fractions)
+    if own is not None and own.assigned.origin == origin:
+        known = served is None or own.served == served.digest()
+        if known or _digest(earlier.rows, "sha256", "bound") == own.digest():
+            return own.assigned.earlier
+    if own is None and served is not None and served.assigned.origin == origin:
+        return served.assigned.earlier
+    if not earlier:
+        return ""
+    digest = _digest(earlier.rows, "sha256", "perceptual", "comparable", "split", "bound")
+    return digest + "+" * earlier.loose
+
+
+def _once(rows: NDArray[np.void], *smallest: str) -> NDArray[np.void]:
+    """Sorts rows by digest and leaves each once, with the smallest value of these fields."""
+    _, first, own = np.unique(rows["sha256"], return_index=True, return_inverse=True)
+    out = rows[first]
+    for name in smallest:
+        lowest = np.full(len(first), NONE, np.uint8)
+        np.minimum.at(lowest, own.ravel(), rows[name])
+        out[name] = lowest
+    return out
+
+
+def _digest(rows: NDArray[np.void], *fields: str) -> str:
+    return _sha256(b"".join(np.ascontiguousarray(rows[name]).tobytes() for name in fields))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,69 @@
+"""The end of an ingest: final splits, once every image has been read, and the counts of all shards.
+
+Which images belong together is known only then, from their perceptual hashes. A few images move: they are counted
+again, and the shards that they leave and enter are rewritten. The result is the same, to the byte, as that of an ingest
+that knew their split from the start.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from components.base.errors import ImagegateError
+from components.data.dataset import SPLITS, Dataset, Record
+from components.data.manifest import DatasetManifest
+from components.ingest import census, moves, near_duplicates, shards
+from components.ingest.settings import NearLimits
+
+
+def merge(
+    dataset: Dataset, reports: Sequence[census.Report], job: shards.Job, limits: NearLimits | None, folder: str = ""
+) -> tuple[DatasetManifest, census.Images]:
+    """Adds up the reports of all shards after images that belong together were put into one split.
+
+    Args:
+        dataset: the listing.
+        reports: of the shards, in any order.
+        job: settings of the ingest, with which the images that move are read again.
+        limits: which images are nearly equal and how many may move; None: nearly equal images may be in two splits.
+        folder: folder of the shards, which are rewritten; "" if none were written.
+
+    Returns:
+        the manifest and the images, see `census.merge`.
+
+    Raises:
+        ImagegateError: a file has changed since it was read.
+    """
+    total = census.total(reports)
+    if limits is None and not job.earlier:
+        return census.merge(dataset, [total])
+    record_of = {record.path: record for record in dataset.records}
+    records, rows = [record_of[path] for path in total.paths], np.frombuffer(bytes(total.rows), census.ROW)
+    settled = near_duplicates.settle(records, rows, dataset.labels, limits, job.earlier, job.fractions)
+    changed = {total.paths[i]: SPLITS[settled.target[i]] for i in np.flatnonzero(settled.target != rows["split"])}
+    if changed:
+        _count_again(total, [record_of[path] for path in sorted(changed)], job, changed)
+        if folder:
+            total.files = [file for report in reports for file in shards.move(folder, report, changed)]
+    notes = moves.notes(dataset, records, rows, settled, job.earlier)
+    manifest, images = census.merge(dataclasses.replace(dataset, notes=dataset.notes + notes), [total])
+    return manifest.model_copy(update={"near_duplicates": settled.found}), images
+
+
+def _count_again(total: census.Report, records: Sequence[Record], job: shards.Job, changed: Mapping[str, str]) -> None:
+    """Reads the images that move and corrects the counts of both their splits."""
+    before, after = census.Report(), census.Report()
+    place = {path: i for i, path in enumerate(total.paths)}
+    rows = np.frombuffer(bytes(total.rows), census.ROW).copy()
+    for item in shards.examine(records, job):
+        row = rows[place[item.record.path]]
+        if item.problem or bytes.fromhex(item.sha256) != row["sha256"].tobytes():
+            raise ImagegateError(f"{item.record.path}: the file changed while the data set was read; run again")
+        shards.enter(dataclasses.replace(item, split=SPLITS[row["split"]]), before)
+        shards.enter(dataclasses.replace(item, split=changed[item.record.path]), after)
+        row["split"] = SPLITS.index(changed[item.record.path])
+    total.replace(before, after)
+    total.rows = bytearray(rows.tobytes())
