@@ -11,6 +11,8 @@ import pytest
 from projects import Project, Run, copy_source, ran
 
 from components.base.errors import ImagegateError
+from components.data.dataset import SPLITS
+from components.ingest.census import Images
 
 pytestmark = pytest.mark.end_to_end
 
@@ -78,11 +80,19 @@ def test_a_label_without_images_has_no_numbers_and_json_has_no_nan(tiny: Project
     assert (summary["label_weights"]["9"], manifest["label_weights"]["9"]) == (0, 0)
 
 
-def test_one_more_image_runs_everything_again(tiny: Project) -> None:
+def splits_of(project: Project) -> dict[str, int]:
+    images = Images.read(str(project.artifact("ImageExampleGen", "examples")))
+    return dict(zip(images.paths(range(len(images.rows))), images.rows["split"].tolist(), strict=True))
+
+
+def test_one_more_image_runs_everything_again_and_moves_no_other(tiny: Project) -> None:
+    before = splits_of(tiny)
     shutil.copy(tiny.folder / "data" / "0" / "0.png", tiny.folder / "data" / "0" / "copy.png")
     summary = tiny.run(SETTLED)
     assert ran(summary) == ALL
     assert sum(summary["data"]["counts"].values()) == 91
+    assert splits_of(tiny) == before | {"0/copy.png": before["0/0.png"]}
+    assert (tiny.output / "splits.npy").is_file()
     assert summary["exit_code"] == 0
 
 
@@ -96,7 +106,9 @@ def test_two_files_of_different_labels_that_were_swapped_run_everything_again(ti
     first = tiny.run(SETTLED)
     assert ran(first) == ALL
     assert tiny.run(SETTLED)["status"] == "up_to_date"
-    one, other = tiny.folder / "data" / "0" / "0.png", tiny.folder / "data" / "1" / "0.png"
+    # Of train, because a label that loses its only image of test gets no other one that was in train.
+    trained = [path for path, split in splits_of(tiny).items() if SPLITS[split] == "train"]
+    one, other = (tiny.folder / "data" / next(p for p in trained if p.startswith(label)) for label in "01")
     one.rename(tiny.folder / "aside")
     other.rename(one)
     (tiny.folder / "aside").rename(other)

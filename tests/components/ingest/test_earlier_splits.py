@@ -102,6 +102,16 @@ def test_a_rare_label_keeps_the_image_that_was_moved_to_test_whatever_comes_and_
     assert (second.notes, third.notes) == ((), ())
 
 
+def test_seventeen_more_digits_move_none_of_the_earlier_ones() -> None:
+    digits = [Image(b"%d of %d" % (i, label), str(label)) for label in range(10) for i in range(25)]
+    first = night(digits[17:])
+    second = night(digits, first, first)
+    assert second.split_of.items() >= first.split_of.items()
+    assert second.notes == ()
+    forgetful = night(digits)
+    assert not forgetful.split_of.items() >= first.split_of.items()
+
+
 def test_without_memory_the_moved_image_would_return_to_train() -> None:
     """What the test before would see if nothing were remembered."""
     images = [*take("train", 14), *take("eval", 2)]

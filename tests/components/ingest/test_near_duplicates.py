@@ -15,8 +15,9 @@ from prepared import ingest
 
 from components.base.errors import ImagegateError
 from components.data.dataset import SPLITS, Dataset, Record
+from components.data.manifest import Assigned
 from components.data.mask_rules import rule
-from components.ingest import census, near_duplicates, settling, shards
+from components.ingest import census, earlier, near_duplicates, settling, shards
 from components.ingest.census import ROW, Images
 from components.ingest.layouts import folders, masks
 from components.ingest.settings import NearLimits
@@ -126,6 +127,41 @@ def test_order_and_threads_change_nothing(tmp_path: Path, write_files: WriteFile
     other = ingest(dataset, tmp_path / "other", threads, random.Random(7), near=LIMITS)
     assert one == other
     assert content_of(tmp_path / "one") == content_of(tmp_path / "other")
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_next_night_has_the_same_bytes_in_any_order_and_again_with_its_own_memory(
+    tmp_path: Path, write_files: WriteFiles, threads: int
+) -> None:
+    files, _ = data_set()
+    root = str(write_files(tmp_path / "data", files))
+    first = ingest(folders.read(root, SHARES), tmp_path / "first", near=LIMITS)
+    before = remembered(tmp_path / "first")
+    assert ingest(folders.read(root, SHARES), tmp_path / "again", near=LIMITS, earlier=before).content == first.content
+    shards_of = {name: data for name, data in content_of(tmp_path / "first").items() if name.startswith("Split-")}
+    assert content_of(tmp_path / "again").items() >= shards_of.items()
+    new = {  # one like an image of test, one like an image that was moved to train, and two like none
+        "cat/g.png": in_split("train", 200),
+        "dog/h.png": in_split("test", 902, frozenset({files["cat/f.png"]})),
+        "cat/i.png": in_split("eval", 903),
+        "dog/j.png": in_split("test", 904),
+    }
+    dataset = folders.read(str(write_files(tmp_path / "data", new)), SHARES)
+    second = ingest(dataset, tmp_path / "second", near=LIMITS, earlier=before)
+    assert ingest(dataset, tmp_path / "other", threads, random.Random(7), near=LIMITS, earlier=before) == second
+    assert content_of(tmp_path / "other") == content_of(tmp_path / "second")
+    after = {"cat/g.png": "test", "dog/h.png": "train", "cat/i.png": "eval", "dog/j.png": "test"}
+    assert splits_of(tmp_path / "second") == splits_of(tmp_path / "first") | after
+    assert second.notes == ()
+    ingest(dataset, tmp_path / "third", near=LIMITS, earlier=remembered(tmp_path / "second", before))
+    assert content_of(tmp_path / "third") == content_of(tmp_path / "second")
+
+
+def remembered(folder: Path, before: earlier.Earlier | None = None) -> earlier.Earlier:
+    """What a run that wrote to the folder leaves for the next one."""
+    assigned = Assigned(fractions=SHARES, origin="", earlier="")
+    rows = Images.read(str(folder)).rows
+    return earlier.joined(None, (before or earlier.Earlier()).after(rows, assigned, ""), SHARES)
 
 
 def test_too_many_are_left_where_they_are(tmp_path: Path, write_files: WriteFiles) -> None:

@@ -5,12 +5,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from components.base.errors import ConfigError
 from components.base.verdict import Verdict
+from components.data import known_images
+from components.data.manifest import Assigned, KnownData, PropertyHistograms
 from components.gates.errors import DataRejected, ModelRefused
 from components.gates.judge import Rule, judge
+from components.ingest import census, earlier
 from components.push import versions
 from components.push.manifest import PushedManifest
 from pipeline import config
@@ -57,6 +61,33 @@ def test_the_version_served_now_is_read(preflight: Preflight, tmp_path: Path) ->
     (tmp_path / "model" / "saved_model.pb").write_bytes(b"a")
     served = versions.push(str(tmp_path / "model"), str(tmp_path / "served"), PushedManifest())
     assert preflight()["served_version"] == served.version
+
+
+def test_the_splits_of_the_served_model_count_only_where_other_data_follow(
+    preflight: Preflight, tmp_path: Path, png: Callable[..., bytes]
+) -> None:
+    first = preflight()
+    rows = np.zeros(1, census.ROW)
+    settings = config.validated(
+        {"name": "pets", "task": "single_label", "folder": str(tmp_path)}
+        | {"data": {"root": str(tmp_path / "images")}, "push": {"destination": "served"}}
+    )
+    assigned = Assigned(
+        fractions={"train": 0.8, "eval": 0.1, "test": 0.1},
+        origin=earlier.origin(settings.source, first["data_fingerprint"]),
+        earlier=first["earlier_splits"],
+    )
+    data = KnownData(counts={}, label_counts={}, unknown={}, pixels={}, properties=PropertyHistograms())
+    manifest = PushedManifest(name="pets", task="single_label", data=data.model_copy(update={"assigned": assigned}))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").write_bytes(b"a")
+    beside = {"images.npy": known_images.to_bytes(rows)}
+    version = versions.push(str(tmp_path / "model"), str(tmp_path / "served"), manifest, beside).version
+    assert preflight() == first | {"served_version": version}  # so nothing is ingested again
+    (tmp_path / "images" / "cat" / "2.png").write_bytes(png(3))
+    later = preflight()
+    assert later["earlier_splits"] != ""
+    assert preflight() == later
 
 
 def test_the_model_of_another_configuration_is_not_replaced_unless_it_is_taken_over(
