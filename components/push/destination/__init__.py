@@ -6,12 +6,11 @@ number. A version without `imagegate.json` is incomplete, or was not pushed by i
 
 from __future__ import annotations
 
-from components.data import storage
 from components.push.destination.base import MARKER, Content, Destination, digests, parsed
-from components.push.destination.folder import Folder
+from components.push.destination.folder import Folder, is_local, local_path
 from components.push.destination.store import Store
 
-__all__ = ["MARKER", "Content", "Destination", "at", "digests", "parsed"]
+__all__ = ["MARKER", "Content", "Destination", "at", "digests", "is_local", "local_path", "parsed"]
 
 
 def at(root: str) -> Destination:
@@ -20,4 +19,4 @@ def at(root: str) -> Destination:
     Raises:
         ConfigError: the URL cannot be opened, or holds what should be secret.
     """
-    return Store(root) if storage.is_url(root) else Folder(root)
+    return Folder(root) if is_local(root) else Store(root)

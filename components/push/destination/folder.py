@@ -5,26 +5,29 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.files import sync
+from components.data import storage
 from components.push.destination.base import Content, Destination, Seal, digests, numbers
 
 _STAGING, _REMOVING = ".staging-", ".removing-"  # TensorFlow Serving ignores names that are not numbers
 
 
 class Folder(Destination):
-    """Versions in a local folder; see `Destination`."""
+    """Versions in a local folder, which may be named by its `file://` or `local://` URL; see `Destination`."""
 
     def __init__(self, root: str) -> None:
         self.root = root
+        self._folder = local_path(root)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        os.makedirs(self.root, exist_ok=True)
-        descriptor = os.open(self.root, os.O_RDONLY)
+        os.makedirs(self._folder, exist_ok=True)
+        descriptor = os.open(self._folder, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # the kernel releases the lock when the process dies
             yield
@@ -32,7 +35,7 @@ class Folder(Destination):
             os.close(descriptor)
 
     def versions(self) -> list[int]:
-        return numbers(os.listdir(self.root)) if os.path.isdir(self.root) else []
+        return numbers(os.listdir(self._folder)) if os.path.isdir(self._folder) else []
 
     def read(self, version: str, name: str) -> bytes | None:
         try:
@@ -53,7 +56,7 @@ class Folder(Destination):
             _write(os.path.join(staging, PUSHED_MANIFEST), seal(digests(staging)))
             _sync(staging)
             os.rename(staging, self._path(version))
-            sync(self.root)
+            sync(self._folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
@@ -63,7 +66,7 @@ class Folder(Destination):
         shutil.rmtree(hidden)
 
     def clean(self) -> list[str]:
-        left = [self._path(n) for n in os.listdir(self.root) if n.startswith((_STAGING, _REMOVING))]
+        left = [self._path(n) for n in os.listdir(self._folder) if n.startswith((_STAGING, _REMOVING))]
         for path in left:
             shutil.rmtree(path, ignore_errors=True)
         return [path for path in left if os.path.lexists(path)]
@@ -72,7 +75,22 @@ class Folder(Destination):
         return contextlib.nullcontext(self._path(version))
 
     def _path(self, *names: str) -> str:
-        return os.path.join(self.root, *names)
+        return os.path.join(self._folder, *names)
+
+
+def is_local(root: str) -> bool:
+    """Whether `root` is a path, or the URL of a folder of this machine."""
+    return not storage.is_url(local_path(root))
+
+
+def local_path(root: str) -> str:
+    """The path behind a `file://` or `local://` URL, as fsspec reads it; anything else as it is.
+
+    >>> local_path("file:///srv/models"), local_path("models"), local_path("s3://bucket/models")
+    ('/srv/models', 'models', 's3://bucket/models')
+    """
+    path = re.sub("^(file|local)://", "", root)
+    return root if path == root else os.path.abspath(os.path.expanduser(path))
 
 
 def _write(path: str, content: Content) -> None:

@@ -38,21 +38,22 @@ def memory() -> Iterator[str]:
     fsspec.filesystem("memory").rm("/bucket", recursive=True)
 
 
-@pytest.fixture(params=["folder", "file", "memory"])
+@pytest.fixture(params=["folder", "file", "memory", "s3"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "memory":
-        return request.getfixturevalue("memory")
+    if request.param in ("memory", "s3"):
+        return request.getfixturevalue(request.param)
     return ("" if request.param == "folder" else "file://") + str(tmp_path / "served" / "digits")
 
 
-@pytest.fixture(params=["file", "memory"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return request.getfixturevalue("memory") if request.param == "memory" else f"file://{tmp_path}/served/digits"
+@pytest.fixture(params=["memory", "s3"])
+def url(request: pytest.FixtureRequest) -> str:
+    return request.getfixturevalue(request.param)
 
 
 def everything(root: str) -> dict[str, bytes]:
     """Path below the root -> content, as fsspec sees it."""
     fs, base = fsspec.core.url_to_fs(root)
+    fs.invalidate_cache()
     return {name.removeprefix(base + "/"): fs.cat_file(name) for name in (fs.find(base) if fs.exists(base) else ())}
 
 
@@ -77,6 +78,13 @@ def test_a_push_uploads_its_files_and_nothing_else(model: str, root: str) -> Non
     push.verify(pushed)
     with push.local(pushed) as folder:
         assert push.digests(folder) == pushed.manifest.files
+
+
+@pytest.mark.parametrize("scheme", ["file://", "local://"])
+def test_the_url_of_a_local_folder_is_that_folder(model: str, tmp_path: Path, scheme: str) -> None:
+    assert isinstance(destination.at(f"{scheme}{tmp_path}/served"), type(destination.at(str(tmp_path / "served"))))
+    pushed = push.push(model, f"{scheme}{tmp_path}/served", PushedManifest())
+    assert push.current(str(tmp_path / "served")).manifest == pushed.manifest
 
 
 def test_version_numbers_grow_and_old_versions_are_removed(model: str, root: str) -> None:
@@ -163,7 +171,7 @@ def test_the_graph_is_uploaded_after_everything_that_it_needs(
         return call
 
     for name in ("pipe_file", "put_file", "rm_file"):
-        monkeypatch.setattr(type(fs), name, watched(getattr(type(fs), name)))
+        monkeypatch.setattr(fs, name, watched(getattr(fs, name)))
     push.push(model, url, PushedManifest(), {"images.npy": b"x"})
     without = [names for names in seen if "saved_model.pb" not in names]
     assert set().union(*without) == {MARKER, "images.npy", "variables/variables.index", "variables/variables.data"}
@@ -171,17 +179,16 @@ def test_the_graph_is_uploaded_after_everything_that_it_needs(
     assert [PUSHED_MANIFEST in names for names in seen].index(True) == len(seen) - 1  # only the marker goes after it
 
 
-def test_another_process_continues_the_versions_of_a_destination(model: str, tmp_path: Path) -> None:
-    url = f"file://{tmp_path}/served"
+def test_another_process_continues_the_versions_of_a_destination(model: str, s3: str) -> None:
     code = (
         "import sys; from components.push import manifest, versions as push; "
         "print(push.push(*sys.argv[1:], manifest.PushedManifest()).version)"
     )
     found = []
     for _ in range(3):
-        run = subprocess.run([sys.executable, "-c", code, model, url], cwd=ROOT, capture_output=True, check=True)
+        run = subprocess.run([sys.executable, "-c", code, model, s3], cwd=ROOT, capture_output=True, check=True)
         found.append(int(run.stdout))
-        assert push.current(url).version == str(found[-1])
+        assert push.current(s3).version == str(found[-1])
     assert sorted(set(found)) == found
 
 

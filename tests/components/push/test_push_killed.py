@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from components.push import versions as push
@@ -119,28 +120,30 @@ def test_a_reader_never_meets_a_broken_version_whenever_a_push_is_killed(model: 
     assert reader.broken == []
 
 
-def test_an_upload_that_is_killed_is_no_version_and_the_next_removes_it(model: Path, destination: Path) -> None:
-    """The same through fsspec, where nothing can be renamed: a version counts once it has its manifest."""
-    moments, url, incomplete = random.Random(8), f"file://{destination}", 0
-    os.makedirs(destination / "5")  # somebody else's
-    command = [sys.executable, "-c", PUSHING, str(model), url, str(KEEP)]
-    served = None
+def test_an_upload_that_is_killed_is_no_version_and_the_next_removes_it(model: Path, s3: str, tmp_path: Path) -> None:
+    """The same in an object store, where nothing can be renamed: a version counts once it has its manifest."""
+    moments, incomplete = random.Random(8), 0
+    files = fsspec.filesystem("s3", use_listings_cache=False)
+    base = s3.removeprefix("s3://")
+    files.pipe_file(f"{base}/5/saved_model.pb", b"somebody else's")
+    command = [sys.executable, "-c", PUSHING, str(model), s3, str(KEEP)]
     for _ in range(KILLS // 2):
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
             assert process.stdout.readline() == b"ready\n"
-            time.sleep(moments.uniform(0, 0.25) + 0.1)  # fsspec is imported first
+            time.sleep(moments.uniform(0, 0.5) + 0.8)  # s3fs is imported first
             process.send_signal(signal.SIGKILL)
             process.wait()
-        incomplete += sum(not (destination / n / "imagegate.json").exists() for n in os.listdir(destination)) - 1
-        served = push.current(url)
+        there = {name.removeprefix(f"{base}/").split("/")[0] for name in files.find(base)}
+        incomplete += sum(not files.exists(f"{base}/{n}/imagegate.json") for n in there - {"5"})
+        served = push.current(s3)
         if served is not None:
             push.verify(served)
     assert incomplete >= 2, "nothing was killed in the middle, so this test says nothing"
-    numbers = [int(n) for n in os.listdir(destination)]
-    last = push.push(str(model), url, PushedManifest())
-    assert int(last.version) > max(numbers)
-    assert push.tidy(url, KEEP)[1] == ""
-    left = sorted(os.listdir(destination), key=int)
+    last = push.push(str(model), s3, PushedManifest())
+    assert int(last.version) > max(map(int, there))
+    assert push.tidy(s3, KEEP)[1] == ""
+    files.get(base, str(tmp_path / "copy"), recursive=True)
+    left = sorted(os.listdir(tmp_path / "copy"), key=int)
     assert (len(left), left[0], left[-1]) == (1 + KEEP, "5", last.version)
-    assert all(wrong(destination / name) == "" for name in left[1:])
-    assert push.current(url) == last
+    assert all(wrong(tmp_path / "copy" / name) == "" for name in left[1:])
+    assert push.current(s3) == last
