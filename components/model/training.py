@@ -38,6 +38,7 @@ def run_fn(fn_args: FnArgs) -> None:
         ImagegateError: the loss is not finite, or the shards changed since ingest.
     """
     settings = TrainerSettings.model_validate(fn_args.custom_config)
+    keras.utils.clear_session(free_memory=False)  # names of layers, which are in the model, begin to count anew
     keras.utils.set_random_seed(settings.seed)
     gpus = _prepare_gpus()
     policy = keras.config.dtype_policy()
