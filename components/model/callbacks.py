@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -95,7 +96,7 @@ class Stopping(keras.callbacks.Callback):
 
     def _save(self, name: str) -> None:
         with replacing(self._path(name)) as temporary:
-            self.model.save_weights(temporary)
+            save_weights(self.model, temporary)
 
     def _write(self, name: str, value: Any) -> None:
         write_atomically(self._path(name), json.dumps(value))
@@ -108,6 +109,31 @@ class Stopping(keras.callbacks.Callback):
 
     def _path(self, name: str) -> str:
         return os.path.join(self._folder, name)
+
+
+def save_weights(model: keras.Model, path: str) -> None:
+    """Writes the weights as Keras does, but by way of memory: HDF5 crashes the process where a disk is full or broken.
+
+    Args:
+        model: any model.
+        path: of the file.
+
+    Raises:
+        OSError: the file cannot be written; it names the file.
+    """
+    memory = _Memory()
+    model.save_weights(memory)
+    with open(path, "wb") as f:
+        try:
+            f.write(memory.getbuffer())
+            f.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, path) from None
+
+
+class _Memory(io.BytesIO):
+    def __str__(self) -> str:
+        return "memory.weights.h5"  # Keras insists on a name with this ending
 
 
 class Progress(keras.callbacks.Callback):
