@@ -76,8 +76,8 @@ def usable(served: Served | None) -> Served | None:
 
 def newest_first(place: Destination) -> Iterator[Served]:
     """Yields the versions that imagegate pushed, without the remains of killed pushes, the served one first."""
-    for version in sorted(place.versions(), reverse=True):
-        found = _read(place, str(version))
+    for version in place.versions():
+        found = _read(place, version)
         if found is not None:
             yield found
 

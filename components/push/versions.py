@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from components.base.errors import ImagegateError
-from components.push.destination import Content, Destination, at, digests
+from components.push.destination import Content, Destination, NoNumber, at, digests
 from components.push.manifest import PushedManifest
 from components.push.refusals import AnotherName, NotPushed, Superseded, Withdrawn, another_name, superseded, withdrawn
 from components.push.served import (
@@ -30,6 +29,7 @@ from components.push.served import (
 __all__ = [
     "AnotherName",
     "Damaged",
+    "NoNumber",
     "NotPushed",
     "Served",
     "Superseded",
@@ -48,6 +48,7 @@ __all__ = [
     "readable_errors",
     "require_evaluated",
     "require_name",
+    "require_number",
     "tidy",
     "verify",
 ]
@@ -72,6 +73,17 @@ def at_start(root: str, version: str) -> Served | None:
     if found is None:
         raise superseded(version, current(root))
     return found
+
+
+def require_number(destination: str) -> None:
+    """Requires that there is a number for one more version, whatever lies in the destination.
+
+    Raises:
+        NoNumber: TensorFlow Serving reads no number that is larger than one that is there.
+        ImagegateError: the destination cannot be read.
+    """
+    with readable_errors(f"cannot read {destination}"):
+        at(destination).next_version()
 
 
 def require_name(served: Served | None, name: str, *, take_over: bool) -> None:
@@ -171,7 +183,7 @@ def add(
         wanted: SHA-256 that each file must have there.
         manifest: what to write beside them.
     """
-    version = str(max(int(time.time()), max(place.versions(), default=0) + 1))  # also than what is removed now
+    version = place.next_version()  # larger also than what is removed now
     place.clean()
     full = manifest.model_copy(update={"version": version, "files": {name: wanted[name] for name in sorted(wanted)}})
     sealed = full.to_json(indent=1).encode()

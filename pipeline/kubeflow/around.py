@@ -63,6 +63,7 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
 
     Raises:
         ConfigError: the configuration does not fit the data, or what is served was pushed by another configuration.
+        NoNumber: no version can follow what lies in the push destination.
         DataRejected: there is no image.
     """
     raw = json.loads(config)
@@ -71,6 +72,7 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
     _same_places(validated(raw), settings)
     served = versions.current(settings.destination)
     versions.require_name(served, settings.name, take_over=settings.push.take_over)
+    versions.require_number(settings.destination)
     dataset, _ = data.read_dataset(settings)
     if not dataset.records:
         raise DataRejected(data.judge_data(settings, *census.merge(dataset, []), ""))

@@ -38,6 +38,7 @@ def places(config: Config) -> None:
     Raises:
         ConfigError: `output` or `push.destination` cannot be written, the backbone's file cannot be used, or what is
             served was pushed by another configuration.
+        NoNumber: no version can follow what lies in `push.destination`.
     """
     if config.backbone.endswith(".keras"):
         backbones.check_file(config.backbone)
@@ -53,7 +54,8 @@ def places(config: Config) -> None:
         writable("push.destination", local)
     try:
         versions.require_name(versions.current(config.destination), config.name, take_over=config.push.take_over)
-    except ConfigError:
+        versions.require_number(config.destination)
+    except (ConfigError, versions.NoNumber):
         raise
     except ImagegateError:
         return  # whoever compares with the served model reads it again, and says why that failed

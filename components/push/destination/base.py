@@ -7,15 +7,23 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from components.base.artifact_files import PUSHED_MANIFEST
+from components.base.errors import ImagegateError
 
 MARKER = ".imagegate-incomplete"  # in a version of an object store while it is uploaded or removed
+LARGEST = 2**63 - 1  # TensorFlow Serving reads version numbers as int64
 
 Content = str | bytes  # path of a local file, or the content of a file
 Seal = Callable[[dict[str, str]], bytes]
+
+
+class NoNumber(ImagegateError):
+    """A destination holds the largest number that a version can have."""
 
 
 class Destination(abc.ABC):
@@ -28,8 +36,23 @@ class Destination(abc.ABC):
         """Creates the root, and excludes other writers where that is possible."""
 
     @abc.abstractmethod
-    def versions(self) -> list[int]:
-        """Returns every number that is taken, in no order, including incomplete and foreign versions."""
+    def versions(self) -> list[str]:
+        """Returns every name that is a version number, the largest first, also of incomplete and foreign versions."""
+
+    def next_version(self) -> str:
+        """The name of the next version: seconds since 1970, or one more than the largest where that is not more.
+
+        Raises:
+            NoNumber: there is none that is larger.
+        """
+        taken = self.versions()
+        wanted = max(int(time.time()), 1 + (number(taken[0]) or 0) if taken else 0)
+        if wanted > LARGEST:
+            raise NoNumber(
+                f"push.destination: {self.root} holds {taken[0]!r}, and TensorFlow Serving reads no number that is "
+                "larger, so no version can follow it; move it away, or choose another folder"
+            )
+        return str(wanted)
 
     @abc.abstractmethod
     def read(self, version: str, name: str) -> bytes | None:
@@ -91,10 +114,26 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def numbers(names: Iterable[str]) -> list[int]:
-    """Picks the names that are version numbers.
+def number(name: str) -> int | None:
+    """The version number that TensorFlow Serving reads in a name, as int64; None if it ignores the name.
 
-    >>> numbers(["1700000000", ".staging-7", "latest", "12"])
-    [1700000000, 12]
+    As `ParseVersionNumber` in file_system_storage_path_source.cc does: spaces around and leading zeros are allowed, and
+    whether the name is that of a folder is not asked.
+
+    >>> [number(n) for n in ("1700000000", "0012", "-7", "12.tmp", "latest", "9223372036854775808")]
+    [1700000000, 12, -7, None, None, None]
     """
-    return [int(name) for name in names if name.isascii() and name.isdigit()]
+    if not re.fullmatch(r"[ \t\n\v\f\r]*[-+]?[0-9]{1,4000}[ \t\n\v\f\r]*", name):
+        return None
+    value = int(name)
+    return value if -LARGEST - 1 <= value <= LARGEST else None
+
+
+def served_first(names: Iterable[str]) -> list[str]:
+    """Picks the names that are version numbers, the largest number first; of equal ones the one that is served first.
+
+    >>> served_first(["9", "12", "0012", ".staging-7", "latest"])
+    ['12', '0012', '9']
+    """
+    found = [(value, name) for name in names if (value := number(name)) is not None]
+    return [name for _, name in sorted(found, reverse=True)]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.files import sync
 from components.data import storage
-from components.push.destination.base import Content, Destination, Seal, digests, numbers
+from components.push.destination.base import Content, Destination, Seal, digests, served_first
 
 _STAGING, _REMOVING = ".staging-", ".removing-"  # TensorFlow Serving ignores names that are not numbers
 
@@ -34,8 +34,8 @@ class Folder(Destination):
         finally:
             os.close(descriptor)
 
-    def versions(self) -> list[int]:
-        return numbers(os.listdir(self._folder)) if os.path.isdir(self._folder) else []
+    def versions(self) -> list[str]:
+        return served_first(os.listdir(self._folder)) if os.path.isdir(self._folder) else []
 
     def read(self, version: str, name: str) -> bytes | None:
         try:

@@ -12,7 +12,7 @@ from typing import Any
 from components.base.artifact_files import PUSHED_MANIFEST, SAVED_MODEL
 from components.base.errors import ConfigError
 from components.data.location import check_url
-from components.push.destination.base import MARKER, Content, Destination, Seal, numbers, parsed
+from components.push.destination.base import MARKER, Content, Destination, Seal, parsed, served_first
 
 
 class Store(Destination):
@@ -36,13 +36,13 @@ class Store(Destination):
     def locked(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
-    def versions(self) -> list[int]:
+    def versions(self) -> list[str]:
         self._fs.invalidate_cache()
         try:
             entries = self._fs.ls(self._base, detail=True)
         except FileNotFoundError:
             return []
-        return numbers(entry["name"].rstrip("/").rpartition("/")[2] for entry in entries)
+        return served_first(entry["name"].rstrip("/").rpartition("/")[2] for entry in entries)
 
     def read(self, version: str, name: str) -> bytes | None:
         try:
@@ -80,7 +80,7 @@ class Store(Destination):
 
     def clean(self) -> list[str]:
         left = []
-        for version in map(str, self.versions()):
+        for version in self.versions():
             try:
                 if self.read(version, MARKER) is None:
                     continue

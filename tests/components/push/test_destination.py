@@ -96,6 +96,38 @@ def test_version_numbers_grow_and_old_versions_are_removed(model: str, root: str
     assert push.current(root).manifest.name == "3"
 
 
+def test_the_next_version_is_larger_than_all_that_a_server_reads_whatever_else_lies_there(
+    model: str, root: str
+) -> None:
+    """A file counts, since TensorFlow Serving does not ask; 20 digits are no int64, and `12.tmp` is no number."""
+    for name in ("99/saved_model.pb", "0009999999999/saved_model.pb", "20261128103000123456/x", "12.tmp/x"):
+        write(root, name, b"somebody else's")
+    assert int(push.push(model, root, PushedManifest()).version) == 9_999_999_999 + 1
+    write(root, "30000000000", b"a file")
+    last = push.push(model, root, PushedManifest(name="2"))
+    assert int(last.version) == 30_000_000_000 + 1
+    assert push.current(root) == last
+    push.require_number(root)
+
+
+def test_a_number_after_which_none_comes_is_named(model: str, root: str) -> None:
+    first = push.push(model, root, PushedManifest())
+    write(root, f"{2**63 - 2}/x", b"somebody else's")
+    assert push.push(model, root, PushedManifest(name="2")).version == "9223372036854775807"
+    for call in (lambda: push.push(model, root, PushedManifest(name="3")), lambda: push.require_number(root)):
+        with pytest.raises(push.NoNumber, match=r"holds '9223372036854775807', and TensorFlow Serving reads no n") as e:
+            call()
+        assert e.value.exit_code == 1
+    assert first.version in {name.split("/")[0] for name in everything(root)}
+
+
+def test_versions_are_ordered_as_a_server_orders_them(model: str, root: str) -> None:
+    """10 > 9 as numbers, though not as text; an own version that somebody renamed to 0…9 is that number."""
+    for name in ("9", "010", "-5", "x"):
+        write(root, f"{name}/x", b"")
+    assert destination.at(root).versions() == ["010", "9", "-5"]
+
+
 @pytest.mark.parametrize("change", [b"grapH", None])
 def test_a_changed_version_is_refused(model: str, root: str, change: bytes | None) -> None:
     pushed = push.push(model, root, PushedManifest())

@@ -197,6 +197,16 @@ def test_the_answer_comes_without_tensorflow(settings: Callable[..., str]) -> No
         assert done.stdout.split() == ["2", "False"]
 
 
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_number_after_which_no_version_can_come_is_named_before_anything_runs(
+    settings: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    (tmp_path / "served" / "9223372036854775807").mkdir(parents=True)
+    assert cli.main([command, settings()]) == 1
+    assert f"push.destination: {tmp_path}/served holds '9223372036854775807', and" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "pipeline").exists()
+
+
 @pytest.mark.parametrize("command", ["check", "run", "rollback"])
 def test_the_model_of_another_configuration_is_not_replaced_unless_it_is_taken_over(
     settings: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
