@@ -138,6 +138,11 @@ class Report:
         seen = repr((sha256, split, labels, record.unknown, record.weight, record.slices, digest))
         self.content = _sum(self.content, int.from_bytes(hashlib.sha256(seen.encode()).digest(), "big"))
 
+    def splits(self) -> dict[str, str]:
+        """Path -> split of the images kept, in order."""
+        indices = np.frombuffer(bytes(self.rows), ROW)["split"].tolist()
+        return {path: SPLITS[i] for path, i in zip(self.paths, indices, strict=True)}
+
     def _remark(self, remark: str, images: int, paths: Sequence[str]) -> None:
         count, known = self.remarks.get(remark, (0, []))
         self.remarks[remark] = (count + images, sorted([*known, *paths])[:_NAMED])
@@ -196,22 +201,23 @@ class Report:
                 sums = self.pixels.setdefault(split, [[0, 0, 0] for _ in added])
                 pairs = zip(sums, added, strict=True)
                 self.pixels[split] = [[a + sign * b for a, b in zip(*pair, strict=True)] for pair in pairs]
+        self.pixels = {split: cells for split, cells in self.pixels.items() if any(map(any, cells))}
         for histograms, sign in ((before.properties, -1), (after.properties, 1)):
             for key, counts in histograms.items():
                 self.properties[key] = self.properties.get(key, np.zeros_like(counts)) + sign * counts
         self.properties = {key: counts for key, counts in self.properties.items() if counts.any()}
 
     def to_json(self) -> str:
-        """Serialises the report to one line; see `from_json`."""
+        """Serialises the report to one line, equal ones to equal lines; see `from_json`."""
         plain = vars(self) | {
             "rows": base64.b64encode(self.rows).decode(),
-            "label_sets": list(self.label_sets.items()),
-            "formats": list(self.formats.items()),
-            "slices": list(self.slices.items()),
-            "properties": [(key, _sparse(histograms)) for key, histograms in self.properties.items()],
-            "files": [vars(file) for file in self.files],
+            "label_sets": sorted(self.label_sets.items()),
+            "formats": sorted(self.formats.items()),
+            "slices": sorted(self.slices.items()),
+            "properties": [(key, _sparse(self.properties[key])) for key in sorted(self.properties)],
+            "files": [vars(file) for file in sorted(self.files, key=lambda file: file.name)],
         }
-        return json.dumps(plain)
+        return json.dumps(plain, sort_keys=True)
 
     @staticmethod
     def from_json(line: str) -> Report:

@@ -19,6 +19,7 @@ from components.data import storage
 from components.data.dataset import Dataset, Record
 from components.ingest import splits
 
+ANEW = "anew-"  # with this begins the key of an ingest that takes nothing from earlier ones
 UNREAD = ""  # digest of a file that could not be read
 _READERS = 16  # threads, for a store
 _MOST = 10  # ledgers that are looked at
@@ -62,8 +63,8 @@ class Recognised:
 
 
 def digest(sha256: str, mask: bytes | None) -> str:
-    """The digest of a record's content: that of the image, or with a mask one of both."""
-    return sha256 if mask is None else splits.digest(f"{sha256} {splits.digest(mask)}".encode())
+    """The digest of a record's content: that of the image, and if there is a mask, behind it that of the mask."""
+    return sha256 if mask is None else f"{sha256} {splits.digest(mask)}"
 
 
 def write(folder: str, key: str, listed: Dataset, again: Mapping[str, str], digests: Mapping[str, str]) -> None:
@@ -117,15 +118,15 @@ def recognise(dataset: Dataset, ledgers: Sequence[Ledger], *, most_bytes: int, a
         dataset: the listing.
         ledgers: of earlier ingests, the newest last.
         most_bytes: of an image; larger ones are not read, in ingest neither.
-        anew: find a key that no ingest has had in any case.
+        anew: find a key that no ingest has had in any case, and that begins with `ANEW`.
     """
     outline, found = dataset.fingerprint({}), dict[str, str]()
     for ledger in [] if anew else [one for one in reversed(ledgers) if one.outline == outline][:_MOST]:
         if _holds(ledger, dataset, found, most_bytes):
             return Recognised(ledger.key, ledger.content)
-    key, used = dataset.fingerprint(), {ledger.key for ledger in ledgers}
+    key, used = ANEW * anew + dataset.fingerprint(), {ledger.key for ledger in ledgers}
     while key in used:
-        key = splits.digest(key.encode())
+        key = ANEW * anew + splits.digest(key.encode())
     return Recognised(key)
 
 

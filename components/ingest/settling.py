@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -20,16 +21,22 @@ from components.ingest.settings import NearLimits
 
 
 def merge(
-    dataset: Dataset, reports: Sequence[census.Report], job: shards.Job, limits: NearLimits | None, folder: str = ""
+    dataset: Dataset,
+    reports: Sequence[census.Report],
+    job: shards.Job,
+    limits: NearLimits | None,
+    folder: str = "",
+    there: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[DatasetManifest, census.Images]:
     """Adds up the reports of all shards after images that belong together were put into one split.
 
     Args:
         dataset: the listing.
-        reports: of the shards, in any order.
+        reports: of the shards, in any order; the images that move are counted in their final splits then.
         job: settings of the ingest, with which the images that move are read again.
         limits: which images are nearly equal and how many may move; None: nearly equal images may be in two splits.
         folder: folder of the shards, which are rewritten; "" if none were written.
+        there: as in `shards.write`.
 
     Returns:
         the manifest and the images, see `census.merge`.
@@ -45,19 +52,23 @@ def merge(
     settled = near_duplicates.settle(records, rows, dataset.labels, limits, job.earlier, job.fractions)
     changed = {total.paths[i]: SPLITS[settled.target[i]] for i in np.flatnonzero(settled.target != rows["split"])}
     if changed:
-        _count_again(total, [record_of[path] for path in sorted(changed)], job, changed)
-        if folder:
-            total.files = [file for report in reports for file in shards.move(folder, report, changed)]
+        for report in reports:
+            mine = {path: changed[path] for path in report.paths if path in changed}
+            if mine:
+                files = shards.move(folder, report, mine, there) if folder else report.files
+                _count_again(report, [record_of[path] for path in sorted(mine)], job, mine)
+                report.files = files
+        total = census.total(reports)
     notes = moves.notes(dataset, records, rows, settled, job.earlier)
     manifest, images = census.merge(dataclasses.replace(dataset, notes=dataset.notes + notes), [total])
     return manifest.model_copy(update={"near_duplicates": settled.found}), images
 
 
-def _count_again(total: census.Report, records: Sequence[Record], job: shards.Job, changed: Mapping[str, str]) -> None:
+def _count_again(report: census.Report, records: Sequence[Record], job: shards.Job, changed: Mapping[str, str]) -> None:
     """Reads the images that move and corrects the counts of both their splits."""
     before, after = census.Report(), census.Report()
-    place = {path: i for i, path in enumerate(total.paths)}
-    rows = np.frombuffer(bytes(total.rows), census.ROW).copy()
+    place = {path: i for i, path in enumerate(report.paths)}
+    rows = np.frombuffer(bytes(report.rows), census.ROW).copy()
     for item in shards.examine(records, job):
         row = rows[place[item.record.path]]
         if item.problem or bytes.fromhex(item.sha256) != row["sha256"].tobytes():
@@ -65,5 +76,5 @@ def _count_again(total: census.Report, records: Sequence[Record], job: shards.Jo
         shards.enter(dataclasses.replace(item, split=SPLITS[row["split"]]), before)
         shards.enter(dataclasses.replace(item, split=changed[item.record.path]), after)
         row["split"] = SPLITS.index(changed[item.record.path])
-    total.replace(before, after)
-    total.rows = bytearray(rows.tobytes())
+    report.replace(before, after)
+    report.rows = bytearray(rows.tobytes())

@@ -13,17 +13,16 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
-import numpy as np
-
-from components.base.files import sync
 from components.data import images, mask_rules, masks, storage
 from components.data.dataset import SPLITS, Dataset, Record
 from components.data.manifest import Shard
 from components.data.mask_rules import Rule
 from components.ingest import examples, ledger, splits
-from components.ingest.census import ROW, Report
+from components.ingest.census import Report
 from components.ingest.earlier import Earlier
+from components.ingest.shard_files import ShardFile
 
 _SHARD_BYTES = 64 << 20  # of image files
 _MIN_SHARDS = 4  # so that readers can interleave
@@ -110,7 +109,8 @@ def job(
 def plan(records: Sequence[Record]) -> list[list[Record]]:
     """Distributes records over shards by the hash of their path: four, or more so that each has about 64 MiB.
 
-    Images that have to be read together, as those of a Parquet file's row group, are in one shard.
+    Images that have to be read together, as those of a Parquet file's row group, are in one shard. A new image changes
+    only its own shard, and one more shard only the shard that it takes half of (linear hashing; Litwin, VLDB 1980).
 
     The order of `records` does not matter.
 
@@ -123,8 +123,24 @@ def plan(records: Sequence[Record]) -> list[list[Record]]:
     shards: list[list[Record]] = [[] for _ in range(count)]
     for record in sorted(records, key=lambda r: r.path):
         path = storage.unit(record.path).encode("utf-8", "surrogateescape")
-        shards[int.from_bytes(hashlib.blake2b(path, digest_size=8).digest(), "big") % count].append(record)
+        shards[_place(int.from_bytes(hashlib.blake2b(path, digest_size=8).digest(), "big"), count)].append(record)
     return shards
+
+
+def _place(number: int, count: int) -> int:
+    """Distributes numbers over `count` places so that of `count + 1` places, only one has taken from another.
+
+    >>> [_place(n, 4) for n in range(8)], [_place(n, 5) for n in range(8)]
+    ([0, 1, 2, 3, 0, 1, 2, 3], [0, 1, 2, 3, 4, 1, 2, 3])
+    """
+    half = 1 << (count - 1).bit_length() >> 1  # the largest power of 2 below `count`
+    place = number % (2 * half)
+    return place if place < count else place - half
+
+
+def name(index: int, count: int) -> str:
+    """Name of the files of shard `index` of `count` in the folders of the splits."""
+    return f"data-{index:05d}-of-{count:05d}.tfrecord"
 
 
 def examine(records: Iterable[Record], job: Job, check: Check = images.check) -> Iterator[Examined]:
@@ -222,7 +238,13 @@ def _panoptic(record: Record, data: bytes | OSError | None, image: images.Checke
 
 
 def write(
-    folder: str, index: int, count: int, records: Sequence[Record], job: Job, tick: Callable[[int], None]
+    folder: str,
+    index: int,
+    count: int,
+    records: Sequence[Record],
+    job: Job,
+    tick: Callable[[int], None],
+    there: Mapping[str, str] = MappingProxyType({}),
 ) -> Report:
     """Writes shard `index` of `count`: one uncompressed TFRecord file per split below `folder/Split-NAME/`.
 
@@ -236,13 +258,13 @@ def write(
         records: this shard's records, as `plan` distributed them.
         job: settings that all shards share.
         tick: called repeatedly with the number of records done since the last call.
+        there: SHA-256 -> path of the files of an earlier ingest, to be linked instead of kept twice.
 
     Returns:
         counts of the images written and quarantined.
     """
     report = Report()
-    name = f"data-{index:05d}-of-{count:05d}.tfrecord"
-    files = {split: _ShardFile(folder, split, name) for split in SPLITS}
+    files = {split: ShardFile(folder, split, name(index, count), there) for split in SPLITS}
     try:
         for number, item in enumerate(examine(records, job), 1):
             enter(item, report)
@@ -259,20 +281,23 @@ def write(
     return report
 
 
-def move(folder: str, report: Report, moves: Mapping[str, str]) -> list[Shard]:
+def move(
+    folder: str, report: Report, moves: Mapping[str, str], there: Mapping[str, str] = MappingProxyType({})
+) -> list[Shard]:
     """Rewrites the files of one shard after some of its images changed their split; the order of images is kept.
 
     Args:
         folder: folder of all shards.
         report: what `write` returned for this shard.
         moves: path of an image -> its new split; images of other shards are ignored.
+        there: as in `write`.
 
     Returns:
         entries of the shard's files.
     """
     import tensorflow as tf
 
-    old = [SPLITS[i] for i in np.frombuffer(bytes(report.rows), ROW)["split"]]
+    old = list(report.splits().values())
     affected = {
         split for path, was in zip(report.paths, old, strict=True) if path in moves for split in (was, moves[path])
     }
@@ -281,7 +306,7 @@ def move(folder: str, report: Report, moves: Mapping[str, str]) -> list[Shard]:
     try:
         for file in (file for file in report.files if file.split in affected):
             readers[file.split] = iter(tf.data.TFRecordDataset(os.path.join(folder, file.name)))
-            writers[file.split] = _ShardFile(folder, file.split, os.path.basename(file.name))
+            writers[file.split] = ShardFile(folder, file.split, os.path.basename(file.name), there)
         for path, was in zip(report.paths, old, strict=True):
             if was in affected:
                 writers[moves.get(path, was)].write(next(readers[was]).numpy())
@@ -289,36 +314,3 @@ def move(folder: str, report: Report, moves: Mapping[str, str]) -> list[Shard]:
     finally:
         for writer in writers.values():
             writer.discard()
-
-
-class _ShardFile:
-    """A TFRecord file that appears under its name only when it is complete and on disk."""
-
-    def __init__(self, folder: str, split: str, name: str) -> None:
-        import tensorflow as tf
-
-        os.makedirs(os.path.join(folder, f"Split-{split}"), exist_ok=True)
-        self.split, self.name, self.records = split, f"Split-{split}/{name}", 0
-        self._path = os.path.join(folder, self.name)
-        # Beside the split folders rather than in them, where every file is read as data.
-        self._temporary = os.path.join(folder, f".{split}-{name}.{os.getpid()}")
-        self._writer = tf.io.TFRecordWriter(self._temporary)
-
-    def write(self, example: bytes) -> None:
-        self._writer.write(example)
-        self.records += 1
-
-    def commit(self) -> Shard:
-        self._writer.close()  # raises where the disk is full
-        sync(self._temporary)
-        with open(self._temporary, "rb") as f:
-            sha256 = hashlib.file_digest(f, "sha256").hexdigest()
-            size = f.tell()
-        os.rename(self._temporary, self._path)
-        return Shard(name=self.name, split=self.split, records=self.records, bytes=size, sha256=sha256)
-
-    def discard(self) -> None:
-        """Removes the partial file of an interrupted write; does nothing after `commit`."""
-        if os.path.exists(self._temporary):
-            self._writer.close()
-            os.unlink(self._temporary)

@@ -20,7 +20,7 @@ from components.data.dataset import SPLITS, Record
 from components.data.manifest import Assigned
 from components.gates import data_gate, reference
 from components.gates.errors import DataRejected
-from components.ingest import census, earlier, ledger, manifest, settling, shards
+from components.ingest import census, earlier, ledger, manifest, reuse, settling, shards
 from components.ingest.layouts import reading
 from components.ingest.settings import Source
 from components.push import versions
@@ -29,15 +29,22 @@ _TASK = "images"
 
 
 class _WriteShard(beam.DoFn):
-    """Writes one shard per element, JSON of [index, records], and yields the shard's report."""
+    """Writes one shard per element, JSON of [index, records, known], and yields the shard's report.
 
-    def __init__(self, folder: str, count: int, job: shards.Job, total: int) -> None:
-        self._folder, self._count, self._job, self._total = folder, count, job, total
+    `known` is the report of an equal shard of the last ingest, which is linked, or null.
+    """
+
+    def __init__(self, folder: str, count: int, job: shards.Job, total: int, there: reuse.Files) -> None:
+        self._folder, self._count, self._job, self._total, self._there = folder, count, job, total, there
 
     def process(self, element: bytes) -> Any:
-        index, rows = json.loads(element)
-        records = [Record(*map(census.tupled, row)) for row in rows]
-        yield shards.write(self._folder, index, self._count, records, self._job, self._tick)
+        index, rows, known = json.loads(element)
+        place = self._folder, index, self._count
+        linked = reuse.link(self._there.folder, known, *place, self._tick) if known else None
+        if linked is None:
+            records = [Record(*map(census.tupled, row)) for row in rows]
+            linked = shards.write(*place, records, self._job, self._tick, self._there.paths)
+        yield linked
 
     def _tick(self, count: int) -> None:
         progress.advance(_TASK, count, self._total)
@@ -60,22 +67,28 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         before = earlier.joined(served, own, dataset.fractions)
         job = shards.job(dataset, source.data.max_pixels, rule, source.data.bits, before)
         plan = shards.plan(dataset.records)
+        key, code = exec_properties["data_fingerprint"], exec_properties["code_fingerprint"]
+        previous = reuse.Previous() if key.startswith(ledger.ANEW) else reuse.find(examples.uri)
         elements = [
-            json.dumps([i, [dataclasses.astuple(r) for r in records]]).encode() for i, records in enumerate(plan)
+            json.dumps(
+                [i, [dataclasses.astuple(r) for r in records], reuse.report(previous, records, job, code)]
+            ).encode()
+            for i, records in enumerate(plan)
         ]
         os.makedirs(examples.uri, exist_ok=True)
         reports = os.path.join(examples.uri, ".reports")
         progress.start(_TASK)
+        write = _WriteShard(examples.uri, len(plan), job, len(dataset.records), previous.files)
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
                 | "Plan" >> beam.Create(elements, reshuffle=False)
-                | "WriteShard" >> beam.ParDo(_WriteShard(examples.uri, len(plan), job, len(dataset.records)))
+                | "WriteShard" >> beam.ParDo(write)
                 | "ToJson" >> beam.Map(census.Report.to_json)
                 | "WriteReports" >> beam.io.WriteToText(reports)
             )
         written = _read_and_remove(reports)
-        counted, seen = settling.merge(dataset, written, job, source.near, examples.uri)
+        counted, seen = settling.merge(dataset, written, job, source.near, examples.uri, previous.files.paths)
         assigned = Assigned(
             fractions=dataset.fractions,
             origin=earlier.origin(source, exec_properties["data_fingerprint"]),
@@ -87,7 +100,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         seen.write(examples.uri)
         manifest.write(examples.uri, counted)
         digests = {path: digest for report in written for path, digest in report.digests.items()}
-        ledger.write(examples.uri, exec_properties["data_fingerprint"], dataset, _versions(source), digests)
+        reuse.write(examples.uri, plan, written, job, code)
+        ledger.write(examples.uri, key, dataset, _versions(source), digests)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         # The same as `tfx.components.util.examples_utils`, whose import would load every component of TFX.
         payload = example_gen_pb2.PayloadFormat.Name(example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)

@@ -90,6 +90,9 @@ def test_one_more_image_runs_everything_again_and_moves_no_other(tiny: Project) 
     shutil.copy(tiny.folder / "data" / "0" / "0.png", tiny.folder / "data" / "0" / "copy.png")
     summary = tiny.run(SETTLED)
     assert ran(summary) == ALL
+    newest = tiny.artifact("ImageExampleGen", "examples")
+    links = sorted(p.stat().st_nlink for p in newest.glob("Split-*/*.tfrecord"))
+    assert links == [1] + [2] * 11  # of 4 shards in 3 splits, one file holds the new image
     assert sum(summary["data"]["counts"].values()) == 91
     assert splits_of(tiny) == before | {"0/copy.png": before["0/0.png"]}
     assert (tiny.output / "splits.npy").is_file()

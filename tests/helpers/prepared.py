@@ -19,7 +19,7 @@ from components.data import schema
 from components.data.dataset import Dataset
 from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
-from components.ingest import manifest, settling, shards
+from components.ingest import manifest, reuse, settling, shards
 from components.ingest.earlier import Earlier
 from components.ingest.settings import NearLimits
 from components.labels import kinds
@@ -90,11 +90,13 @@ def ingest(
     near: NearLimits | None = None,
     moved: dict[str, str] | None = None,
     earlier: Earlier | None = None,
+    previous: reuse.Previous | None = None,
 ) -> DatasetManifest:
     """What the stage ImageExampleGen does, with a loop in the place of Beam. Returns the manifest.
 
     `moved` takes the place of `shards.Job.moved`.
     """
+    previous = previous or reuse.Previous()
     job = dataclasses.replace(shards.job(dataset, 10_000, rule, earlier=earlier), threads=threads)
     job = job if moved is None else dataclasses.replace(job, moved=moved)
     records = list(dataset.records)
@@ -103,10 +105,16 @@ def ingest(
         order.shuffle(records)
         plan = list(enumerate(shards.plan(records)))
         order.shuffle(plan)
-    reports = [shards.write(str(folder), i, len(plan), part, job, lambda _: None) for i, part in plan]
-    counted, images = settling.merge(dataset, reports, job, near, str(folder))
+    there, reports = previous.files, []
+    for i, part in plan:
+        place = str(folder), i, len(plan)
+        known = reuse.report(previous, part, job, "code")
+        linked = reuse.link(there.folder, known, *place, lambda _: None) if known else None
+        reports.append(linked or shards.write(*place, part, job, lambda _: None, there.paths))
+    counted, images = settling.merge(dataset, reports, job, near, str(folder), there.paths)
     images.write(str(folder))
     manifest.write(str(folder), counted)
+    reuse.write(str(folder), shards.plan(dataset.records), reports, job, "code")
     return counted
 
 

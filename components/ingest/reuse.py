@@ -1,0 +1,139 @@
+"""What the last ingest of the same output left and this one can use: shards whose images, labels and splits are equal.
+
+Only files that a proof shows unchanged count as equal, so nothing has to be read to find out. The result is the same,
+to the byte, as without.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import operator
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from components.base.artifact_files import SHARD_REPORTS
+from components.base.errors import ImagegateError
+from components.data.dataset import SPLITS, Record
+from components.ingest import ledger, manifest, shard_files, shards, splits
+from components.ingest.census import Report
+
+_BUT_VERSION = operator.attrgetter(*(f.name for f in dataclasses.fields(Record) if f.name != "version"))
+_DIGEST = 64  # hexadecimal digits of the image's digest, with which a `ledger.digest` begins
+
+
+@dataclass(frozen=True)
+class Files:
+    """The shard files of an earlier ingest.
+
+    Attributes:
+        folder: of its shards.
+        paths: SHA-256 -> path of each of them.
+    """
+
+    folder: str = ""
+    paths: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Previous:
+    """What an earlier ingest left.
+
+    Attributes:
+        files: its shard files.
+        proofs: see `ledger.Ledger.proofs`.
+        reports: key of a shard -> JSON of its report, with the final splits and files.
+    """
+
+    files: Files = field(default_factory=Files)
+    proofs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    reports: Mapping[str, str] = field(default_factory=dict)
+
+
+def find(folder: str) -> Previous:
+    """Finds the last complete ingest beside the folder of a new one; both are named by a number that rises."""
+    base, own = os.path.split(os.path.normpath(folder))
+    names = [name for name in os.listdir(base) if name.isdecimal()] if own.isdecimal() and os.path.isdir(base) else []
+    for name in sorted((name for name in names if int(name) < int(own)), key=int, reverse=True):
+        found = _read(os.path.join(base, name))
+        if found is not None:
+            return found
+    return Previous()
+
+
+def _read(folder: str) -> Previous | None:
+    try:
+        [known] = ledger.read([folder])
+        with open(os.path.join(folder, SHARD_REPORTS), encoding="ascii") as f:
+            reports = dict(line.rstrip("\n").split(" ", 1) for line in f)
+        paths = {file.sha256: os.path.join(folder, file.name) for file in manifest.read(folder).files}
+        return Previous(Files(folder, paths), known.proofs(), reports)
+    except (OSError, ValueError, KeyError, TypeError, ImagegateError):
+        return None
+
+
+def report(previous: Previous, records: Sequence[Record], job: shards.Job, code: str) -> str | None:
+    """Returns the report of the earlier shard that holds exactly these records in their splits, as JSON; or None.
+
+    Args:
+        previous: see `find`.
+        records: of the new shard.
+        job: settings of the ingest.
+        code: fingerprint of the code of ingest.
+    """
+    known = [previous.proofs.get(record.path, ("", "")) for record in records]
+    if not records or any(not v or v != r.version for r, (v, _) in zip(records, known, strict=True)):
+        return None
+    digests = {record.path: digest for record, (_, digest) in zip(records, known, strict=True)}
+    found = previous.reports.get(key(records, digests, job, code))
+    if found is None:
+        return None
+    before = Report.from_json(found).splits()  # of the images that are not quarantined
+    now = {
+        record.path: splits.assign(record, digests[record.path][:_DIGEST], job.fractions, job.moved, job.earlier)
+        for record in records
+        if record.path in before
+    }
+    return found if now == before else None
+
+
+def key(records: Sequence[Record], digests: Mapping[str, str], job: shards.Job, code: str) -> str:
+    """Digest of everything that the content of a shard follows from, but the splits."""
+    told = repr((code, job.max_pixels, job.bits, job.rule))
+    told += "".join(repr((_BUT_VERSION(record), digests[record.path])) for record in records)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def link(source: str, known: str, folder: str, index: int, count: int, tick: Callable[[int], None]) -> Report | None:
+    """Puts the files of an earlier shard into the folder of the new ones; None if they changed since.
+
+    Args:
+        source: folder of the earlier shards.
+        known: what `report` returned.
+        folder, index, count, tick: as in `shards.write`.
+    """
+    found, name = Report.from_json(known), shards.name(index, count)
+    files = [shard_files.link(source, folder, name, entry) for entry in found.files]
+    linked = [file for file in files if file is not None]
+    if len(linked) < len(SPLITS):
+        return None
+    found.files = linked
+    tick(len(found.paths) + len(found.quarantined))
+    return found
+
+
+def write(folder: str, plan: Sequence[Sequence[Record]], reports: Sequence[Report], job: shards.Job, code: str) -> None:
+    """Writes the reports beside the shards, for the next ingest.
+
+    Args:
+        folder: of the shards.
+        plan: the records of each shard.
+        reports: of the shards, with their final splits and files, in any order.
+        job, code: as in `report`.
+    """
+    of_shard = {file.name.rpartition("/")[2]: one for one in reports for file in one.files}
+    with open(os.path.join(folder, SHARD_REPORTS), "w", encoding="ascii") as f:
+        for index, records in enumerate(plan):
+            one = of_shard[shards.name(index, len(plan))]
+            f.write(f"{key(records, one.digests, job, code)} {one.to_json()}\n")
