@@ -102,7 +102,7 @@ def _lacking(
     for record, split, known in zip(records, target.tolist(), bound.tolist(), strict=True):
         for label in record.labels:
             counts[label][split] += 1
-            free[label] += not known
+            free[label] += split == _TRAIN and not known
     for label, of_split in counts.items():
         missing = [s for s in _JUDGED if not of_split[SPLITS.index(s)] and dataset.fractions.get(s, 0) > 0]
         if missing and of_split[_TRAIN] > 1 and not free[label]:
