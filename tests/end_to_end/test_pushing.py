@@ -28,7 +28,10 @@ def test_a_card_lies_beside_the_model_and_is_covered(tiny: Project) -> None:
     assert f"| accuracy | {manifest.metrics['accuracy']:.4g} |" in card
     assert "Compared with no other model: no model is served yet." in card
     assert "- accuracy is " in card
-    assert f"| model | {versions.identity(served.model)} |" in card
+    assert f"| model | {served.identity} |" in card
+    assert sorted(manifest.written_by) == ["imagegate", "tensorflow"]
+    assert f"| tensorflow | {manifest.written_by['tensorflow']} |" in card
+    assert manifest.compared_with == ""
     assert f"| data | {manifest.data_fingerprint} |" in card
     assert manifest.format == 1
 

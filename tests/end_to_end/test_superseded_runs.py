@@ -3,12 +3,15 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import Project, ran
+from projects import Project, copy_source, ran
 from tfx.types import standard_artifacts
 
 from components.push import rollback, versions
@@ -139,6 +142,28 @@ def test_a_damaged_manifest_of_the_served_model_ends_the_run(tiny: Project, mani
         f"(imagegate rollback CONFIG), or remove {old}"
     )
     assert os.listdir(tiny.destination) == [old.name]
+
+
+@pytest.mark.slow
+def test_a_stopped_process_does_not_replace_what_was_pushed_while_it_stood_still(tiny: Project, tmp_path: Path) -> None:
+    """SIGSTOP once the Evaluator has ended, a push, SIGCONT."""
+    source = copy_source(tmp_path)
+    command = [sys.executable, "-m", "pipeline", "run", tiny.config, "--set", "training.seed=2", "--set", COMPARED]
+    environment = os.environ | {"PYTHONPATH": str(source)}
+    [before] = os.listdir(tiny.destination)
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Evaluator" in line and "ok" in line:
+                os.kill(process.pid, signal.SIGSTOP)
+                break
+        now = push_another(tiny)
+        os.kill(process.pid, signal.SIGCONT)
+        said = process.stdout.read()
+        code = process.wait(timeout=300)
+    assert code == 4, said
+    assert f"version {now.version} is served now, but this run compared its model with version {before}, " in said
+    assert sorted(os.listdir(tiny.destination)) == [before, now.version]
 
 
 class _Killed(BaseException):
