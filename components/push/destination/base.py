@@ -33,7 +33,7 @@ class Destination(abc.ABC):
 
     @abc.abstractmethod
     def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Creates the root, and excludes other writers where that is possible."""
+        """Excludes other writers, for whom it waits; `put`, `remove` and `clean` need it. Creates a local root."""
 
     @abc.abstractmethod
     def versions(self) -> list[str]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import random
 import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.files import sync
 from components.data import storage
 from components.push.destination.base import Content, Destination, Seal, digests, served_first
+
+WAIT_S = 900.0  # others wait for the lock for so long before they give up
 
 _STAGING, _REMOVING = ".staging-", ".removing-"  # TensorFlow Serving ignores names that are not numbers
 
@@ -29,7 +33,7 @@ class Folder(Destination):
         os.makedirs(self._folder, exist_ok=True)
         descriptor = os.open(self._folder, os.O_RDONLY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # the kernel releases the lock when the process dies
+            _lock(descriptor, self.root)
             yield
         finally:
             os.close(descriptor)
@@ -76,6 +80,37 @@ class Folder(Destination):
 
     def _path(self, *names: str) -> str:
         return os.path.join(self._folder, *names)
+
+
+def _lock(descriptor: int, root: str) -> None:
+    """Waits for the lock of a folder, which the kernel releases when a process dies.
+
+    Raises:
+        OSError: another process held it all the time.
+    """
+    began, pause = time.monotonic(), 0.005
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() - began > WAIT_S:
+                raise OSError(
+                    f"{_holder(descriptor)} has held the lock of {root} for {WAIT_S:g} seconds; run again when it has "
+                    "ended"
+                ) from None
+        time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  not of cryptography
+        pause = min(0.2, pause * 1.2)
+
+
+def _holder(descriptor: int) -> str:
+    """Who holds the lock, as Linux tells it: "5: FLOCK  ADVISORY  WRITE 4711 00:2a:1234 0 EOF"."""
+    inode = os.fstat(descriptor).st_ino
+    with contextlib.suppress(OSError), open("/proc/locks", encoding="ascii") as f:
+        for line in f:
+            parts = line.split()
+            if parts[1] == "FLOCK" and parts[5].rpartition(":")[2] == str(inode):
+                return f"process {parts[4]}"
+    return "another process"
 
 
 def is_local(root: str) -> bool:

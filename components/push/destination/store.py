@@ -6,20 +6,21 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from components.base.artifact_files import PUSHED_MANIFEST, SAVED_MODEL
 from components.base.errors import ConfigError
 from components.data.location import check_url
 from components.push.destination.base import MARKER, Content, Destination, Seal, parsed, served_first
+from components.push.destination.calls import Calls
+from components.push.destination.lease import Lease, Lost
 
 
 class Store(Destination):
     """Versions in an object store; see `Destination`.
 
-    There is no lock. A push that runs at the same time as another takes the other's incomplete version for the remains
-    of a killed push, and removes it.
+    The lock is a lease, see `lease`. Its holder may lose it while it is stopped; therefore it asks before it makes a
+    version complete, and the one that takes over closes all versions that are not complete.
     """
 
     def __init__(self, root: str) -> None:
@@ -31,10 +32,13 @@ class Store(Destination):
             fs, path = fsspec.core.url_to_fs(self.root)
         except (ImportError, ValueError) as error:
             raise ConfigError(f"{self.root} cannot be opened: {error}") from error
-        self._fs, self._base = _Calls(fs), path.rstrip("/")
+        self._fs, self._base = Calls(fs), path.rstrip("/")
+        self._lease = Lease(self._fs, self._base, self.root, self.root.partition("://")[0])
 
-    def locked(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        with self._lease.held(self._close):
+            yield
 
     def versions(self) -> list[str]:
         self._fs.invalidate_cache()
@@ -45,38 +49,61 @@ class Store(Destination):
         return served_first(entry["name"].rstrip("/").rpartition("/")[2] for entry in entries)
 
     def read(self, version: str, name: str) -> bytes | None:
-        try:
-            content: bytes = self._fs.cat_file(self._path(version, name))
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return None
-        return content
+        return self._fs.content(self._path(version, name))
 
     def digests(self, version: str) -> dict[str, str]:
         return {name: self._digest(version, name) for name in self._names(version)}
 
     def put(self, version: str, files: Mapping[str, Content], seal: Seal) -> None:
-        arrived = {}
+        arrived, mine = {}, self._lease.holder.owner.encode()
         try:
-            self._put(version, MARKER, b"")
+            self._put(version, MARKER, mine)
             # The graph comes last, because no server loads a model without it: once it exists, all other files do.
             for name in sorted(files, key=lambda name: (name == SAVED_MODEL, name)):
+                self._lease.check_if_late()
                 self._put(version, name, files[name])
                 arrived[name] = self._digest(version, name)
-            self._put(version, PUSHED_MANIFEST, seal(dict(sorted(arrived.items()))))
+            sealed = seal(dict(sorted(arrived.items())))
+            self._complete(version, sealed, arrived)
         except BaseException:
             with contextlib.suppress(OSError):
-                self.remove(version)
+                self._give_up(version, mine)
             raise
         with contextlib.suppress(OSError):  # otherwise the next push removes it
-            self._fs.rm_file(self._path(version, MARKER))
+            self._fs.remove(self._path(version, MARKER))
+
+    def _complete(self, version: str, sealed: bytes, arrived: Mapping[str, str]) -> None:
+        """Writes the manifest, unless another writer has taken over the lock and closed the version."""
+        self._lease.check()
+        if not self._fs.create(self._path(version, PUSHED_MANIFEST), sealed):
+            self._lease.check()
+            raise Lost(f"another writer has closed {self.root}/{version}; nothing was pushed, run again")
+        try:
+            self._lease.check()
+        except Lost:  # in between: either the version was complete before, or its files were removed
+            if self.digests(version) != arrived:
+                self.remove(version)
+                raise
+        except OSError:
+            return
+
+    def _give_up(self, version: str, mine: bytes) -> None:
+        if self.read(version, MARKER) in (None, mine) and parsed(self.read(version, PUSHED_MANIFEST)) is None:
+            self.remove(version)
+
+    def _close(self) -> None:
+        """Makes it impossible for whoever held the lock before to complete a version."""
+        for version in self.versions():
+            if self.read(version, MARKER) is not None:
+                self._fs.create(self._path(version, PUSHED_MANIFEST), b"{}")
 
     def remove(self, version: str) -> None:
         self._put(version, MARKER, b"")  # first, so that a killed removal can be recognised
-        if self.read(version, PUSHED_MANIFEST) is not None:
-            self._fs.rm_file(self._path(version, PUSHED_MANIFEST))
+        self._fs.remove(self._path(version, PUSHED_MANIFEST))
         for name in self._names(version):
-            self._fs.rm_file(self._path(version, name))
-        self._fs.rm(self._path(version), recursive=True)
+            self._fs.remove(self._path(version, name))
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm(self._path(version), recursive=True)
 
     def clean(self) -> list[str]:
         left = []
@@ -87,7 +114,7 @@ class Store(Destination):
                 if parsed(self.read(version, PUSHED_MANIFEST)) is None:
                     self.remove(version)
                 else:
-                    self._fs.rm_file(self._path(version, MARKER))
+                    self._fs.remove(self._path(version, MARKER))
             except OSError:
                 left.append(f"{self.root}/{version}")
         return left
@@ -119,26 +146,9 @@ class Store(Destination):
             self._fs.put_file(content, path)
 
     def _digest(self, version: str, name: str) -> str:
+        self._fs.invalidate_cache()
         with self._fs.open(self._path(version, name), "rb") as f:
             return hashlib.file_digest(f, "sha256").hexdigest()
 
     def _path(self, *names: str) -> str:
         return "/".join([self._base, *names])
-
-
-class _Calls:
-    """An fsspec file system that raises OSError for every error; stores raise errors of their own."""
-
-    def __init__(self, fs: Any) -> None:
-        self._fs = fs
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return getattr(self._fs, name)(*args, **kwargs)
-            except OSError:
-                raise
-            except Exception as error:
-                raise OSError(f"{type(error).__name__}: {error}") from error
-
-        return call

@@ -51,10 +51,11 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 def everything(root: str) -> dict[str, bytes]:
-    """Path below the root -> content, as fsspec sees it."""
+    """Path below the root -> content, as fsspec sees it, without the lock."""
     fs, base = fsspec.core.url_to_fs(root)
     fs.invalidate_cache()
-    return {name.removeprefix(base + "/"): fs.cat_file(name) for name in (fs.find(base) if fs.exists(base) else ())}
+    names = [name for name in (fs.find(base) if fs.exists(base) else ()) if "/.imagegate-lock-" not in name]
+    return {name.removeprefix(base + "/"): fs.cat_file(name) for name in names}
 
 
 def write(root: str, name: str, content: bytes) -> None:
@@ -208,7 +209,9 @@ def test_the_graph_is_uploaded_after_everything_that_it_needs(
     without = [names for names in seen if "saved_model.pb" not in names]
     assert set().union(*without) == {MARKER, "images.npy", "variables/variables.index", "variables/variables.data"}
     assert all(names >= {*FILES, "images.npy"} for names in seen if "saved_model.pb" in names)
-    assert [PUSHED_MANIFEST in names for names in seen].index(True) == len(seen) - 1  # only the marker goes after it
+    assert [PUSHED_MANIFEST in names for names in seen].index(True) == len(
+        seen
+    ) - 2  # then the marker goes, and the lock
 
 
 def test_another_process_continues_the_versions_of_a_destination(model: str, s3: str) -> None:

@@ -133,17 +133,20 @@ def test_an_upload_that_is_killed_is_no_version_and_the_next_removes_it(model: P
             time.sleep(moments.uniform(0, 0.5) + 0.8)  # s3fs is imported first
             process.send_signal(signal.SIGKILL)
             process.wait()
-        there = {name.removeprefix(f"{base}/").split("/")[0] for name in files.find(base)}
-        incomplete += sum(not files.exists(f"{base}/{n}/imagegate.json") for n in there - {"5"})
+        names = {name.removeprefix(f"{base}/").split("/")[0] for name in files.find(base)}
+        numbers = {int(name) for name in names if name.isdigit()}
+        incomplete += sum(not files.exists(f"{base}/{n}/imagegate.json") for n in numbers - {5})
         served = push.current(s3)
         if served is not None:
             push.verify(served)
     assert incomplete >= 2, "nothing was killed in the middle, so this test says nothing"
     last = push.push(str(model), s3, PushedManifest())
-    assert int(last.version) > max(map(int, there))
+    assert int(last.version) > max(numbers)
     assert push.tidy(s3, KEEP)[1] == ""
     files.get(base, str(tmp_path / "copy"), recursive=True)
-    left = sorted(os.listdir(tmp_path / "copy"), key=int)
+    left = sorted((name for name in os.listdir(tmp_path / "copy") if name.isdigit()), key=int)
+    locks = [name for name in os.listdir(tmp_path / "copy") if name.startswith(".imagegate-lock-")]
+    assert len(os.listdir(tmp_path / "copy")) == len(left) + len(locks) == len(left) + 1
     assert (len(left), left[0], left[-1]) == (1 + KEEP, "5", last.version)
     assert all(wrong(tmp_path / "copy" / name) == "" for name in left[1:])
     assert push.current(s3) == last
