@@ -89,7 +89,7 @@ def _stages(run: nodes.Run) -> Iterator[BaseNode]:
         "model_evaluation": evaluation,
         "serving_check": serving_check.outputs["serving_check_out"],
     }
-    yield (pusher := nodes.pusher(run, blessing=blessing, **models, **verdicts))
+    yield (pusher := nodes.pusher(run, model=model, blessing=blessing, **verdicts))
     yield nodes.model_report(
         run,
         examples=examples,

@@ -130,12 +130,14 @@ def baseline(run: Run, **inputs: Any) -> BaseNode:
 
 def evaluator(run: Run, **inputs: Any) -> BaseNode:
     config, root = run.config, run.config.out_of_distribution_root
+    distance = config.balance.near_duplicate_distance
     return Evaluator(
         **inputs,
         task=config.task,
         settings=config.absolute_evaluation.to_json(),
         max_pixels=config.data.max_pixels if root else 0,
         bits=(config.data.bits or 0) if root else 0,
+        near_duplicate_distance=-1 if distance is None else distance,
         out_of_distribution_fingerprint=run.files.out_of_distribution,
         without_thresholds=int(config.push.without_thresholds),
         code_fingerprint=fingerprint.code("components.stages.evaluator"),

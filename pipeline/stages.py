@@ -36,6 +36,7 @@ class Stage:
         refusal: exit code of a run that the stage refuses; None if the stage is not a gate.
         reads: places outside the graph that it reads.
         cached: whether it may reuse the results of an earlier run with the same inputs, settings and code.
+        cached_by_backend: whether Kubeflow may do so.
         retried: whether Kubeflow tries it again after a failure. Gates are not: a refusal would only repeat.
         optional: whether the run continues after it failed.
         trains: whether it uses the GPU, the nodes and the memory of the section `kubeflow`.
@@ -53,6 +54,7 @@ class Stage:
     refusal: int | None = None
     reads: frozenset[Source] = frozenset()
     cached: bool = True
+    cached_by_backend: bool = True
     retried: bool = True
     optional: bool = False
     trains: bool = False
@@ -100,7 +102,8 @@ STAGES = (
         memory_request="4Gi",
         settings={"epochs": ("custom_config", "epochs")},
     ),
-    BASELINE := Stage("Baseline", reads=frozenset({Source.DESTINATION}), memory="4Gi"),
+    # Kubeflow would also reuse that the served model could not be read, after it has been repaired.
+    BASELINE := Stage("Baseline", reads=frozenset({Source.DESTINATION}), cached_by_backend=False, memory="4Gi"),
     EVALUATOR := Stage(
         "Evaluator",
         reads=frozenset({Source.OUT_OF_DISTRIBUTION}),

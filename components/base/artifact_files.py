@@ -21,6 +21,7 @@ DECISIONS_FILE = "decisions.json"  # in the model's folder `assets.extra`, which
 VERDICTS = "verdicts.json"
 MODEL_DIGESTS = "model_digests.json"  # of the model that was evaluated, which is the one that may be pushed
 OUT_OF_DISTRIBUTION_FILE = "out_of_distribution.json"
+COMPARISON = "comparison.json"  # with the served model
 PREDICTIONS = "predictions"  # a folder
 SERVING = "serving.json"
 

@@ -22,3 +22,8 @@ class Verdict(Value):
     )
     examples: int | float | None = Field(None, description="how many examples the value rests on, or null: unknown")
     interval: tuple[float, float] | None = Field(None, description="confidence interval of the value, or null")
+
+    @property
+    def judged(self) -> bool:
+        """Whether the rule was judged: one that was not neither held nor failed, and does not stop a model."""
+        return not self.passed or self.value is not None

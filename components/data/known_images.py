@@ -37,7 +37,12 @@ def of_bytes(content: bytes) -> NDArray[np.void]:
     Raises:
         ValueError: it is something else.
     """
-    known = np.load(io.BytesIO(content), allow_pickle=False)
+    try:
+        known = np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError):
+        known = None
+    if not isinstance(known, np.ndarray):
+        raise ValueError("holds no array")
     if known.dtype != ROW:
         raise ValueError(f"holds rows of {known.dtype}, expected {ROW}")
     return known

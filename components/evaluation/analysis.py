@@ -22,7 +22,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from components import metrics
 from components.base import progress
 from components.data import features
-from components.evaluation import out_of_distribution, predictions, tfma_metrics, tfma_standard
+from components.evaluation import alignment, out_of_distribution, predictions, tfma_metrics, tfma_standard
 from components.evaluation.settings import StandardMetric
 from components.labels import kinds, outputs
 
@@ -40,25 +40,29 @@ def eval_config(
     labels: Sequence[str],
     slices: Iterable[Sequence[str]],
     *,
-    has_baseline: bool,
+    served: Sequence[str] = (),
     standard: Sequence[StandardMetric] = (),
     examples: int = 0,
     folder: str = "",
 ) -> config_pb2.EvalConfig:
     """Configures TFMA to compute every metric of `components.metrics`, overall and by slice, for one or two models.
 
+    Of a served model that knows other labels, TFMA only predicts; see `comparison`.
+
     Args:
         task: as in the configuration.
         labels: the K label names in the order of the model's outputs.
         slices: the columns of each cross: names in `features.SLICES`, or columns of the manifest.
-        has_baseline: whether a served model is evaluated as well.
+        served: the served model's label names in the order of its outputs; () if none is evaluated as well.
         standard: TFMA's own metrics to compute in addition; see `tfma_standard`.
         examples: number of examples, for the progress.
         folder: of the evaluation, where the predictions are written.
     """
     config = config_pb2.EvalConfig()
-    settings = tfma_metrics.Settings(task=task, labels=tuple(labels), examples=examples, folder=folder)
-    for name in (CANDIDATE, BASELINE) if has_baseline else (CANDIDATE,):
+    settings = tfma_metrics.Settings(
+        task=task, labels=tuple(labels), examples=examples, folder=folder, served=tuple(served)
+    )
+    for name in (CANDIDATE, BASELINE) if served else (CANDIDATE,):
         config.model_specs.add(
             name=name,
             is_baseline=name == BASELINE,
@@ -71,6 +75,9 @@ def eval_config(
     config.metrics_specs.add().metrics.append(tfma_metrics.config(settings))
     if standard:
         config.metrics_specs.append(tfma_standard.specs(standard))
+    if served and set(served) != set(labels):
+        for spec in config.metrics_specs:
+            spec.model_names.append(CANDIDATE)
     return config
 
 
@@ -85,6 +92,11 @@ def results(folder: str, model_name: str) -> list[tuple[Slice, dict[str, float]]
     ]
     unlike = out_of_distribution.read(folder).get("models", {}).get(model_name, {})
     return [(where, numbers if where else numbers | unlike) for where, numbers in numbers_by_slice]
+
+
+def whole(folder: str, model_name: str) -> dict[str, float]:
+    """Reads the metrics of one model over all examples; see `results`."""
+    return next((numbers for where, numbers in results(folder, model_name) if not where), {})
 
 
 def confusion(folder: str, model_name: str, where: Mapping[str, str] = MappingProxyType({})) -> list[list[float]]:
@@ -152,14 +164,16 @@ def _number(value: Any) -> float:
 def custom_eval_shared_model(
     eval_saved_model_path: str, model_name: str, eval_config: config_pb2.EvalConfig, **kwargs: Any
 ) -> Any:
-    """Makes TFMA load the model with signatures that are called by keyword."""
+    """Makes TFMA load the model with signatures that are called by keyword, the served one's with our labels."""
+    settings = tfma_metrics.settings(eval_config)
+    served = settings if model_name == BASELINE and settings.served != settings.labels else None
     return tfma.default_eval_shared_model(
         eval_saved_model_path,
         model_name=model_name,
         eval_config=eval_config,
         include_default_metrics=False,
         custom_model_loader=tfma_types.ModelLoader(
-            lambda: _Model(eval_saved_model_path), tags=[tf.saved_model.SERVING]
+            lambda: _Model(eval_saved_model_path, served), tags=[tf.saved_model.SERVING]
         ),
         **kwargs,
     )
@@ -195,11 +209,11 @@ class _WritePredictions(beam.PTransform):
         self._settings, self._models = settings, models
 
     def expand(self, extracts: Any) -> Any:
-        folder, classes = self._settings.folder, len(self._settings.labels)
-        kind = kinds.kind(self._settings.task)
+        folder, kind = self._settings.folder, kinds.kind(self._settings.task)
+        classes = {CANDIDATE: len(self._settings.labels), BASELINE: len(self._settings.served)}
 
         def row(extract: Extracts, model: str) -> predictions.Prediction:
-            answer = tfma_metrics.answer_of(extract, model, kind, classes)
+            answer = tfma_metrics.answer_of(extract, model, kind, classes[model])
             return predictions.row(extract[tfma.INPUT_KEY], answer, kind)
 
         for model in self._models:
@@ -218,9 +232,12 @@ def _bounded(extracts: Extracts, total: int) -> Iterator[Extracts]:
 
 
 class _Model:
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, served: tfma_metrics.Settings | None) -> None:
         self._model = tf.saved_model.load(path)  # keeps the variables that the signatures use
         self.signatures = {name: _by_keyword(fn) for name, fn in self._model.signatures.items()}
+        if served is not None:
+            kind, evaluate = kinds.kind(served.task), self.signatures[outputs.EVALUATE]
+            evaluate.called = alignment.adapt(evaluate.called, kind, served.labels, served.served)
 
 
 class _by_keyword:  # noqa: N801  used like a function
@@ -230,9 +247,9 @@ class _by_keyword:  # noqa: N801  used like a function
     """
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        self._fn = fn
+        self.called = fn
         self.structured_input_signature = fn.structured_input_signature  # type: ignore[attr-defined]
         self._names = list(self.structured_input_signature[1])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._fn(**kwargs, **dict(zip(self._names, args, strict=False)))
+        return self.called(**kwargs, **dict(zip(self._names, args, strict=False)))

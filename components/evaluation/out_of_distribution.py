@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypedDict
 
 import numpy as np
@@ -27,6 +28,7 @@ class Measurement(TypedDict, total=False):
     images: int
     unusable: list[dict[str, str]]  # path and reason of each file that is not a usable image
     models: dict[str, dict[str, float]]  # model -> metric -> value, NaN without images
+    compared: dict[str, dict[str, float]]  # likewise, beside the test images that are compared
 
 
 def fingerprint(root: str | None, max_pixels: int) -> str:
@@ -58,12 +60,17 @@ def fingerprint(root: str | None, max_pixels: int) -> str:
 
 
 def measure(
-    models: Mapping[str, tuple[str, Sequence[float]]], root: str, max_pixels: int, bits: int | None = None
+    models: Mapping[str, tuple[str, Sequence[float]]],
+    root: str,
+    max_pixels: int,
+    bits: int | None = None,
+    compared: Mapping[str, Sequence[float]] = MappingProxyType({}),
 ) -> Measurement:
     """Measures how familiar each model finds the images below `root`, compared with the test split.
 
     Args:
         models: name -> (folder of the SavedModel, familiarities of the test split).
+        compared: name -> familiarities of the test images that are compared with the served model, if not all are.
         root: folder or fsspec URL, searched recursively.
         max_pixels, bits: of an image; see `images.check`.
     """
@@ -76,13 +83,16 @@ def measure(
             answer = signature(batch)
             familiarity[name] += answer[outputs.FAMILIARITY].numpy().tolist()
             abstained[name] += int(answer[outputs.ABSTAIN].numpy().sum())
+
+    def metrics(name: str, known: Sequence[float]) -> dict[str, float]:
+        unknown = familiarity[name]
+        return {AUROC: auroc(known, unknown), ABSTAINED: _share(abstained[name], len(unknown))}
+
     return {
         "images": len(next(iter(familiarity.values()))),
         "unusable": unusable,
-        "models": {
-            name: {AUROC: auroc(known, familiarity[name]), ABSTAINED: _share(abstained[name], len(familiarity[name]))}
-            for name, (_, known) in models.items()
-        },
+        "models": {name: metrics(name, known) for name, (_, known) in models.items()},
+        "compared": {name: metrics(name, known) for name, known in compared.items()},
     }
 
 

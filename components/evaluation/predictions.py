@@ -23,6 +23,7 @@ class Prediction(TypedDict):
     labels: list[str]  # label names that apply
     unknown: list[str]  # label names that were not stated
     weight: float
+    slices: list[tuple[str, str]]  # column and value, of the file format and the columns of the manifest
     familiarity: float
     abstain: bool
     probabilities: NotRequired[list[float]]
@@ -68,10 +69,18 @@ def row(serialised: Any, answer: Answer, kind: LabelKind) -> Prediction:
         labels=names(features.LABEL),
         unknown=names(features.UNKNOWN),
         weight=weight[0] if weight else 1.0,
+        slices=_slices(feature),
         familiarity=float(np.ravel(answer[outputs.FAMILIARITY])[0]),
         abstain=bool(np.ravel(answer[outputs.ABSTAIN])[0]),
     )
     return cast("Prediction", {**common, **{name: np.ravel(answer[name]).tolist() for name in kind.outputs}})
+
+
+def _slices(feature: Any) -> list[tuple[str, str]]:
+    """The image's value in each column that slices may be made of, but the label."""
+    columns = {name: name.removeprefix(features.SLICE) for name in sorted(feature) if name.startswith(features.SLICE)}
+    columns[features.FORMAT] = "format"
+    return [(column, _text(feature[name])) for name, column in columns.items() if feature[name].bytes_list.value]
 
 
 def write(evaluation: str, model: str, kind: LabelKind) -> Any:
@@ -82,6 +91,7 @@ def write(evaluation: str, model: str, kind: LabelKind) -> Any:
     types = {"float": pa.list_(pa.float32()), "bool": pa.list_(pa.bool_())}
     fields = [("path", pa.string()), ("sha256", pa.string())]
     fields += [("labels", pa.list_(pa.string())), ("unknown", pa.list_(pa.string())), ("weight", pa.float32())]
+    fields += [("slices", pa.map_(pa.string(), pa.string()))]
     fields += [(outputs.FAMILIARITY, pa.float32()), (outputs.ABSTAIN, pa.bool_())]
     fields += [(name, types[type_]) for name, type_ in kind.outputs.items()]
     prefix = os.path.join(evaluation, PREDICTIONS, model, "part")

@@ -32,12 +32,14 @@ class Settings(Value):
         labels: the K label names in the order of the model's outputs.
         examples: number of examples, for the progress.
         folder: of the evaluation, where the predictions are written.
+        served: the served model's label names in the order of its outputs; () without a served model.
     """
 
     task: str
     labels: tuple[str, ...]
     examples: int = 0
     folder: str = ""
+    served: tuple[str, ...] = ()
 
 
 def config(settings: Settings) -> config_pb2.MetricConfig:
@@ -56,12 +58,18 @@ class Metrics(metric_types.Metric):
     Args:
         task: as in the configuration.
         labels: the K label names in the order of the model's outputs.
-        examples, folder: used only by the extractors, see `Settings`.
+        examples, folder, served: used only by the extractors and to load the models, see `Settings`.
         name: TFMA's name of this metric; the numbers have their own names.
     """
 
     def __init__(
-        self, task: str, labels: list[str], examples: int = 0, folder: str = "", name: str = "imagegate"
+        self,
+        task: str,
+        labels: list[str],
+        examples: int = 0,
+        folder: str = "",
+        served: Sequence[str] = (),
+        name: str = "imagegate",
     ) -> None:
         computations = metric_util.merge_per_key_computations(_computations)
         super().__init__(computations, task=task, labels=labels, name=name)

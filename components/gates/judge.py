@@ -26,6 +26,7 @@ class Rule:
         gate: "data_gate", "model_gate" or "serving".
         metric: name of the number, as in the configuration or in words ("recall", "number of examples in train").
         label: label that the number belongs to, or None for all labels together.
+        among: what examples the number is of, where they are not all, in words ("the compared images"), or "".
         slice: column -> value that the examples have, or None for all examples.
         minimum, maximum: inclusive bounds, or None.
         max_drop: how far below the served model's number it may be (above, if smaller is better), or None.
@@ -44,6 +45,7 @@ class Rule:
     gate: str
     metric: str
     label: str | None = None
+    among: str = ""
     slice: Mapping[str, str] | None = None
     minimum: float | None = None
     maximum: float | None = None
@@ -69,7 +71,8 @@ class Rule:
         """Name of the number that is judged, such as "recall of label 'cat' where camera=night"."""
         label = f" of label {self.label!r}" if self.label is not None else ""
         where = " and ".join(f"{column}={value}" for column, value in (self.slice or {}).items())
-        return self.metric + label + (f" where {where}" if where else "")
+        among = f" on {self.among}" if self.among else ""
+        return self.metric + label + (f" where {where}" if where else "") + among
 
 
 _Violation = tuple[float | None, str]  # the bound that is broken, if it is a number, and a sentence
@@ -204,6 +207,24 @@ def _distinct_numbers(value: float, bound: float) -> tuple[str, str]:
     """Formats both with as many digits as it takes to tell them apart, so that no sentence says "0.8, below 0.8"."""
     pairs = ((number(value, digits), number(bound, digits)) for digits in range(4, 18))
     return next((pair for pair in pairs if pair[0] != pair[1]), (number(value), number(bound)))
+
+
+def not_judged(rule: Rule, why: str) -> Verdict:
+    """A rule that is not judged: it neither holds nor fails, and does not stop a model.
+
+    >>> verdict = not_judged(Rule(gate="model_gate", metric="recall", max_drop=0.1), "no model is served yet")
+    >>> verdict.reason, verdict.passed, verdict.judged
+    ('recall is not judged: no model is served yet', True, False)
+    """
+    return Verdict(
+        gate=rule.gate,
+        rule=rule.text(),
+        label=rule.label,
+        slice=dict(rule.slice) if rule.slice else None,
+        value=None,
+        passed=True,
+        reason=f"{rule.subject()} is not judged{'' if why.startswith('where') else ':'} {why}",
+    )
 
 
 def failed(verdicts: Iterable[Verdict]) -> list[Verdict]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from components import metrics
 from components.base.text import number
 from components.base.verdict import Verdict
 from components.gates import intervals
-from components.gates.judge import Rule, judge
+from components.gates.compared import Compared, Numbers, Results, results
+from components.gates.judge import Rule, failed, judge, not_judged
 from components.gates.settings import Threshold
 from components.labels import kinds
 from components.labels.kind import LabelKind
 
 # As the label of a threshold: every label. As a value of its slice: every value in the test split.
 EVERY = "*"
-Numbers = Mapping[str, float]  # key of a metric -> value
-Results = Sequence[tuple[Mapping[str, str], Numbers]]  # (slice: column -> value, its numbers)
+_NOTHING = Compared()
 
 
 def thresholds(
@@ -27,9 +27,12 @@ def thresholds(
     task: str,
     candidate: Results,
     baseline: Results | None,
-    unknown_baseline: str = "",
+    compared: Compared = _NOTHING,
 ) -> list[Verdict]:
     """Judges a candidate by every threshold.
+
+    A `max_drop` is judged by the numbers of both models on the images and labels that are compared, the rest by those
+    of the whole test split. What is not compared is not judged, and a verdict without a value says why.
 
     A threshold with `min_examples`, or with "*" in its slice (then the default is 1), passes for slices and labels
     with fewer examples, and one verdict without a value lists these. If no slice or label has enough examples, it
@@ -40,8 +43,8 @@ def thresholds(
         labels: names of all labels.
         task: the task in the configuration.
         candidate: results as `analysis.results` reads them.
-        baseline: results of the served model for the same examples, or None if no model is served.
-        unknown_baseline: why the served model could not be evaluated, or ""; fails every `max_drop`.
+        baseline: results of the served model for the same examples and labels, or None if there are none.
+        compared: what is compared, and why not the rest. If the served model is broken, every `max_drop` fails.
 
     Returns:
         one verdict per threshold, label and slice.
@@ -54,9 +57,8 @@ def thresholds(
     recall of label 'cat' is 0.9 (10 examples, 95 % interval 0.60 to 0.98): recall >= 0.5
     recall of label 'dog' is 0.2 (10 examples, 95 % interval 0.06 to 0.51), below the minimum 0.5
     """
-    gate = _Gate(
-        labels, kinds.kind(task), _index(candidate), None if baseline is None else _index(baseline), unknown_baseline
-    )
+    served = _index(baseline) if baseline is not None else None if compared.whole else _index(results(compared.served))
+    gate = _Gate(labels, kinds.kind(task), _index(candidate), served, compared)
     return [verdict for rule in rules for verdict in gate.judge(rule)]
 
 
@@ -74,18 +76,59 @@ class _Gate:
     kind: LabelKind
     candidate: Mapping[_Where, Numbers]
     baseline: Mapping[_Where, Numbers] | None
-    unknown_baseline: str
+    compared: Compared
 
     def judge(self, rule: Threshold) -> list[Verdict]:
-        """Returns one verdict per label and slice value, and one that lists those with too few examples."""
+        """Returns one verdict per label and slice value, and one that lists those with too few examples.
+
+        If not everything is compared, the bounds and the drop have verdicts of their own.
+        """
+        whole = self.baseline is not None and self.compared.whole
+        if rule.max_drop is None or whole or self.compared.broken:
+            return self._judge_all(rule)
+        bounds = self._judge_all(rule.model_copy(update={"max_drop": None})) if _has_bounds(rule) else []
+        return [*bounds, *self._judge_drop(rule.model_copy(update={"min": None, "max": None, "confidence": None}))]
+
+    def _judge_drop(self, rule: Threshold) -> list[Verdict]:
+        """Judges the drop where enough is compared, and says where not."""
+        if self.baseline is None:
+            # Without a number of its own, a candidate would be refused by every later comparison.
+            label, why = None if rule.label == EVERY else rule.label, self.compared.why_not or "no model is served yet"
+            return failed(self._judge_all(rule)) or [not_judged(_rule(rule, label, rule.slice), why)]
+        among = replace(self, candidate=_index(results(self.compared.candidate)))
+        least = max(1, rule.min_examples or 0)
+        cases, few, all_few = self._cases(rule)
+        if all_few:
+            return [self._too_few_everywhere(rule, *all_few)]
+        lacking = {case: why for case in cases if (why := among._lacking(rule.metric, least, *case))}
+        verdicts = [among._judge(rule, *case, among="the compared images") for case in cases if case not in lacking]
+        return verdicts + few + [_not_compared(rule, why, where) for why, where in _grouped(lacking)]
+
+    def _lacking(self, metric: str, least: int, label: str | None, where: _Where) -> str:
+        """Explains why a label or slice is not compared, or returns ""; `candidate` has the numbers compared."""
+        if label in self.compared.new:
+            return f"version {self.compared.version} does not know the label"
+        if self._examples(metric, label, where) < least:
+            return f"fewer than {_examples(least)} can be compared" if least > 1 else "no example can be compared"
+        if (metric if label is None else metrics.key(metric, label)) not in self.candidate[where]:
+            return "it is known for all labels together only"
+        return ""
+
+    def _judge_all(self, rule: Threshold) -> list[Verdict]:
+        cases, few, all_few = self._cases(rule)
+        if all_few:
+            return [self._too_few_everywhere(rule, *all_few)]
+        return [*(self._judge(rule, *case) for case in cases), *few]
+
+    def _cases(self, rule: Threshold) -> tuple[list[_Case], list[Verdict], tuple[int, Mapping[_Case, float]] | None]:
+        """The labels and slices with enough test examples; a verdict on the others; and these, if there is no other."""
         least = rule.min_examples or (1 if _every_value(rule) else 0)
         cases = [(label, where) for where in self._slices(rule) for label in self._labels(rule)]
         counts = {case: self._examples(rule.metric, *case) for case in cases}
         few = {case: n for case, n in counts.items() if n < least}
         if len(few) == len(cases):
-            return [self._too_few_everywhere(rule, least, few)]
-        verdicts = [self._judge(rule, *case) for case in cases if case not in few]
-        return verdicts + ([_not_judged(rule, least, few)] if few else [])
+            return [], [], (least, few)
+        return [case for case in cases if case not in few], [_not_judged(rule, least, few)] if few else [], None
 
     def _labels(self, rule: Threshold) -> Sequence[str | None]:
         return self.labels if rule.label == EVERY else [rule.label]
@@ -115,20 +158,20 @@ class _Gate:
             counts += [numbers.get(metrics.key(count, label), 0.0) for count in needed]
         return float(min(counts))
 
-    def _judge(self, rule: Threshold, label: str | None, where: _Where) -> Verdict:
+    def _judge(self, rule: Threshold, label: str | None, where: _Where, among: str = "") -> Verdict:
         metric, numbers = rule.metric, self.candidate.get(where, {})
         key = metric if label is None else metrics.key(metric, label)
         value = numbers.get(key)
         examples, unit = self._support(metric, label, numbers)
         proportion = metric in self.kind.proportions
         return judge(
-            _rule(rule, label, dict(sorted(where))),
+            _rule(rule, label, dict(sorted(where)), among),
             value,
             examples=examples,
             unit=unit,
             interval=_interval(metric, value, examples, rule.confidence) if proportion else None,
             baseline=None if self.baseline is None else float(self.baseline.get(where, {}).get(key, math.nan)),
-            unknown_baseline=self.unknown_baseline,
+            unknown_baseline=self.compared.broken,
             missing=_missing(metric, label, numbers),
         )
 
@@ -152,7 +195,7 @@ class _Gate:
             None,
             examples=max(few.values(), default=0.0),
             missing=missing,
-            unknown_baseline=self.unknown_baseline,
+            unknown_baseline=self.compared.broken,
         )
 
 
@@ -178,11 +221,16 @@ def _every_value(rule: Threshold) -> bool:
     return EVERY in (rule.slice or {}).values()
 
 
-def _rule(rule: Threshold, label: str | None, where: Mapping[str, str] | None) -> Rule:
+def _has_bounds(rule: Threshold) -> bool:
+    return rule.min is not None or rule.max is not None
+
+
+def _rule(rule: Threshold, label: str | None, where: Mapping[str, str] | None, among: str = "") -> Rule:
     return Rule(
         gate="model_gate",
         metric=rule.metric,
         label=label,
+        among=among,
         slice=where or None,
         minimum=rule.min,
         maximum=rule.max,
@@ -203,18 +251,21 @@ def _interval(metric: str, value: float | None, examples: float, confidence: flo
 def _not_judged(rule: Threshold, least: int, few: Mapping[_Case, float]) -> Verdict:
     """Verdict that lists the labels and slices that pass because they have too few examples."""
     label = None if rule.label == EVERY else rule.label
-    judged = _rule(rule, label, rule.slice)
     lacking = "there is no example" if least == 1 else f"there are fewer than {_examples(least)}"
-    reason = f"{judged.subject()} is not judged where {lacking}: {_listed(few)}"
-    return Verdict(
-        gate=judged.gate,
-        rule=judged.text(),
-        label=label,
-        slice=rule.slice,
-        value=None,
-        passed=True,
-        reason=reason,
-    )
+    return not_judged(_rule(rule, label, rule.slice), f"where {lacking}: {_listed(few)}")
+
+
+def _grouped(lacking: Mapping[_Case, str]) -> list[tuple[str, list[_Case]]]:
+    """The labels and slices by the reason why they are not compared."""
+    return [(why, [case for case in lacking if lacking[case] == why]) for why in dict.fromkeys(lacking.values())]
+
+
+def _not_compared(rule: Threshold, why: str, cases: Sequence[_Case]) -> Verdict:
+    """Verdict on labels and slices that are not compared with the served model."""
+    if rule.label != EVERY and not _every_value(rule):
+        return not_judged(_rule(rule, rule.label, rule.slice), why)
+    label = None if rule.label == EVERY else rule.label
+    return not_judged(_rule(rule, label, rule.slice), f"{why}: {', '.join(_place(*case) for case in cases)}")
 
 
 def _listed(few: Mapping[_Case, float]) -> str:

@@ -120,8 +120,8 @@ class Threshold(Value):
     max: float | None = Field(None, description="The largest value that passes.")
     max_drop: Annotated[float, Field(ge=0)] | None = Field(
         None,
-        description="The metric may be worse than that of the served model by at most this much. The rule holds if no "
-        "model is served.",
+        description="The metric may be worse than that of the served model by at most this much. Without a served "
+        "model, this is not judged.",
     )
     min_examples: Positive | None = Field(
         None,

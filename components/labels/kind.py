@@ -32,7 +32,8 @@ class LabelKind:
             examples, and for F1; they get a confidence interval. For the metric of a label, the count of that label.
         main, main_of_label: the one metric to show if there is room for one only, of all labels and of a label.
         columns: metrics of each label that the report shows.
-        accumulator: number of labels -> an empty accumulator of the metrics.
+        accumulator: number of labels -> an empty accumulator of the metrics; see `Accumulator.common` for a second
+            argument.
         row: (labels that apply, unknown labels, label -> index, output -> answer to one example, weight of the
             example) -> a row for the accumulator.
         answers: output -> array of the signature `serving_default`, for n images -> n answers that can be printed as
@@ -54,7 +55,7 @@ class LabelKind:
     main: str
     main_of_label: str
     columns: tuple[str, ...]
-    accumulator: Callable[[int], Accumulator]
+    accumulator: Callable[..., Accumulator]
     row: Row
     answers: Callable[[Answer], Iterator[PlainAnswer]]
 

@@ -35,13 +35,14 @@ class Accumulator(abc.ABC):
     Attributes:
         kept_rows: up to this number, rows are kept unchanged for `exact`; beyond it, only their sums are.
         width: length of a row.
+        common: means over labels are over the first of them, as many as this; others are only wrong answers.
     """
 
     kept_rows = 0
     width: int
 
-    def __init__(self, classes: int) -> None:
-        self.classes = classes
+    def __init__(self, classes: int, common: int | None = None) -> None:
+        self.classes, self.common = classes, classes if common is None else common
         self._rows: list[Rows] = []
         self._waiting = 0
         self._sums: Sums | None = None

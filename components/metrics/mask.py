@@ -54,8 +54,8 @@ def row(confusion: ArrayLike, calibration: ArrayLike, abstain: bool, weight: flo
 class Mask(Accumulator):
     """Accumulates rows of `row` in K x K float64."""
 
-    def __init__(self, classes: int) -> None:
-        super().__init__(classes)
+    def __init__(self, classes: int, common: int | None = None) -> None:
+        super().__init__(classes, common)
         self.width = 1 + classes * classes + _CALIBRATION + 1
 
     def labelled(self, rows: Rows) -> Bools:

@@ -36,8 +36,8 @@ def row(target: ArrayLike, answer: Answer, weight: float = 1.0) -> Rows:
 class MultiLabel(ScoredAccumulator):
     """Accumulates rows of `row`."""
 
-    def __init__(self, classes: int) -> None:
-        super().__init__(classes)
+    def __init__(self, classes: int, common: int | None = None) -> None:
+        super().__init__(classes, common)
         self.width = 2 + 4 * classes
 
     def labelled(self, rows: Rows) -> Bools:

@@ -33,8 +33,8 @@ class SingleLabel(ScoredAccumulator):
     (0.5, 0.0, 2.0)
     """
 
-    def __init__(self, classes: int) -> None:
-        super().__init__(classes)
+    def __init__(self, classes: int, common: int | None = None) -> None:
+        super().__init__(classes, common)
         self.width = 3 + 3 * classes
 
     def labelled(self, rows: Rows) -> Bools:
@@ -75,8 +75,8 @@ class SingleLabel(ScoredAccumulator):
         total = sums["counts"][1]
         overall = {
             "accuracy": fraction(np.trace(sums[CONFUSION]), total),
-            "balanced_accuracy": mean(per_label["recall"]),
-            "macro_f1": mean(per_label["f1"]),
+            "balanced_accuracy": mean(per_label["recall"][: self.common]),
+            "macro_f1": mean(per_label["f1"][: self.common]),
             "loss": fraction(sums["loss"][0], total),
             "ece": float(curves.ece(sums["top"][0])[0]),
             "uncalibrated_loss": fraction(sums["loss"][1], total),

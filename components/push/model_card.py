@@ -44,9 +44,12 @@ class Facts:
         label_weights: weight of each label in the loss.
         results: (slice, metric key -> value); the slice {} is the whole test split.
         served: version that the model was compared with, or "".
-        served_numbers: metrics of that version on the same images.
+        served_numbers: metrics of that version on what is compared.
+        compared_numbers: metrics of this model on what is compared; empty if that is the whole test split.
         not_compared: reason why it was compared with none, or "".
+        left_out: what is not compared, as sentences.
         thresholds: thresholds that held, as sentences.
+        not_judged: thresholds that were not judged, as sentences.
         notes: further limits, as sentences.
         fingerprints: name -> SHA-256.
         written_by: software -> release that trained the model and wrote its files.
@@ -62,8 +65,11 @@ class Facts:
     results: Sequence[tuple[Mapping[str, str], Mapping[str, float]]]
     served: str = ""
     served_numbers: Mapping[str, float] = field(default_factory=dict)
+    compared_numbers: Mapping[str, float] = field(default_factory=dict)
     not_compared: str = ""
+    left_out: Sequence[str] = ()
     thresholds: Sequence[str] = ()
+    not_judged: Sequence[str] = ()
     notes: Sequence[str] = ()
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     written_by: Mapping[str, str] = field(default_factory=dict)
@@ -88,6 +94,8 @@ def render(facts: Facts) -> str:
     if slices:
         parts += ["### Per slice", _per_slice(facts, slices)]
     parts += ["## Thresholds that held", _listed(facts.thresholds, "none")]
+    if facts.not_judged:
+        parts += ["## Thresholds that were not judged", _listed(facts.not_judged, "none")]
     parts += ["## Limits", _listed([*_limits(facts), *facts.notes], "none that the data show")]
     parts += ["## Fingerprints", _table(("name", "SHA-256"), facts.fingerprints.items())]
     parts += ["## Software", _table(("name", "release"), facts.written_by.items())]
@@ -117,12 +125,15 @@ def _overall(facts: Facts, numbers: Mapping[str, float]) -> str:
     compared = f"Compared with version {text(facts.served)}, which was served then, on the same images."
     if not facts.served:
         compared = f"Compared with no other model: {text(facts.not_compared or 'none was served')}."
-    heads = ["metric", "this model", *([f"version {facts.served}"] if facts.served else [])]
-    rows = []
-    for name in kinds.kind(facts.task).overall:
-        row = [name, _number(numbers.get(name))]
-        rows.append([*row, *([_number(facts.served_numbers.get(name))] if facts.served else [])])
-    return f"{compared}\n\n{_table(heads, rows)}"
+    columns = {"this model": numbers}
+    if facts.compared_numbers:
+        columns["this model, compared part"] = facts.compared_numbers
+    if facts.served:
+        columns[f"version {facts.served}"] = facts.served_numbers
+    names = kinds.kind(facts.task).overall
+    rows = [[name, *(_number(of_model.get(name)) for of_model in columns.values())] for name in names]
+    told = [compared, *([_listed(facts.left_out, "")] if facts.left_out and facts.served else [])]
+    return "\n\n".join([*told, _table(("metric", *columns), rows)])
 
 
 def _per_label(facts: Facts, numbers: Mapping[str, float]) -> str:

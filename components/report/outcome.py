@@ -15,14 +15,15 @@ from components.base.errors import ImagegateError
 from components.base.verdict import Verdict
 from components.data.dataset import LayoutError
 from components.data.manifest import DatasetManifest
-from components.evaluation import out_of_distribution
+from components.evaluation import comparison, out_of_distribution
 from components.gates import data_gate
+from components.gates.compared import Compared, whole
 from components.gates.errors import DataRejected
 from components.gates.records import DataGateResult, ServingMeasurement, ServingResult
 from components.labels import kinds
 from components.push.manifest import DecisionSummary
 from components.push.refusals import NotPushed
-from components.report.run_summary import DataSummary, Numbers, Pushed, ServedModel, SliceResult
+from components.report.run_summary import DataSummary, Numbers, Pushed, SamePart, ServedModel, SliceResult
 
 Properties = Mapping[str, Any]  # custom properties of an artifact
 _UNJUDGED = "no threshold is configured and nothing has judged this model; push.without_thresholds lets it pass"
@@ -118,10 +119,9 @@ class Outcome:
         self.decisions = DecisionSummary.from_json(_text(folder, DECISIONS_FILE))
 
     def _read_baseline_model(self, _: str, properties: Properties) -> None:
-        if properties.get("version"):
-            self.baseline = ServedModel(version=properties["version"], metrics={})
-        elif properties.get("note"):
-            self.notes.append(f"no comparison: {properties['note']}")
+        # What is compared is told by the evaluation; a run may end before it.
+        if properties.get("broken"):
+            self.notes.append(f"no comparison: {properties['broken']}")
 
     def _read_evaluation(self, uri: str, _: Properties) -> None:
         from components.evaluation import analysis
@@ -132,7 +132,11 @@ class Outcome:
             f"warning: evaluation.out_of_distribution: {file['path']} was left out: {file['reason']}"
             for file in out_of_distribution.read(uri).get("unusable", ())
         ]
-        self.notes += [f"not judged: {v.reason}" for v in verdicts if v.passed and v.value is None]
+        compared = comparison.read(uri)
+        self.notes += [sentence for sentence in compared.sentences() if sentence not in self.notes]
+        why = compared.why_not  # said once, not again of every rule
+        unjudged = [v.reason for v in verdicts if not v.judged and not (why and v.reason.endswith(why))]
+        self.notes += [f"not judged: {reason}" for reason in unjudged]
         if not verdicts and self.without_thresholds:
             self.notes.append(f"warning: {_UNJUDGED}")
         labels = list(self.data.labels)
@@ -143,10 +147,26 @@ class Outcome:
             else:
                 self.metrics, self.per_label = overall, per_label
         self.tfma = analysis.standard_results(uri, analysis.CANDIDATE)
-        if self.baseline is not None:
-            served = next(numbers for where, numbers in analysis.results(uri, analysis.BASELINE) if not where)
-            overall, per_label = split(self.task, served, labels)
-            self.baseline = ServedModel(version=self.baseline.version, metrics=overall, per_label=per_label)
+        if compared.version:
+            self.baseline = self._served(uri, compared)
+
+    def _served(self, evaluation: str, compared: Compared) -> ServedModel:
+        """The served model's numbers, and those of this one where only a part is compared."""
+        from components.evaluation import analysis
+
+        if compared.whole:
+            overall, per_label = split(self.task, analysis.whole(evaluation, analysis.BASELINE), compared.labels)
+            return ServedModel(version=compared.version, metrics=overall, per_label=per_label)
+        served, own = (split(self.task, whole(part), compared.labels) for part in (compared.served, compared.candidate))
+        part = SamePart(
+            images=compared.images,
+            left_out=compared.left_out,
+            new=compared.new,
+            gone=compared.gone,
+            metrics=own[0],
+            per_label=own[1],
+        )
+        return ServedModel(version=compared.version, metrics=served[0], per_label=served[1], compared=part)
 
     def _read_serving_check_out(self, uri: str, _: Properties) -> None:
         content = _text(uri, SERVING)
@@ -203,7 +223,7 @@ def split(task: str, numbers: Mapping[str, float], labels: Sequence[str]) -> tup
 
     kind = kinds.kind(task)
     named = (*kind.overall, *metrics.COUNTS, *(m for m in metrics.OUT_OF_DISTRIBUTION if m in numbers))
-    overall = {m: plain(numbers[m]) for m in named}
+    overall = {m: plain(numbers[m]) for m in named if m in numbers}
     per_label = {label: {m: plain(numbers[metrics.key(m, label)]) for m in kind.per_label} for label in labels}
     return overall, per_label
 

@@ -174,10 +174,11 @@ def _opened(examples: ModelExamples) -> list[str]:
 def _labels_intro(summary: RunSummary) -> str:
     if not summary.baseline:
         return "Metrics on the test split."
-    return (
-        f"Metrics on the test split. Changes are relative to the served version {summary.baseline.version}, evaluated "
-        "on the same images."
-    )
+    version, part = summary.baseline.version, summary.baseline.compared
+    where = "evaluated on the same images"
+    if part:
+        where = f"evaluated on the {part.images:,} test images that are compared; what is not compared has none"
+    return f"Metrics on the test split. Changes are relative to the served version {version}, {where}."
 
 
 def _facts(summary: RunSummary) -> list[dict[str, str | list[tuple[str, str]]]]:

@@ -50,12 +50,28 @@ class SliceResult(Sparse):
     per_label: dict[str, Numbers] = Field({}, description="label -> metrics")
 
 
+class SamePart(Sparse):
+    """The new model on the part of the test split that it is compared on with the served one."""
+
+    images: int = Field(description="test images that are compared")
+    left_out: dict[str, int] = Field(
+        {}, description="split of the served model's data -> test images that are left out because it learnt from them"
+    )
+    new: tuple[str, ...] = Field((), description="labels that only the new model knows, which are not compared")
+    gone: tuple[str, ...] = Field((), description="labels that only the served model knows, which are not compared")
+    metrics: Numbers = Field({})
+    per_label: dict[str, Numbers] = Field({}, description="label -> metrics")
+
+
 class ServedModel(Sparse):
-    """The model that was served before, on the same test split."""
+    """The model that was served before, on the test images and labels that are compared."""
 
     version: str
     metrics: Numbers = Field({})
     per_label: dict[str, Numbers] = Field({}, description="label -> metrics")
+    compared: SamePart | None = Field(
+        None, description="the new model's metrics on these images and labels; null where they are all"
+    )
 
 
 class Pushed(Sparse):
@@ -94,3 +110,10 @@ class RunSummary(Sparse):
     fingerprints: dict[str, str] = Field({}, description="digests of data, configuration and code")
     versions: dict[str, str] = Field({}, description="of Python, imagegate and the libraries that results depend on")
     configuration: dict[str, Any] = Field({}, description="every setting, with its default where none was given")
+
+    @property
+    def same_part(self) -> SamePart:
+        """This model on what the served one's metrics are of."""
+        part = self.baseline.compared if self.baseline else None
+        images = self.data.counts.get("test", 0)
+        return part or SamePart(images=images, metrics=self.metrics, per_label=self.per_label)

@@ -62,12 +62,13 @@ def labels(summary: RunSummary) -> Table | None:
         return None
     kind = kinds.kind(summary.task)
     served, main = summary.baseline.per_label if summary.baseline else {}, kind.main_of_label
+    part = summary.same_part.per_label
     heads = _label_heads(kind)
     rows = []
     for label, numbers in summary.per_label.items():
         row = _label_row(label, numbers, kind)
         if served:
-            row["cells"].append(change(main, numbers.get(main), served.get(label, {}).get(main)))
+            row["cells"].append(change(main, part.get(label, {}).get(main), served.get(label, {}).get(main)))
         rows.append(row)
     return {"heads": [*heads, f"{head(main)} change"] if served else heads, "rows": rows}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NotRequired, TypedDict
 
@@ -42,7 +43,7 @@ class Rule(TypedDict):
 
 
 class RuleGroup(TypedDict):
-    """The passed rules of one gate."""
+    """The passed rules of one gate, or those that were not judged."""
 
     text: str
     gates: list[Rule]
@@ -112,13 +113,14 @@ def comparison(summary: RunSummary) -> str:
     if not served:
         return ""
     kind = kinds.kind(summary.task)
-    value, before = summary.metrics.get(kind.main), served.metrics.get(kind.main)
+    part = summary.same_part
+    value, before = part.metrics.get(kind.main), served.metrics.get(kind.main)
     if value is None or before is None:
         return ""
     name = kind.main_of_label
     changes = [
         cell["value"]
-        for label, numbers in summary.per_label.items()
+        for label, numbers in part.per_label.items()
         if (cell := change(name, numbers.get(name), served.per_label.get(label, {}).get(name)))
     ]
     rose, fell = sum(c > 0 for c in changes), sum(c < 0 for c in changes)
@@ -126,22 +128,23 @@ def comparison(summary: RunSummary) -> str:
     difference = f"{three_digits(abs(value - before))} {'better' if value > before else 'worse'} {than}"
     same = f"the same as that of the served version {served.version}"
     labels = f" {head(name)} rose for {rose} label{plural(rose)} and fell for {fell}."
+    where = f" on the {part.images:,} test images that are compared" if served.compared else ""
     return (
-        f"{head(kind.main).capitalize()} is {three_digits(value)}, {same if value == before else difference}."
+        f"{head(kind.main).capitalize()}{where} is {three_digits(value)}, {same if value == before else difference}."
         f"{labels if rose or fell else ''}"
     )
 
 
 def tiles(summary: RunSummary) -> list[Tile]:
     """The main metrics of the whole test split, with their change since the served model."""
-    served = summary.baseline.metrics if summary.baseline else {}
+    served, part = summary.baseline.metrics if summary.baseline else {}, summary.same_part.metrics
     shown: list[Tile] = []
     for name in (*kinds.kind(summary.task).overall, *metrics.OUT_OF_DISTRIBUTION):
         value = summary.metrics.get(name)
         if value is None or name.startswith("uncalibrated_"):
             continue
         tile: Tile = {"name": head(name), "text": three_digits(value)}
-        if cell := change(name, value, served.get(name)):
+        if cell := change(name, part.get(name), served.get(name)):
             tile |= {"change": cell["text"], "mood": cell["mood"]}
         shown.append(tile)
     return shown[:_TILES]
@@ -156,7 +159,6 @@ def rules(verdicts: Sequence[Verdict]) -> list[Rule]:
 def _rule(i: int, verdict: Verdict) -> Rule:
     about = [f"label {verdict.label!r}"] if verdict.label is not None else []
     about += [f"{column}={value}" for column, value in (verdict.slice or {}).items()]
-    unjudged = verdict.passed and verdict.value is None
     interval = verdict.interval
     return {
         "id": f"rule-{i}",
@@ -165,7 +167,7 @@ def _rule(i: int, verdict: Verdict) -> Rule:
         "about": ", ".join(about),
         "reason": _note(verdict),
         "passed": verdict.passed,
-        "mark": "not judged" if unjudged else "passed" if verdict.passed else "failed",
+        "mark": "not judged" if not verdict.judged else "passed" if verdict.passed else "failed",
         "value": _number(verdict.value),
         "bound": _number(verdict.bound),
         "interval": f"{number(interval[0])} to {number(interval[1])}" if interval else "–",
@@ -182,20 +184,23 @@ def _note(verdict: Verdict) -> str:
 
 
 def passed(rules: Sequence[Rule]) -> list[RuleGroup]:
-    """The passed rules, grouped by gate."""
+    """The rules that did not fail, grouped by gate; those that were not judged are apart."""
     groups: list[RuleGroup] = []
-    for gate in ("model", "serving", "data"):
-        of_gate = [rule for rule in rules if rule["passed"] and rule["gate"] == gate]
+    for gate, mark in itertools.product(("model", "serving", "data"), ("passed", "not judged")):
+        of_gate = [rule for rule in rules if rule["mark"] == mark and rule["gate"] == gate]
         if of_gate:
-            text = f"{len(of_gate)} rule{plural(len(of_gate))} of the {gate} gate passed"
+            were = "passed" if mark == "passed" else f"{'was' if len(of_gate) == 1 else 'were'} not judged"
+            text = f"{len(of_gate)} rule{plural(len(of_gate))} of the {gate} gate {were}"
             groups.append({"text": text, "gates": of_gate, "open": len(of_gate) <= _OPEN and gate != "data"})
     return groups
 
 
 def counted(rules: Sequence[Rule]) -> str:
     """A sentence on how many rules failed."""
-    failed = sum(not rule["passed"] for rule in rules)
-    return f"{failed} of {len(rules)} rules failed." if failed else f"All {len(rules)} rules passed."
+    failed, unjudged = sum(not rule["passed"] for rule in rules), sum(rule["mark"] == "not judged" for rule in rules)
+    judged = len(rules) - unjudged
+    left = f" {unjudged} {'was' if unjudged == 1 else 'were'} not judged." if unjudged else ""
+    return (f"{failed} of {judged} rules failed." if failed else f"All {judged} rules passed.") + left
 
 
 def _number(value: float | None) -> str:

@@ -1,5 +1,6 @@
 """Baseline: a copy of the model that is now served, so that it is evaluated on the same images as the candidate."""
 
+import hashlib
 import os
 import shutil
 
@@ -8,9 +9,10 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
+from components.base.artifact_files import KNOWN_IMAGES, PUSHED_MANIFEST
 from components.base.errors import ImagegateError
 from components.base.text import truncated_list
-from components.data import schema
+from components.data import known_images, schema
 from components.labels import kinds, outputs
 from components.push import versions
 
@@ -27,11 +29,15 @@ def Baseline(  # noqa: N802  TFX names components like classes
     """Copies the served model, or leaves the artifact empty and states the reason.
 
     Sets the string properties `version` (the version copied, or ""), `note` (why there is none), `broken` (the same
-    sentence if the served model is damaged or cannot be evaluated) and `identity` (of the served model, or "").
+    sentence if the served model is damaged or cannot be evaluated), `identity` (of the served model, or "") and
+    `manifest` (SHA-256 of the copied manifest, which has those of the other files, or "").
 
-    Thresholds with `max_drop` pass if no model is served, or one for another task or other labels, because there is
-    nothing to compare with. They fail if the served model is broken, because nobody knows whether the candidate is
-    worse, unless the candidate is an equal of it.
+    Thresholds with `max_drop` are not judged if no model is served, or one for another task or without a label in
+    common, because there is nothing to compare with. They fail if the served model is broken, because nobody knows
+    whether the candidate is worse, unless the candidate is an equal of it.
+
+    That the model is broken is never taken from the cache: TFX uses a result again only if its folder is still there,
+    so then there is none. Kubeflow does not cache this stage.
 
     Args:
         task: the task in the configuration.
@@ -43,12 +49,18 @@ def Baseline(  # noqa: N802  TFX names components like classes
     served = versions.at_start(destination, served_version)
     note = _incomparable(served, task, schema.labels(schema_in.uri))
     broken = ""
+    folder = path_utils.serving_model_dir(baseline_model.uri)
     if served is not None and not note:
-        note = broken = _fetch(served, task, path_utils.serving_model_dir(baseline_model.uri))
-    version = served.version if served is not None and not note else ""
-    identity = served.identity if served is not None else ""
-    for name, text in (("version", version), ("note", note), ("broken", broken), ("identity", identity)):
+        note = broken = _fetch(served, task, folder)
+    properties = {"version": "", "note": note, "broken": broken, "manifest": ""}
+    properties["identity"] = served.identity if served else ""
+    if served is not None and not note:
+        with open(os.path.join(folder, PUSHED_MANIFEST), "rb") as f:
+            properties |= {"version": served.version, "manifest": hashlib.file_digest(f, "sha256").hexdigest()}
+    for name, text in properties.items():
         baseline_model.set_string_custom_property(name, text)
+    if broken:
+        shutil.rmtree(baseline_model.uri)
 
 
 def _incomparable(served: versions.Served | None, task: str, labels: list[str]) -> str:
@@ -59,34 +71,43 @@ def _incomparable(served: versions.Served | None, task: str, labels: list[str]) 
     if pushed.task != task:
         return f"{version} was trained for task {pushed.task}, this run is for {task}"
     known = list(pushed.labels)
-    if known == labels:
-        return ""
-    only = {f"only {version}": set(known) - set(labels), "only this run": set(labels) - set(known)}
-    differences = [f"{who} has {truncated_list(map(repr, sorted(names)))}" for who, names in only.items() if names]
-    return f"{version} has other labels: {' and '.join(differences) or 'the same ones in another order'}"
+    if not set(known) & set(labels):
+        names = {version: known, "this run": labels}
+        told = [f"{who} has {truncated_list(map(repr, sorted(own))) or 'none'}" for who, own in names.items()]
+        return f"{version} has no label in common with this run: {' and '.join(told)}"
+    detectors = [kinds.kind(task).is_detector(len(own)) for own in (known, labels)]
+    if set(known) != set(labels) and any(detectors):
+        knows, other = (version, "this run") if detectors[0] else ("this run", version)
+        return f"{knows} knows a single label, which is its only answer, and {other} knows several"
+    return ""
 
 
 def _fetch(served: versions.Served, task: str, folder: str) -> str:
     """Copies the model and returns "", or explains why it cannot be evaluated."""
     try:
-        with versions.local(served) as source:
+        with versions.local(served) as source, versions.readable_errors(f"cannot copy {served.path}"):
             shutil.copytree(source, folder)
         versions.verify(served, folder)
         _require_evaluable(served, task, folder)
     except ImagegateError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        return (
-            f"version {served.version}, which is served now, cannot be compared with: {error}. Bring an older version "
-            f"back (imagegate rollback CONFIG), or remove {served.path}"
-        )
+        advice = "Run again once it can be read"
+        if isinstance(error, _Unusable | versions.Damaged):
+            advice = f"Bring an older version back (imagegate rollback CONFIG), or remove {served.path}"
+        return f"version {served.version}, which is served now, cannot be compared with: {error}. {advice}"
     return ""
+
+
+class _Unusable(ImagegateError):
+    """The served model is as it was pushed, but this release cannot evaluate it."""
 
 
 def _require_evaluable(served: versions.Served, task: str, folder: str) -> None:
     """Loads the copy of a model as the evaluation does.
 
     Raises:
-        ImagegateError: the model has another format, cannot be loaded, or lacks an output of the evaluation.
+        _Unusable: the model has another format, cannot be loaded, or lacks an output of the evaluation; or nobody knows
+            which images it was trained on.
     """
     import tensorflow as tf
 
@@ -94,15 +115,22 @@ def _require_evaluable(served: versions.Served, task: str, folder: str) -> None:
 
     form = served.manifest.format
     if form != serving.FORMAT:
-        raise ImagegateError(f"it is of format {form}, and this release evaluates format {serving.FORMAT}")
+        raise _Unusable(f"it is of format {form}, and this release evaluates format {serving.FORMAT}")
     try:
         signatures = tf.saved_model.load(folder).signatures
     except Exception as error:  # TensorFlow raises errors of any class
-        raise ImagegateError(f"it cannot be loaded: {type(error).__name__}: {str(error).strip()[:300]}") from error
+        raise _Unusable(f"it cannot be loaded: {type(error).__name__}: {str(error).strip()[:300]}") from error
     given = set(signatures[outputs.EVALUATE].structured_outputs) if outputs.EVALUATE in signatures else set()
     expected = kinds.kind(task).evaluated
     if given != expected:
-        raise ImagegateError(
+        raise _Unusable(
             f"its signature {outputs.EVALUATE!r} gives {truncated_list(sorted(given)) or 'nothing'}; expected "
             f"{truncated_list(sorted(expected))}"
         )
+    try:
+        with open(os.path.join(folder, KNOWN_IMAGES), "rb") as f:
+            known_images.of_bytes(f.read())
+    except FileNotFoundError:
+        raise _Unusable(f"{KNOWN_IMAGES}, the record of its images, is missing") from None
+    except ValueError as error:
+        raise _Unusable(f"{KNOWN_IMAGES}, the record of its images, {error}") from None

@@ -7,7 +7,6 @@ import os
 from importlib import metadata
 from typing import Any
 
-from tfx import types
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
@@ -22,8 +21,9 @@ from components.base.artifact_files import (
     VERDICTS,
 )
 from components.data.manifest import DatasetManifest
-from components.evaluation import analysis
-from components.gates import data_gate, model_gate
+from components.evaluation import analysis, comparison
+from components.gates import compared, data_gate
+from components.gates.compared import Results
 from components.gates.records import DataGateResult
 from components.model import identity, signatures
 from components.push import model_card, versions
@@ -35,7 +35,6 @@ from components.stages import artifacts
 @component
 def Pusher(  # noqa: N802  TFX names components like classes
     model: InputArtifact[standard_artifacts.Model],
-    baseline_model: InputArtifact[standard_artifacts.Model],
     model_evaluation: InputArtifact[standard_artifacts.ModelEvaluation],
     blessing: InputArtifact[standard_artifacts.ModelBlessing],
     class_balance: InputArtifact[artifacts.ClassBalance],
@@ -77,7 +76,7 @@ def Pusher(  # noqa: N802  TFX names components like classes
         identity=identity.identity(folder, evaluated),
         written_by=_releases(folder),
     )
-    card = _card(manifest, data.manifest, results, model_evaluation.uri, baseline_model)
+    card = _card(manifest, data.manifest, results, model_evaluation.uri)
     with open(os.path.join(class_balance.uri, KNOWN_IMAGES), "rb") as f:
         files = {KNOWN_IMAGES: f.read(), MODEL_CARD: model_card.render(card).encode()}
     try:
@@ -99,23 +98,27 @@ def Pusher(  # noqa: N802  TFX names components like classes
 def _card(
     pushed: PushedManifest,
     data: DatasetManifest,
-    results: model_gate.Results,
+    results: Results,
     evaluation: str,
-    baseline_model: types.Artifact,
 ) -> model_card.Facts:
     """Collects the contents of the model card."""
-    version, note = (baseline_model.get_string_custom_property(name) for name in ("version", "note"))
-    served = analysis.results(evaluation, analysis.BASELINE) if version else []
+    told = comparison.read(evaluation)
+    served = compared.whole(told.served)
+    if told.version and told.whole:
+        served = analysis.whole(evaluation, analysis.BASELINE)
     return model_card.Facts(
         name=pushed.name,
         task=pushed.task,
         date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
         counts=data.counts,
         results=results,
-        served=version,
-        served_numbers=next((numbers for where, numbers in served if not where), {}),
-        not_compared=note,
-        thresholds=[verdict.reason for verdict in pushed.thresholds],
+        served=told.version,
+        served_numbers=served,
+        compared_numbers=compared.whole(told.candidate),
+        not_compared=told.why_not,
+        left_out=told.sentences(),
+        thresholds=[verdict.reason for verdict in pushed.thresholds if verdict.judged],
+        not_judged=[verdict.reason for verdict in pushed.thresholds if not verdict.judged],
         notes=_notes(data),
         fingerprints={"data": pushed.data_fingerprint, "code": pushed.code_fingerprint}
         | {"configuration": pushed.configuration_fingerprint, "model": pushed.identity},
@@ -131,7 +134,7 @@ def _releases(folder: str) -> dict[str, str]:
     return {"imagegate": metadata.version("imagegate"), "tensorflow": identity.tensorflow_version(folder)}
 
 
-def _numbers(data: DataGateResult, results: model_gate.Results) -> dict[str, Any]:
+def _numbers(data: DataGateResult, results: Results) -> dict[str, Any]:
     numbers = next(numbers for where, numbers in results if not where)
     return {
         "format": signatures.FORMAT,

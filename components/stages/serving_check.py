@@ -1,6 +1,7 @@
 """ServingCheck: the last gate before the push. It asks the exported model for its answers to real images."""
 
 import itertools
+import json
 import os
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -8,7 +9,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
-from components.base.artifact_files import SERVING
+from components.base.artifact_files import MODEL_DIGESTS, SERVING
 from components.base.files import write_atomically
 from components.data import features
 from components.evaluation import analysis, predictions
@@ -18,6 +19,7 @@ from components.gates.records import ServingResult
 from components.gates.settings import Serving
 from components.ingest import manifest
 from components.labels import kinds
+from components.push import versions
 from components.stages import artifacts
 
 
@@ -40,12 +42,18 @@ def ServingCheck(  # noqa: N802  TFX names components like classes
         task: the task in the configuration.
         limits: JSON of `gates.settings.Serving`.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
+
+    Raises:
+        ImagegateError: the model is not the one that was evaluated.
     """
     result = ServingResult(verdicts=())
     passed = bool(blessing.get_int_custom_property("blessed"))
     if passed:
+        folder = path_utils.serving_model_dir(model.uri)
+        with open(os.path.join(model_evaluation.uri, MODEL_DIGESTS), encoding="utf-8") as f:
+            versions.require_evaluated(versions.digests(folder), json.load(f))
         result = serving_check.check(
-            path_utils.serving_model_dir(model.uri),
+            folder,
             _samples(examples.uri, model_evaluation.uri),
             kinds.kind(task),
             Serving.from_json(limits),

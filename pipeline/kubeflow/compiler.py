@@ -162,7 +162,7 @@ def _check_names(pipeline: Spec, config: Config) -> None:
 def _configure(pipeline: Spec, name: str, config: Config) -> None:
     """Sets caching, retries, resources and the command line of a stage."""
     stage, task, container = BY_NAME[name], spec.tasks(pipeline)[name], spec.container(pipeline, name)
-    task["cachingOptions"] = {"enableCache": True} if stage.cached else {}
+    task["cachingOptions"] = {"enableCache": True} if stage.cached and stage.cached_by_backend else {}
     if config.kubeflow.retries and stage.retried:
         task["retryPolicy"] = {
             "maxRetryCount": config.kubeflow.retries,

@@ -53,8 +53,13 @@ def show(run: RunSummary, console: Console) -> None:
 def _show_verdict(run: RunSummary, console: Console) -> None:
     from rich.markup import escape
 
-    held = sum(v.gate == "model_gate" and v.value is not None for v in run.gates)
-    judged = f"{held} threshold{'s' if held != 1 else ''} held" if held else "[bold red]nothing has judged it[/]"
+    of_model = [verdict for verdict in run.gates if verdict.gate == "model_gate"]
+    held, left = sum(v.judged and v.passed for v in of_model), sum(not v.judged for v in of_model)
+    if held:
+        judged = f"{held} threshold{'s' if held != 1 else ''} held" + (f", {left} not judged" if left else "")
+    else:
+        unjudged = f" ({left} threshold{'s' if left != 1 else ''} not judged)" if left else ""
+        judged = f"[bold red]nothing has judged it[/]{unjudged}"
     version, path = (run.pushed.version, run.pushed.path) if run.pushed else ("", "")
     untouched = "the served model is untouched"
     unchanged = (
@@ -75,11 +80,14 @@ def _show_verdict(run: RunSummary, console: Console) -> None:
 def _metric_table(run: RunSummary) -> Table:
     from rich.table import Table
 
-    table = Table("metric", "test", *(["served model"] if run.baseline else []), box=None, pad_edge=False)
+    part = run.baseline.compared if run.baseline else None
+    heads = [*(["compared part"] if part else []), *(["served model"] if run.baseline else [])]
+    table = Table("metric", "test", *heads, box=None, pad_edge=False)
     optional = (m for m in metrics.OUT_OF_DISTRIBUTION if m in run.metrics)
     for name in (*kinds.kind(run.task).overall, *optional):
         served = [_number(run.baseline.metrics.get(name))] if run.baseline else []
-        table.add_row(name, _number(run.metrics.get(name)), *served)
+        same = [_number(part.metrics.get(name))] if part else []
+        table.add_row(name, _number(run.metrics.get(name)), *same, *served)
     return table
 
 

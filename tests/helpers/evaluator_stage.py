@@ -10,23 +10,25 @@ from typing import Any
 import counting
 import numpy as np
 import tensorflow as tf
+from counting import Seen
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_artifacts
 
 from components import metrics
-from components.base.artifact_files import VERDICTS
-from components.data import features, schema
+from components.base.artifact_files import KNOWN_IMAGES, PUSHED_MANIFEST, VERDICTS
+from components.data import features, known_images, schema
 from components.evaluation import analysis
 from components.evaluation.settings import Evaluation, StandardMetric
 from components.gates.settings import Threshold
-from components.ingest import manifest
+from components.ingest import manifest, splits
 from components.labels import kinds
 from components.metrics import mask, multi, single
 from components.metrics.scored import Answer
 from components.model import identity, signatures
 from components.push import versions
+from components.push.manifest import PushedManifest
 from components.stages import evaluator
 
 LABELS = ["cat", "dog", "eel"]
@@ -53,6 +55,7 @@ class Row:
     unknown: Sequence[str] = ()
     weight: float | None = None
     camera: str | None = None
+    perceptual: int | None = None
 
     def serialised(self) -> bytes:
         """A feature without values is left out, except that every second example has an empty one."""
@@ -60,7 +63,8 @@ class Row:
         texts[features.SLICE + "camera"] = [] if self.camera is None else [self.camera]
         raw = {name: [v.encode() for v in values] for name, values in texts.items()}
         raw[features.IMAGE] = [np.array(self.answer, np.float32).tobytes()]
-        raw[features.PATH] = [f"{self.label} {self.answer}".encode()]
+        raw[features.PATH] = [self.name.encode()]
+        raw[features.SHA256] = [splits.digest(self.name.encode()).encode()]
         feature = {
             name: tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
             for name, values in raw.items()
@@ -69,6 +73,10 @@ class Row:
         if self.weight is not None:
             feature[features.WEIGHT] = tf.train.Feature(float_list=tf.train.FloatList(value=[self.weight]))
         return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+    @property
+    def name(self) -> str:
+        return f"{self.label} {self.answer}"
 
     def lies_in(self, where: dict[str, str]) -> bool:
         label = "label" not in where or where["label"] in self.label
@@ -110,6 +118,10 @@ class Stage:
         rows: Sequence[Row],
         *,
         has_baseline: bool,
+        served: Sequence[str] = LABELS,
+        known: Sequence[Seen] = (),
+        distance: int = 32,
+        change: Callable[[Path], None] = lambda _: None,
         thresholds: Sequence[Threshold] = (),
         without_thresholds: bool = False,
         broken: str = "",
@@ -121,7 +133,8 @@ class Stage:
         )
         inputs = {"examples": self._examples(rows), "model": self._model("model"), "schema": self._schema()}
         if has_baseline:
-            inputs["baseline_model"] = self._model("baseline_model")
+            inputs["baseline_model"] = self._baseline(served, known)
+            change(Path(inputs["baseline_model"].uri) / "Format-Serving")
         elif broken:
             inputs["baseline_model"] = self._artifact(standard_artifacts.Model, "baseline_model")
             inputs["baseline_model"].set_string_custom_property("broken", broken)
@@ -138,6 +151,7 @@ class Stage:
                 "settings": Evaluation(slices=SLICES, thresholds=thresholds, tfma_metrics=standard).to_json(),
                 "max_pixels": 0,
                 "bits": 0,
+                "near_duplicate_distance": distance,
                 "out_of_distribution_fingerprint": "",
                 "without_thresholds": int(without_thresholds),
             },
@@ -181,6 +195,7 @@ class Stage:
         file = {"name": name, "split": "test", "sha256": hashlib.sha256(content).hexdigest()}
         file |= {"records": len(rows), "bytes": len(content)}
         manifest.write(artifact.uri, counting.manifest(files=(file,), counts={"test": len(rows)}))
+        counting.merged([Seen(row.name, "test", perceptual=row.perceptual) for row in rows])[1].write(artifact.uri)
         return artifact
 
     def _schema(self):
@@ -188,9 +203,21 @@ class Stage:
         schema.write(artifact.uri, text_format.Parse(SCHEMA, schema_pb2.Schema()))
         return artifact
 
-    def _model(self, name: str):
+    def _baseline(self, served: Sequence[str], known: Sequence[Seen]):
+        """What the stage Baseline makes of a model that was pushed with these labels and images."""
+        artifact = self._model("baseline_model", len(served))
+        folder = Path(artifact.uri) / "Format-Serving"
+        (folder / KNOWN_IMAGES).write_bytes(known_images.to_bytes(counting.merged(known)[1].rows))
+        told = PushedManifest(task=self._task, labels=served, files=versions.digests(str(folder))).to_json()
+        (folder / PUSHED_MANIFEST).write_text(told)
+        for key, value in {"version": "5", "manifest": splits.digest(told.encode())}.items():
+            artifact.set_string_custom_property(key, value)
+        return artifact
+
+    def _model(self, name: str, classes: int = K):
         artifact = self._artifact(standard_artifacts.Model, name)
-        echo = _Echo(self._output, self._shape, backwards=name != "model")
+        shape = [classes] * len(self._shape)
+        echo = _Echo(self._output, shape, backwards=name != "model")
         tf.saved_model.save(echo, f"{artifact.uri}/Format-Serving", signatures={signatures.EVALUATE: echo.evaluate})
         return artifact
 

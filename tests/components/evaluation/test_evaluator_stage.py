@@ -1,5 +1,6 @@
 """The Evaluator stage on shards and a schema: each task's numbers are the accumulator's, for the whole and by slice."""
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -7,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluator_stage import LABELS, TASKS, K, Row, Stage, assert_same, direct, random_rows, rule
+from counting import Seen
+from evaluator_stage import LABELS, TASKS, K, Row, Stage, assert_same, direct, multi_row, random_rows, rule
 
-from components.evaluation import analysis, predictions
+from components.base.errors import ImagegateError
+from components.evaluation import analysis, comparison, predictions
+from components.gates.compared import results
 from components.gates.settings import Threshold
 from components.labels import kinds
 
@@ -169,3 +173,77 @@ def test_a_damaged_served_model_is_replaced_by_its_equal(tmp_path: Path) -> None
     )
     assert [(v["passed"], v["value"]) for v in stage.verdicts()] == [(True, 0.5), (True, 0.5)]
     assert stage.blessed == 1
+
+
+def test_the_served_models_labels_in_another_order_are_compared_to_the_digit(tmp_path: Path) -> None:
+    """The served model answers backwards and its labels are backwards, so that both say the same of each label."""
+    rows = random_rows("single_label", 30)
+    rules = [rule("accuracy", max_drop=0.0), rule("recall", label="*", max_drop=0.0)]
+    stage = Stage(tmp_path, "single_label").run(rows, has_baseline=True, served=LABELS[::-1], thresholds=rules)
+    for (where, own), (_, served) in zip(stage.results(), stage.results(analysis.BASELINE), strict=True):
+        same = {name: value for name, value in own.items() if name != "abstained"}  # this follows no label
+        np.testing.assert_equal(same, {name: served[name] for name in same}, err_msg=str(where))
+    assert comparison.read(stage.evaluation.uri).whole
+    assert comparison.read(stage.evaluation.uri).sentences() == []
+    assert [(v["label"], v["passed"]) for v in stage.verdicts()] == [(None, True), *((name, True) for name in LABELS)]
+    assert all(v["value"] is not None for v in stage.verdicts())
+
+
+def test_what_the_served_model_has_learnt_from_and_labels_that_it_does_not_know_are_not_compared(
+    tmp_path: Path,
+) -> None:
+    """The first three images were in its train split, the fourth looks like one of its eval split; cat is new."""
+    rows = [dataclasses.replace(row, perceptual=1 << 9 * i) for i, row in enumerate(random_rows("multi_label", 24))]
+    known = [Seen(row.name, "train") for row in rows[:3]] + [Seen("like it", "eval", perceptual=1 << 27)]
+    known += [Seen(row.name, "test") for row in rows[4:6]]
+    wanted = {"served": ["fox", "eel", "dog"], "known": known, "distance": 1}
+    rules = [rule("recall", label="*", min=0.0, max_drop=1.0), rule("binary_accuracy", max_drop=1.0)]
+    stage = Stage(tmp_path, "multi_label").run(rows, has_baseline=True, thresholds=rules, **wanted)
+    told = comparison.read(stage.evaluation.uri)
+    assert (told.left_out, told.images, told.labels) == ({"train": 3, "eval": 1}, 20, ("dog", "eel"))
+    assert (told.new, told.gone) == (("cat",), ("fox",))
+    assert told.sentences() == [
+        "3 test images were in the served model's train split, 1 in its eval split: left out of the comparison",
+        "not compared, because version 5 does not know it: label 'cat'",
+        "not compared, because only version 5 knows it: label 'fox'",
+    ]
+    # Backwards, the served model answers fox, eel, dog with the third, second and first number.
+    kind = kinds.kind("multi_label")
+    for part, columns in ((told.candidate, [1, 2]), (told.served, [0, 1])):
+        accumulator = kind.accumulator(2)
+        for row in rows[4:]:
+            whole = multi_row(Row([row.answer[i] for i in (*columns, 0)], row.label, row.unknown, row.weight))
+            places = [0, *(1 + LABELS.index(name) for name in ("dog", "eel")), 4, 5, 7, 8, 10, 11]
+            # The weight, the targets of dog and eel, their answers three times, and whether the model abstains.
+            abstains = float(row.answer[0 if part is told.candidate else -1] < 0.25)
+            accumulator.add([np.append(whole[places], np.float32(abstains))])
+        [(_, numbers)] = results(part)
+        assert_same(numbers, accumulator.result(["dog", "eel"]))
+    assert [(v["rule"], v["label"], v["value"] is None) for v in stage.verdicts()] == [
+        *(("recall >= 0", label, False) for label in LABELS),
+        *(("recall >= served model's - 1", label, False) for label in ("dog", "eel")),
+        ("recall >= served model's - 1", None, True),
+        ("binary_accuracy >= served model's - 1", None, False),
+    ]
+    assert stage.blessed == 1
+
+
+def test_of_too_few_remaining_images_nothing_is_compared_and_nothing_counts_as_held(tmp_path: Path) -> None:
+    rows = [Row([0.75, 0.25, i / 64], ["cat"]) for i in range(12)]
+    known = [Seen(row.name, "train") for row in rows[:3]]
+    stage = Stage(tmp_path, "single_label").run(
+        rows, has_baseline=True, known=known, thresholds=[rule("accuracy", max_drop=0.0)]
+    )
+    [verdict] = stage.verdicts()
+    why = "version 5 has learnt from all test images but 9, and fewer than 10 are not compared"
+    assert verdict["reason"] == f"accuracy is not judged: {why}"
+    assert (verdict["passed"], verdict["value"]) == (True, None)
+    assert not (Path(stage.evaluation.uri) / "predictions" / "baseline").exists()
+
+
+def test_a_copy_of_the_served_model_that_was_changed_is_not_loaded(tmp_path: Path) -> None:
+    def change(folder: Path) -> None:
+        (folder / "saved_model.pb").write_bytes(b"another")
+
+    with pytest.raises(ImagegateError, match=r"saved_model.pb does not match .*; run again with --force"):
+        Stage(tmp_path, "single_label").run(TWO, has_baseline=True, change=change)

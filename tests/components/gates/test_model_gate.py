@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from components.gates import model_gate
+from components.gates.compared import Compared, numbers
 from components.gates.settings import Threshold
 from components.labels import kinds
 from components.metrics import curves, mask, multi, single
@@ -432,6 +433,80 @@ def test_with_confidence_the_upper_end_of_the_interval_must_hold() -> None:
 def test_a_served_model_that_cannot_be_evaluated_refuses_every_drop() -> None:
     why = "version 7 is damaged: saved_model.pb differs from its digest"
     rules = [rule("accuracy", min=0.5), rule("accuracy", max_drop=1), rule("accuracy", slice=ANY, max_drop=1)]
-    found = model_gate.thresholds(rules, LABELS, "single_label", by_camera(SEEN), None, why)
+    found = model_gate.thresholds(rules, LABELS, "single_label", by_camera(SEEN), None, Compared(broken=why))
     assert [v.passed for v in found] == [True, False, False, False, False]
     assert all(why in v.reason for v in found[1:])
+
+
+def compared(candidate: model_gate.Results, served: model_gate.Results, **told: Any) -> Compared:
+    """A comparison of a part."""
+    return Compared(version="5", labels=LABELS, candidate=numbers(candidate), served=numbers(served), **told)
+
+
+PART = {"accuracy": 0.75, "example_count": 4.0, "effective_count": 4.0, "recall/cat": 1.0, "support/cat": 4.0}
+PART |= {"effective_positives/cat": 4.0}
+
+
+def test_a_drop_is_judged_on_what_is_compared_and_a_minimum_on_everything() -> None:
+    """0.8 of all, 0.75 of the compared, where the served model has 0.9: 0.15 worse."""
+    part = compared([({}, PART)], [({}, PART | {"accuracy": 0.9})], left_out={"train": 6})
+    given = rule("accuracy", min=0.8, max_drop=0.1)
+    least, drop = model_gate.thresholds([given], LABELS, "single_label", RESULTS, None, part)
+    assert (least.rule, least.passed, least.value) == ("accuracy >= 0.8", True, 0.8)
+    assert (drop.rule, drop.passed, drop.value) == ("accuracy >= served model's - 0.1", False, 0.75)
+    assert drop.reason == (
+        "accuracy on the compared images is 0.75 (4 examples, 95 % interval 0.30 to 0.95), 0.15 worse than the served "
+        "model's 0.9; at most 0.1 is allowed"
+    )
+
+
+def test_labels_and_slices_that_cannot_be_compared_are_named_and_not_judged() -> None:
+    part = compared([({}, PART)], [({}, PART)], new=["dog"])
+    given = rule("recall", label="*", max_drop=0.2)
+    held, rest = model_gate.thresholds([given], LABELS, "single_label", RESULTS, None, part)
+    assert (held.label, held.passed, held.judged) == ("cat", True, True)
+    assert (rest.passed, rest.judged, rest.value) == (True, False, None)
+    assert rest.reason == "recall is not judged: version 5 does not know the label: label 'dog'"
+    [of_dog] = model_gate.thresholds(
+        [rule("recall", label="dog", max_drop=0)], LABELS, "single_label", RESULTS, None, part
+    )
+    assert (of_dog.judged, of_dog.reason) == (
+        False,
+        "recall of label 'dog' is not judged: version 5 does not know the label",
+    )
+
+
+def test_a_label_of_which_every_image_is_left_out_is_not_judged() -> None:
+    part = compared([({}, PART)], [({}, PART)], left_out={"train": 6})
+    _, rest = model_gate.thresholds(
+        [rule("recall", label="*", max_drop=0.2)], LABELS, "single_label", RESULTS, None, part
+    )
+    assert rest.reason == "recall is not judged: no example can be compared: label 'dog'"
+    few = rule("recall", label="cat", max_drop=0.2, min_examples=5)  # 6 of all, 4 of the compared
+    [verdict] = model_gate.thresholds([few], LABELS, "single_label", RESULTS, None, part)
+    assert verdict.reason == "recall of label 'cat' is not judged: fewer than 5 examples can be compared"
+
+
+def test_a_metric_of_common_labels_that_nobody_knows_is_not_judged() -> None:
+    part = compared([({}, PART)], [({}, PART)], new=["dog"])
+    [verdict] = model_gate.thresholds([rule("loss", max_drop=0.2)], LABELS, "single_label", RESULTS, None, part)
+    assert verdict.reason == "loss is not judged: it is known for all labels together only"
+
+
+def test_where_nothing_is_compared_a_drop_is_not_judged_and_a_minimum_is() -> None:
+    why = "version 5 was trained for task multi_label, this run is for single_label"
+    given = [rule("accuracy", min=0.5, max_drop=0.1), rule("recall", label="*", max_drop=0)]
+    found = model_gate.thresholds(given, LABELS, "single_label", RESULTS, None, Compared(why_not=why))
+    assert [(v.rule, v.judged) for v in found] == [
+        ("accuracy >= 0.5", True),
+        ("accuracy >= served model's - 0.1", False),
+        ("recall >= served model's - 0", False),
+    ]
+    assert found[1].reason == f"accuracy is not judged: {why}"
+    assert all(v.passed for v in found)
+
+
+def test_a_candidate_that_answers_nothing_fails_a_drop_even_if_nothing_is_compared() -> None:
+    nothing = [({}, {"accuracy": math.nan, "example_count": 0.0, "invalid_predictions": 3.0})]
+    [verdict] = model_gate.thresholds([rule("accuracy", max_drop=1)], LABELS, "single_label", nothing, None)
+    assert not verdict.passed

@@ -13,6 +13,8 @@ from rich.console import Console
 from components import metrics
 from components.base.errors import ConfigError, ImagegateError
 from components.data.dataset import LayoutError
+from components.evaluation import comparison
+from components.gates.compared import Compared
 from components.gates.errors import DataRejected
 from components.gates.judge import Rule, judge
 from components.labels import kinds
@@ -187,6 +189,7 @@ def read(run: summary.Summary, folder: Path, verdicts: list[dict], passed: bool)
     """Reads an evaluation of no numbers, and a push."""
     (folder / "verdicts.json").write_text(json.dumps(verdicts))
     (folder / "metrics").touch()
+    comparison.write(str(folder), Compared(why_not="no model is served yet"))
     run._read_evaluation(str(folder), {})
     run._read_pushed_model("", {"pushed": passed, "pushed_version": "17" * passed, "pushed_destination": "/models/17"})
 
@@ -211,7 +214,8 @@ def test_rules_that_were_not_judged_are_listed_and_do_not_count_as_held(one: sum
     one.metrics = {"accuracy": 0.5}
     lines = drawn(one).splitlines()
     assert "not judged: accuracy where camera=dawn" in lines
-    assert lines[-1] == "pushed version 17: 1 threshold held -> /models/17"
+    assert "no comparison: no model is served yet" in lines
+    assert lines[-1] == "pushed version 17: 1 threshold held, 1 not judged -> /models/17"
 
 
 def test_the_very_model_that_is_served_is_up_to_date(one: summary.Summary, tmp_path: Path) -> None:
