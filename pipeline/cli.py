@@ -29,6 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has left: `imagegate … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+    except OSError as error:
+        from pipeline.runs import room
+
+        full = room.explain(error, ())
+        if full is None:
+            raise
+        print(f"imagegate: {shown(str(full))}", file=sys.stderr)
+        return full.exit_code
     return code
 
 
@@ -71,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     history = commands.add_parser("history", help="every run with its verdict and main metric, newest first")
     _add_config(history)
     history.set_defaults(command=local.history)
+
+    clean = commands.add_parser("clean", help="remove what runs beyond output.keep wrote, and remains of killed runs")
+    _add_config(clean)
+    clean.add_argument("--dry-run", dest="dry", action="store_true", help="only tell what would be removed")
+    clean.set_defaults(command=local.clean)
 
     compile_ = commands.add_parser("compile", help="write the pipeline for Kubeflow Pipelines; reads no data")
     _add_config(compile_)

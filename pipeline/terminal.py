@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import sys
 import threading
@@ -10,6 +12,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -97,7 +100,7 @@ class Terminal:
 
     def stage(self, name: str, event: str, seconds: float, cached: bool) -> None:
         """Reports that a stage `event` ("started", "finished" or "failed")."""
-        with self._lock:
+        with self._lock, _unless_full():
             if event == "started":
                 self._name = name
                 self._restart(name)
@@ -108,7 +111,7 @@ class Terminal:
 
     def progress(self, task: str, done: float, total: float | None, note: str = "") -> None:
         """Shows the progress of a task; the listener for `components.base.progress`."""
-        with self._lock:
+        with self._lock, _unless_full():
             description = f"{self._name}: {task}" if self._name else task
             if self._bar is None:
                 self._plain(description, done, total, note)
@@ -135,28 +138,70 @@ class Terminal:
 
     def __del__(self) -> None:
         if getattr(self, "_file", None) not in (None, sys.stdout, sys.stderr):
-            with contextlib.suppress(BrokenPipeError):  # the reader has closed the pipe
+            with contextlib.suppress(OSError):  # the reader has closed the pipe, or the disk is full
                 self._file.close()
 
 
 @contextlib.contextmanager
+def _unless_full() -> Iterator[None]:
+    """Leaves out what a full disk does not take; a run goes on without a line of progress."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+            raise
+
+
+@contextlib.contextmanager
 def output_to(path: str) -> Iterator[None]:
-    """Redirects everything that this process and its native libraries print to a file, but not a Terminal's output."""
+    """Redirects everything that this process and its native libraries print to a file, but not a Terminal's output.
+
+    What a full disk does not take is lost, and nothing else: no print fails because of it.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
-    saved = os.dup(1), os.dup(2)
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    saved, streams = (os.dup(1), os.dup(2)), (sys.stdout, sys.stderr)
+    try:
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError:
+        log = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(log, 1)
         os.dup2(log, 2)
+        sys.stdout, sys.stderr = _lossy(1), _lossy(2)
         yield
     except BaseException:
         traceback.print_exc()
         raise
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr, *streams):  # also what was printed by way of an older reference
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        sys.stdout, sys.stderr = streams
         os.dup2(saved[0], 1)
         os.dup2(saved[1], 2)
         for descriptor in (*saved, log):
             os.close(descriptor)
+
+
+class _Lossy(io.RawIOBase):
+    """Writes to a descriptor; what cannot be written is lost."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        with contextlib.suppress(OSError):
+            os.write(self._descriptor, data)
+        return len(data)
+
+
+def _lossy(descriptor: int) -> io.TextIOWrapper:
+    raw = io.BufferedWriter(_Lossy(descriptor))
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)

@@ -43,7 +43,18 @@ Relative paths start at the folder of the configuration file. `null` turns off a
 def page() -> str:
     """Returns the whole page as Markdown."""
     parts = [_HEAD, _section("Top level", Config)]
-    sections = ("data", "labels", "balance", "training", "decisions", "evaluation", "serving", "push", "kubeflow")
+    sections = (
+        "output",
+        "data",
+        "labels",
+        "balance",
+        "training",
+        "decisions",
+        "evaluation",
+        "serving",
+        "push",
+        "kubeflow",
+    )
     parts += [_section(f"`{name}`", _model(Config.model_fields[name])) for name in sections]
     parts.insert(3, _section("`data.columns`", _model(Data.model_fields["columns"])))
     parts.append(_section("`kubeflow.gpu`", Gpu))

@@ -50,3 +50,13 @@ def percent(share: float) -> str:
     '95 %'
     """
     return f"{number(100 * share)} %"
+
+
+def byte_size(number: int) -> str:
+    """A number of bytes for people.
+
+    >>> byte_size(3_210_000_000), byte_size(1_100_000), byte_size(16_384)
+    ('3.2 GB', '1.1 MB', '16.4 KB')
+    """
+    unit, name = next(((u, n) for u, n in ((1e9, "GB"), (1e6, "MB")) if number >= u), (1e3, "KB"))
+    return f"{number / unit:,.1f} {name}"

@@ -1,4 +1,4 @@
-"""Commands that need nothing but this machine: init, check, run, report, history, schema, rollback, predict."""
+"""Commands that need nothing but this machine: init, check, run, report, history, clean, schema, rollback, predict."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def check(options: argparse.Namespace) -> int:
         config, written = _configuration(options, terminal)
         preflight.places(config)
         if written:
-            preflight.files(config, written.found.dataset)
+            preflight.files(written.found.dataset, preflight.needs(config, written.found.dataset))
         # Nothing is decoded twice.
         code = written.show(terminal) if written and not options.overrides and options.output is None else None
         return check.run(config, terminal, options.output) if code is None else code
@@ -117,6 +117,14 @@ def history(options: argparse.Namespace) -> int:
 
     table, terminal = history.table(load(options)), Terminal()
     terminal.console.print(table)
+    return 0
+
+
+def clean(options: argparse.Namespace) -> int:
+    from pipeline.runs import clean
+
+    for line in clean.run(load(options), dry=options.dry):
+        print(line)
     return 0
 
 

@@ -21,6 +21,7 @@ from components.model.settings import DecisionSettings, TrainerSettings, Trainin
 from components.push.settings import Push
 from pipeline.config import checks, places
 from pipeline.config.kubeflow import Kubeflow
+from pipeline.config.output import Output
 
 if TYPE_CHECKING:
     Task = str
@@ -44,7 +45,7 @@ class Config(Value):
         description="`single_label`: each image has exactly one label. `multi_label`: each image has any number of "
         "labels. `segmentation`: each pixel has one label."
     )
-    output: str | None = Field(None, description="Folder of the runs. Default: `runs/NAME`, with the `name` above.")
+    output: Output = Field(default_factory=Output)
     data: Data
     labels: Labels = Field(default_factory=Labels)
     balance: Balance = Field(default_factory=Balance)
@@ -74,8 +75,8 @@ class Config(Value):
 
     @property
     def output_folder(self) -> str:
-        """`output`, absolute."""
-        return self._absolute(self.output or f"runs/{self.name}")
+        """`output.folder`, absolute."""
+        return self._absolute(self.output.folder or f"runs/{self.name}")
 
     @property
     def destination(self) -> str:
@@ -215,8 +216,9 @@ class Config(Value):
         return raw
 
     def fingerprint(self) -> str:
-        """Returns the SHA-256 of all settings but the section `kubeflow`, which changes no result."""
-        return hashlib.sha256(self.model_dump_json(exclude={"kubeflow"}).encode()).hexdigest()
+        """Returns the SHA-256 of all settings but `kubeflow` and `output.keep`, which change no result."""
+        told = self.model_dump_json(exclude={"kubeflow": True, "output": {"keep"}})
+        return hashlib.sha256(told.encode()).hexdigest()
 
     def _absolute(self, path: str) -> str:
         return path if storage.is_url(path) else os.path.normpath(os.path.join(self.folder, os.path.expanduser(path)))

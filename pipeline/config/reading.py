@@ -97,6 +97,8 @@ def _override(raw: dict[str, Any], override: str) -> str:
         raise ConfigError(f"--set {override}: expected KEY=VALUE, such as training.epochs=3")
     *parents, last = dotted.split(".")
     section: Any = raw
+    if parents[:1] == ["output"] and isinstance(raw.get("output"), str):
+        raw["output"] = {"folder": raw["output"]}  # its short form
     for parent in parents:
         section = section.setdefault(parent, {})
         if not isinstance(section, dict):

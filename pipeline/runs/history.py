@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from components.base.artifact_files import SUMMARY
 from components.base.errors import ImagegateError
-from components.base.text import shown
+from components.base.text import byte_size, shown
 from components.labels import kinds
 from components.report.run_summary import RunSummary
+from pipeline.runs import cleaning
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -90,24 +91,25 @@ def table(config: Config) -> Table:
 
     main = kinds.kind(config.task).main
     summary_table = Table(box=None, pad_edge=False)
-    for name in ("run", "started", "seconds", "status", main, "version"):
-        right = name in ("seconds", main)
+    for name in ("run", "started", "seconds", "size", "status", main, "version"):
+        right = name in ("seconds", "size", main)
         summary_table.add_column(name.replace("_", " "), justify="right" if right else "left", no_wrap=True)
     summary_table.add_column("why", overflow="fold")  # the only column that wraps on a narrow terminal
+    sizes = cleaning.sizes(config.output_folder)
     for run in _runs(config.output_folder):
         try:
             summary = read_summary(run)
         except UnreadableSummary as error:
-            summary_table.add_row(escape(shown(os.path.basename(run))), *"-----", escape(shown(f"left out: {error}")))
+            summary_table.add_row(escape(shown(os.path.basename(run))), *"------", escape(shown(f"left out: {error}")))
             continue
         if summary is not None:
-            summary_table.add_row(*_row(summary))
+            summary_table.add_row(*_row(summary, sizes.get(os.path.basename(run), 0)))
     if not summary_table.row_count:
         raise ImagegateError(f"{config.output_folder}: no run yet; imagegate run writes one")
     return summary_table
 
 
-def _row(summary: RunSummary) -> list[str]:
+def _row(summary: RunSummary, size: int) -> list[str]:
     from rich.markup import escape
 
     value, status = main_metric(summary), summary.status
@@ -115,6 +117,7 @@ def _row(summary: RunSummary) -> list[str]:
         escape(shown(summary.run_id)),
         f"{datetime.datetime.fromisoformat(summary.started):%Y-%m-%d %H:%M}" if summary.started else "-",
         f"{summary.seconds:.0f}" if summary.seconds is not None else "-",
+        byte_size(size),
         f"[{_STYLES.get(status, 'default')}]{status.replace('_', ' ')}[/]",
         "-" if value is None else f"{value:.3f}",
         escape(shown(summary.pushed.version if summary.pushed else "-")),

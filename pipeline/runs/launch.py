@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipeline.runs import room
 from pipeline.runs.handed_on import HandedOn
 from pipeline.runs.summary import Summary
 from pipeline.stages import BY_NAME
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 StageListener = Callable[[str, str, float, bool], None]
 
 
-def run(pipeline: Pipeline, summary: Summary, listener: StageListener, log: str) -> None:
+def run(
+    pipeline: Pipeline, summary: Summary, listener: StageListener, log: str, needs: Sequence[tuple[str, int]] = ()
+) -> None:
     """Runs the stages in order and adds each to the summary.
 
     Args:
@@ -28,6 +31,10 @@ def run(pipeline: Pipeline, summary: Summary, listener: StageListener, log: str)
         summary: of the run; gets the outputs of every stage.
         listener: called as (name, "started" | "finished" | "failed", seconds, cached).
         log: path of the log file, for messages.
+        needs: the folders that the run writes to, with the bytes that it needs there.
+
+    Raises:
+        NoRoom: a disk is full or cannot be written; the message names the stage.
     """
     from tfx.orchestration import metadata
 
@@ -36,18 +43,23 @@ def run(pipeline: Pipeline, summary: Summary, listener: StageListener, log: str)
         started = time.monotonic()
         listener(name, "started", 0.0, False)
         try:
+            room.check(needs)
             handed_on.check()
             execution = launch()
+            seconds = time.monotonic() - started
+            with metadata.Metadata(connection) as store:
+                cached = summary.add_stage(store.store, name, execution, seconds, handed_on)
         except BaseException as error:
             listener(name, "failed", time.monotonic() - started, False)
+            full = room.explain(error, needs, stage=name) if isinstance(error, Exception) else None
             if BY_NAME[name].optional and isinstance(error, Exception):
                 traceback.print_exc()
-                summary.notes.append(f"warning: the stage {name} broke; see {log}")
+                summary.notes.append(f"warning: {full or f'the stage {name} broke; see {log}'}")
                 continue
+            if full is not None:
+                traceback.print_exc()
+                raise full from error
             raise
-        seconds = time.monotonic() - started
-        with metadata.Metadata(connection) as store:
-            cached = summary.add_stage(store.store, name, execution, seconds, handed_on)
         listener(name, "finished", seconds, cached)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import traceback
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -19,8 +20,9 @@ from components.ingest import census, splits
 from components.push import versions
 from components.report import evidence
 from pipeline import derived
-from pipeline.runs import data, history, launch, preflight, report
+from pipeline.runs import cleaning, data, history, launch, preflight, report, room
 from pipeline.runs.launch import StageListener
+from pipeline.runs.room import NoRoom
 from pipeline.runs.summary import Summary
 from pipeline.terminal import output_to
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from components.push.versions import Served
     from pipeline.config import Config
 
-_STATE = "state.json"
 _LOG = "log.txt"
 
 
@@ -42,6 +43,7 @@ class Runner:
 
     def __init__(self, config: Config, stage: StageListener) -> None:
         self._config, self._stage, self._frozen, self._files = config, stage, "", derived.Files()
+        self._needs: tuple[tuple[str, int], ...] = ((config.output_folder, 0),)
         self.summary = Summary(config)
         self.folder = os.path.join(config.output_folder, "history", self.summary.run_id)
 
@@ -67,19 +69,49 @@ class Runner:
             dataset = error
         self._frozen = data.frozen_schema(config)
         self._files = derived.files(config)
+        full: NoRoom | None = None
         if isinstance(dataset, Dataset):
-            preflight.files(config, dataset, force=force)
+            self._needs = tuple(preflight.needs(config, dataset, force=force))
+            try:
+                preflight.files(dataset, self._needs)
+            except NoRoom as error:
+                full = error
         self._make_folder()
         with self._locked():
-            if isinstance(dataset, LayoutError):
-                self.summary.fail(dataset)
-            else:
-                self._run(dataset, force=force)
-            self.summary.stop()
-            with output_to(self.log):
-                self._write_report()
-            self._write_summary()
+            try:
+                with room.reserved(config.output_folder):
+                    if full is not None:
+                        self.summary.fail(full)
+                    elif isinstance(dataset, LayoutError):
+                        self.summary.fail(dataset)
+                    else:
+                        self._run(dataset, force=force)
+                    self.summary.stop()
+                    with output_to(self.log):
+                        self._write_report()
+                self._write_summary()
+                self._clean()
+            except OSError as error:
+                raise self._without_record(room.explain(error, self._needs) or error) from None
+            except NoRoom as error:
+                raise self._without_record(full or error) from None
         return self.summary
+
+    def _clean(self) -> None:
+        """Removes what older runs wrote, see `output.keep`. A failure here does not change the outcome of the run."""
+        output = self._config.output_folder
+        try:
+            cleaning.remove(output, cleaning.removable(output, self._config.output.keep, remains=False))
+        except OSError:
+            with output_to(self.log):
+                traceback.print_exc()
+
+    def _without_record(self, error: Exception) -> Exception:
+        """The error of a run that left no record; says what became of its model, and removes the run's folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if isinstance(error, NoRoom) and self.summary.pushed is not None:
+            return NoRoom(f"{error}; version {self.summary.pushed.version} is served, but this run has no record")
+        return error
 
     def _run(self, dataset: Dataset, *, force: bool) -> None:
         recognised = data.recognise(self._config, dataset, force=force)
@@ -110,7 +142,7 @@ class Runner:
                     files=self._files,
                 )
                 try:
-                    launch.run(built, self.summary, self._stage, self.log)
+                    launch.run(built, self.summary, self._stage, self.log, self._needs)
                 finally:
                     data.remember_splits(self._config, self.summary.artifacts)
         except DataRejected as error:
@@ -119,14 +151,16 @@ class Runner:
             self.summary.fail(error)
         except KeyboardInterrupt:
             self.summary.fail(ImagegateError("interrupted"))
-        except OSError as error:
-            self.summary.fail(ImagegateError(f"{error.filename or 'a file'}: {error.strerror or error}"))
-        except Exception as error:  # noqa: BLE001  a bug: its trace is in the log, its gist on the screen
-            self.summary.fail(ImagegateError(f"{type(error).__name__}: {_first_line(error)}; see {self.log}"))
+        except Exception as error:  # noqa: BLE001  without a full disk a bug: trace in the log, gist on the screen
+            self.summary.fail(room.explain(error, self._needs) or self._gist(error))
         if self.summary.pushed is not None:
             read = data.ingested(self.summary.artifacts.get("examples", ""))  # which may differ from what was listed
             facts = {"data": read, "served": self.summary.pushed.version, "run": self.summary.run_id}
-            self._remember(inputs | facts)
+            try:
+                self._remember(inputs | facts)
+            except OSError as error:
+                why = room.explain(error, self._needs) or error
+                self.summary.notes.append(f"warning: the next run will not see that nothing is new: {why}")
 
     def _is_up_to_date(self, inputs: dict[str, str], served: Served) -> bool:
         """Ends the run if nothing has changed since an earlier one pushed what is served, and that is still intact."""
@@ -148,10 +182,17 @@ class Runner:
             return error
         return DataRejected(data.judge_data(self._config, error.manifest, error.images, self._frozen), error.manifest)
 
+    def _gist(self, error: Exception) -> ImagegateError:
+        if isinstance(error, OSError):
+            return ImagegateError(f"{error.filename or 'a file'}: {error.strerror or error}")
+        return ImagegateError(f"{type(error).__name__}: {_first_line(error)}; see {self.log}")
+
     def _make_folder(self) -> None:
         try:
             os.makedirs(self.folder, exist_ok=True)
         except OSError as error:
+            if full := room.explain(error, self._needs):
+                raise full from None
             raise ConfigError(f"output: {self.folder} cannot be made: {error.strerror}") from None
 
     @contextlib.contextmanager
@@ -177,7 +218,8 @@ class Runner:
             self.summary.report = report.write(self.folder, summary, collected)
         except Exception as error:  # noqa: BLE001  a bug: its trace is in the log
             traceback.print_exc()
-            self.summary.notes.append(f"warning: there is no report: {type(error).__name__}; see {self.log}")
+            why = room.explain(error, self._needs) or f"{type(error).__name__}; see {self.log}"
+            self.summary.notes.append(f"warning: there is no report: {why}")
 
     def _write_summary(self) -> None:
         self.summary.write(self.folder)
@@ -187,14 +229,14 @@ class Runner:
 
     def _state(self) -> dict[str, str]:
         try:
-            with open(os.path.join(self._config.output_folder, _STATE), encoding="utf-8") as f:
+            with open(os.path.join(self._config.output_folder, cleaning.STATE), encoding="utf-8") as f:
                 state: dict[str, str] = json.load(f)
                 return state
         except (OSError, ValueError):
             return {}
 
     def _remember(self, state: dict[str, str]) -> None:
-        path = os.path.join(self._config.output_folder, _STATE)
+        path = os.path.join(self._config.output_folder, cleaning.STATE)
         write_atomically(path, json.dumps(state))
 
 

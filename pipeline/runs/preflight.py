@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from components.base.artifact_files import DATASET_MANIFEST
@@ -19,6 +19,7 @@ from components.data.dataset import Dataset
 from components.push import versions
 from pipeline import stages
 from pipeline.config import backbones
+from pipeline.runs import room
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -63,7 +64,7 @@ def places(config: Config) -> None:
 
 def writable(key: str, path: str) -> None:
     """Raises ConfigError unless a folder can be written, or made if it does not exist; makes nothing."""
-    there = _nearest(path)
+    there = room.nearest(path)
     if not os.path.exists(there):
         raise ConfigError(f"{key}: {path} cannot be made: {there} is a link to nothing; remove it")
     if not os.path.isdir(there):
@@ -71,13 +72,6 @@ def writable(key: str, path: str) -> None:
         raise ConfigError(f"{key}: {path} {what}; expected a folder")
     if not os.access(there, os.W_OK | os.X_OK, **_READ):
         raise ConfigError(f"{key}: {path} cannot be written: permission denied for {there}; choose another folder")
-
-
-def _nearest(path: str) -> str:
-    """The path itself, or the nearest of its parents that exists."""
-    while not os.path.lexists(path):
-        path = os.path.dirname(path)
-    return path
 
 
 def _protocols(key: str, url: str) -> None:
@@ -96,25 +90,21 @@ def _protocols(key: str, url: str) -> None:
             raise ConfigError(f"{key}: {url}: a package is missing: {error}") from None
 
 
-def files(config: Config, dataset: Dataset, *, force: bool = False) -> None:
+def files(dataset: Dataset, needed: Iterable[tuple[str, int]]) -> None:
     """Checks what the listing of the data tells.
 
     Args:
-        config: the settings.
         dataset: the listing.
-        force: whether every stage will run again.
+        needed: see `needs`.
 
     Raises:
-        ConfigError: files cannot be read, or the disk has too little room.
+        ConfigError: files cannot be read.
+        NoRoom: the disk has too little room.
     """
     _readable(dataset)
-    for key, path, needed in _needs(config, dataset, force=force):
-        free = shutil.disk_usage(_nearest(path)).free
-        if needed > free:
-            raise ConfigError(
-                f"{key}: a run needs about {_bytes(needed)} below {path}, there are {_bytes(free)} free; make room, or "
-                "choose another folder"
-            )
+    for path, size in needed:
+        if size > shutil.disk_usage(room.nearest(path)).free:
+            raise room.NoRoom(room.message("no space left on device", path, size))
 
 
 def _readable(dataset: Dataset) -> None:
@@ -134,19 +124,19 @@ def _closed(path: str) -> bool:
     return os.path.lexists(path) and not os.access(path, os.R_OK, **_READ)
 
 
-def _needs(config: Config, dataset: Dataset, *, force: bool) -> Iterator[tuple[str, str, int]]:
-    """Yields (key, folder, bytes) for each file system that a run writes to."""
+def needs(config: Config, dataset: Dataset, *, force: bool = False) -> Iterator[tuple[str, int]]:
+    """Yields a folder and the bytes that a run needs below it, for each file system that it writes to."""
     images = 0 if not force and _ingested(config, dataset) else sum(record.size for record in dataset.records)
     weights = backbones.weight_bytes(config.backbone)
     output = round(_SHARDS * images) + _TRAINED * weights + _REST
     pushed, destination = _PUSHED * weights, re.sub("^(file|local)://", "", config.destination)
     if storage.is_url(destination):
-        yield "output", config.output_folder, output
-    elif os.stat(_nearest(destination)).st_dev == os.stat(_nearest(config.output_folder)).st_dev:
-        yield "output", config.output_folder, output + pushed
+        yield config.output_folder, output
+    elif os.stat(room.nearest(destination)).st_dev == os.stat(room.nearest(config.output_folder)).st_dev:
+        yield config.output_folder, output + pushed
     else:
-        yield "output", config.output_folder, output
-        yield "push.destination", destination, pushed
+        yield config.output_folder, output
+        yield destination, pushed
 
 
 def _ingested(config: Config, dataset: Dataset) -> bool:
@@ -162,13 +152,3 @@ def _ingested(config: Config, dataset: Dataset) -> bool:
     except (OSError, ValueError, KeyError):
         return False
     return bool(stored == len(dataset.records) + len(dataset.rejected))
-
-
-def _bytes(number: int) -> str:
-    """A number of bytes for people.
-
-    >>> _bytes(3_210_000_000), _bytes(1_100_000)
-    ('3.2 GB', '1.1 MB')
-    """
-    unit, name = (1e9, "GB") if number >= 1e9 else (1e6, "MB")
-    return f"{number / unit:.1f} {name}"

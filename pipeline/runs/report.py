@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 
 from components.base.artifact_files import REPORT, SUMMARY
-from components.base.errors import ConfigError
+from components.base.errors import ConfigError, ImagegateError
 from components.base.files import write_atomically
 from components.drawing import charts
 from components.report import evidence, page
@@ -53,6 +53,7 @@ def again(path: str) -> str:
 
     Raises:
         ConfigError: there is no such run.
+        ImagegateError: what the page shows was removed; the page of that time stays.
     """
     if os.path.isfile(path) and os.path.basename(path) != SUMMARY:
         folder = os.path.join(config.load(path).output_folder, "latest")
@@ -63,7 +64,12 @@ def again(path: str) -> str:
     if run is None:
         raise ConfigError(f"{path}: no run here; expected an imagegate.yaml that has run, or a folder with {SUMMARY}")
     output = os.path.dirname(os.path.dirname(folder))
-    written = write(folder, run, collect(run, summary.located(run, output)))
+    page_path, artifacts = os.path.join(folder, REPORT), summary.located(run, output)
+    if os.path.exists(page_path) and not all(map(os.path.isdir, artifacts.values())):
+        raise ImagegateError(
+            f"what this run wrote was removed (output.keep), so its page cannot be written anew; {page_path} stays as it is"
+        )
+    written = write(folder, run, collect(run, artifacts))
     summary_path = os.path.join(folder, SUMMARY)
     write_atomically(summary_path, run.model_copy(update={"report": written}).to_json(indent=1))
     return written

@@ -1,0 +1,25 @@
+"""The section `output`: where runs are written, and what stays of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from components.base.values import Positive, Value
+
+
+class Output(Value):
+    """Where runs are written, and what stays of them. `output: FOLDER` is short for `output: {folder: FOLDER}`."""
+
+    folder: str | None = Field(None, description="Folder of the runs. Default: `runs/NAME`, with the `name` above.")
+    keep: Positive = Field(
+        5,
+        description="How many runs keep what their stages wrote. What older runs wrote is removed after each run, unless "
+        "a newer run uses it or the model that this output pushed last came from it. Reports, summaries and logs stay.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, told: Any) -> Any:
+        return {"folder": told} if told is None or isinstance(told, str) else told

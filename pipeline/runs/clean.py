@@ -1,0 +1,40 @@
+"""`imagegate clean`: removes what no kept run needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from components.base.errors import ImagegateError
+from components.base.text import byte_size, shown
+from pipeline.runs import cleaning
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
+
+def run(config: Config, *, dry: bool) -> Iterator[str]:
+    """Removes the artifacts of runs beyond `output.keep` and the remains of killed runs; yields what it removes.
+
+    The push destination, the data and links that lead out of the output are not touched.
+
+    Args:
+        config: the settings.
+        dry: only tell.
+
+    Raises:
+        ConfigError: there is no output folder.
+        ImagegateError: a run is going on, or something cannot be removed.
+    """
+    output = config.output_folder
+    with cleaning.alone(output):
+        found = cleaning.removable(output, config.output.keep, remains=True)
+        for each in found:
+            yield shown(f"{byte_size(each.size):>10}  {each.path}")
+        try:
+            cleaning.remove(output, () if dry else found)
+        except OSError as error:
+            raise ImagegateError(f"{error.filename} cannot be removed: {error.strerror}") from None
+        total = byte_size(sum(each.size for each in found))
+        done = "would be removed" if dry else "removed"
+        yield shown(f"{total} {done} below {output}") if found else shown(f"{output}: there is nothing to remove")

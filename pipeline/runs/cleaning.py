@@ -1,0 +1,196 @@
+"""What stays of earlier runs: the artifacts of the newest ones; history rows, reports and logs always do.
+
+Every artifact is a folder `pipeline/STAGE/KEY/EXECUTION` below the output. A run's summary names those that it wrote or
+took from the cache. TFX's cache passes over artifacts whose folder is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from components.base.artifact_files import SUMMARY
+from components.base.errors import ConfigError, ImagegateError
+from pipeline import stages
+
+ARTIFACTS = "pipeline"
+CHECKPOINTS = "checkpoints"
+DIGESTS = "digests"
+STATE = "state.json"
+_HISTORY = "history"
+_SYSTEM = (".system/executor_execution", ".system/stateful_working_dir")  # TFX's own, also by execution
+_REMOVED = ".removed"  # a folder is moved here first, so that half of one is never taken for a result
+_TEMPORARY = (".reserve", ".new.")  # beginnings of names in the output; of runs that were killed
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the summary of a run says of its artifacts.
+
+    Attributes:
+        run_id: name of its folder.
+        artifacts: their folders, relative to the output.
+        ran: whether stages ran; a run without changes names the artifacts of an earlier one.
+    """
+
+    run_id: str
+    artifacts: frozenset[str]
+    ran: bool
+
+
+@dataclass(frozen=True)
+class Removable:
+    """A folder or file that no kept run needs, and the bytes that its removal frees."""
+
+    path: str
+    size: int
+
+
+def rows(output: str) -> list[Row]:
+    """Reads what the runs below `output` wrote, newest first; of any release, so unreadable ones are left out."""
+    found = []
+    for run_id in _names(os.path.join(output, _HISTORY), reverse=True):
+        try:
+            with open(os.path.join(output, _HISTORY, run_id, SUMMARY), encoding="utf-8") as f:
+                told = json.load(f)
+            artifacts = frozenset(os.path.normpath(path) for path in told["artifacts"].values())
+            found.append(Row(run_id, artifacts, bool(artifacts) and told["status"] != "up_to_date"))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return found
+
+
+def removable(output: str, keep: int, *, remains: bool) -> list[Removable]:
+    """Lists what is not needed any more, without the links that lead out of the output.
+
+    Args:
+        output: folder of all runs.
+        keep: how many runs keep their artifacts, besides the one that pushed what is served.
+        remains: whether also the remains of killed runs go, from which the next run could continue.
+    """
+    known = rows(output)
+    pushed = _pushed(output)
+    kept = [row for row in known if row.ran][:keep] + [row for row in known if row.run_id == pushed]
+    needed = frozenset[str]().union(*(row.artifacts for row in kept))
+    named = frozenset[str]().union(*(row.artifacts for row in known))
+    numbers = {os.path.basename(path) for path in needed}
+    seen: set[tuple[int, int]] = set()
+    for path in sorted(needed):  # a file that a kept artifact shares frees nothing
+        size(os.path.join(output, path), seen)
+    paths = [path for path in _artifacts(output) if path not in needed and (remains or path in named)]
+    paths += [path for path in _working_folders(output) if remains and os.path.basename(path) not in numbers]
+    if remains:
+        paths += [os.path.join(CHECKPOINTS, name) for name in _names(os.path.join(output, CHECKPOINTS))]
+        paths += [name for name in _names(output) if name.startswith(_TEMPORARY)]
+    paths += [_REMOVED] if _names(os.path.join(output, _REMOVED)) else []
+    return [Removable(path, size(os.path.join(output, path), seen)) for path in paths]
+
+
+def remove(output: str, found: Iterable[Removable]) -> None:
+    """Removes what `removable` listed; a removal that stops half way leaves no half artifact.
+
+    Raises:
+        OSError: something cannot be removed; it names it.
+    """
+    trash = os.path.join(output, _REMOVED)
+    for each in found:
+        path = os.path.join(output, each.path)
+        if each.path != _REMOVED:
+            os.makedirs(trash, exist_ok=True)
+            os.rename(path, os.path.join(trash, each.path.replace(os.sep, "-")))
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(output, DIGESTS, f"{each.path}.json"))
+        shutil.rmtree(trash)
+
+
+def size(path: str, seen: set[tuple[int, int]]) -> int:
+    """Bytes of the files below a path that are not in `seen`, and adds them there: a hard-linked file counts once."""
+    total = 0
+    for place in _files(path):
+        with contextlib.suppress(FileNotFoundError):
+            status = os.lstat(place)
+            if (status.st_dev, status.st_ino) not in seen:
+                seen.add((status.st_dev, status.st_ino))
+                total += status.st_size
+    return total
+
+
+def sizes(output: str) -> dict[str, int]:
+    """Run -> bytes of its artifacts and its folder. What several runs share counts for the newest that ran."""
+    seen: set[tuple[int, int]] = set()
+    found = {row.run_id: row for row in rows(output)}
+    result = {}
+    for run_id in _names(os.path.join(output, _HISTORY), reverse=True):
+        row = found.get(run_id)
+        artifacts = sorted(row.artifacts) if row is not None and row.ran else []
+        paths = (os.path.join(output, path) for path in (os.path.join(_HISTORY, run_id), *artifacts))
+        result[run_id] = sum(size(path, seen) for path in paths)
+    return result
+
+
+@contextlib.contextmanager
+def alone(output: str) -> Iterator[None]:
+    """Holds the lock that a run holds.
+
+    Raises:
+        ConfigError: there is no such folder.
+        ImagegateError: a run is going on.
+    """
+    try:
+        descriptor = os.open(output, os.O_RDONLY)
+    except OSError as error:
+        raise ConfigError(f"{output}: {error.strerror}; there is nothing to clean") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ImagegateError(f"a run is writing to {output}; wait for it, then clean") from None
+    finally:
+        os.close(descriptor)
+
+
+def _pushed(output: str) -> str:
+    """The run that pushed what this output pushed last, or ""."""
+    try:
+        with open(os.path.join(output, STATE), encoding="utf-8") as f:
+            return str(json.load(f)["run"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _artifacts(output: str) -> Iterator[str]:
+    for stage in stages.BY_NAME:
+        for key in _folders(output, os.path.join(ARTIFACTS, stage)):
+            if not os.path.basename(key).startswith("."):
+                yield from (path for path in _folders(output, key) if os.path.basename(path).isdecimal())
+
+
+def _working_folders(output: str) -> Iterator[str]:
+    for stage in stages.BY_NAME:
+        for system in _SYSTEM:
+            yield from _folders(output, os.path.join(ARTIFACTS, stage, *system.split("/")))
+
+
+def _folders(output: str, below: str) -> list[str]:
+    """Folders in a folder, relative to the output; none where a link is on the way."""
+    place = os.path.join(output, below)
+    if os.path.realpath(place) != os.path.join(os.path.realpath(output), below):
+        return []
+    paths = [os.path.join(below, name) for name in _names(place)]
+    return [p for p in paths if os.path.isdir(os.path.join(output, p)) and not os.path.islink(os.path.join(output, p))]
+
+
+def _names(folder: str, *, reverse: bool = False) -> list[str]:
+    return sorted(os.listdir(folder), reverse=reverse) if os.path.isdir(folder) and not os.path.islink(folder) else []
+
+
+def _files(path: str) -> Iterator[str]:
+    if not os.path.isdir(path) or os.path.islink(path):
+        yield path
+    for folder, _, names in os.walk(path):
+        yield from (os.path.join(folder, name) for name in names)
