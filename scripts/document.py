@@ -56,7 +56,7 @@ def page() -> str:
         "kubeflow",
     )
     parts += [_section(f"`{name}`", _model(Config.model_fields[name])) for name in sections]
-    parts.insert(3, _section("`data.columns`", _model(Data.model_fields["columns"])))
+    parts.insert(4, _section("`data.columns`", _model(Data.model_fields["columns"])))
     parts.append(_section("`kubeflow.gpu`", Gpu))
     parts.append(_section("An entry of `kubeflow.secrets`", Secret))
     parts.append(_section("An entry of `kubeflow.tolerations`", Toleration))

@@ -52,7 +52,7 @@ def check(options: argparse.Namespace) -> int:
         config, written = _configuration(options, terminal)
         preflight.places(config)
         if written:
-            preflight.files(written.found.dataset, preflight.needs(config, written.found.dataset))
+            preflight.files(config, written.found.dataset)
         # Nothing is decoded twice.
         code = written.show(terminal) if written and not options.overrides and options.output is None else None
         return check.run(config, terminal, options.output) if code is None else code

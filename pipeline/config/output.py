@@ -15,8 +15,8 @@ class Output(Value):
     folder: str | None = Field(None, description="Folder of the runs. Default: `runs/NAME`, with the `name` above.")
     keep: Positive = Field(
         5,
-        description="How many runs keep what their stages wrote. What older runs wrote is removed after each run, unless "
-        "a newer run uses it or the model that this output pushed last came from it. Reports, summaries and logs stay.",
+        description="How many runs keep what their stages wrote. What older runs wrote is removed after each run, "
+        "unless a newer run uses it, or it belongs to the run that pushed last. Reports, summaries and logs stay.",
     )
 
     @model_validator(mode="before")

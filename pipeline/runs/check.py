@@ -44,7 +44,7 @@ def run(config: Config, terminal: Terminal, issues: str | None = None) -> int:
         _check_place(config, issues)
     frozen = data.frozen_schema(config)
     dataset, rule = data.read_dataset(config)
-    preflight.files(dataset, preflight.needs(config, dataset))
+    preflight.files(config, dataset)
     manifest, images = examine(config, dataset, rule, terminal)
     code = show(config, manifest, data.judge_data(config, manifest, images, frozen), terminal)
     if issues is not None:

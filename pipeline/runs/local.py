@@ -73,7 +73,7 @@ class Runner:
         if isinstance(dataset, Dataset):
             self._needs = tuple(preflight.needs(config, dataset, force=force))
             try:
-                preflight.files(dataset, self._needs)
+                preflight.files(config, dataset, force=force)
             except NoRoom as error:
                 full = error
         self._make_folder()

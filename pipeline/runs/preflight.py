@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from components.base.artifact_files import DATASET_MANIFEST
@@ -90,19 +90,20 @@ def _protocols(key: str, url: str) -> None:
             raise ConfigError(f"{key}: {url}: a package is missing: {error}") from None
 
 
-def files(dataset: Dataset, needed: Iterable[tuple[str, int]]) -> None:
+def files(config: Config, dataset: Dataset, *, force: bool = False) -> None:
     """Checks what the listing of the data tells.
 
     Args:
+        config: the settings.
         dataset: the listing.
-        needed: see `needs`.
+        force: whether every stage will run again.
 
     Raises:
         ConfigError: files cannot be read.
         NoRoom: the disk has too little room.
     """
     _readable(dataset)
-    for path, size in needed:
+    for path, size in needs(config, dataset, force=force):
         if size > shutil.disk_usage(room.nearest(path)).free:
             raise room.NoRoom(room.message("no space left on device", path, size))
 

@@ -67,7 +67,8 @@ def again(path: str) -> str:
     page_path, artifacts = os.path.join(folder, REPORT), summary.located(run, output)
     if os.path.exists(page_path) and not all(map(os.path.isdir, artifacts.values())):
         raise ImagegateError(
-            f"what this run wrote was removed (output.keep), so its page cannot be written anew; {page_path} stays as it is"
+            f"what this run wrote was removed (output.keep), so its page cannot be written anew; {page_path} stays "
+            "as it is"
         )
     written = write(folder, run, collect(run, artifacts))
     summary_path = os.path.join(folder, SUMMARY)

@@ -36,6 +36,12 @@ def add(settings: config.Config, run_id: str, **more: object) -> None:
     (folder / "summary.json").write_text(json.dumps(told | more))
 
 
+def size(settings: config.Config, run_id: str) -> list[str]:
+    """What a run occupies that wrote a summary only, of some hundred bytes: 432 bytes are 0.4 KB."""
+    number = (Path(settings.output_folder) / "history" / run_id / "summary.json").stat().st_size
+    return [f"{number / 1000:.1f}", "KB"]
+
+
 def drawn(settings: config.Config) -> list[list[str]]:
     out = io.StringIO()
     Console(file=out, width=200).print(history.table(settings))
@@ -48,18 +54,43 @@ def test_every_run_is_a_row_the_newest_first(settings: config.Config) -> None:
     refused = {"status": "data_rejected", "metrics": {}, "pushed": None, "error": reason}
     add(settings, "20260103T030405-bbbbbb", **refused)
     heads, newest, oldest = drawn(settings)
-    assert heads == ["run", "started", "seconds", "status", "accuracy", "version", "why"]
+    assert heads == ["run", "started", "seconds", "size", "status", "accuracy", "version", "why"]
     assert newest == [
-        *("20260103T030405-bbbbbb", "2026-01-02", "03:04", "61", "data", "rejected", "-", "-"),
+        *(
+            "20260103T030405-bbbbbb",
+            "2026-01-02",
+            "03:04",
+            "61",
+            *size(settings, "20260103T030405-bbbbbb"),
+            "data",
+            "rejected",
+            "-",
+            "-",
+        ),
         *("too", "few\\x1b[2J", "examples", "of", "'owl'"),  # the first line, and nothing that a terminal obeys
     ]
-    assert oldest == ["20260102T030405-aaaaaa", "2026-01-02", "03:04", "61", "pushed", "0.750", "17"]
+    assert oldest == [
+        "20260102T030405-aaaaaa",
+        "2026-01-02",
+        "03:04",
+        "61",
+        *size(settings, "20260102T030405-aaaaaa"),
+        "pushed",
+        "0.750",
+        "17",
+    ]
 
 
 def test_a_long_reason_takes_nothing_from_the_other_columns(settings: config.Config) -> None:
     add(settings, "20260102T030405-aaaaaa", error="word " * 100)
     _, first, *rest = drawn(settings)
-    assert first[:6] == ["20260102T030405-aaaaaa", "2026-01-02", "03:04", "61", "pushed", "0.750"]
+    assert first[:6] == [
+        "20260102T030405-aaaaaa",
+        "2026-01-02",
+        "03:04",
+        "61",
+        *size(settings, "20260102T030405-aaaaaa"),
+    ]
     assert sum(line.count("word") for line in [first, *rest]) == 100
 
 

@@ -21,6 +21,7 @@ from components.push import versions
 from components.push.manifest import PushedManifest
 from pipeline import cli, config
 from pipeline.runs import data, preflight
+from pipeline.runs.room import NoRoom
 
 Png = Callable[..., bytes]
 WriteFiles = Callable[..., Path]
@@ -147,8 +148,8 @@ def test_too_little_room_is_said_with_the_estimate(
     free(monkeypatch, 3136)
     preflight.files(loaded, dataset)
     free(monkeypatch, 1100)
-    message = r"output: a run needs about 3\.1 GB below .*/runs/pets, there are 1\.1 GB free; make room, or"
-    with pytest.raises(ConfigError, match=message):
+    message = r"no space left on device: .*/runs/pets \(1\.1 GB free\); a run needs about 3\.1 GB there; make room and"
+    with pytest.raises(NoRoom, match=message):
         preflight.files(loaded, dataset)
 
 
@@ -161,7 +162,7 @@ def test_images_that_an_earlier_run_stored_take_no_room_again(
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text('{"counts": {"train": 1, "eval": 0, "test": 0}, "quarantined": [{}]}')
     preflight.files(loaded, dataset)
-    with pytest.raises(ConfigError, match=r"needs about 3\.1 GB"):
+    with pytest.raises(NoRoom, match=r"needs about 3\.1 GB"):
         preflight.files(loaded, dataset, force=True)
 
 
@@ -172,7 +173,7 @@ def test_a_backbone_counts_with_its_size(
     os.truncate(tmp_path / "net.keras", 1_000_000_000)
     loaded, dataset = listed(settings(training={"backbone": "net.keras"}), 0)
     free(monkeypatch, 12_000)
-    with pytest.raises(ConfigError, match=r"needs about 13\.0 GB"):  # 1 GB x (11 + 2), and 10 MB
+    with pytest.raises(NoRoom, match=r"needs about 13\.0 GB"):  # 1 GB x (11 + 2), and 10 MB
         preflight.files(loaded, dataset)
 
 
@@ -180,7 +181,7 @@ def test_a_full_disk_is_seen_as_it_is(settings: Callable[..., str], tmp_path: Pa
     loaded, dataset = listed(settings(), 0)
     known = shutil.disk_usage(tmp_path).free
     more = 2 * known // 1_000_000
-    with pytest.raises(ConfigError, match=r"a run needs about .* GB below .* GB free"):
+    with pytest.raises(NoRoom, match=r"GB free\); a run needs about .* GB there"):
         preflight.files(loaded, listed(settings(), more)[1])
     preflight.files(loaded, dataset)
 

@@ -1,0 +1,169 @@
+"""What stays of earlier runs: `output.keep`, `imagegate clean`, and the sizes that `imagegate history` shows."""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from components.base.errors import ConfigError, ImagegateError
+from pipeline import cli, config
+from pipeline.runs import cleaning, history, report
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """Four runs that wrote 10, 20, 30 and 40 bytes each to a stage; run 2 took run 1's shards of 1,000 from the cache.
+
+    Run 1 pushed what is served. A run without changes followed, and one was killed.
+    """
+    (tmp_path / "pets.yaml").write_text(
+        "name: pets\ntask: single_label\ndata: {root: data}\noutput: {folder: out, keep: 1}\npush: {destination: m}\n"
+    )
+    folder = tmp_path / "out"
+    write(folder / "pipeline/ImageExampleGen/examples/1/data", 1000)
+    for run in range(1, 5):
+        trained = {"model": f"pipeline/Trainer/model/{run * 10}"}
+        write(folder / trained["model"] / "saved_model.pb", run * 10)
+        write(folder / "digests" / f"{trained['model']}.json", 1)
+        write(folder / f"pipeline/Trainer/.system/executor_execution/{run * 10}/x", 1)
+        shards = {"examples": "pipeline/ImageExampleGen/examples/1"} if run < 3 else {}
+        summary(folder, f"run{run}", trained | shards)
+    summary(folder, "run5", {"model": "pipeline/Trainer/model/10"}, status="up_to_date")
+    (folder / "history/run6").mkdir()
+    write(folder / "pipeline/Trainer/model/60/half", 7)
+    write(folder / "checkpoints/abc/latest.weights.h5", 8)
+    (folder / "state.json").write_text('{"run": "run1", "served": "17"}')
+    (folder / "splits.npy").write_text("earlier splits")
+    return folder
+
+
+def write(path: Path, size: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(size))
+
+
+def summary(folder: Path, run: str, artifacts: dict[str, str], status: str = "pushed") -> None:
+    told = {"run_id": run, "name": "pets", "task": "single_label", "status": status, "artifacts": artifacts}
+    write(folder / "history" / run / "report.html", 100)
+    (folder / "history" / run / "summary.json").write_text(json.dumps(told))
+
+
+def tree(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_after_a_run_the_newest_runs_the_pushed_one_and_what_is_unfinished_keep_their_artifacts(output: Path) -> None:
+    # Newest of the runs that ran: run4. Pushed: run1, with the shards. Older: run2 and run3, of 20 and 30 bytes.
+    found = cleaning.removable(str(output), 1, remains=False)
+    assert [(each.path, each.size) for each in found] == [
+        ("pipeline/Trainer/model/20", 20),
+        ("pipeline/Trainer/model/30", 30),
+    ]
+    before = tree(output)
+    cleaning.remove(str(output), found)
+    gone = {f"pipeline/Trainer/model/{n}/saved_model.pb" for n in (20, 30)}
+    assert before - tree(output) == gone | {f"digests/pipeline/Trainer/model/{n}.json" for n in (20, 30)}
+    assert not (output / "pipeline/Trainer/model/20").exists()
+
+
+def test_as_many_runs_as_told_keep_theirs(output: Path) -> None:
+    assert [e.path for e in cleaning.removable(str(output), 2, remains=False)] == ["pipeline/Trainer/model/20"]
+    assert cleaning.removable(str(output), 3, remains=False) == []
+
+
+def test_clean_also_removes_the_remains_of_killed_runs_and_a_dry_run_only_tells(
+    output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, file = tree(output), str(output.parent / "pets.yaml")
+    assert cli.main(["clean", file, "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert tree(output) == before
+    assert cli.main(["clean", file]) == 0
+    assert capsys.readouterr().out == told.replace("would be removed", "removed")
+    left = tree(output)
+    assert {path for path in left if path.startswith("pipeline")} == {
+        "pipeline/ImageExampleGen/examples/1/data",
+        "pipeline/Trainer/model/10/saved_model.pb",
+        "pipeline/Trainer/model/40/saved_model.pb",
+        "pipeline/Trainer/.system/executor_execution/10/x",
+        "pipeline/Trainer/.system/executor_execution/40/x",
+    }
+    assert {"state.json", "splits.npy", *(f"history/run{n}/report.html" for n in range(1, 6))} <= left
+    assert not any(path.startswith("checkpoints/") for path in left)
+    assert cli.main(["clean", file]) == 0
+    assert "nothing to remove" in capsys.readouterr().out
+
+
+def test_clean_waits_for_no_run_and_touches_nothing_while_one_is_going_on(
+    output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, descriptor = tree(output), os.open(output, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        assert cli.main(["clean", str(output.parent / "pets.yaml")]) == 1
+    finally:
+        os.close(descriptor)
+    assert str(output) in capsys.readouterr().err
+    assert tree(output) == before
+
+
+def test_links_out_of_the_output_are_not_followed(output: Path, tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere/50/precious", 1)
+    write(tmp_path / "elsewhere/precious", 1)
+    (output / "pipeline/Evaluator").mkdir()
+    (output / "pipeline/Evaluator/evaluation").symlink_to(tmp_path / "elsewhere")
+    (output / "pipeline/Trainer/model/70").symlink_to(tmp_path / "elsewhere")
+    write(output / "pipeline/Trainer/model/80/x", 1)
+    (output / "pipeline/Trainer/model/80/link").symlink_to(tmp_path / "elsewhere")
+    cleaning.remove(str(output), cleaning.removable(str(output), 1, remains=True))
+    assert tree(tmp_path / "elsewhere") == {"50/precious", "precious"}
+    assert not (output / "pipeline/Trainer/model/80").exists()
+
+
+def test_other_peoples_files_in_the_output_stay(output: Path) -> None:
+    for path in ("notes.txt", "pipeline/notes/1/x", "pipeline/Trainer/model/README", "pipeline/Trainer/model/old/x"):
+        write(output / path, 1)
+    cleaning.remove(str(output), cleaning.removable(str(output), 1, remains=True))
+    assert {"notes.txt", "pipeline/notes/1/x", "pipeline/Trainer/model/README"} <= tree(output)
+    assert "pipeline/Trainer/model/old/x" in tree(output)
+
+
+def test_a_removal_that_stopped_half_way_goes_on(output: Path) -> None:
+    write(output / ".removed/pipeline-Trainer-model-20/half", 3)
+    cleaning.remove(str(output), cleaning.removable(str(output), 9, remains=False))
+    assert not (output / ".removed").exists()
+
+
+def test_what_runs_share_counts_once_for_the_newest_that_ran(output: Path) -> None:
+    os.link(output / "pipeline/Trainer/model/40/saved_model.pb", output / "pipeline/Trainer/model/30/linked")
+    sizes, of_summary = cleaning.sizes(str(output)), {}
+    for run in range(1, 6):
+        of_summary[f"run{run}"] = 100 + (output / f"history/run{run}/summary.json").stat().st_size
+    assert {run: size - of_summary.get(run, 0) for run, size in sizes.items()} == {
+        "run6": 0, "run5": 0, "run4": 40, "run3": 30, "run2": 20 + 1000, "run1": 10,
+    }  # fmt: skip
+
+
+def test_the_page_of_a_run_without_artifacts_stays(output: Path) -> None:
+    cleaning.remove(str(output), cleaning.removable(str(output), 1, remains=False))
+    with pytest.raises(ImagegateError, match=r"what this run wrote was removed .*report\.html stays as it is"):
+        report.again(str(output / "history/run3"))
+    assert (output / "history/run3/report.html").stat().st_size == 100
+    assert history.read_summary(str(output / "history/run3")) is not None
+
+
+def test_nothing_to_clean_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing to clean"), cleaning.alone(str(tmp_path / "none")):
+        pass
+
+
+@pytest.mark.parametrize("told", ["output: out", "output: {folder: out}"])
+def test_a_folder_alone_is_the_short_form(tmp_path: Path, told: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"name: a\ntask: single_label\ndata: {{root: data}}\npush: {{destination: m}}\n{told}\n")
+    settings = config.load(str(path), ["output.keep=2"])
+    assert (settings.output_folder, settings.output.keep) == (str(tmp_path / "out"), 2)
+    assert settings.fingerprint() == config.load(str(path)).fingerprint()  # what is kept changes no result
+    assert config.load(str(path), ["output=other"]).output_folder == str(tmp_path / "other")
