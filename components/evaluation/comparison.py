@@ -217,7 +217,9 @@ def compare(folder: str, scope: Scope, broken: str) -> Compared:
         (where, numbers), *slices = scope.results(predictions.read(folder, model), labels)
         unlike = out_of_distribution.read(folder).get("compared", {}).get(model, {})
         both[model] = compared.numbers([(where, {**numbers, **unlike}), *slices])
-    return told.model_copy(update={"candidate": both[predictions.CANDIDATE], "served": both[predictions.BASELINE]})
+        images = int(numbers["example_count"])
+    part = {"images": images, "candidate": both[predictions.CANDIDATE], "served": both[predictions.BASELINE]}
+    return told.model_copy(update=part)
 
 
 def write(folder: str, compared: Compared) -> None:

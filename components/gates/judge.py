@@ -212,6 +212,10 @@ def _distinct_numbers(value: float, bound: float) -> tuple[str, str]:
 def not_judged(rule: Rule, why: str) -> Verdict:
     """A rule that is not judged: it neither holds nor fails, and does not stop a model.
 
+    Args:
+        rule: the rule.
+        why: a reason; or where it is not judged and why, from "where" or "for" on.
+
     >>> verdict = not_judged(Rule(gate="model_gate", metric="recall", max_drop=0.1), "no model is served yet")
     >>> verdict.reason, verdict.passed, verdict.judged
     ('recall is not judged: no model is served yet', True, False)
@@ -223,7 +227,7 @@ def not_judged(rule: Rule, why: str) -> Verdict:
         slice=dict(rule.slice) if rule.slice else None,
         value=None,
         passed=True,
-        reason=f"{rule.subject()} is not judged{'' if why.startswith('where') else ':'} {why}",
+        reason=f"{rule.subject()} is not judged{'' if why.startswith(('where ', 'for ')) else ':'} {why}",
     )
 
 

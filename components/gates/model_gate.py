@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from components import metrics
-from components.base.text import number
+from components.base.text import number, truncated_list
 from components.base.verdict import Verdict
 from components.gates import intervals
 from components.gates.compared import Compared, Numbers, Results, results
@@ -107,7 +107,7 @@ class _Gate:
     def _lacking(self, metric: str, least: int, label: str | None, where: _Where) -> str:
         """Explains why a label or slice is not compared, or returns ""; `candidate` has the numbers compared."""
         if label in self.compared.new:
-            return f"version {self.compared.version} does not know the label"
+            return f"version {self.compared.version} does not know it"
         if self._examples(metric, label, where) < least:
             return f"fewer than {_examples(least)} can be compared" if least > 1 else "no example can be compared"
         if (metric if label is None else metrics.key(metric, label)) not in self.candidate[where]:
@@ -264,8 +264,8 @@ def _not_compared(rule: Threshold, why: str, cases: Sequence[_Case]) -> Verdict:
     """Verdict on labels and slices that are not compared with the served model."""
     if rule.label != EVERY and not _every_value(rule):
         return not_judged(_rule(rule, rule.label, rule.slice), why)
-    label = None if rule.label == EVERY else rule.label
-    return not_judged(_rule(rule, label, rule.slice), f"{why}: {', '.join(_place(*case) for case in cases)}")
+    label, which = None if rule.label == EVERY else rule.label, truncated_list(_place(*case) for case in cases)
+    return not_judged(_rule(rule, label, rule.slice), f"for {which}: {why}")
 
 
 def _listed(few: Mapping[_Case, float]) -> str:

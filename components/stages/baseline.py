@@ -45,7 +45,8 @@ def Baseline(  # noqa: N802  TFX names components like classes
         served_version: version served when the run began, "" for none; part of the cache key.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
     """
-    os.makedirs(baseline_model.uri, exist_ok=True)
+    shutil.rmtree(baseline_model.uri, ignore_errors=True)  # of an earlier run: if its metadata are gone
+    os.makedirs(baseline_model.uri)
     served = versions.at_start(destination, served_version)
     note = _incomparable(served, task, schema.labels(schema_in.uri))
     broken = ""

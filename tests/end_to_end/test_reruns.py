@@ -70,7 +70,9 @@ def test_a_label_without_images_has_no_numbers_and_json_has_no_nan(tiny: Project
     limits = ("balance.min_examples=null", "balance.min_eval_examples=null", "balance.max_ratio=null")
     summary = tiny.run('labels.names=["9", "0", "1", "2"]', *limits)
     assert summary["status"] == "pushed"
-    assert summary["baseline"] is None  # what was served has other labels
+    # What was served does not know the label; every test image has another one, which both know.
+    assert summary["baseline"]["compared"]["new"] == ["9"]
+    assert summary["baseline"]["compared"]["metrics"]["accuracy"] == summary["metrics"]["accuracy"]
     version = Path(summary["pushed"]["path"])
     for numbers in (strict(tiny.output / "latest" / "summary.json")["per_label"]["9"], summary["per_label"]["9"]):
         assert (numbers["recall"], numbers["auc"], numbers["support"]) == (None, None, 0)
@@ -230,3 +232,21 @@ def test_two_runs_do_not_share_an_output(tiny: Project) -> None:
     finally:
         os.close(descriptor)
     assert sorted(os.listdir(tiny.output / "history")) == before
+
+
+def test_that_the_served_model_was_unreadable_is_not_remembered(tiny: Project) -> None:
+    """Damaged on one night, whole again on the next, with all stages before the comparison from the cache."""
+    [old] = tiny.destination.iterdir()
+    content = (old / "saved_model.pb").read_bytes()
+    (old / "saved_model.pb").write_bytes(b"not the model")
+    os.remove(tiny.output / "metadata.sqlite")  # or Baseline has its copy
+    given = ("evaluation.thresholds=[{metric: accuracy, max_drop: 1.0}]", "training.seed=2")
+    refused = tiny.run(*given)
+    assert (refused["exit_code"], refused["baseline"]) == (4, None)
+    assert f"version {old.name}, which is served now, cannot be compared with" in refused["error"]
+    (old / "saved_model.pb").write_bytes(content)
+    summary = tiny.run(*given)
+    assert {"Trainer": True, "Baseline": False}.items() <= {s["name"]: s["cached"] for s in summary["stages"]}.items()
+    assert (summary["status"], summary["baseline"]["version"]) == ("pushed", old.name)
+    again = tiny.run(*given, "evaluation.slices=[]")
+    assert again["status"] in ("pushed", "up_to_date")

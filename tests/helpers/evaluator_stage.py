@@ -63,6 +63,7 @@ class Row:
         texts[features.SLICE + "camera"] = [] if self.camera is None else [self.camera]
         raw = {name: [v.encode() for v in values] for name, values in texts.items()}
         raw[features.IMAGE] = [np.array(self.answer, np.float32).tobytes()]
+        raw[features.MASK] = [tf.io.encode_png(np.zeros((1, 1, 1), np.uint8)).numpy()]
         raw[features.PATH] = [self.name.encode()]
         raw[features.SHA256] = [splits.digest(self.name.encode()).encode()]
         feature = {

@@ -466,13 +466,13 @@ def test_labels_and_slices_that_cannot_be_compared_are_named_and_not_judged() ->
     held, rest = model_gate.thresholds([given], LABELS, "single_label", RESULTS, None, part)
     assert (held.label, held.passed, held.judged) == ("cat", True, True)
     assert (rest.passed, rest.judged, rest.value) == (True, False, None)
-    assert rest.reason == "recall is not judged: version 5 does not know the label: label 'dog'"
+    assert rest.reason == "recall is not judged for label 'dog': version 5 does not know it"
     [of_dog] = model_gate.thresholds(
         [rule("recall", label="dog", max_drop=0)], LABELS, "single_label", RESULTS, None, part
     )
     assert (of_dog.judged, of_dog.reason) == (
         False,
-        "recall of label 'dog' is not judged: version 5 does not know the label",
+        "recall of label 'dog' is not judged: version 5 does not know it",
     )
 
 
@@ -481,7 +481,7 @@ def test_a_label_of_which_every_image_is_left_out_is_not_judged() -> None:
     _, rest = model_gate.thresholds(
         [rule("recall", label="*", max_drop=0.2)], LABELS, "single_label", RESULTS, None, part
     )
-    assert rest.reason == "recall is not judged: no example can be compared: label 'dog'"
+    assert rest.reason == "recall is not judged for label 'dog': no example can be compared"
     few = rule("recall", label="cat", max_drop=0.2, min_examples=5)  # 6 of all, 4 of the compared
     [verdict] = model_gate.thresholds([few], LABELS, "single_label", RESULTS, None, part)
     assert verdict.reason == "recall of label 'cat' is not judged: fewer than 5 examples can be compared"

@@ -193,7 +193,6 @@ def test_labels_in_another_order_or_with_others_are_compared(run: Any, model: st
     for labels in (["dog", "cat"], ["emu", "dog"]):
         version = versions.push(model, destination, PushedManifest(**FACTS | {"labels": labels}), BESIDE).version
         assert run(destination)[1] == {"version": version, "note": "", "broken": ""}
-        shutil.rmtree(tmp_path / "out")
         shutil.rmtree(tmp_path / "served")
 
 
