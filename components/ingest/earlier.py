@@ -6,6 +6,7 @@ file `splits.npy` in `output`, of every image of the runs there whose data the d
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -115,16 +116,25 @@ class Earlier:
 
     def bound(self, sha256: str) -> str | None:
         """The split that the image with this digest, in hexadecimal, must keep."""
-        found = self.find(np.frombuffer(bytes.fromhex(sha256[:16]), "<u8"))["bound"][0] if self else NONE
+        digest = np.uint64(int.from_bytes(bytes.fromhex(sha256[:16]), "little"))
+        place = int(self._digests.searchsorted(digest))
+        if place == len(self.rows) or self._digests[place] != digest:
+            return None
+        found = self.rows["bound"][place]
         return None if found == NONE else SPLITS[found]
+
+    @functools.cached_property
+    def _digests(self) -> NDArray[np.uint64]:
+        """For the search, which would copy a field of the rows every time."""
+        return np.ascontiguousarray(self.rows["sha256"])
 
     def find(self, sha256: NDArray[np.uint64]) -> NDArray[np.void]:
         """Rows of images by the first 64 bits of their digests [m]; `split` and `bound` are NONE where unknown."""
         out = np.zeros(len(sha256), ROW)
         out["split"], out["bound"] = NONE, NONE
         if self:
-            place = np.minimum(np.searchsorted(self.rows["sha256"], sha256), len(self.rows) - 1)
-            known = self.rows["sha256"][place] == sha256
+            place = np.minimum(self._digests.searchsorted(sha256), len(self.rows) - 1)
+            known = self._digests[place] == sha256
             out[known] = self.rows[place[known]]
         return out
 
