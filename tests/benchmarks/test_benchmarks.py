@@ -34,3 +34,15 @@ def test_init_is_timed_on_a_folder_and_archives() -> None:
     command = [sys.executable, "-m", "benchmarks.first_look", "100", "10"]
     lines = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["many", "one.zip", "two.tar.gz"]
+
+
+@pytest.mark.slow  # waits until change times prove something
+def test_a_night_with_nothing_new_is_timed() -> None:
+    command = [sys.executable, "-m", "benchmarks.nightly", "100"]
+    lines = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert lines[0].startswith("100 files; sizes and times alone: ")
+    assert [line.split(",")[0].split(":")[0] for line in lines[1:]] == [
+        "first night",
+        "a night with nothing new",
+        "a copy with other times",
+    ]
