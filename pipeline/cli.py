@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except OSError as error:
-        from pipeline.runs import room
+        from pipeline.disk import room
 
         full = room.explain(error, ())
         if full is None:

@@ -15,6 +15,8 @@ from components.base.text import shown
 from pipeline.cron import crontab
 
 _LOCK = "schedule.lock"
+_LOG_BYTES = 1_000_000  # a log of that size is put aside before a run
+_OLD_LOGS = 4  # schedule.log.1, the newest, to schedule.log.4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,12 +38,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not alone:
             return 0
         log = os.path.join(settings.output_folder, crontab.LOG)
+        _rotate(log)
         with output_to(log):
             print(f"== {datetime.datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}", flush=True)
             code = cli.main(["run", options.config, *(f"--set={override}" for override in options.overrides)])
     if code:
         print(shown(f"imagegate: {settings.name}: exit code {code}; see {log}"), file=sys.stderr)
     return code
+
+
+def _rotate(log: str) -> None:
+    """Puts a long log aside, and removes the oldest. Only one scheduled run does so at a time, and none writes then."""
+    with contextlib.suppress(OSError):  # without a log, or where names cannot change, the run goes on
+        if os.path.getsize(log) < _LOG_BYTES:
+            return
+        names = [log, *(f"{log}.{number}" for number in range(1, _OLD_LOGS + 1))]
+        for newer, older in reversed(list(zip(names, names[1:], strict=False))):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(newer, older)
 
 
 @contextlib.contextmanager

@@ -121,7 +121,7 @@ def history(options: argparse.Namespace) -> int:
 
 
 def clean(options: argparse.Namespace) -> int:
-    from pipeline.runs import clean
+    from pipeline.disk import clean
 
     for line in clean.run(load(options), dry=options.dry):
         print(line)

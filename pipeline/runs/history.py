@@ -14,7 +14,7 @@ from components.base.errors import ImagegateError
 from components.base.text import byte_size, shown
 from components.labels import kinds
 from components.report.run_summary import RunSummary
-from pipeline.runs import cleaning
+from pipeline.disk import cleaning
 
 if TYPE_CHECKING:
     from rich.table import Table

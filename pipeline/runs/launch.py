@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.runs import room
+from pipeline.disk import room
 from pipeline.runs.handed_on import HandedOn
 from pipeline.runs.summary import Summary
 from pipeline.stages import BY_NAME

@@ -20,9 +20,10 @@ from components.ingest import census, splits
 from components.push import versions
 from components.report import evidence
 from pipeline import derived
-from pipeline.runs import cleaning, data, history, launch, preflight, report, room
+from pipeline.disk import cleaning, room
+from pipeline.disk.room import NoRoom
+from pipeline.runs import data, history, launch, preflight, report
 from pipeline.runs.launch import StageListener
-from pipeline.runs.room import NoRoom
 from pipeline.runs.summary import Summary
 from pipeline.terminal import output_to
 

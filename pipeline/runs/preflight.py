@@ -19,7 +19,7 @@ from components.data.dataset import Dataset
 from components.push import versions
 from pipeline import stages
 from pipeline.config import backbones
-from pipeline.runs import room
+from pipeline.disk import room
 
 if TYPE_CHECKING:
     from pipeline.config import Config

@@ -20,8 +20,8 @@ from components.data.dataset import Dataset
 from components.push import versions
 from components.push.manifest import PushedManifest
 from pipeline import cli, config
+from pipeline.disk.room import NoRoom
 from pipeline.runs import data, preflight
-from pipeline.runs.room import NoRoom
 
 Png = Callable[..., bytes]
 WriteFiles = Callable[..., Path]

@@ -9,7 +9,8 @@ import pytest
 
 from components.base.errors import ConfigError, ImagegateError
 from pipeline import cli, config
-from pipeline.runs import cleaning, history, report
+from pipeline.disk import cleaning
+from pipeline.runs import history, report
 
 
 @pytest.fixture

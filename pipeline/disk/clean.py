@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from components.base.errors import ImagegateError
 from components.base.text import byte_size, shown
-from pipeline.runs import cleaning
+from pipeline.disk import cleaning
 
 if TYPE_CHECKING:
     from pipeline.config import Config

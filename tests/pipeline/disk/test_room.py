@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runs import room
+from pipeline.disk import room
 from pipeline.terminal import output_to
 
 NEEDS = (("/", 65_000_000),)
@@ -74,7 +74,7 @@ def test_a_full_disk_takes_no_log_and_stops_nothing() -> None:
 def test_a_reserve_that_does_not_fit_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     program = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "from pipeline.runs import room\n"
+        "from pipeline.disk import room\n"
         "try:\n    room.reserved(sys.argv[1]).__enter__()\nexcept room.NoRoom as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)

@@ -1,0 +1,1 @@
+"""Room on disks: what a full one says, and what stays of earlier runs."""
