@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import datetime
 import fcntl
+import itertools
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -53,7 +54,7 @@ def _rotate(log: str) -> None:
         if os.path.getsize(log) < _LOG_BYTES:
             return
         names = [log, *(f"{log}.{number}" for number in range(1, _OLD_LOGS + 1))]
-        for newer, older in reversed(list(zip(names, names[1:], strict=False))):
+        for newer, older in reversed(list(itertools.pairwise(names))):
             with contextlib.suppress(FileNotFoundError):
                 os.replace(newer, older)
 
