@@ -142,7 +142,7 @@ class Lease:
                     "run again when it has ended"
                 )
             time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  not of cryptography
-            pause = min(1.0, pause * 1.3)
+            pause = min(0.4, pause * 1.2)
 
     def _take(self, number: int) -> bool:
         path, mine = self._path(number), self.holder.to_json()

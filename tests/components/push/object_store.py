@@ -11,6 +11,7 @@ import io
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,7 +22,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "minio", "AWS_SECRET_ACCESS_KEY": "minio123", "AWS_DEFAULT_REGION": "us-east-1"}
+GATEWAY = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 
 
 class OneByOne:
@@ -67,19 +71,57 @@ def _ignore(*_: Any) -> None:
 @contextlib.contextmanager
 def served(log: Path) -> Iterator[str]:
     """Starts the server with an empty bucket `models`; gives its URL, as AWS_ENDPOINT_URL takes it."""
+    with _running([sys.executable, __file__, "PORT"], log) as url:
+        urllib.request.urlopen(urllib.request.Request(f"{url}/models", method="PUT")).close()
+        yield url
+
+
+@contextlib.contextmanager
+def gateway(folder: Path) -> Iterator[str]:
+    """The same with versitygw, another S3 server, written in Go, which keeps its objects below `folder`.
+
+    It is on PATH or built; the test is skipped where it cannot be.
+    """
+    program = shutil.which("versitygw") or _built(folder)
+    (folder / "data" / "models").mkdir(parents=True)
+    options = [
+        "--access",
+        ENVIRONMENT["AWS_ACCESS_KEY_ID"],
+        "--secret",
+        ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
+        "--quiet",
+    ]
+    with _running(
+        [program, "--port", "127.0.0.1:PORT", *options, "posix", str(folder / "data")], folder / "log"
+    ) as url:
+        yield url
+
+
+def _built(folder: Path) -> str:
+    if shutil.which("go") is None:
+        pytest.skip("neither versitygw nor Go on PATH")
+    environment = os.environ | {"GOBIN": str(folder), "GOFLAGS": "-mod=mod"}
+    command = ["go", "install", GATEWAY]
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=900)
+    if done.returncode:
+        pytest.skip(f"{GATEWAY} cannot be built: {done.stderr[-300:]}")
+    return str(folder / "versitygw")
+
+
+@contextlib.contextmanager
+def _running(command: list[str], log: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with log.open("w") as out:
-        server = subprocess.Popen([sys.executable, __file__, str(port)], stdout=out, stderr=subprocess.STDOUT)
+        command = [part.replace("PORT", str(port)) for part in command]
+        server = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
     try:
         for _ in range(600):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                 break
             time.sleep(0.1)
-        url = f"http://127.0.0.1:{port}"
-        urllib.request.urlopen(urllib.request.Request(f"{url}/models", method="PUT")).close()
-        yield url
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.kill()
         server.wait()
