@@ -149,6 +149,7 @@ def serving_check(run: Run, **inputs: Any) -> BaseNode:
         **inputs,
         task=run.config.task,
         limits=run.config.serving.to_json(),
+        bits=run.config.data.bits or 0,
         code_fingerprint=fingerprint.code("components.stages.serving_check"),
     )
 

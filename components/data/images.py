@@ -1,8 +1,8 @@
-"""Checking and decoding of images: `check` runs once at ingest, `decode` in training, evaluation and serving.
+"""Checking and decoding of images: `check` runs once at ingest, `decode` in training and evaluation.
 
-`decode` is the only function that turns bytes into pixels after ingest. `check` makes sure that `decode` will return
-the pixels that the file means: an image that TensorFlow decodes to other pixels is re-encoded, all others are kept byte
-for byte.
+`decode` is the only function that turns stored bytes into pixels; `untrusted` gives the same in the served model.
+`check` makes sure that `decode` will return the pixels that the file means: an image that TensorFlow decodes to other
+pixels is re-encoded, all others are kept byte for byte.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from components.data import perceptual, properties
-from components.data.decoding import decode
+from components.data.decoding import decode, max_file_bytes
 from components.data.formats import deep, opening, tiff
 from components.data.formats.bad_image import BadImage
 
@@ -85,15 +85,6 @@ class Checked:
     remarks: tuple[str, ...] = ()
     highest: int = 0
     sideways: bool = False
-
-
-def max_file_bytes(max_pixels: int) -> int:
-    """Largest plausible file of `max_pixels`, in bytes: uncompressed 16-bit RGBA, and 1 MiB for everything else.
-
-    >>> max_file_bytes(1_000_000)
-    9048576
-    """
-    return 8 * max_pixels + (1 << 20)
 
 
 def check(data: bytes, max_pixels: int, bits: int | None = None) -> Checked:

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.base.text import truncated_list
 from components.base.verdict import Verdict
-from components.gates import probe
+from components.gates import probe, requests, served_files
 from components.gates.judge import Rule, judge
 from components.gates.records import ServingMeasurement, ServingResult
 from components.gates.settings import Serving
@@ -28,9 +29,6 @@ IMAGES = 32  # images of the test split that the model is asked for; chosen by h
 # Largest difference from the evaluated probabilities that passes. Chosen by hand; not measured.
 _SAME = 1e-4
 _SECONDS = 600  # limit for the whole process; chosen by hand; not measured
-# Clients send anything: a server must answer these with an error and go on.
-_JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
-BROKEN = (b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(64), _JPEG, b"GIF89a\xff\xff\xff\xff\x00\x00\x00")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,31 +46,40 @@ class Sample:
     predicted: Mapping[str, Any]
 
 
-def check(model: str, samples: Sequence[Sample], kind: LabelKind, limits: Serving) -> ServingResult:
+def check(
+    model: str, samples: Sequence[Sample], kind: LabelKind, limits: Serving, bits: int | None = None
+) -> ServingResult:
     """Loads an exported model in a fresh process, asks it for its answers, and judges them.
+
+    It is also asked for files as clients send them: it must answer each as `imagegate predict` does, or refuse it.
 
     Args:
         model: folder of the SavedModel.
         samples: images of the test split, with the answers that were evaluated.
         kind: label kind of the task.
         limits: limits of latency and size.
+        bits: see `images.check`.
 
     Returns:
         latency of one image in milliseconds, images per second in one batch of all samples, size in 10^6 bytes, and
         one verdict per rule; without latency and throughput if the model could not be asked.
     """
     megabytes = _bytes(model) / 1e6
+    files = requests.of(samples[0].image)
+    read = requests.read(files, bits)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            report, arrays = _ask(model, samples, folder)
+            report, arrays = _ask(model, _request(samples, files, read), folder)
         except _NoAnswer as error:
             return ServingResult(megabytes=megabytes, verdicts=(_cannot_be_served(str(error)),))
     result = ServingResult(
         megabytes=megabytes, latency_ms=report["latency_ms"], images_per_second=report["images_per_second"]
     )
     difference = largest_difference(arrays, [sample.predicted for sample in samples], kind)
-    answered = sum(not refused for refused in report["refused"])
-    verdicts = (*_judge_answers(difference, len(samples), answered), *_judge_costs(result, limits))
+    found = served_files.compare(arrays, list(files), list(read), kind)
+    forms = served_files.wrong_forms(report["forms"], report["empty"], kind)
+    answers = (*_judge_answers(difference, len(samples)), *_judge_files(found, forms))
+    verdicts = (*answers, *_judge_costs(result, limits))
     return result.model_copy(update={"verdicts": verdicts})
 
 
@@ -80,10 +87,13 @@ class _NoAnswer(Exception):
     """The model could not be loaded or asked; the message says why."""
 
 
-def _ask(model: str, samples: Sequence[Sample], folder: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def _ask(
+    model: str, asked: Mapping[str, Sequence[bytes]], folder: str
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Runs `probe` in a fresh process; returns its report and "signature/output" -> array [n, ...]."""
     request, answer = os.path.join(folder, "request.json"), os.path.join(folder, "answer")
-    _write_request(request, samples)
+    with open(request, "w", encoding="utf-8") as f:
+        json.dump({name: [base64.b64encode(data).decode() for data in items] for name, items in asked.items()}, f)
     # -P: the folder of the script must not be searched for modules.
     command = [sys.executable, "-P", probe.__file__, model, request, answer]
     try:
@@ -100,16 +110,25 @@ def _ask(model: str, samples: Sequence[Sample], folder: str) -> tuple[dict[str, 
         return report, dict(arrays)
 
 
-def _judge_answers(difference: float, images: int, answered: int) -> Iterator[Verdict]:
-    same = Rule(
-        gate="serving",
-        metric="largest difference of served from evaluated answers",
-        maximum=_SAME,
-        advice="The exported model is not the one that was evaluated; report this as a bug of imagegate",
+_BUG = "The exported model is not the one that was evaluated; report this as a bug of imagegate"
+
+
+def _judge_answers(difference: float, images: int) -> Iterator[Verdict]:
+    metric = "largest difference of served from evaluated answers"
+    yield judge(
+        Rule(gate="serving", metric=metric, maximum=_SAME, advice=_BUG), difference, examples=images, unit="image"
     )
-    yield judge(same, difference, examples=images, unit="image")
-    broken = Rule(gate="serving", metric="broken images answered without an error", maximum=0)
-    yield judge(broken, answered, examples=len(BROKEN), unit="broken image")
+
+
+def _judge_files(found: served_files.Compared, forms: Sequence[str]) -> Iterator[Verdict]:
+    for metric, names in (
+        ("broken images answered without an error", found.answered),
+        ("files answered otherwise than by predict", found.differ),
+        ("images answered otherwise beside a refused one", found.disturbed),
+        ("outputs of another form than documented", forms),
+    ):
+        advice = f"These are: {truncated_list(names)}. {_BUG}" if names else _BUG
+        yield judge(Rule(gate="serving", metric=metric, maximum=0, advice=advice), len(names))
 
 
 def _judge_costs(measured: ServingMeasurement, limits: Serving) -> Iterator[Verdict]:
@@ -148,14 +167,15 @@ def largest_difference(arrays: Mapping[str, Any], predicted: Sequence[Mapping[st
     return float(np.max([np.abs(arrays[name] - recorded).max() for name in names]))
 
 
-def _write_request(path: str, samples: Sequence[Sample]) -> None:
-    inputs = {
+def _request(
+    samples: Sequence[Sample], files: Mapping[str, bytes], read: Mapping[str, bytes]
+) -> dict[str, Sequence[bytes]]:
+    return {
         "image_bytes": [s.image for s in samples],
         "examples": [s.example for s in samples],
-        "broken": BROKEN,
+        "files": list(files.values()),
+        "read": list(read.values()),
     }
-    with open(path, "w", encoding="utf-8") as f:
-        json.dump({name: [base64.b64encode(data).decode() for data in items] for name, items in inputs.items()}, f)
 
 
 def _cannot_be_served(reason: str) -> Verdict:

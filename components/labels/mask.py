@@ -16,9 +16,8 @@ def _row(names: Sequence[str], unknown: Sequence[str], index: Mapping[str, int],
 
 
 def _answers(arrays: Answer) -> Iterator[PlainAnswer]:
-    names = [name.decode() for name in arrays[outputs.LABELS]]
-    for ids in arrays[outputs.MASK]:
-        yield {"shares": {name: float((ids == i).mean()) for i, name in enumerate(names)}}
+    for names, ids in zip(arrays[outputs.LABELS], arrays[outputs.MASK], strict=True):
+        yield {"shares": {name.decode(): float((ids == i).mean()) for i, name in enumerate(names)}}
 
 
 KIND = LabelKind(

@@ -3,7 +3,8 @@
 EVALUATE = "evaluate"
 
 # Outputs of every model.
-LABELS = "labels"
+LABELS = "labels"  # string [batch, K], in the order of all other outputs
+ERROR = "error"  # string [batch], why an image is refused, or ""; not of the evaluation
 FAMILIARITY = "familiarity"  # float32 [batch], in [0, 1]
 ABSTAIN = "abstain"  # bool [batch]
 
@@ -18,3 +19,8 @@ MASK = "mask"  # uint8 [batch, H, W]
 CONFIDENCE = "confidence"  # float32 [batch, H, W]
 CONFUSION = "confusion"  # float32 [batch, K, K], pixels by truth and prediction; for the evaluation only
 CALIBRATION = "calibration"  # [batch, 2, 3, bins], `curves.calibration` of pixels, with and without calibration
+
+# Of `serving_default` and `examples`: output -> data type, and number of dimensions, of which the batch is the first.
+_ALWAYS = {LABELS: ("string", 2), FAMILIARITY: ("float32", 1), ABSTAIN: ("bool", 1), ERROR: ("string", 1)}
+OF_IMAGES = {PROBABILITIES: ("float32", 2), LOGITS: ("float32", 2), DECISIONS: ("bool", 2), **_ALWAYS}
+OF_PIXELS = {MASK: ("uint8", 3), CONFIDENCE: ("float32", 3), **_ALWAYS}

@@ -7,10 +7,12 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import tensorflow as tf
 
 from components.base.artifact_files import DECISIONS_FILE
 from components.data import features, images
+from components.data.untrusted import rows
 from components.labels.kind import LabelKind
 from components.labels.learning.heads import head_of
 from components.labels.learning.pixels import decode_mask
@@ -20,6 +22,7 @@ from components.labels.outputs import (
     CONFIDENCE,
     CONFUSION,
     DECISIONS,
+    ERROR,
     EVALUATE,
     FAMILIARITY,
     LABELS,
@@ -35,12 +38,17 @@ if TYPE_CHECKING:
     from components.model.decisions import Decisions
     from components.model.network import Parts
 
-FORMAT = 1  # of a pushed model; a candidate is not compared with a model of another format
+FORMAT = 2  # of a pushed model: what its signatures take and answer
+COMPARABLE = (1, 2)  # formats whose signature `evaluate` is the same; a candidate is compared with no others
 _CERTAIN = 1e-6  # a detector's familiarity is kept this far from 0 and 1, whose logits are infinite
 
 
 class _Served(tf.Module):
-    """The part that the signatures of all label kinds share. Images are decoded as in training."""
+    """The part that the signatures of all label kinds share.
+
+    Clients send anything: what `serving_default` and `examples` refuse is a row of zeros that abstains and says why.
+    `evaluate` gets the images that ingest stored, decoded as in training; one that cannot be decoded is an error.
+    """
 
     def __init__(
         self,
@@ -62,22 +70,40 @@ class _Served(tf.Module):
         self._below, self._neighbour = decisions.abstain_below, decisions.reference.neighbour
         self.reference = tf.Variable(decisions.reference.features, trainable=False)
         self.distances = tf.Variable(decisions.reference.distances, trainable=False)
+        # By how many distances are as large. A table, because one graph divides and another multiplies by the inverse.
+        count = len(decisions.reference.distances)
+        self.shares = tf.Variable(np.arange(count + 1, dtype=np.float32) / np.float32(count), trainable=False)
 
     def _parsed(self, examples: tf.Tensor, *wanted: str) -> list[tf.Tensor]:
         spec = {name: tf.io.FixedLenFeature([], tf.string) for name in wanted}
         parsed = tf.io.parse_example(examples, spec)
         return [parsed[name] for name in wanted]
 
-    def _answer(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Computes the logits before calibration, and the familiarity [batch]."""
+    def _served(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Computes the logits before calibration, the familiarity [batch], and the errors [batch]."""
+        pixels, error = rows.decode(image_bytes, self._size, self._bits)
+        return *self._answer(pixels), error
+
+    def _evaluated(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Computes the logits before calibration, and the familiarity [batch], of stored images."""
         pixels = tf.map_fn(
-            lambda encoded: images.decode(encoded, self._size, self._bits),
-            image_bytes,
+            lambda data: images.decode(data, self._size),
+            encoded,
             fn_output_signature=tf.TensorSpec([*self._size, 3], tf.uint8),
             parallel_iterations=32,
         )
-        features = self.extractor(tf.cast(pixels, tf.float32), training=False)
-        return tf.cast(self.head(features, training=False), tf.float32), self._familiarity(pooled(features))
+        return self._answer(pixels)
+
+    def _answer(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        count = tf.shape(pixels)[0]
+        # Not every layer takes an empty batch.
+        some = tf.pad(pixels, [[0, tf.maximum(1 - count, 0)], [0, 0], [0, 0], [0, 0]])
+        features = self.extractor(tf.cast(some, tf.float32), training=False)
+        logits = tf.cast(self.head(features, training=False), tf.float32)
+        return logits[:count], self._familiarity(pooled(features))[:count]
+
+    def _names(self, count: tf.Tensor) -> tf.Tensor:
+        return tf.tile(self.names[tf.newaxis], [count, 1])
 
     def _familiarity(self, features: tf.Tensor) -> tf.Tensor:
         """Computes the familiarity [batch] of pooled features as `components.model.familiarity` does."""
@@ -85,41 +111,55 @@ class _Served(tf.Module):
         nearest = tf.math.top_k(similar, self._neighbour).values[:, -1]
         distance = tf.sqrt(tf.maximum(2 - 2 * nearest, 0))
         farther = tf.shape(self.distances)[0] - tf.searchsorted(self.distances, distance, side="left")
-        return tf.cast(farther, tf.float32) / tf.cast(tf.shape(self.distances)[0], tf.float32)
+        return tf.gather(self.shares, farther)
 
     def _abstention(self, familiarity: tf.Tensor) -> dict[str, tf.Tensor]:
         return {FAMILIARITY: familiarity, ABSTAIN: familiarity < self._below}
 
 
+def _rows(answers: dict[str, tf.Tensor], error: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Adds the errors [batch]; each refused row becomes zeros that abstain, with the names of the labels."""
+
+    def kept(name: str, answer: tf.Tensor) -> tf.Tensor:
+        if name == LABELS:
+            return answer
+        otherwise = tf.ones_like(answer) if name == ABSTAIN else tf.zeros_like(answer)
+        fine = tf.reshape(error == "", tf.concat([tf.shape(error), tf.ones([answer.shape.rank - 1], tf.int32)], axis=0))
+        return tf.where(fine, answer, otherwise)
+
+    return {name: kept(name, answer) for name, answer in answers.items()} | {ERROR: error}
+
+
 class _Labels(_Served):
     """Signatures for labels of whole images."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Answers encoded images: string [batch].
 
         Returns:
             [batch, K]: labels string, probabilities and logits float32, decisions bool; [batch]: familiarity float32,
-            abstain bool.
+            abstain bool, error string.
         """
-        raw, familiarity = self._answer(image_bytes)
+        raw, familiarity, error = self._served(image_bytes)
         logits, probabilities = self._calibrated(raw, familiarity)
-        return {
-            LABELS: tf.tile(self.names[tf.newaxis], [tf.shape(logits)[0], 1]),
+        answers = {
+            LABELS: self._names(tf.shape(logits)[0]),
             PROBABILITIES: probabilities,
             LOGITS: logits,
             DECISIONS: probabilities >= self._thresholds,
-        } | self._abstention(familiarity)
+        }
+        return _rows(answers | self._abstention(familiarity), error)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Answers serialised tf.Examples like `serving_default`."""
         return self.serving_default(*self._parsed(examples, features.IMAGE))
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Answers tf.Examples for the evaluation: without labels and logits, but with uncalibrated [batch, K]."""
-        raw, familiarity = self._answer(*self._parsed(examples, features.IMAGE))
+        raw, familiarity = self._evaluated(*self._parsed(examples, features.IMAGE))
         _, probabilities = self._calibrated(raw, familiarity)
         return {
             PROBABILITIES: probabilities,
@@ -150,27 +190,28 @@ class _Detector(_Labels):
 class _Masks(_Served):
     """Signatures for a label per pixel."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Answers encoded images: string [batch].
 
         Returns:
-            mask uint8 [batch, H, W], indices into labels string [K]; confidence float32 [batch, H, W], the probability
-            of the label in the mask; familiarity float32 and abstain bool [batch].
+            mask uint8 [batch, H, W], indices into labels string [batch, K]; confidence float32 [batch, H, W], the
+            probability of the label in the mask; [batch]: familiarity float32, abstain bool, error string.
         """
-        raw, familiarity = self._answer(image_bytes)
-        return {
+        raw, familiarity, error = self._served(image_bytes)
+        answers = {
             MASK: tf.cast(tf.argmax(raw, axis=-1), tf.uint8),
             CONFIDENCE: tf.reduce_max(self._probabilities(raw * self._scale), axis=-1),
-            LABELS: tf.identity(self.names),
-        } | self._abstention(familiarity)
+            LABELS: self._names(tf.shape(raw)[0]),
+        }
+        return _rows(answers | self._abstention(familiarity), error)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Answers serialised tf.Examples like `serving_default`."""
         return self.serving_default(*self._parsed(examples, features.IMAGE))
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Answers tf.Examples for the evaluation.
 
@@ -182,7 +223,7 @@ class _Masks(_Served):
             familiarity float32 and abstain bool [batch].
         """
         encoded, masks = self._parsed(examples, features.IMAGE, features.MASK)
-        raw, familiarity = self._answer(encoded)
+        raw, familiarity = self._evaluated(encoded)
         truth = tf.map_fn(
             lambda mask: decode_mask(mask, self._size),
             masks,
@@ -243,7 +284,7 @@ def export(
         kind: the label kind.
         decisions: calibration, thresholds and familiarity; `assets.extra/decisions.json` summarises them for people.
         folder: folder of the SavedModel.
-        bits: see `images.decode`.
+        bits: see `images.check`.
     """
     served = _served(kind, len(labels))(parts, labels, image_size, kind, decisions, bits)
     tf.saved_model.save(

@@ -115,8 +115,9 @@ def _require_evaluable(served: versions.Served, task: str, folder: str) -> None:
     from components.model import signatures as serving
 
     form = served.manifest.format
-    if form != serving.FORMAT:
-        raise _Unusable(f"it is of format {form}, and this release evaluates format {serving.FORMAT}")
+    if form not in serving.COMPARABLE:
+        known = " and ".join(map(str, serving.COMPARABLE))
+        raise _Unusable(f"it is of format {form}, and this release evaluates formats {known}")
     try:
         signatures = tf.saved_model.load(folder).signatures
     except Exception as error:  # TensorFlow raises errors of any class

@@ -32,6 +32,7 @@ def ServingCheck(  # noqa: N802  TFX names components like classes
     serving_check_out: OutputArtifact[artifacts.ServingCheck],
     task: Parameter[str],
     limits: Parameter[str],
+    bits: Parameter[int],
     code_fingerprint: Parameter[str],
 ) -> None:
     """Asks a blessed model for its answers to images of the test split. A refused model is not asked.
@@ -41,6 +42,7 @@ def ServingCheck(  # noqa: N802  TFX names components like classes
     Args:
         task: the task in the configuration.
         limits: JSON of `gates.settings.Serving`.
+        bits: of the values in files of 16 bits, see `images.check`; 0: all.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
 
     Raises:
@@ -57,6 +59,7 @@ def ServingCheck(  # noqa: N802  TFX names components like classes
             _samples(examples.uri, model_evaluation.uri),
             kinds.kind(task),
             Serving.from_json(limits),
+            None if bits == 0 else bits,
         )
         passed = not failed(result.verdicts)
     os.makedirs(serving_check_out.uri, exist_ok=True)

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from components.base import progress
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
-from components.data import images, storage
-from components.labels import kinds
+from components.data import decoding, images, storage
+from components.labels import kinds, outputs
 from components.labels.kind import Answer, PlainAnswer
 from components.push import versions
 from pipeline.predict.inputs import Input
@@ -19,7 +19,6 @@ from pipeline.predict.overlays import Overlays
 
 _BATCH = 32
 _THREADS = 8  # for reading images; each holds one decoded image in memory
-_MAX_PIXELS = 100_000_000
 
 
 def find(model: str) -> versions.Served:
@@ -75,7 +74,7 @@ def predict(
     is read while the model computes.
 
     Raises:
-        ImagegateError: the model's files differ from those that were pushed.
+        ImagegateError: the model's files differ from those that were pushed, or an earlier release pushed it.
     """
     progress.report("loading the model", 0)
     import tensorflow as tf
@@ -83,6 +82,11 @@ def predict(
     with versions.local(served) as folder, ThreadPoolExecutor(_THREADS) as pool:
         loaded = tf.saved_model.load(folder)
         signature = loaded.signatures["serving_default"]
+        if outputs.ERROR not in signature.structured_outputs:
+            raise ImagegateError(
+                f"{served.path}: an earlier release pushed this model, and its answers are of another form; push a "
+                "model of this release, or predict with the earlier one"
+            )
         progress.report("images", 0, len(inputs))
         read = functools.partial(_read, bits=served.manifest.bits)
         ahead = pool.map(read, inputs[:_BATCH])
@@ -92,8 +96,8 @@ def predict(
             good = {number: r for number, r in enumerate(results, start) if "encoded" in r}
             if good:
                 encoded = [r.pop("encoded") for r in good.values()]
-                outputs = signature(image_bytes=tf.constant(encoded))
-                arrays = {name: tensor.numpy() for name, tensor in outputs.items()}
+                answer = signature(image_bytes=tf.constant(encoded))
+                arrays = {name: tensor.numpy() for name, tensor in answer.items()}
                 _add_predictions(good.values(), arrays, served.manifest.task)
                 if overlays is not None:
                     _draw(good, encoded, arrays, overlays)
@@ -102,17 +106,22 @@ def predict(
 
 
 def _add_predictions(results: Iterable[PlainAnswer], arrays: Answer, task: str) -> None:
-    confidence = zip(arrays["familiarity"], arrays["abstain"], strict=True)
-    for result, prediction, (familiarity, abstain) in zip(
+    confidence = zip(arrays[outputs.FAMILIARITY], arrays[outputs.ABSTAIN], arrays[outputs.ERROR], strict=True)
+    for result, prediction, (familiarity, abstain, error) in zip(
         results, kinds.kind(task).answers(arrays), confidence, strict=True
     ):
-        result.update(prediction, familiarity=float(familiarity), abstain=bool(abstain))
+        if error:
+            result["error"] = f"the model refuses it: {error.decode()}"
+        else:
+            result.update(prediction, familiarity=float(familiarity), abstain=bool(abstain))
 
 
 def _draw(results: Mapping[int, PlainAnswer], encoded: Sequence[bytes], arrays: Answer, overlays: Overlays) -> None:
-    labels = [name.decode() for name in arrays["labels"]]
+    labels = [name.decode() for name in arrays[outputs.LABELS][0]]
     overlays.legend(labels)
-    for (number, result), image, mask in zip(results.items(), encoded, arrays["mask"], strict=True):
+    for (number, result), image, mask in zip(results.items(), encoded, arrays[outputs.MASK], strict=True):
+        if "error" in result:
+            continue
         try:
             result["overlay"] = overlays.draw(number, image, mask, len(labels))
         except OSError as error:
@@ -126,7 +135,7 @@ def _read(item: Input, bits: int | None) -> PlainAnswer:
     try:
         if item.problem:
             return {"image": item.name, "error": item.problem}
-        return {"image": item.name, "encoded": images.check(_bytes(item.name), _MAX_PIXELS, bits).encoded}
+        return {"image": item.name, "encoded": images.check(_bytes(item.name), decoding.MAX_PIXELS, bits).encoded}
     except OSError as error:
         return {"image": item.name, "error": f"cannot be read: {error.strerror or error}"}
     except (images.BadImage, ImagegateError) as error:
@@ -138,4 +147,4 @@ def _bytes(name: str) -> bytes:
         folder, _, last = name.rpartition("/")
         return storage.read(folder, last)
     with open(name, "rb") as f:
-        return f.read(images.max_file_bytes(_MAX_PIXELS) + 1)
+        return f.read(images.max_file_bytes(decoding.MAX_PIXELS) + 1)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from components.data.features import IMAGE, MASK
-from components.gates import serving_check
+from components.gates import requests, served_files, serving_check
 from components.gates.serving_check import Sample
 from components.gates.settings import Serving
 from components.labels import kinds
@@ -58,7 +58,7 @@ def samples(exported: str) -> list[Sample]:
 
 def test_the_served_answers_equal_the_evaluated_ones(exported: str, samples: list[Sample]) -> None:
     result = serving_check.check(exported, samples, SINGLE, FREE)
-    assert [(v.gate, v.passed) for v in result.verdicts] == [("serving", True), ("serving", True)]
+    assert [(v.gate, v.passed) for v in result.verdicts] == [("serving", True)] * 5
     assert result.latency_ms is not None
     assert 0 < result.latency_ms.median <= result.latency_ms.p95
     assert result.images_per_second is not None
@@ -70,9 +70,9 @@ def test_the_served_answers_equal_the_evaluated_ones(exported: str, samples: lis
 def test_exceeded_limits_refuse_with_a_remedy(exported: str, samples: list[Sample]) -> None:
     tight = Serving(max_latency_ms=1e-6, max_megabytes=1e-6)
     verdicts = serving_check.check(exported, samples, SINGLE, tight).verdicts
-    assert [v.passed for v in verdicts] == [True, True, False, False]
+    assert [v.passed for v in verdicts] == [True] * 5 + [False, False]
     for verdict, metric in zip(
-        verdicts[2:], ("latency of one image in milliseconds", "size in megabytes"), strict=True
+        verdicts[5:], ("latency of one image in milliseconds", "size in megabytes"), strict=True
     ):
         assert verdict.reason.startswith(f"{metric} is ")
         assert "Take a smaller training.backbone" in verdict.reason
@@ -82,8 +82,8 @@ def test_answers_other_than_the_evaluated_ones_refuse(exported: str, samples: li
     first = samples[0]
     other = {"probabilities": [p + 0.01 for p in first.predicted["probabilities"]]}
     changed = [Sample(image=first.image, example=first.example, predicted=other), *samples[1:]]
-    same, broken = serving_check.check(exported, changed, SINGLE, FREE).verdicts
-    assert (same.passed, broken.passed) == (False, True)
+    same, *others = serving_check.check(exported, changed, SINGLE, FREE).verdicts
+    assert [same.passed, *(v.passed for v in others)] == [False, True, True, True, True]
     assert same.value == pytest.approx(0.01, rel=1e-3)
     assert same.reason.startswith("largest difference of served from evaluated answers is 0.01 (3 images), above")
 
@@ -115,8 +115,11 @@ def test_a_model_that_answers_to_garbage_or_lacks_a_signature_refuses(
             "the exported model, loaded in a fresh process, cannot be served: it has no signature 'evaluate'"
         ]
     else:
-        assert [v.passed for v in verdicts] == [True, False]
-        assert verdicts[1].value == len(serving_check.BROKEN)
+        assert [v.passed for v in verdicts] == [True, False, True, True, False]
+        assert verdicts[1].value == len(requests.BROKEN) + 3  # and two cut off, and one that claims a huge size
+        assert "PNG cut off" in verdicts[1].reason
+        # Without labels, logits, decisions, familiarity, abstain and error, of two signatures.
+        assert verdicts[4].value == 2 * 6
 
 
 def test_a_model_that_cannot_be_loaded_refuses_with_the_last_line_of_its_log(
@@ -158,3 +161,75 @@ def test_a_nan_is_not_a_small_difference() -> None:
     arrays = {f"{name}/probabilities": nan for name in names}
     difference = serving_check.largest_difference(arrays, [{"probabilities": [0.5, 0.5]}], SINGLE)
     assert np.isnan(difference)
+
+
+@pytest.mark.parametrize(
+    "task", ["single_label", *(pytest.param(task, marks=pytest.mark.slow) for task in ("multi_label", "segmentation"))]
+)
+def test_files_as_clients_send_them_are_answered_as_by_predict_or_refused_one_by_one(
+    undecided: Callable, tmp_path: Path, task: str
+) -> None:
+    kind = kinds.kind(task)
+    parts = network.build("small", weights=None, image_size=SIZE, classes=3, augment=False, seed=1, kind=kind)
+    serving.export(parts, LABELS, SIZE, kind, undecided(parts), str(tmp_path))
+    files = requests.of(png(7))
+    read = requests.read(files, None)
+    assert {"CMYK JPEG", "TIFF", "PNG of 1 bit", "animated WebP"} <= set(read)  # predict answers them
+    assert {"PNG cut off", "broken file 1"}.isdisjoint(read)
+
+    signature = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    arrays = {}
+    for batch, asked in {
+        "mixed": [png(7), *files.values(), png(7)],
+        "read": list(read.values()),
+        "serving_default": [png(7)],
+    }.items():
+        answer = signature(image_bytes=tf.constant(asked))
+        arrays |= {f"{batch}/{name}": value.numpy() for name, value in answer.items()}
+    found = served_files.compare(arrays, list(files), list(read), kind)
+    assert found == served_files.Compared([], [], [])
+    refused = {name for name, error in zip(files, arrays["mixed/error"][1:], strict=False) if error}
+    assert refused & set(read) == {"CMYK JPEG", "TIFF", "BMP with a palette", "animated WebP"}
+
+
+def test_what_a_model_answers_wrong_is_named() -> None:
+    """Three rows: an image, a file, the image. The file is answered otherwise, and the last image is, too."""
+    zeros = {"logits": [0.0], "decisions": [False], "familiarity": 0.0, "abstain": True, "probabilities": [0.0]}
+    fine = zeros | {"probabilities": [0.5], "abstain": False}
+
+    def arrays(*rows: dict[str, Any], errors: list[bytes]) -> dict[str, Any]:
+        found = {f"mixed/{name}": np.array([row[name] for row in rows]) for name in zeros}
+        alone = {f"{batch}/{name}": np.array([fine[name]]) for batch in ("read", "serving_default") for name in zeros}
+        return found | alone | {"mixed/error": np.array(errors)}
+
+    def compared(*rows: dict[str, Any], errors: list[bytes], read: list[str]) -> served_files.Compared:
+        return served_files.compare(arrays(*rows, errors=errors), ["a.png"], read, SINGLE)
+
+    none, no = [b"", b"", b""], served_files.Compared([], [], [])
+    other = fine | {"probabilities": [0.6]}
+    assert compared(fine, fine, fine, errors=none, read=["a.png"]) == no
+    assert compared(fine, other, fine, errors=none, read=["a.png"]).differ == ["a.png"]
+    assert compared(fine, fine, other, errors=none, read=["a.png"]).disturbed == ["the last image"]
+    assert compared(fine, fine, fine, errors=none, read=[]).answered == ["a.png"]
+    refused = [b"", b"TIFF", b""]
+    assert compared(fine, zeros, fine, errors=refused, read=["a.png"]) == no
+    assert compared(fine, fine, fine, errors=refused, read=["a.png"]).differ == ["a.png"]
+    assert compared(fine, zeros | {"abstain": False}, fine, errors=refused, read=[]).differ == ["a.png"]
+
+
+def test_outputs_of_another_form_are_named() -> None:
+    right = {name: list(form) for name, form in served_files.expected(MASKS).items()}
+    rows = {
+        "serving_default": dict.fromkeys(right, 0),
+        "examples": dict.fromkeys(right, 0),
+        "evaluate": {"confusion": 0},
+    }
+    forms = {"serving_default": right, "examples": right}
+    assert served_files.wrong_forms(forms, rows, MASKS) == []
+    flat = forms | {"serving_default": right | {"labels": ["string", 1]}}  # without the batch as first dimension
+    assert served_files.wrong_forms(flat, rows, MASKS) == ["serving_default/labels"]
+    assert served_files.wrong_forms(forms, rows | {"evaluate": {"confusion": 1}}, MASKS) == ["evaluate/confusion"]
+    assert served_files.wrong_forms({"serving_default": right}, rows, MASKS)[:2] == [
+        "examples/abstain",
+        "examples/confidence",
+    ]

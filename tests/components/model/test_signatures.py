@@ -118,6 +118,7 @@ def test_the_signatures_are_the_contract_s(loaded) -> None:
         "probabilities": tf.TensorSpec([None, 3], tf.float32, "probabilities"),
         "logits": tf.TensorSpec([None, 3], tf.float32, "logits"),
         "decisions": tf.TensorSpec([None, 3], tf.bool, "decisions"),
+        "error": tf.TensorSpec([None], tf.string, "error"),
     } | UNLIKE
     for name, told in (("serving_default", "image_bytes"), ("examples", "examples")):
         signature = loaded.signatures[name]
@@ -220,10 +221,29 @@ def test_the_evaluation_signature_also_gives_uncalibrated_answers(loaded, serve,
     np.testing.assert_allclose(evaluated["uncalibrated"], softmax(raw_logits(parts, data)), rtol=1e-4)
 
 
-@pytest.mark.parametrize("data", [b"", b"no image", encoded("PNG")[:60], encoded("JPEG")[:200]], ids=repr)
-def test_what_is_no_image_is_an_error(serve, data: bytes) -> None:
+BROKEN = [b"", b"no image", encoded("PNG")[:60], encoded("JPEG")[:200]]
+
+
+def test_what_is_no_image_is_a_row_that_says_so(loaded, serve) -> None:
+    data = [encoded("PNG"), *BROKEN]
+    for answer in (
+        serve(image_bytes=tf.constant(data)),
+        loaded.signatures["examples"](examples=tf.constant([example(d) for d in data])),
+    ):
+        assert (answer["error"].numpy() == b"").tolist() == [True, False, False, False, False]
+        assert answer["abstain"].numpy()[1:].all()
+        for name in ("probabilities", "logits", "decisions", "familiarity"):
+            assert not answer[name].numpy()[1:].any(), name
+        np.testing.assert_allclose(
+            answer["logits"][0], serve(image_bytes=tf.constant(data[:1]))["logits"][0], rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize("data", BROKEN, ids=repr)
+def test_in_the_evaluation_what_is_no_image_is_an_error(loaded, data: bytes) -> None:
+    """Ingest proved that it decodes: an answer, even of zeros, would be counted in the metrics."""
     with pytest.raises(tf.errors.InvalidArgumentError):
-        serve(image_bytes=tf.constant([encoded("PNG"), data]))
+        loaded.signatures["evaluate"](examples=tf.constant([example(encoded("PNG")), example(data)]))
 
 
 @pytest.mark.parametrize("data", [b"garbage", tf.train.Example().SerializeToString()], ids=["garbage", "no image"])
@@ -253,7 +273,7 @@ def test_each_of_several_labels_has_its_own_calibration_and_threshold(tmp_path) 
     signatures.export(parts, LABELS, SIZE, MULTI, decided(parts, scale=scale, bias=bias), str(tmp_path))
     loaded, data = tf.saved_model.load(str(tmp_path)), photos(12, seed=4)
     answer = loaded.signatures["serving_default"](image_bytes=tf.constant(data))
-    assert sorted(answer) == ["abstain", "decisions", "familiarity", "labels", "logits", "probabilities"]
+    assert sorted(answer) == ["abstain", "decisions", "error", "familiarity", "labels", "logits", "probabilities"]
     raw = raw_logits(parts, data)
     np.testing.assert_allclose(answer["logits"], raw * scale + bias, rtol=1e-4, atol=1e-5)
     p = answer["probabilities"].numpy()
@@ -320,7 +340,8 @@ def test_the_mask_signatures_are_the_contract_s(masks) -> None:
     answered = {
         "mask": ([None, *SIZE], tf.uint8),
         "confidence": ([None, *SIZE], tf.float32),
-        "labels": ([3], tf.string),
+        "labels": ([None, 3], tf.string),
+        "error": ([None], tf.string),
         "familiarity": ([None], tf.float32),
         "abstain": ([None], tf.bool),
     }
@@ -337,7 +358,7 @@ def test_a_mask_is_the_label_of_the_largest_logit_of_each_pixel(masks, mask_part
     expected = raw_logits(mask_parts, data).argmax(axis=-1)
     np.testing.assert_array_equal(answer["mask"], expected)
     assert len(np.unique(expected)) > 1
-    assert answer["labels"].numpy().tolist() == [label.encode() for label in LABELS]
+    assert answer["labels"].numpy().tolist() == [[label.encode() for label in LABELS]] * 3
     by_example = masks.signatures["examples"](examples=tf.constant([example(d) for d in data]))
     np.testing.assert_array_equal(by_example["mask"], expected)
 

@@ -162,8 +162,8 @@ def test_a_model_that_cannot_be_loaded_is_not_compared(run: Any, tmp_path: Path)
             {},
             f"its signature 'evaluate' gives nothing; expected {OUTPUTS}",
         ),
-        ({}, {"format": signatures.FORMAT + 1}, "it is of format 2, and this release evaluates format 1"),
-        ({}, {"format": None}, "it is of format None, and this release evaluates format 1"),
+        ({}, {"format": signatures.FORMAT + 1}, "it is of format 3, and this release evaluates formats 1 and 2"),
+        ({}, {"format": None}, "it is of format None, and this release evaluates formats 1 and 2"),
     ],
     ids=["output", "signature", "later format", "no format"],
 )

@@ -1,0 +1,74 @@
+"""JPEG files (ITU-T T.81) as the served model reads them: TensorFlow graph code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from components.data.untrusted.binary import numbers, part, tag
+from components.data.untrusted.orientation import orientation
+from components.data.untrusted.plan import RATIOS, Plan
+from components.data.untrusted.walk import ANY, walk
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_SEGMENTS = 1000  # looked at before the pixels; a photo has about 10, and one of the largest metadata below 300
+_START_OF_SCAN = 0xDA
+_PICTURES = 0xB001  # tag of a multi-picture file
+_EXIF, _XMP, _MPF = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"MPF\0"
+_METADATA = [[0xFF, app, ANY, ANY, *name] for app, name in ((0xE1, _EXIF), (0xE1, _XMP), (0xE2, _MPF))]
+_FRAMES = [[0xFF, 0xC0 + i] for i in range(16) if i not in (4, 8, 12)]
+_GAIN_MAP = r"(?s)\C* hdrgm:Version=\"\C*"
+_SPLIT = "a JPEG with several blocks of EXIF metadata; save it with one or none"
+_UNREADABLE = "a JPEG whose pixels are not found behind its metadata; it is damaged or cut off"
+_CMYK = "a JPEG with CMYK inks, whose colours differ between decoders; save it as RGB"
+
+
+def plan(encoded: tf.Tensor, to: tuple[int, int]) -> Plan:
+    """Plans to decode a JPEG for the size `to`."""
+    import tensorflow as tf
+
+    found = walk(encoded, 2, _after, [*_FRAMES, *_METADATA, [0xFF, _START_OF_SCAN]], _SEGMENTS)
+    frame = numbers(encoded, tf.reduce_max(found.last[: len(_FRAMES)]), 10)
+    exif, xmp, pictures, scan = (found.last[i] for i in range(len(_FRAMES), len(_FRAMES) + 4))
+    turned = orientation(_content(encoded, exif, len(_EXIF)), _content(encoded, xmp, len(_XMP)))
+    several = _is_several(encoded, pictures, scan)
+    height, width, inks = frame[5] * 256 + frame[6], frame[7] * 256 + frame[8], frame[9]
+    scale = tf.minimum(height // to[0], width // to[1])
+    ratio = tf.searchsorted(list(RATIOS[1:]), [scale], side="right", out_type=tf.int32)[0]
+    refused = tf.where(inks == 4, _CMYK, tf.where(found.count[len(_FRAMES)] > 1, _SPLIT, ""))
+    refused = tf.where(found.ended, refused, _UNREADABLE)
+    # Ingest stores what it has turned, and the first of several pictures, at full size.
+    return Plan(encoded, tf.where((turned > 1) | several, 0, ratio), turned, width, height, refused)
+
+
+def _after(at: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
+    import tensorflow as tf
+
+    marker = head[1]
+    is_marker = (head[0] == 0xFF) & (marker != 0xFF) & (marker != 0)
+    alone = ((marker >= 0xD0) & (marker <= 0xD9)) | (marker == 1)
+    length = tf.where(is_marker, tf.where(alone, 2, 2 + head[2] * 256 + head[3]), 1)
+    return tf.where(is_marker & (marker == _START_OF_SCAN), -1, at + length)
+
+
+def _content(encoded: tf.Tensor, at: tf.Tensor, name: int) -> tf.Tensor:
+    """What a segment holds behind its name of that length; "" if there is none."""
+    import tensorflow as tf
+
+    def read() -> tf.Tensor:
+        length = numbers(encoded, at + 2, 2)
+        return part(encoded, at + 4 + name, length[0] * 256 + length[1] - 2 - name)
+
+    return tf.cond(at > 0, read, lambda: tf.constant(""))
+
+
+def _is_several(encoded: tf.Tensor, at: tf.Tensor, scan: tf.Tensor) -> tf.Tensor:
+    """Whether the file is read as several pictures; one with a gain map is not."""
+    import tensorflow as tf
+
+    def read() -> tf.Tensor:
+        several = tag(_content(encoded, at, len(_MPF)), _PICTURES) > 1
+        return several & ~tf.strings.regex_full_match(part(encoded, 0, scan), _GAIN_MAP)
+
+    return tf.cond(at > 0, read, lambda: tf.constant(False))
