@@ -7,12 +7,20 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pipeline import stopping
 from pipeline.commands import local, remote
 from pipeline.init import TASKS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit code: 0 done, 1 broke, 2 configuration, 3 data gate, 4 model gate."""
+    """Runs a command and returns its exit code: 0 done, 1 broke, 2 configuration, 3 data gate, 4 model gate.
+
+    Args:
+        arguments: default: those of this process, which is the program then and ends at a signal; see `stopping`.
+    """
+    if arguments is None:
+        with stopping.stoppable():
+            return main(sys.argv[1:])
     options = _parser().parse_args(arguments)
     from components.base.errors import ImagegateError
     from components.base.text import shown
@@ -23,9 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImagegateError as error:
         print(f"imagegate: {shown(str(error))}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("imagegate: interrupted", file=sys.stderr)
-        return 1
+    except KeyboardInterrupt as error:
+        stopped = stopping.Stopped.by(error)
+        print(f"imagegate: {stopped}", file=sys.stderr)
+        return stopped.exit_code
     except BrokenPipeError:  # the reader of our output has left: `imagegate … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
@@ -45,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="imagegate",
         description="Turns a folder of labelled images into a served model, and lets nothing bad through.",
         epilog="exit codes: 0 pushed or nothing new, 1 it broke, 2 configuration or usage, 3 the data gate refused, "
-        "4 the model gate refused",
+        "4 the model gate refused, 130 or 143 it was stopped by Ctrl-C or SIGTERM",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 

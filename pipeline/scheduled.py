@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from components.base.errors import ImagegateError
 from components.base.text import shown
+from pipeline import stopping
 from pipeline.cron import crontab
 
 _LOCK = "schedule.lock"
@@ -21,7 +22,14 @@ _OLD_LOGS = 4  # schedule.log.1, the newest, to schedule.log.4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the run's exit code, or 0 if it was skipped. Prints only on failure, because cron mails all output."""
+    """Returns the run's exit code, or 0 if it was skipped. Prints only on failure, because cron mails all output.
+
+    Args:
+        arguments: default: those of this process, which is the program then and ends at a signal; see `stopping`.
+    """
+    if arguments is None:
+        with stopping.stoppable():
+            return main(sys.argv[1:])
     from pipeline import cli, config
     from pipeline.terminal import output_to
 

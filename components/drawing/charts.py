@@ -34,6 +34,8 @@ _STATUS: Mapping[str, tuple[str, Style]] = {
     "data_rejected": ("refused: data", {"marker": "s", "color": SERIES[4], "markerfacecolor": PAPER}),
     "up_to_date": ("up to date", {"marker": "D", "color": MUTED, "markerfacecolor": PAPER}),
     "failed": ("failed", {"marker": "v", "color": SERIES[3]}),
+    "stopped": ("stopped", {"marker": "^", "color": MUTED}),
+    "killed": ("killed", {"marker": "P", "color": MUTED}),
 }
 _TEMPERED = "val_tempered_loss"
 _EVAL: Style = {"color": SERIES[0], "marker": "o", "markersize": 3.5}

@@ -87,7 +87,9 @@ class RunSummary(Sparse):
     run_id: str = Field("", description="sorts by time")
     name: str = Field(description="of the configuration")
     task: str = Field(description="of the configuration")
-    status: str = Field(description='"pushed", "up_to_date", "not_blessed", "data_rejected" or "failed"')
+    status: str = Field(
+        description='"pushed", "up_to_date", "not_blessed", "data_rejected", "failed", "stopped" by a signal, "killed"'
+    )
     exit_code: int = 1
     started: str | None = Field(None, description="RFC 3339")
     seconds: float | None = None

@@ -19,6 +19,8 @@ _WORDS = {
     "not_blessed": ("refused", "bad", "✘"),
     "data_rejected": ("refused", "bad", "✘"),
     "failed": ("failed", "bad", "✘"),
+    "stopped": ("stopped", "bad", "✘"),
+    "killed": ("killed", "bad", "✘"),
 }
 _GATES = {"data_gate": "data", "model_gate": "model", "serving": "serving"}
 _REASONS = 8  # reasons listed below the verdict
@@ -104,6 +106,8 @@ def _sentence(summary: RunSummary, reasons: int) -> str:
         "not_blessed": f"Refused by the model gate, for {many}. The served model is untouched.",
         "data_rejected": f"Refused by the data gate, for {many}. Nothing was trained; the served model is untouched.",
         "failed": "Failed. The served model is untouched.",
+        "stopped": "Stopped by a signal. The next run goes on from there.",
+        "killed": "Killed. The next run goes on from there.",
     }[summary.status]
 
 

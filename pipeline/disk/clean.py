@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from components.base.errors import ImagegateError
+from components.base.errors import ConfigError, ImagegateError
 from components.base.text import byte_size, shown
+from pipeline import lock
 from pipeline.disk import cleaning
 
 if TYPE_CHECKING:
@@ -27,7 +29,9 @@ def run(config: Config, *, dry: bool) -> Iterator[str]:
         ImagegateError: a run is going on, or something cannot be removed.
     """
     output = config.output_folder
-    with cleaning.alone(output):
+    if not os.path.isdir(output):
+        raise ConfigError(f"{output}: there is no such folder, so there is nothing to clean")
+    with lock.held(output, "imagegate clean"):
         found = cleaning.removable(output, config.output.keep, remains=True)
         for each in found:
             yield shown(f"{byte_size(each.size):>10}  {each.path}")

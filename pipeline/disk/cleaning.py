@@ -7,7 +7,6 @@ took from the cache. TFX's cache passes over artifacts whose folder is gone.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -15,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from components.base.artifact_files import SUMMARY
-from components.base.errors import ConfigError, ImagegateError
 from pipeline import stages
 
 ARTIFACTS = "pipeline"
@@ -131,27 +129,6 @@ def sizes(output: str) -> dict[str, int]:
         paths = (os.path.join(output, path) for path in (os.path.join(_HISTORY, run_id), *artifacts))
         result[run_id] = sum(size(path, seen) for path in paths)
     return result
-
-
-@contextlib.contextmanager
-def alone(output: str) -> Iterator[None]:
-    """Holds the lock that a run holds.
-
-    Raises:
-        ConfigError: there is no such folder.
-        ImagegateError: a run is going on.
-    """
-    try:
-        descriptor = os.open(output, os.O_RDONLY)
-    except OSError as error:
-        raise ConfigError(f"{output}: {error.strerror}; there is nothing to clean") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise ImagegateError(f"a run is writing to {output}; wait for it, then clean") from None
-    finally:
-        os.close(descriptor)
 
 
 def _pushed(output: str) -> str:

@@ -11,7 +11,6 @@ import argparse
 import importlib
 import json
 import os
-import signal
 import sys
 import tempfile
 import traceback
@@ -20,6 +19,7 @@ from typing import Any
 
 from components.base.errors import ImagegateError
 from components.base.text import shown
+from pipeline import stopping
 from pipeline.kubeflow import artifacts
 from pipeline.kubeflow.artifacts import Json
 
@@ -27,9 +27,15 @@ EXIT_CODE = "imagegate: exit code "  # begins a line of the log, which `gate_log
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the stage that the arguments name; returns the exit code, with the reason as the last line of stderr."""
+    """Runs the stage that the arguments name; returns the exit code, with the reason as the last line of stderr.
+
+    Args:
+        arguments: default: those of this process, which is the program then and ends at a signal; see `stopping`.
+    """
+    if arguments is None:
+        with stopping.stoppable():
+            return main(sys.argv[1:])
     options, beam = _parser().parse_known_args(arguments)
-    signal.signal(signal.SIGTERM, _stop)
     from pipeline.terminal import Terminal
 
     try:
@@ -37,8 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _run(options, beam)
     except ImagegateError as error:
         return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _fail("stopped by a signal", 128 + signal.SIGTERM)
+    except KeyboardInterrupt as error:
+        stopped = stopping.Stopped.by(error)
+        return _fail(str(stopped), stopped.exit_code)
     except Exception as error:  # noqa: BLE001  a bug: its trace, then its gist
         traceback.print_exc()
         return _fail(f"{type(error).__name__}: {error}", 1)
@@ -60,11 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json_serialized_inputs_spec_args", required=True, type=json.loads, dest="spec")
     parser.add_argument("--within", type=json.loads, default={}, help="parameter: [another, which is JSON, keys in it]")
     return parser
-
-
-def _stop(*_: object) -> None:
-    """Ends the stage as Ctrl-C would, so that what cleans up after itself does."""
-    raise KeyboardInterrupt
 
 
 def _fail(reason: str, code: int) -> int:

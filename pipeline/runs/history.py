@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,9 +13,11 @@ from pydantic import ValidationError
 
 from components.base.artifact_files import SUMMARY
 from components.base.errors import ImagegateError
+from components.base.files import write_atomically
 from components.base.text import byte_size, shown
 from components.labels import kinds
 from components.report.run_summary import RunSummary
+from pipeline import lock
 from pipeline.disk import cleaning
 
 if TYPE_CHECKING:
@@ -22,7 +26,9 @@ if TYPE_CHECKING:
     from pipeline.config import Config
 
 FOLDER = "history"
+_UNFINISHED = "running.json"  # in the folder of a run, until it has written its summary
 _STYLES = {"pushed": "green", "up_to_date": "green", "not_blessed": "red", "data_rejected": "red", "failed": "red"}
+_STYLES |= {"stopped": "red", "killed": "red", "running": "cyan"}
 
 
 class UnreadableSummary(ImagegateError):
@@ -44,6 +50,35 @@ def _runs(output: str) -> list[str]:
     return [os.path.join(folder, name) for name in names]
 
 
+def begin(run: str, summary: RunSummary, where: str) -> None:
+    """Notes in the folder of a run what its summary is if the process is killed now.
+
+    Args:
+        run: the folder.
+        summary: of the run so far.
+        where: "in the stage Trainer", for example.
+    """
+    told = {"status": "killed", "exit_code": 128 + signal.SIGKILL, "seconds": None}
+    told |= {"error": f"killed, or the machine went down, {where}; the next run goes on from there"}
+    write_atomically(os.path.join(run, _UNFINISHED), summary.model_copy(update=told).to_json(indent=1))
+
+
+def end(run: str) -> None:
+    """Removes what `begin` wrote, now that the summary is there."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(run, _UNFINISHED))
+
+
+def record_killed(output: str) -> None:
+    """Gives every run that was killed its summary. The caller holds the lock, so that no run is in progress."""
+    for run in _runs(output):
+        unfinished = os.path.join(run, _UNFINISHED)
+        if os.path.lexists(os.path.join(run, SUMMARY)):
+            end(run)  # it was killed just after its summary was written
+        elif os.path.lexists(unfinished):
+            os.replace(unfinished, os.path.join(run, SUMMARY))
+
+
 def earlier(run: str) -> RunSummary | None:
     """Reads summary.json in the folder of a run. Returns None where it is missing or this release cannot read it."""
     try:
@@ -58,7 +93,10 @@ def read_summary(run: str) -> RunSummary | None:
     Raises:
         UnreadableSummary: this release cannot read it.
     """
-    path = os.path.join(run, SUMMARY)
+    return _read(os.path.join(run, SUMMARY))
+
+
+def _read(path: str) -> RunSummary | None:
     try:
         with open(path, "rb") as f:
             return RunSummary.from_json(f.read())
@@ -95,10 +133,10 @@ def table(config: Config) -> Table:
         right = name in ("seconds", "size", main)
         summary_table.add_column(name.replace("_", " "), justify="right" if right else "left", no_wrap=True)
     summary_table.add_column("why", overflow="fold")  # the only column that wraps on a narrow terminal
-    sizes = cleaning.sizes(config.output_folder)
+    sizes, there = cleaning.sizes(config.output_folder), lock.holder(config.output_folder)
     for run in _runs(config.output_folder):
         try:
-            summary = read_summary(run)
+            summary = read_summary(run) or _unfinished(run, there)
         except UnreadableSummary as error:
             summary_table.add_row(escape(shown(os.path.basename(run))), *"------", escape(shown(f"left out: {error}")))
             continue
@@ -107,6 +145,14 @@ def table(config: Config) -> Table:
     if not summary_table.row_count:
         raise ImagegateError(f"{config.output_folder}: no run yet; imagegate run writes one")
     return summary_table
+
+
+def _unfinished(run: str, there: lock.Holder | None) -> RunSummary | None:
+    """Returns what to show of a run without a summary: it is in progress, or was killed."""
+    summary = _read(os.path.join(run, _UNFINISHED))
+    if summary is not None and there is not None and there.what == os.path.basename(run):
+        return summary.model_copy(update={"status": "running", "error": f"by process {there.pid} on {there.host}"})
+    return summary
 
 
 def _row(summary: RunSummary, size: int) -> list[str]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
+import threading
 import traceback
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from components.base import fingerprint
@@ -19,7 +18,7 @@ from components.gates.errors import DataRejected
 from components.ingest import census, splits
 from components.push import versions
 from components.report import evidence
-from pipeline import derived
+from pipeline import derived, lock, stopping
 from pipeline.disk import cleaning, room
 from pipeline.disk.room import NoRoom
 from pipeline.runs import data, history, launch, preflight, report
@@ -43,8 +42,9 @@ class Runner:
     """
 
     def __init__(self, config: Config, stage: StageListener) -> None:
-        self._config, self._stage, self._frozen, self._files = config, stage, "", derived.Files()
+        self._config, self._listener, self._frozen, self._files = config, stage, "", derived.Files()
         self._needs: tuple[tuple[str, int], ...] = ((config.output_folder, 0),)
+        self._running, self._recording = "", threading.Lock()
         self.summary = Summary(config)
         self.folder = os.path.join(config.output_folder, "history", self.summary.run_id)
 
@@ -64,6 +64,7 @@ class Runner:
         """
         config = self._config
         preflight.places(config)
+        lock.refuse_if_held(config.output_folder)  # at once, before the data are listed
         try:
             dataset: Dataset | LayoutError = data.read_dataset(config)[0]
         except LayoutError as error:
@@ -77,26 +78,39 @@ class Runner:
                 preflight.files(config, dataset, force=force)
             except NoRoom as error:
                 full = error
-        self._make_folder()
-        with self._locked():
+        self._make_output()
+        with lock.held(config.output_folder, self.summary.run_id):
             try:
-                with room.reserved(config.output_folder):
-                    if full is not None:
-                        self.summary.fail(full)
-                    elif isinstance(dataset, LayoutError):
-                        self.summary.fail(dataset)
-                    else:
-                        self._run(dataset, force=force)
-                    self.summary.stop()
-                    with output_to(self.log):
-                        self._write_report()
-                self._write_summary()
-                self._clean()
+                history.record_killed(config.output_folder)
+                self._make_folder()
+                with stopping.recorded(self._record_stop):
+                    try:
+                        self._run_and_record(full or dataset, force=force)
+                    except KeyboardInterrupt as error:
+                        self._record_stop(stopping.Stopped.by(error))
             except OSError as error:
                 raise self._without_record(room.explain(error, self._needs) or error) from None
             except NoRoom as error:
                 raise self._without_record(full or error) from None
         return self.summary
+
+    def _run_and_record(self, dataset: Dataset | LayoutError | NoRoom, *, force: bool) -> None:
+        with room.reserved(self._config.output_folder):
+            if isinstance(dataset, Dataset):
+                self._run(dataset, force=force)
+            else:
+                self.summary.fail(dataset)
+            self.summary.stop()
+            with output_to(self.log):
+                self._write_report()
+        self._write_summary()
+        self._clean()
+
+    def _record_stop(self, stopped: stopping.Stopped) -> None:
+        """Ends the summary where a signal has stopped the run; a verdict that stands already stays."""
+        if self._recording.acquire(blocking=False):  # once: by the main thread, or by the one that watches it
+            self.summary.stop_by(stopped, self._running)
+            self._write_summary()
 
     def _clean(self) -> None:
         """Removes what older runs wrote, see `output.keep`. A failure here does not change the outcome of the run."""
@@ -130,7 +144,7 @@ class Runner:
             if not dataset.records:
                 raise DataRejected(data.judge_data(self._config, *census.merge(dataset, []), self._frozen))
             with output_to(self.log):
-                self._stage("loading TFX", "started", 0.0, False)
+                self._begin_or_end("loading TFX", "started", 0.0, False)
                 from pipeline import graph
 
                 built = graph.build(
@@ -143,15 +157,13 @@ class Runner:
                     files=self._files,
                 )
                 try:
-                    launch.run(built, self.summary, self._stage, self.log, self._needs)
+                    launch.run(built, self.summary, self._begin_or_end, self.log, self._needs)
                 finally:
                     data.remember_splits(self._config, self.summary.artifacts)
         except DataRejected as error:
             self.summary.fail(self._with_all_reasons(error))
         except ImagegateError as error:
             self.summary.fail(error)
-        except KeyboardInterrupt:
-            self.summary.fail(ImagegateError("interrupted"))
         except Exception as error:  # noqa: BLE001  without a full disk a bug: trace in the log, gist on the screen
             self.summary.fail(room.explain(error, self._needs) or self._gist(error))
         if self.summary.pushed is not None:
@@ -188,30 +200,34 @@ class Runner:
             return ImagegateError(f"{error.filename or 'a file'}: {error.strerror or error}")
         return ImagegateError(f"{type(error).__name__}: {_first_line(error)}; see {self.log}")
 
+    def _make_output(self) -> None:
+        try:
+            os.makedirs(self._config.output_folder, exist_ok=True)
+        except OSError as error:
+            if full := room.explain(error, self._needs):
+                raise full from None
+            raise ConfigError(f"output: {self._config.output_folder} cannot be made: {error.strerror}") from None
+
     def _make_folder(self) -> None:
         try:
-            os.makedirs(self.folder, exist_ok=True)
+            os.makedirs(self.folder)
         except OSError as error:
             if full := room.explain(error, self._needs):
                 raise full from None
             raise ConfigError(f"output: {self.folder} cannot be made: {error.strerror}") from None
+        history.begin(self.folder, self.summary.freeze(), "before its first stage")
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Locks the output folder against a second run; the kernel releases the lock when the process dies."""
-        descriptor = os.open(self._config.output_folder, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-        except BlockingIOError:
-            os.rmdir(self.folder)
-            raise ImagegateError(f"another run is writing to {self._config.output_folder}; wait for it") from None
-        finally:
-            os.close(descriptor)
+    def _begin_or_end(self, name: str, event: str, seconds: float, cached: bool) -> None:
+        """Passes the event of a stage on, and notes on disk which stage runs, in case of a kill."""
+        if event == "started":
+            self._running = name
+            with contextlib.suppress(OSError):  # a full disk stops the stage itself, if it has to
+                history.begin(self.folder, self.summary.freeze(), f"in the stage {name}")
+        self._listener(name, event, seconds, cached)
 
     def _write_report(self) -> None:
         """Writes the page, also of a refused run. A failure here does not change the outcome of the run."""
-        self._stage("Report", "started", 0.0, False)
+        self._begin_or_end("Report", "started", 0.0, False)
         try:
             summary = self.summary.freeze()
             collected = evidence.read(self.summary.artifacts.get("report", ""))
@@ -224,6 +240,7 @@ class Runner:
 
     def _write_summary(self) -> None:
         self.summary.write(self.folder)
+        history.end(self.folder)
         latest = os.path.join(self._config.output_folder, "latest")
         with replacing(latest) as temporary:
             os.symlink(os.path.join("history", self.summary.run_id), temporary)

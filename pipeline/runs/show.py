@@ -71,6 +71,8 @@ def _show_verdict(run: RunSummary, console: Console) -> None:
         "not_blessed": f"[bold red]refused by the model gate[/]; {untouched}:",
         "data_rejected": f"[bold red]refused by the data gate[/]; nothing was trained, {untouched}:",
         "failed": f"[bold red]failed[/]; {untouched}:",
+        "stopped": "[bold red]stopped[/]:",
+        "killed": "[bold red]killed[/]:",
     }[run.status]
     console.print(text, highlight=False, soft_wrap=True)
     for line in (run.error or "").splitlines():

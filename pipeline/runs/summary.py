@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from components.push.versions import Served
     from pipeline.config import Config
     from pipeline.runs.handed_on import HandedOn
+    from pipeline.stopping import Stopped
 
 # Fields that a run without changes takes from the earlier run.
 _TAKEN = ("data", "label_weights", "metrics", "per_label", "tfma", "baseline", "decisions", "serving", "fingerprints")
@@ -96,6 +97,19 @@ class Summary(Outcome):
             self.slices, self.gates = list(earlier.slices), list(earlier.gates)
             self.artifacts = located(earlier, self.config.output_folder)
         self.pushed = Pushed(path=served.path, version=served.version)
+
+    def stop_by(self, stopped: Stopped, stage: str) -> None:
+        """Ends a run that a signal has stopped; a verdict that it had come to stays.
+
+        Args:
+            stopped: the signal.
+            stage: that was running, or "".
+        """
+        self.stop()
+        self.exit_code = stopped.exit_code
+        if self.pushed is None and self.error is None:
+            where = f" in the stage {stage}" if stage else ""
+            self.status, self.error = "stopped", f"{stopped}{where}; the next run goes on from there"
 
     def stop(self) -> None:
         """Stops the clock, so that the report and the file state the same duration."""

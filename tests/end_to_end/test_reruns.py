@@ -1,6 +1,5 @@
 """What runs again after what changed; what is pushed, what is not, and what is said of it."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from projects import Project, Run, copy_source, ran
 from components.base.errors import ImagegateError
 from components.data.dataset import SPLITS
 from components.ingest.census import Images
+from pipeline import lock
 
 pytestmark = pytest.mark.end_to_end
 
@@ -224,13 +224,9 @@ def test_a_changed_version_is_not_compared_with_and_gives_way(tiny: Project) -> 
 
 def test_two_runs_do_not_share_an_output(tiny: Project) -> None:
     before = sorted(os.listdir(tiny.output / "history"))
-    descriptor = os.open(tiny.output, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with pytest.raises(ImagegateError, match=r"another run is writing to .*tiny; wait for it"):
-            tiny.run()
-    finally:
-        os.close(descriptor)
+    there = r"run 7 \(process \d+ on .*\) is writing to .*tiny; wait for it"
+    with lock.held(str(tiny.output), "run 7"), pytest.raises(ImagegateError, match=there):
+        tiny.run()
     assert sorted(os.listdir(tiny.output / "history")) == before
 
 

@@ -117,7 +117,7 @@ def test_an_interrupt_causes_no_stack_trace(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(demo, "write", interrupted)
-    assert call(capsys, "init", "x", "--demo") == (1, "", "imagegate: interrupted\n")
+    assert call(capsys, "init", "x", "--demo") == (130, "", "imagegate: stopped by SIGINT\n")
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

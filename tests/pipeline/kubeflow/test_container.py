@@ -167,7 +167,7 @@ def test_a_pod_that_is_stopped_cleans_up(stage: Any, tmp_path: Path) -> None:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
-    assert (process.returncode, err.splitlines()[-1]) == (143, "imagegate: stopped by a signal")
+    assert (process.returncode, err.splitlines()[-1]) == (143, "imagegate: stopped by SIGTERM")
     assert (tmp_path / "cleaned up").exists()
 
 
