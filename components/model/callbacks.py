@@ -12,13 +12,14 @@ from typing import Any
 
 import keras
 
-from components.base import progress
+from components.base import digests, progress
 from components.base.artifact_files import TRAINING_HISTORY
 from components.base.errors import ImagegateError
 from components.base.files import replacing, write_atomically
 
 SELECTION_METRIC = "tempered_loss"  # on the eval split, it decides which epoch is the best
 _PATIENCE = 5  # epochs without a better loss on the eval split before training stops
+_WEIGHTS = ".weights.h5"  # the ending that Keras demands
 _REPORT_SECONDS = 0.1  # between two reports of progress
 
 
@@ -28,24 +29,28 @@ class Stopping(keras.callbacks.Callback):
     Keras has a callback for each of these. Restoring a backup resets them, however, so after a restart they would take
     a worse epoch for the best, and a backup that a kill truncated would stop every later run.
 
+    The weights after n epochs are in a file of their own, and the history, which comes last, says which files count.
+    So a run that is killed at any moment repeats its last epoch from the weights that it began with. Weights that are
+    damaged are not used: the phase begins anew.
+
     Attributes:
         history: metrics of every finished epoch, including those of a killed run.
         start: loss on the eval split before the first epoch, if `set_start` was called.
     """
 
-    _BEST, _LATEST, _START = "best.weights.h5", "latest.weights.h5", "start.json"
-
     def __init__(self, folder: str) -> None:
         super().__init__()
         self._folder = folder
-        self.start: float | None = self._read(self._START)
-        self.history: list[dict[str, float]] = self._read(TRAINING_HISTORY) or []
+        told = self._read()
+        self.start: float | None = told.get("start")
+        self.history: list[dict[str, float]] = told.get("epochs", [])
+        self._seeds: list[list[int]] = told.get("seeds", [])
+        self._files: dict[str, str] = told.get("files", {})  # name -> digest
 
     def set_start(self, loss: float) -> None:
         """Makes the current weights, with this loss on the eval split, the best so far."""
-        self._save(self._BEST)
         self.start = loss
-        self._write(self._START, loss)
+        self._write()
 
     def exhausted(self) -> bool:
         """Reports whether too many epochs have passed without a better loss."""
@@ -56,7 +61,9 @@ class Stopping(keras.callbacks.Callback):
         if self.history:
             # The weights file contains the optimizer's state, which can only be loaded once its variables exist.
             self.model.optimizer.build(self.model.trainable_variables)
-            self.model.load_weights(self._path(self._LATEST))
+            self.model.load_weights(self._path(_weights(len(self.history))))
+            for state, value in zip(self._seed_states(), self._seeds, strict=True):
+                state.assign(value)
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Stops at once if the loss is not finite, because it cannot recover."""
@@ -77,38 +84,57 @@ class Stopping(keras.callbacks.Callback):
             )
         rate = self.model.optimizer.learning_rate
         self.history.append(numbers | {"learning_rate": float(rate)})
-        if self._epochs_since_best() == 0:
-            self._save(self._BEST)
         self.model.stop_training = self.exhausted()
-        self._save(self._LATEST)
-        # The history comes last: a run that is killed before this line repeats the epoch.
-        self._write(TRAINING_HISTORY, self.history)
+        self._write()
 
     def restore_best(self) -> None:
         """Loads the weights of the best epoch."""
-        self.model.load_weights(self._path(self._BEST))
+        self.model.load_weights(self._path(_weights(self._best())))
 
-    def _epochs_since_best(self) -> int:
-        """Counts the epochs since the best one, which is the first of equal ones."""
+    def _best(self) -> int:
+        """The number of epochs after which the weights were the best; of equal ones, the first."""
         losses = [] if self.start is None else [self.start]
         losses += [epoch[f"val_{SELECTION_METRIC}"] for epoch in self.history]
-        return len(losses) - 1 - losses.index(min(losses)) if losses else 0
+        return losses.index(min(losses)) + (self.start is None) if losses else 0
 
-    def _save(self, name: str) -> None:
-        with replacing(self._path(name)) as temporary:
+    def _epochs_since_best(self) -> int:
+        return len(self.history) - self._best()
+
+    def _seed_states(self) -> list[Any]:
+        """The variables of random numbers, such as those of dropout; a file of weights lacks them."""
+        return [variable for variable in self.model.variables if variable.name == "seed_generator_state"]
+
+    def _write(self) -> None:
+        """Writes the current weights, and then the history that counts them; removes weights that no longer count."""
+        latest = _weights(len(self.history))
+        with replacing(self._path(latest)) as temporary:
             save_weights(self.model, temporary)
+        needed = {_weights(self._best()), latest}
+        self._files[latest] = digests.of_file(self._path(latest))
+        self._files = {name: digest for name, digest in self._files.items() if name in needed}
+        self._seeds = [[int(n) for n in state.numpy()] for state in self._seed_states()]
+        told = {"start": self.start, "epochs": self.history, "seeds": self._seeds, "files": self._files}
+        write_atomically(self._path(TRAINING_HISTORY), json.dumps(told))
+        for name in os.listdir(self._folder):
+            if name.endswith(_WEIGHTS) and name not in needed:
+                os.unlink(self._path(name))
 
-    def _write(self, name: str, value: Any) -> None:
-        write_atomically(self._path(name), json.dumps(value))
-
-    def _read(self, name: str) -> Any:
-        if not os.path.isfile(self._path(name)):
-            return None
-        with open(self._path(name), encoding="utf-8") as f:
-            return json.load(f)
+    def _read(self) -> dict[str, Any]:
+        """What a killed run left; nothing if it is damaged."""
+        try:
+            with open(self._path(TRAINING_HISTORY), encoding="utf-8") as f:
+                told: dict[str, Any] = json.load(f)
+            intact = all(digests.of_file(self._path(name)) == digest for name, digest in told["files"].items())
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+        return told if intact else {}
 
     def _path(self, name: str) -> str:
         return os.path.join(self._folder, name)
+
+
+def _weights(epochs: int) -> str:
+    return f"{epochs}{_WEIGHTS}"
 
 
 def save_weights(model: keras.Model, path: str) -> None:

@@ -17,6 +17,10 @@ _MIN_AVERAGED_STEPS = 10  # the average of the weights covers an epoch, but at l
 _WARMUP = 10  # the learning rate rises from a tenth
 _FINAL_RATE = 0.01  # of the learning rate, after it has fallen
 
+# `fit` makes an iterator at the begin of an epoch, and where the number of batches is known another at its end. Each
+# draws an order of the images.
+_ORDERS = 2
+
 
 class Phases:
     """Runs `fit` for one phase after another, with early stopping, backup, logs and progress.
@@ -92,6 +96,8 @@ class Phases:
         if trained and stopping.start is None:
             stopping.set_start(network.evaluate(evaluation, verbose=0, return_dict=True)[SELECTION_METRIC])
         done = len(stopping.history)
+        for _ in range(_ORDERS * done):
+            iter(train)  # draws the order of an epoch that is over, so that the next is as without the interruption
         network.fit(
             train,
             validation_data=evaluation,

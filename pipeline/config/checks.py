@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from components import metrics
@@ -19,11 +20,16 @@ if TYPE_CHECKING:
 
 
 _PERCENT = 100
+_LARGEST = 2**63 - 1  # of the whole numbers that TensorFlow takes
+_LARGEST_RATE = 1.0  # Adam changes each weight by up to this much in every step
+_LARGEST_WEIGHT = 1e6  # the loss must stay within float32
 
 
 def check(config: Config) -> None:
     """Raises ValueError or ConfigError if sections contradict each other."""
     backbones.check(config.training.backbone)
+    _whole_numbers("", config.plain())
+    _training(config)
     _thresholds(config)
     _slices(config)
     _labels_of_task(config)
@@ -35,6 +41,56 @@ def check(config: Config) -> None:
     elif config.labels.names is not None:
         check_labels(config, config.labels.names)
     places.check(config)
+
+
+def _whole_numbers(where: str, value: object) -> None:
+    """Raises ValueError if a whole number is too large for the libraries that get it."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _whole_numbers(f"{where}.{key}" if where else str(key), part)
+    elif isinstance(value, list | tuple):
+        for i, part in enumerate(value):
+            _whole_numbers(f"{where}.{i}", part)
+    elif isinstance(value, int) and value > _LARGEST:
+        raise ValueError(f"{where}: expected at most {_LARGEST}, got {value}")
+
+
+def _training(config: Config) -> None:
+    """Raises ValueError for numbers with which the loss would not be finite, or nothing would be learnt."""
+    rate, weights = config.training.learning_rate, config.training.label_weights
+    if rate > _LARGEST_RATE:
+        raise ValueError(
+            f"training.learning_rate: expected at most {number(_LARGEST_RATE)}, got {number(rate)}; beyond, training "
+            "does not converge"
+        )
+    if not isinstance(weights, dict):
+        return
+    for label, weight in weights.items():
+        if weight > _LARGEST_WEIGHT:
+            raise ValueError(
+                f"training.label_weights.{label}: expected at most {number(_LARGEST_WEIGHT)}, got {number(weight)}"
+            )
+    if weights and not any(weights.values()):
+        raise ValueError("training.label_weights: every weight is 0, so nothing would be learnt; raise one of them")
+
+
+def check_slices(config: Config, values: Mapping[str, Collection[str]]) -> None:
+    """Raises ConfigError if a threshold is on a value that a column has nowhere, so that it could never hold.
+
+    Args:
+        config: the settings.
+        values: those of each column of `data.columns.slices` in the listing of the data set.
+    """
+    for i, threshold in enumerate(config.evaluation.thresholds):
+        for column, value in (threshold.slice or {}).items():
+            known = values.get(column)
+            if known is None or value == "*" or value in known:
+                continue
+            near = difflib.get_close_matches(value, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; it has {truncated_list(map(repr, sorted(known)))}"
+            raise ConfigError(
+                f"evaluation.thresholds.{i}.slice: no image has the value {value!r} in the column {column!r}{hint}"
+            )
 
 
 def check_labels(config: Config, labels: Sequence[str]) -> None:
@@ -96,6 +152,12 @@ def _in_range(where: str, threshold: Threshold) -> None:
             range_ = f"between 0 and {number(largest)}" if math.isfinite(largest) else "0 or more"
             hint = f"; did you mean {number(bound / 100)}?" if 1 < bound <= _PERCENT else ""
             raise ValueError(f"{where}.{key}: {threshold.metric} is {range_}; got {number(bound)}{hint}")
+    for key, bound, end in (("min", threshold.min, largest), ("max", threshold.max, 0.0)):
+        if threshold.confidence is not None and bound == end:
+            raise ValueError(
+                f"{where}.{key}: a confidence bound never reaches {number(end)}, however many images there are; choose "
+                "another limit, or remove confidence"
+            )
 
 
 def _slices(config: Config) -> None:

@@ -20,7 +20,7 @@ from components.ingest.layouts import reading
 from components.ingest.ledger import Recognised
 from components.push import versions
 from pipeline import derived, stages
-from pipeline.config.checks import check_labels
+from pipeline.config.checks import check_labels, check_slices
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -30,11 +30,16 @@ def read_dataset(config: Config) -> tuple[Dataset, Rule | None]:
     """Lists the data set as the configuration says; for masks also returns the meaning of their values.
 
     Raises:
-        ConfigError: there is no such folder, or a label in the configuration is not in the data.
+        ConfigError: there is no such folder, or the data lack a label or a slice's value of the configuration.
         LayoutError: the folder is not laid out as the configuration says.
     """
     dataset, rule = reading.read(config.source)
     check_labels(config, dataset.labels)
+    values: dict[str, set[str]] = {column: set() for column in config.data.columns.slices}
+    for column, value in (pair for record in dataset.records for pair in record.slices):
+        values.setdefault(column, set()).add(value)
+    if dataset.records:
+        check_slices(config, values)
     return dataset, rule
 
 

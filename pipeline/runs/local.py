@@ -63,8 +63,8 @@ class Runner:
             ConfigError: the configuration does not fit the data or this machine; nothing was written.
         """
         config = self._config
-        preflight.places(config)
         lock.refuse_if_held(config.output_folder)  # at once, before the data are listed
+        preflight.places(config)
         try:
             dataset: Dataset | LayoutError = data.read_dataset(config)[0]
         except LayoutError as error:

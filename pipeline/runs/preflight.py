@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from components.base.artifact_files import DATASET_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
-from components.base.text import truncated_list
+from components.base.text import byte_size, truncated_list
 from components.data import storage
 from components.data.dataset import Dataset
 from components.push import versions
 from pipeline import stages
 from pipeline.config import backbones
 from pipeline.disk import room
+from pipeline.runs import database
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -37,17 +38,20 @@ def places(config: Config) -> None:
     """Checks what takes no look at the data.
 
     Raises:
-        ConfigError: `output` or `push.destination` cannot be written, the backbone's file cannot be used, or what is
-            served was pushed by another configuration.
+        ConfigError: `output`, its database or `push.destination` cannot be written, the backbone's file cannot be
+            used, or what is served was pushed by another configuration.
         NoNumber: no version can follow what lies in `push.destination`.
     """
     if config.backbone.endswith(".keras"):
         backbones.check_file(config.backbone)
     writable("output", config.output_folder)
-    for used in ("history", "pipeline", "metadata.sqlite"):  # of earlier runs, maybe of another user
+    for used in ("history", "pipeline"):  # of earlier runs, maybe of another user
         path = os.path.join(config.output_folder, used)
         if os.path.lexists(path) and not os.access(path, os.W_OK, **_READ):
             raise ConfigError(f"output: {path} cannot be written: permission denied")
+    database.check(config.output_folder)
+    _memory(config)
+    _runner(config)
     local = re.sub("^(file|local)://", "", config.destination)
     if storage.is_url(local):
         _protocols("push.destination", local)
@@ -60,6 +64,32 @@ def places(config: Config) -> None:
         raise
     except ImagegateError:
         return  # whoever compares with the served model reads it again, and says why that failed
+
+
+def _memory(config: Config) -> None:
+    """Raises ConfigError if a single resized image, as numbers of 32 bits, is larger than this machine's memory."""
+    height, width = config.training.image_size
+    needed, there = height * width * 3 * 4, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise ConfigError(
+            f"training.image_size: one image of {height} x {width} pixels takes {byte_size(needed)}, and this machine "
+            f"has {byte_size(there)} of memory; choose a smaller size"
+        )
+
+
+def _runner(config: Config) -> None:
+    """Raises ConfigError if Beam has no runner of the configured name."""
+    if not config.beam:
+        return
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+    from apache_beam.runners.runner import create_runner
+
+    name = PipelineOptions(list(config.beam)).view_as(StandardOptions).runner
+    try:
+        create_runner(name or StandardOptions.DEFAULT_RUNNER)
+    except (ValueError, ImportError, AttributeError) as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise ConfigError(f"beam: the runner {name!r} cannot be used: {reason}") from None
 
 
 def writable(key: str, path: str) -> None:

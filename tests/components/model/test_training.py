@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -145,11 +146,24 @@ def test_a_restart_gives_the_same_weights(tmp_path: Path, cut: int) -> None:
 
 def test_files_that_a_kill_cut_short_are_not_read(tmp_path: Path) -> None:
     feed(stopping(tmp_path), [3, 2])
-    for name in (".new.latest.weights.h5", ".new.history.json"):
+    for name in (".new.2.weights.h5", ".new.3.weights.h5", ".new.history.json"):
         (tmp_path / name).write_bytes(b"half")
     restarted = stopping(tmp_path)
     assert feed(restarted, [1], start=2) == [False]
     assert [epoch["val_loss"] for epoch in restarted.history] == [3, 2, 1]
+
+
+@pytest.mark.parametrize("name", ["1.weights.h5", "2.weights.h5", "history.json"])
+def test_what_a_failing_disk_damaged_is_not_read_and_training_begins_anew(tmp_path: Path, name: str) -> None:
+    """The first of the two epochs is the best, the second the latest."""
+    feed(stopping(tmp_path), [2, 3])
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-1])
+    assert stopping(tmp_path).history == []
+
+
+def test_only_the_best_and_the_latest_weights_take_room(tmp_path: Path) -> None:
+    feed(stopping(tmp_path), [3, 1, 2, 2, 2])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2.weights.h5", "5.weights.h5", "history.json"]
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
@@ -490,7 +504,7 @@ def test_a_killed_training_resumes_where_it_was(prepared: Prepared, tmp_path: Pa
     assert killed(arguments, "training") == -signal.SIGKILL
     assert not (tmp_path / "serving").exists()
     [left] = (tmp_path / "checkpoints").glob("*/all/history.json")
-    before = json.loads(left.read_text())
+    before = json.loads(left.read_text())["epochs"]
     assert len(before) == 2
     started: list[float] = []
     progress.listen(lambda task, done, total, note: started.append(done) if task == "training" else None)
@@ -508,6 +522,46 @@ def test_a_killed_training_resumes_where_it_was(prepared: Prepared, tmp_path: Pa
 
 class _Stop(BaseException):
     """Stands in for a kill."""
+
+
+def stopped(arguments: FnArgs, monkeypatch: pytest.MonkeyPatch, moment: int) -> bool:
+    """Trains, but stops as it replaces a file for the `moment`-th time; returns whether it came so far."""
+    replaced: list[str] = []
+
+    def replace(source: str, target: str) -> None:
+        replaced.append(target)
+        if len(replaced) == moment:
+            raise _Stop
+        rename(source, target)
+
+    rename = os.replace
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", replace)
+        try:
+            training.run_fn(arguments)
+        except _Stop:
+            return True
+    return False
+
+
+# Each of three epochs replaces its weights and then its history: 6 moments of the head; then the same before the first
+# epoch of everything and after each of two: 6 more. Between the weights of an epoch and its history is the hardest.
+@pytest.mark.parametrize(
+    "moment", [pytest.param(n, marks=[] if n in (6, 12) else [pytest.mark.slow]) for n in range(1, 13)]
+)
+def test_whenever_an_averaging_training_is_killed_it_ends_with_the_same_weights(
+    prepared: Prepared, tmp_path: Path, backbone: str, moment: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Order of the images, augmentation, dropout, the optimizer's moments and the average of the weights go on."""
+    told = {"backbone": backbone, "freeze_epochs": 3, "epochs": 2, "learning_rate": 0.05, "augment": True}
+    training.run_fn(prepared.arguments(tmp_path / "whole", **told))
+    arguments = prepared.arguments(tmp_path / "killed", **told)
+    assert stopped(arguments, monkeypatch, moment)
+    training.run_fn(arguments)
+    assert history(tmp_path / "killed") == history(tmp_path / "whole")
+    weights = exported(tmp_path / "whole")
+    for name, value in exported(tmp_path / "killed").items():
+        np.testing.assert_array_equal(value, weights[name], err_msg=name)
 
 
 def test_a_training_killed_after_its_head_does_not_learn_the_head_again(

@@ -521,6 +521,26 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         masks({"ignore": 2}) | {"training": {"label_weights": {"void": 2}}},
         "training.label_weights: unknown label 'void'; expected one of 'sky', 'road'",
     ),
+    "learning rate": (
+        least(training={"learning_rate": 1.5}),
+        "training.learning_rate: expected at most 1, got 1.5; beyond, training does not converge",
+    ),
+    "whole number": (
+        least(training={"batch_size": 2**63}),
+        "training.batch_size: expected at most 9223372036854775807, got 9223372036854775808",
+    ),
+    "weight beyond float32": (
+        least(labels={"names": ["a", "b"]}, training={"label_weights": {"a": 1, "b": 1e30}}),
+        "training.label_weights.b: expected at most 1,000,000, got 1,000,000,000,000,000,",
+    ),
+    "no weight": (
+        least(labels={"names": ["a", "b"]}, training={"label_weights": {"a": 0, "b": 0}}),
+        "training.label_weights: every weight is 0, so nothing would be learnt",
+    ),
+    "certainty": (
+        least(evaluation=rules(metric="accuracy", min=1, confidence=0.95)),
+        "evaluation.thresholds.0.min: a confidence bound never reaches 1,",
+    ),
     "other loss": (least(training={"loss": "hinge"}), "training.loss: expected 'cross_entropy' or 'focal', got"),
 }
 

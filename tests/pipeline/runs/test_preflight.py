@@ -63,6 +63,8 @@ def settings(tmp_path: Path, write_files: WriteFiles, png: Png) -> Callable[...,
         "no archive": ({"training": {"backbone": "mine.keras"}}, r"mine\.keras is not a \.keras file"),
         "other archive": ({"training": {"backbone": "zip.keras"}}, r"zip\.keras is not a \.keras file"),
         "folder": ({"training": {"backbone": "images.keras"}}, r"images\.keras is a folder; expected a \.keras file"),
+        "memory": ({"training": {"image_size": [1_000_000, 1_000_000]}}, "1000000 x 1000000 pixels takes 12,000.0 GB"),
+        "runner": ({"beam": ["--runner=Nope"]}, r"beam: the runner 'Nope' cannot be used: "),
         "unknown": ({"training": {"backbone": "resnet50"}}, r"'resnet50' .*did you mean ResNet50\?"),
         "schema": ({"data": {"root": "images", "schema_file": "images"}}, r"data\.schema_file: .*Is a directory"),
         "exclude": ({"data": {"root": "images", "exclude": "none.csv"}}, r"data\.exclude: .*No such file"),
@@ -86,6 +88,27 @@ def test_what_cannot_work_is_refused_at_once(
     error = " ".join(capsys.readouterr().err.split())
     assert re.search(message, error), error
     assert sorted(p for p in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_threshold_on_a_value_that_no_image_has_is_refused_before_training(
+    settings: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    (tmp_path / "a.csv").write_text("file_name,label,light\ncat/0.png,cat,day\ndog/1.png,dog,night\n")
+    data = {
+        "root": ".",
+        "layout": "manifest",
+        "manifest": "a.csv",
+        "images": "images",
+        "columns": {"slices": ["light"]},
+    }
+    told = {"metric": "accuracy", "min": 0.5, "slice": {"light": "nihgt"}}
+    path = settings(data=data, evaluation={"thresholds": [told]})
+    before = sorted(tmp_path.rglob("*"))
+    assert cli.main([command, path]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "slice: no image has the value 'nihgt' in the column 'light'; did you mean 'night'?" in error
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.fixture
