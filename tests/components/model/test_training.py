@@ -546,9 +546,7 @@ def stopped(arguments: FnArgs, monkeypatch: pytest.MonkeyPatch, moment: int) -> 
 
 # Each of three epochs replaces its weights and then its history: 6 moments of the head; then the same before the first
 # epoch of everything and after each of two: 6 more. Between the weights of an epoch and its history is the hardest.
-@pytest.mark.parametrize(
-    "moment", [pytest.param(n, marks=[] if n in (6, 12) else [pytest.mark.slow]) for n in range(1, 13)]
-)
+@pytest.mark.parametrize("moment", [pytest.param(n, marks=[] if n == 12 else [pytest.mark.slow]) for n in range(1, 13)])
 def test_whenever_an_averaging_training_is_killed_it_ends_with_the_same_weights(
     prepared: Prepared, tmp_path: Path, backbone: str, moment: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,7 +75,7 @@ FAULTS = {
     "foreign": (lambda o: changed(o, "ALTER TABLE Event RENAME TO Occurrence"), "is not a database of runs, .* Event;"),
     "newer": (
         lambda o: changed(o, "UPDATE MLMDEnv SET schema_version = 11"),
-        r"by a newer version .* 11, not 10\)",
+        r"was written by a newer version .* 11, not 10\)",
     ),
     "emptied": (lambda o: changed(o, "DELETE FROM MLMDEnv"), "is damaged .*MLMDEnv should hold one version"),
 }
