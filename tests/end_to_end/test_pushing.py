@@ -33,7 +33,7 @@ def test_a_card_lies_beside_the_model_and_is_covered(tiny: Project) -> None:
     assert f"| tensorflow | {manifest.written_by['tensorflow']} |" in card
     assert manifest.compared_with == ""
     assert f"| data | {manifest.data_fingerprint} |" in card
-    assert manifest.format == 1
+    assert manifest.format == 2
 
 
 def test_a_model_that_changed_after_its_evaluation_is_not_pushed(tiny: Project) -> None:

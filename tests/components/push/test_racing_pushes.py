@@ -137,7 +137,7 @@ def test_racing_pushes_to_a_folder_form_one_chain(tmp_path: Path, pushers: int, 
     race(str(tmp_path / "served"), tmp_path, pushers, each)
 
 
-@pytest.mark.parametrize(("pushers", "each"), [(2, 3), pytest.param(4, 250, marks=pytest.mark.slow)], ids=["6", "1000"])
+@pytest.mark.parametrize(("pushers", "each"), [(2, 3), pytest.param(4, 25, marks=pytest.mark.slow)], ids=["6", "100"])
 def test_racing_pushes_to_an_object_store_form_one_chain(s3: str, tmp_path: Path, pushers: int, each: int) -> None:
     race(s3, tmp_path, pushers, each)
     the_lock_is_free(s3)
