@@ -79,7 +79,7 @@ def analyse(folder: Path, rows: list[tuple], *, has_baseline: bool, labels: list
         "single_label",
         labels,
         slices,
-        has_baseline=has_baseline,
+        served=labels if has_baseline else (),
         examples=len(rows),
         folder=str(folder / "out"),
     )
@@ -225,6 +225,6 @@ def test_batches_are_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_signatures_answer_either_way_of_calling(tmp_path: Path, call: Callable) -> None:
     echo = _Echo(backwards=False)
     tf.saved_model.save(echo, str(tmp_path), signatures={signatures.EVALUATE: echo.evaluate})
-    signature = analysis._Model(str(tmp_path)).signatures[signatures.EVALUATE]
+    signature = analysis._Model(str(tmp_path), None).signatures[signatures.EVALUATE]
     answer = call(signature, tf.constant([example("cat", "png", [0.25, 0.5, 0.25])]))
     assert answer[signatures.PROBABILITIES].numpy().tolist() == [[0.25, 0.5, 0.25]]
