@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import keras
@@ -79,7 +80,7 @@ def _train(fn_args: FnArgs, settings: TrainerSettings, gpus: int) -> None:
     stated = configured_weights(settings.label_weights, names)
     weights = data.label_weights() if stated is None else stated
     phases = Phases(
-        os.path.join(settings.checkpoints, _job_name(folder, settings)),
+        os.path.join(settings.checkpoints, _job_name(folder, settings, weights)),
         fn_args.model_run_dir,
         learning_rate=settings.learning_rate,
         loss=lambda: head.loss(settings.loss, weights=weights, positive=positive),
@@ -120,11 +121,11 @@ def _learn(
     return history
 
 
-def _job_name(folder: str, settings: TrainerSettings) -> str:
-    """Names the backup by data, settings and code: a training may resume only from one with the same name."""
+def _job_name(folder: str, settings: TrainerSettings, weights: Sequence[float]) -> str:
+    """Names the backup by data, settings, weights and code: a training resumes only from one with the same name."""
     data = manifest.read(folder)
     told = settings.model_dump(exclude={"checkpoints"})
-    text = json.dumps([data.content, data.labels, told], sort_keys=True)
+    text = json.dumps([data.content, data.labels, told, [float(w) for w in weights]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -357,9 +357,11 @@ def test_check_looks_for_room_and_permissions_after_it_wrote_a_configuration(
     full = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     code, out, err = call("check", "pets")
-    assert (code, "wrote pets.yaml" in out) == (2, True)
-    assert re.match(r"imagegate: output: a run needs about .* below .*, there are 1\.0 MB free; make room", err)
-    assert call("check", "pets.yaml")[0] == 2
+    assert (code, "wrote pets.yaml" in out) == (1, True)
+    assert re.match(
+        r"imagegate: no space left on device: .* \(1\.0 MB free\); a run needs about .* there; make room", err
+    )
+    assert call("check", "pets.yaml")[0] == 1
 
 
 def test_a_large_data_set_is_looked_at_without_tensorflow(tmp_path: Path, png: Png, write_files: WriteFiles) -> None:
