@@ -85,6 +85,7 @@ def test_a_signal_stops_a_run_in_time_and_the_next_goes_on(
     assert (after["status"], after["exit_code"]) == ("up_to_date", 0)
 
 
+@pytest.mark.slow
 def test_a_killed_run_has_a_row_and_the_next_goes_on(tiny: Project) -> None:
     before = len(rows(tiny))
     process = begun(tiny)
