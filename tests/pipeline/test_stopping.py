@@ -43,8 +43,9 @@ BUSY = """\
 
 
 def program(body: str, before: str = "", *, ignored: signal.Signals | None = None) -> "subprocess.Popen[str]":
-    def prepare() -> None:  # a shell that runs the tests in the background ignores SIGINT, and so would its children
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    def prepare() -> None:  # a shell that runs the tests in the background, or nohup, has its children ignore some
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
         if ignored is not None:
             signal.signal(ignored, signal.SIG_IGN)
 
