@@ -145,9 +145,7 @@ def test_racing_pushes_to_an_object_store_form_one_chain(s3: str, tmp_path: Path
 
 @pytest.mark.slow
 @pytest.mark.go
-def test_racing_pushes_to_another_s3_server_form_one_chain(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_racing_pushes_to_another_s3_server_form_one_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with object_store.gateway(tmp_path) as url:
         for name, value in (object_store.ENVIRONMENT | {"AWS_ENDPOINT_URL": url}).items():
             monkeypatch.setenv(name, value)
