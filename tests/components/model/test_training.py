@@ -588,10 +588,10 @@ def test_a_training_killed_after_its_head_does_not_learn_the_head_again(
 
 
 def test_other_settings_do_not_resume_a_killed_training(prepared: Prepared, tmp_path: Path) -> None:
-    """What a killed training left is for the same data, settings and code alone."""
+    """What a killed training left is for the same data, settings, weights and code alone."""
     arguments = prepared.arguments(tmp_path, epochs=2)
     settings = TrainerSettings.model_validate(arguments.custom_config)
-    names = {training._job_name(str(prepared.examples), settings)}
+    names = {training._job_name(str(prepared.examples), settings, [1.0, 1.0])}
     for changed in (
         {"seed": 2},
         {"image_size": [8, 9]},
@@ -601,7 +601,8 @@ def test_other_settings_do_not_resume_a_killed_training(prepared: Prepared, tmp_
         {"decisions": UNCALIBRATED},
     ):
         told = TrainerSettings.model_validate(arguments.custom_config | changed)
-        names.add(training._job_name(str(prepared.examples), told))
-    assert len(names) == 7
+        names.add(training._job_name(str(prepared.examples), told, [1.0, 1.0]))
+    names.add(training._job_name(str(prepared.examples), settings, [1.0, 2.0]))
+    assert len(names) == 8
     moved = TrainerSettings.model_validate(arguments.custom_config | {"checkpoints": "elsewhere"})
-    assert training._job_name(str(prepared.examples), moved) in names
+    assert training._job_name(str(prepared.examples), moved, [1.0, 1.0]) in names
