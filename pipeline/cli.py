@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from pipeline import stopping
 from pipeline.commands import local, remote
+from pipeline.commands.tune import tune as _tune
 from pipeline.init import TASKS
 
 
@@ -80,6 +81,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--force", action="store_true", help="run every stage again, even where nothing is new")
     run.add_argument("--json", action="store_true", help="print summary.json instead of tables")
     run.set_defaults(command=local.run)
+
+    tune = commands.add_parser("tune", help="search for better settings of training, on train and eval alone")
+    _add_config(tune)
+    tune.add_argument("--trials", metavar="N", type=int, help="largest number of trials; default: tuning.trials")
+    tune.add_argument("--minutes", metavar="M", type=float, help="how long it may take; default: tuning.minutes")
+    tune.add_argument(
+        "--over", metavar="KEY,…", help="keys of training to try values of, such as loss; default: tuning.over"
+    )
+    tune.set_defaults(command=_tune)
 
     report = commands.add_parser("report", help="write the page of a run again, and print where it is")
     report.add_argument("run", metavar="CONFIG|RUN", help="a configuration: its newest run; or the folder of a run")

@@ -47,7 +47,7 @@ class Files:
     """Digests of the contents of files that stages read besides the data; part of their cache keys.
 
     Attributes:
-        backbone: of the backbone, or "" where it is no file.
+        backbone: of the backbone and those that a search tries; "" where none is a file.
         out_of_distribution: of the images that belong to none of the labels, or "" without any.
     """
 
@@ -63,8 +63,9 @@ def files(config: Config) -> Files:
         OSError: the backbone cannot be read.
     """
     backbone = ""
-    if config.backbone.endswith(".keras"):
-        with open(config.backbone, "rb") as f:
-            backbone = hashlib.file_digest(f, "sha256").hexdigest()
+    for path in config.backbones:
+        if path.endswith(".keras"):
+            with open(path, "rb") as f:
+                backbone += hashlib.file_digest(f, "sha256").hexdigest()
     root = config.out_of_distribution_root
     return Files(backbone, out_of_distribution.fingerprint(root, config.data.max_pixels))

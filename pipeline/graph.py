@@ -32,6 +32,7 @@ def build(
     frozen: str = "",
     cache: bool = True,
     files: derived.Files | None = None,
+    only_search: bool = False,
 ) -> Pipeline:
     """Builds the graph of one run.
 
@@ -43,6 +44,7 @@ def build(
         frozen: text of the user's schema, or "" if there is none.
         cache: whether stages reuse the results of an earlier run with the same inputs, settings and code.
         files: digests of the files that stages read besides the data; None where these are on other machines.
+        only_search: whether the graph ends with the search for better settings, which it then has in any case.
     """
     remembered = "" if files is None else derived.remembered(config)
     files = files or derived.Files()
@@ -53,13 +55,13 @@ def build(
         metadata_connection_config=metadata.sqlite_metadata_connection_config(
             os.path.join(config.output_folder, "metadata.sqlite")
         ),
-        components=list(_stages(run)),
+        components=list(_stages(run, only_search=only_search)),
         enable_cache=cache,
         beam_pipeline_args=[*(config.beam or [_IN_PROCESS, _NO_TYPE_CHECK]), _NO_PACKING],
     )
 
 
-def _stages(run: nodes.Run) -> Iterator[BaseNode]:
+def _stages(run: nodes.Run, *, only_search: bool) -> Iterator[BaseNode]:
     """Yields the stages in the order in which they run, each connected to the outputs that it reads."""
     yield (ingest := nodes.ingest(run))
     examples = ingest.outputs["examples"]
@@ -73,7 +75,14 @@ def _stages(run: nodes.Run) -> Iterator[BaseNode]:
     yield (transform := nodes.transform(run, examples=examples, schema=schema))
     transform.add_upstream_node(data_gate)  # nothing is trained on refused data
     graph = transform.outputs["transform_graph"]
-    yield (trainer := nodes.trainer(run, examples=examples, transform_graph=graph, schema=schema))
+    inputs = {"examples": examples, "transform_graph": graph, "schema": schema}
+    found = {}
+    if run.config.searches or only_search:
+        yield (tuner := nodes.tuner(run, **inputs))
+        found = {"hyperparameters": tuner.outputs["best_hyperparameters"]}
+    if only_search:
+        return
+    yield (trainer := nodes.trainer(run, **inputs, **found))
     model = trainer.outputs["model"]
     yield (baseline := nodes.baseline(run, schema_in=schema))
     models = {"model": model, "baseline_model": baseline.outputs["baseline_model"]}

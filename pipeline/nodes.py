@@ -24,6 +24,7 @@ from components.stages.report import ModelReport
 from components.stages.schema import CuratedSchema
 from components.stages.serving_check import ServingCheck
 from components.stages.transform import Transform
+from components.stages.tuner import Tuner
 from pipeline import derived
 from pipeline.config import Config
 
@@ -107,6 +108,17 @@ def transform(run: Run, **inputs: Any) -> BaseNode:
     )
 
 
+def tuner(run: Run, **inputs: Any) -> BaseNode:
+    code = fingerprint.code("components.stages.tuner") + fingerprint.code("components.model.tuning.tuner")
+    return Tuner(
+        **inputs,
+        tuner_fn="components.model.tuning.tuner.tuner_fn",
+        train_args=trainer_pb2.TrainArgs(splits=["train"]),
+        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
+        custom_config=run.config.tuner_settings(code + run.files.backbone).model_dump(mode="json"),
+    )
+
+
 def trainer(run: Run, **inputs: Any) -> BaseNode:
     code = fingerprint.code("components.model.training")
     return Trainer(
@@ -159,7 +171,7 @@ def pusher(run: Run, **inputs: Any) -> BaseNode:
     facts = {
         "name": config.name,
         "task": config.task,
-        "image_size": config.training.image_size,
+        "image_size": None if config.searches and "image_size" in config.tunes else config.training.image_size,
         "bits": config.data.bits,
         "code_fingerprint": fingerprint.code("components.model.training"),
         "configuration_fingerprint": config.fingerprint(),

@@ -41,6 +41,7 @@ class Stage:
         optional: whether the run continues after it failed.
         trains: whether it uses the GPU, the nodes and the memory of the section `kubeflow`.
         in_graph: False for the tasks before and after the graph, which exist only on Kubeflow.
+        in_every_graph: False for a stage that only some configurations have.
         cpu: most CPU cores that its pod may use.
         memory: most memory that its pod may use; None for `kubeflow.memory`. It grows with the model, not with the
             data.
@@ -59,6 +60,7 @@ class Stage:
     optional: bool = False
     trains: bool = False
     in_graph: bool = True
+    in_every_graph: bool = True
     cpu: str = "1"
     memory: str | None = "2Gi"
     # Small, so that pods start on a node of two cores that others use, too. A pod without requests asks for its limits.
@@ -92,6 +94,18 @@ STAGES = (
     VALIDATOR := Stage("ExampleValidator"),
     DATA_GATE := Stage("ClassBalance", refusal=3, reads=frozenset({Source.DESTINATION}), retried=False),
     TRANSFORM := Stage("Transform", cpu="2", memory="4Gi"),
+    # Only where the configuration has a search. The journal of its trials survives a kill on this machine.
+    TUNER := Stage(
+        "Tuner",
+        reads=frozenset({Source.BACKBONE}),
+        trains=True,
+        in_every_graph=False,
+        cpu="4",
+        memory=None,
+        cpu_request="1",
+        memory_request="4Gi",
+        settings={"epochs": ("custom_config", "training", "epochs")},
+    ),
     TRAINER := Stage(
         "Trainer",
         reads=frozenset({Source.BACKBONE}),

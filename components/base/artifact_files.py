@@ -15,6 +15,7 @@ CLASS_BALANCE = "class_balance.json"
 KNOWN_IMAGES = "images.npy"  # also beside a pushed model: which images it was trained on, and with which labels
 
 # Training and evaluation.
+TRIALS = "trials.json"  # of a search, with what it found; see `model.tuning.journal.Trials`
 TRAINING_HISTORY = "history.json"
 SAVED_MODEL = "saved_model.pb"
 DECISIONS_FILE = "decisions.json"  # in the model's folder `assets.extra`, which is for whatever goes with a SavedModel

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 Listener = Callable[[str, float, float | None, str], None]
 
 _listener: Listener | None = None
 _lock = threading.Lock()
 _counts: dict[str, int] = {}
+_part = ""
 
 
 def listen(listener: Listener | None) -> None:
@@ -27,10 +29,28 @@ def listen(listener: Listener | None) -> None:
     _listener = listener
 
 
+@contextlib.contextmanager
+def within(part: str) -> Iterator[None]:
+    """Names the part of the work that the tasks of all reports belong to until the block ends.
+
+    >>> listen(lambda task, done, total, note: print(f"{task}: {done} of {total}"))
+    >>> with within("trial 2 of 3"):
+    ...     report("training", 1, 4)
+    trial 2 of 3, training: 1 of 4
+    >>> listen(None)
+    """
+    global _part  # noqa: PLW0603  one terminal per process
+    _part = f"{part}, "
+    try:
+        yield
+    finally:
+        _part = ""
+
+
 def report(task: str, done: float, total: float | None = None, note: str = "") -> None:
     """Reports that `done` of `total` steps of `task` are complete (`total` None: unknown), with a short note."""
     if _listener is not None:
-        _listener(task, done, total, note)
+        _listener(f"{_part}{task}", done, total, note)
 
 
 def start(task: str) -> None:

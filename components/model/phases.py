@@ -31,6 +31,7 @@ class Phases:
         learning_rate: highest learning rate of a phase whose `rate` is 1.
         loss: makes the loss.
         metrics: makes the metrics that training shows.
+        callbacks: name of a phase -> more callbacks of it.
         strategy: distribution over GPUs.
         jit: whether to compile with XLA.
         average: whether to average weights and decay them, see `optimizer`.
@@ -44,13 +45,14 @@ class Phases:
         learning_rate: float,
         loss: Callable[[], keras.losses.Loss],
         metrics: Callable[[], list[keras.metrics.Metric]],
+        callbacks: Callable[[str], list[keras.callbacks.Callback]] = lambda _: [],
         strategy: tf.distribute.Strategy,
         jit: bool,
         average: bool,
     ) -> None:
         self.checkpoints, self._logs, self._rate, self._jit = checkpoints, logs, learning_rate, jit
         self._average = average
-        self._loss, self._metrics, self._strategy = loss, metrics, strategy
+        self._loss, self._metrics, self._callbacks, self._strategy = loss, metrics, callbacks, strategy
 
     def finished_epochs(self, name: str) -> list[dict[str, float]]:
         """Returns the metrics of the epochs of this phase that a killed run finished."""
@@ -108,6 +110,7 @@ class Phases:
                 stopping,
                 keras.callbacks.TensorBoard(os.path.join(self._logs, name)),
                 Progress(_TASKS[name], epochs),
+                *self._callbacks(name),
             ],
         )
         stopping.restore_best()

@@ -63,6 +63,12 @@ class Training(Value):
     # NumPy takes up to 2^32 - 1, and each augmentation adds its own number, 3 at most.
     seed: Annotated[int, Field(ge=0, le=2**32 - 4, strict=True)] = Field(1, description="Seed of all random choices.")
 
+    tuned: str | None = Field(
+        None,
+        description="File of values that `imagegate tune` found. They take the place of those in this section, but not "
+        "of `--set`; with it, no search runs.",
+    )
+
     @property
     def pretrained(self) -> bool:
         """Whether the backbone starts from pretrained weights."""

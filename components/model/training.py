@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -32,32 +34,120 @@ if TYPE_CHECKING:
 _FINE_TUNING = 0.3  # factor of the learning rate, once a pretrained backbone is trained too
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a training learns from.
+
+    Attributes:
+        folder: folder of the shards.
+        transform: output of Transform.
+        logs: folder of TensorBoard's logs.
+        kind: the label kind.
+        names: labels, in the order of the outputs.
+        positive: index of the positive label, or None.
+    """
+
+    folder: str
+    transform: str
+    logs: str
+    kind: LabelKind
+    names: Sequence[str]
+    positive: int | None
+
+    @classmethod
+    def of(cls, fn_args: FnArgs, settings: TrainerSettings, logs: str) -> Given:
+        """Finds the inputs of a Trainer or Tuner."""
+        names = schema.labels(os.path.dirname(fn_args.schema_path))
+        return cls(
+            folder=os.path.dirname(os.path.dirname(fn_args.train_files[0])),
+            transform=fn_args.transform_graph_path,
+            logs=logs,
+            kind=kinds.kind(settings.task),
+            names=names,
+            positive=None if settings.positive is None else names.index(settings.positive),
+        )
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A trained network with its best weights, what it learnt from, and the metrics of every epoch of each phase."""
+
+    parts: network.Parts
+    data: Batches
+    history: dict[str, list[dict[str, float]]]
+    checkpoints: str
+
+
 def run_fn(fn_args: FnArgs) -> None:
     """Trains and exports; called by TFX's Trainer.
 
     Raises:
         ImagegateError: the loss is not finite, or the shards changed since ingest.
     """
-    settings = TrainerSettings.model_validate(fn_args.custom_config)
+    settings = TrainerSettings.model_validate(fn_args.custom_config | tuned(fn_args.hyperparameters))
+    given = Given.of(fn_args, settings, fn_args.model_run_dir)
+    with prepared(settings) as gpus:
+        learnt = learn(given, settings, gpus)
+        with open(os.path.join(fn_args.model_run_dir, TRAINING_HISTORY), "w", encoding="utf-8") as f:
+            json.dump(learnt.history, f)
+        decided = answers.fit(learnt.parts, learnt.data, given.kind, settings.decisions, settings.seed)
+        progress.report("export", 0, None, "writing the SavedModel")
+        signatures.export(
+            learnt.parts,
+            given.names,
+            settings.image_size,
+            given.kind,
+            decided,
+            fn_args.serving_model_dir,
+            settings.bits,
+        )
+        shutil.rmtree(learnt.checkpoints, ignore_errors=True)
+
+
+def tuned(hyperparameters: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The keys of `training` that the stage Tuner found, with their values; empty without this stage."""
+    return {} if hyperparameters is None else dict(hyperparameters["values"])
+
+
+@contextlib.contextmanager
+def prepared(settings: TrainerSettings) -> Iterator[int]:
+    """Sets the seed and the arithmetic of Keras for a training; yields the number of GPUs."""
     keras.utils.clear_session(free_memory=False)  # names of layers, which are in the model, begin to count anew
     keras.utils.set_random_seed(settings.seed)
     gpus = _prepare_gpus()
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(_policy(settings.mixed_precision, gpus))
     try:
-        _train(fn_args, settings, gpus)
+        yield gpus
     finally:
         keras.config.set_dtype_policy(policy)
 
 
-def _train(fn_args: FnArgs, settings: TrainerSettings, gpus: int) -> None:
-    names = schema.labels(os.path.dirname(fn_args.schema_path))
-    folder = os.path.dirname(os.path.dirname(fn_args.train_files[0]))
-    kind = kinds.kind(settings.task)
+def learn(
+    given: Given,
+    settings: TrainerSettings,
+    gpus: int,
+    *,
+    metrics: Callable[[], list[keras.metrics.Metric]] = list,
+    callbacks: Callable[[str], list[keras.callbacks.Callback]] = lambda _: [],
+) -> Learnt:
+    """Builds the network and trains it.
+
+    Args:
+        given: what it learns from.
+        settings: of the Trainer, or of a trial.
+        gpus: number of GPUs.
+        metrics: makes metrics besides those of the labels.
+        callbacks: name of a phase -> more callbacks of it.
+
+    Raises:
+        ImagegateError: the loss is not finite, or the shards changed since ingest.
+    """
+    kind, names, positive = given.kind, given.names, given.positive
     head = head_of(kind)
     data = Batches(
-        folder,
-        tft.TFTransformOutput(fn_args.transform_output),
+        given.folder,
+        tft.TFTransformOutput(given.transform),
         kind=kind,
         image_size=settings.image_size,
         batch_size=settings.batch_size,
@@ -65,7 +155,6 @@ def _train(fn_args: FnArgs, settings: TrainerSettings, gpus: int) -> None:
         seed=settings.seed,
     )
     strategy = tf.distribute.MirroredStrategy() if gpus > 1 else tf.distribute.get_strategy()
-    positive = None if settings.positive is None else names.index(settings.positive)
     with strategy.scope():
         parts = network.build(
             settings.backbone,
@@ -80,22 +169,18 @@ def _train(fn_args: FnArgs, settings: TrainerSettings, gpus: int) -> None:
     stated = configured_weights(settings.label_weights, names)
     weights = data.label_weights() if stated is None else stated
     phases = Phases(
-        os.path.join(settings.checkpoints, _job_name(folder, settings, weights)),
-        fn_args.model_run_dir,
+        os.path.join(settings.checkpoints, _job_name(given.folder, settings, weights)),
+        given.logs,
         learning_rate=settings.learning_rate,
         loss=lambda: head.loss(settings.loss, weights=weights, positive=positive),
-        metrics=lambda: head.metrics(len(names)),
+        metrics=lambda: [*head.metrics(len(names)), *metrics()],
+        callbacks=callbacks,
         strategy=strategy,
         jit=gpus > 0,
         average=parts.pretrained and not kind.per_pixel,
     )
     history = {} if kind.is_detector(len(names)) else _learn(parts, data, phases, settings, kind)
-    with open(os.path.join(fn_args.model_run_dir, TRAINING_HISTORY), "w", encoding="utf-8") as f:
-        json.dump(history, f)
-    decided = answers.fit(parts, data, kind, settings.decisions, settings.seed)
-    progress.report("export", 0, None, "writing the SavedModel")
-    signatures.export(parts, names, settings.image_size, kind, decided, fn_args.serving_model_dir, settings.bits)
-    shutil.rmtree(phases.checkpoints, ignore_errors=True)
+    return Learnt(parts, data, history, phases.checkpoints)
 
 
 def _learn(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components import metrics
-from components.base.artifact_files import CLASS_BALANCE, DECISIONS_FILE, SERVING, VERDICTS
+from components.base.artifact_files import CLASS_BALANCE, DECISIONS_FILE, SERVING, TRIALS, VERDICTS
 from components.base.errors import ImagegateError
 from components.base.verdict import Verdict
 from components.data.dataset import LayoutError
@@ -21,6 +21,7 @@ from components.gates.compared import Compared, whole
 from components.gates.errors import DataRejected
 from components.gates.records import DataGateResult, ServingMeasurement, ServingResult
 from components.labels import kinds
+from components.model.tuning.journal import Trials
 from components.push.manifest import DecisionSummary
 from components.push.refusals import NotPushed
 from components.report.run_summary import DataSummary, Numbers, Pushed, SamePart, ServedModel, SliceResult
@@ -28,7 +29,7 @@ from components.report.run_summary import DataSummary, Numbers, Pushed, SamePart
 Properties = Mapping[str, Any]  # custom properties of an artifact
 _UNJUDGED = "no threshold is configured and nothing has judged this model; push.without_thresholds lets it pass"
 _SUMMARIZED = (
-    *("task", "status", "exit_code", "data", "label_weights", "metrics", "per_label", "slices", "tfma"),
+    *("task", "status", "exit_code", "data", "label_weights", "tuning", "metrics", "per_label", "slices", "tfma"),
     *("baseline", "decisions", "serving", "gates", "pushed", "error", "notes"),
 )
 
@@ -52,6 +53,7 @@ class Outcome:
     exit_code: int = 1
     data: DataSummary = field(default_factory=DataSummary)
     label_weights: dict[str, float] = field(default_factory=dict)
+    tuning: Trials | None = None
     metrics: Numbers = field(default_factory=dict)
     per_label: dict[str, Numbers] = field(default_factory=dict)
     slices: list[SliceResult] = field(default_factory=list)
@@ -85,6 +87,7 @@ class Outcome:
         """Methods that read an artifact, by its key; other artifacts are only listed."""
         return {
             "class_balance": self._read_class_balance,
+            "tuner_results": self._read_tuner_results,
             "model": self._read_model,
             "baseline_model": self._read_baseline_model,
             "evaluation": self._read_evaluation,
@@ -113,6 +116,9 @@ class Outcome:
                 unknown=data_gate.unknown(manifest),
                 fingerprint=manifest.content,
             )
+
+    def _read_tuner_results(self, uri: str, _: Properties) -> None:
+        self.tuning = Trials.from_json(_text(uri, TRIALS))
 
     def _read_model(self, uri: str, _: Properties) -> None:
         folder = os.path.join(uri, "Format-Serving", "assets.extra")

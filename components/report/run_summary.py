@@ -10,6 +10,7 @@ from components.base.values import ForeignText, Sparse
 from components.base.verdict import Verdict
 from components.data.manifest import BySplit, LeftOut
 from components.gates.records import ServingMeasurement
+from components.model.tuning.journal import Trials
 from components.push.manifest import DecisionSummary
 
 Numbers = dict[str, float | None]  # metric -> value; null: not a number
@@ -88,7 +89,8 @@ class RunSummary(Sparse):
     name: str = Field(description="of the configuration")
     task: str = Field(description="of the configuration")
     status: str = Field(
-        description='"pushed", "up_to_date", "not_blessed", "data_rejected", "failed", "stopped" by a signal, "killed"'
+        description='"pushed", "up_to_date", "not_blessed", "data_rejected", "failed", "stopped" by a signal, '
+        '"killed"; "tuned", a search without a model'
     )
     exit_code: int = 1
     started: str | None = Field(None, description="RFC 3339")
@@ -96,6 +98,7 @@ class RunSummary(Sparse):
     stages: tuple[Stage, ...] = ()
     data: DataSummary = DataSummary()
     label_weights: dict[str, float] = Field({}, description="label -> weight in the loss")
+    tuning: Trials | None = Field(None, description="the search for better settings; null without one")
     metrics: Numbers = Field({}, description="of the test split")
     per_label: dict[str, Numbers] = Field({}, description="label -> metrics")
     slices: tuple[SliceResult, ...] = ()

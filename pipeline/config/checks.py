@@ -13,7 +13,7 @@ from components.base.text import number, truncated_list
 from components.data import features
 from components.data.mask_rules import rule
 from components.gates.settings import Threshold
-from pipeline.config import backbones, places
+from pipeline.config import backbones, places, tuned
 
 if TYPE_CHECKING:
     from pipeline.config.config import Config
@@ -41,6 +41,7 @@ def check(config: Config) -> None:
     elif config.labels.names is not None:
         check_labels(config, config.labels.names)
     places.check(config)
+    tuned.check(config)
 
 
 def _whole_numbers(where: str, value: object) -> None:

@@ -18,6 +18,8 @@ from components.ingest.settings import Data, Exclusion, Labels, NearLimits, Sour
 from components.labels import kinds
 from components.labels.kind import LabelKind
 from components.model.settings import DecisionSettings, TrainerSettings, Training
+from components.model.tuning.settings import TunerSettings, Tuning
+from components.model.tuning.space import BY_DEFAULT
 from components.push.settings import Push
 from pipeline.config import checks, places
 from pipeline.config.kubeflow import Kubeflow
@@ -50,6 +52,7 @@ class Config(Value):
     labels: Labels = Field(default_factory=Labels)
     balance: Balance = Field(default_factory=Balance)
     training: Training = Field(default_factory=Training)
+    tuning: Tuning | None = None
     decisions: DecisionSettings = Field(default_factory=DecisionSettings)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     serving: Serving = Field(default_factory=Serving)
@@ -130,8 +133,29 @@ class Config(Value):
     @property
     def backbone(self) -> str:
         """`training.backbone`; a path is absolute."""
-        name = self.training.backbone
-        return self._absolute(name) if name.endswith(".keras") else name
+        return self._network(self.training.backbone)
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """The backbone, and those that a search tries; paths are absolute."""
+        tried = self.tuning.over.get("backbone") if self.tuning is not None and self.searches else None
+        others = tried if isinstance(tried, tuple) else ()
+        return tuple(dict.fromkeys((self.backbone, *(self._network(str(name)) for name in others))))
+
+    @property
+    def tuned_path(self) -> str | None:
+        """`training.tuned`, absolute."""
+        return None if self.training.tuned is None else self._absolute(self.training.tuned)
+
+    @property
+    def searches(self) -> bool:
+        """Whether every run searches for better settings before it trains."""
+        return self.tuning is not None and self.training.tuned is None
+
+    @property
+    def tunes(self) -> tuple[str, ...]:
+        """The keys of `training` that a search of the section `tuning` tries values of."""
+        return tuple((self.tuning or Tuning()).over or BY_DEFAULT)
 
     @property
     def columns(self) -> dict[str, str]:
@@ -189,7 +213,24 @@ class Config(Value):
                 "decisions": self.decisions,
                 "checkpoints": os.path.join(self.output_folder, "checkpoints"),
                 "code_fingerprint": code_fingerprint,
+                "tuned": None,  # its values are in the section already
             }
+        )
+
+    def tuner_settings(self, code_fingerprint: str) -> TunerSettings:
+        """Returns the settings of the Tuner."""
+        whole = self.trainer_settings(code_fingerprint)
+        training = self.training.model_dump(mode="json", exclude_unset=True, exclude={"tuned"})
+        tuning = self.tuning or Tuning()
+        networks = tuning.over.get("backbone")
+        if isinstance(networks, tuple):
+            over = {**tuning.over, "backbone": tuple(self._network(str(name)) for name in networks)}
+            tuning = tuning.model_copy(update={"over": over})
+        return TunerSettings(
+            tuning=tuning,
+            training={**training, "backbone": self.backbone},
+            trainer=whole.model_dump(mode="json", exclude={*Training.model_fields, "checkpoints"}),
+            checkpoints=os.path.join(self.output_folder, "tuning"),
         )
 
     @property
@@ -219,6 +260,9 @@ class Config(Value):
         """Returns the SHA-256 of all settings but `kubeflow` and `output.keep`, which change no result."""
         told = self.model_dump_json(exclude={"kubeflow": True, "output": {"keep"}})
         return hashlib.sha256(told.encode()).hexdigest()
+
+    def _network(self, name: str) -> str:
+        return self._absolute(name) if name.endswith(".keras") else name
 
     def _absolute(self, path: str) -> str:
         return path if storage.is_url(path) else os.path.normpath(os.path.join(self.folder, os.path.expanduser(path)))

@@ -50,6 +50,7 @@ def skipped(config: Config) -> tuple[tuple[str, str], ...]:
         "evaluation.out_of_distribution": config.out_of_distribution_root,
         "data.schema_file": config.schema_path,
         "data.exclude": config.exclude_path,
+        "training.tuned": config.tuned_path,
         "the configuration": config.file or None,
     }
     start = config.data_root.rstrip("/") + "/"

@@ -10,18 +10,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from components.base.errors import ConfigError
-from pipeline.config import messages, yaml
+from pipeline.config import messages, tuned, yaml
 from pipeline.config.config import Config
 
 _NAMES = {list: "a list", str: "text", type(None): "nothing"}
 
 
-def load(path: str, overrides: Sequence[str] = ()) -> Config:
+def load(path: str, overrides: Sequence[str] = (), *, use_tuned: bool = True) -> Config:
     """Reads and validates a configuration file.
 
     Args:
         path: a YAML file.
         overrides: "KEY=VALUE" with dots in KEY and YAML in VALUE: "training.epochs=3".
+        use_tuned: whether the values of `training.tuned` take the place of those in the file.
 
     Raises:
         ConfigError: the file cannot be read or is wrong. The message has a line for each mistake, which names the
@@ -41,25 +42,28 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
     for key in raw:
         if not isinstance(key, str):
             raise ConfigError(f"{path}: {key!r}: unknown key; keys are text")
+    given = []
     for override in overrides:
-        dotted = _override(raw, override)
+        given.append(dotted := _override(raw, override))
         lines = {key: line for key, line in lines.items() if not f"{key}.".startswith(f"{dotted}.")}
     for key in ("folder", "file"):
         if key in raw:
             raise ConfigError(f"{path}: {key}: unknown key")
     file = os.path.abspath(path)
-    return validated(raw | {"folder": os.path.dirname(file), "file": file}, path, lines)
+    folder = os.path.dirname(file)
+    complete, replaced = tuned.overlaid(raw, folder, given) if use_tuned else (tuned.without(raw), {})
+    return validated(complete | {"folder": folder, "file": file}, path, {**lines, **replaced})
 
 
 def validated(
-    raw: Mapping[str, Any], path: str = "the configuration", lines: Mapping[str, int] = MappingProxyType({})
+    raw: Mapping[str, Any], path: str = "the configuration", lines: Mapping[str, int | str] = MappingProxyType({})
 ) -> Config:
     """Validates keys and values, which include `folder` and `file`.
 
     Args:
         raw: keys and values as in YAML or JSON.
         path: name of the source in messages.
-        lines: dotted key -> its line in the file, counted from 1.
+        lines: dotted key -> its line in the file, counted from 1, or the path of the other file that it is from.
 
     Raises:
         ConfigError: a key is wrong; the message names it.
@@ -73,8 +77,10 @@ def validated(
     raise ConfigError("\n".join(f"{path}: {text}{_line(text, lines)}" for text in sentences)) from None
 
 
-def _line(sentence: str, lines: Mapping[str, int]) -> str:
+def _line(sentence: str, lines: Mapping[str, int | str]) -> str:
     """Returns " (line N)" for the key that a message starts with, or for the nearest section; "" if it is not known.
+
+    For a key from another file, it names that file.
 
     >>> _line("data.root: this key is missing", {"data": 3})
     ' (line 3)'
@@ -82,7 +88,8 @@ def _line(sentence: str, lines: Mapping[str, int]) -> str:
     key = sentence.partition(": ")[0]
     while key and key not in lines:
         key = key.rpartition(".")[0]
-    return f" (line {lines[key]})" if key else ""
+    where = lines.get(key, "")
+    return f" (line {where})" if isinstance(where, int) else where and f" (from {where})"
 
 
 def _override(raw: dict[str, Any], override: str) -> str:
@@ -100,7 +107,9 @@ def _override(raw: dict[str, Any], override: str) -> str:
     if parents[:1] == ["output"] and isinstance(raw.get("output"), str):
         raw["output"] = {"folder": raw["output"]}  # its short form
     for parent in parents:
-        section = section.setdefault(parent, {})
+        if section.get(parent) is None:  # missing, or a section without keys
+            section[parent] = {}
+        section = section[parent]
         if not isinstance(section, dict):
             raise ConfigError(f"--set {override}: {parent} is a value, not a section; keys below it cannot be set")
     section[last] = yaml.parse(text, f"--set {override}")[0]

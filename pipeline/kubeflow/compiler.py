@@ -96,8 +96,9 @@ def _compile_graph(config: Config) -> Spec:
     pipeline: Spec = runner.KubeflowV2DagRunner(settings).run(built, write_out=False)["pipelineSpec"]
     pipeline["defaultPipelineRoot"] = config.kubeflow.pipeline_root
     # A folder of the machine that compiles; the container takes one of its own.
-    trainer = spec.tasks(pipeline)[stages.TRAINER.name]["inputs"]["parameters"]["custom_config"]["runtimeValue"]
-    trainer["constant"] = json.dumps(json.loads(trainer["constant"]) | {"checkpoints": ""})
+    for name in {stages.TUNER.name, stages.TRAINER.name} & set(spec.tasks(pipeline)):
+        told = spec.tasks(pipeline)[name]["inputs"]["parameters"]["custom_config"]["runtimeValue"]
+        told["constant"] = json.dumps(json.loads(told["constant"]) | {"checkpoints": ""})
     return pipeline
 
 
@@ -136,7 +137,7 @@ def _add_parameters(pipeline: Spec, config: Config) -> None:
     for parameter, (kind, default) in parameters.items():
         spec.add_pipeline_parameter(pipeline, parameter, kind, default)
         for stage in STAGES:
-            if stage is PREFLIGHT or parameter in stage.settings:
+            if stage is PREFLIGHT or (parameter in stage.settings and stage.name in spec.tasks(pipeline)):
                 source = spec.pipeline_parameter(parameter)
                 spec.set_parameter(pipeline, stage.name, parameter, source, kind)
 

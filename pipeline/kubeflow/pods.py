@@ -50,7 +50,7 @@ def platform(labels: Mapping[str, str], config: Config) -> Spec:
     outside = {Source.DATA, Source.DESTINATION}
     if config.out_of_distribution_root is not None:
         outside.add(Source.OUT_OF_DISTRIBUTION)
-    if config.backbone.endswith(".keras"):
+    if any(path.endswith(".keras") for path in config.backbones):
         outside.add(Source.BACKBONE)
     executors: Spec = {}
     for name, label in labels.items():

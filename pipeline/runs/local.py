@@ -39,9 +39,11 @@ class Runner:
     Args:
         config: the settings.
         stage: called as (name, "started" | "finished" | "failed", seconds, cached).
+        only_search: whether the run ends with the search for better settings.
     """
 
-    def __init__(self, config: Config, stage: StageListener) -> None:
+    def __init__(self, config: Config, stage: StageListener, *, only_search: bool = False) -> None:
+        self._only_search = only_search
         self._config, self._listener, self._frozen, self._files = config, stage, "", derived.Files()
         self._needs: tuple[tuple[str, int], ...] = ((config.output_folder, 0),)
         self._running, self._recording = "", threading.Lock()
@@ -139,7 +141,7 @@ class Runner:
         self.summary.fingerprints = derived.fingerprints(self._config)
         try:
             served = versions.current(self._config.destination)
-            if not force and served is not None and self._is_up_to_date(inputs, served):
+            if not (force or self._only_search) and served is not None and self._is_up_to_date(inputs, served):
                 return
             if not dataset.records:
                 raise DataRejected(data.judge_data(self._config, *census.merge(dataset, []), self._frozen))
@@ -155,11 +157,14 @@ class Runner:
                     frozen=self._frozen,
                     cache=not force,
                     files=self._files,
+                    only_search=self._only_search,
                 )
                 try:
                     launch.run(built, self.summary, self._begin_or_end, self.log, self._needs)
                 finally:
                     data.remember_splits(self._config, self.summary.artifacts)
+                if self._only_search:
+                    self.summary.end_search()
         except DataRejected as error:
             self.summary.fail(self._with_all_reasons(error))
         except ImagegateError as error:

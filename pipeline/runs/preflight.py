@@ -42,8 +42,9 @@ def places(config: Config) -> None:
             used, or what is served was pushed by another configuration.
         NoNumber: no version can follow what lies in `push.destination`.
     """
-    if config.backbone.endswith(".keras"):
-        backbones.check_file(config.backbone)
+    for backbone in config.backbones:
+        if backbone.endswith(".keras"):
+            backbones.check_file(backbone)
     writable("output", config.output_folder)
     for used in ("history", "pipeline"):  # of earlier runs, maybe of another user
         path = os.path.join(config.output_folder, used)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from components.data.manifest import LeftOut
+    from components.model.tuning.journal import Trials
     from components.report.run_summary import DataSummary, Numbers, RunSummary
 
 _LABEL_METRICS = ("iou", "precision", "recall", "f1")
@@ -34,6 +35,8 @@ def show(run: RunSummary, console: Console) -> None:
         console.print(label_table(run.data.labels, run.label_weights, run.per_label))
         for line in _data_lines(run.data):
             console.print(escape(shown(line)), highlight=False)
+    if run.tuning:
+        console.print(trial_table(run.tuning))
     if run.metrics:
         console.print(_metric_table(run))
     serving = run.serving
@@ -68,6 +71,7 @@ def _show_verdict(run: RunSummary, console: Console) -> None:
     text = {
         "pushed": f"[bold green]pushed[/] version {version}: {judged} -> {escape(path)}",
         "up_to_date": f"[bold green]up to date[/]: {unchanged}",
+        "tuned": "[bold green]tuned[/]; nothing was pushed",
         "not_blessed": f"[bold red]refused by the model gate[/]; {untouched}:",
         "data_rejected": f"[bold red]refused by the data gate[/]; nothing was trained, {untouched}:",
         "failed": f"[bold red]failed[/]; {untouched}:",
@@ -90,6 +94,27 @@ def _metric_table(run: RunSummary) -> Table:
         served = [_number(run.baseline.metrics.get(name))] if run.baseline else []
         same = [_number(part.metrics.get(name))] if part else []
         table.add_row(name, _number(run.metrics.get(name)), *same, *served)
+    return table
+
+
+def trial_table(found: Trials) -> Table:
+    """A table with one row per trial of a search, the best first."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown_metrics = list(found.of(found.best).metrics)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("trial", justify="right")
+    table.add_column("settings", overflow="fold")
+    for name in (found.measure, *(name.replace("_", " ") for name in shown_metrics), "seconds"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for trial in found.ranked():
+        cells = [_number(trial.measure), *(_number(trial.metrics.get(name)) for name in shown_metrics)]
+        state = "best" if trial.number == found.best else trial.told()
+        table.add_row(
+            str(trial.number), escape(shown(trial.settings())), *cells, f"{trial.seconds:.0f}", escape(shown(state))
+        )
     return table
 
 

@@ -98,6 +98,10 @@ class Summary(Outcome):
             self.artifacts = located(earlier, self.config.output_folder)
         self.pushed = Pushed(path=served.path, version=served.version)
 
+    def end_search(self) -> None:
+        """Ends a run that only searched for better settings."""
+        self.status, self.exit_code = "tuned", 0
+
     def stop_by(self, stopped: Stopped, stage: str) -> None:
         """Ends a run that a signal has stopped; a verdict that it had come to stays.
 

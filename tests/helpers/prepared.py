@@ -62,7 +62,7 @@ class Prepared:
         (folder / "run").mkdir(parents=True, exist_ok=True)
         return FnArgs(
             train_files=[str(self.examples / "Split-train" / "*")],
-            transform_output=str(self.transform),
+            transform_graph_path=str(self.transform),
             schema_path=str(self.schema / SCHEMA),
             model_run_dir=str(folder / "run"),
             serving_model_dir=str(folder / "serving"),

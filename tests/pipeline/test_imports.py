@@ -70,6 +70,8 @@ def test_only_the_modules_that_tensorflow_calls_load_it() -> None:
         "components.model.pyramid",
         "components.model.signatures",
         "components.model.training",
+        "components.model.tuning.trial",
+        "components.model.tuning.tuner",
         "pipeline.graph",
         "pipeline.nodes",
     }

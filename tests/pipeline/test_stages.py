@@ -41,7 +41,12 @@ def test_the_table_holds_the_stages_of_the_graph(tmp_path: Path) -> None:
     (tmp_path / "imagegate.yaml").write_text(yaml.safe_dump(sections))
     settings = config.load(str(tmp_path / "imagegate.yaml"))
     built = graph.build(settings, data_fingerprint="", served_version="")
-    assert {node.id for node in built.components} == {stage.name for stage in STAGES if stage.in_graph}
+    names = {stage.name for stage in STAGES if stage.in_graph}
+    always = {stage.name for stage in STAGES if stage.in_graph and stage.in_every_graph}
+    assert {node.id for node in built.components} == always
+    searching = config.load(str(tmp_path / "imagegate.yaml"), ["tuning={}"])
+    built = graph.build(searching, data_fingerprint="", served_version="")
+    assert {node.id for node in built.components} == names
 
 
 def test_names_are_unique_and_a_gate_is_never_retried() -> None:

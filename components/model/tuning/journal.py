@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
 from components.base.files import write_atomically
-from components.base.values import Value
+from components.base.text import number
+from components.base.values import Sparse
 
 Status = Literal["finished", "pruned", "failed", "out_of_time"]
 
 
-class Trial(Value):
+class Trial(Sparse):
     """One trial, and what it came to."""
 
     number: int = Field(description="counted from 1")
@@ -28,6 +28,37 @@ class Trial(Value):
     curve: tuple[float, ...] = Field((), description="measure after each epoch")
     seconds: float = Field(description="duration")
     reason: str = Field("", description="why it failed")
+
+    def settings(self) -> str:
+        """Its settings for people.
+
+        >>> Trial(number=2, overlay={"loss": "focal"}, status="finished", measure=0.5, seconds=1).settings()
+        'loss focal'
+        """
+        texts = [f"{key} {number(v) if isinstance(v, float) else _flat(v)}" for key, v in self.overlay.items()]
+        return ", ".join(texts) or "as configured"
+
+    def told(self) -> str:
+        """How it ended, "" for a finished one."""
+        words = {"finished": "", "pruned": "stopped early", "out_of_time": "out of time"}
+        return words.get(self.status, self.reason)
+
+
+class Trials(Sparse):
+    """All trials of a search, and what it found."""
+
+    measure: str = Field(description="what is measured on the eval split")
+    trials: tuple[Trial, ...]
+    best: int = Field(description="number of the best trial")
+    values: dict[str, JsonValue] = Field(description="keys of `training` that were tried -> the best value")
+
+    def ranked(self) -> list[Trial]:
+        """The finished trials, best first, and then those that ended early."""
+        return sorted(self.trials, key=lambda trial: (trial.status != "finished", trial.measure or 0.0, trial.number))
+
+    def of(self, number: int) -> Trial:
+        """The trial of this number."""
+        return self.trials[number - 1]
 
 
 class Journal:
@@ -62,9 +93,13 @@ def best(trials: Sequence[Trial]) -> Trial | None:
     return min(finished, key=lambda trial: trial.measure or 0.0, default=None)
 
 
-def dumps(trials: Sequence[Trial], about: dict[str, Any]) -> str:
-    """The trials and what is known about their search, as JSON."""
-    return json.dumps({**about, "trials": [trial.model_dump() for trial in trials]}, allow_nan=False)
+def _flat(value: JsonValue) -> str:
+    """A value on one line, without quotes."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_flat, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flat(one)}" for key, one in value.items()) + "}"
+    return str(value)
 
 
 def _read(path: str) -> list[Trial]:

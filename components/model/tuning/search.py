@@ -70,6 +70,9 @@ class Search:
         trials: largest number of trials; None: no limit.
         seconds: that all trials together may take; None: no limit.
         clock: seconds.
+
+    Attributes:
+        begun: number of the trial that `following` returned last.
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class Search:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal, self._candidates, self._clock = kept, candidates, clock
-        self._trials, self._seconds, self._begun = trials, seconds, 0
+        self._trials, self._seconds, self.begun = trials, seconds, 0
         if self.trials and self.trials[-1].status == "out_of_time" and not self._is_over():
             kept.trials.pop()  # there is more time now
 
@@ -93,12 +96,12 @@ class Search:
 
     def following(self) -> Overlay | None:
         """Returns what to try next, or None if the search is over."""
-        if self._trials is not None and self._begun >= self._trials:
+        if self._trials is not None and self.begun >= self._trials:
             return None
-        if self._begun >= len(self.trials) and self._is_over():
+        if self.begun >= len(self.trials) and self._is_over():
             return None
         overlay = next(self._candidates, None)
-        self._begun += overlay is not None
+        self.begun += overlay is not None
         return overlay
 
     def conduct(self, overlay: Overlay, learn: Learn) -> Trial:
@@ -111,7 +114,7 @@ class Search:
         Raises:
             OSError: a disk is full.
         """
-        number = self._begun
+        number = self.begun
         if number <= len(self.trials):
             return self.trials[number - 1]
         started = self._clock()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from components.base.values import Positive, Value
-from components.model.settings import Training
+from components.model.settings import TrainerSettings, Training
 from components.model.tuning.space import DEFAULTS
 
 # Keys of `training` that are no settings of how a model learns: a search over them would compare luck or machines.
@@ -37,6 +38,11 @@ class Range(Value):
         0.001
         """
         return float(f"{math.exp(math.log(self.min) + share * math.log(self.max / self.min)):.3g}")
+
+
+def tunable() -> tuple[str, ...]:
+    """The keys of `training` that a search may change."""
+    return tuple(key for key in Training.model_fields if key not in _FIXED)
 
 
 Values = Range | Annotated[tuple[JsonValue, ...], Field(min_length=1)] | None
@@ -68,11 +74,10 @@ class Tuning(Value):
     @field_validator("over")
     @classmethod
     def _keys(cls, over: dict[str, Values]) -> dict[str, Values]:
-        known = [key for key in Training.model_fields if key not in _FIXED]
         for key, values in over.items():
-            if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+            if key not in tunable():
+                near = difflib.get_close_matches(key, tunable(), 1)
+                hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(tunable())}"
                 raise ValueError(f"{key}: no key of training that can be tuned; {hint}")
             if values is None and key not in DEFAULTS:
                 raise ValueError(f"{key}: list the values to try, such as {key}: [A, B]")
@@ -90,3 +95,31 @@ class Tuning(Value):
         """Seconds that the search may take; None: no limit."""
         minutes = _MINUTES if self.trials is None and self.minutes is None else self.minutes
         return None if minutes is None else 60 * minutes
+
+
+class TunerSettings(Value):
+    """All settings of the Tuner.
+
+    Attributes:
+        tuning: the section `tuning`.
+        training: the section `training`; only the keys that are set, so that the defaults of others follow a trial's.
+        trainer: the other settings of the Trainer.
+        checkpoints: a folder that outlives the run, for journals; a search that was killed continues from there.
+    """
+
+    tuning: Tuning
+    training: dict[str, JsonValue]
+    trainer: dict[str, JsonValue]
+    checkpoints: str
+
+    def of_trial(self, overlay: Mapping[str, JsonValue], checkpoints: str = "") -> TrainerSettings:
+        """Returns the settings with which the Trainer does what a trial does.
+
+        Args:
+            overlay: keys of `training` and their values.
+            checkpoints: folder of the trial.
+
+        Raises:
+            pydantic.ValidationError: the values contradict each other.
+        """
+        return TrainerSettings.model_validate({**self.trainer, **self.training, **overlay, "checkpoints": checkpoints})

@@ -101,10 +101,23 @@ def test_the_same_settings_give_the_same_file(tmp_path: Path) -> None:
 
 
 def test_every_stage_of_the_table_runs_the_entry_point_in_the_image(spec: dict[str, Any]) -> None:
-    assert set(tasks(spec)) == {stage.name for stage in STAGES}
+    assert set(tasks(spec)) == {stage.name for stage in STAGES if stage.in_every_graph}
     for stage in tasks(spec):
         assert container(spec, stage)["image"] == IMAGE
         assert container(spec, stage)["command"] == ["python", "-m", "pipeline.kubeflow.container"]
+
+
+def test_a_search_is_a_stage_before_the_trainer_with_what_a_trainer_needs(tmp_path: Path) -> None:
+    spec, platform = compiler.compile(settings(tmp_path, kubeflow=FULL, tuning={"trials": 3}))
+    assert tasks(spec)["Trainer"]["inputs"]["artifacts"]["hyperparameters"] == {
+        "taskOutputArtifact": {"producerTask": "Tuner", "outputArtifactKey": "best_hyperparameters"}
+    }
+    needs = container(spec, "Tuner")["resources"]
+    assert (needs["resourceMemoryLimit"], needs["accelerator"]["resourceCount"]) == ("32Gi", "2")
+    assert executors(platform)["Tuner"]["nodeSelector"] == {"labels": {"pool": "gpu"}}
+    told = json.loads(tasks(spec)["Tuner"]["inputs"]["parameters"]["custom_config"]["runtimeValue"]["constant"])
+    assert (told["tuning"]["trials"], told["checkpoints"]) == (3, "")
+    assert tasks(spec)["Tuner"]["inputs"]["parameters"]["epochs"] == {"componentInputParameter": "epochs"}
 
 
 def test_the_entry_point_gets_the_inputs_that_the_stage_has(spec: dict[str, Any]) -> None:

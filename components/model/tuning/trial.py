@@ -1,0 +1,108 @@
+"""One trial: the Trainer's training with other settings, judged on the eval split. Nothing is exported."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from components.data import features
+from components.labels.kind import LabelKind
+from components.labels.learning.heads import head_of
+from components.labels.learning.measures import MeanIou, TemperedLoss
+from components.model import training
+from components.model.settings import TrainerSettings
+from components.model.tuning.search import Result, Watch
+
+if TYPE_CHECKING:
+    from tfx.components.trainer.fn_args_utils import FnArgs
+
+MEASURE = "measure"  # name of the metric
+# Losses differ in how sure a network gets, and calibration makes up for that before a model is served. So they are
+# compared at the best of many temperatures, also of those below 1 that focal loss needs.
+_TEMPERATURES = tuple(2.0 ** (i / 2) for i in range(-4, 5))
+
+
+def name_of_measure(kind: LabelKind) -> str:
+    """What `measure` is, for people."""
+    return "1 - mean IoU" if kind.per_pixel else "calibrated cross-entropy"
+
+
+def measure(kind: LabelKind, classes: int, positive: int | None) -> keras.metrics.Metric:
+    """The metric by which trials are compared; smaller is better. It depends on no setting that a trial may change.
+
+    For labels of images, it is the cross-entropy at the best temperature, without label weights: it is a proper score,
+    it uses the probabilities and not only the decisions, and so it tells models apart with few images. Of pixels there
+    are enough, and their cross-entropy hardly sees rare labels, so it is the mean IoU, subtracted from 1.
+
+    Args:
+        kind: the label kind.
+        classes: number of labels.
+        positive: index of the positive label, or None.
+    """
+    if kind.per_pixel:
+        return _Missed(classes, features.IGNORED_ID, MEASURE)
+    given = {} if positive is None else {"positive": positive}
+    return TemperedLoss(head_of(kind).loss("cross_entropy", **given), _TEMPERATURES, MEASURE)
+
+
+class _Missed(MeanIou):
+    def result(self) -> Any:
+        return 1 - super().result()
+
+
+def learn(fn_args: FnArgs, settings: TrainerSettings, watch: Watch) -> Result:
+    """Trains with these settings.
+
+    Args:
+        fn_args: TFX's, of the Tuner.
+        settings: of the trial; its checkpoints are removed.
+        watch: follows the epochs.
+
+    Raises:
+        search.Stopped: the trial ended early.
+        ImagegateError: the settings cannot be learnt with.
+    """
+    shutil.rmtree(settings.checkpoints, ignore_errors=True)  # of a trial that was killed; it begins anew
+    given = training.Given.of(fn_args, settings, settings.checkpoints)
+    last = "all" if settings.epochs else "head"
+    try:
+        with training.prepared(settings) as gpus:
+            learnt = training.learn(
+                given,
+                settings,
+                gpus,
+                metrics=lambda: [measure(given.kind, len(given.names), given.positive)],
+                callbacks=lambda phase: [_Follow(watch, ends=phase == last)],
+            )
+            return _judged(learnt, given)
+    finally:
+        shutil.rmtree(settings.checkpoints, ignore_errors=True)
+
+
+def _judged(learnt: training.Learnt, given: training.Given) -> Result:
+    head = head_of(given.kind)
+    judged = measure(given.kind, len(given.names), given.positive)
+    learnt.parts.model.compile(
+        loss=head.loss("cross_entropy"), metrics=[judged, *head.metrics(len(given.names))], jit_compile=False
+    )
+    numbers = learnt.parts.model.evaluate(learnt.data.eval(), verbose=0, return_dict=True)
+    shown = {key: float(value) for key, value in numbers.items() if key not in (MEASURE, "loss")}
+    return Result(float(numbers[MEASURE]), shown)
+
+
+class _Follow(keras.callbacks.Callback):
+    """Tells the watch of every step, and in the last phase of every epoch."""
+
+    def __init__(self, watch: Watch, *, ends: bool) -> None:
+        super().__init__()
+        self._watch, self._ends = watch, ends
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        self._watch.step()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        if self._ends:
+            self._watch.epoch(float((logs or {})[f"val_{MEASURE}"]))
