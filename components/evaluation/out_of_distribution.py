@@ -16,7 +16,7 @@ from components.base.artifact_files import OUT_OF_DISTRIBUTION_FILE
 from components.data import images, storage
 from components.ingest import splits
 from components.labels import outputs
-from components.metrics import OUT_OF_DISTRIBUTION, curves
+from components.metrics import OUT_OF_DISTRIBUTION, OUT_OF_DISTRIBUTION_IMAGES, curves
 
 AUROC, ABSTAINED = OUT_OF_DISTRIBUTION
 _BATCH = 32  # images that a model predicts at once
@@ -27,7 +27,7 @@ class Measurement(TypedDict, total=False):
 
     images: int
     unusable: list[dict[str, str]]  # path and reason of each file that is not a usable image
-    models: dict[str, dict[str, float]]  # model -> metric -> value, NaN without images
+    models: dict[str, dict[str, float]]  # model -> metric or number of images -> value, NaN without images
     compared: dict[str, dict[str, float]]  # likewise, beside the test images that are compared
 
 
@@ -86,7 +86,8 @@ def measure(
 
     def metrics(name: str, known: Sequence[float]) -> dict[str, float]:
         unknown = familiarity[name]
-        return {AUROC: auroc(known, unknown), ABSTAINED: _share(abstained[name], len(unknown))}
+        share = _share(abstained[name], len(unknown))
+        return {AUROC: auroc(known, unknown), ABSTAINED: share, OUT_OF_DISTRIBUTION_IMAGES: float(len(unknown))}
 
     return {
         "images": len(next(iter(familiarity.values()))),

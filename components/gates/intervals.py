@@ -1,4 +1,7 @@
-"""Wilson's confidence interval of a proportion: how far the true value may lie from the measured one."""
+"""Wilson's confidence interval of a proportion: how far the true value may lie from the measured one.
+
+The answers of one image depend on one another; then n is their effective number, see `components.metrics.clusters`.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,29 @@ def one_sided(confidence: float) -> float:
     1.645
     """
     return NormalDist().inv_cdf(confidence)
+
+
+def worth(n: float, images: float, z: float) -> float:
+    """Corrects the effective number of answers for a variance that few images tell (Korn & Graubard 1998).
+
+    The variance has images - 1 degrees of freedom: (z / t)^2 n, t the quantile of Student's distribution. But an image
+    counts as one answer at least, unless n is smaller already.
+
+    Args:
+        n: effective number of independent answers, from a variance between images.
+        images: number of images.
+        z: quantile of the normal distribution.
+
+    >>> round(worth(100.0, 1000.0, 1.96)), round(worth(100.0, 11.0, 1.96)), worth(1.0, 1.0, 1.96)
+    (100, 77, 1.0)
+    """
+    from scipy import special
+
+    least = min(n, images)
+    if images <= 1 or z == 0:
+        return least if z else n
+    t = float(special.stdtrit(images - 1, NormalDist().cdf(z)))
+    return max(n * (z / t) ** 2, least)
 
 
 def wilson(share: float, n: float, z: float) -> Interval:

@@ -163,13 +163,12 @@ class _Gate:
         key = metric if label is None else metrics.key(metric, label)
         value = numbers.get(key)
         examples, unit = self._support(metric, label, numbers)
-        proportion = metric in self.kind.proportions
         return judge(
             _rule(rule, label, dict(sorted(where)), among),
             value,
             examples=examples,
             unit=unit,
-            interval=_interval(metric, value, examples, rule.confidence) if proportion else None,
+            interval=self._interval(rule, label, value, numbers),
             baseline=None if self.baseline is None else float(self.baseline.get(where, {}).get(key, math.nan)),
             unknown_baseline=self.compared.broken,
             missing=_missing(metric, label, numbers),
@@ -177,11 +176,29 @@ class _Gate:
 
     def _support(self, metric: str, label: str | None, numbers: Numbers) -> tuple[float, str]:
         """Number of examples behind a metric, and their unit."""
-        count = self.kind.proportions.get(metric)
+        evidence = self.kind.evidence(metric, of_label=label is not None)
         if label is None:
-            unit = "known label" if count in ("effective_known", "effective_involved") else "example"
-            return numbers.get(count or "effective_count", 0.0), unit
-        return numbers.get(metrics.key(count or "support", label), 0.0), self.kind.unit
+            return numbers.get(evidence.examples if evidence else "effective_count", 0.0), "example"
+        if evidence is None:
+            return numbers.get(metrics.key("support", label), 0.0), self.kind.unit
+        return numbers.get(metrics.key(evidence.examples, label), 0.0), "example"
+
+    def _interval(
+        self, rule: Threshold, label: str | None, value: float | None, numbers: Numbers
+    ) -> intervals.Interval | None:
+        """The interval of a share, or None; two-sided, or for a rule with a confidence one-sided bounds."""
+        evidence = self.kind.evidence(rule.metric, of_label=label is not None)
+        if evidence is None or value is None or math.isnan(value):
+            return None
+        examples, worth = (
+            numbers.get(count if label is None else metrics.key(count, label), 0.0)
+            for count in (evidence.examples, evidence.worth or evidence.examples)
+        )
+        if not min(examples, worth) > 0:
+            return None
+        z = intervals.two_sided(intervals.SHOWN) if rule.confidence is None else intervals.one_sided(rule.confidence)
+        n = intervals.worth(worth, examples, z) if evidence.worth else examples
+        return (intervals.f1 if rule.metric in _F1 else intervals.wilson)(value, n, z)
 
     def _too_few_everywhere(self, rule: Threshold, least: int, few: Mapping[_Case, float]) -> Verdict:
         """Refuses a threshold for which no label and slice has enough examples."""
@@ -199,6 +216,7 @@ class _Gate:
         )
 
 
+_F1 = ("f1", "micro_f1", "threshold_f1")
 # Metric of a label -> counts that must all be large enough; for other metrics, the label's positives.
 _NEEDED = {
     "specificity": ("effective_negatives",),
@@ -238,14 +256,6 @@ def _rule(rule: Threshold, label: str | None, where: Mapping[str, str] | None, a
         smaller_is_better=rule.metric in metrics.SMALLER_IS_BETTER,
         confidence=rule.confidence,
     )
-
-
-def _interval(metric: str, value: float | None, examples: float, confidence: float | None) -> intervals.Interval | None:
-    if value is None or math.isnan(value) or not examples > 0:
-        return None
-    z = intervals.two_sided(intervals.SHOWN) if confidence is None else intervals.one_sided(confidence)
-    bounds = intervals.f1 if metric in ("f1", "micro_f1") else intervals.wilson
-    return bounds(value, examples, z)
 
 
 def _not_judged(rule: Threshold, least: int, few: Mapping[_Case, float]) -> Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from components import metrics
 from components.labels import outputs
@@ -13,6 +13,22 @@ from components.metrics.base import Accumulator, Rows
 Answer = Mapping[str, Any]  # name of an output -> array
 PlainAnswer = dict[str, Any]  # a prediction as `imagegate predict` prints it; the keys depend on the kind
 Row = Callable[[Sequence[str], Sequence[str], Mapping[str, int], Answer, float], Rows]
+
+
+class Evidence(NamedTuple):
+    """What the confidence interval of a metric rests on.
+
+    Attributes:
+        examples: effective count of its examples.
+        worth: effective count of as many independent answers, where those of one example depend on one another; "":
+            each example is one answer.
+    """
+
+    examples: str
+    worth: str = ""
+
+
+_UNLIKE = {metrics.OUT_OF_DISTRIBUTION[1]: Evidence(metrics.OUT_OF_DISTRIBUTION_IMAGES)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +44,8 @@ class LabelKind:
             metrics read the first output.
         overall, per_label: names of the metrics of all labels together, and of each label.
         effective: names of the effective counts besides `metrics.COUNTS`: of all labels together, and of each label.
-        proportions: metric -> effective count that it is a share of, for those metrics that are shares of independent
-            examples, and for F1; they get a confidence interval. For the metric of a label, the count of that label.
+        proportions: metric -> what it is a share of, for those metrics of all labels together, and of each label, that
+            have a confidence interval; for the metric of a label, the counts of that label.
         main, main_of_label: the one metric to show if there is room for one only, of all labels and of a label.
         columns: metrics of each label that the report shows.
         accumulator: number of labels -> an empty accumulator of the metrics; see `Accumulator.common` for a second
@@ -51,7 +67,7 @@ class LabelKind:
     overall: tuple[str, ...]
     per_label: tuple[str, ...]
     effective: tuple[tuple[str, ...], tuple[str, ...]]
-    proportions: Mapping[str, str]
+    proportions: tuple[Mapping[str, Evidence], Mapping[str, Evidence]]
     main: str
     main_of_label: str
     columns: tuple[str, ...]
@@ -60,8 +76,9 @@ class LabelKind:
     answers: Callable[[Answer], Iterator[PlainAnswer]]
 
     def __post_init__(self) -> None:
-        named = {self.main, *self.proportions} - {*self.overall, *self.per_label}
-        if lost := named | ({self.main_of_label, *self.columns} - {*self.per_label}):
+        whole, of_a_label = self.proportions
+        lost = {self.main, *whole} - {*self.overall, *self.per_label}
+        if lost := lost | ({self.main_of_label, *self.columns, *of_a_label} - {*self.per_label}):
             raise ValueError(f"label kind {self.task}: it has no metric {', '.join(sorted(lost))}")
 
     @property
@@ -103,6 +120,10 @@ class LabelKind:
     def output(self) -> str:
         """The first of `outputs`."""
         return next(iter(self.outputs))
+
+    def evidence(self, metric: str, *, of_label: bool) -> Evidence | None:
+        """What the confidence interval of a metric rests on, or None if it has none."""
+        return self.proportions[1].get(metric) if of_label else {**self.proportions[0], **_UNLIKE}.get(metric)
 
     def numbers(self, classes: int) -> int:
         """Size of `output` for each example."""

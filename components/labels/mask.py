@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from components.labels import outputs, scored
-from components.labels.kind import Answer, LabelKind, PlainAnswer
+from components.labels.kind import Answer, Evidence, LabelKind, PlainAnswer
 from components.metrics import mask
 from components.metrics.base import Rows
 
@@ -28,8 +28,20 @@ KIND = LabelKind(
     outputs=MappingProxyType({outputs.CONFUSION: "float", outputs.CALIBRATION: "float"}),
     overall=mask.OVERALL,
     per_label=mask.PER_LABEL,
-    effective=((), ("effective_positives",)),
-    proportions=MappingProxyType({}),  # pixels of one image are not independent
+    effective=mask.EFFECTIVE,
+    proportions=(
+        MappingProxyType(
+            {metric: Evidence("effective_count", f"effective_{metric}") for metric in mask.INTERVALS}
+            | {**scored.ABSTAINED}
+        ),
+        MappingProxyType(
+            {
+                "iou": Evidence("effective_involved", "effective_iou"),
+                "precision": Evidence("effective_decided", "effective_precision"),
+                "recall": Evidence("effective_positives", "effective_recall"),
+            }
+        ),
+    ),
     main="mean_iou",
     main_of_label="iou",
     columns=("iou", "precision", "recall"),

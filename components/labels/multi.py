@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from components.labels import outputs, scored
-from components.labels.kind import Answer, LabelKind, PlainAnswer
+from components.labels.kind import Answer, Evidence, LabelKind, PlainAnswer
 from components.metrics import multi
 from components.metrics.base import Rows
 
@@ -34,14 +34,19 @@ KIND = LabelKind(
     outputs=scored.OUTPUTS,
     overall=multi.OVERALL,
     per_label=multi.PER_LABEL,
-    effective=(("effective_known", "effective_involved"), multi.EFFECTIVE),
-    proportions=MappingProxyType(
-        {
-            "exact_match": "effective_count",
-            "hamming_loss": "effective_known",
-            "micro_f1": "effective_involved",
-            **scored.PROPORTIONS,
-        }
+    effective=(multi.EFFECTIVE_OF_ALL, multi.EFFECTIVE),
+    proportions=(
+        MappingProxyType(
+            {
+                "binary_accuracy": Evidence("effective_count", "effective_known"),
+                "exact_match": Evidence("effective_count"),
+                "hamming_loss": Evidence("effective_count", "effective_known"),
+                "cosine_similarity": Evidence("effective_labelled", "effective_cosines"),
+                "micro_f1": Evidence("effective_involving", "effective_involved"),
+                **scored.ABSTAINED,
+            }
+        ),
+        scored.PROPORTIONS,
     ),
     main="mean_average_precision",
     main_of_label="f1",

@@ -9,18 +9,24 @@ from typing import Any, Literal
 import numpy as np
 
 from components.labels import outputs
+from components.labels.kind import Evidence
 from components.metrics.scored import Answer
 
 OUTPUTS: Mapping[str, Literal["float", "bool"]] = MappingProxyType(
     {outputs.PROBABILITIES: "float", outputs.UNCALIBRATED: "float", outputs.DECISIONS: "bool"}
 )
-PROPORTIONS: Mapping[str, str] = MappingProxyType(
+# Of all labels together, and of each label.
+ABSTAINED: Mapping[str, Evidence] = MappingProxyType({"abstained": Evidence("effective_count")})
+PROPORTIONS: Mapping[str, Evidence] = MappingProxyType(
     {
-        "recall": "effective_positives",
-        "specificity": "effective_negatives",
-        "precision": "effective_decided",
-        "binary_accuracy": "effective_known",
-        "f1": "effective_involved",
+        "recall": Evidence("effective_positives"),
+        "specificity": Evidence("effective_negatives"),
+        "precision": Evidence("effective_decided"),
+        "binary_accuracy": Evidence("effective_known"),
+        "f1": Evidence("effective_involved"),
+        "threshold_precision": Evidence("effective_threshold_decided"),
+        "threshold_recall": Evidence("effective_positives"),
+        "threshold_f1": Evidence("effective_threshold_involved"),
     }
 )
 COLUMNS = ("precision", "recall", "f1", "auc", "average_precision")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from components.labels import scored
-from components.labels.kind import Answer, LabelKind, PlainAnswer
+from components.labels.kind import Answer, Evidence, LabelKind, PlainAnswer
 from components.metrics import single
 from components.metrics.base import Rows
 
@@ -31,7 +31,10 @@ KIND = LabelKind(
     overall=single.OVERALL,
     per_label=single.PER_LABEL,
     effective=((), single.EFFECTIVE),
-    proportions=MappingProxyType({"accuracy": "effective_count", **scored.PROPORTIONS}),
+    proportions=(
+        MappingProxyType({"accuracy": Evidence("effective_count"), **scored.ABSTAINED}),
+        scored.PROPORTIONS,
+    ),
     main="accuracy",
     main_of_label="f1",
     columns=scored.COLUMNS,

@@ -16,6 +16,7 @@ __all__ = [
     "COUNTS",
     "OF_DETECTOR",
     "OUT_OF_DISTRIBUTION",
+    "OUT_OF_DISTRIBUTION_IMAGES",
     "SMALLER_IS_BETTER",
     "UNBOUNDED",
     "Accumulator",
@@ -25,6 +26,7 @@ __all__ = [
 
 # Of the whole, for every task, where images of none of the labels are configured; see `evaluation.out_of_distribution`.
 OUT_OF_DISTRIBUTION = ("out_of_distribution_auroc", "out_of_distribution_abstained")
+OUT_OF_DISTRIBUTION_IMAGES = "out_of_distribution_images"  # their number
 # Where there is one label only, all else holds by itself.
 OF_DETECTOR = ("abstained", *OUT_OF_DISTRIBUTION)
 SMALLER_IS_BETTER = frozenset({"loss", "ece", "hamming_loss", "uncalibrated_loss", "uncalibrated_ece", "abstained"})

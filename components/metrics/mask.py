@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from components.metrics import curves
+from components.metrics import clusters, curves
 from components.metrics.base import (
     CONFUSION,
     Accumulator,
@@ -32,6 +32,21 @@ OVERALL = (
     "abstained",
 )
 PER_LABEL = ("iou", "precision", "recall", "support")
+# Metrics of all labels together that have an interval.
+INTERVALS = ("pixel_accuracy", "mean_class_accuracy", "mean_iou")
+# Effective numbers, of all labels together and of each label: of independent answers that the metrics rest on, since
+# the pixels of an image depend on one another; of images in which the label occurs, is predicted, or either.
+EFFECTIVE = (
+    tuple(f"effective_{metric}" for metric in INTERVALS),
+    (
+        "effective_positives",
+        "effective_decided",
+        "effective_involved",
+        "effective_recall",
+        "effective_precision",
+        "effective_iou",
+    ),
+)
 
 
 _CALIBRATION = 2 * 3 * curves.CALIBRATION_BINS
@@ -63,23 +78,40 @@ class Mask(Accumulator):
         return np.asarray(self._pixels(rows).sum(axis=1) != 0)
 
     def sums(self, rows: Rows) -> Sums:
-        """Weighted pixels, confusion [K, K] and `top` [2, 3, 1, bins]; weighted images, `abstained` [1] and `images`
-        [2, K]: sums of the weights, and of their squares, of the images in which each label occurs.
+        """Weighted pixels, confusion [K, K] and `top` [2, 3, 1, bins]; weighted images, `abstained` [1]; and what the
+        intervals need: `clusters.moments` of the right pixels in those of each label, `labels` [5, 3, K], wholes as in
+        `_wholes`, and in all, `pixels` [5]; `products` [3, K, K] of two labels' pixels, sums of w^2 times right x
+        right, right x whole, whole x whole for the IoU, and `recalls` [3, K, K] likewise for the recall.
         """
         wide = rows.astype(np.float64)
         weight, calibration = wide[:, :1], wide[:, -1 - _CALIBRATION : -1]
         pixels = self._pixels(wide).reshape(len(rows), self.classes, self.classes)
-        there = pixels.sum(axis=2) > 0
+        square = wide[:, 0] ** 2
+        right = np.diagonal(pixels, axis1=1, axis2=2)
+        truth, _, union = wholes = _wholes(pixels)
         return {
             CONFUSION: np.tensordot(wide[:, 0], pixels, axes=1),
             "top": (wide[:, 0] @ calibration).reshape(2, 3, 1, curves.CALIBRATION_BINS),
             "abstained": np.array([wide[:, 0] @ wide[:, -1]]),
-            "images": np.stack([(weight * there).sum(axis=0), (weight**2 * there).sum(axis=0)]),
+            "labels": np.stack([clusters.moments(right, whole, weight) for whole in wholes], axis=1),
+            "pixels": clusters.moments(right.sum(axis=1), truth.sum(axis=1), wide[:, 0]),
+            "products": _products(right, union, square),
+            "recalls": _products(right, truth, square),
         }
 
     def effective(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
-        """The effective number of images in which each label occurs, `effective_positives`."""
-        return {}, {"effective_positives": effective(*sums["images"])}
+        """The values of `EFFECTIVE`."""
+        right, wholes = np.diag(sums[CONFUSION]), np.stack(_wholes(sums[CONFUSION][None]))[:, 0]
+        images = clusters.images(sums["labels"])
+        worth = clusters.worth(np.broadcast_to(right, wholes.shape), wholes, sums["labels"])
+        n, seen = effective(*sums["counts"][1:3]), wholes[0] > 0
+        means = (
+            clusters.worth(right.sum(), wholes[0].sum(), sums["pixels"]),
+            _mean_worth(right, wholes[0], sums["recalls"], images[0], seen, n),
+            _mean_worth(right, wholes[2], sums["products"], images[2], seen, n),
+        )
+        whole = dict(zip(EFFECTIVE[0], map(float, means), strict=True))
+        return whole, dict(zip(EFFECTIVE[1], (*images, *worth), strict=True))
 
     def metrics(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
         """The values of `OVERALL` and of `PER_LABEL`, from the pixels of all images together (Long et al. 2015).
@@ -113,3 +145,42 @@ class Mask(Accumulator):
 
     def _pixels(self, rows: NDArray[Any]) -> NDArray[Any]:
         return rows[:, 1 : 1 + self.classes**2]
+
+
+def _wholes(pixels: Floats) -> tuple[Floats, Floats, Floats]:
+    """Pixels of confusion counts [n, K, K] that the label has, is predicted for, or either, each [n, K]."""
+    truth, predicted = pixels.sum(axis=2), pixels.sum(axis=1)
+    return truth, predicted, truth + predicted - np.diagonal(pixels, axis1=1, axis2=2)
+
+
+def _products(part: Floats, whole: Floats, square: Floats) -> Floats:
+    """Sums over images of squared weights [n] times the products of two labels' pixels [n, K], [3, K, K]."""
+    weighted = square[:, None] * part
+    return np.stack([weighted.T @ part, weighted.T @ whole, (square[:, None] * whole).T @ whole])
+
+
+def _mean_worth(part: Floats, whole: Floats, products: Floats, images: Floats, seen: Bools, n: Floats) -> Floats:
+    """Effective number of independent answers that the mean of the labels' shares rests on.
+
+    The residual of an image is the mean of the labels' (a - R b) / B. A label whose residuals are all 0, as that of a
+    label in one image, has an unknown variance and counts as if its images were all right or all wrong.
+
+    Args:
+        part, whole, images: of each label [K]: A, B, and the effective number of images with b > 0.
+        products: of `_products`.
+        seen: [K], the labels that the mean is over.
+        n: effective number of images.
+    """
+    used = seen & (whole > 0)
+    if not used.any():
+        return np.asarray(n)
+    scale = np.where(used, 1 / np.where(used, whole, 1), 0.0) / used.sum()
+    share = np.where(used, part * scale * used.sum(), 0.0)
+    aa, ab, bb = products
+    residuals = aa - ab * share - (ab * share).T + bb * np.outer(share, share)
+    more = np.sqrt(np.divide(images, images - 1, out=np.ones(len(images)), where=images > 1))
+    variance = (scale * more) @ residuals @ (scale * more)
+    own = np.diagonal(residuals)
+    unknown = used & ((images <= 1) | (own <= clusters.ROUNDING * np.diagonal(bb)))
+    variance += (share * (1 - share) / np.maximum(images, 1))[unknown].sum() / used.sum() ** 2
+    return clusters.independent(np.asarray(share[used].mean()), np.asarray(variance), n)

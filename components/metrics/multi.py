@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from components.metrics import curves, scored
+from components.metrics import clusters, curves, scored
 from components.metrics.base import Bools, Floats, Rows, Sums, effective, fraction, mean
 from components.metrics.scored import EFFECTIVE, PER_LABEL, TINY, Answer, Entries, ScoredAccumulator
 
-__all__ = ["EFFECTIVE", "OVERALL", "PER_LABEL", "MultiLabel", "row"]
+__all__ = ["EFFECTIVE", "EFFECTIVE_OF_ALL", "OVERALL", "PER_LABEL", "MultiLabel", "row"]
 
 OVERALL = (
     "binary_accuracy",
@@ -24,6 +24,15 @@ OVERALL = (
     "loss",
     "ece",
     *scored.OVERALL,
+)
+# Of all labels together: the effective numbers of independent answers that the share of right ones, micro F1 and the
+# mean cosine rest on, and of the images that the last two are of. The labels of an image depend on one another.
+EFFECTIVE_OF_ALL = (
+    "effective_known",
+    "effective_involved",
+    "effective_cosines",
+    "effective_involving",
+    "effective_labelled",
 )
 _APPLIES = 0.5  # logit 0
 
@@ -51,10 +60,11 @@ class MultiLabel(ScoredAccumulator):
         return Entries(target > 0, p >= _APPLIES, chosen > 0, p, weight)
 
     def sums(self, rows: Rows) -> Sums:
-        """Adds three sums to those per label.
+        """Adds four sums to those per label.
 
         `examples` [3]: weight of exact matches, of cosines, and of examples with a cosine; loss [2]: calibrated and
-        uncalibrated; `raw_calibration`: the calibration sums of the uncalibrated probabilities.
+        uncalibrated; `raw_calibration`: the calibration sums of the uncalibrated probabilities; `clusters` [5, 3]:
+        `clusters.moments` of right in known labels, of tp in tp + fp + fn, and of the cosine in 1.
         """
         e = self.entries(rows)
         weight, known = rows[:, 0].astype(np.float64), self._target(rows) >= 0
@@ -62,7 +72,13 @@ class MultiLabel(ScoredAccumulator):
         some = e.positive.any(axis=1)
         cosine = _cosine(e.positive, e.score * known)
         _, raw, _ = self.answers(rows)
+        hit, involved = e.positive & e.decided & known, (e.positive | e.decided) & known
+        parts = [((e.decided == e.positive) & known).sum(axis=1), hit.sum(axis=1), cosine]
+        wholes = [known.sum(axis=1), involved.sum(axis=1), some]
         return super().sums(rows) | {
+            "clusters": clusters.moments(
+                np.stack(parts, axis=1).astype(np.float64), np.stack(wholes, axis=1).astype(np.float64), weight[:, None]
+            ),
             "loss": np.array([_loss(e.positive, p, e.weight) for p in (e.score, raw)]),
             "raw_calibration": curves.calibration(raw, e.positive, e.weight),
             "examples": np.stack([weight * right, weight * cosine, weight * some]).sum(axis=1),
@@ -100,10 +116,14 @@ class MultiLabel(ScoredAccumulator):
         return overall | self.overall(sums), per_label
 
     def effective(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
-        """Adds to the numbers per label those of all entries together: known, and involved (tp + fp + fn)."""
+        """Adds to the numbers per label the values of `EFFECTIVE_OF_ALL`."""
         tp, fp, fn, tn = np.stack([sums["decisions"], sums["squares"]], axis=1).sum(axis=2)
-        known, involved = effective(*(tp + fp + fn + tn)), effective(*(tp + fp + fn))
-        return {"effective_known": float(known), "effective_involved": float(involved)}, super().effective(sums)[1]
+        known, involved, (_, cosine, some) = tp + fp + fn + tn, tp + fp + fn, sums["examples"]
+        part, whole = np.array([tp[0] + tn[0], tp[0], cosine]), np.array([known[0], involved[0], some])
+        most = np.array([effective(*known), effective(*involved), np.inf])
+        worth, images = clusters.worth(part, whole, sums["clusters"], most), clusters.images(sums["clusters"])
+        values = map(float, (*worth, *images[1:]))
+        return dict(zip(EFFECTIVE_OF_ALL, values, strict=True)), super().effective(sums)[1]
 
     def _target(self, rows: Rows) -> Rows:
         return rows[:, 1 : 1 + self.classes]

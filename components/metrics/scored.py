@@ -30,13 +30,16 @@ PER_LABEL = (
 OVERALL = ("uncalibrated_loss", "uncalibrated_ece", "abstained")
 
 # Effective numbers of examples per label: those the label applies to (tp + fn), does not apply to (tn + fp), is
-# predicted for (tp + fp), any of these but true negatives (tp + fp + fn), and all for which it is known.
+# predicted for (tp + fp), any of these but true negatives (tp + fp + fn), and all for which it is known; and by the
+# label's own decision threshold, those it is predicted for, and any but true negatives.
 EFFECTIVE = (
     "effective_positives",
     "effective_negatives",
     "effective_decided",
     "effective_involved",
     "effective_known",
+    "effective_threshold_decided",
+    "effective_threshold_involved",
 )
 
 # Keras clips probabilities in its cross-entropy at the same value (its `epsilon`).
@@ -110,8 +113,8 @@ class ScoredAccumulator(Accumulator):
     def sums(self, rows: Rows) -> Sums:
         """Weights of true and false positives, false and true negatives, and the sums of `curves`.
 
-        `decisions` [4, K]: weights; `squares` [4, K]: squared weights; `chosen` [4, K]: weights by the labels' own
-        thresholds; `abstained` [1]: weight of the examples that the model abstains from.
+        `decisions` [4, K]: weights; `squares` [4, K]: squared weights; `chosen` and `chosen_squares` [4, K]: the same
+        by the labels' own thresholds; `abstained` [1]: weight of the examples that the model abstains from.
         """
         e = self.entries(rows)
         hit = e.positive
@@ -119,6 +122,7 @@ class ScoredAccumulator(Accumulator):
             "decisions": _cases(hit, e.decided, e.weight),
             "squares": _cases(hit, e.decided, e.weight**2),
             "chosen": _cases(hit, e.chosen, e.weight),
+            "chosen_squares": _cases(hit, e.chosen, e.weight**2),
             "abstained": np.array([rows[:, 0].astype(np.float64) @ rows[:, -1]]),
             "calibration": curves.calibration(e.score, hit, e.weight),
             "histogram": curves.histogram(e.score, hit, e.weight),
@@ -132,7 +136,9 @@ class ScoredAccumulator(Accumulator):
     def effective(self, sums: Sums) -> tuple[Mapping[str, float], Mapping[str, Floats]]:
         """The values of `EFFECTIVE`, per label."""
         tp, fp, fn, tn = np.stack([sums["decisions"], sums["squares"]], axis=1)  # each [2, K]
-        parts = (tp + fn, tn + fp, tp + fp, tp + fp + fn, tp + fp + fn + tn)
+        chosen = np.stack([sums["chosen"], sums["chosen_squares"]], axis=1)
+        by_own = (chosen[:2].sum(axis=0), chosen[:3].sum(axis=0))
+        parts = (tp + fn, tn + fp, tp + fp, tp + fp + fn, tp + fp + fn + tn, *by_own)
         return {}, {name: effective(*part) for name, part in zip(EFFECTIVE, parts, strict=True)}
 
     def per_label(self, sums: Sums) -> dict[str, Floats]:

@@ -16,6 +16,7 @@ from components.gates.settings import Threshold
 from pipeline.config import backbones, places, tuned
 
 if TYPE_CHECKING:
+    from components.labels.kind import LabelKind
     from pipeline.config.config import Config
 
 
@@ -180,6 +181,7 @@ def _known_metric(where: str, config: Config, threshold: Threshold) -> None:
             )
         if threshold.label is not None or threshold.slice is not None:
             raise ValueError(f"{where}: metric: {threshold.metric} takes no label and no slice; remove them")
+        _has_interval(where, kind, threshold, metrics.OUT_OF_DISTRIBUTION)
         return
     known, other = (kind.overall, kind.per_label) if whole else (kind.per_label, kind.overall)
     if threshold.metric not in known:
@@ -188,11 +190,17 @@ def _known_metric(where: str, config: Config, threshold: Threshold) -> None:
             f"{where}: metric: expected one of {', '.join(known)}; got {threshold.metric!r}"
             + (hint if threshold.metric in other else "")
         )
-    if threshold.confidence is not None and threshold.metric not in kind.proportions:
-        some = ", ".join(m for m in known if m in kind.proportions)
+    _has_interval(where, kind, threshold, known)
+
+
+def _has_interval(where: str, kind: LabelKind, threshold: Threshold, known: Sequence[str]) -> None:
+    """Raises ValueError for a confidence where the metric has no interval; `known`: those that could be meant."""
+    of_label = threshold.label is not None
+    if threshold.confidence is not None and not kind.evidence(threshold.metric, of_label=of_label):
+        some = ", ".join(m for m in known if kind.evidence(m, of_label=of_label))
         raise ValueError(
-            f"{where}: confidence: metric {threshold.metric!r} has no confidence interval; remove the key"
-            + (f", or choose one of {some}" if some else f", because no metric of task {kind.task} has one")
+            f"{where}: confidence: metric {threshold.metric!r} has no confidence interval; remove the key, or choose "
+            f"one of {some}"
         )
 
 

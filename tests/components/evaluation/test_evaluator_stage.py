@@ -14,6 +14,7 @@ from evaluator_stage import LABELS, TASKS, K, Row, Stage, assert_same, direct, m
 from components.base.errors import ImagegateError
 from components.evaluation import analysis, comparison, predictions
 from components.gates.compared import results
+from components.gates.intervals import two_sided, wilson
 from components.gates.settings import Threshold
 from components.labels import kinds
 
@@ -101,10 +102,15 @@ def test_metrics_of_masks_match_a_calculation_by_hand(tmp_path: Path) -> None:
     numbers = stage.results()[0][1]
     assert numbers["confusion_matrix"] == [[5, 1, 2], [0, 2, 0], [0, 0, 0]]
     assert numbers["mean_iou"] == pytest.approx((5 / 8 + 2 / 3) / 2)  # no eel in the truth
+    # Cat is in images of weight 1 and 2, worth 9 / 5 images; so few count as one answer each. Others are in one image.
+    low, high = zip(
+        *(wilson(share, n, two_sided(0.95)) for share, n in ((5 / 8, 1.8), (2 / 3, 1), (0, 1))), strict=True
+    )
+    told = [f"95 % interval {a:.2f} to {b:.2f}" for a, b in zip(low, high, strict=True)]
     assert [v["reason"] for v in stage.verdicts()] == [
-        "iou of label 'cat' is 0.625 (8 pixels): iou >= 0.6",
-        "iou of label 'dog' is 0.6667 (2 pixels): iou >= 0.6",
-        "iou of label 'eel' is 0 (0 pixels), below the minimum 0.6",
+        f"iou of label 'cat' is 0.625 (1.8 examples, {told[0]}): iou >= 0.6",
+        f"iou of label 'dog' is 0.6667 (1 example, {told[1]}): iou >= 0.6",
+        f"iou of label 'eel' is 0 (1 example, {told[2]}), below the minimum 0.6",
     ]
     assert stage.blessed == 0
 

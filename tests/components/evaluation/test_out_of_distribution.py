@@ -60,7 +60,7 @@ def test_every_image_below_the_folder_is_predicted_and_other_files_are_named(exp
     assert found["images"] == 34
     assert [file["path"] for file in found["unusable"]] == ["a/text.png", "out.png"]
     numbers = found["models"]["candidate"]
-    assert set(numbers) == {"out_of_distribution_auroc", "out_of_distribution_abstained"}
+    assert set(numbers) == {"out_of_distribution_auroc", "out_of_distribution_abstained", "out_of_distribution_images"}
     assert 0 <= numbers["out_of_distribution_auroc"] <= 1
     out_of_distribution.write(str(tmp_path), found)
     assert out_of_distribution.read(str(tmp_path)) == found
@@ -70,7 +70,9 @@ def test_a_folder_without_images_gives_no_number(exported: str, tmp_path: Path) 
     (tmp_path / "unknown").mkdir()
     found = out_of_distribution.measure({"candidate": (exported, [1.0])}, str(tmp_path / "unknown"), 10_000)
     assert found["images"] == 0
-    assert all(math.isnan(value) for value in found["models"]["candidate"].values())
+    numbers = found["models"]["candidate"]
+    assert numbers.pop("out_of_distribution_images") == 0
+    assert all(math.isnan(value) for value in numbers.values())
 
 
 def test_the_fingerprint_follows_the_files(tmp_path: Path) -> None:

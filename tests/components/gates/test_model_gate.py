@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from components.gates import model_gate
+from components.gates import intervals, model_gate
 from components.gates.compared import Compared, numbers
 from components.gates.settings import Threshold
 from components.labels import kinds
@@ -381,29 +381,39 @@ def test_unequal_weights_widen_the_interval() -> None:
 
 
 def test_multi_label_intervals_count_entries_or_examples() -> None:
-    """Targets [1 0], [1 -], [0 1], answers [1 1], [1 1], [0 0]: of 5 known entries 3 are right, of 3 examples 1."""
+    """Targets [1 0], [1 -], [0 1], answers [1 1], [1 1], [0 0]: of 5 known entries 3 are right, of 3 examples 1.
+
+    The labels of an image count together. Right r of known k per image: 1 of 2, 1 of 1, 1 of 2, share 3/5; r - 3/5 k is
+    -1/5, 2/5, -1/5, the variance 3/2 * (1 + 4 + 1)/25 / 5^2 = 0.0144, and 3/5 * 2/5 / 0.0144 = 16.7 is more than the 5
+    labels that there are. Likewise of tp in tp + fp + fn, 1 of 2, 1 of 1, 0 of 1 (share 1/2): 0, 1/2, -1/2, variance
+    3/2 * 1/2 / 4^2 = 0.0469, n = 5.33, but 4 labels. Student's t of 2 degrees of freedom is 4.303; (1.96 / 4.303)^2 =
+    0.2075 times 5 or 4 is less than the 3 images, each of which counts as one answer at least.
+    """
     accumulator = kinds.kind("multi_label").accumulator(2)
     for target, answer in [([1, 0], [0.9, 0.9]), ([1, -1], [0.9, 0.9]), ([0, 1], [0.1, 0.1])]:
         accumulator.add([multi.row(target, said(answer))])
     results = [({}, dict(accumulator.result(LABELS)))]
     rules = [rule(m, max=0) for m in ("hamming_loss", "binary_accuracy", "exact_match", "micro_f1")]
     found = model_gate.thresholds(rules, LABELS, "multi_label", results, None)
-    shares = [stats.binomtest(k, n).proportion_ci(method="wilson") for k, n in [(2, 5), (3, 5), (1, 3), (2, 4)]]
+    z = intervals.two_sided(0.95)
+    shares = [intervals.wilson(k, 3, z) for k in (2 / 5, 3 / 5, 1 / 3, 1 / 2)]
     shares[3] = [2 * j / (1 + j) for j in shares[3]]  # micro F1: tp 2, fp 1, fn 1
     assert [v.interval for v in found] == [pytest.approx(list(share)) for share in shares]
-    assert [v.examples for v in found] == [5, 5, 3, 4]
-    assert found[0].reason.startswith("hamming_loss is 0.4 (5 known labels, 95 % interval 0.12 to 0.77), above")
+    assert [v.examples for v in found] == [3, 3, 3, 3]
+    assert found[0].reason.startswith("hamming_loss is 0.4 (3 examples, 95 % interval 0.0")
 
 
-def test_masks_count_the_images_with_a_label_and_have_no_interval_of_pixels() -> None:
-    """cat is in two images with 3 + 1 pixels, dog in one."""
+def test_masks_count_the_images_with_a_label_and_their_interval_rests_on_images() -> None:
+    """cat is in two images with 3 + 1 pixels, dog in one. All pixels of cat are right: worth two images."""
     accumulator = kinds.kind("segmentation").accumulator(2)
     accumulator.add([mask.row([[3, 0], [1, 0]], NOTHING, False), mask.row([[1, 0], [0, 0]], NOTHING, False)])
     results = [({}, dict(accumulator.result(LABELS)))]
     given = rule("recall", label="*", min=0.5, min_examples=2)
     cat, rest = model_gate.thresholds([given], LABELS, "segmentation", results, None)
-    assert cat.reason == "recall of label 'cat' is 1 (4 pixels): recall >= 0.5"
-    assert cat.interval is None
+    low, high = stats.binomtest(2, 2).proportion_ci(method="wilson")
+    support = f"2 examples, 95 % interval {low:.2f} to {high:.2f}"
+    assert cat.reason == f"recall of label 'cat' is 1 ({support}): recall >= 0.5"
+    assert cat.interval == pytest.approx([low, high])
     assert rest.reason == "recall is not judged where there are fewer than 2 examples: label 'dog' (1)"
 
 
@@ -419,11 +429,11 @@ def test_with_confidence_the_lower_end_of_the_interval_must_hold(confidence: flo
 
 
 def test_with_confidence_the_upper_end_of_the_interval_must_hold() -> None:
-    results = [({}, {"hamming_loss": 0.1, "effective_known": 100.0, "example_count": 50.0, "effective_count": 50.0})]
+    results = [({}, {"exact_match": 0.1, "example_count": 100.0, "effective_count": 100.0})]
     above = stats.binomtest(10, 100, alternative="less").proportion_ci(0.9, method="wilson").high
 
     def passes(most: float) -> bool:
-        given = rule("hamming_loss", max=most, confidence=0.9)
+        given = rule("exact_match", max=most, confidence=0.9)
         return model_gate.thresholds([given], LABELS, "multi_label", results, None)[0].passed
 
     assert passes(above + 1e-9)

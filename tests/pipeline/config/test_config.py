@@ -464,8 +464,8 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         "evaluation.tfma_metrics: TFMA has no metrics of pixels",
     ),
     "confidence of pixels": (
-        masks(evaluation=rules(metric="iou", label="*", confidence=0.9)),
-        "evaluation.thresholds.0: confidence: metric 'iou' has no confidence interval; remove the key, because no ",
+        masks(evaluation=rules(metric="frequency_weighted_iou", confidence=0.9)),
+        "metric 'frequency_weighted_iou' has no confidence interval; .* pixel_accuracy, mean_class_accuracy, mean_iou",
     ),
     "colours and ids": (masks({"colors": {"sky": [0, 0, 0], "road": 1, "void": 2}}), "labels.colors: road: expected"),
     "no colour": (masks({"colors": {"sky": [0, 0, 256]}}), "labels.colors.sky.2: .*less than or equal to 255, got 256"),
