@@ -76,10 +76,11 @@ def _stages(run: nodes.Run, *, only_search: bool) -> Iterator[BaseNode]:
     transform.add_upstream_node(data_gate)  # nothing is trained on refused data
     graph = transform.outputs["transform_graph"]
     inputs = {"examples": examples, "transform_graph": graph, "schema": schema}
-    found = {}
+    found, trials = {}, {}
     if run.config.searches or only_search:
         yield (tuner := nodes.tuner(run, **inputs))
         found = {"hyperparameters": tuner.outputs["best_hyperparameters"]}
+        trials = {"tuner_results": tuner.outputs["tuner_results"]}
     if only_search:
         return
     yield (trainer := nodes.trainer(run, **inputs, **found))
@@ -106,4 +107,5 @@ def _stages(run: nodes.Run, *, only_search: bool) -> Iterator[BaseNode]:
         pushed_model=pusher.outputs["pushed_model"],
         **models,
         **verdicts,
+        **trials,
     )

@@ -15,7 +15,7 @@ import yaml
 
 from components.base.text import number, shown
 from components.labels import kinds
-from components.report import tables, verdict
+from components.report import tables, trials, verdict
 from components.report.records import Evidence, ModelExamples, ShownImage
 from components.report.run_summary import RunSummary
 
@@ -85,6 +85,10 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "gates_failed": [rule for rule in rules if not rule["passed"]],
         "gates_passed": verdict.passed(rules),
         "gates_intro": verdict.counted(rules),
+        "trials": trials.table(summary.tuning),
+        "trials_intro": trials.introduction(summary.tuning),
+        "trials_chart": trials.picture(summary.tuning),
+        "tuned": _yaml(summary.tuning.values if summary.tuning else {}),
         "labels": tables.labels(summary),
         "labels_intro": _labels_intro(summary),
         "slices": tables.slices(summary),
@@ -111,6 +115,7 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
     }
     present = {
         "gates": True,
+        "search": content["trials"],
         "labels": content["labels"],
         "slices": content["slices"],
         "charts": content["confusion"] or content["cases"] or content["charts"],

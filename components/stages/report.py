@@ -28,6 +28,7 @@ def ModelReport(  # noqa: N802  TFX names components like classes
     facts: Parameter[str],
     settings: Parameter[str],
     code_fingerprint: Parameter[str],
+    tuner_results: InputArtifact[standard_artifacts.TunerResults] = None,
 ) -> None:
     """Writes the page without what only the runner knows: start and duration, stages, earlier runs.
 
@@ -35,6 +36,7 @@ def ModelReport(  # noqa: N802  TFX names components like classes
         facts: JSON object of fields of `RunSummary`: name, task, configuration, fingerprints, versions.
         settings: JSON object of destination and without_thresholds, as in `Outcome`, and of seed, distance and
             contradictions, as in `evidence.collect`.
+        tuner_results: of a search, if there was one.
     """
     known, arguments = json.loads(facts), json.loads(settings)
     outcome = Outcome(
@@ -46,6 +48,7 @@ def ModelReport(  # noqa: N802  TFX names components like classes
     inputs = {
         "examples": examples,
         "class_balance": class_balance,
+        **({"tuner_results": tuner_results} if tuner_results else {}),
         "model": model,
         "model_run": model_run,
         "baseline_model": baseline_model,

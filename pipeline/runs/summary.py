@@ -24,7 +24,18 @@ if TYPE_CHECKING:
     from pipeline.stopping import Stopped
 
 # Fields that a run without changes takes from the earlier run.
-_TAKEN = ("data", "label_weights", "metrics", "per_label", "tfma", "baseline", "decisions", "serving", "fingerprints")
+_TAKEN = (
+    "data",
+    "label_weights",
+    "tuning",
+    "metrics",
+    "per_label",
+    "tfma",
+    "baseline",
+    "decisions",
+    "serving",
+    "fingerprints",
+)
 
 
 class Summary(Outcome):

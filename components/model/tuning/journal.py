@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Literal
@@ -54,7 +55,11 @@ class Trials(Sparse):
 
     def ranked(self) -> list[Trial]:
         """The finished trials, best first, and then those that ended early."""
-        return sorted(self.trials, key=lambda trial: (trial.status != "finished", trial.measure or 0.0, trial.number))
+
+        def rank(trial: Trial) -> tuple[bool, float, int]:
+            return trial.status != "finished", math.inf if trial.measure is None else trial.measure, trial.number
+
+        return sorted(self.trials, key=rank)
 
     def of(self, number: int) -> Trial:
         """The trial of this number."""

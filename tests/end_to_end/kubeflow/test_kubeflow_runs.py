@@ -199,3 +199,19 @@ def test_parameters_given_at_submission_reach_their_stages(tiny: Project, tmp_pa
     # Nothing after the reading of the data is of interest.
     backend._execute = lambda pod: in_this_process(pod) if pod.task in LIGHT else (1, "")
     assert backend.run(path, told)["ImageExampleGen"].status == "succeeded"
+
+
+@pytest.mark.slow
+def test_a_search_hands_its_values_to_the_trainer(tiny: Project, tmp_path: Path) -> None:
+    backend = Backend(tmp_path / "backend", in_this_process)
+    path = compiled(tiny, tmp_path, "tuning={over: {learning_rate: [0.00001, 0.01]}, trials: 2}")
+    tasks = backend.run(path, {"epochs": 2})
+    assert set(statuses(tasks)) == {"succeeded"}
+    found = backend.path(tasks["Tuner"].artifacts["tuner_results"].uri) / "trials.json"
+    told = json.loads(found.read_text())
+    assert len(told["trials"]) == 2
+    assert [len(trial["curve"]) for trial in told["trials"]] == [2, 2]
+    history = json.loads((backend.path(tasks["Trainer"].artifacts["model_run"].uri) / "history.json").read_text())
+    assert len(history["all"]) == 2
+    page = backend.path(tasks["ModelReport"].artifacts["report"].uri) / "report.html"
+    assert "Trials, best first" in page.read_text()

@@ -29,6 +29,7 @@ from pipeline.runs.show import show
 KEYS = [
     *("run_id", "name", "task", "status", "exit_code", "started", "seconds", "stages", "data", "label_weights"),
     *(
+        "tuning",
         "metrics",
         "per_label",
         "slices",
@@ -230,6 +231,7 @@ def test_an_unchanged_run_shows_the_numbers_of_the_pushed_run(one: summary.Summa
     same = (
         "data",
         "label_weights",
+        "tuning",
         "metrics",
         "per_label",
         "slices",
