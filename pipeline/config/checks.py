@@ -105,6 +105,7 @@ def check_labels(config: Config, labels: Sequence[str]) -> None:
     _positive(config.labels.positive, labels)
     given = config.training.label_weights
     named = [("training.label_weights", label) for label in (given if isinstance(given, dict) else ())]
+    named += [("tuning.over.label_weights", label) for label in tuned.weighted(config)]
     for threshold in config.evaluation.thresholds:
         of_slice = (threshold.slice or {}).get("label")
         names = [name for name in (threshold.label, of_slice) if name is not None]

@@ -104,6 +104,13 @@ def _listed(tuning: Tuning) -> Iterator[tuple[str, Any]]:
         yield from zip(itertools.repeat(key), ends)
 
 
+def weighted(config: Config) -> list[str]:
+    """The labels whose weights a search tries."""
+    over = config.tuning.over if config.tuning is not None else {}
+    values = over.get("label_weights")
+    return [label for one in (values if isinstance(values, tuple) else ()) if isinstance(one, dict) for label in one]
+
+
 def _problem(config: Config, overlay: Mapping[str, Any]) -> str | None:
     """Says why the configuration with these values in `training` is wrong; None if it is right."""
     raw = config.model_dump(exclude_unset=True, exclude={"tuning"})

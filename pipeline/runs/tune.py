@@ -13,6 +13,8 @@ from components.base.text import number
 from components.model.tuning.settings import Range, Tuning
 from components.model.tuning.space import BY_DEFAULT
 from pipeline.config import load, tuned
+from pipeline.runs import history
+from pipeline.stages import TRAINER
 
 if TYPE_CHECKING:
     from components.report.run_summary import RunSummary
@@ -59,7 +61,26 @@ def announced(config: Config) -> str:
             parts.append(f"{name} from {number(values.min)} to {number(values.max)}")
         else:
             parts.append(f"{name} ({len(values)} values)" if values else name)
-    return f"tuning {', '.join(parts)}: at most {' and '.join(limits)}; trials learn from train and are judged on eval"
+    return f"tuning {', '.join(parts)}: at most {' and '.join(limits)}{_expected(config, tuning)}"
+
+
+def _expected(config: Config, tuning: Tuning) -> str:
+    """How long the trials may take, from the newest run that trained; "" where only the time is limited."""
+    if tuning.most_trials is None:
+        return ""
+    seconds = next(
+        (
+            stage.seconds
+            for run in history.read(config.output_folder)
+            for stage in run.stages
+            if stage.name == TRAINER.name and not stage.cached
+        ),
+        None,
+    )
+    if seconds is None:
+        return "; the first trial tells how long they take"
+    whole = seconds * tuning.most_trials / 60
+    return f"; about {number(whole, 2)} minutes if each takes as long as the last training, {number(seconds, 2)} s"
 
 
 def pin(config: Config, summary: RunSummary) -> str:
