@@ -5,17 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from components.base.text import number
 from components.drawing import svg
 from components.drawing.panels import DASHES, ROW, Entry, Style, legend, panel
 from components.drawing.svg import INK, MUTED, PAPER, SERIES
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _MARKS: Mapping[str, tuple[str, Style]] = {
     "finished": ("finished", {"marker": "o", "color": SERIES[0]}),
     "pruned": ("stopped early", {"marker": "X", "color": SERIES[1]}),
     "out_of_time": ("out of time", {"marker": "s", "color": MUTED, "markerfacecolor": PAPER}),
 }
+_WIDE = 10  # times the smallest value; from there on the scale is logarithmic
+_TICKS = 9
 _BEST: Style = {"color": INK, "linestyle": DASHES[1], "linewidth": 1.2, "drawstyle": "steps-post"}
 _WINNER: Style = {"color": SERIES[2], "linewidth": 2.4}
 _FIRST: Style = {"color": INK, "linestyle": DASHES[2], "linewidth": 1.6}
@@ -64,6 +70,7 @@ def trials(points: Sequence[Point], best: int, measure: str, title: str) -> str:
             style = _MARKS.get(point.status, _MARKS["out_of_time"])[1]
             axes.plot(point.number, value, linestyle="none", gid=tip, **style)
         axes.set(xlim=(0.5, len(points) + 0.5), xlabel="trial")
+        _spread(axes, [value for _, value in known])
         axes.locator_params(axis="x", integer=True)
         if curves:
             _curves(sheet, curves, best, measure)
@@ -78,7 +85,22 @@ def _curves(sheet: svg.Sheet, curves: Sequence[Point], best: int, measure: str) 
         tip = sheet.name(f"trial {point.number}: {point.settings}")
         axes.plot(range(1, len(point.curve) + 1), point.curve, gid=tip, **style)
     axes.set_xlabel("epoch")
+    _spread(axes, [value for point in curves for value in point.curve])
     axes.locator_params(axis="x", integer=True)
+
+
+def _spread(axes: Axes, values: Sequence[float]) -> None:
+    """Makes the scale logarithmic where a bad trial would press the good ones together."""
+    if min(values) <= 0 or max(values) < _WIDE * min(values):
+        return
+    axes.set_yscale("log")
+    lowest, highest = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    ticks = [digit * 10.0**power for power in range(lowest, highest) for digit in (1, 2, 5)]
+    while len(ticks) > _TICKS:
+        ticks = ticks[::3] if len(ticks) > 2 * _TICKS else ticks[::2]
+    low, high = axes.get_ylim()
+    axes.set_yticks(inside := [tick for tick in ticks if low <= tick <= high], list(map(number, inside)))
+    axes.set_yticks([], minor=True)
 
 
 def _best_so_far(known: Sequence[tuple[Point, float]], last: int) -> tuple[list[float], list[float]]:

@@ -7,13 +7,13 @@ decided in `search`.
 from __future__ import annotations
 
 import functools
-import gc
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import keras
 import keras_tuner
 from pydantic import ValidationError
 from tfx.components.tuner.component import TunerFnResult
@@ -172,7 +172,7 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
                 done = self._search.conduct(self.oracle.overlay, learn)
         except Exception as error:
             raise keras_tuner.errors.FatalError from error  # it would go on after any other error
-        gc.collect()  # the network of this trial, which holds itself by references in a circle
+        keras.utils.clear_session()  # also collects the network of this trial, which refers to itself
         self._tell(done)
         if done.status != "finished" or done.measure is None:
             raise keras_tuner.errors.FailedTrialError(done.reason or done.status)
