@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -18,6 +18,7 @@ from components.evaluation.settings import StandardMetric
 from components.gates.settings import Threshold
 from components.ingest.settings import Data
 from components.labels import kinds
+from components.model.tuning.settings import Tuning
 from pipeline.config import Config
 from pipeline.config.kubeflow import Gpu, Secret, Toleration
 from scripts import schemas
@@ -56,6 +57,7 @@ def page() -> str:
         "kubeflow",
     )
     parts += [_section(f"`{name}`", _model(Config.model_fields[name])) for name in sections]
+    parts.insert(2 + sections.index("training") + 1, _section("`tuning`", Tuning))
     parts.insert(4, _section("`data.columns`", _model(Data.model_fields["columns"])))
     parts.append(_section("`kubeflow.gpu`", Gpu))
     parts.append(_section("An entry of `kubeflow.secrets`", Secret))
@@ -137,6 +139,8 @@ def _name(annotation: Any) -> str:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         entries = (Threshold, Secret, Toleration)
         return "entry" if annotation in entries else "keys"
+    if annotation is JsonValue:
+        return "value"
     return {str: "text", int: "whole number", float: "number", bool: "true or false"}[annotation]
 
 

@@ -104,11 +104,11 @@ def outside_of_volumes(config: Config) -> list[str]:
         "data.root": config.data_root,
         "push.destination": config.destination,
         "evaluation.out_of_distribution": config.out_of_distribution_root or "",
-        "training.backbone": config.backbone if config.backbone.endswith(".keras") else "",
     }
+    files = [("training.backbone", path) for path in config.backbones if path.endswith(".keras")]
     return [
         f"{key}: {path} lies in none of kubeflow.volumes, so that a pod looks for it in its image"
         + (", and what it writes there is lost with it" if key == "push.destination" else "")
-        for key, path in paths.items()
+        for key, path in (*paths.items(), *files)
         if path and not storage.is_url(path) and not any(f"{path}/".startswith(f"{mount}/") for mount in mounts)
     ]

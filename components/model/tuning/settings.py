@@ -49,7 +49,7 @@ Values = Range | Annotated[tuple[JsonValue, ...], Field(min_length=1)] | None
 
 
 class Tuning(Value):
-    """A search for better settings of `training`, see tune.md.
+    """A search for better settings of `training`; see [searching](tune.md).
 
     With this section, and without `training.tuned`, every run searches before it trains, unless nothing has changed.
     """
