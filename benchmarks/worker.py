@@ -42,7 +42,7 @@ _LATE_OURS = (
     "components.stages.pusher",
     "components.evaluation.analysis",
     "components.model.preprocessing",
-    "components.model.training",
+    "components.model.fitting.training",
     "schemas",
 )
 _IMPORTS = {"ours": _LATE + _LATE_OURS, "stock": _LATE, "lean": _LATE, "loop": ()}

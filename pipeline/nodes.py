@@ -120,10 +120,10 @@ def tuner(run: Run, **inputs: Any) -> BaseNode:
 
 
 def trainer(run: Run, **inputs: Any) -> BaseNode:
-    code = fingerprint.code("components.model.training")
+    code = fingerprint.code("components.model.fitting.training")
     return Trainer(
         **inputs,
-        run_fn="components.model.training.run_fn",
+        run_fn="components.model.fitting.training.run_fn",
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
         custom_config=run.config.trainer_settings(code + run.files.backbone).model_dump(mode="json"),
@@ -173,7 +173,7 @@ def pusher(run: Run, **inputs: Any) -> BaseNode:
         "task": config.task,
         "image_size": None if config.searches and "image_size" in config.tunes else config.training.image_size,
         "bits": config.data.bits,
-        "code_fingerprint": fingerprint.code("components.model.training"),
+        "code_fingerprint": fingerprint.code("components.model.fitting.training"),
         "configuration_fingerprint": config.fingerprint(),
     }
     return Pusher(

@@ -73,7 +73,8 @@ def png() -> Callable[..., bytes]:
 @pytest.fixture(scope="session")
 def undecided() -> Callable[[Any], Any]:
     """`undecided(parts)`: what decides for a network without changing its answers; a label applies from 0.5 on."""
-    from components.model import decisions, familiarity, network
+    from components.model import decisions, familiarity
+    from components.model.networks import network
 
     def make(parts: Any) -> decisions.Decisions:
         classes, width = parts.model.output.shape[-1], network.pooled(parts.extractor.output).shape[-1]

@@ -36,7 +36,7 @@ def code(module: str) -> str:
     changed module.
 
     Args:
-        module: dotted name, such as "components.model.training".
+        module: dotted name, such as "components.model.fitting.training".
     """
     digest = hashlib.sha256(_library_versions().encode())
     for name in sorted(_closure(module)):

@@ -1,1 +1,1 @@
-"""The network, its training, everything that is fitted after it, and the exported signatures."""
+"""The exported model: its network, its training, everything that is fitted after it, and its signatures."""

@@ -32,11 +32,11 @@ from components.labels.outputs import (
     UNCALIBRATED,
 )
 from components.metrics import curves
-from components.model.network import pooled
+from components.model.networks.network import pooled
 
 if TYPE_CHECKING:
     from components.model.decisions import Decisions
-    from components.model.network import Parts
+    from components.model.networks.network import Parts
 
 FORMAT = 2  # of a pushed model: what its signatures take and answer
 COMPARABLE = (1, 2)  # formats whose signature `evaluate` is the same; a candidate is compared with no others

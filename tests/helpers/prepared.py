@@ -24,7 +24,7 @@ from components.ingest.earlier import Earlier
 from components.ingest.settings import NearLimits
 from components.labels import kinds
 from components.model import preprocessing
-from components.model.batches import Batches
+from components.model.fitting.batches import Batches
 
 RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
 SETTINGS: dict[str, Any] = {

@@ -12,7 +12,7 @@ from components.data import features
 from components.labels.kind import LabelKind
 from components.labels.learning.heads import head_of
 from components.labels.learning.measures import MeanIou, TemperedLoss
-from components.model import training
+from components.model.fitting import training
 from components.model.settings import TrainerSettings
 from components.model.tuning.search import Result, Watch
 

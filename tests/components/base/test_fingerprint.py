@@ -91,9 +91,10 @@ def test_other_library_versions_change_the_fingerprint(tree: Path, monkeypatch: 
 
 
 def test_only_stages_that_import_changed_code_change_their_fingerprint() -> None:
-    ingest, model = fingerprint._closure("components.stages.ingest"), fingerprint._closure("components.model.training")
+    ingest = fingerprint._closure("components.stages.ingest")
+    model = fingerprint._closure("components.model.fitting.training")
     assert "components.data.images" in ingest & model
-    assert "components.model.network" in model - ingest
+    assert "components.model.networks.network" in model - ingest
     assert "components.ingest.layouts.folders" in ingest - model
     for module in ("softmax", "sigmoid", "pixels"):
         assert f"components.labels.learning.{module}" in fingerprint._closure("components.model.preprocessing")

@@ -15,7 +15,8 @@ from sklearn import metrics as sk
 from components.base.errors import ConfigError
 from components.evaluation import out_of_distribution
 from components.labels import kinds
-from components.model import network, signatures
+from components.model import signatures
+from components.model.networks import network
 
 SINGLE, _, _ = kinds.KINDS.values()
 

@@ -15,8 +15,8 @@ from components.gates import requests, served_files, serving_check
 from components.gates.serving_check import Sample
 from components.gates.settings import Serving
 from components.labels import kinds
-from components.model import network
 from components.model import signatures as serving
+from components.model.networks import network
 
 SINGLE, _, MASKS = kinds.KINDS.values()
 

@@ -14,7 +14,9 @@ from components.data.dataset import Dataset, Record
 from components.data.mask_rules import rule
 from components.labels import kinds
 from components.labels.learning.pixels import decode_mask
-from components.model import answers, familiarity, network
+from components.model import familiarity
+from components.model.fitting import answers
+from components.model.networks import network
 from components.model.settings import DecisionSettings
 
 _, MULTI, _ = kinds.KINDS.values()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.data.features import IGNORED_ID
-from components.model import augmentation
+from components.model.networks import augmentation
 
 SEEDS = range(20)
 

@@ -13,7 +13,7 @@ from prepared import Prepared, prepare
 from components.data import features, images
 from components.data.dataset import Dataset, Record
 from components.data.mask_rules import rule
-from components.model import augmentation
+from components.model.networks import augmentation
 
 NAMES = ("cat", "dog", "emu")
 # Labels that apply, those of which nobody said, and the weight; image i of train is ROWS[i], and eval has them, too.

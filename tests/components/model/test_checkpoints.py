@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from components.model import callbacks
+from components.model.fitting import callbacks
 
 
 def network() -> keras.Model:

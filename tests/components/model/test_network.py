@@ -8,7 +8,7 @@ import pytest
 
 from components.base.errors import ConfigError
 from components.labels import single
-from components.model import network
+from components.model.networks import network
 
 
 def parts(

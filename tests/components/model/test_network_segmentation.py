@@ -11,7 +11,7 @@ from components.base.errors import ConfigError
 from components.data.features import IGNORED_ID
 from components.labels import kinds
 from components.labels.learning import pixels as head
-from components.model import augmentation, network, pyramid
+from components.model.networks import augmentation, network, pyramid
 
 
 def parts(backbone: str = "small", size: tuple[int, int] = (33, 47), **changed: object) -> network.Parts:

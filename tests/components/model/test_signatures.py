@@ -15,7 +15,8 @@ from components.data import images
 from components.data.features import IGNORED_ID, IMAGE, MASK
 from components.labels import kinds
 from components.metrics import curves
-from components.model import decisions, familiarity, network, signatures
+from components.model import decisions, familiarity, signatures
+from components.model.networks import network
 
 SINGLE, MULTI, MASKS = kinds.KINDS.values()
 

@@ -25,9 +25,10 @@ from components.data.mask_rules import rule
 from components.ingest.layouts import folders
 from components.labels import kinds
 from components.labels.learning.pixels import decode_mask
-from components.model import network, training
-from components.model.callbacks import Stopping
-from components.model.phases import Phases
+from components.model.fitting import training
+from components.model.fitting.callbacks import Stopping
+from components.model.fitting.phases import Phases
+from components.model.networks import network
 from components.model.settings import TrainerSettings
 
 ROOT = Path(__file__).parents[3]
@@ -481,7 +482,7 @@ KILLED = """
 import json, os, signal, sys
 from tfx.components.trainer.fn_args_utils import FnArgs
 from components.base import progress
-from components.model import training
+from components.model.fitting import training
 
 def listen(task, done, total, note):
     if (task, done) == (sys.argv[2], 2):

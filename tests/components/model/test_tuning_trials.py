@@ -15,7 +15,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from components.base.errors import ConfigError
 from components.ingest.layouts import folders
 from components.labels import kinds
-from components.model import training
+from components.model.fitting import training
 from components.model.tuning import trial, tuner
 from components.model.tuning.journal import Journal, Trials
 from components.model.tuning.search import Search

@@ -25,7 +25,8 @@ from components.data.mask_rules import rule
 from components.drawing import overlay
 from components.evaluation import predictions
 from components.labels import kinds
-from components.model import network, signatures
+from components.model import signatures
+from components.model.networks import network
 from components.report import budget, examples
 
 SINGLE, MULTI, MASKS = kinds.KINDS.values()

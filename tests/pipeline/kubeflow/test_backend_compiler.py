@@ -49,7 +49,7 @@ def test_the_workflow_asks_for_the_gpu_on_the_trainer_alone(compiler: Path, tmp_
     with_gpu = [c for c in containers if "accelerator" in c.get("resources", {})]
     assert len(containers) > 10
     [trainer] = with_gpu
-    assert any("components.model.training" in a or "trainer" in a.lower() for a in trainer["args"])
+    assert any("components.model.fitting.training" in a or "trainer" in a.lower() for a in trainer["args"])
     assert trainer["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
     assert trainer["resources"]["accelerator"]["resourceCount"] == "2"
     assert {c["image"] for c in containers} == {"registry.example/imagegate@sha256:" + "0" * 64}

@@ -23,7 +23,8 @@ from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
 from components.data import images
 from components.labels import kinds
-from components.model import network, signatures
+from components.model import signatures
+from components.model.networks import network
 from components.push import versions
 from components.push.manifest import PushedManifest
 from pipeline import cli

@@ -20,7 +20,8 @@ from components.data import images
 from components.data.decoding import MAX_PIXELS
 from components.data.untrusted import rows
 from components.labels import kinds
-from components.model import network, signatures
+from components.model import signatures
+from components.model.networks import network
 from components.push import versions
 from components.push.manifest import PushedManifest
 from pipeline.predict import inputs, predict

@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from components.gates import served_files
 from components.labels import kinds
-from components.model import network, signatures
+from components.model import signatures
+from components.model.networks import network
 
 PAGE = (Path(__file__).parents[3] / "docs" / "serving.md").read_text(encoding="utf-8")
 SIZE, LABELS = (10, 14), ["cat", "dog"]

@@ -13,9 +13,9 @@ from components.base import progress
 from components.data import features
 from components.labels.kind import LabelKind
 from components.model import decisions, familiarity
-from components.model.batches import Batches
 from components.model.decisions import Answers
-from components.model.network import Parts, pooled
+from components.model.fitting.batches import Batches
+from components.model.networks.network import Parts, pooled
 from components.model.settings import DecisionSettings
 
 _PIXELS = 200_000  # sampled from a split, which is plenty for a single temperature

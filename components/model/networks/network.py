@@ -14,7 +14,7 @@ from components.labels.kind import LabelKind
 from components.labels.learning.defaults import BATCH_NORM_MOMENTUM
 from components.labels.learning.heads import head_of
 from components.labels.learning.refusals import refuse_positive
-from components.model import augmentation, pyramid
+from components.model.networks import augmentation, pyramid
 
 _CHANNELS = 3
 # Sizes of the network `small` and strengths of the augmentation: chosen by hand; not measured.

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from components.labels.learning.measures import TemperedLoss
-from components.model.callbacks import SELECTION_METRIC, Progress, Stopping
+from components.model.fitting.callbacks import SELECTION_METRIC, Progress, Stopping
 
 _TASKS = {"head": "training the head", "all": "training"}  # phase -> name of its progress
 _WEIGHT_DECAY = 0.2  # of a pretrained backbone's weights at each step, times the learning rate

@@ -23,9 +23,11 @@ from components.labels import kinds
 from components.labels.kind import LabelKind
 from components.labels.learning.heads import head_of
 from components.labels.weights import configured_weights
-from components.model import answers, network, signatures
-from components.model.batches import Batches
-from components.model.phases import Phases
+from components.model import signatures
+from components.model.fitting import answers
+from components.model.fitting.batches import Batches
+from components.model.fitting.phases import Phases
+from components.model.networks import network
 from components.model.settings import TrainerSettings
 
 if TYPE_CHECKING:

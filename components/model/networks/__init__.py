@@ -1,0 +1,1 @@
+"""The network: any backbone, the feature maps inside it, and the augmentation of images and masks."""
