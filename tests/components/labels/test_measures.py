@@ -10,7 +10,6 @@ from components.labels.learning.measures import TemperedLoss
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(scale=6.0, size=(10, 3)).astype(np.float32)
 TRUTH = np.eye(3, dtype=np.float32)[RANDOM.integers(0, 3, 10)]
-TEMPERATURES = (1.0, 1.5, 2.0, 3.0)
 
 
 def cross_entropy(t: float) -> np.ndarray:
@@ -19,13 +18,13 @@ def cross_entropy(t: float) -> np.ndarray:
 
 
 def test_the_measure_is_the_loss_at_the_best_temperature_over_all_batches() -> None:
-    """A batch of 6 and one of 4: the mean of all ten, at each temperature; of those the least."""
+    """A batch of 6 and one of 4: the mean of all ten, at each temperature; of 1,000 of them, the least."""
     metric = TemperedLoss(softmax.loss())
     metric.update_state(TRUTH[:6], LOGITS[:6])
     metric.update_state(TRUTH[6:], LOGITS[6:])
-    means = [cross_entropy(t).mean() for t in TEMPERATURES]
-    assert float(metric.result()) == pytest.approx(min(means), rel=1e-5)
-    assert min(means) < means[0]  # or this test says nothing
+    means = [cross_entropy(t).mean() for t in np.geomspace(1 / 4, 4, 1000)]
+    assert float(metric.result()) == pytest.approx(min(means), rel=0.01)
+    assert min(means) < 0.9 * cross_entropy(1.0).mean()  # or this test says nothing
     metric.reset_state()
     assert float(metric.result()) == 0
 
@@ -46,3 +45,28 @@ def test_example_weights_and_unknown_entries_count_as_in_the_loss() -> None:
     metric.update_state(target, LOGITS[:2], weight)
     expected = sigmoid.loss()(target, LOGITS[:2], weight)
     assert float(metric.result()) == pytest.approx(float(keras.ops.convert_to_numpy(expected)), rel=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.26, 0.3, 0.5, 0.8, 1.0, 1.2, 2.0, 3.7])
+def test_too_little_and_too_much_confidence_are_judged_as_what_they_are_worth(temperature: float) -> None:
+    """Three of four answers are right. A log odds of ln 3 says so: the loss is ln 4 - 3/4 ln 3 = 0.562, the least.
+
+    A network that says t ln 3 has the same answers. At t = 1/2, its loss is 3/4 ln(1 + 3^-0.5) + 1/4 ln(1 + 3^0.5)
+    = 0.593; with a temperature of 1/2, it is 0.562 again.
+    """
+    logits = np.array([[temperature * np.log(3), 0]] * 4, np.float32)
+    truth = np.eye(2, dtype=np.float32)[[0, 0, 0, 1]]
+    metric = TemperedLoss(softmax.loss())
+    metric.update_state(truth, logits)
+    assert float(metric.result()) == pytest.approx(np.log(4) - 0.75 * np.log(3), abs=0.001)
+    if temperature == 0.5:
+        said = float(keras.ops.convert_to_numpy(softmax.loss()(truth, logits)))
+        assert said == pytest.approx(0.593, abs=0.001)
+
+
+def test_beyond_the_temperatures_that_are_tried_the_last_one_counts() -> None:
+    """Nothing is extrapolated: all answers are right, and the loss falls with every lower temperature, to 1/4."""
+    logits, truth = np.array([[1.0, 0.0]], np.float32), np.array([[1.0, 0.0]], np.float32)
+    metric = TemperedLoss(softmax.loss())
+    metric.update_state(truth, logits)
+    assert float(metric.result()) == pytest.approx(np.log(1 + np.exp(-4)), rel=1e-5)
