@@ -84,7 +84,7 @@ def _stages(run: nodes.Run, *, only_search: bool) -> Iterator[BaseNode]:
     if only_search:
         return
     yield (trainer := nodes.trainer(run, **inputs, **found))
-    model = trainer.outputs["model"]
+    model, model_run = trainer.outputs["model"], trainer.outputs["model_run"]
     yield (baseline := nodes.baseline(run, schema_in=schema))
     models = {"model": model, "baseline_model": baseline.outputs["baseline_model"]}
     yield (evaluator := nodes.evaluator(run, examples=examples, schema=schema, **models))
@@ -99,11 +99,11 @@ def _stages(run: nodes.Run, *, only_search: bool) -> Iterator[BaseNode]:
         "model_evaluation": evaluation,
         "serving_check": serving_check.outputs["serving_check_out"],
     }
-    yield (pusher := nodes.pusher(run, model=model, blessing=blessing, **verdicts))
+    yield (pusher := nodes.pusher(run, model=model, model_run=model_run, blessing=blessing, **verdicts))
     yield nodes.model_report(
         run,
         examples=examples,
-        model_run=trainer.outputs["model_run"],
+        model_run=model_run,
         pushed_model=pusher.outputs["pushed_model"],
         **models,
         **verdicts,

@@ -50,6 +50,7 @@ class Facts:
         left_out: what is not compared, as sentences.
         thresholds: thresholds that held, as sentences.
         not_judged: thresholds that were not judged, as sentences.
+        training: how the weights were chosen, in sentences, or "".
         notes: further limits, as sentences.
         fingerprints: name -> SHA-256.
         written_by: software -> release that trained the model and wrote its files.
@@ -70,6 +71,7 @@ class Facts:
     left_out: Sequence[str] = ()
     thresholds: Sequence[str] = ()
     not_judged: Sequence[str] = ()
+    training: str = ""
     notes: Sequence[str] = ()
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     written_by: Mapping[str, str] = field(default_factory=dict)
@@ -86,6 +88,7 @@ def render(facts: Facts) -> str:
         _INTENDED,
         "## Data",
         _data(facts),
+        *(["## Training", text(facts.training)] if facts.training else []),
         "## Metrics on the test split",
         _overall(facts, numbers),
         "### Per label",

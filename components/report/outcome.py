@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components import metrics
+from components.base import checkpoint
 from components.base.artifact_files import CLASS_BALANCE, DECISIONS_FILE, SERVING, TRIALS, VERDICTS
+from components.base.checkpoint import Checkpoint
 from components.base.errors import ImagegateError
 from components.base.verdict import Verdict
 from components.data.dataset import LayoutError
@@ -30,7 +32,7 @@ Properties = Mapping[str, Any]  # custom properties of an artifact
 _UNJUDGED = "no threshold is configured and nothing has judged this model; push.without_thresholds lets it pass"
 _SUMMARIZED = (
     *("task", "status", "exit_code", "data", "label_weights", "tuning", "metrics", "per_label", "slices", "tfma"),
-    *("baseline", "decisions", "serving", "gates", "pushed", "error", "notes"),
+    *("baseline", "checkpoint", "decisions", "serving", "gates", "pushed", "error", "notes"),
 )
 
 
@@ -62,6 +64,7 @@ class Outcome:
     gates: list[Verdict] = field(default_factory=list)
     pushed: Pushed | None = None
     error: str | None = None
+    checkpoint: Checkpoint | None = None
     decisions: DecisionSummary = field(default_factory=DecisionSummary)
     serving: ServingMeasurement = field(default_factory=ServingMeasurement)
     notes: list[str] = field(default_factory=list)
@@ -89,6 +92,7 @@ class Outcome:
             "class_balance": self._read_class_balance,
             "tuner_results": self._read_tuner_results,
             "model": self._read_model,
+            "model_run": self._read_model_run,
             "baseline_model": self._read_baseline_model,
             "evaluation": self._read_evaluation,
             "serving_check_out": self._read_serving_check_out,
@@ -123,6 +127,9 @@ class Outcome:
     def _read_model(self, uri: str, _: Properties) -> None:
         folder = os.path.join(uri, "Format-Serving", "assets.extra")
         self.decisions = DecisionSummary.from_json(_text(folder, DECISIONS_FILE))
+
+    def _read_model_run(self, uri: str, _: Properties) -> None:
+        self.checkpoint = checkpoint.read(uri)
 
     def _read_baseline_model(self, _: str, properties: Properties) -> None:
         # What is compared is told by the evaluation; a run may end before it.

@@ -96,6 +96,7 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "confusion": tables.matrix(evidence.get("confusion"), kind),
         "cases": tables.cases(evidence.get("cases", ())),
         "charts": evidence.get("charts", []),
+        "checkpoint": summary.checkpoint.sentence() if summary.checkpoint else "",
         "examples": examples,
         "opened": _opened(examples),
         "duplicates": evidence.get("duplicates", []),

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from components.base.checkpoint import Checkpoint
 from components.base.values import ForeignText, Sparse
 from components.base.verdict import Verdict
 from components.data.manifest import BySplit, LeftOut
@@ -104,6 +105,9 @@ class RunSummary(Sparse):
     slices: tuple[SliceResult, ...] = ()
     tfma: dict[str, Any] = Field({}, description="TensorFlow Model Analysis's own metrics, by its names")
     baseline: ServedModel | None = Field(None, description="null where no model could be compared with")
+    checkpoint: Checkpoint | None = Field(
+        None, description="how the weights were chosen; null where no network was trained"
+    )
     decisions: DecisionSummary = Field(DecisionSummary(), description="how outputs become answers")
     serving: ServingMeasurement = Field(ServingMeasurement(), description="cost of serving")
     gates: tuple[Verdict, ...] = Field((), description="verdicts of all gates")

@@ -12,6 +12,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
+from components.base import checkpoint
 from components.base.artifact_files import (
     CLASS_BALANCE,
     DECISIONS_FILE,
@@ -20,6 +21,7 @@ from components.base.artifact_files import (
     MODEL_DIGESTS,
     VERDICTS,
 )
+from components.base.checkpoint import Checkpoint
 from components.data.manifest import DatasetManifest
 from components.evaluation import analysis, comparison
 from components.gates import compared, data_gate
@@ -39,6 +41,7 @@ def Pusher(  # noqa: N802  TFX names components like classes
     blessing: InputArtifact[standard_artifacts.ModelBlessing],
     class_balance: InputArtifact[artifacts.ClassBalance],
     serving_check: InputArtifact[artifacts.ServingCheck],
+    model_run: InputArtifact[standard_artifacts.ModelRun],
     pushed_model: OutputArtifact[standard_artifacts.PushedModel],
     settings: Parameter[str],
     served_version: Parameter[str],
@@ -76,7 +79,7 @@ def Pusher(  # noqa: N802  TFX names components like classes
         identity=identity.identity(folder, evaluated),
         written_by=_releases(folder),
     )
-    card = _card(manifest, data.manifest, results, model_evaluation.uri)
+    card = _card(manifest, data.manifest, results, model_evaluation.uri, checkpoint.read(model_run.uri))
     with open(os.path.join(class_balance.uri, KNOWN_IMAGES), "rb") as f:
         files = {KNOWN_IMAGES: f.read(), MODEL_CARD: model_card.render(card).encode()}
     try:
@@ -100,6 +103,7 @@ def _card(
     data: DatasetManifest,
     results: Results,
     evaluation: str,
+    chosen: Checkpoint | None,
 ) -> model_card.Facts:
     """Collects the contents of the model card."""
     told = comparison.read(evaluation)
@@ -119,6 +123,7 @@ def _card(
         left_out=told.sentences(),
         thresholds=[verdict.reason for verdict in pushed.thresholds if verdict.judged],
         not_judged=[verdict.reason for verdict in pushed.thresholds if not verdict.judged],
+        training=chosen.sentence() if chosen else "",
         notes=_notes(data),
         fingerprints={"data": pushed.data_fingerprint, "code": pushed.code_fingerprint}
         | {"configuration": pushed.configuration_fingerprint, "model": pushed.identity},

@@ -13,8 +13,8 @@ import numpy as np
 from keras import ops
 
 # Overconfident networks need temperatures above 1 (Guo et al. 2017), and underconfident ones, whose training has not
-# come far, below. With a spline through seven values from 1/4 to 4, the minimum is that of the loss within 0.001.
-_TEMPERATURES = tuple(4.0 ** (i / 3) for i in range(-3, 4))
+# come far, below: from 1/4 to 4, and one beyond on each side, so that a minimum lies between two.
+_TEMPERATURES = tuple(4.0 ** (i / 3) for i in range(-4, 5))
 _BETWEEN = 32  # steps of the spline from one temperature to the next
 
 
@@ -137,7 +137,6 @@ class TemperedLoss(keras.metrics.Metric):
     ) -> None:
         super().__init__(name=name)
         self._loss, self._temperatures = loss, temperatures
-        self._spline = _between(len(temperatures)) if len(temperatures) > 1 else None
         self._sums = self.add_variable((len(temperatures),), initializer="zeros", name="sums")
         self._count = self.add_variable((), initializer="zeros", name="count")
 
@@ -151,17 +150,34 @@ class TemperedLoss(keras.metrics.Metric):
 
     def result(self) -> Any:
         """Returns a scalar float32; 0 without any batch."""
-        losses = ops.divide_no_nan(ops.convert_to_tensor(self._sums), ops.convert_to_tensor(self._count))
-        return ops.min(losses if self._spline is None else ops.matmul(self._spline, losses[:, None]))
+        return _lowest(ops.divide_no_nan(ops.convert_to_tensor(self._sums), ops.convert_to_tensor(self._count)))
 
 
-def _between(values: int) -> Any:
-    """The cubic spline through values at equal distances as a matrix, [(values - 1) * 32 + 1, values], float32."""
+def _lowest(values: Any) -> Any:
+    """The minimum of a convex function that has these values, [n], at equal distances.
+
+    It is that of the cubic spline through them. Where the values fall from large ones to nearly 0, a spline overshoots;
+    it is kept above the lines through the values on both sides, which a convex function does not cross.
+    """
+    n = int(values.shape[0])
+    if n < 4:
+        return ops.min(values)
+    ends = ops.minimum(values[:-1], values[1:])
+    steps = values[1:] - values[:-1]
+    before, after = steps[:-2], steps[2:]
+    place = ops.divide_no_nan(steps[1:-1] - after, before - after)
+    crossing = ops.where((before < 0) & (after > 0), values[1:-2] + before * place, ends[1:-1])
+    floor = ops.concatenate([ends[:1], ops.minimum(crossing, ends[1:-1]), ends[-1:]])
+    curve = ops.reshape(ops.matmul(_spline(n), values[:, None]), (n - 1, _BETWEEN))
+    return ops.min(ops.minimum(ends, ops.maximum(floor, ops.min(curve, axis=1))))
+
+
+def _spline(n: int) -> Any:
+    """The cubic spline through n values at equal distances as a matrix, float32 [(n - 1) * _BETWEEN, n]."""
     from scipy import interpolate
 
-    places = np.arange(values)
-    fine = np.linspace(0, values - 1, (values - 1) * _BETWEEN + 1)
-    return interpolate.CubicSpline(places, np.eye(values))(fine).astype(np.float32)
+    fine = np.arange((n - 1) * _BETWEEN) / _BETWEEN
+    return interpolate.CubicSpline(np.arange(n), np.eye(n))(fine).astype(np.float32)
 
 
 def _weighted(known: Any, sample_weight: Any) -> Any:

@@ -8,16 +8,19 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
 from components.base import digests, progress
 from components.base.artifact_files import TRAINING_HISTORY
+from components.base.checkpoint import Checkpoint
 from components.base.errors import ImagegateError
 from components.base.files import replacing, write_atomically
 
 SELECTION_METRIC = "tempered_loss"  # on the eval split, it decides which epoch is the best
+# Where all answers are right, the best temperature makes every loss vanish; then the loss itself decides.
+_VANISHED = 1e-4
 _PATIENCE = 5  # epochs without a better loss on the eval split before training stops
 _WEIGHTS = ".weights.h5"  # the ending that Keras demands
 _REPORT_SECONDS = 0.1  # between two reports of progress
@@ -35,7 +38,7 @@ class Stopping(keras.callbacks.Callback):
 
     Attributes:
         history: metrics of every finished epoch, including those of a killed run.
-        start: loss on the eval split before the first epoch, if `set_start` was called.
+        start: measure on the eval split before the first epoch, if `set_start` was called.
     """
 
     def __init__(self, folder: str) -> None:
@@ -43,13 +46,14 @@ class Stopping(keras.callbacks.Callback):
         self._folder = folder
         told = self._read()
         self.start: float | None = told.get("start")
+        self._start_loss: float = told.get("start_loss", math.inf)
         self.history: list[dict[str, float]] = told.get("epochs", [])
         self._seeds: list[list[int]] = told.get("seeds", [])
         self._files: dict[str, str] = told.get("files", {})  # name -> digest
 
-    def set_start(self, loss: float) -> None:
-        """Makes the current weights, with this loss on the eval split, the best so far."""
-        self.start = loss
+    def set_start(self, tempered: float, loss: float) -> None:
+        """Makes the current weights, with this measure and this loss on the eval split, the best so far."""
+        self.start, self._start_loss = tempered, loss
         self._write()
 
     def exhausted(self) -> bool:
@@ -91,11 +95,28 @@ class Stopping(keras.callbacks.Callback):
         """Loads the weights of the best epoch."""
         self.model.load_weights(self._path(_weights(self._best())))
 
+    def choice(self, phase: Literal["head", "all"], allowed: int) -> Checkpoint:
+        """Tells which weights are the best, and why; `allowed`: largest number of epochs."""
+        losses, best = [tempered for tempered, _ in self._losses()], self._best()
+        return Checkpoint(
+            measure=SELECTION_METRIC,
+            phase=phase,
+            epoch=best,
+            epochs=len(self.history),
+            allowed=allowed,
+            loss=losses[best - (self.start is None)] if losses else None,
+            last=losses[-1] if losses else None,
+        )
+
+    def _losses(self) -> list[tuple[float, float]]:
+        """The measure and the loss of the weights before the first epoch, if known, and after each epoch."""
+        start = [] if self.start is None else [(self.start, self._start_loss)]
+        return start + [(epoch[f"val_{SELECTION_METRIC}"], epoch["val_loss"]) for epoch in self.history]
+
     def _best(self) -> int:
         """The number of epochs after which the weights were the best; of equal ones, the first."""
-        losses = [] if self.start is None else [self.start]
-        losses += [epoch[f"val_{SELECTION_METRIC}"] for epoch in self.history]
-        return losses.index(min(losses)) + (self.start is None) if losses else 0
+        keys = [(max(tempered, _VANISHED), loss) for tempered, loss in self._losses()]
+        return keys.index(min(keys)) + (self.start is None) if keys else 0
 
     def _epochs_since_best(self) -> int:
         return len(self.history) - self._best()
@@ -113,7 +134,8 @@ class Stopping(keras.callbacks.Callback):
         self._files[latest] = digests.of_file(self._path(latest))
         self._files = {name: digest for name, digest in self._files.items() if name in needed}
         self._seeds = [[int(n) for n in state.numpy()] for state in self._seed_states()]
-        told = {"start": self.start, "epochs": self.history, "seeds": self._seeds, "files": self._files}
+        begun = {} if self.start is None else {"start_loss": self._start_loss}
+        told = begun | {"start": self.start, "epochs": self.history, "seeds": self._seeds, "files": self._files}
         write_atomically(self._path(TRAINING_HISTORY), json.dumps(told))
         for name in os.listdir(self._folder):
             if name.endswith(_WEIGHTS) and name not in needed:

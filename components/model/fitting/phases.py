@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Literal
 
 import keras
 import tensorflow as tf
 
+from components.base.checkpoint import Checkpoint
 from components.labels.learning.measures import TemperedLoss
 from components.model.fitting.callbacks import SELECTION_METRIC, Progress, Stopping
 
@@ -35,6 +37,9 @@ class Phases:
         strategy: distribution over GPUs.
         jit: whether to compile with XLA.
         average: whether to average weights and decay them, see `optimizer`.
+
+    Attributes:
+        chosen: how the last phase chose its weights; None before the first.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class Phases:
     ) -> None:
         self.checkpoints, self._logs, self._rate, self._jit = checkpoints, logs, learning_rate, jit
         self._average = average
+        self.chosen: Checkpoint | None = None
         self._loss, self._metrics, self._callbacks, self._strategy = loss, metrics, callbacks, strategy
 
     def finished_epochs(self, name: str) -> list[dict[str, float]]:
@@ -60,7 +66,7 @@ class Phases:
 
     def run(
         self,
-        name: str,
+        name: Literal["head", "all"],
         network: keras.Model,
         train: tf.data.Dataset,
         evaluation: tf.data.Dataset,
@@ -96,7 +102,8 @@ class Phases:
         stopping = Stopping(folder)
         stopping.set_model(network)
         if trained and stopping.start is None:
-            stopping.set_start(network.evaluate(evaluation, verbose=0, return_dict=True)[SELECTION_METRIC])
+            found = network.evaluate(evaluation, verbose=0, return_dict=True)
+            stopping.set_start(found[SELECTION_METRIC], found["loss"])
         done = len(stopping.history)
         for _ in range(_ORDERS * done):
             iter(train)  # draws the order of an epoch that is over, so that the next is as without the interruption
@@ -114,6 +121,7 @@ class Phases:
             ],
         )
         stopping.restore_best()
+        self.chosen = stopping.choice(name, epochs)
         return stopping.history
 
     def optimizer(self, rate: float, steps: int, epochs: int) -> keras.optimizers.Optimizer:

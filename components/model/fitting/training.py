@@ -16,7 +16,9 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.base import progress
-from components.base.artifact_files import TRAINING_HISTORY
+from components.base.artifact_files import CHECKPOINT, TRAINING_HISTORY
+from components.base.checkpoint import Checkpoint
+from components.base.files import write_atomically
 from components.data import schema
 from components.ingest import manifest
 from components.labels import kinds
@@ -72,11 +74,20 @@ class Given:
 
 @dataclass(frozen=True)
 class Learnt:
-    """A trained network with its best weights, what it learnt from, and the metrics of every epoch of each phase."""
+    """A trained network with its best weights.
+
+    Attributes:
+        parts: of the network.
+        data: what it learnt from.
+        history: metrics of every epoch of each phase.
+        chosen: how its weights were chosen; None for a detector, which is not trained.
+        checkpoints: folder of the training's backup.
+    """
 
     parts: network.Parts
     data: Batches
     history: dict[str, list[dict[str, float]]]
+    chosen: Checkpoint | None
     checkpoints: str
 
 
@@ -92,6 +103,8 @@ def run_fn(fn_args: FnArgs) -> None:
         learnt = learn(given, settings, gpus)
         with open(os.path.join(fn_args.model_run_dir, TRAINING_HISTORY), "w", encoding="utf-8") as f:
             json.dump(learnt.history, f)
+        if learnt.chosen:
+            write_atomically(os.path.join(fn_args.model_run_dir, CHECKPOINT), learnt.chosen.to_json(indent=1))
         decided = answers.fit(learnt.parts, learnt.data, given.kind, settings.decisions, settings.seed)
         progress.report("export", 0, None, "writing the SavedModel")
         signatures.export(
@@ -182,7 +195,7 @@ def learn(
         average=parts.pretrained and not kind.per_pixel,
     )
     history = {} if kind.is_detector(len(names)) else _learn(parts, data, phases, settings, kind)
-    return Learnt(parts, data, history, phases.checkpoints)
+    return Learnt(parts, data, history, phases.chosen, phases.checkpoints)
 
 
 def _learn(

@@ -22,7 +22,7 @@ def test_the_measure_is_the_loss_at_the_best_temperature_over_all_batches() -> N
     metric = TemperedLoss(softmax.loss())
     metric.update_state(TRUTH[:6], LOGITS[:6])
     metric.update_state(TRUTH[6:], LOGITS[6:])
-    means = [cross_entropy(t).mean() for t in np.geomspace(1 / 4, 4, 1000)]
+    means = [cross_entropy(t).mean() for t in np.geomspace(4 ** (-4 / 3), 4 ** (4 / 3), 1000)]
     assert float(metric.result()) == pytest.approx(min(means), rel=0.01)
     assert min(means) < 0.9 * cross_entropy(1.0).mean()  # or this test says nothing
     metric.reset_state()
@@ -65,8 +65,18 @@ def test_too_little_and_too_much_confidence_are_judged_as_what_they_are_worth(te
 
 
 def test_beyond_the_temperatures_that_are_tried_the_last_one_counts() -> None:
-    """Nothing is extrapolated: all answers are right, and the loss falls with every lower temperature, to 1/4."""
+    """Nothing is extrapolated: all answers are right, and the loss falls with every lower temperature, to 4^(-4/3)."""
     logits, truth = np.array([[1.0, 0.0]], np.float32), np.array([[1.0, 0.0]], np.float32)
     metric = TemperedLoss(softmax.loss())
     metric.update_state(truth, logits)
-    assert float(metric.result()) == pytest.approx(np.log(1 + np.exp(-4)), rel=1e-5)
+    assert float(metric.result()) == pytest.approx(np.log(1 + np.exp(-(4 ** (4 / 3)))), rel=1e-3)
+
+
+def test_a_loss_that_vanishes_is_never_below_zero() -> None:
+    """Losses fall from 300 to less than float32 can tell from 0, where a spline alone would be negative."""
+    metric = TemperedLoss(lambda target, logits, weight: keras.ops.mean(logits**2))
+    metric.update_state(None, np.array([[40.0]], np.float32))
+    assert float(metric.result()) == pytest.approx(1600 / 4 ** (8 / 3), rel=1e-5)  # the highest temperature
+    metric = TemperedLoss(lambda target, logits, weight: keras.ops.exp(-keras.ops.mean(logits)))
+    metric.update_state(None, np.array([[100.0]], np.float32))
+    assert 0 <= float(metric.result()) < 1e-6

@@ -16,8 +16,9 @@ from PIL import Image
 from prepared import Prepared, prepare
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.base import progress
+from components.base import checkpoint, progress
 from components.base.artifact_files import DECISIONS_FILE, TRAINING_HISTORY
+from components.base.checkpoint import Checkpoint
 from components.base.errors import ImagegateError
 from components.data import features
 from components.data.dataset import Dataset, Record
@@ -99,19 +100,37 @@ def feed(callback: Stopping, losses: list[float], start: int = 0) -> list[bool]:
 def test_the_initial_weights_stay_when_no_epoch_is_better(tmp_path: Path) -> None:
     callback = stopping(tmp_path)
     callback.model.set_weights([np.full((1, 1), 77, np.float32)])
-    callback.set_start(1.0)
+    callback.set_start(1.0, 1.0)
     assert feed(callback, [1.1, 1.0, 1.2, 1.3, 1.4])[-1]  # five epochs, none below 1.0: enough
     callback.restore_best()
     assert callback.model.get_weights()[0] == 77
+    chosen = callback.choice("all", 20)
+    assert (chosen.epoch, chosen.epochs, chosen.loss, chosen.last) == (0, 5, 1.0, 1.4)
+    assert chosen.sentence() == (
+        "The weights are those from before training all layers, which no epoch of 5 improved (20 were allowed). Of "
+        "all, they had the least tempered loss on the eval split: 1; it was 1.4 after the last epoch."
+    )
     assert Stopping(str(tmp_path)).start == 1.0  # after a kill, too
 
 
 def test_an_epoch_better_than_the_beginning_is_the_best(tmp_path: Path) -> None:
     callback = stopping(tmp_path)
-    callback.set_start(1.0)
+    callback.set_start(1.0, 1.0)
     feed(callback, [1.1, 0.9, 1.2])
     callback.restore_best()
     assert callback.model.get_weights()[0] == 1  # the number of the second epoch
+    chosen = callback.choice("head", 3)
+    assert (chosen.phase, chosen.epoch, chosen.epochs, chosen.allowed) == ("head", 2, 3, 3)
+    assert (chosen.measure, chosen.split, chosen.loss, chosen.last) == ("tempered_loss", "eval", 0.9, 1.2)
+
+
+def test_where_the_best_temperature_leaves_no_loss_the_loss_itself_decides(tmp_path: Path) -> None:
+    """All answers are right after every epoch: the second is the least tempered, the third the best by its loss."""
+    callback = stopping(tmp_path)
+    for epoch, (tempered, loss) in enumerate([(1e-5, 0.3), (0.0, 0.2), (1e-7, 0.1)]):
+        callback.on_epoch_end(epoch, {"loss": 1.0, "val_loss": loss, "val_tempered_loss": tempered})
+    chosen = callback.choice("all", 3)
+    assert (chosen.epoch, chosen.loss) == (3, 1e-7)
 
 
 def test_five_epochs_without_a_better_loss_stop(tmp_path: Path) -> None:
@@ -232,9 +251,20 @@ UNCALIBRATED = {"calibrate": False, "threshold": "f1", "abstain_below": 0.01}  #
 
 def test_training_learns_and_exports_the_best_epoch(prepared: Prepared, tmp_path: Path) -> None:
     training.run_fn(prepared.arguments(tmp_path, epochs=30, learning_rate=1e-2, decisions=UNCALIBRATED))
-    losses = [epoch["val_loss"] for epoch in history(tmp_path)["all"]]
+    epochs = history(tmp_path)["all"]
+    losses = [epoch["val_loss"] for epoch in epochs]
     assert min(losses) < 0.05
-    assert losses.index(min(losses)) == len(losses) - 6 or len(losses) == 30  # five more, then enough
+    best = losses.index(min(losses))
+    assert best == len(losses) - 6 or len(losses) == 30  # five more, then enough
+    assert checkpoint.read(str(tmp_path / "run")) == Checkpoint(
+        measure="tempered_loss",
+        phase="all",
+        epoch=best + 1,
+        epochs=len(epochs),
+        allowed=30,
+        loss=epochs[best]["val_tempered_loss"],
+        last=epochs[-1]["val_tempered_loss"],
+    )
     signature = tf.saved_model.load(str(tmp_path / "serving")).signatures["examples"]
     records = prepared.records("eval")
     answer = signature(examples=tf.constant(records))
@@ -277,11 +307,13 @@ def backbone(tmp_path: Path) -> str:
 def test_the_head_learns_first_and_then_everything_at_three_tenths_of_the_rate(
     prepared: Prepared, tmp_path: Path, backbone: str
 ) -> None:
-    training.run_fn(prepared.arguments(tmp_path, backbone=backbone, freeze_epochs=3, epochs=2, learning_rate=0.1))
+    training.run_fn(prepared.arguments(tmp_path, backbone=backbone, freeze_epochs=3, epochs=6, learning_rate=0.1))
     told = history(tmp_path)
-    # 18 images are 4 batches, 2 of which the rate rises; the head has 10 more, everything 6.
+    # 18 images are 4 batches, 2 of which the rate rises; the head has 10 more, everything 22.
     assert [e["learning_rate"] for e in told["head"]] == pytest.approx([0.1 * fallen(n / 10) for n in (2, 6, 10)])
-    assert [e["learning_rate"] for e in told["all"]] == pytest.approx([0.03 * fallen(n / 6) for n in (2, 6)])
+    assert [e["learning_rate"] for e in told["all"]] == pytest.approx(
+        [0.03 * fallen(n / 22) for n in (2, 6, 10, 14, 18, 22)]
+    )
     assert told["all"][0]["loss"] < told["head"][0]["loss"]
     # A new BatchNormalization has the moving mean 0 and variance 1, and keeps them; its beta and gamma learn.
     vectors = [value.tolist() for value in exported(tmp_path).values() if value.shape == (4,)]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from components import metrics
+from components.base.checkpoint import Checkpoint
 from components.labels import kinds
 from components.push import model_card
 
@@ -45,6 +46,19 @@ def facts(**changes: Any) -> model_card.Facts:
         "written_by": {"tensorflow": "2.21.0"},
     }
     return model_card.Facts(**told | changes)
+
+
+def test_the_card_says_how_the_weights_were_chosen() -> None:
+    said = Checkpoint(
+        measure="tempered_loss", phase="all", epoch=2, epochs=3, allowed=5, loss=0.25, last=0.5
+    ).sentence()
+    card = model_card.render(facts(training=said))
+    part = card.split("## Training\n\n")[1].split("\n\n## Metrics")[0]
+    assert part == (
+        "The weights are those after epoch 2 of 3 of training all layers (5 were allowed). Of all, they had the least "
+        "tempered loss on the eval split: 0.25; it was 0.5 after the last epoch."
+    )
+    assert "## Training" not in model_card.render(facts())
 
 
 def tables(card: str) -> list[list[list[str]]]:

@@ -173,3 +173,10 @@ def test_a_caption_has_as_many_names_as_fit() -> None:
     content = evidence()
     content["examples"]["labels"][0]["mistakes"][0] |= {"truth": [*"abcdef"], "predicted": ["b"]}
     assert "<b>a, b, c, d +2</b>" in page.render(summary(), content)
+
+
+def test_the_page_says_how_the_weights_were_chosen() -> None:
+    chosen = {"measure": "tempered_loss", "phase": "head", "epoch": 1, "epochs": 2, "allowed": 2, "loss": 1, "last": 2}
+    assert "The weights are those after epoch 1 of 2 of training the head." in page.render(
+        summary(checkpoint=chosen), evidence()
+    )

@@ -1,0 +1,59 @@
+"""How the weights of a model were chosen among those that its training went through."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from pydantic import Field
+
+from components.base.artifact_files import CHECKPOINT
+from components.base.text import number
+from components.base.values import Sparse
+
+
+class Checkpoint(Sparse):
+    """The epoch whose weights a model has, and why, as the Trainer writes it beside its history.
+
+    >>> print(Checkpoint(phase="head", epoch=3, epochs=4, allowed=5).sentence())
+    The weights are those after epoch 3 of 4 of training the head (5 were allowed).
+    >>> print(Checkpoint(solved=True).sentence())
+    The head was solved, not trained in epochs.
+    """
+
+    solved: bool = Field(False, description="whether the head was solved, and its weights come from no epoch")
+    split: str = Field("eval", description="split that decided")
+    measure: str = Field("", description="what was least")
+    phase: Literal["head", "all"] | None = Field(
+        None, description="layers that were trained; null: the head was solved"
+    )
+    epoch: int = Field(0, description="epoch after which the network had these weights; 0: the phase began with them")
+    epochs: int = Field(0, description="epochs that the phase had")
+    allowed: int = Field(0, description="epochs that the phase could have had")
+    loss: float | None = Field(None, description="the measure of these weights")
+    last: float | None = Field(None, description="the measure after the last epoch")
+
+    def sentence(self) -> str:
+        """This, as a sentence or two."""
+        told = "The head was solved, not trained in epochs." if self.solved else self._epoch()
+        if self.loss is None:
+            return told
+        measure = self.measure.replace("_", " ")
+        last = "" if self.last is None or self.solved else f"; it was {number(self.last)} after the last epoch"
+        return f"{told} Of all, they had the least {measure} on the {self.split} split: {number(self.loss)}{last}."
+
+    def _epoch(self) -> str:
+        layers = "training the head" if self.phase == "head" else "training all layers"
+        early = f" ({self.allowed} were allowed)" if self.epochs < self.allowed else ""
+        if self.epoch == 0:
+            return f"The weights are those from before {layers}, which no epoch of {self.epochs} improved{early}."
+        return f"The weights are those after epoch {self.epoch} of {self.epochs} of {layers}{early}."
+
+
+def read(folder: str) -> Checkpoint | None:
+    """Reads it from the folder beside the training's history; None where nothing was trained."""
+    path = os.path.join(folder, CHECKPOINT)
+    if not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8") as f:
+        return Checkpoint.from_json(f.read())
