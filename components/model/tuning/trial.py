@@ -19,10 +19,9 @@ from components.model.tuning.search import Result, Watch
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
 
-MEASURE = "measure"  # name of the metric
-# Losses differ in how sure a network gets, and calibration makes up for that before a model is served. So they are
-# compared at the best of many temperatures, also of those below 1 that focal loss needs.
-_TEMPERATURES = tuple(2.0 ** (i / 2) for i in range(-4, 5))
+# Name of the metric. Losses differ in how sure a network gets, and calibration makes up for that before a model is
+# served. So they are compared at the best temperature, which may be below 1, as focal loss needs it.
+MEASURE = "measure"
 
 
 def name_of_measure(kind: LabelKind) -> str:
@@ -45,7 +44,7 @@ def measure(kind: LabelKind, classes: int, positive: int | None) -> keras.metric
     if kind.per_pixel:
         return _Missed(classes, features.IGNORED_ID, MEASURE)
     given = {} if positive is None else {"positive": positive}
-    return TemperedLoss(head_of(kind).loss("cross_entropy", **given), _TEMPERATURES, MEASURE)
+    return TemperedLoss(head_of(kind).loss("cross_entropy", **given), name=MEASURE)
 
 
 class _Missed(MeanIou):
