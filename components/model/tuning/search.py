@@ -94,6 +94,11 @@ class Search:
         """The trials so far, also those of an earlier process that this one has not come to yet."""
         return self._journal.trials
 
+    @property
+    def conducted(self) -> list[Trial]:
+        """The trials that this search has come to: fewer than are known, if it was longer in an earlier process."""
+        return self.trials[: self.begun]
+
     def following(self) -> Overlay | None:
         """Returns what to try next, or None if the search is over."""
         if self._trials is not None and self.begun >= self._trials:
@@ -150,9 +155,9 @@ class Search:
         Raises:
             ImagegateError: none finished.
         """
-        found = journal.best(self.trials)
+        found = journal.best(self.conducted)
         if found is None:
-            reasons = "; ".join(dict.fromkeys(trial.reason for trial in self.trials if trial.reason))
+            reasons = "; ".join(dict.fromkeys(trial.reason for trial in self.conducted if trial.reason))
             raise ImagegateError(f"tuning: no trial could be finished: {reasons or 'there was none'}")
         return found
 

@@ -146,11 +146,11 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
             ImagegateError: no trial finished.
         """
         best = self._search.best()
-        tried = {key for trial_ in self._search.trials for key in trial_.overlay} | set(self._settings.tuning.over)
+        tried = {key for trial_ in self._search.conducted for key in trial_.overlay} | set(self._settings.tuning.over)
         values = self._settings.of_trial(best.overlay).model_dump(mode="json", include=tried)
         return Trials(
             measure=trial.name_of_measure(kinds.kind(str(self._settings.trainer["task"]))),
-            trials=tuple(self._search.trials),
+            trials=tuple(self._search.conducted),
             best=best.number,
             values={key: value for key, value in values.items() if value is not None},
         )
@@ -184,12 +184,12 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
 
     def _tell(self, done: Trial) -> None:
         """Reports a trial, the best one so far, and how long the others may take."""
-        most, best = self._settings.tuning.most_trials, journal.best(self._search.trials)
+        most, best = self._settings.tuning.most_trials, journal.best(self._search.conducted)
         measured = number(done.measure) if done.measure is not None else done.reason or done.status
         note = f"{done.settings()}: {measured}"
         note += f"; best: {number(best.measure)} (trial {best.number})" if best else ""
         if most:
-            seconds = [one.seconds for one in self._search.trials]
+            seconds = [one.seconds for one in self._search.conducted]
             left = sum(seconds) / len(seconds) * (most - done.number)
             note += f"; about {number(left / 60, 2)} minutes left"
         progress.report("trials", done.number, most, note)

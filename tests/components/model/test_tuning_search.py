@@ -180,6 +180,16 @@ def test_the_same_time_again_changes_nothing(tmp_path):
     assert again.trials == first.trials
 
 
+def test_a_shorter_search_forgets_nothing_but_counts_only_its_own_trials(tmp_path):
+    curves = {1: [0.5], 2: [0.4], 3: [0.3]}
+    conduct(tmp_path / "t", curves, trials=3)
+    search, trained = conduct(tmp_path / "t", curves, trials=2)
+    assert trained == 0
+    assert [trial.number for trial in search.conducted] == [1, 2]
+    assert search.best().number == 2
+    assert len(Journal(str(tmp_path / "t")).trials) == 3
+
+
 def test_a_damaged_line_ends_what_is_taken_from_the_journal(tmp_path):
     curves = {n: [0.5] for n in range(1, 4)}
     conduct(tmp_path / "t", curves)
