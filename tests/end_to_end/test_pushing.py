@@ -28,6 +28,10 @@ def test_a_card_lies_beside_the_model_and_is_covered(tiny: Project) -> None:
     assert f"| accuracy | {manifest.metrics['accuracy']:.4g} |" in card
     assert "Compared with no other model: no model is served yet." in card
     assert "- accuracy is " in card
+    assert "\n## Training\n\nThe weights are those " in card
+    chosen = json.loads(sorted(tiny.output.glob("history/*/summary.json"))[0].read_text())["checkpoint"]
+    assert (chosen["split"], chosen["measure"], chosen["phase"]) == ("eval", "tempered_loss", "all")
+    assert 0 <= chosen["epoch"] <= chosen["epochs"] <= chosen["allowed"]
     assert f"| model | {served.identity} |" in card
     assert sorted(manifest.written_by) == ["imagegate", "tensorflow"]
     assert f"| tensorflow | {manifest.written_by['tensorflow']} |" in card

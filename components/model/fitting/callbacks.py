@@ -99,6 +99,7 @@ class Stopping(keras.callbacks.Callback):
         """Tells which weights are the best, and why; `allowed`: largest number of epochs."""
         losses, best = [tempered for tempered, _ in self._losses()], self._best()
         return Checkpoint(
+            split="eval",
             measure=SELECTION_METRIC,
             phase=phase,
             epoch=best,
