@@ -8,6 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from components.base.values import Flag, Fraction, LabelName, Positive, Value
 
+_HEAD_EPOCHS = 20  # of a head on a pretrained backbone
+
 
 class Training(Value):
     """The model and its training."""
@@ -27,8 +29,10 @@ class Training(Value):
     )
     freeze_epochs: Annotated[int, Field(ge=0)] | None = Field(
         None,
-        description="Largest number of epochs of the first phase. It trains only the head, on the features of the "
-        "pretrained backbone, which are computed once. Default: 20 with a pretrained backbone, otherwise 0.",
+        description="Largest number of epochs of a first phase that trains only the head, on the features of the "
+        "pretrained backbone, which are computed once. Without the key, the head on a pretrained backbone is solved "
+        "instead, in seconds, for labels of images with `loss: cross_entropy`; else it is trained for up to 20 epochs. "
+        "With 0, all layers are trained from the start.",
     )
     epochs: Annotated[int, Field(ge=0)] = Field(
         20,
@@ -74,6 +78,18 @@ class Training(Value):
         """Whether the backbone starts from pretrained weights."""
         return self.backbone != "small" and (self.backbone.endswith(".keras") or self.weights is not None)
 
+    @property
+    def head_epochs(self) -> int:
+        """Largest number of epochs that train the head alone, where it is not solved."""
+        if self.freeze_epochs is None:
+            return _HEAD_EPOCHS if self.pretrained else 0
+        return self.freeze_epochs
+
+    @property
+    def solves_head(self) -> bool:
+        """Whether the head is solved, if the labels are those of images. Focal loss is not convex."""
+        return self.pretrained and self.freeze_epochs is None and self.loss == "cross_entropy"
+
     @model_validator(mode="after")
     def _consistent(self) -> Training:
         if self.backbone.endswith((".h5", ".hdf5", ".pkl", ".pickle")):
@@ -85,9 +101,7 @@ class Training(Value):
                 f"freeze_epochs: backbone {self.backbone!r} starts from random weights, so there is nothing to freeze; "
                 "remove the key, or choose a pretrained backbone"
             )
-        if self.freeze_epochs is None:
-            object.__setattr__(self, "freeze_epochs", 20 if self.pretrained else 0)
-        if not self.epochs and not self.freeze_epochs:
+        if not self.epochs and not self.head_epochs:
             raise ValueError(
                 "epochs: expected 1 or more, or freeze_epochs of 1 or more; with 0 and 0, nothing is trained"
             )
@@ -131,6 +145,7 @@ class TrainerSettings(Training):
         bits: `data.bits`.
         decisions: the section `decisions`.
         checkpoints: a folder that outlives the run; a killed training continues from there.
+        features: folder of the features of frozen backbones, for all runs of an output; "": none are kept.
         code_fingerprint: changes if the code of the stage or the backbone's file changes.
     """
 
@@ -139,4 +154,5 @@ class TrainerSettings(Training):
     bits: int | None
     decisions: DecisionSettings
     checkpoints: str
+    features: str = ""
     code_fingerprint: str

@@ -212,6 +212,7 @@ class Config(Value):
                 "bits": self.data.bits,
                 "decisions": self.decisions,
                 "checkpoints": os.path.join(self.output_folder, "checkpoints"),
+                "features": os.path.join(self.output_folder, "features"),
                 "code_fingerprint": code_fingerprint,
                 "tuned": None,  # its values are in the section already
             }

@@ -18,6 +18,7 @@ from pipeline import stages
 
 ARTIFACTS = "pipeline"
 CHECKPOINTS = "checkpoints"
+FEATURES = "features"  # of frozen backbones, a folder for each backbone and image size
 DIGESTS = "digests"
 STATE = "state.json"
 _HISTORY = "history"
@@ -82,6 +83,7 @@ def removable(output: str, keep: int, *, remains: bool) -> list[Removable]:
         size(os.path.join(output, path), seen)
     paths = [path for path in _artifacts(output) if path not in needed and (remains or path in named)]
     paths += [path for path in _working_folders(output) if remains and os.path.basename(path) not in numbers]
+    paths += _stale_features(output, keep)
     if remains:
         paths += [os.path.join(CHECKPOINTS, name) for name in _names(os.path.join(output, CHECKPOINTS))]
         paths += [name for name in _names(output) if name.startswith(_TEMPORARY)]
@@ -138,6 +140,12 @@ def _pushed(output: str) -> str:
             return str(json.load(f)["run"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def _stale_features(output: str, keep: int) -> list[str]:
+    """Folders of features besides those that were used last; a search may use several in one run."""
+    used = sorted(_folders(output, FEATURES), key=lambda path: os.stat(os.path.join(output, path)).st_mtime)
+    return used[: max(0, len(used) - keep)]
 
 
 def _artifacts(output: str) -> Iterator[str]:

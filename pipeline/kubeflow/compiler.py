@@ -95,11 +95,18 @@ def _compile_graph(config: Config) -> Spec:
     )
     pipeline: Spec = runner.KubeflowV2DagRunner(settings).run(built, write_out=False)["pipelineSpec"]
     pipeline["defaultPipelineRoot"] = config.kubeflow.pipeline_root
-    # A folder of the machine that compiles; the container takes one of its own.
+    # Folders of the machine that compiles. The container takes one of its own for checkpoints, and keeps no features.
     for name in {stages.TUNER.name, stages.TRAINER.name} & set(spec.tasks(pipeline)):
         told = spec.tasks(pipeline)[name]["inputs"]["parameters"]["custom_config"]["runtimeValue"]
-        told["constant"] = json.dumps(json.loads(told["constant"]) | {"checkpoints": ""})
+        told["constant"] = json.dumps(_without_folders(json.loads(told["constant"])))
     return pipeline
+
+
+def _without_folders(settings: Spec) -> Spec:
+    """Empties the folders in the settings of the Trainer, or of the Tuner, which hold those of the Trainer."""
+    emptied = {name: "" for name in ("checkpoints", "features") if name in settings}
+    nested = {"trainer": _without_folders(settings["trainer"])} if "trainer" in settings else {}
+    return settings | emptied | nested
 
 
 def _add_preflight(pipeline: Spec, config: Config) -> None:

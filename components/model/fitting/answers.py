@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,35 @@ from components.labels.kind import LabelKind
 from components.model import decisions, familiarity
 from components.model.decisions import Answers
 from components.model.fitting.batches import Batches
+from components.model.fitting.solver import Examples
 from components.model.networks.network import Parts, pooled
 from components.model.settings import DecisionSettings
 
 _PIXELS = 200_000  # sampled from a split, which is plenty for a single temperature
 
 
-def fit(parts: Parts, data: Batches, kind: LabelKind, settings: DecisionSettings, seed: int) -> decisions.Decisions:
-    """Applies the network to the eval split and to the reference images of train, and fits the decisions."""
+def fit(
+    parts: Parts,
+    data: Batches,
+    kind: LabelKind,
+    settings: DecisionSettings,
+    seed: int,
+    features_of: Callable[[str], Examples] | None = None,
+) -> decisions.Decisions:
+    """Applies the network to the eval split and to the reference images of train, and fits the decisions.
+
+    Args:
+        parts: the network.
+        data: what it learnt from.
+        kind: the label kind.
+        settings: the section `decisions`.
+        seed: of the pixels that are sampled.
+        features_of: gives the features of a split, if they need not be computed.
+    """
+    if features_of is not None:
+        references = features_of("train").features
+        every = -(-len(references) // familiarity.REFERENCES)
+        return decisions.fit(kind, references[::every], _of_features(parts, features_of("eval")), settings)
     train = np.concatenate([rows for rows, *_ in _answers(parts, data, "train", headless=True)])
     evaluation = _masks(parts, data, seed) if kind.per_pixel else _labels(parts, data)
     return decisions.fit(kind, train, evaluation, settings)
@@ -32,6 +53,15 @@ def _labels(parts: Parts, data: Batches) -> Answers:
     columns = zip(*_answers(parts, data, "eval"), strict=True)
     rows, logits, target, weight = (np.concatenate(column) for column in columns)
     return Answers(features=rows, logits=logits, target=target, weight=weight.astype(np.float64))
+
+
+def _of_features(parts: Parts, examples: Examples) -> Answers:
+    return Answers(
+        features=examples.features,
+        logits=parts.head.predict(examples.features, verbose=0),
+        target=examples.target,
+        weight=examples.weight.astype(np.float64),
+    )
 
 
 def _masks(parts: Parts, data: Batches, seed: int) -> Answers:

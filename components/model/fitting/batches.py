@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -10,16 +11,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
+from numpy.typing import NDArray
 
 from components.base import progress
 from components.data import features, images
 from components.ingest import manifest
 from components.labels.kind import LabelKind
 from components.labels.learning.pixels import decode_mask
+from components.model.fitting import feature_store
+from components.model.fitting.feature_store import FeatureStore
+from components.model.fitting.solver import Examples
 
 _AUTOTUNE = tf.data.AUTOTUNE
 # Decoded images are kept in memory between epochs up to this many bytes; beyond, every epoch decodes again.
 _CACHE_BYTES = 512 << 20
+_READ = 256  # encoded images that are read at once where they are not decoded
+_PART = 4096  # images whose features are stored together
 _SHUFFLE = 2048  # encoded images in the shuffle buffer, where decoded ones are not kept
 
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -89,20 +96,49 @@ class Batches:
         row = self._transform(tf.io.parse_example(record, self._spec))[features.LABEL_WEIGHTS]
         return [float(weight) for weight in row[0]]
 
-    def pooled(self, extractor: keras.Model) -> tuple[tf.data.Dataset, tf.data.Dataset]:
-        """Computes the extractor's features [batch, F] once; returns train and eval with them instead of the images."""
-        return self._pooled("train", extractor), self._pooled("eval", extractor)
-
-    def _pooled(self, split: str, extractor: keras.Model) -> tf.data.Dataset:
-        rows, done = [], 0
+    def pooled(self, split: str, extractor: keras.Model, store: FeatureStore) -> Examples:
+        """Computes the extractor's features of a split; those that the store has already are taken from there."""
+        digests, target, weight = self._told(split)
+        found = store.read()
+        missing = np.array([digest not in found for digest in digests])
         extract = tf.function(lambda x: extractor(tf.cast(x, tf.float32), training=False), reduce_retracing=True)
-        for pixels, target, weight in self.once(split):
-            rows.append((extract(pixels).numpy(), target.numpy(), weight.numpy()))
-            done += len(target)
-            progress.report(f"features of {split}", done, self._counts[split])
-        data = tf.data.Dataset.from_tensor_slices(tuple(np.concatenate(column) for column in zip(*rows, strict=True)))
-        if split == "train":
-            data = data.shuffle(self._counts[split], seed=self._seed)
+        left = iter([digest for digest, absent in zip(digests, missing, strict=True) if absent])
+        done, new = len(digests) - int(missing.sum()), dict[bytes, NDArray[np.float32]]()
+        for pixels in self._selected(split, missing) if missing.any() else ():
+            rows = extract(pixels).numpy()
+            new |= zip(itertools.islice(left, len(rows)), rows, strict=True)
+            done += len(rows)
+            progress.report(f"features of {split}", done, len(digests))
+            if len(new) >= _PART:  # what a killed run computed stays
+                store.add(new)
+                found, new = found | new, {}
+        store.add(new)
+        found |= new
+        return Examples(np.stack([found[digest] for digest in digests]), target, weight)
+
+    def of_features(self, examples: Examples, *, shuffle: bool) -> tf.data.Dataset:
+        """Yields batches of features, targets and weights; shuffled anew each epoch, or in their order."""
+        data = tf.data.Dataset.from_tensor_slices((examples.features, examples.target, examples.weight))
+        if shuffle:
+            data = data.shuffle(len(examples.weight), seed=self._seed)
+        return data.batch(self._batch_size).prefetch(_AUTOTUNE)
+
+    def _told(self, split: str) -> tuple[list[bytes], NDArray[np.float32], NDArray[np.float32]]:
+        """Digests of the encoded images of a split, their targets and weights."""
+        data = tf.data.TFRecordDataset(manifest.verify(self._folder, split)).map(self._read, _AUTOTUNE)
+        digests: list[bytes] = []
+        columns = []
+        for encoded, target, weight in data.batch(_READ).map(self._encode, _AUTOTUNE).prefetch(_AUTOTUNE):
+            digests += [feature_store.digest(image) for image in encoded.numpy()]
+            columns.append((target.numpy(), weight.numpy()))
+        targets, weights = (np.concatenate(column) for column in zip(*columns, strict=True))
+        return digests, targets, weights
+
+    def _selected(self, split: str, rows: NDArray[np.bool_]) -> tf.data.Dataset:
+        """Yields batches of decoded images of those records of a split that `rows` marks."""
+        wanted = tf.constant(rows)
+        data = tf.data.TFRecordDataset(manifest.verify(self._folder, split)).enumerate()
+        data = data.filter(lambda index, _: wanted[index]).map(lambda _, record: self._parse(record)[0], _AUTOTUNE)
         return data.batch(self._batch_size).prefetch(_AUTOTUNE)
 
     def _batches(self, split: str, *, shuffle: bool, keep: bool = True, every: int = 1) -> tf.data.Dataset:
@@ -127,6 +163,11 @@ class Batches:
 
     def _parse(self, record: tf.Tensor) -> tuple[tf.Tensor, dict[str, Any]]:
         """Parses a record; returns its decoded image, and its other features that are needed."""
+        encoded, parsed = self._read(record)
+        return images.decode(encoded, self._size), parsed
+
+    def _read(self, record: tf.Tensor) -> tuple[tf.Tensor, dict[str, Any]]:
+        """Parses a record; returns its encoded image, and its other features that are needed."""
         wanted = {features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
         wanted[features.WEIGHT] = tf.io.FixedLenFeature([], tf.float32)
         if self._masks:
@@ -136,7 +177,7 @@ class Batches:
         parsed = tf.io.parse_single_example(record, wanted)
         if self._masks:
             parsed[features.MASK] = decode_mask(parsed[features.MASK], self._size)
-        return images.decode(parsed.pop(features.IMAGE), self._size), parsed
+        return parsed.pop(features.IMAGE), parsed
 
     def _encode(self, pixels: tf.Tensor, parsed: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Applies the transform graph to a batch; features that it does not use are filled instead of read."""

@@ -1,8 +1,10 @@
-"""The Trainer's run_fn: trains the head on cached features, then everything, and exports a SavedModel."""
+"""The Trainer's run_fn: solves the head on stored features, trains everything, and exports a SavedModel."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -12,10 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.base import progress
+from components.base import fingerprint, progress
 from components.base.artifact_files import CHECKPOINT, TRAINING_HISTORY
 from components.base.checkpoint import Checkpoint
 from components.base.files import write_atomically
@@ -26,9 +29,12 @@ from components.labels.kind import LabelKind
 from components.labels.learning.heads import head_of
 from components.labels.weights import configured_weights
 from components.model import signatures
-from components.model.fitting import answers
+from components.model.fitting import answers, solver
 from components.model.fitting.batches import Batches
+from components.model.fitting.callbacks import SELECTION_METRIC
+from components.model.fitting.feature_store import FeatureStore
 from components.model.fitting.phases import Phases
+from components.model.fitting.solver import Examples, Solution
 from components.model.networks import network
 from components.model.settings import TrainerSettings
 
@@ -77,11 +83,12 @@ class Learnt:
     """A trained network with its best weights.
 
     Attributes:
-        parts: of the network.
+        parts: the network.
         data: what it learnt from.
-        history: metrics of every epoch of each phase.
+        history: metrics of every epoch of each phase; of a solved head, the strengths that were tried.
         chosen: how its weights were chosen; None for a detector, which is not trained.
         checkpoints: folder of the training's backup.
+        features: gives the features of a split, if the backbone is as it was when they were computed; else None.
     """
 
     parts: network.Parts
@@ -89,6 +96,7 @@ class Learnt:
     history: dict[str, list[dict[str, float]]]
     chosen: Checkpoint | None
     checkpoints: str
+    features: Callable[[str], Examples] | None
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -105,7 +113,7 @@ def run_fn(fn_args: FnArgs) -> None:
             json.dump(learnt.history, f)
         if learnt.chosen:
             write_atomically(os.path.join(fn_args.model_run_dir, CHECKPOINT), learnt.chosen.to_json(indent=1))
-        decided = answers.fit(learnt.parts, learnt.data, given.kind, settings.decisions, settings.seed)
+        decided = answers.fit(learnt.parts, learnt.data, given.kind, settings.decisions, settings.seed, learnt.features)
         progress.report("export", 0, None, "writing the SavedModel")
         signatures.export(
             learnt.parts,
@@ -194,37 +202,92 @@ def learn(
         jit=gpus > 0,
         average=parts.pretrained and not kind.per_pixel,
     )
-    history = {} if kind.is_detector(len(names)) else _learn(parts, data, phases, settings, kind)
-    return Learnt(parts, data, history, phases.chosen, phases.checkpoints)
+    store = FeatureStore(settings.features, "" if kind.per_pixel else _feature_key(parts, settings))
+    features = functools.cache(lambda split: data.pooled(split, parts.extractor, store))
+    solved = settings.solves_head and not kind.per_pixel
+    solve = functools.partial(_solve, parts.head, kind, features, weights, positive) if solved else None
+    detects = kind.is_detector(len(names))
+    history, chosen = ({}, None) if detects else _learn(parts, data, phases, settings, kind, solve, features)
+    unchanged = not settings.epochs and not kind.per_pixel
+    return Learnt(parts, data, history, chosen, phases.checkpoints, features if unchanged else None)
 
 
 def _learn(
-    parts: network.Parts, data: Batches, phases: Phases, settings: TrainerSettings, kind: LabelKind
-) -> dict[str, list[dict[str, float]]]:
-    """Trains the head first, then everything; returns the metrics of every epoch of each phase."""
+    parts: network.Parts,
+    data: Batches,
+    phases: Phases,
+    settings: TrainerSettings,
+    kind: LabelKind,
+    solve: Callable[[], Solution] | None,
+    features: Callable[[str], Examples],
+) -> tuple[dict[str, list[dict[str, float]]], Checkpoint | None]:
+    """Learns the head first, then everything; returns the metrics of every epoch, and how the weights were chosen.
+
+    A head that is solved has no epochs; "path" holds the strengths that were tried.
+    """
     history: dict[str, list[dict[str, float]]] = {"head": [], "all": []}
-    if phases.finished_epochs("all"):  # its backup contains the trained head
+    solved = None
+    if solve is not None:
+        solution = solve()
+        history["path"] = [dataclasses.asdict(step) for step in solution.path]
+        least = min(step.val_loss for step in solution.path)
+        solved = Checkpoint(solved=True, split=solution.split, measure=SELECTION_METRIC, loss=least)
+    elif phases.finished_epochs("all"):  # its backup contains the trained head
         history["head"] = phases.finished_epochs("head")
-    elif settings.freeze_epochs and kind.per_pixel:
+    elif settings.head_epochs and kind.per_pixel:
         # Feature maps of every stride need more memory than the images, so they are computed again each epoch.
         parts.extractor.trainable = False
         history["head"] = phases.run(
-            "head", parts.model, data.train(parts.augment), data.eval(), settings.freeze_epochs, 1.0
+            "head", parts.model, data.train(parts.augment), data.eval(), settings.head_epochs, 1.0
         )
         parts.extractor.trainable = True
-    elif settings.freeze_epochs:
-        history["head"] = phases.run("head", parts.head, *data.pooled(parts.extractor), settings.freeze_epochs, 1.0)
+    elif settings.head_epochs:
+        train = data.of_features(features("train"), shuffle=True)
+        evaluation = data.of_features(features("eval"), shuffle=False)
+        history["head"] = phases.run("head", parts.head, train, evaluation, settings.head_epochs, 1.0)
     if settings.epochs:
         rate = _FINE_TUNING if parts.pretrained else 1.0
-        train, evaluation, trained = data.train(parts.augment), data.eval(), bool(history["head"])
+        train, evaluation = data.train(parts.augment), data.eval()
+        trained = bool(history["head"] or history.get("path"))
         history["all"] = phases.run("all", parts.model, train, evaluation, settings.epochs, rate, trained=trained)
-    return history
+    return history, phases.chosen or solved
+
+
+def _solve(
+    head: keras.Model,
+    kind: LabelKind,
+    features: Callable[[str], Examples],
+    weights: Sequence[float],
+    positive: int | None,
+) -> Solution:
+    """Solves the last layer and sets its weights."""
+    train, evaluation = features("train"), features("eval")
+    progress.report("training the head", 0, None, "solving it")
+    if positive is None:
+        solution = solver.solve(train, evaluation, exclusive=kind.exclusive, label_weights=weights)
+    else:
+        solution = solver.solve_one_of_two(train, evaluation, positive, weights)
+    last = next(layer for layer in head.layers if isinstance(layer, keras.layers.Dense))
+    last.set_weights([solution.kernel.astype(np.float32), solution.bias.astype(np.float32)])
+    return solution
+
+
+def _feature_key(parts: network.Parts, settings: TrainerSettings) -> str:
+    """Names what the features of an image depend on besides the image."""
+    told = hashlib.sha256()
+    source = "" if os.path.isabs(settings.backbone) else settings.backbone
+    code = [fingerprint.code(module) for module in ("components.data.images", "components.model.networks.network")]
+    told.update(json.dumps([source, settings.image_size, keras.config.dtype_policy().name, code]).encode())
+    for variable in parts.extractor.variables:
+        told.update(str(variable.shape).encode())
+        told.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes())
+    return told.hexdigest()[:32]
 
 
 def _job_name(folder: str, settings: TrainerSettings, weights: Sequence[float]) -> str:
     """Names the backup by data, settings, weights and code: a training resumes only from one with the same name."""
     data = manifest.read(folder)
-    told = settings.model_dump(exclude={"checkpoints"})
+    told = settings.model_dump(exclude={"checkpoints", "features"})
     text = json.dumps([data.content, data.labels, told, [float(w) for w in weights]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

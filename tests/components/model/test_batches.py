@@ -13,6 +13,7 @@ from prepared import Prepared, prepare
 from components.data import features, images
 from components.data.dataset import Dataset, Record
 from components.data.mask_rules import rule
+from components.model.fitting.feature_store import FeatureStore
 from components.model.networks import augmentation
 
 NAMES = ("cat", "dog", "emu")
@@ -200,19 +201,48 @@ def test_every_batch_is_augmented_with_a_seed_of_its_own(masks: Prepared) -> Non
     assert len(set(seeds)) == len(seeds) == 6
 
 
+def red_of() -> tuple[keras.Model, list[int]]:
+    """An extractor of mean colours, and how many images it has seen in each call."""
+    seen: list[int] = []
+
+    class Mean(keras.layers.Layer):
+        def call(self, x: tf.Tensor) -> tf.Tensor:
+            tf.py_function(lambda n: seen.append(int(n)), [tf.shape(x)[0]], [])
+            return tf.reduce_mean(x, axis=(1, 2))
+
+    return keras.Sequential([keras.Input((8, 8, 3)), Mean()]), seen
+
+
 @pytest.mark.parametrize("task", ["single", "multi"])
 def test_pooled_features_are_those_of_the_images(request: pytest.FixtureRequest, task: str) -> None:
     data = request.getfixturevalue(task).batches()
-    extractor = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
-    train, evaluation = data.pooled(extractor)
-    for (pooled, *rest), (pixels, *expected) in zip(evaluation, data.eval(), strict=True):
-        np.testing.assert_allclose(pooled, pixels.numpy().mean(axis=(1, 2)), rtol=1e-5)
-        for a, b in zip(rest, expected, strict=True):
-            np.testing.assert_array_equal(a, b)
-    pooled, _, weight = joined(train)
-    assert sorted(pooled[:, 0]) == list(range(7))
+    extractor, _ = red_of()
+    found = data.pooled("eval", extractor, FeatureStore("", ""))
+    pixels, target, weight = joined(data.eval())
+    np.testing.assert_allclose(found.features, pixels.mean(axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_array_equal(found.target, target)
+    np.testing.assert_array_equal(found.weight, weight)
+    shuffled, _, weight = joined(data.of_features(data.pooled("train", extractor, FeatureStore("", "")), shuffle=True))
+    assert sorted(shuffled[:, 0]) == list(range(7))
     rows = ROWS if task == "single" else TAGS
-    np.testing.assert_array_equal(weight, [rows[int(i)][2] for i in pooled[:, 0]])
+    np.testing.assert_array_equal(weight, [rows[int(i)][2] for i in shuffled[:, 0]])
+
+
+def test_only_features_that_the_store_lacks_are_computed(single: Prepared, tmp_path: Path) -> None:
+    """Train has 7 images. One part, of any images, is lost; only these are computed again."""
+    data, store = single.batches(), FeatureStore(str(tmp_path), "key")
+    extractor, seen = red_of()
+    first = data.pooled("train", extractor, store)
+    assert sum(seen) == 7
+    seen.clear()
+    np.testing.assert_array_equal(data.pooled("train", extractor, store).features, first.features)
+    assert seen == []
+    [part] = (tmp_path / "key").iterdir()
+    part.unlink()
+    known = dict(zip(data._told("train")[0], first.features, strict=True))
+    store.add(dict(list(known.items())[:5]))
+    np.testing.assert_array_equal(data.pooled("train", extractor, store).features, first.features)
+    assert sum(seen) == 2
 
 
 def test_names_in_a_changed_order_are_targets_in_that_order(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from prepared import Prepared, prepare
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.base import checkpoint, progress
-from components.base.artifact_files import DECISIONS_FILE, TRAINING_HISTORY
+from components.base.artifact_files import CHECKPOINT, DECISIONS_FILE, TRAINING_HISTORY
 from components.base.checkpoint import Checkpoint
 from components.base.errors import ImagegateError
 from components.data import features
@@ -342,6 +342,46 @@ def test_the_averaged_weights_of_a_fine_tuned_backbone_are_exported_with_the_dec
     assert list(decided["labels"]) == LABELS
     assert all(0 < label["threshold"] < 1 and label["scale"] > 0 for label in decided["labels"].values())
     assert (decided["abstain_below"], decided["reference_images"]) == (0.01, 18)
+
+
+def test_a_solved_head_is_that_of_the_stored_features(prepared: Prepared, tmp_path: Path, backbone: str) -> None:
+    """The second run computes no feature, and its model is the same; 8 eval images are too few to decide."""
+    computed: list[str] = []
+    progress.listen(lambda task, *_: computed.append(task))
+    told = {"backbone": backbone, "freeze_epochs": None, "epochs": 0, "features": str(tmp_path / "features")}
+    try:
+        for name in ("a", "b"):
+            computed.clear()
+            training.run_fn(prepared.arguments(tmp_path / name, **told))
+            assert ("features of train" in computed) == (name == "a")
+    finally:
+        progress.listen(None)
+    first, second = exported(tmp_path / "a"), exported(tmp_path / "b")
+    for name, value in first.items():
+        np.testing.assert_array_equal(second[name], value)
+    found = history(tmp_path / "a")
+    assert (found["head"], found["all"]) == ([], [])
+    strengths = [step["strength"] for step in found["path"]]
+    assert strengths == sorted(strengths, reverse=True)
+    record = json.loads((tmp_path / "a" / "run" / CHECKPOINT).read_text())
+    assert (record["solved"], record["split"]) == (True, "train")
+    assert record["loss"] == min(step["val_loss"] for step in found["path"])
+    records = prepared.records("train")
+    answer = tf.saved_model.load(str(tmp_path / "a/serving")).signatures["evaluate"](examples=tf.constant(records))
+    names = [tf.train.Example.FromString(r).features.feature[features.LABEL].bytes_list.value[0] for r in records]
+    right = answer["uncalibrated"].numpy().argmax(axis=1) == [LABELS.index(name.decode()) for name in names]
+    assert right.mean() > 0.9
+
+
+def test_everything_begins_with_the_solved_head(prepared: Prepared, tmp_path: Path, backbone: str) -> None:
+    """At a rate of almost 0, no epoch is better than the head."""
+    told = {"backbone": backbone, "freeze_epochs": None, "epochs": 1, "learning_rate": 1e-12}
+    training.run_fn(prepared.arguments(tmp_path, **told))
+    found = history(tmp_path)
+    assert len(found["all"]) == 1
+    assert found["all"][0]["val_tempered_loss"] == pytest.approx(
+        min(step["val_loss"] for step in found["path"]), rel=0.5
+    )
 
 
 def test_with_no_epochs_of_everything_the_backbone_stays_as_it_was(

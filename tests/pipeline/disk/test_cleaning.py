@@ -167,3 +167,12 @@ def test_a_folder_alone_is_the_short_form(tmp_path: Path, told: str) -> None:
     assert (settings.output_folder, settings.output.keep) == (str(tmp_path / "out"), 2)
     assert settings.fingerprint() == config.load(str(path)).fingerprint()  # what is kept changes no result
     assert config.load(str(path), ["output=other"]).output_folder == str(tmp_path / "other")
+
+
+def test_features_of_the_backbones_that_were_used_last_stay(output: Path) -> None:
+    """Four sizes of a backbone, used at 1, 2, 3 and 4 s; two stay."""
+    for n in range(1, 5):
+        write(output / f"features/key{n}/part.npz", n)
+        os.utime(output / f"features/key{n}", (n, n))
+    found = [each.path for each in cleaning.removable(str(output), 2, remains=False)]
+    assert [path for path in found if path.startswith("features")] == ["features/key1", "features/key2"]

@@ -116,7 +116,7 @@ def test_a_search_is_a_stage_before_the_trainer_with_what_a_trainer_needs(tmp_pa
     assert (needs["resourceMemoryLimit"], needs["accelerator"]["resourceCount"]) == ("32Gi", "2")
     assert executors(platform)["Tuner"]["nodeSelector"] == {"labels": {"pool": "gpu"}}
     told = json.loads(tasks(spec)["Tuner"]["inputs"]["parameters"]["custom_config"]["runtimeValue"]["constant"])
-    assert (told["tuning"]["trials"], told["checkpoints"]) == (3, "")
+    assert (told["tuning"]["trials"], told["checkpoints"], told["trainer"]["features"]) == (3, "", "")
     assert tasks(spec)["Tuner"]["inputs"]["parameters"]["epochs"] == {"componentInputParameter": "epochs"}
 
 
@@ -264,7 +264,7 @@ def test_the_user_interface_is_given_what_it_draws(tmp_path: Path) -> None:
 
 def test_the_trainer_gets_no_folder_of_this_machine(spec: dict[str, Any]) -> None:
     told = json.loads(tasks(spec)["Trainer"]["inputs"]["parameters"]["custom_config"]["runtimeValue"]["constant"])
-    assert told["checkpoints"] == ""
+    assert (told["checkpoints"], told["features"]) == ("", "")
 
 
 def test_paths_outside_of_every_volume_are_reported(tmp_path: Path) -> None:
