@@ -18,6 +18,7 @@ from components.evaluation.settings import StandardMetric
 from components.gates.settings import Threshold
 from components.ingest.settings import Data
 from components.labels import kinds
+from components.model.settings import Focal
 from components.model.tuning.settings import Tuning
 from pipeline.config import Config
 from pipeline.config.kubeflow import Gpu, Secret, Toleration
@@ -62,6 +63,7 @@ def page() -> str:
     parts.append(_section("`kubeflow.gpu`", Gpu))
     parts.append(_section("An entry of `kubeflow.secrets`", Secret))
     parts.append(_section("An entry of `kubeflow.tolerations`", Toleration))
+    parts.insert(2 + sections.index("training") + 2, _section("`training.focal`", Focal))
     parts.append(_section("An entry of `evaluation.thresholds`", Threshold))
     parts.append(_metrics())
     return "\n".join(parts)

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from components.base.values import Flag, Fraction, LabelName, Positive, Value
+from components.labels.learning.defaults import FOCAL_GAMMA
 
+
+class Focal(Value):
+    """Focal loss (Lin et al. 2017): alpha_t (1 - p_t)^gamma times the cross-entropy of the true state."""
+
+    gamma: Annotated[float, Field(ge=0)] = Field(
+        FOCAL_GAMMA, description="How little examples count that the model gets right already; 0: as much as any other."
+    )
+    alpha: Fraction | dict[LabelName, Fraction] | None = Field(
+        None,
+        description="Factor of the loss, one for all labels or `{label: number}`. For several labels and for "
+        "`labels.positive`, where the label applies; where it does not, the factor is 1 - alpha. Labels without a "
+        "number have 0.5 for several labels and else 1.",
+    )
+
+    def by_label(self, names: Sequence[str], *, exclusive: bool) -> float | list[float] | None:
+        """Returns alpha as the loss takes it: None, one for all labels, or one for each of `names`."""
+        if not isinstance(self.alpha, dict):
+            return self.alpha
+        return [self.alpha.get(name, 1.0 if exclusive else _NEUTRAL) for name in names]
+
+
+_NEUTRAL = 0.5  # alpha with which a label counts as much where it applies as where it does not
 _HEAD_EPOCHS = 20  # of a head on a pretrained backbone
 
 
@@ -43,8 +67,9 @@ class Training(Value):
     batch_size: Positive = Field(32, description="Images per training step.")
     loss: Literal["cross_entropy", "focal"] = Field(
         "cross_entropy",
-        description="`focal` gives more weight to examples that the model still gets wrong (Lin et al. 2017, gamma 2).",
+        description="`focal` gives more weight to examples that the model still gets wrong (Lin et al. 2017).",
     )
+    focal: Focal | None = Field(None, description="Parameters of `loss: focal`.")
     learning_rate: Annotated[float, Field(gt=0)] = Field(
         1e-3,
         description="Largest learning rate of Adam. It rises over half an epoch, then falls along half a cosine. The "
@@ -101,6 +126,8 @@ class Training(Value):
                 f"freeze_epochs: backbone {self.backbone!r} starts from random weights, so there is nothing to freeze; "
                 "remove the key, or choose a pretrained backbone"
             )
+        if self.focal and self.loss != "focal":
+            raise ValueError(f"focal: loss is {self.loss}; remove the key, or set loss: focal")
         if not self.epochs and not self.head_epochs:
             raise ValueError(
                 "epochs: expected 1 or more, or freeze_epochs of 1 or more; with 0 and 0, nothing is trained"

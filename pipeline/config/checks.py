@@ -105,6 +105,8 @@ def check_labels(config: Config, labels: Sequence[str]) -> None:
     _positive(config.labels.positive, labels)
     given = config.training.label_weights
     named = [("training.label_weights", label) for label in (given if isinstance(given, dict) else ())]
+    alpha = config.training.focal.alpha if config.training.focal else None
+    named += [("training.focal.alpha", label) for label in (alpha if isinstance(alpha, dict) else ())]
     named += [("tuning.over.label_weights", label) for label in tuned.weighted(config)]
     for threshold in config.evaluation.thresholds:
         of_slice = (threshold.slice or {}).get("label")

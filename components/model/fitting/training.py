@@ -36,7 +36,7 @@ from components.model.fitting.feature_store import FeatureStore
 from components.model.fitting.phases import Phases
 from components.model.fitting.solver import Examples, Solution
 from components.model.networks import network
-from components.model.settings import TrainerSettings
+from components.model.settings import Focal, TrainerSettings
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
@@ -191,11 +191,12 @@ def learn(
         )
     stated = configured_weights(settings.label_weights, names)
     weights = data.label_weights() if stated is None else stated
+    focal = {} if settings.focal is None else _focal(settings.focal, names, kind)
     phases = Phases(
         os.path.join(settings.checkpoints, _job_name(given.folder, settings, weights)),
         given.logs,
         learning_rate=settings.learning_rate,
-        loss=lambda: head.loss(settings.loss, weights=weights, positive=positive),
+        loss=lambda: head.loss(settings.loss, weights=weights, positive=positive, **focal),
         metrics=lambda: [*head.metrics(len(names)), *metrics()],
         callbacks=callbacks,
         strategy=strategy,
@@ -251,6 +252,10 @@ def _learn(
         trained = bool(history["head"] or history.get("path"))
         history["all"] = phases.run("all", parts.model, train, evaluation, settings.epochs, rate, trained=trained)
     return history, phases.chosen or solved
+
+
+def _focal(settings: Focal, names: Sequence[str], kind: LabelKind) -> dict[str, Any]:
+    return {"gamma": settings.gamma, "alpha": settings.by_label(names, exclusive=kind.exclusive)}
 
 
 def _solve(

@@ -671,11 +671,12 @@ def test_other_settings_do_not_resume_a_killed_training(prepared: Prepared, tmp_
         {"code_fingerprint": "x"},
         {"label_weights": {"dark": 2.0}},
         {"loss": "focal"},
+        {"loss": "focal", "focal": {"alpha": 0.3}},
         {"decisions": UNCALIBRATED},
     ):
         told = TrainerSettings.model_validate(arguments.custom_config | changed)
         names.add(training._job_name(str(prepared.examples), told, [1.0, 1.0]))
     names.add(training._job_name(str(prepared.examples), settings, [1.0, 2.0]))
-    assert len(names) == 8
+    assert len(names) == 9
     moved = TrainerSettings.model_validate(arguments.custom_config | {"checkpoints": "elsewhere"})
     assert training._job_name(str(prepared.examples), moved, [1.0, 1.0]) in names
