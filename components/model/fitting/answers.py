@@ -15,7 +15,7 @@ from components.labels.kind import LabelKind
 from components.model import decisions, familiarity
 from components.model.decisions import Answers
 from components.model.fitting.batches import Batches
-from components.model.fitting.solver import Examples
+from components.model.fitting.regression import Examples
 from components.model.networks.network import Parts, pooled
 from components.model.settings import DecisionSettings
 

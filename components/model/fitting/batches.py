@@ -20,7 +20,7 @@ from components.labels.kind import LabelKind
 from components.labels.learning.pixels import decode_mask
 from components.model.fitting import feature_store
 from components.model.fitting.feature_store import FeatureStore
-from components.model.fitting.solver import Examples
+from components.model.fitting.regression import Examples
 
 _AUTOTUNE = tf.data.AUTOTUNE
 # Decoded images are kept in memory between epochs up to this many bytes; beyond, every epoch decodes again.

@@ -1,12 +1,4 @@
-"""The head on a frozen backbone, solved: multinomial or binary logistic regression with an L2 term. NumPy and SciPy.
-
-With x the standardised features of an example, v its weight in the loss (see `labels.learning.losses`) and l its
-cross-entropy, the solution minimises
-
-    sum(v l(x W + b)) / sum(v) + strength / 2 * |W|^2
-
-where b is not penalised. Independent labels have such a problem each, over their own known examples, with the same
-strength. This is scikit-learn's `LogisticRegression` on standardised features with C = 1 / (strength * sum(v)).
+"""The head on a frozen backbone, solved instead of trained: the regression with the L2 term that is best on eval.
 
 The problem is convex, so there is no learning rate, no number of epochs and no seed. L-BFGS (Liu & Nocedal 1989) solves
 it for ever weaker terms, each time from the last solution, and the strength with the least loss on eval is taken. The
@@ -15,47 +7,22 @@ loss is that at the best temperature, as for the epochs of a training, because c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import optimize
 
 from components.base.errors import ImagegateError
-
-Floats = NDArray[np.float64]
+from components.model.fitting.regression import Examples, Floats, Head, Loss
 
 _STRENGTHS = tuple(10.0 ** (1 - i / 2) for i in range(11))  # 10 to 1e-4; then two more around the best of them
 _WORSE = 3  # strengths in a row with a larger loss on eval, after which weaker ones are not tried
 _FEW = 100  # eval images below which the strength is chosen by cross-validation within train
 _FOLDS = 5
-_LOOSE, _TIGHT = 1e-4, 1e-8  # largest slope, on the path, where float32 is enough, and of the solution
-_MOST_STEPS = 2000
-_CHUNK = 4096  # rows that are converted to float64 at once, where all of them would need too much memory
-_MEMORY = 1 << 30  # bytes of float64 features that are kept
 _TINY = 1e-12  # weight of a label whose weight is 0
 _LARGEST_LOG_TEMPERATURE = np.log(4.0)
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Features and truth of n images.
-
-    Attributes:
-        features: [n, F], of the frozen backbone.
-        target: [n, K], 1 the label applies, 0 it does not, -1 unknown; of exclusive labels one-hot, or all -1.
-        weight: [n], example weights.
-    """
-
-    features: NDArray[np.floating]
-    target: NDArray[np.floating]
-    weight: NDArray[np.floating]
-
-    def take(self, rows: NDArray[np.generic]) -> Examples:
-        """Selects rows."""
-        return Examples(self.features[rows], self.target[rows], self.weight[rows])
 
 
 @dataclass(frozen=True)
@@ -112,7 +79,7 @@ def solve(train: Examples, evaluation: Examples, *, exclusive: bool, label_weigh
         parts = [(train.take(np.flatnonzero(fold != i)), train.take(np.flatnonzero(fold == i))) for i in range(_FOLDS)]
         possible = [pair for pair in parts if all((side.target >= 0).any() for side in pair)]
         pairs = possible or [(train, train)]
-    paths = [_Path(_Head(learn, exclusive, label_weights), judge) for learn, judge in pairs]
+    paths = [_Path(Head(learn, exclusive, label_weights), judge) for learn, judge in pairs]
     steps: dict[float, Step] = {}
     for strength in _STRENGTHS:
         steps[strength] = _step(paths, strength)
@@ -123,7 +90,7 @@ def solve(train: Examples, evaluation: Examples, *, exclusive: bool, label_weigh
     for strength in (best * 10**0.25, best / 10**0.25):
         steps[strength] = _step(paths, strength)
     best = min(steps.values(), key=lambda step: step.val_loss).strength
-    whole = paths[0].head if len(paths) == 1 else _Head(train, exclusive, label_weights)
+    whole = paths[0].head if len(paths) == 1 else Head(train, exclusive, label_weights)
     solved = whole.solve(best, paths[0].at(best) if len(paths) == 1 else None)
     kernel, bias = whole.layer(solved)
     path = tuple(sorted(steps.values(), key=lambda step: -step.strength))
@@ -149,8 +116,8 @@ def solve_one_of_two(train: Examples, evaluation: Examples, positive: int, label
 class _Path:
     """The solutions for one pair of what is learnt from and what judges."""
 
-    def __init__(self, head: _Head, judge: Examples) -> None:
-        self.head, self._judge, self._judging = head, judge, _Loss(judge, head.exclusive, head.label_weights)
+    def __init__(self, head: Head, judge: Examples) -> None:
+        self.head, self._judge, self._judging = head, judge, Loss(judge, head.exclusive, head.label_weights)
         self._solved: dict[float, Floats] = {}
 
     def at(self, strength: float) -> Floats:
@@ -180,167 +147,6 @@ def _step(paths: Sequence[_Path], strength: float) -> Step:
     bounds = (-_LARGEST_LOG_TEMPERATURE, _LARGEST_LOG_TEMPERATURE)
     best = optimize.minimize_scalar(at, bounds=bounds, method="bounded")
     return Step(strength, float(np.mean(losses)), float(best.fun))
-
-
-class _Loss:
-    """The weighted cross-entropy of logits [n, K] and its slope, for one truth.
-
-    Labels are exclusive, or each has its own sum of weights, by which its losses are divided.
-    """
-
-    def __init__(self, examples: Examples, exclusive: bool, label_weights: Sequence[float]) -> None:
-        target = examples.target
-        known, weights = target >= 0, np.asarray(label_weights, np.float64)
-        self._exclusive, self.applies = exclusive, (target > 0).astype(np.float64)
-        by_label = np.where(target > 0, weights, 0.0 if exclusive else 1.0) * known
-        self.weight = examples.weight.astype(np.float64)[:, None] * by_label
-        if exclusive:
-            self.weight = self.weight.sum(axis=1, keepdims=True)
-        sums = self.weight.sum(axis=0)
-        self._share = np.divide(self.weight, sums, out=np.zeros_like(self.weight), where=sums > 0)
-
-    def __call__(self, logits: Floats) -> tuple[float, Floats]:
-        """Returns the mean loss, summed over independent labels, and its slope [n, K]."""
-        losses, slope = self._losses(logits), self.probabilities(logits) - self.applies
-        return float((self._share * losses).sum()), self._share * slope
-
-    def total(self, logits: Floats) -> tuple[float, float]:
-        """Returns the sum of the weighted losses of all labels, and the sum of their weights."""
-        return float((self.weight * self._losses(logits)).sum()), float(self.weight.sum())
-
-    def probabilities(self, logits: Floats) -> Floats:
-        answer: Floats = special.softmax(logits, axis=1) if self._exclusive else special.expit(logits)
-        return answer
-
-    def frequencies(self) -> Floats:
-        """Weighted share of each label: [K]."""
-        return np.asarray((self._share * self.applies).sum(axis=0), np.float64)
-
-    def _losses(self, logits: Floats) -> Floats:
-        if self._exclusive:
-            own = (logits * self.applies).sum(axis=1, keepdims=True)
-            return np.asarray(special.logsumexp(logits, axis=1, keepdims=True) - own)
-        return np.asarray(np.logaddexp(0, logits) - self.applies * logits)
-
-
-class _Head:
-    """The problem for one set of examples, in coordinates in which its curvature is about 1 everywhere.
-
-    These are the principal axes of the standardised features, scaled for each label by the square root of the
-    curvature that a label of its frequency has. L-BFGS then takes a tenth of the steps.
-
-    A label that applies to no image or to all of them has no best weights: the bias would grow without end. It gets the
-    weights 0 and the bias of Platt's smoothed frequency, (count + 1) / (n + 2).
-    """
-
-    def __init__(self, examples: Examples, exclusive: bool, label_weights: Sequence[float]) -> None:
-        self.exclusive, self.label_weights = exclusive, label_weights
-        self._loss, self._examples = _Loss(examples, exclusive, label_weights), examples
-        x, weight = examples.features, examples.weight.astype(np.float64)
-        self._kept = x.astype(np.float64) if x.size * 8 <= _MEMORY else None
-        share = weight / weight.sum() if weight.sum() > 0 else np.full(len(x), 1 / len(x))
-        self._mean = sum((share[rows] @ chunk for rows, chunk in self._chunks()), np.zeros(x.shape[1]))
-        # Of the moments only the directions matter, and those only for speed, so float32 does. The deviation does not.
-        variance, moments = np.zeros(x.shape[1]), np.zeros((x.shape[1], x.shape[1]), np.float32)
-        for rows, chunk in self._chunks():
-            centred = np.sqrt(share[rows, None]) * (chunk - self._mean)
-            variance += (centred**2).sum(axis=0)
-            moments += centred.astype(np.float32).T @ centred.astype(np.float32)
-        deviation = np.sqrt(variance)
-        # Rounding alone makes the deviation of a constant differ from 0.
-        constant = deviation <= 1e-7 * np.abs(self._mean)
-        self._deviation = np.where(constant | (deviation == 0), 1.0, deviation)
-        self._variance, self._axes = np.linalg.eigh(moments / np.outer(self._deviation, self._deviation))
-        q = self._loss.frequencies()
-        self._varies = (q > 0) & (q < 1)
-        self._curvature = np.outer(np.maximum(self._variance, 0), q * (1 - q))[:, self._varies]
-
-    def solve(self, strength: float, start: Floats | None = None, *, exact: bool = True) -> Floats:
-        """Returns weights [F + 1, K'] of the standardised features along their principal axes, the bias last.
-
-        Args:
-            strength: of the L2 term.
-            start: a solution to begin with.
-            exact: in float64, as far as it goes; else in float32, near enough to compare strengths.
-        """
-        labels = int(self._varies.sum())
-        scale = np.vstack([np.sqrt(self._curvature + strength), np.full((1, labels), 0.5)])
-        begin = np.zeros_like(scale) if start is None else start
-
-        def value(flat: Floats) -> tuple[float, Floats]:
-            weights = flat.reshape(scale.shape) / scale
-            loss, gradient = self._at(weights, exact)
-            gradient[:-1] += strength * weights[:-1]
-            penalty = strength / 2 * float((weights[:-1] ** 2).sum())
-            return loss + penalty, (gradient / scale).ravel()
-
-        if not labels:
-            return begin
-        options = {
-            "maxcor": 20,
-            "gtol": _TIGHT if exact else _LOOSE,
-            "ftol": 0.0,
-            "maxiter": _MOST_STEPS,
-            "maxfun": 2 * _MOST_STEPS,
-        }
-        found = optimize.minimize(value, (begin * scale).ravel(), jac=True, method="L-BFGS-B", options=options)
-        return np.asarray(found.x, np.float64).reshape(scale.shape) / scale
-
-    def loss(self, solved: Floats) -> float:
-        """Mean loss on the examples, without the L2 term and without the labels that do not vary."""
-        return self._at(solved, exact=False)[0]
-
-    def layer(self, solved: Floats) -> tuple[Floats, Floats]:
-        """Returns kernel [F, K] and bias [K] for the features as they are."""
-        kernel = np.zeros((len(self._mean), len(self._varies)))
-        kernel[:, self._varies] = self._axes @ solved[:-1] / self._deviation[:, None]
-        bias = self._smoothed()
-        bias[self._varies] = solved[-1] - self._mean @ kernel[:, self._varies]
-        if self.exclusive and self._varies.any():  # relative to the others, whose logits have this size
-            bias[~self._varies] += special.logsumexp(solved[-1])
-        return kernel, bias
-
-    def _smoothed(self) -> Floats:
-        """Logit of Platt's smoothed frequency of each label; for exclusive labels its logarithm."""
-        weight, applies = self._loss.weight, self._loss.applies
-        n = np.broadcast_to((weight > 0), applies.shape).sum(axis=0)
-        share = ((applies * (weight > 0)).sum(axis=0) + 1) / (n + 2)
-        return np.asarray(np.log(share) if self.exclusive else special.logit(share), np.float64)
-
-    def _at(self, weights: Floats, exact: bool) -> tuple[float, Floats]:
-        """Loss and its slope [F + 1, K'] at weights as of `solve`."""
-        kernel = self._axes @ weights[:-1] / self._deviation[:, None]
-        narrow = kernel if exact else kernel.astype(np.float32)
-        logits = np.concatenate([chunk @ narrow for _, chunk in self._chunks(exact)])
-        logits = logits.astype(np.float64) + (weights[-1] - self._mean @ kernel)
-        whole = np.full((len(logits), len(self._varies)), -np.inf if self.exclusive else 0.0)
-        whole[:, self._varies] = logits
-        loss, slope = self._among(whole)
-        total = slope.sum(axis=0)
-        given = slope.astype(narrow.dtype)
-        raw = sum((chunk.T @ given[rows] for rows, chunk in self._chunks(exact)), np.zeros_like(kernel))
-        return loss, np.vstack([self._axes.T @ ((raw - np.outer(self._mean, total)) / self._deviation[:, None]), total])
-
-    def _among(self, logits: Floats) -> tuple[float, Floats]:
-        """Loss and slope of the labels that vary."""
-        if self._varies.all():
-            return self._loss(logits)
-        if self.exclusive:
-            logits = np.where(np.isinf(logits), -1e9, logits)  # an absent label has no probability
-        loss, slope = self._loss(logits)
-        if not self.exclusive:
-            loss -= float((self._loss._share * np.log(2.0))[:, ~self._varies].sum())  # of their logits of 0
-        return loss, slope[:, self._varies]
-
-    def _chunks(self, exact: bool = True) -> Iterator[tuple[slice, NDArray[Any]]]:
-        features = self._examples.features
-        if not exact:
-            yield slice(None), features.astype(np.float32, copy=False)
-        elif self._kept is not None:
-            yield slice(None), self._kept
-        else:
-            for begin in range(0, len(features), _CHUNK):
-                yield slice(begin, begin + _CHUNK), features[begin : begin + _CHUNK].astype(np.float64)
 
 
 def _folds(target: NDArray[np.floating]) -> NDArray[np.int64]:

@@ -34,7 +34,8 @@ from components.model.fitting.batches import Batches
 from components.model.fitting.callbacks import SELECTION_METRIC
 from components.model.fitting.feature_store import FeatureStore
 from components.model.fitting.phases import Phases
-from components.model.fitting.solver import Examples, Solution
+from components.model.fitting.regression import Examples
+from components.model.fitting.solver import Solution
 from components.model.networks import network
 from components.model.settings import Focal, TrainerSettings
 

@@ -9,8 +9,8 @@ from scipy import special
 from sklearn.linear_model import LogisticRegression
 
 from components.base.errors import ImagegateError
-from components.model.fitting import solver
-from components.model.fitting.solver import Examples
+from components.model.fitting import regression, solver
+from components.model.fitting.regression import Examples
 
 Floats = NDArray[np.float64]
 rng = np.random.default_rng(5)
@@ -36,7 +36,7 @@ def reference(x: Floats, truth: Floats, weight: Floats, strength: float) -> Any:
 
 
 def solved(examples: Examples, exclusive: bool, label_weights: list[float], strength: float) -> tuple[Floats, Floats]:
-    head = solver._Head(examples, exclusive, label_weights)
+    head = regression.Head(examples, exclusive, label_weights)
     return head.layer(head.solve(strength))
 
 
@@ -89,8 +89,8 @@ def test_more_features_than_images_agree_as_well() -> None:
 def test_float32_in_pieces_is_solved_like_float64_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     examples = Examples(FEATURES.astype(np.float32), ONE_HOT, WEIGHT)
     whole = solved(examples, True, LABEL_WEIGHTS, 0.1)
-    monkeypatch.setattr(solver, "_MEMORY", 0)
-    monkeypatch.setattr(solver, "_CHUNK", 7)
+    monkeypatch.setattr(regression, "_MEMORY", 0)
+    monkeypatch.setattr(regression, "_CHUNK", 7)
     pieces = solved(examples, True, LABEL_WEIGHTS, 0.1)
     np.testing.assert_allclose(pieces[0], whole[0], atol=1e-6)
 
