@@ -41,11 +41,13 @@ CONTRACT = {
     "stages": [{"name": str, "seconds": NUMBER, "cached": bool}],
     "data": {"counts": dict, "labels": dict, "quarantined": list, "fingerprint": str},
     "label_weights": dict,
+    "tuning": dict | None,
     "metrics": dict,
     "per_label": dict,
     "slices": [{"slice": dict, "metrics": dict, "per_label": dict}],
     "tfma": dict,
     "baseline": dict | None,
+    "checkpoint": {"split": str, "measure": str, "epoch": int},
     "decisions": dict,
     "serving": dict,
     "gates": [
