@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from pipeline import stopping
-from pipeline.commands import local, remote
+from pipeline.commands import backbone, local, remote
 from pipeline.commands.tune import tune as _tune
 from pipeline.init import TASKS
 
@@ -90,6 +90,14 @@ def _parser() -> argparse.ArgumentParser:
         "--over", metavar="KEY,…", help="keys of training to try values of, such as loss; default: tuning.over"
     )
     tune.set_defaults(command=_tune)
+
+    networks = commands.add_parser("backbone", help="pretrained networks, and their weights for use without a network")
+    actions = networks.add_subparsers(title="actions", required=True, metavar="ACTION")
+    listed = actions.add_parser("list", help="good ones: size, accuracy, speed, licence, and which are on this machine")
+    listed.set_defaults(command=backbone.show)
+    fetched = actions.add_parser("fetch", help="download the weights to Keras's cache")
+    fetched.add_argument("name", metavar="NAME", help="a name of the list")
+    fetched.set_defaults(command=backbone.fetch)
 
     report = commands.add_parser("report", help="write the page of a run again, and print where it is")
     report.add_argument("run", metavar="CONFIG|RUN", help="a configuration: its newest run; or the folder of a run")

@@ -7,18 +7,20 @@ import os
 import zipfile
 from collections.abc import Iterator
 
-# File of weights in Keras's folder `models` -> name of the network in keras.applications, the preferred first. Keras
-# downloads it under this name (keras/src/applications, 3.15).
+from components.model.networks import pretrained
+
+# Networks of keras.applications, the preferred first, and the files in Keras's folder `models` that hold their weights;
+# of those that `imagegate backbone` does not list, as Keras names them (keras/src/applications, 3.15).
 _CACHED = {
-    "efficientnetv2-b0_notop.h5": "EfficientNetV2B0",
-    "efficientnetb0_notop.h5": "EfficientNetB0",
-    "convnext_tiny_notop.h5": "ConvNeXtTiny",
-    "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5": "MobileNetV3Large",
-    "resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5": "ResNet50V2",
-    "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5": "ResNet50",
-    "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5": "DenseNet121",
-    "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5": "MobileNetV3Small",
-    "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5": "VGG16",
+    "EfficientNetV2B0": "",
+    "EfficientNetB0": "",
+    "ConvNeXtTiny": "",
+    "MobileNetV3Large": "",
+    "ResNet50V2": "resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    "ResNet50": "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    "DenseNet121": "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    "MobileNetV3Small": "",
+    "VGG16": "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
 }
 # Last layers of networks that answer with numbers instead of feature maps.
 _HEADS = ("Dense", "Flatten", "Global", "Softmax", "Reshape")
@@ -34,9 +36,9 @@ def at_hand(folder: str) -> tuple[str, str]:
     if files:
         others = f"; also here: {', '.join(files[1:])}" if files[1:] else ""
         return files[0], f"a network without a head, beside this file{others}"
-    models = os.path.join(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"), "models")
-    for file, name in _CACHED.items():
-        if os.path.isfile(os.path.join(models, file)):
+    models = pretrained.folder()
+    for name, file in _CACHED.items():
+        if os.path.isfile(os.path.join(models, file or pretrained.BY_NAME[name].file)):
             return name, f"its ImageNet weights are in {models}"
     return "small", (
         "starts from random weights; a few hundred images are learnt far better by a pretrained network: write "

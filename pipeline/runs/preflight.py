@@ -16,6 +16,7 @@ from components.base.errors import ConfigError, ImagegateError
 from components.base.text import byte_size, truncated_list
 from components.data import storage
 from components.data.dataset import Dataset
+from components.model.networks import pretrained
 from components.push import versions
 from pipeline import stages
 from pipeline.config import backbones
@@ -39,7 +40,7 @@ def places(config: Config) -> None:
 
     Raises:
         ConfigError: `output`, its database or `push.destination` cannot be written, the backbone's file cannot be
-            used, or what is served was pushed by another configuration.
+            used, its weights are not here and cannot be fetched, or what is served was pushed by another configuration.
         NoNumber: no version can follow what lies in `push.destination`.
     """
     for backbone in config.backbones:
@@ -53,6 +54,8 @@ def places(config: Config) -> None:
     database.check(config.output_folder)
     _memory(config)
     _runner(config)
+    for backbone in config.backbones if config.training.weights else ():
+        pretrained.ensure(backbone)
     local = re.sub("^(file|local)://", "", config.destination)
     if storage.is_url(local):
         _protocols("push.destination", local)

@@ -61,4 +61,4 @@ def test_a_classifier_and_what_is_no_network_are_left_aside(tmp_path: Path) -> N
 def test_the_names_are_those_of_keras() -> None:
     import keras
 
-    assert all(callable(getattr(keras.applications, name)) for name in backbones._CACHED.values())
+    assert all(callable(getattr(keras.applications, name)) for name in backbones._CACHED)
