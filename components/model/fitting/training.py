@@ -210,7 +210,7 @@ def learn(
     solve = functools.partial(_solve, parts.head, kind, features, weights, positive) if solved else None
     detects = kind.is_detector(len(names))
     history, chosen = ({}, None) if detects else _learn(parts, data, phases, settings, kind, solve, features)
-    unchanged = not settings.epochs and not kind.per_pixel
+    unchanged = (detects or not settings.epochs) and not kind.per_pixel
     return Learnt(parts, data, history, chosen, phases.checkpoints, features if unchanged else None)
 
 
