@@ -197,6 +197,7 @@ def test_a_retried_pusher_finds_what_it_pushed(tiny: Project) -> None:
     summary, root = tiny.latest_summary(), tiny.folder / "elsewhere"
     inputs = {
         "model": standard_artifacts.Model(),
+        "model_run": standard_artifacts.ModelRun(),
         "model_evaluation": standard_artifacts.ModelEvaluation(),
         "blessing": standard_artifacts.ModelBlessing(),
         "class_balance": artifacts.ClassBalance(),
