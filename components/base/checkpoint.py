@@ -13,13 +13,7 @@ from components.base.values import Sparse
 
 
 class Checkpoint(Sparse):
-    """The epoch whose weights a model has, and why, as the Trainer writes it beside its history.
-
-    >>> print(Checkpoint(phase="head", epoch=3, epochs=4, allowed=5).sentence())
-    The weights are those after epoch 3 of 4 of training the head (5 were allowed).
-    >>> print(Checkpoint(solved=True).sentence())
-    The head was solved, not trained in epochs.
-    """
+    """The epoch whose weights a model has, and why, as the Trainer writes it beside its history."""
 
     solved: bool = Field(False, description="whether the head was solved, and its weights come from no epoch")
     split: str = Field("eval", description="split that decided")
@@ -34,13 +28,21 @@ class Checkpoint(Sparse):
     last: float | None = Field(None, description="the measure after the last epoch")
 
     def sentence(self) -> str:
-        """This, as a sentence or two."""
-        told = "The head was solved, not trained in epochs." if self.solved else self._epoch()
+        """This, as a sentence or two.
+
+        >>> print(Checkpoint(phase="head", epoch=3, epochs=4, allowed=5).sentence())
+        The weights are those after epoch 3 of 4 of training the head (5 were allowed).
+        >>> print(Checkpoint(solved=True, split="train", measure="tempered_loss", loss=0.5).sentence())
+        The head was solved. Of the L2 strengths tried, its own has the least tempered loss on the train split: 0.5.
+        """
         if self.loss is None:
-            return told
+            return "The head was solved, not trained in epochs." if self.solved else self._epoch()
         measure = self.measure.replace("_", " ")
-        last = "" if self.last is None or self.solved else f"; it was {number(self.last)} after the last epoch"
-        return f"{told} Of all, they had the least {measure} on the {self.split} split: {number(self.loss)}{last}."
+        least = f"the least {measure} on the {self.split} split: {number(self.loss)}"
+        if self.solved:
+            return f"The head was solved. Of the L2 strengths tried, its own has {least}."
+        last = "" if self.last is None else f"; it was {number(self.last)} after the last epoch"
+        return f"{self._epoch()} Of all, they had {least}{last}."
 
     def _epoch(self) -> str:
         layers = "training the head" if self.phase == "head" else "training all layers"
