@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 _LOOSE, _TIGHT = 1e-4, 1e-8  # largest slope, where float32 is enough, and of a solution
 _MOST_STEPS = 2000
 _CHUNK = 4096  # rows that are converted to float64 at once, where all of them would need too much memory
+_ABSENT = -1e9  # logit of an exclusive label without examples: it has no probability
 _MEMORY = 1 << 30  # bytes of float64 features that are kept
 
 
@@ -177,7 +178,7 @@ class Head:
         narrow = kernel if exact else kernel.astype(np.float32)
         logits = np.concatenate([chunk @ narrow for _, chunk in self._chunks(exact)])
         logits = logits.astype(np.float64) + (weights[-1] - self._mean @ kernel)
-        whole = np.full((len(logits), len(self._varies)), -np.inf if self.exclusive else 0.0)
+        whole = np.full((len(logits), len(self._varies)), _ABSENT if self.exclusive else 0.0)
         whole[:, self._varies] = logits
         loss, slope = self._among(whole)
         total = slope.sum(axis=0)
@@ -189,8 +190,6 @@ class Head:
         """Loss and slope of the labels that vary."""
         if self._varies.all():
             return self._loss(logits)
-        if self.exclusive:
-            logits = np.where(np.isinf(logits), -1e9, logits)  # an absent label has no probability
         loss, slope = self._loss(logits)
         if not self.exclusive:
             loss -= float((self._loss._share * np.log(2.0))[:, ~self._varies].sum())  # of their logits of 0
