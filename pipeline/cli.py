@@ -91,12 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     tune.set_defaults(command=_tune)
 
-    networks = commands.add_parser("backbone", help="pretrained networks, and their weights for use without a network")
-    actions = networks.add_subparsers(title="actions", required=True, metavar="ACTION")
-    listed = actions.add_parser("list", help="good ones: size, accuracy, speed, licence, and which are on this machine")
-    listed.set_defaults(command=backbone.show)
-    fetched = actions.add_parser("fetch", help="download the weights to Keras's cache")
-    fetched.add_argument("name", metavar="NAME", help="a name of the list")
+    networks = commands.add_parser("backbone", help="pretrained networks: which are good, and their weights")
+    what_for = networks.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    listed = what_for.add_parser("list", help="some that are good for what they cost, and which are on this machine")
+    listed.set_defaults(command=backbone.list_)
+    fetched = what_for.add_parser("fetch", help="download and check the ImageNet weights of one, for use offline")
+    fetched.add_argument("name", metavar="NAME", help="in keras.applications, such as EfficientNetV2B0")
     fetched.set_defaults(command=backbone.fetch)
 
     report = commands.add_parser("report", help="write the page of a run again, and print where it is")

@@ -13,6 +13,7 @@ from components.base.artifact_files import EARLIER_SPLITS
 from components.evaluation import out_of_distribution
 from components.gates.settings import Balance
 from components.labels import kinds
+from components.model.networks import catalogue, weights
 from components.model.settings import Training
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Files:
     """Digests of the contents of files that stages read besides the data; part of their cache keys.
 
     Attributes:
-        backbone: of the backbone and those that a search tries; "" where none is a file.
+        backbone: of the backbone and those that a search tries, or of their weights; "" where none has a file.
         out_of_distribution: of the images that belong to none of the labels, or "" without any.
     """
 
@@ -62,10 +63,22 @@ def files(config: Config) -> Files:
         ConfigError: there is no such folder.
         OSError: the backbone cannot be read.
     """
-    backbone = ""
-    for path in config.backbones:
-        if path.endswith(".keras"):
-            with open(path, "rb") as f:
-                backbone += hashlib.file_digest(f, "sha256").hexdigest()
+    paths = [path for path in config.backbones if path.endswith(".keras")]
+    known = [catalogue.WEIGHTS[name] for name in config.imagenet if name in catalogue.WEIGHTS]
+    named = [_weights(one.at(config.training.image_size)) for one in known]
+    backbone = "".join([*map(_digest, paths), *named])
     root = config.out_of_distribution_root
     return Files(backbone, out_of_distribution.fingerprint(root, config.data.max_pixels))
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _weights(of: catalogue.Weights) -> str:
+    """Returns the digest of a file of weights, or Keras's digest: a pod that computes cache keys may lack the file."""
+    try:
+        return _digest(weights.path(of))
+    except FileNotFoundError:
+        return of.digest

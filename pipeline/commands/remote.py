@@ -24,7 +24,7 @@ def compile(options: argparse.Namespace) -> int:
     config = load(options)
     with output_to(os.devnull):
         compiler.write(config, options.output)
-    for note in pods.outside_of_volumes(config):
+    for note in pods.notes(config):
         print(shown(f"note: {note}"), file=sys.stderr)
     print(shown(f"wrote {options.output}"))
     return 0
@@ -57,7 +57,7 @@ def _package(config: Config) -> Package:
 
     with output_to(os.devnull):
         spec, platform = compiler.compile(config)
-    for note in pods.outside_of_volumes(config):
+    for note in pods.notes(config):
         print(shown(f"note: {note}"), file=sys.stderr)
     return Package(config.name, spec, platform, config.kubeflow.pipeline_root)
 

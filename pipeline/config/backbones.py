@@ -8,56 +8,15 @@ import functools
 import importlib.util
 import os
 import zipfile
+from collections.abc import Sequence
 
 from components.base.errors import ConfigError
 from components.base.text import truncated_list
+from components.model.networks import catalogue
 
 _FILE = ".keras"
 _NETWORK = "config.json"  # in a .keras file, which is an archive
-# Megabytes of the weights without a head: the number of parameters times 4 bytes.
-_MEGABYTES = {
-    "small": 5,
-    "ConvNeXtBase": 351,
-    "ConvNeXtLarge": 785,
-    "ConvNeXtSmall": 198,
-    "ConvNeXtTiny": 112,
-    "ConvNeXtXLarge": 1393,
-    "DenseNet121": 29,
-    "DenseNet169": 51,
-    "DenseNet201": 74,
-    "EfficientNetB0": 17,
-    "EfficientNetB1": 27,
-    "EfficientNetB2": 32,
-    "EfficientNetB3": 44,
-    "EfficientNetB4": 71,
-    "EfficientNetB5": 115,
-    "EfficientNetB6": 164,
-    "EfficientNetB7": 257,
-    "EfficientNetV2B0": 24,
-    "EfficientNetV2B1": 28,
-    "EfficientNetV2B2": 36,
-    "EfficientNetV2B3": 52,
-    "EfficientNetV2L": 471,
-    "EfficientNetV2M": 213,
-    "EfficientNetV2S": 82,
-    "InceptionResNetV2": 218,
-    "InceptionV3": 88,
-    "MobileNet": 13,
-    "MobileNetV2": 9,
-    "MobileNetV3Large": 12,
-    "MobileNetV3Small": 4,
-    "NASNetLarge": 340,
-    "NASNetMobile": 18,
-    "ResNet101": 171,
-    "ResNet101V2": 171,
-    "ResNet152": 234,
-    "ResNet152V2": 234,
-    "ResNet50": 95,
-    "ResNet50V2": 95,
-    "VGG16": 59,
-    "VGG19": 81,
-    "Xception": 84,
-}
+_SMALL = 5  # megabytes of the weights of the network `small`, 4 bytes each
 
 
 def check(backbone: str) -> None:
@@ -65,11 +24,15 @@ def check(backbone: str) -> None:
     known = names()
     if backbone == "small" or backbone.endswith(_FILE) or backbone in known or not known:
         return
-    same = [name for name in known if name.lower() == backbone.lower()]
-    near = same or difflib.get_close_matches(backbone, known, 1)
-    hint = f"; did you mean {near[0]}?" if near else f", which has {truncated_list(known)}"
     expected = "neither small, nor the path of a .keras file, nor in keras.applications"
-    raise ConfigError(f"training.backbone: {backbone!r} is {expected}{hint}")
+    raise ConfigError(f"training.backbone: {backbone!r} is {expected}{near(backbone, known)}")
+
+
+def near(name: str, known: Sequence[str]) -> str:
+    """The rest of a sentence about an unknown name: the one that is like it, or some of those that there are."""
+    same = [other for other in known if other.lower() == name.lower()]
+    found = same or difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {found[0]}?" if found else f", which has {truncated_list(known)}"
 
 
 def check_file(path: str) -> None:
@@ -124,4 +87,5 @@ def weight_bytes(backbone: str) -> int:
     """
     if backbone.endswith(_FILE) and os.path.isfile(backbone):
         return os.path.getsize(backbone)
-    return _MEGABYTES.get(backbone, min(_MEGABYTES.values())) * 1_000_000
+    known = catalogue.WEIGHTS.get(backbone)
+    return (known.megabytes if known else _SMALL) * 1_000_000

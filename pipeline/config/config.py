@@ -138,9 +138,14 @@ class Config(Value):
     @property
     def backbones(self) -> tuple[str, ...]:
         """The backbone, and those that a search tries; paths are absolute."""
-        tried = self.tuning.over.get("backbone") if self.tuning is not None and self.searches else None
-        others = tried if isinstance(tried, tuple) else ()
-        return tuple(dict.fromkeys((self.backbone, *(self._network(str(name)) for name in others))))
+        others = (self._network(str(name)) for name in self._tried("backbone"))
+        return tuple(dict.fromkeys((self.backbone, *others)))
+
+    @property
+    def imagenet(self) -> tuple[str, ...]:
+        """The networks of `keras.applications` whose ImageNet weights a training takes, or one of a search."""
+        taken = "imagenet" in (self.training.weights, *self._tried("weights"))
+        return tuple(name for name in self.backbones if taken and name != "small" and not name.endswith(".keras"))
 
     @property
     def tuned_path(self) -> str | None:
@@ -261,6 +266,11 @@ class Config(Value):
         """Returns the SHA-256 of all settings but `kubeflow` and `output.keep`, which change no result."""
         told = self.model_dump_json(exclude={"kubeflow": True, "output": {"keep"}})
         return hashlib.sha256(told.encode()).hexdigest()
+
+    def _tried(self, key: str) -> tuple[object, ...]:
+        """The values of a key of `training` that a search tries besides the configured one."""
+        tried = self.tuning.over.get(key) if self.tuning is not None and self.searches else None
+        return tried if isinstance(tried, tuple) else ()
 
     def _network(self, name: str) -> str:
         return self._absolute(name) if name.endswith(".keras") else name

@@ -7,21 +7,20 @@ import os
 import zipfile
 from collections.abc import Iterator
 
-from components.model.networks import pretrained
+from components.model.networks import catalogue, weights
 
-# Networks of keras.applications, the preferred first, and the files in Keras's folder `models` that hold their weights;
-# of those that `imagegate backbone` does not list, as Keras names them (keras/src/applications, 3.15).
-_CACHED = {
-    "EfficientNetV2B0": "",
-    "EfficientNetB0": "",
-    "ConvNeXtTiny": "",
-    "MobileNetV3Large": "",
-    "ResNet50V2": "resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
-    "ResNet50": "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-    "DenseNet121": "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5",
-    "MobileNetV3Small": "",
-    "VGG16": "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-}
+# Those that keras.applications has, the preferred first.
+_PREFERRED = (
+    "EfficientNetV2B0",
+    "EfficientNetB0",
+    "ConvNeXtTiny",
+    "MobileNetV3Large",
+    "ResNet50V2",
+    "ResNet50",
+    "DenseNet121",
+    "MobileNetV3Small",
+    "VGG16",
+)
 # Last layers of networks that answer with numbers instead of feature maps.
 _HEADS = ("Dense", "Flatten", "Global", "Softmax", "Reshape")
 
@@ -36,13 +35,12 @@ def at_hand(folder: str) -> tuple[str, str]:
     if files:
         others = f"; also here: {', '.join(files[1:])}" if files[1:] else ""
         return files[0], f"a network without a head, beside this file{others}"
-    models = pretrained.folder()
-    for name, file in _CACHED.items():
-        if os.path.isfile(os.path.join(models, file or pretrained.BY_NAME[name].file)):
-            return name, f"its ImageNet weights are in {models}"
+    for name in _PREFERRED:
+        if weights.cached(catalogue.WEIGHTS[name]):
+            return name, f"its ImageNet weights are in {weights.folder()}"
     return "small", (
         "starts from random weights; a few hundred images are learnt far better by a pretrained network: write "
-        "EfficientNetV2B0 here, whose weights Keras downloads, or the path of a .keras file"
+        "EfficientNetV2B0 here (`imagegate backbone list` has more), or the path of a .keras file"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from components.data import storage
+from components.model.networks import weights
 from pipeline.config.kubeflow import Resources, amount
 from pipeline.kubeflow.spec import Spec
 from pipeline.stages import BY_NAME, Source, Stage
@@ -95,6 +96,19 @@ def _shared_memory(config: Config) -> list[Spec]:
     size = config.kubeflow.shared_memory
     mount = {"volumeName": "shared-memory", "mountPath": "/dev/shm", "medium": "Memory"}  # noqa: S108
     return [] if size is None else [mount | {"sizeLimit": size}]
+
+
+def notes(config: Config) -> list[str]:
+    """Returns a sentence for each thing that pods need and that the compiled pipeline does not hold."""
+    return [*outside_of_volumes(config), *_fetched(config)]
+
+
+def _fetched(config: Config) -> list[str]:
+    return [
+        f"training.weights: a pod that trains {name} downloads its ImageNet weights, unless its image holds them in the "
+        f"folder models below KERAS_HOME, which it sets; there, {weights.MIRROR} may name another server"
+        for name in config.imagenet
+    ]
 
 
 def outside_of_volumes(config: Config) -> list[str]:

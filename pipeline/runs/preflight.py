@@ -16,7 +16,7 @@ from components.base.errors import ConfigError, ImagegateError
 from components.base.text import byte_size, truncated_list
 from components.data import storage
 from components.data.dataset import Dataset
-from components.model.networks import pretrained
+from components.model.networks import weights
 from components.push import versions
 from pipeline import stages
 from pipeline.config import backbones
@@ -40,9 +40,15 @@ def places(config: Config) -> None:
 
     Raises:
         ConfigError: `output`, its database or `push.destination` cannot be written, the backbone's file cannot be
-            used, its weights are not here and cannot be fetched, or what is served was pushed by another configuration.
+            used, its weights are missing and cannot be fetched, or what is served was pushed by another configuration.
         NoNumber: no version can follow what lies in `push.destination`.
     """
+    _places(config)
+    for name in config.imagenet:  # last, since it may download them
+        weights.ensure(name, config.training.image_size)
+
+
+def _places(config: Config) -> None:
     for backbone in config.backbones:
         if backbone.endswith(".keras"):
             backbones.check_file(backbone)
@@ -54,8 +60,6 @@ def places(config: Config) -> None:
     database.check(config.output_folder)
     _memory(config)
     _runner(config)
-    for backbone in config.backbones if config.training.weights else ():
-        pretrained.ensure(backbone)
     local = re.sub("^(file|local)://", "", config.destination)
     if storage.is_url(local):
         _protocols("push.destination", local)
@@ -162,9 +166,9 @@ def _closed(path: str) -> bool:
 def needs(config: Config, dataset: Dataset, *, force: bool = False) -> Iterator[tuple[str, int]]:
     """Yields a folder and the bytes that a run needs below it, for each file system that it writes to."""
     images = 0 if not force and _ingested(config, dataset) else sum(record.size for record in dataset.records)
-    weights = backbones.weight_bytes(config.backbone)
-    output = round(_SHARDS * images) + _TRAINED * weights + _REST
-    pushed, destination = _PUSHED * weights, re.sub("^(file|local)://", "", config.destination)
+    size = backbones.weight_bytes(config.backbone)
+    output = round(_SHARDS * images) + _TRAINED * size + _REST
+    pushed, destination = _PUSHED * size, re.sub("^(file|local)://", "", config.destination)
     if storage.is_url(destination):
         yield config.output_folder, output
     elif os.stat(room.nearest(destination)).st_dev == os.stat(room.nearest(config.output_folder)).st_dev:

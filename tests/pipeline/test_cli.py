@@ -13,7 +13,19 @@ import pytest
 from pipeline import cli
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("init", "check", "run", "report", "history", "compile", "submit", "schedule", "rollback", "predict")
+COMMANDS = (
+    "init",
+    "check",
+    "run",
+    "report",
+    "history",
+    "compile",
+    "submit",
+    "schedule",
+    "rollback",
+    "predict",
+    "backbone",
+)
 
 
 def imagegate(*arguments: str) -> subprocess.CompletedProcess[str]:

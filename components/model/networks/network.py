@@ -15,6 +15,7 @@ from components.labels.learning.defaults import BATCH_NORM_MOMENTUM
 from components.labels.learning.heads import head_of
 from components.labels.learning.refusals import refuse_positive
 from components.model.networks import augmentation, pyramid
+from components.model.networks import weights as stored
 
 _CHANNELS = 3
 # Sizes of the network `small` and strengths of the augmentation: chosen by hand; not measured.
@@ -190,8 +191,11 @@ def _from_applications(
             f"training.backbone: {name!r} is neither small, nor the path of a .keras file, nor in "
             f"keras.applications, which has {', '.join(known)}"
         )
+    size = tuple(images.shape[1:])
+    # Keras would fetch the weights by itself, in place and without a sentence where that fails.
+    path = None if weights is None else stored.ensure(name, size[:2])
     try:
-        network = factory(include_top=False, weights=weights, input_shape=tuple(images.shape[1:]))
+        network = factory(include_top=False, weights=path or weights, input_shape=size)
     except Exception as error:
         raise ConfigError(f"training.backbone: {name} with weights {weights} cannot be built: {error}") from error
     # Each family defines its own normalisation in its module.

@@ -276,6 +276,14 @@ def test_paths_outside_of_every_volume_are_reported(tmp_path: Path) -> None:
     assert len(pods.outside_of_volumes(settings(tmp_path, "multi_label"))) == 1  # the data are at a URL
 
 
+def test_weights_that_pods_download_are_reported(tmp_path: Path) -> None:
+    [told] = pods.notes(settings(tmp_path, training={"backbone": "VGG16"}, kubeflow=FULL))
+    assert told.startswith(
+        "training.weights: a pod that trains VGG16 downloads its ImageNet weights, unless its image "
+    )
+    assert pods.notes(settings(tmp_path, training={"backbone": "VGG16", "weights": None}, kubeflow=FULL)) == []
+
+
 @pytest.mark.parametrize(
     ("section", "message"),
     [
