@@ -63,7 +63,7 @@ def files(config: Config) -> Files:
         ConfigError: there is no such folder.
         OSError: the backbone cannot be read.
     """
-    paths = [path for path in config.backbones if path.endswith(".keras")]
+    paths = [path for _, path in config.backbone_files]
     known = [catalogue.WEIGHTS[name] for name in config.imagenet if name in catalogue.WEIGHTS]
     named = [_weights(one.at(config.training.image_size)) for one in known]
     backbone = "".join([*map(_digest, paths), *named])

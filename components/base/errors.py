@@ -17,3 +17,7 @@ class ConfigError(ImagegateError):
     """The configuration or the command line is wrong."""
 
     exit_code = 2
+
+
+class OwnCodeError(ConfigError):
+    """Code of the user's own broke. The message names the file and the line; the log has the trace."""

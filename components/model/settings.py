@@ -44,9 +44,15 @@ class Training(Value):
         "or the path of a `.keras` file. Such a file must hold a model that maps RGB images with values from 0 to 255 "
         "to feature maps, without a head.",
     )
-    weights: Literal["imagenet"] | None = Field(
+    module: str | None = Field(
+        None,
+        description="Python file with a function `build(settings)` that returns a Keras model; it takes the place of "
+        "`backbone`. See [your own network](own-model.md).",
+    )
+    weights: Literal["imagenet", "module"] | None = Field(
         "imagenet",
-        description="Pretrained weights of a backbone of `keras.applications`; `null` starts from random weights.",
+        description="Pretrained weights of a backbone of `keras.applications`; `null` starts from random weights. "
+        "`module`: the function in `module` returns a network with trained weights.",
     )
     image_size: tuple[Positive, Positive] = Field(
         (224, 224), description="Height and width, in pixels, that images are resized to."
@@ -101,6 +107,8 @@ class Training(Value):
     @property
     def pretrained(self) -> bool:
         """Whether the backbone starts from pretrained weights."""
+        if self.module is not None:
+            return self.weights == "module"
         return self.backbone != "small" and (self.backbone.endswith(".keras") or self.weights is not None)
 
     @property
@@ -121,9 +129,12 @@ class Training(Value):
             raise ValueError(
                 f"backbone: {self.backbone}: loading such a file may run code; save the model as a .keras file"
             )
+        if self.weights == "module" and self.module is None:
+            raise ValueError("weights: `module` needs the key module, a Python file whose function builds the network")
         if self.freeze_epochs and not self.pretrained:
+            name = self.module or self.backbone
             raise ValueError(
-                f"freeze_epochs: backbone {self.backbone!r} starts from random weights, so there is nothing to freeze; "
+                f"freeze_epochs: backbone {name!r} starts from random weights, so there is nothing to freeze; "
                 "remove the key, or choose a pretrained backbone"
             )
         if self.focal and self.loss != "focal":

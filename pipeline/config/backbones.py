@@ -16,6 +16,7 @@ from components.model.networks import catalogue
 
 _FILE = ".keras"
 _NETWORK = "config.json"  # in a .keras file, which is an archive
+_BUILD = "build"  # see `components.model.networks.own`, which imports Keras
 _SMALL = 5  # megabytes of the weights of the network `small`, 4 bytes each
 
 
@@ -55,9 +56,29 @@ def check_file(path: str) -> None:
         )
 
 
-def _beside(path: str) -> str:
+def check_module(path: str) -> None:
+    """Raises ConfigError unless a Python file has a function `build(settings)`. Its code is read and not run."""
+    where = f"training.module: {path}"
+    try:
+        with open(path, "rb") as f:
+            body = ast.parse(f.read(), path).body
+    except FileNotFoundError:
+        raise ConfigError(f"{where} does not exist{_beside(path, '.py')}") from None
+    except OSError as error:
+        raise ConfigError(f"{where} cannot be read: {error.strerror}") from None
+    except SyntaxError as error:
+        raise ConfigError(f"{where}, line {error.lineno}: {error.msg}") from None
+    except ValueError as error:
+        raise ConfigError(f"{where} is no Python file: {error}") from None
+    functions = [node.name for node in body if isinstance(node, ast.FunctionDef)]
+    if _BUILD not in functions:
+        found = f"it has {truncated_list(functions)}" if functions else "it has none"
+        raise ConfigError(f"{where}: expected a function {_BUILD}(settings) that returns a Keras model; {found}")
+
+
+def _beside(path: str, ending: str = _FILE) -> str:
     folder = os.path.dirname(path)
-    others = [name for name in (os.listdir(folder) if os.path.isdir(folder) else ()) if name.endswith(_FILE)]
+    others = [name for name in (os.listdir(folder) if os.path.isdir(folder) else ()) if name.endswith(ending)]
     near = difflib.get_close_matches(os.path.basename(path), others, 1)
     return f"; did you mean {near[0]}?" if near else ""
 

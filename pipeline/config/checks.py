@@ -29,6 +29,7 @@ _LARGEST_WEIGHT = 1e6  # the loss must stay within float32
 def check(config: Config) -> None:
     """Raises ValueError or ConfigError if sections contradict each other."""
     backbones.check(config.training.backbone)
+    _module(config)
     _whole_numbers("", config.plain())
     _training(config)
     _thresholds(config)
@@ -43,6 +44,22 @@ def check(config: Config) -> None:
         check_labels(config, config.labels.names)
     places.check(config)
     tuned.check(config)
+
+
+def _module(config: Config) -> None:
+    """Raises ValueError for keys that have no effect beside `training.module`."""
+    training, tried = config.training, config.tuning.over if config.tuning is not None else {}
+    if training.module is None:
+        return
+    if "backbone" in training.model_fields_set:
+        raise ValueError("training.backbone: has no effect with training.module; remove one of the two")
+    if "weights" in training.model_fields_set and training.weights == "imagenet":
+        raise ValueError(
+            "training.weights: imagenet has no effect with training.module; remove it, or set weights: module if the "
+            "network has trained weights"
+        )
+    if "backbone" in tried:
+        raise ValueError("tuning.over.backbone: has no effect with training.module; remove one of the two")
 
 
 def _whole_numbers(where: str, value: object) -> None:

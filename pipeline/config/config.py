@@ -136,6 +136,17 @@ class Config(Value):
         return self._network(self.training.backbone)
 
     @property
+    def module_path(self) -> str | None:
+        """`training.module`, absolute."""
+        return None if self.training.module is None else self._absolute(self.training.module)
+
+    @property
+    def backbone_files(self) -> tuple[tuple[str, str], ...]:
+        """The files that a network is built from: the key, and the absolute path."""
+        files = [("training.backbone", path) for path in self.backbones if path.endswith(".keras")]
+        return (*files, *([("training.module", self.module_path)] if self.module_path else []))
+
+    @property
     def backbones(self) -> tuple[str, ...]:
         """The backbone, and those that a search tries; paths are absolute."""
         others = (self._network(str(name)) for name in self._tried("backbone"))
@@ -212,6 +223,7 @@ class Config(Value):
             **dict(self.training)
             | {
                 "backbone": self.backbone,
+                "module": self.module_path,
                 "task": self.task,
                 "positive": self.labels.positive,
                 "bits": self.data.bits,
@@ -234,7 +246,7 @@ class Config(Value):
             tuning = tuning.model_copy(update={"over": over})
         return TunerSettings(
             tuning=tuning,
-            training={**training, "backbone": self.backbone},
+            training={**training, "backbone": self.backbone, "module": self.module_path},
             trainer=whole.model_dump(mode="json", exclude={*Training.model_fields, "checkpoints"}),
             checkpoints=os.path.join(self.output_folder, "tuning"),
         )

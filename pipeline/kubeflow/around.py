@@ -76,9 +76,9 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
     dataset, _ = data.read_dataset(settings)
     if not dataset.records:
         raise DataRejected(data.judge_data(settings, *census.merge(dataset, []), ""))
-    for backbone in settings.backbones:
-        if backbone.endswith(".keras") and not os.path.isfile(backbone):
-            raise ConfigError(f"training.backbone: {backbone} does not exist")
+    for key, path in settings.backbone_files:
+        if not os.path.isfile(path):
+            raise ConfigError(f"{key}: {path} does not exist")
     files = derived.files(settings)
     digests = files.backbone + files.out_of_distribution
     largest = images.max_file_bytes(settings.data.max_pixels)

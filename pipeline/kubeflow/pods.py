@@ -51,7 +51,7 @@ def platform(labels: Mapping[str, str], config: Config) -> Spec:
     outside = {Source.DATA, Source.DESTINATION}
     if config.out_of_distribution_root is not None:
         outside.add(Source.OUT_OF_DISTRIBUTION)
-    if any(path.endswith(".keras") for path in config.backbones):
+    if config.backbone_files:
         outside.add(Source.BACKBONE)
     executors: Spec = {}
     for name, label in labels.items():
@@ -105,8 +105,8 @@ def notes(config: Config) -> list[str]:
 
 def _fetched(config: Config) -> list[str]:
     return [
-        f"training.weights: a pod that trains {name} downloads its ImageNet weights, unless its image holds them in the "
-        f"folder models below KERAS_HOME, which it sets; there, {weights.MIRROR} may name another server"
+        f"training.weights: a pod that trains {name} downloads its ImageNet weights, unless its image holds them in "
+        f"the folder models below KERAS_HOME, which it sets; {weights.MIRROR} there may name another server"
         for name in config.imagenet
     ]
 
@@ -119,10 +119,9 @@ def outside_of_volumes(config: Config) -> list[str]:
         "push.destination": config.destination,
         "evaluation.out_of_distribution": config.out_of_distribution_root or "",
     }
-    files = [("training.backbone", path) for path in config.backbones if path.endswith(".keras")]
     return [
         f"{key}: {path} lies in none of kubeflow.volumes, so that a pod looks for it in its image"
         + (", and what it writes there is lost with it" if key == "push.destination" else "")
-        for key, path in (*paths.items(), *files)
+        for key, path in (*paths.items(), *config.backbone_files)
         if path and not storage.is_url(path) and not any(f"{path}/".startswith(f"{mount}/") for mount in mounts)
     ]

@@ -11,7 +11,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from components.base import fingerprint
-from components.base.errors import ConfigError, ImagegateError
+from components.base.errors import ConfigError, ImagegateError, OwnCodeError
 from components.base.files import replacing, write_atomically
 from components.data.dataset import Dataset, LayoutError
 from components.gates.errors import DataRejected
@@ -167,6 +167,8 @@ class Runner:
                     self.summary.end_search()
         except DataRejected as error:
             self.summary.fail(self._with_all_reasons(error))
+        except OwnCodeError as error:
+            self.summary.fail(OwnCodeError(f"{error}; see {self.log}"))
         except ImagegateError as error:
             self.summary.fail(error)
         except Exception as error:  # noqa: BLE001  without a full disk a bug: trace in the log, gist on the screen

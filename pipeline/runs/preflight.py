@@ -52,6 +52,8 @@ def _places(config: Config) -> None:
     for backbone in config.backbones:
         if backbone.endswith(".keras"):
             backbones.check_file(backbone)
+    if config.module_path is not None:
+        backbones.check_module(config.module_path)
     writable("output", config.output_folder)
     for used in ("history", "pipeline"):  # of earlier runs, maybe of another user
         path = os.path.join(config.output_folder, used)

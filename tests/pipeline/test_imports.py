@@ -65,6 +65,7 @@ def test_only_the_modules_that_tensorflow_calls_load_it() -> None:
         "components.evaluation.tfma_standard",
         "components.evaluation.tfma_metrics",
         "components.model.networks.network",
+        "components.model.networks.own",
         "components.model.fitting.phases",
         "components.model.preprocessing",
         "components.model.networks.pyramid",

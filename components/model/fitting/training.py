@@ -36,7 +36,7 @@ from components.model.fitting.feature_store import FeatureStore
 from components.model.fitting.phases import Phases
 from components.model.fitting.regression import Examples
 from components.model.fitting.solver import Solution
-from components.model.networks import network
+from components.model.networks import network, own
 from components.model.settings import Focal, TrainerSettings
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def learn(
     strategy = tf.distribute.MirroredStrategy() if gpus > 1 else tf.distribute.get_strategy()
     with strategy.scope():
         parts = network.build(
-            settings.backbone,
+            _backbone(given, settings),
             weights=settings.weights,
             image_size=settings.image_size,
             classes=len(names),
@@ -212,6 +212,13 @@ def learn(
     history, chosen = ({}, None) if detects else _learn(parts, data, phases, settings, kind, solve, features)
     unchanged = (detects or not settings.epochs) and not kind.per_pixel
     return Learnt(parts, data, history, chosen, phases.checkpoints, features if unchanged else None)
+
+
+def _backbone(given: Given, settings: TrainerSettings) -> str | keras.Model:
+    if settings.module is None:
+        return settings.backbone
+    request = own.Request(settings.image_size, tuple(given.names), settings.task, settings.seed)
+    return own.build(settings.module, request, maps=given.kind.per_pixel)
 
 
 def _learn(
@@ -282,6 +289,9 @@ def _feature_key(parts: network.Parts, settings: TrainerSettings) -> str:
     """Names what the features of an image depend on besides the image."""
     told = hashlib.sha256()
     source = "" if os.path.isabs(settings.backbone) else settings.backbone
+    if settings.module is not None:
+        with open(settings.module, "rb") as f:
+            source = hashlib.file_digest(f, "sha256").hexdigest()
     code = [fingerprint.code(module) for module in ("components.data.images", "components.model.networks.network")]
     told.update(json.dumps([source, settings.image_size, keras.config.dtype_policy().name, code]).encode())
     for variable in parts.extractor.variables:

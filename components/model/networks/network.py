@@ -49,7 +49,7 @@ class Parts:
 
 
 def build(
-    backbone: str,
+    backbone: str | keras.Model,
     *,
     weights: str | None,
     image_size: tuple[int, int],
@@ -62,8 +62,8 @@ def build(
     """Builds the network.
 
     Args:
-        backbone: "small", a name of keras.applications, or the path of a `.keras` file.
-        weights: "imagenet" or None, for keras.applications.
+        backbone: "small", a name of keras.applications, the path of a `.keras` file, or a network, see `own.build`.
+        weights: "imagenet" or None, for keras.applications; "module" for a network with trained weights.
         image_size: height and width in pixels.
         classes: number of labels, K.
         augment: whether training changes images at random.
@@ -76,11 +76,11 @@ def build(
             cannot have such a head.
     """
     head_module, masks = head_of(kind), kind.per_pixel
-    pretrained = backbone != "small" and (backbone.endswith(".keras") or weights is not None)
+    pretrained = _pretrained(backbone, weights)
     images = keras.Input((*image_size, _CHANNELS), name="pixels")
     network, x = _network(backbone, weights, images)
     maps = _maps(network, x, backbone, frozen=pretrained, every=masks)
-    extracted = maps if masks else keras.layers.GlobalAveragePooling2D(dtype="float32")(maps)
+    extracted = maps if masks else _pooling(maps)(maps)
     extractor = keras.Model(images, extracted, name="extractor")
 
     features = keras.tree.map_structure(lambda t: keras.Input(t.shape[1:], dtype=t.dtype), extracted)
@@ -112,8 +112,24 @@ def pooled(maps: Any) -> Any:
     return keras.ops.mean(keras.ops.cast(coarsest, "float32"), axis=(1, 2))
 
 
-def _network(backbone: str, weights: str | None, images: keras.KerasTensor) -> tuple[keras.Model, keras.KerasTensor]:
+def _pretrained(backbone: str | keras.Model, weights: str | None) -> bool:
+    if isinstance(backbone, keras.Model):
+        return weights == "module"
+    return backbone != "small" and (backbone.endswith(".keras") or weights is not None)
+
+
+def _pooling(maps: keras.KerasTensor) -> keras.layers.Layer:
+    if len(maps.shape) < _MAP_RANK:  # pooled already, by a network of the user's own
+        return keras.layers.Activation("linear", dtype="float32")
+    return keras.layers.GlobalAveragePooling2D(dtype="float32")
+
+
+def _network(
+    backbone: str | keras.Model, weights: str | None, images: keras.KerasTensor
+) -> tuple[keras.Model, keras.KerasTensor]:
     """Builds the backbone; returns it with the images as it expects them."""
+    if isinstance(backbone, keras.Model):
+        return backbone, images
     if backbone == "small":
         return _small(images), images
     if backbone.endswith(".keras"):
@@ -121,15 +137,16 @@ def _network(backbone: str, weights: str | None, images: keras.KerasTensor) -> t
     return _from_applications(backbone, weights, images)
 
 
-def _maps(network: keras.Model, x: keras.KerasTensor, backbone: str, *, frozen: bool, every: bool) -> Any:
+def _maps(network: keras.Model, x: keras.KerasTensor, backbone: str | keras.Model, *, frozen: bool, every: bool) -> Any:
     """Applies the network to x; returns its feature maps, or with `every` a list of the maps at each stride."""
     size = tuple(x.shape[1:3])
     try:
         used = pyramid.build(network, size) if every else network
         maps = _Inference(used)(x) if frozen else used(x)
     except ValueError as error:
+        name = backbone if isinstance(backbone, str) else "the network of training.module"
         raise ConfigError(
-            f"training.image_size: {backbone} cannot take images of {list(size)} pixels; its input shape is "
+            f"training.image_size: {name} cannot take images of {list(size)} pixels; its input shape is "
             f"{network.input_shape}, and its layers may need larger images"
         ) from error
     return [maps] if every and not isinstance(maps, list) else maps  # Keras unpacks a list of one

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -342,6 +343,28 @@ def test_the_averaged_weights_of_a_fine_tuned_backbone_are_exported_with_the_dec
     assert list(decided["labels"]) == LABELS
     assert all(0 < label["threshold"] < 1 and label["scale"] > 0 for label in decided["labels"].values())
     assert (decided["abstain_below"], decided["reference_images"]) == (0.01, 18)
+
+
+@pytest.mark.parametrize(
+    ("weights", "phases"), [("module", {"path", "all"}), pytest.param(None, {"all"}, marks=pytest.mark.slow)]
+)
+def test_the_documented_network_of_the_users_own_is_trained_and_exported(
+    prepared: Prepared, tmp_path: Path, weights: str | None, phases: set[str]
+) -> None:
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "own-model.md").read_text(), re.DOTALL)
+    (tmp_path / "my_model.py").write_text(code)
+    told = {"module": str(tmp_path / "my_model.py"), "weights": weights, "freeze_epochs": None, "epochs": 2}
+    training.run_fn(prepared.arguments(tmp_path, **told))
+    assert {phase for phase, epochs in history(tmp_path).items() if epochs} == phases
+    # The export needs neither the file nor its classes.
+    (tmp_path / "my_model.py").unlink()
+    ask = "import sys, tensorflow as tf\n"
+    ask += "model = tf.saved_model.load(sys.argv[1]).signatures['serving_default']\n"
+    ask += "image = tf.io.encode_png(tf.fill((8, 8, 3), tf.constant(200, tf.uint8)))\n"
+    ask += "print(model(image_bytes=image[None])['probabilities'].numpy().sum().round(4))"
+    command = [sys.executable, "-c", ask, str(tmp_path / "serving")]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert answer.stdout.split()[-1] == "1.0"
 
 
 def test_a_solved_head_is_that_of_the_stored_features(prepared: Prepared, tmp_path: Path, backbone: str) -> None:

@@ -276,6 +276,13 @@ def test_paths_outside_of_every_volume_are_reported(tmp_path: Path) -> None:
     assert len(pods.outside_of_volumes(settings(tmp_path, "multi_label"))) == 1  # the data are at a URL
 
 
+def test_a_module_outside_of_every_volume_is_reported(tmp_path: Path) -> None:
+    [told] = pods.notes(settings(tmp_path, training={"module": "net.py"}, kubeflow=FULL))
+    assert told == (
+        f"training.module: {tmp_path}/net.py lies in none of kubeflow.volumes, so that a pod looks for it in its image"
+    )
+
+
 def test_weights_that_pods_download_are_reported(tmp_path: Path) -> None:
     [told] = pods.notes(settings(tmp_path, training={"backbone": "VGG16"}, kubeflow=FULL))
     assert told.startswith(
