@@ -53,7 +53,7 @@ class Terminal:
         self._lock = threading.Lock()
 
     def __enter__(self) -> Terminal:
-        progress.listen(self.progress)
+        progress.listen(self.progress, self.announce)
         if self.console.is_interactive:
             self._bar = Progress(
                 TextColumn("{task.description}"),
@@ -121,6 +121,12 @@ class Terminal:
             if not note and total:
                 note = f"{done:,.0f} of {total:,.0f}"
             self._bar.update(self._task or TaskID(0), completed=done, total=total, note=note)
+
+    def announce(self, sentence: str) -> None:
+        """Prints a sentence about the current stage; the announcer for `components.base.progress`."""
+        with self._lock, _unless_full():
+            text = f"{self._name}: {sentence}" if self._name else sentence
+            self.console.print(text, markup=False, highlight=False)
 
     def _plain(self, description: str, done: float, total: float | None, note: str) -> None:
         """Prints at most one line every `_PLAIN_SECONDS`, so that a log shows that work continues."""

@@ -7,15 +7,19 @@ import threading
 from collections.abc import Callable, Iterator
 
 Listener = Callable[[str, float, float | None, str], None]
+Announcer = Callable[[str], None]
 
 _listener: Listener | None = None
+_announcer: Announcer | None = None
 _lock = threading.Lock()
 _counts: dict[str, int] = {}
 _part = ""
 
 
-def listen(listener: Listener | None) -> None:
+def listen(listener: Listener | None, announcer: Announcer | None = None) -> None:
     """Sends every later report of this process to `listener(task, done, total, note)`; None stops it.
+
+    `announcer(sentence)` gets what is worth a line of its own.
 
     >>> listen(lambda task, done, total, note: print(f"{task}: {done} of {total}"))
     >>> start("images")
@@ -25,8 +29,8 @@ def listen(listener: Listener | None) -> None:
     images: 8 of 8
     >>> listen(None)
     """
-    global _listener  # noqa: PLW0603  one terminal per process
-    _listener = listener
+    global _listener, _announcer
+    _listener, _announcer = listener, announcer
 
 
 @contextlib.contextmanager
@@ -51,6 +55,18 @@ def report(task: str, done: float, total: float | None = None, note: str = "") -
     """Reports that `done` of `total` steps of `task` are complete (`total` None: unknown), with a short note."""
     if _listener is not None:
         _listener(f"{_part}{task}", done, total, note)
+
+
+def announce(sentence: str) -> None:
+    """Tells something that is worth a line of its own, such as how long the work will take.
+
+    >>> listen(None, print)
+    >>> announce("training: about 2 minutes")
+    training: about 2 minutes
+    >>> listen(None)
+    """
+    if _announcer is not None:
+        _announcer(f"{_part}{sentence}")
 
 
 def start(task: str) -> None:

@@ -55,15 +55,23 @@ class Known(keras.losses.Loss):
         for name, values in (("alpha", self._alpha), ("label weights", self._weights)):
             if isinstance(values, list) and len(values) != y_pred.shape[-1]:
                 raise ValueError(f"{len(values)} {name} for {y_pred.shape[-1]} labels")
-        weight = self.weight(y_true)
-        if sample_weight is not None:
-            shape = (-1,) + (1,) * (len(weight.shape) - 1)
-            weight = weight * ops.reshape(ops.cast(sample_weight, weight.dtype), shape)
-        return super().__call__(y_true, y_pred, sample_weight=weight)
+        return super().__call__(y_true, y_pred, sample_weight=self._entries(y_true, sample_weight))
+
+    def total_weight(self, y_true: Any, sample_weight: Any = None) -> Any:
+        """The sum of the weights of all entries, scalar float32, by which the loss is divided."""
+        return ops.sum(self._entries(y_true, sample_weight))
 
     def weight(self, target: Any) -> Any:
         """Label weight of every entry, float32; 0 for unknown entries."""
         raise NotImplementedError
+
+    def _entries(self, target: Any, example_weight: Any) -> Any:
+        """The weight of every entry: label weight times example weight."""
+        weight = self.weight(target)
+        if example_weight is None:
+            return weight
+        shape = (-1,) + (1,) * (len(weight.shape) - 1)
+        return weight * ops.reshape(ops.cast(example_weight, weight.dtype), shape)
 
     def _focal(self, cross_entropy: Any) -> Any:
         """Computes (1 - p)^gamma * cross-entropy, where cross-entropy = -log p >= 0."""

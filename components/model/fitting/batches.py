@@ -85,6 +85,10 @@ class Batches:
         """Counts the images in a split."""
         return int(self._counts[split])
 
+    def kept_bytes(self) -> int:
+        """Bytes of decoded images that are kept between epochs."""
+        return sum(self._kept(self._counts[split]) for split in ("train", "eval"))
+
     def once(self, split: str, most: int | None = None) -> tf.data.Dataset:
         """Yields a split once, in the order of the shards; if it has more than `most` images, only every n-th."""
         return self._batches(split, shuffle=False, keep=False, every=-(-self.count(split) // (most or sys.maxsize)))
@@ -147,8 +151,7 @@ class Batches:
         count = -(-self._counts[split] // every)
         data = tf.data.TFRecordDataset(paths, num_parallel_reads=min(4, len(paths)) if shuffle else None)
         data = data.shard(every, 0) if every > 1 else data
-        decoded = count * self._size[0] * self._size[1] * (4 if self._masks else 3)
-        if keep and self._epochs > 1 and decoded <= _CACHE_BYTES:
+        if keep and self._kept(count):
             data = data.map(self._parse, _AUTOTUNE).cache()
             if shuffle:
                 data = data.shuffle(count, seed=self._seed, reshuffle_each_iteration=True)
@@ -160,6 +163,11 @@ class Batches:
         # tf.data does not know how many records a file has, but the manifest does.
         known = tf.data.experimental.assert_cardinality(-(-count // self._batch_size))
         return batches.apply(known).prefetch(_AUTOTUNE)
+
+    def _kept(self, count: int) -> int:
+        """Bytes of so many decoded images, if they are kept; else 0."""
+        decoded = count * self._size[0] * self._size[1] * (4 if self._masks else 3)
+        return decoded if self._epochs > 1 and decoded <= _CACHE_BYTES else 0
 
     def _parse(self, record: tf.Tensor) -> tuple[tf.Tensor, dict[str, Any]]:
         """Parses a record; returns its decoded image, and its other features that are needed."""

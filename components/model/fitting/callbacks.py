@@ -23,6 +23,8 @@ SELECTION_METRIC = "tempered_loss"  # on the eval split, it decides which epoch 
 _VANISHED = 1e-4
 _PATIENCE = 5  # epochs without a better loss on the eval split before training stops
 _WEIGHTS = ".weights.h5"  # the ending that Keras demands
+_PACE_SECONDS = 3.0  # of steps, by which the duration of a phase is estimated
+_MINUTE, _HOUR = 60, 3600
 _REPORT_SECONDS = 0.1  # between two reports of progress
 
 
@@ -183,6 +185,48 @@ def save_weights(model: keras.Model, path: str) -> None:
 class _Memory(io.BytesIO):
     def __str__(self) -> str:
         return "memory.weights.h5"  # Keras insists on a name with this ending
+
+
+class Pace(keras.callbacks.Callback):
+    """Tells, after the first steps, how long the epochs will take at most; the memory at the begin."""
+
+    def __init__(self, task: str, epochs: int, memory: str) -> None:
+        super().__init__()
+        self._task, self._epochs, self._memory = task, epochs, memory
+        self._begun: tuple[int, float] | None = None
+        self._told = False
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Tells the memory."""
+        if self._memory:
+            progress.announce(f"{self._task}: {self._memory}")
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Measures the steps after the first, which compiles the network."""
+        if self._told:
+            return
+        if self._begun is None:
+            self._begun = (batch, time.monotonic())
+            return
+        first, since = self._begun
+        seconds, steps = time.monotonic() - since, self.params.get("steps")
+        if steps and (seconds >= _PACE_SECONDS or batch + 1 == steps):
+            self._told = True
+            whole = seconds / (batch - first) * steps * self._epochs
+            progress.announce(f"{self._task}: {_duration(whole)} for {self._epochs} epochs, fewer if it stops early")
+
+
+def _duration(seconds: float) -> str:
+    """A rough duration in words.
+
+    >>> _duration(7.2), _duration(95), _duration(600), _duration(9000)
+    ('about 7 seconds', 'about 2 minutes', 'about 10 minutes', 'about 2.5 hours')
+    """
+    if seconds < _MINUTE:
+        return f"about {max(1, round(seconds))} seconds"
+    if seconds < _HOUR:
+        return f"about {max(2, round(seconds / _MINUTE))} minutes"
+    return f"about {seconds / _HOUR:.1f} hours"
 
 
 class Progress(keras.callbacks.Callback):

@@ -11,7 +11,9 @@ import tensorflow as tf
 
 from components.base.checkpoint import Checkpoint
 from components.labels.learning.measures import TemperedLoss
-from components.model.fitting.callbacks import SELECTION_METRIC, Progress, Stopping
+from components.model.fitting.accumulation import InParts
+from components.model.fitting.callbacks import SELECTION_METRIC, Pace, Progress, Stopping
+from components.model.fitting.memory import Plan
 
 _TASKS = {"head": "training the head", "all": "training"}  # phase -> name of its progress
 _WEIGHT_DECAY = 0.2  # of a pretrained backbone's weights at each step, times the learning rate
@@ -37,6 +39,7 @@ class Phases:
         strategy: distribution over GPUs.
         jit: whether to compile with XLA.
         average: whether to average weights and decay them, see `optimizer`.
+        plan: how the phase that trains everything goes through a batch; None: as a whole.
 
     Attributes:
         chosen: how the last phase chose its weights; None before the first.
@@ -54,9 +57,10 @@ class Phases:
         strategy: tf.distribute.Strategy,
         jit: bool,
         average: bool,
+        plan: Plan | None = None,
     ) -> None:
         self.checkpoints, self._logs, self._rate, self._jit = checkpoints, logs, learning_rate, jit
-        self._average = average
+        self._average, self._plan = average, plan
         self.chosen: Checkpoint | None = None
         self._loss, self._metrics, self._callbacks, self._strategy = loss, metrics, callbacks, strategy
 
@@ -91,7 +95,10 @@ class Phases:
         """
         folder = os.path.join(self.checkpoints, name)
         os.makedirs(folder, exist_ok=True)
+        plan = self._plan if name == "all" else None
         with self._strategy.scope():
+            if plan is not None:
+                network = InParts(network.input, network.output, part=plan.part)
             network.compile(
                 optimizer=self.optimizer(rate, int(train.cardinality()), epochs),
                 loss=self._loss(),
@@ -117,6 +124,7 @@ class Phases:
                 stopping,
                 keras.callbacks.TensorBoard(os.path.join(self._logs, name)),
                 Progress(_TASKS[name], epochs),
+                Pace(_TASKS[name], epochs, "" if plan is None else plan.sentence()),
                 *self._callbacks(name),
             ],
         )

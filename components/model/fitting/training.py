@@ -29,7 +29,7 @@ from components.labels.kind import LabelKind
 from components.labels.learning.heads import head_of
 from components.labels.weights import configured_weights
 from components.model import signatures
-from components.model.fitting import answers, solver
+from components.model.fitting import answers, memory, solver
 from components.model.fitting.batches import Batches
 from components.model.fitting.callbacks import SELECTION_METRIC
 from components.model.fitting.feature_store import FeatureStore
@@ -190,6 +190,7 @@ def learn(
             kind=kind,
             positive=positive,
         )
+    detects = kind.is_detector(len(names))
     stated = configured_weights(settings.label_weights, names)
     weights = data.label_weights() if stated is None else stated
     focal = {} if settings.focal is None else _focal(settings.focal, names, kind)
@@ -203,12 +204,12 @@ def learn(
         strategy=strategy,
         jit=gpus > 0,
         average=parts.pretrained and not kind.per_pixel,
+        plan=_plan(parts, data, settings, kind) if settings.epochs and not (gpus or detects) else None,
     )
     store = FeatureStore(settings.features, "" if kind.per_pixel else _feature_key(parts, settings))
     features = functools.cache(lambda split: data.pooled(split, parts.extractor, store))
     solved = settings.solves_head and not kind.per_pixel
     solve = functools.partial(_solve, parts.head, kind, features, weights, positive) if solved else None
-    detects = kind.is_detector(len(names))
     history, chosen = ({}, None) if detects else _learn(parts, data, phases, settings, kind, solve, features)
     unchanged = (detects or not settings.epochs) and not kind.per_pixel
     return Learnt(parts, data, history, chosen, phases.checkpoints, features if unchanged else None)
@@ -260,6 +261,16 @@ def _learn(
         trained = bool(history["head"] or history.get("path"))
         history["all"] = phases.run("all", parts.model, train, evaluation, settings.epochs, rate, trained=trained)
     return history, phases.chosen or solved
+
+
+def _plan(parts: network.Parts, data: Batches, settings: TrainerSettings, kind: LabelKind) -> memory.Plan:
+    return memory.plan(
+        parts.model,
+        parts.activations,
+        batch=settings.batch_size,
+        cached=data.kept_bytes(),
+        statistics=kind.per_pixel or not parts.pretrained,
+    )
 
 
 def _focal(settings: Focal, names: Sequence[str], kind: LabelKind) -> dict[str, Any]:

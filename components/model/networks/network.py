@@ -39,6 +39,7 @@ class Parts:
         pretrained: whether the backbone starts from trained weights.
         augment: for masks, changes images and masks in `tf.data` while training, see `augmentation.pairs`;
             None: no changes.
+        activations: numbers in the feature maps of one image, which training keeps for the gradients; 0: not known.
     """
 
     extractor: keras.Model
@@ -46,6 +47,7 @@ class Parts:
     model: keras.Model
     pretrained: bool
     augment: Callable[..., Any] | None = None
+    activations: int = 0
 
 
 def build(
@@ -98,7 +100,14 @@ def build(
     if augment and not masks:
         x = _augmentation(seed)(x)
     whole = keras.Model(encoded, head(extractor(x)), name="imagegate")
-    return Parts(extractor, head, whole, pretrained, augmentation.pairs if augment and masks else None)
+    return Parts(
+        extractor,
+        head,
+        whole,
+        pretrained,
+        augment=augmentation.pairs if augment and masks else None,
+        activations=pyramid.activations(network, image_size) + pyramid.activations_of_layers(head),
+    )
 
 
 def pooled(maps: Any) -> Any:

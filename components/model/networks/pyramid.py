@@ -31,6 +31,25 @@ def build(network: keras.Model, image_size: tuple[int, int]) -> keras.Model:
     return keras.Model(exposed.inputs, [exposed.outputs[i] for i in chosen], name="pyramid")
 
 
+def activations(network: keras.Model, image_size: tuple[int, int]) -> int:
+    """Counts the numbers in all maps of one image, which training keeps for the gradients; 0 if they are not known.
+
+    Args:
+        network: see `build`.
+        image_size: height and width in pixels.
+    """
+    if not getattr(network, "inputs", None):  # its layers cannot be seen
+        return 0
+    *maps, _ = _with_all_maps(network)(keras.Input((*image_size, network.inputs[0].shape[-1])))  # the last comes twice
+    return sum(math.prod(size or 0 for size in one.shape[1:]) for one in maps)
+
+
+def activations_of_layers(network: keras.Model) -> int:
+    """Counts the numbers that the layers of a functional model with sizes of its own give for one example."""
+    outputs = [tensor for layer in network.layers for tensor in keras.tree.flatten(layer.output)]
+    return sum(math.prod(size or 0 for size in one.shape[1:]) for one in outputs)
+
+
 def choose(sizes: Sequence[tuple[int | None, int | None]], image_size: tuple[int, int]) -> list[int]:
     """Chooses the last map of each stride, which has the largest receptive field, and the network's own output.
 

@@ -1,0 +1,36 @@
+"""How much memory a process can still take, from files as Linux writes them."""
+
+from pathlib import Path
+
+import pytest
+
+from components.base.machine import available_memory
+
+MACHINE = "MemTotal:       2000 kB\nMemFree:         100 kB\nMemAvailable:   1000 kB\nSwapFree:         24 kB\n"
+
+
+def written(root: Path, files: dict[str, str]) -> str:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return str(root)
+
+
+V2 = {"sys/fs/cgroup/memory.current": "5000\n", "sys/fs/cgroup/memory.stat": "anon 9\ninactive_file 700\n"}
+V1 = "sys/fs/cgroup/memory/memory"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, None),
+        ({"proc/meminfo": MACHINE}, (1000 + 24) * 1024),
+        ({"proc/meminfo": MACHINE, "sys/fs/cgroup/memory.max": "max\n", **V2}, 1024 * 1024),  # without a limit
+        ({"proc/meminfo": MACHINE, "sys/fs/cgroup/memory.max": "9000\n", **V2}, 9000 - 5000 + 700),
+        ({"sys/fs/cgroup/memory.max": "4000\n", **V2}, 0),  # above its limit: nothing
+        ({f"{V1}.limit_in_bytes": "9000\n", f"{V1}.usage_in_bytes": "8000\n"}, 1000),
+        ({"proc/meminfo": "MemFree: 1 kB\n"}, None),
+    ],
+)
+def test_the_least_of_machine_and_container(tmp_path: Path, files: dict[str, str], expected: int | None) -> None:
+    assert available_memory(written(tmp_path, files)) == expected
