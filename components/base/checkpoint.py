@@ -24,6 +24,8 @@ class Checkpoint(Sparse):
     epoch: int = Field(0, description="epoch after which the network had these weights; 0: the phase began with them")
     epochs: int = Field(0, description="epochs that the phase had")
     allowed: int = Field(0, description="epochs that the phase could have had")
+    runs: int = Field(1, description="how many times the phase was trained")
+    averaged: int = Field(1, description="runs whose weights were averaged; the epochs are those of the best run")
     loss: float | None = Field(None, description="the measure of these weights")
     last: float | None = Field(None, description="the measure after the last epoch")
 
@@ -34,6 +36,11 @@ class Checkpoint(Sparse):
         The weights are those after epoch 3 of 4 of training the head (5 were allowed).
         >>> print(Checkpoint(solved=True, split="train", measure="tempered_loss", loss=0.5).sentence())
         The head was solved. Of the L2 strengths tried, its own has the least tempered loss on the train split: 0.5.
+        >>> averaged = Checkpoint(phase="all", epoch=4, epochs=5, allowed=5, runs=3, averaged=2, loss=0.25,
+        ... measure="tempered_loss")
+        >>> print(averaged.sentence())
+        The weights are those after epoch 4 of 5 of training all layers. Averaged with those of 1 of 2 other runs, \
+their tempered loss on the eval split is 0.25.
         """
         if self.loss is None:
             return "The head was solved, not trained in epochs." if self.solved else self._epoch()
@@ -41,8 +48,16 @@ class Checkpoint(Sparse):
         least = f"the least {measure} on the {self.split} split: {number(self.loss)}"
         if self.solved:
             return f"The head was solved. Of the L2 strengths tried, its own has {least}."
+        if self.runs > 1:
+            return f"{self._epoch()} {self._average()}"
         last = "" if self.last is None else f"; it was {number(self.last)} after the last epoch"
         return f"{self._epoch()} Of all, they had {least}{last}."
+
+    def _average(self) -> str:
+        now = f"{self.measure.replace('_', ' ')} on the {self.split} split is {number(self.loss)}."
+        if self.averaged == 1:
+            return f"Of {self.runs} runs, theirs is the best, and no average was better; their {now}"
+        return f"Averaged with those of {self.averaged - 1} of {self.runs - 1} other runs, their {now}"
 
     def _epoch(self) -> str:
         layers = "training the head" if self.phase == "head" else "training all layers"

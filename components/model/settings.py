@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -35,6 +35,17 @@ _NEUTRAL = 0.5  # alpha with which a label counts as much where it applies as wh
 _HEAD_EPOCHS = 20  # of a head on a pretrained backbone
 
 
+# Largest number of epochs that train everything, by recipe: from pretrained weights, and from random ones.
+_TUNING = {"fast": 0, "good": 20, "best": 20}
+_SCRATCH = {"fast": 5, "good": 20, "best": 60}
+_RUNS = 3  # whose weights `best` averages
+
+
+def _by_recipe(epochs: Mapping[str, int]) -> str:
+    *first, last = (f"{number} (`{recipe}`)" for recipe, number in epochs.items())
+    return f"{', '.join(first)} or {last}"
+
+
 class Training(Value):
     """The model and its training."""
 
@@ -64,11 +75,18 @@ class Training(Value):
         "instead, in seconds, for labels of images with `loss: cross_entropy`; else it is trained for up to 20 epochs. "
         "With 0, all layers are trained from the start.",
     )
-    epochs: Annotated[int, Field(ge=0)] = Field(
-        20,
-        description="Largest number of epochs of the second phase, which trains the whole network. Training stops "
-        "early "
-        "if the loss on eval no longer falls.",
+    recipe: Literal["fast", "good", "best"] = Field(
+        "good",
+        description="How much time training may take. With a pretrained backbone, `fast` trains the head alone, in "
+        "seconds where it is solved; `good` then trains the whole network; `best` does so three times, and the model "
+        "has the average of those weights whose average is best on eval. Without one, it sets the number of epochs. "
+        "Other keys override it. See [recipe](recipe.md#recipes).",
+    )
+    epochs: Annotated[int, Field(ge=0)] | None = Field(
+        None,
+        description="Largest number of epochs of the phase that trains the whole network. Training stops early if the "
+        f"loss on eval no longer falls. Default: by recipe, {_by_recipe(_TUNING)} with a pretrained backbone, and "
+        f"{_by_recipe(_SCRATCH)} without one.",
     )
     batch_size: Positive = Field(32, description="Images per training step.")
     loss: Literal["cross_entropy", "focal"] = Field(
@@ -112,6 +130,18 @@ class Training(Value):
         return self.backbone != "small" and (self.backbone.endswith(".keras") or self.weights is not None)
 
     @property
+    def all_epochs(self) -> int:
+        """Largest number of epochs that train the whole network."""
+        if self.epochs is not None:
+            return self.epochs
+        return (_TUNING if self.pretrained else _SCRATCH)[self.recipe]
+
+    @property
+    def runs(self) -> int:
+        """How many times the whole network is trained, each time from the same pretrained weights."""
+        return _RUNS if self.recipe == "best" and self.pretrained and self.all_epochs else 1
+
+    @property
     def head_epochs(self) -> int:
         """Largest number of epochs that train the head alone, where it is not solved."""
         if self.freeze_epochs is None:
@@ -139,7 +169,7 @@ class Training(Value):
             )
         if self.focal and self.loss != "focal":
             raise ValueError(f"focal: loss is {self.loss}; remove the key, or set loss: focal")
-        if not self.epochs and not self.head_epochs:
+        if not self.all_epochs and not self.head_epochs:
             raise ValueError(
                 "epochs: expected 1 or more, or freeze_epochs of 1 or more; with 0 and 0, nothing is trained"
             )

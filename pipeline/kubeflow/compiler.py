@@ -139,7 +139,7 @@ def _add_parameters(pipeline: Spec, config: Config) -> None:
     parameters: dict[str, tuple[str, str | int]] = {
         "data_root": ("STRING", config.data_root),
         "data_version": ("STRING", ""),
-        "epochs": ("NUMBER_INTEGER", config.training.epochs),
+        "epochs": ("NUMBER_INTEGER", config.training.all_epochs),
     }
     for parameter, (kind, default) in parameters.items():
         spec.add_pipeline_parameter(pipeline, parameter, kind, default)

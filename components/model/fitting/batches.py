@@ -64,12 +64,13 @@ class Batches:
         self._spec = transform.raw_feature_spec()
         self._transform = transform.transform_features_layer()
 
-    def train(self, augment: Augment | None = None) -> tf.data.Dataset:
-        """Yields the train split, shuffled anew each epoch; order and augmentation depend only on the seed."""
-        data = self._batches("train", shuffle=True)
+    def train(self, augment: Augment | None = None, again: int = 0) -> tf.data.Dataset:
+        """Yields the train split, shuffled anew each epoch; order and augmentation depend on the seed and `again`."""
+        seed = self._seed + again
+        data = self._batches("train", order=seed)
         if augment is None:
             return data
-        seeds = tf.data.Dataset.random(self._seed, rerandomize_each_iteration=True).batch(2)
+        seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
 
         def changed(batch: tuple[Any, Any, Any], seed: tf.Tensor) -> tuple[Any, Any, Any]:
             pixels, masks, weight = batch
@@ -79,7 +80,7 @@ class Batches:
 
     def eval(self) -> tf.data.Dataset:
         """Yields the eval split in the order of the shards."""
-        return self._batches("eval", shuffle=False)
+        return self._batches("eval")
 
     def count(self, split: str) -> int:
         """Counts the images in a split."""
@@ -91,7 +92,7 @@ class Batches:
 
     def once(self, split: str, most: int | None = None) -> tf.data.Dataset:
         """Yields a split once, in the order of the shards; if it has more than `most` images, only every n-th."""
-        return self._batches(split, shuffle=False, keep=False, every=-(-self.count(split) // (most or sys.maxsize)))
+        return self._batches(split, keep=False, every=-(-self.count(split) // (most or sys.maxsize)))
 
     def label_weights(self) -> list[float]:
         """Reads the label weights [K] that Transform computed over the train split."""
@@ -145,8 +146,12 @@ class Batches:
         data = data.filter(lambda index, _: wanted[index]).map(lambda _, record: self._parse(record)[0], _AUTOTUNE)
         return data.batch(self._batch_size).prefetch(_AUTOTUNE)
 
-    def _batches(self, split: str, *, shuffle: bool, keep: bool = True, every: int = 1) -> tf.data.Dataset:
-        """Builds the dataset of a split; `keep` decoded images for the next epoch, if there is one and they fit."""
+    def _batches(self, split: str, *, order: int | None = None, keep: bool = True, every: int = 1) -> tf.data.Dataset:
+        """Builds the dataset of a split, shuffled with the seed `order`, or in the order of the shards.
+
+        It will `keep` decoded images for the next epoch, if there is one and they fit.
+        """
+        shuffle = order is not None
         paths = manifest.verify(self._folder, split)
         count = -(-self._counts[split] // every)
         data = tf.data.TFRecordDataset(paths, num_parallel_reads=min(4, len(paths)) if shuffle else None)
@@ -154,10 +159,10 @@ class Batches:
         if keep and self._kept(count):
             data = data.map(self._parse, _AUTOTUNE).cache()
             if shuffle:
-                data = data.shuffle(count, seed=self._seed, reshuffle_each_iteration=True)
+                data = data.shuffle(count, seed=order, reshuffle_each_iteration=True)
         else:
             if shuffle:  # encoded bytes are smaller than pixels
-                data = data.shuffle(min(count, _SHUFFLE), seed=self._seed, reshuffle_each_iteration=True)
+                data = data.shuffle(min(count, _SHUFFLE), seed=order, reshuffle_each_iteration=True)
             data = data.map(self._parse, _AUTOTUNE)
         batches = data.batch(self._batch_size).map(self._encode, _AUTOTUNE)
         # tf.data does not know how many records a file has, but the manifest does.

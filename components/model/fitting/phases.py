@@ -40,9 +40,6 @@ class Phases:
         jit: whether to compile with XLA.
         average: whether to average weights and decay them, see `optimizer`.
         plan: how the phase that trains everything goes through a batch; None: as a whole.
-
-    Attributes:
-        chosen: how the last phase chose its weights; None before the first.
     """
 
     def __init__(
@@ -61,7 +58,6 @@ class Phases:
     ) -> None:
         self.checkpoints, self._logs, self._rate, self._jit = checkpoints, logs, learning_rate, jit
         self._average, self._plan = average, plan
-        self.chosen: Checkpoint | None = None
         self._loss, self._metrics, self._callbacks, self._strategy = loss, metrics, callbacks, strategy
 
     def finished_epochs(self, name: str) -> list[dict[str, float]]:
@@ -78,7 +74,8 @@ class Phases:
         rate: float,
         *,
         trained: bool = False,
-    ) -> list[dict[str, float]]:
+        again: int = 0,
+    ) -> tuple[list[dict[str, float]], Checkpoint]:
         """Trains `network` and restores its best weights.
 
         Args:
@@ -88,12 +85,14 @@ class Phases:
             evaluation: batches of the eval split, which decide the best epoch.
             epochs: largest number of epochs.
             rate: factor of the learning rate.
+            again: how many runs of this phase came before.
             trained: whether the network already knows the labels, so that the weights it starts with may be its best.
 
         Returns:
-            the metrics of every epoch.
+            the metrics of every epoch, and how the weights were chosen.
         """
-        folder = os.path.join(self.checkpoints, name)
+        folder = os.path.join(self.checkpoints, f"{name}-{again}" if again else name)
+        task = f"{_TASKS[name]}, run {again + 1}" if again else _TASKS[name]
         os.makedirs(folder, exist_ok=True)
         plan = self._plan if name == "all" else None
         with self._strategy.scope():
@@ -123,14 +122,18 @@ class Phases:
             callbacks=[
                 stopping,
                 keras.callbacks.TensorBoard(os.path.join(self._logs, name)),
-                Progress(_TASKS[name], epochs),
-                Pace(_TASKS[name], epochs, "" if plan is None else plan.sentence()),
+                Progress(task, epochs),
+                Pace(task, epochs, "" if plan is None or again else plan.sentence()),
                 *self._callbacks(name),
             ],
         )
         stopping.restore_best()
-        self.chosen = stopping.choice(name, epochs)
-        return stopping.history
+        return stopping.history, stopping.choice(name, epochs)
+
+    def measure(self, network: keras.Model, evaluation: tf.data.Dataset) -> float:
+        """The measure by which weights are chosen, on the eval split."""
+        network.compile(loss=self._loss(), metrics=[TemperedLoss(self._loss())], jit_compile=self._jit)
+        return float(network.evaluate(evaluation, verbose=0, return_dict=True)[SELECTION_METRIC])
 
     def optimizer(self, rate: float, steps: int, epochs: int) -> keras.optimizers.Optimizer:
         """Makes Adam with a learning rate that rises over half an epoch, and then falls along half a cosine.

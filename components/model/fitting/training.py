@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import hashlib
 import json
@@ -29,20 +28,16 @@ from components.labels.kind import LabelKind
 from components.labels.learning.heads import head_of
 from components.labels.weights import configured_weights
 from components.model import signatures
-from components.model.fitting import answers, memory, solver
+from components.model.fitting import answers, memory, recipe
 from components.model.fitting.batches import Batches
-from components.model.fitting.callbacks import SELECTION_METRIC
 from components.model.fitting.feature_store import FeatureStore
 from components.model.fitting.phases import Phases
 from components.model.fitting.regression import Examples
-from components.model.fitting.solver import Solution
 from components.model.networks import network, own
 from components.model.settings import Focal, TrainerSettings
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
-
-_FINE_TUNING = 0.3  # factor of the learning rate, once a pretrained backbone is trained too
 
 
 @dataclass(frozen=True)
@@ -175,7 +170,7 @@ def learn(
         kind=kind,
         image_size=settings.image_size,
         batch_size=settings.batch_size,
-        epochs=settings.epochs,
+        epochs=settings.all_epochs,
         seed=settings.seed,
     )
     strategy = tf.distribute.MirroredStrategy() if gpus > 1 else tf.distribute.get_strategy()
@@ -204,14 +199,14 @@ def learn(
         strategy=strategy,
         jit=gpus > 0,
         average=parts.pretrained and not kind.per_pixel,
-        plan=_plan(parts, data, settings, kind) if settings.epochs and not (gpus or detects) else None,
+        plan=_plan(parts, data, settings, kind) if settings.all_epochs and not (gpus or detects) else None,
     )
     store = FeatureStore(settings.features, "" if kind.per_pixel else _feature_key(parts, settings))
     features = functools.cache(lambda split: data.pooled(split, parts.extractor, store))
     solved = settings.solves_head and not kind.per_pixel
-    solve = functools.partial(_solve, parts.head, kind, features, weights, positive) if solved else None
-    history, chosen = ({}, None) if detects else _learn(parts, data, phases, settings, kind, solve, features)
-    unchanged = (detects or not settings.epochs) and not kind.per_pixel
+    solve = functools.partial(recipe.solve, parts.head, kind, features, weights, positive) if solved else None
+    history, chosen = ({}, None) if detects else recipe.follow(parts, data, phases, settings, kind, solve, features)
+    unchanged = (detects or not settings.all_epochs) and not kind.per_pixel
     return Learnt(parts, data, history, chosen, phases.checkpoints, features if unchanged else None)
 
 
@@ -220,47 +215,6 @@ def _backbone(given: Given, settings: TrainerSettings) -> str | keras.Model:
         return settings.backbone
     request = own.Request(settings.image_size, tuple(given.names), settings.task, settings.seed)
     return own.build(settings.module, request, maps=given.kind.per_pixel)
-
-
-def _learn(
-    parts: network.Parts,
-    data: Batches,
-    phases: Phases,
-    settings: TrainerSettings,
-    kind: LabelKind,
-    solve: Callable[[], Solution] | None,
-    features: Callable[[str], Examples],
-) -> tuple[dict[str, list[dict[str, float]]], Checkpoint | None]:
-    """Learns the head first, then everything; returns the metrics of every epoch, and how the weights were chosen.
-
-    A head that is solved has no epochs; "path" holds the strengths that were tried.
-    """
-    history: dict[str, list[dict[str, float]]] = {"head": [], "all": []}
-    solved = None
-    if solve is not None:
-        solution = solve()
-        history["path"] = [dataclasses.asdict(step) for step in solution.path]
-        least = min(step.val_loss for step in solution.path)
-        solved = Checkpoint(solved=True, split=solution.split, measure=SELECTION_METRIC, loss=least)
-    elif phases.finished_epochs("all"):  # its backup contains the trained head
-        history["head"] = phases.finished_epochs("head")
-    elif settings.head_epochs and kind.per_pixel:
-        # Feature maps of every stride need more memory than the images, so they are computed again each epoch.
-        parts.extractor.trainable = False
-        history["head"] = phases.run(
-            "head", parts.model, data.train(parts.augment), data.eval(), settings.head_epochs, 1.0
-        )
-        parts.extractor.trainable = True
-    elif settings.head_epochs:
-        train = data.of_features(features("train"), shuffle=True)
-        evaluation = data.of_features(features("eval"), shuffle=False)
-        history["head"] = phases.run("head", parts.head, train, evaluation, settings.head_epochs, 1.0)
-    if settings.epochs:
-        rate = _FINE_TUNING if parts.pretrained else 1.0
-        train, evaluation = data.train(parts.augment), data.eval()
-        trained = bool(history["head"] or history.get("path"))
-        history["all"] = phases.run("all", parts.model, train, evaluation, settings.epochs, rate, trained=trained)
-    return history, phases.chosen or solved
 
 
 def _plan(parts: network.Parts, data: Batches, settings: TrainerSettings, kind: LabelKind) -> memory.Plan:
@@ -275,25 +229,6 @@ def _plan(parts: network.Parts, data: Batches, settings: TrainerSettings, kind: 
 
 def _focal(settings: Focal, names: Sequence[str], kind: LabelKind) -> dict[str, Any]:
     return {"gamma": settings.gamma, "alpha": settings.by_label(names, exclusive=kind.exclusive)}
-
-
-def _solve(
-    head: keras.Model,
-    kind: LabelKind,
-    features: Callable[[str], Examples],
-    weights: Sequence[float],
-    positive: int | None,
-) -> Solution:
-    """Solves the last layer and sets its weights."""
-    train, evaluation = features("train"), features("eval")
-    progress.report("training the head", 0, None, "solving it")
-    if positive is None:
-        solution = solver.solve(train, evaluation, exclusive=kind.exclusive, label_weights=weights)
-    else:
-        solution = solver.solve_one_of_two(train, evaluation, positive, weights)
-    last = next(layer for layer in head.layers if isinstance(layer, keras.layers.Dense))
-    last.set_weights([solution.kernel.astype(np.float32), solution.bias.astype(np.float32)])
-    return solution
 
 
 def _feature_key(parts: network.Parts, settings: TrainerSettings) -> str:

@@ -66,7 +66,7 @@ def learn(fn_args: FnArgs, settings: TrainerSettings, watch: Watch) -> Result:
     """
     shutil.rmtree(settings.checkpoints, ignore_errors=True)  # of a trial that was killed; it begins anew
     given = training.Given.of(fn_args, settings, settings.checkpoints)
-    last = "all" if settings.epochs else "head"
+    last = "all" if settings.all_epochs else "head"
     try:
         with training.prepared(settings) as gpus:
             learnt = training.learn(

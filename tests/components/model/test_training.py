@@ -658,6 +658,30 @@ def test_whenever_an_averaging_training_is_killed_it_ends_with_the_same_weights(
         np.testing.assert_array_equal(value, weights[name], err_msg=name)
 
 
+def test_the_best_of_three_trainings_are_averaged_also_after_a_kill_in_the_second(
+    prepared: Prepared, tmp_path: Path, backbone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each training replaces four files, its begin's and its epoch's; the third of the second is the seventh."""
+    told = {"backbone": backbone, "freeze_epochs": None, "recipe": "best", "epochs": 1, "learning_rate": 0.05}
+    training.run_fn(prepared.arguments(tmp_path / "whole", **told))
+    arguments = prepared.arguments(tmp_path / "killed", **told)
+    assert stopped(arguments, monkeypatch, 7)
+    training.run_fn(arguments)
+    found = history(tmp_path / "whole")
+    assert history(tmp_path / "killed") == found
+    runs = [epochs for phase, epochs in found.items() if phase.startswith("all")]
+    assert [len(epochs) for epochs in runs] == [1, 1, 1]
+    assert len({epochs[0]["loss"] for epochs in runs}) == 3  # each has an order of its own
+    chosen = checkpoint.read(str(tmp_path / "whole" / "run"))
+    assert chosen is not None
+    assert chosen.loss is not None
+    assert chosen.runs == 3
+    assert chosen.loss <= min(epochs[0]["val_tempered_loss"] for epochs in runs)
+    weights = exported(tmp_path / "whole")
+    for name, value in exported(tmp_path / "killed").items():
+        np.testing.assert_array_equal(value, weights[name], err_msg=name)
+
+
 def test_a_training_killed_after_its_head_does_not_learn_the_head_again(
     prepared: Prepared, tmp_path: Path, backbone: str
 ) -> None:

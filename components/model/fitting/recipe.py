@@ -1,0 +1,132 @@
+"""What a training does, one phase after another: the head, then everything, once or several times."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+
+from components.base import progress
+from components.base.checkpoint import Checkpoint
+from components.labels.kind import LabelKind
+from components.model.fitting import averaging, solver
+from components.model.fitting.batches import Batches
+from components.model.fitting.callbacks import SELECTION_METRIC
+from components.model.fitting.phases import Phases
+from components.model.fitting.regression import Examples
+from components.model.fitting.solver import Solution
+from components.model.networks import network
+from components.model.settings import TrainerSettings
+
+History = dict[str, list[dict[str, float]]]
+
+_FINE_TUNING = 0.3  # factor of the learning rate, once a pretrained backbone is trained too
+
+
+def follow(
+    parts: network.Parts,
+    data: Batches,
+    phases: Phases,
+    settings: TrainerSettings,
+    kind: LabelKind,
+    solve: Callable[[], Solution] | None,
+    features: Callable[[str], Examples],
+) -> tuple[History, Checkpoint | None]:
+    """Learns the head first, then everything, as often as the recipe says.
+
+    Args:
+        parts: the network.
+        data: what it learns from.
+        phases: trains.
+        settings: of the Trainer.
+        kind: the label kind.
+        solve: solves the head; None: gradients train it.
+        features: split -> features of the backbone as it is now.
+
+    Returns:
+        metrics of every epoch of each phase, of a solved head the strengths that were tried as "path"; and how the
+        weights were chosen.
+    """
+    history: History = {"head": [], "all": []}
+    chosen = None
+    if solve is not None:
+        solution = solve()
+        history["path"] = [dataclasses.asdict(step) for step in solution.path]
+        least = min(step.val_loss for step in solution.path)
+        chosen = Checkpoint(solved=True, split=solution.split, measure=SELECTION_METRIC, loss=least)
+    elif settings.runs == 1 and phases.finished_epochs("all"):  # its backup contains the trained head
+        history["head"] = phases.finished_epochs("head")
+    elif settings.head_epochs and kind.per_pixel:
+        # Feature maps of every stride need more memory than the images, so they are computed again each epoch.
+        parts.extractor.trainable = False
+        history["head"], chosen = phases.run(
+            "head", parts.model, data.train(parts.augment), data.eval(), settings.head_epochs, 1.0
+        )
+        parts.extractor.trainable = True
+    elif settings.head_epochs:
+        train = data.of_features(features("train"), shuffle=True)
+        evaluation = data.of_features(features("eval"), shuffle=False)
+        history["head"], chosen = phases.run("head", parts.head, train, evaluation, settings.head_epochs, 1.0)
+    if settings.all_epochs:
+        trained = bool(history["head"] or history.get("path"))
+        all_layers, chosen = _all(parts, data, phases, settings, trained=trained)
+        history |= all_layers
+    return history, chosen
+
+
+def _all(
+    parts: network.Parts, data: Batches, phases: Phases, settings: TrainerSettings, *, trained: bool
+) -> tuple[History, Checkpoint]:
+    """Trains the whole network, once or several times from the same weights; then averages the best of them."""
+    rate = _FINE_TUNING if parts.pretrained else 1.0
+    model, evaluation, epochs = parts.model, data.eval(), settings.all_epochs
+    start, runs = averaging.weights(model), []
+    for again in range(settings.runs):
+        averaging.assign(model, start)
+        train = data.train(parts.augment, again)
+        history, chosen = phases.run("all", model, train, evaluation, epochs, rate, trained=trained, again=again)
+        runs.append((history, chosen, averaging.weights(model)))
+    if settings.runs == 1:
+        return {"all": history}, chosen
+
+    def measure(weights: averaging.Weights) -> float:
+        averaging.assign(model, weights)
+        return phases.measure(model, evaluation)
+
+    measured = [(math.inf if chosen.loss is None else chosen.loss, weights) for _, chosen, weights in runs]
+    averaged, loss = averaging.greedy(measured, measure)
+    averaging.assign(model, averaging.mean([measured[index][1] for index in averaged]))
+    history, chosen, _ = runs[averaged[0]]
+    others = {f"all, run {index + 1}": run[0] for index, run in enumerate(runs) if index != averaged[0]}
+    chosen = chosen.model_copy(update={"runs": settings.runs, "averaged": len(averaged), "loss": loss})
+    return {"all": history} | others, chosen
+
+
+def solve(
+    head: keras.Model,
+    kind: LabelKind,
+    features: Callable[[str], Examples],
+    weights: Sequence[float],
+    positive: int | None,
+) -> Solution:
+    """Solves the last layer and sets its weights.
+
+    Args:
+        head: features -> logits.
+        kind: the label kind.
+        features: split -> features.
+        weights: label weights [K].
+        positive: index of the label that one sigmoid unit stands for, or None.
+    """
+    train, evaluation = features("train"), features("eval")
+    progress.report("training the head", 0, None, "solving it")
+    if positive is None:
+        solution = solver.solve(train, evaluation, exclusive=kind.exclusive, label_weights=weights)
+    else:
+        solution = solver.solve_one_of_two(train, evaluation, positive, weights)
+    last = next(layer for layer in head.layers if isinstance(layer, keras.layers.Dense))
+    last.set_weights([solution.kernel.astype(np.float32), solution.bias.astype(np.float32)])
+    return solution
