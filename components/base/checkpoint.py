@@ -34,8 +34,8 @@ class Checkpoint(Sparse):
 
         >>> print(Checkpoint(phase="head", epoch=3, epochs=4, allowed=5).sentence())
         The weights are those after epoch 3 of 4 of training the head (5 were allowed).
-        >>> print(Checkpoint(solved=True, split="train", measure="tempered_loss", loss=0.5).sentence())
-        The head was solved. Of the L2 strengths tried, its own has the least tempered loss on the train split: 0.5.
+        >>> print(Checkpoint(solved=True, split="train", measure="loss", loss=0.5).sentence())
+        The head was solved. Of the L2 strengths tried, its own has the least loss on the train split: 0.5.
         >>> averaged = Checkpoint(phase="all", epoch=4, epochs=5, allowed=5, runs=3, averaged=2, loss=0.25,
         ... measure="tempered_loss")
         >>> print(averaged.sentence())

@@ -14,7 +14,6 @@ from components.base.checkpoint import Checkpoint
 from components.labels.kind import LabelKind
 from components.model.fitting import averaging, solver
 from components.model.fitting.batches import Batches
-from components.model.fitting.callbacks import SELECTION_METRIC
 from components.model.fitting.phases import Phases
 from components.model.fitting.regression import Examples
 from components.model.fitting.solver import Solution
@@ -56,7 +55,7 @@ def follow(
         solution = solve()
         history["path"] = [dataclasses.asdict(step) for step in solution.path]
         least = min(step.val_loss for step in solution.path)
-        chosen = Checkpoint(solved=True, split=solution.split, measure=SELECTION_METRIC, loss=least)
+        chosen = Checkpoint(solved=True, split=solution.split, measure="loss", loss=least)
     elif settings.runs == 1 and phases.finished_epochs("all"):  # its backup contains the trained head
         history["head"] = phases.finished_epochs("head")
     elif settings.head_epochs and kind.per_pixel:

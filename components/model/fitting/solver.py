@@ -1,8 +1,7 @@
 """The head on a frozen backbone, solved instead of trained: the regression with the L2 term that is best on eval.
 
 The problem is convex, so there is no learning rate, no number of epochs and no seed. L-BFGS (Liu & Nocedal 1989) solves
-it for ever weaker terms, each time from the last solution, and the strength with the least loss on eval is taken. The
-loss is that at the best temperature, as for the epochs of a training, because calibration follows.
+it for ever weaker terms, each time from the last solution, and the strength with the least loss on eval is taken.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from components.base.errors import ImagegateError
 from components.model.fitting.regression import Examples, Floats, Head, Loss
@@ -22,12 +20,11 @@ _WORSE = 3  # strengths in a row with a larger loss on eval, after which weaker 
 _FEW = 100  # eval images below which the strength is chosen by cross-validation within train
 _FOLDS = 5
 _TINY = 1e-12  # weight of a label whose weight is 0
-_LARGEST_LOG_TEMPERATURE = np.log(4.0)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One strength of the path: the loss on train, and on the images that decide, at the best temperature."""
+    """One strength of the path: the loss on train, and on the images that decide."""
 
     strength: float
     loss: float
@@ -131,22 +128,16 @@ class _Path:
         kernel, bias = self.head.layer(solved)
         return self.head.loss(solved), self._judge.features @ kernel + bias
 
-    def judged(self, logits: Floats, log_temperature: float) -> tuple[float, float]:
+    def judged(self, logits: Floats) -> tuple[float, float]:
         """Returns the sum of the weighted losses and of the weights."""
-        return self._judging.total(logits / np.exp(log_temperature))
+        return self._judging.total(logits)
 
 
 def _step(paths: Sequence[_Path], strength: float) -> Step:
-    """Solves every pair, and finds the loss at the one temperature that is best for all."""
+    """Solves every pair, and computes the loss over all images that judge."""
     losses, logits = zip(*(path.step(strength) for path in paths), strict=True)
-
-    def at(log_temperature: float) -> float:
-        totals = np.array([path.judged(z, log_temperature) for path, z in zip(paths, logits, strict=True)]).sum(axis=0)
-        return float(totals[0] / totals[1]) if totals[1] else 0.0
-
-    bounds = (-_LARGEST_LOG_TEMPERATURE, _LARGEST_LOG_TEMPERATURE)
-    best = optimize.minimize_scalar(at, bounds=bounds, method="bounded")
-    return Step(strength, float(np.mean(losses)), float(best.fun))
+    total, weight = np.sum([path.judged(z) for path, z in zip(paths, logits, strict=True)], axis=0)
+    return Step(strength, float(np.mean(losses)), float(total / weight) if weight else 0.0)
 
 
 def _folds(target: NDArray[np.floating]) -> NDArray[np.int64]:

@@ -397,14 +397,12 @@ def test_a_solved_head_is_that_of_the_stored_features(prepared: Prepared, tmp_pa
 
 
 def test_everything_begins_with_the_solved_head(prepared: Prepared, tmp_path: Path, backbone: str) -> None:
-    """At a rate of almost 0, no epoch is better than the head."""
+    """At a rate of almost 0, everything is as good as the solved head; a head that knows nothing has a loss of 0.69."""
     told = {"backbone": backbone, "freeze_epochs": None, "epochs": 1, "learning_rate": 1e-12}
     training.run_fn(prepared.arguments(tmp_path, **told))
     found = history(tmp_path)
     assert len(found["all"]) == 1
-    assert found["all"][0]["val_tempered_loss"] == pytest.approx(
-        min(step["val_loss"] for step in found["path"]), rel=0.5
-    )
+    assert found["all"][0]["val_loss"] < 0.1
 
 
 def test_with_no_epochs_of_everything_the_backbone_stays_as_it_was(

@@ -1,0 +1,1 @@
+"""The Trainer's speed and memory."""
