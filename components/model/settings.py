@@ -36,8 +36,9 @@ _HEAD_EPOCHS = 20  # of a head on a pretrained backbone
 
 
 # Largest number of epochs that train everything, by recipe: from pretrained weights, and from random ones.
-_TUNING = {"fast": 0, "good": 20, "best": 20}
+_TUNING = {"fast": 0, "good": 10, "best": 10}
 _SCRATCH = {"fast": 5, "good": 20, "best": 60}
+_BATCH, _BATCH_OF_MASKS = 32, 8
 _RUNS = 3  # whose weights `best` averages
 
 
@@ -88,7 +89,9 @@ class Training(Value):
         f"loss on eval no longer falls. Default: by recipe, {_by_recipe(_TUNING)} with a pretrained backbone, and "
         f"{_by_recipe(_SCRATCH)} without one.",
     )
-    batch_size: Positive = Field(32, description="Images per training step.")
+    batch_size: Positive | None = Field(
+        None, description=f"Images per training step. Default: {_BATCH}, and {_BATCH_OF_MASKS} for masks."
+    )
     loss: Literal["cross_entropy", "focal"] = Field(
         "cross_entropy",
         description="`focal` gives more weight to examples that the model still gets wrong (Lin et al. 2017).",
@@ -96,8 +99,7 @@ class Training(Value):
     focal: Focal | None = Field(None, description="Parameters of `loss: focal`.")
     learning_rate: Annotated[float, Field(gt=0)] = Field(
         1e-3,
-        description="Largest learning rate of Adam. It rises over half an epoch, then falls along half a cosine. The "
-        "phase that trains a pretrained backbone uses 0.3 times this rate.",
+        description="Largest learning rate of Adam. It rises over half an epoch, then falls along half a cosine.",
     )
     label_weights: Literal["median_frequency", "none"] | dict[LabelName, Annotated[float, Field(ge=0)]] = Field(
         "median_frequency",
@@ -135,6 +137,10 @@ class Training(Value):
         if self.epochs is not None:
             return self.epochs
         return (_TUNING if self.pretrained else _SCRATCH)[self.recipe]
+
+    def batch(self, *, masks: bool) -> int:
+        """Images per training step."""
+        return self.batch_size or (_BATCH_OF_MASKS if masks else _BATCH)
 
     @property
     def runs(self) -> int:

@@ -45,6 +45,7 @@ class Batches:
         batch_size: images per batch.
         epochs: number of epochs; with more than one, decoded images are kept if they fit.
         seed: seed of the order.
+        least_steps: of an epoch of training; with fewer images, it goes through them more than once.
     """
 
     def __init__(
@@ -57,10 +58,12 @@ class Batches:
         batch_size: int,
         epochs: int,
         seed: int,
+        least_steps: int = 1,
     ) -> None:
         self._folder, self._size, self._batch_size = folder, image_size, batch_size
         self._masks, self._epochs, self._seed = kind.per_pixel, epochs, seed
         self._counts = manifest.read(folder).counts
+        self._passes = max(1, -(-least_steps * batch_size // max(1, self._counts["train"])))
         self._spec = transform.raw_feature_spec()
         self._transform = transform.transform_features_layer()
 
@@ -156,13 +159,15 @@ class Batches:
         count = -(-self._counts[split] // every)
         data = tf.data.TFRecordDataset(paths, num_parallel_reads=min(4, len(paths)) if shuffle else None)
         data = data.shard(every, 0) if every > 1 else data
-        if keep and self._kept(count):
+        kept = keep and self._kept(count)
+        if kept:
             data = data.map(self._parse, _AUTOTUNE).cache()
-            if shuffle:
-                data = data.shuffle(count, seed=order, reshuffle_each_iteration=True)
-        else:
-            if shuffle:  # encoded bytes are smaller than pixels
-                data = data.shuffle(min(count, _SHUFFLE), seed=order, reshuffle_each_iteration=True)
+        if shuffle:
+            # One order for all passes: an epoch of a resumed training draws as many orders as one that was not killed.
+            data, count = data.repeat(self._passes), count * self._passes
+            size = count if kept else min(count, _SHUFFLE)  # encoded bytes are smaller than pixels
+            data = data.shuffle(size, seed=order, reshuffle_each_iteration=True)
+        if not kept:
             data = data.map(self._parse, _AUTOTUNE)
         batches = data.batch(self._batch_size).map(self._encode, _AUTOTUNE)
         # tf.data does not know how many records a file has, but the manifest does.

@@ -32,7 +32,7 @@ class Phases:
     Args:
         checkpoints: folder that outlives the run; a killed training resumes from there.
         logs: folder of TensorBoard's logs.
-        learning_rate: highest learning rate of a phase whose `rate` is 1.
+        learning_rate: highest learning rate.
         loss: makes the loss.
         metrics: makes the metrics that training shows.
         callbacks: name of a phase -> more callbacks of it.
@@ -71,7 +71,6 @@ class Phases:
         train: tf.data.Dataset,
         evaluation: tf.data.Dataset,
         epochs: int,
-        rate: float,
         *,
         trained: bool = False,
         again: int = 0,
@@ -84,7 +83,6 @@ class Phases:
             train: batches to train on.
             evaluation: batches of the eval split, which decide the best epoch.
             epochs: largest number of epochs.
-            rate: factor of the learning rate.
             again: how many runs of this phase came before.
             trained: whether the network already knows the labels, so that the weights it starts with may be its best.
 
@@ -99,7 +97,7 @@ class Phases:
             if plan is not None:
                 network = InParts(network.input, network.output, part=plan.part)
             network.compile(
-                optimizer=self.optimizer(rate, int(train.cardinality()), epochs),
+                optimizer=self.optimizer(int(train.cardinality()), epochs),
                 loss=self._loss(),
                 metrics=[*self._metrics(), TemperedLoss(self._loss())],
                 # Compiling with XLA pays on a GPU; on a CPU a step takes many times longer.
@@ -135,7 +133,7 @@ class Phases:
         network.compile(loss=self._loss(), metrics=[TemperedLoss(self._loss())], jit_compile=self._jit)
         return float(network.evaluate(evaluation, verbose=0, return_dict=True)[SELECTION_METRIC])
 
-    def optimizer(self, rate: float, steps: int, epochs: int) -> keras.optimizers.Optimizer:
+    def optimizer(self, steps: int, epochs: int) -> keras.optimizers.Optimizer:
         """Makes Adam with a learning rate that rises over half an epoch, and then falls along half a cosine.
 
         The rise keeps the first steps, whose gradients are the least reliable, from damaging a pretrained backbone
@@ -146,16 +144,15 @@ class Phases:
         the average differ from the average of the statistics.
 
         Args:
-            rate: factor of the learning rate.
             steps: steps per epoch.
             epochs: epochs until the learning rate has fallen.
         """
         rise = max(1, steps // 2)
         schedule = keras.optimizers.schedules.CosineDecay(
-            self._rate * rate / _WARMUP,
+            self._rate / _WARMUP,
             max(1, steps * epochs - rise),
             alpha=_FINAL_RATE,
-            warmup_target=self._rate * rate,
+            warmup_target=self._rate,
             warmup_steps=rise,
         )
         if not self._average:

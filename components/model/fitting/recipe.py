@@ -22,8 +22,6 @@ from components.model.settings import TrainerSettings
 
 History = dict[str, list[dict[str, float]]]
 
-_FINE_TUNING = 0.3  # factor of the learning rate, once a pretrained backbone is trained too
-
 
 def follow(
     parts: network.Parts,
@@ -62,13 +60,13 @@ def follow(
         # Feature maps of every stride need more memory than the images, so they are computed again each epoch.
         parts.extractor.trainable = False
         history["head"], chosen = phases.run(
-            "head", parts.model, data.train(parts.augment), data.eval(), settings.head_epochs, 1.0
+            "head", parts.model, data.train(parts.augment), data.eval(), settings.head_epochs
         )
         parts.extractor.trainable = True
     elif settings.head_epochs:
         train = data.of_features(features("train"), shuffle=True)
         evaluation = data.of_features(features("eval"), shuffle=False)
-        history["head"], chosen = phases.run("head", parts.head, train, evaluation, settings.head_epochs, 1.0)
+        history["head"], chosen = phases.run("head", parts.head, train, evaluation, settings.head_epochs)
     if settings.all_epochs:
         trained = bool(history["head"] or history.get("path"))
         all_layers, chosen = _all(parts, data, phases, settings, trained=trained)
@@ -80,13 +78,12 @@ def _all(
     parts: network.Parts, data: Batches, phases: Phases, settings: TrainerSettings, *, trained: bool
 ) -> tuple[History, Checkpoint]:
     """Trains the whole network, once or several times from the same weights; then averages the best of them."""
-    rate = _FINE_TUNING if parts.pretrained else 1.0
     model, evaluation, epochs = parts.model, data.eval(), settings.all_epochs
     start, runs = averaging.weights(model), []
     for again in range(settings.runs):
         averaging.assign(model, start)
         train = data.train(parts.augment, again)
-        history, chosen = phases.run("all", model, train, evaluation, epochs, rate, trained=trained, again=again)
+        history, chosen = phases.run("all", model, train, evaluation, epochs, trained=trained, again=again)
         runs.append((history, chosen, averaging.weights(model)))
     if settings.runs == 1:
         return {"all": history}, chosen

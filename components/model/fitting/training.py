@@ -39,6 +39,9 @@ from components.model.settings import Focal, TrainerSettings
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
 
+# A decoder starts from random weights, so it needs steps, however few the images are.
+_STEPS_OF_MASKS = 25
+
 
 @dataclass(frozen=True)
 class Given:
@@ -169,9 +172,10 @@ def learn(
         tft.TFTransformOutput(given.transform),
         kind=kind,
         image_size=settings.image_size,
-        batch_size=settings.batch_size,
+        batch_size=settings.batch(masks=kind.per_pixel),
         epochs=settings.all_epochs,
         seed=settings.seed,
+        least_steps=_STEPS_OF_MASKS if kind.per_pixel else 1,
     )
     strategy = tf.distribute.MirroredStrategy() if gpus > 1 else tf.distribute.get_strategy()
     with strategy.scope():
@@ -221,7 +225,7 @@ def _plan(parts: network.Parts, data: Batches, settings: TrainerSettings, kind: 
     return memory.plan(
         parts.model,
         parts.activations,
-        batch=settings.batch_size,
+        batch=settings.batch(masks=kind.per_pixel),
         cached=data.kept_bytes(),
         statistics=kind.per_pixel or not parts.pretrained,
     )

@@ -125,6 +125,18 @@ def test_train_is_shuffled_anew_each_epoch_and_the_same_for_the_same_seed(single
         assert len(set(map(tuple, first))) > 1
 
 
+def test_an_epoch_of_few_images_goes_through_them_until_it_has_its_steps(single: Prepared) -> None:
+    """7 images and batches of 2: 5 steps need 10 images, which are two passes; 3 steps need one."""
+    for least, steps, times in ((5, 7, 2), (3, 4, 1)):
+        data = single.batches(batch_size=2, epochs=2, least_steps=least)
+        for kept in (data, single.batches(batch_size=2, epochs=1, least_steps=least)):
+            batches = list(kept.train())
+            assert len(batches) == int(kept.train().cardinality()) == steps
+            reds = [int(p) for pixels, *_ in batches for p in pixels[:, 0, 0, 0]]
+            assert sorted(reds) == sorted(times * [*dict.fromkeys(reds)])
+            assert len(set(reds)) == 7
+
+
 def test_label_weights_are_those_of_the_train_split(single: Prepared, multi: Prepared, masks: Prepared) -> None:
     # 3, 2 and 1 of 6 labelled images: the median is 2.
     assert single.batches().label_weights() == pytest.approx([2 / 3, 1, 2])
