@@ -25,7 +25,7 @@ from components.gates.judge import judge
 from components.gates.reference import Reference
 from components.gates.settings import DataGateLimits
 from components.ingest.census import Images
-from components.labels.weights import configured_weights, label_weights
+from components.labels.weights import applied, label_weights
 
 # In the order of their verdicts: the data by themselves, then against the served model's data, then the schema.
 RULES: tuple[DataRule, ...] = (
@@ -107,16 +107,20 @@ def weights(
 
     Args:
         manifest: counts of the data set; only those of train are used.
-        configured: see `labels.weights.configured_weights`.
+        configured: see `labels.weights.applied`.
         count_ignored: masks only, see `labels.weights.pixel_counts`.
 
     Returns:
         label -> weight, in the order of the labels.
     """
     labels = manifest.labels
-    stated = configured_weights(configured, labels)
-    if stated is not None:
-        return dict(zip(labels, stated, strict=True))
+    found = applied(configured, labels, lambda: _computed(manifest, count_ignored=count_ignored))
+    return dict(zip(labels, found, strict=True))
+
+
+def _computed(manifest: DatasetManifest, *, count_ignored: bool) -> list[float]:
+    """The weights by median frequency."""
+    labels = manifest.labels
     if manifest.pixels:
         cells = train_pixels(manifest, len(labels))
         cells = cells if count_ignored else cells[:-1]
@@ -124,7 +128,8 @@ def weights(
     else:
         own = [manifest.label_counts[label]["train"] for label in labels]
         total = [manifest.counts["train"] - manifest.unknown[label]["train"] for label in labels]
-    return dict(zip(labels, label_weights(own, total, len(labels)).tolist(), strict=True))
+    weights: list[float] = label_weights(own, total, len(labels)).tolist()
+    return weights
 
 
 def unknown(manifest: DatasetManifest) -> dict[str, float]:

@@ -48,4 +48,5 @@ KIND = LabelKind(
     accumulator=mask.Mask,
     row=_row,
     answers=_answers,
+    weighting="square_root",
 )

@@ -19,7 +19,7 @@ where results are tensors. So Transform and `imagegate check` run the same code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,23 +67,28 @@ def label_weights(own: ArrayLike, total: ArrayLike, classes: int, xp: Any = np) 
     return median_frequency(own, total, xp)[:classes]
 
 
-def configured_weights(configured: str | Mapping[str, float], names: Sequence[str]) -> list[float] | None:
-    """Returns the weights that the configuration states, or None if they are to be computed from the data.
+def applied(
+    configured: str | Mapping[str, float], names: Sequence[str], computed: Callable[[], Sequence[float]]
+) -> list[float]:
+    """Returns the weights that the loss applies.
 
     Args:
-        configured: "median_frequency", "none", or label -> weight; other labels weigh 1.
+        configured: "median_frequency"; "square_root", for the square roots of those; "none"; or label -> weight, where
+            other labels weigh 1.
         names: names of the K labels.
+        computed: computes the weights by median frequency, [K].
 
     Returns:
-        [K], or None for "median_frequency".
+        [K].
 
-    >>> configured_weights({"cat": 2}, ["cat", "dog"])
+    >>> applied({"cat": 2}, ["cat", "dog"], computed=list)
     [2.0, 1.0]
-    >>> configured_weights("median_frequency", ["cat", "dog"]) is None
-    True
+    >>> applied("square_root", ["cat", "dog"], computed=lambda: [4.0, 0.25])
+    [2.0, 0.5]
     """
-    if configured == "median_frequency":
-        return None
+    if configured in ("median_frequency", "square_root"):
+        exponent = 1.0 if configured == "median_frequency" else 0.5
+        return [float(weight) ** exponent for weight in computed()]
     given: Mapping[str, float] = {} if isinstance(configured, str) else configured
     return [float(given.get(name, 1.0)) for name in names]
 

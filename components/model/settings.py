@@ -101,10 +101,13 @@ class Training(Value):
         1e-3,
         description="Largest learning rate of Adam. It rises over half an epoch, then falls along half a cosine.",
     )
-    label_weights: Literal["median_frequency", "none"] | dict[LabelName, Annotated[float, Field(ge=0)]] = Field(
-        "median_frequency",
-        description="Weight of each label in the loss: `median_frequency` gives rare labels more weight, `none` gives "
-        "all the same; or a number for each label, such as `{cat: 1, dog: 2}`.",
+    label_weights: (
+        Literal["median_frequency", "square_root", "none"] | dict[LabelName, Annotated[float, Field(ge=0)]] | None
+    ) = Field(
+        None,
+        description="Weight of each label in the loss: `median_frequency` gives rare labels more weight, `square_root` "
+        "the square roots of those weights, `none` gives all the same; or a number for each label, such as `{cat: 1, "
+        "dog: 2}`. Default: `median_frequency`, and `square_root` for masks.",
     )
     augment: Flag = Field(
         True,

@@ -50,7 +50,7 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
         task: the task in the configuration.
         destination: folder of the pushed models.
         served_version: version served when the run began, "" for none; part of the cache key.
-        label_weights: JSON of `training.label_weights`, see `data_gate.weights`.
+        label_weights: JSON of the configured weighting, see `data_gate.weights`.
         count_ignored: 0 or 1, `labels.count_ignored`.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
 

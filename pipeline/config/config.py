@@ -119,6 +119,12 @@ class Config(Value):
         return kinds.kind(self.task)
 
     @property
+    def label_weights(self) -> str | dict[str, float]:
+        """How the labels are weighted in the loss."""
+        configured = self.training.label_weights
+        return self.kind.weighting if configured is None else configured
+
+    @property
     def detects(self) -> bool:
         """Whether one label is enough: familiarity in a pretrained backbone's features needs no classifier."""
         return self.kind.one_per_image and self.training.pretrained

@@ -50,7 +50,8 @@ class First:
         if found.images is not None:
             verdicts = data.judge_data(self.config, found.manifest, found.images, "")
             return check.show(self.config, found.manifest, verdicts, terminal)
-        weights = data_gate.weights(found.manifest, count_ignored=self.config.labels.count_ignored)
+        count_ignored = self.config.labels.count_ignored
+        weights = data_gate.weights(found.manifest, self.config.label_weights, count_ignored=count_ignored)
         console.print(label_table(found.manifest.label_counts, weights))
         for path, reason in found.broken:
             terminal.line(shown(f"cannot be used: {path}: {reason}"))

@@ -99,7 +99,7 @@ def examine(
 def show(config: Config, manifest: DatasetManifest, verdicts: Sequence[Verdict], terminal: Terminal) -> int:
     """Prints what was counted, and the verdict on it. Returns the exit code."""
     console = terminal.console
-    weights = data_gate.weights(manifest, config.training.label_weights, count_ignored=config.labels.count_ignored)
+    weights = data_gate.weights(manifest, config.label_weights, count_ignored=config.labels.count_ignored)
     console.print(label_table(manifest.label_counts, weights))
     lines = unknown_lines(data_gate.unknown(manifest))
     lines += excluded_lines(manifest.excluded)

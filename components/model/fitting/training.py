@@ -26,7 +26,7 @@ from components.ingest import manifest
 from components.labels import kinds
 from components.labels.kind import LabelKind
 from components.labels.learning.heads import head_of
-from components.labels.weights import configured_weights
+from components.labels.weights import applied
 from components.model import signatures
 from components.model.fitting import answers, memory, recipe
 from components.model.fitting.batches import Batches
@@ -190,8 +190,8 @@ def learn(
             positive=positive,
         )
     detects = kind.is_detector(len(names))
-    stated = configured_weights(settings.label_weights, names)
-    weights = data.label_weights() if stated is None else stated
+    weighting = kind.weighting if settings.label_weights is None else settings.label_weights
+    weights = applied(weighting, names, data.label_weights)
     focal = {} if settings.focal is None else _focal(settings.focal, names, kind)
     phases = Phases(
         os.path.join(settings.checkpoints, _job_name(given.folder, settings, weights)),

@@ -44,7 +44,7 @@ def choices(name: str, kind: LabelKind, training: Mapping[str, Any], shares: Map
     if name == "image_size":
         sizes = [[max(_SIDE, round(side * f / _SIDE) * _SIDE) for side in training["image_size"]] for f in _SIZES]
         return [{"image_size": size} for size in sizes]
-    values = {"label_weights": ("none", "median_frequency"), "augment": (True, False)}[name]
+    values = {"label_weights": ("none", "square_root", "median_frequency"), "augment": (True, False)}[name]
     return [{name: value} for value in values]
 
 

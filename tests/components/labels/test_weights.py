@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from components.labels.weights import configured_weights, median_frequency
+from components.labels.weights import applied, median_frequency
 
 COUNTS = st.lists(st.integers(0, 10**9), min_size=1, max_size=12)
 
@@ -93,11 +93,12 @@ def test_a_graph_computes_the_same_as_numpy() -> None:
 @pytest.mark.parametrize(
     ("configured", "expected"),
     [
-        ("median_frequency", None),
+        ("median_frequency", [0.25, 4]),
+        ("square_root", [0.5, 2]),
         ("none", [1, 1]),
         ({"light": 3.0}, [1, 3]),
         ({"dark": 0.0, "light": 2.5}, [0, 2.5]),
     ],
 )
-def test_stated_weights_take_precedence(configured: str | dict[str, float], expected: list[float] | None) -> None:
-    assert configured_weights(configured, ["dark", "light"]) == expected
+def test_weights_are_those_of_the_data_or_stated(configured: str | dict[str, float], expected: list[float]) -> None:
+    assert applied(configured, ["dark", "light"], lambda: [0.25, 4.0]) == expected
