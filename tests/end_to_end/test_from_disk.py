@@ -27,6 +27,7 @@ def bring(imagegate: Imagegate, folder: Path, name: str) -> None:
     assert set(world.labels) <= set(summary["label_weights"]) | {"0", "1", "2", "3"} <= LABELS | {"0", "1", "2", "3"}
 
 
+@pytest.mark.slow
 def test_a_zip_of_split_folders_is_pushed(imagegate: Imagegate, tmp_path: Path) -> None:
     bring(imagegate, tmp_path, "split folders with odd names in a zip")
 

@@ -51,6 +51,7 @@ def test_a_model_that_changed_after_its_evaluation_is_not_pushed(tiny: Project) 
     assert os.listdir(tiny.destination) == []
 
 
+@pytest.mark.slow
 def test_a_rolled_back_model_stays_away_until_something_changes(tiny: Project, imagegate: Callable[..., Run]) -> None:
     [one] = os.listdir(tiny.destination)
     two = tiny.run(SETTLED, "training.seed=2")["pushed"]["version"]

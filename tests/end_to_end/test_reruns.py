@@ -103,6 +103,7 @@ def test_one_more_image_runs_everything_again_and_moves_no_other(tiny: Project) 
     assert summary["exit_code"] == 0
 
 
+@pytest.mark.slow
 def test_two_files_of_different_labels_that_were_swapped_run_everything_again(tiny: Project) -> None:
     """All files have one size and one time, so that neither tells."""
     images = sorted((tiny.folder / "data").glob("*/*.png"))
@@ -232,6 +233,7 @@ def test_two_runs_do_not_share_an_output(tiny: Project) -> None:
     assert sorted(os.listdir(tiny.output / "history")) == before
 
 
+@pytest.mark.slow
 def test_that_the_served_model_was_unreadable_is_not_remembered(tiny: Project) -> None:
     """Damaged on one night, whole again on the next, with all stages before the comparison from the cache."""
     [old] = tiny.destination.iterdir()

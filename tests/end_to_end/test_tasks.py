@@ -215,6 +215,7 @@ def test_a_second_run_is_up_to_date(trained: Trained) -> None:
     assert trained.served() == before
 
 
+@pytest.mark.slow
 def test_one_sigmoid_unit_decides_between_two_labels(tiny: Project) -> None:
     (tiny.folder / "data" / "2").rename(tiny.folder / "others")
     accepted = "balance.allow_vanished_labels=true"

@@ -126,7 +126,8 @@ def test_logs_are_kept_beside_the_outputs(sequence: Any) -> None:
     assert all(backend.path(task.artifacts[simulator.LOGS].uri).is_file() for task in first.values())
 
 
-@pytest.mark.parametrize("name", ["shapes", pytest.param("regions", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["shapes", "regions"])
 def test_the_other_tasks_push_as_a_run_here_does(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     project: Trained = request.getfixturevalue(name)
     backend = Backend(tmp_path / "backend", in_this_process)
@@ -166,6 +167,7 @@ def test_a_refused_model_fails_the_run_after_its_outputs_are_kept(tiny: Project,
     assert not (tmp_path / "models").exists()
 
 
+@pytest.mark.slow
 def test_a_better_model_is_pushed_beside_the_one_it_was_compared_with(tiny: Project, tmp_path: Path) -> None:
     backend = Backend(tmp_path / "backend", in_this_process)
     path = compiled(tiny, tmp_path, "evaluation.thresholds=[{metric: loss, max_drop: 0.0}]")
