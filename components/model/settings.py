@@ -32,7 +32,7 @@ class Focal(Value):
 
 
 _NEUTRAL = 0.5  # alpha with which a label counts as much where it applies as where it does not
-_HEAD_EPOCHS = 20  # of a head on a pretrained backbone
+_HEAD_EPOCHS, _DECODER_EPOCHS = 20, 4  # of a head on a pretrained backbone; of a decoder
 
 
 # Largest number of epochs that train everything, by recipe: from pretrained weights, and from random ones.
@@ -73,8 +73,8 @@ class Training(Value):
         None,
         description="Largest number of epochs of a first phase that trains only the head, on the features of the "
         "pretrained backbone, which are computed once. Without the key, the head on a pretrained backbone is solved "
-        "instead, in seconds, for labels of images with `loss: cross_entropy`; else it is trained for up to 20 epochs. "
-        "With 0, all layers are trained from the start.",
+        "instead, in seconds, for labels of images with `loss: cross_entropy`; else it is trained for up to "
+        f"{_HEAD_EPOCHS} epochs, and {_DECODER_EPOCHS} for masks. With 0, all layers are trained from the start.",
     )
     recipe: Literal["fast", "good", "best"] = Field(
         "good",
@@ -150,12 +150,13 @@ class Training(Value):
         """How many times the whole network is trained, each time from the same pretrained weights."""
         return _RUNS if self.recipe == "best" and self.pretrained and self.all_epochs else 1
 
-    @property
-    def head_epochs(self) -> int:
+    def head_epochs(self, *, masks: bool) -> int:
         """Largest number of epochs that train the head alone, where it is not solved."""
-        if self.freeze_epochs is None:
-            return _HEAD_EPOCHS if self.pretrained else 0
-        return self.freeze_epochs
+        if self.freeze_epochs is not None:
+            return self.freeze_epochs
+        if not self.pretrained:
+            return 0
+        return _DECODER_EPOCHS if masks else _HEAD_EPOCHS
 
     @property
     def solves_head(self) -> bool:
@@ -178,7 +179,7 @@ class Training(Value):
             )
         if self.focal and self.loss != "focal":
             raise ValueError(f"focal: loss is {self.loss}; remove the key, or set loss: focal")
-        if not self.all_epochs and not self.head_epochs:
+        if not self.all_epochs and not self.head_epochs(masks=False):
             raise ValueError(
                 "epochs: expected 1 or more, or freeze_epochs of 1 or more; with 0 and 0, nothing is trained"
             )

@@ -48,7 +48,7 @@ def follow(
         weights were chosen.
     """
     history: History = {"head": [], "all": []}
-    chosen = None
+    chosen, head_epochs = None, settings.head_epochs(masks=kind.per_pixel)
     if solve is not None:
         solution = solve()
         history["path"] = [dataclasses.asdict(step) for step in solution.path]
@@ -56,17 +56,15 @@ def follow(
         chosen = Checkpoint(solved=True, split=solution.split, measure="loss", loss=least)
     elif settings.runs == 1 and phases.finished_epochs("all"):  # its backup contains the trained head
         history["head"] = phases.finished_epochs("head")
-    elif settings.head_epochs and kind.per_pixel:
+    elif head_epochs and kind.per_pixel:
         # Feature maps of every stride need more memory than the images, so they are computed again each epoch.
         parts.extractor.trainable = False
-        history["head"], chosen = phases.run(
-            "head", parts.model, data.train(parts.augment), data.eval(), settings.head_epochs
-        )
+        history["head"], chosen = phases.run("head", parts.model, data.train(parts.augment), data.eval(), head_epochs)
         parts.extractor.trainable = True
-    elif settings.head_epochs:
+    elif head_epochs:
         train = data.of_features(features("train"), shuffle=True)
         evaluation = data.of_features(features("eval"), shuffle=False)
-        history["head"], chosen = phases.run("head", parts.head, train, evaluation, settings.head_epochs)
+        history["head"], chosen = phases.run("head", parts.head, train, evaluation, head_epochs)
     if settings.all_epochs:
         trained = bool(history["head"] or history.get("path"))
         all_layers, chosen = _all(parts, data, phases, settings, trained=trained)
