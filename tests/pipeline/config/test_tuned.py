@@ -117,6 +117,6 @@ def test_backbones_that_are_tried_are_absolute(tmp_path: Path) -> None:
 
 def test_a_trial_has_the_defaults_that_follow_its_values(tmp_path: Path) -> None:
     settings = config(tmp_path, tuning={}, training={"epochs": 3}).tuner_settings("code")
-    assert settings.of_trial({}).head_epochs == 0  # of small
-    assert settings.of_trial({"backbone": "MobileNetV2"}).head_epochs == 20  # of a pretrained one
+    assert settings.of_trial({}).head_epochs(masks=False) == 0  # of small
+    assert settings.of_trial({"backbone": "MobileNetV2"}).head_epochs(masks=False) == 20  # of a pretrained one
     assert (settings.of_trial({}).epochs, settings.of_trial({}).task) == (3, "single_label")
