@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from components.base.values import Flag, Fraction, LabelName, Positive, Value
+from components.labels import kinds
 from components.labels.learning.defaults import FOCAL_GAMMA
 
 
@@ -45,6 +46,9 @@ _RUNS = 3  # whose weights `best` averages
 def _by_recipe(epochs: Mapping[str, int]) -> str:
     *first, last = (f"{number} (`{recipe}`)" for recipe, number in epochs.items())
     return f"{', '.join(first)} or {last}"
+
+
+Weighting = Literal["median_frequency", "square_root", "none"] | dict[LabelName, Annotated[float, Field(ge=0)]]
 
 
 class Training(Value):
@@ -101,9 +105,7 @@ class Training(Value):
         1e-3,
         description="Largest learning rate of Adam. It rises over half an epoch, then falls along half a cosine.",
     )
-    label_weights: (
-        Literal["median_frequency", "square_root", "none"] | dict[LabelName, Annotated[float, Field(ge=0)]] | None
-    ) = Field(
+    label_weights: Weighting | None = Field(
         None,
         description="Weight of each label in the loss: `median_frequency` gives rare labels more weight, `square_root` "
         "the square roots of those weights, `none` gives all the same; or a number for each label, such as `{cat: 1, "
@@ -225,12 +227,21 @@ class TrainerSettings(Training):
         checkpoints: a folder that outlives the run; a killed training continues from there.
         features: folder of the features of frozen backbones, for all runs of an output; "": none are kept.
         code_fingerprint: changes if the code of the stage or the backbone's file changes.
+        label_weights: how the labels are weighted; without the key, as their kind has it.
     """
 
     task: str
+    label_weights: Weighting
     positive: str | None
     bits: int | None
     decisions: DecisionSettings
     checkpoints: str
     features: str = ""
     code_fingerprint: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weighted(cls, given: dict[str, Any]) -> dict[str, Any]:
+        if given.get("label_weights") is None:
+            return {**given, "label_weights": kinds.kind(given["task"]).weighting}
+        return given

@@ -190,8 +190,7 @@ def learn(
             positive=positive,
         )
     detects = kind.is_detector(len(names))
-    weighting = kind.weighting if settings.label_weights is None else settings.label_weights
-    weights = applied(weighting, names, data.label_weights)
+    weights = applied(settings.label_weights, names, data.label_weights)
     focal = {} if settings.focal is None else _focal(settings.focal, names, kind)
     phases = Phases(
         os.path.join(settings.checkpoints, _job_name(given.folder, settings, weights)),

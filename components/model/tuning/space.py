@@ -14,7 +14,7 @@ Overlay = Mapping[str, Any]  # keys of `training` -> the values of one trial, as
 Draw = Callable[[float], Overlay]  # a number in [0, 1) -> an overlay
 
 # What a search without values tries. The names are keys of `training`.
-DEFAULTS = ("loss", "label_weights", "learning_rate", "image_size", "augment")
+DEFAULTS = ("recipe", "loss", "label_weights", "learning_rate", "image_size", "augment")
 BY_DEFAULT = ("loss", "learning_rate")
 _RATE = 4.0  # the range of learning rates: from a fourth of the configured one to four times
 _SIZES = (0.5, 1.0, 1.5)  # of the configured image size
@@ -44,8 +44,12 @@ def choices(name: str, kind: LabelKind, training: Mapping[str, Any], shares: Map
     if name == "image_size":
         sizes = [[max(_SIDE, round(side * f / _SIDE) * _SIDE) for side in training["image_size"]] for f in _SIZES]
         return [{"image_size": size} for size in sizes]
-    values = {"label_weights": ("none", "square_root", "median_frequency"), "augment": (True, False)}[name]
-    return [{name: value} for value in values]
+    values: dict[str, tuple[Any, ...]] = {
+        "recipe": ("fast", "good", "best"),
+        "label_weights": ("none", "square_root", "median_frequency"),
+        "augment": (True, False),
+    }
+    return [{name: value} for value in values[name]]
 
 
 def _losses(kind: LabelKind, shares: Mapping[str, float]) -> list[Overlay]:
