@@ -167,28 +167,10 @@ def learn(
     """
     kind, names, positive = given.kind, given.names, given.positive
     head = head_of(kind)
-    data = Batches(
-        given.folder,
-        tft.TFTransformOutput(given.transform),
-        kind=kind,
-        image_size=settings.image_size,
-        batch_size=settings.batch(masks=kind.per_pixel),
-        epochs=settings.all_epochs,
-        seed=settings.seed,
-        least_steps=_STEPS_OF_MASKS if kind.per_pixel else 1,
-    )
+    data = _data(given, settings)
     strategy = tf.distribute.MirroredStrategy() if gpus > 1 else tf.distribute.get_strategy()
     with strategy.scope():
-        parts = network.build(
-            _backbone(given, settings),
-            weights=settings.weights,
-            image_size=settings.image_size,
-            classes=len(names),
-            augment=settings.augment,
-            seed=settings.seed,
-            kind=kind,
-            positive=positive,
-        )
+        parts = _network(given, settings)
     detects = kind.is_detector(len(names))
     weights = applied(settings.label_weights, names, data.label_weights)
     focal = {} if settings.focal is None else _focal(settings.focal, names, kind)
@@ -211,6 +193,33 @@ def learn(
     history, chosen = ({}, None) if detects else recipe.follow(parts, data, phases, settings, kind, solve, features)
     unchanged = (detects or not settings.all_epochs) and not kind.per_pixel
     return Learnt(parts, data, history, chosen, phases.checkpoints, features if unchanged else None)
+
+
+def _data(given: Given, settings: TrainerSettings) -> Batches:
+    masks = given.kind.per_pixel
+    return Batches(
+        given.folder,
+        tft.TFTransformOutput(given.transform),
+        kind=given.kind,
+        image_size=settings.image_size,
+        batch_size=settings.batch(masks=masks),
+        epochs=settings.all_epochs or (settings.head_epochs(masks=True) if masks else 0),
+        seed=settings.seed,
+        least_steps=_STEPS_OF_MASKS if masks else 1,
+    )
+
+
+def _network(given: Given, settings: TrainerSettings) -> network.Parts:
+    return network.build(
+        _backbone(given, settings),
+        weights=settings.weights,
+        image_size=settings.image_size,
+        classes=len(given.names),
+        augment=settings.augment,
+        seed=settings.seed,
+        kind=given.kind,
+        positive=given.positive,
+    )
 
 
 def _backbone(given: Given, settings: TrainerSettings) -> str | keras.Model:

@@ -279,6 +279,19 @@ def test_training_learns_and_exports_the_best_epoch(prepared: Prepared, tmp_path
     assert not any((tmp_path / "checkpoints").iterdir())
 
 
+def test_memory_and_duration_are_told_first(prepared: Prepared, tmp_path: Path) -> None:
+    """18 images are 4 steps, and the duration is that of 3 epochs by what the later steps of the first took."""
+    told: list[str] = []
+    progress.listen(lambda task, done, *_: told.append(f"{task} {done:g}") if done in (1, 3) else None, told.append)
+    try:
+        training.run_fn(prepared.arguments(tmp_path, epochs=3))
+    finally:
+        progress.listen(None)
+    assert re.fullmatch(r"training: about 0\.\d GiB more memory", told[0])
+    assert re.fullmatch(r"training: about \d+ seconds for 3 epochs, fewer if it stops early", told[1])
+    assert told[2:4] == ["training 1", "training 3"]
+
+
 def exported(folder: Path) -> dict[str, np.ndarray]:
     reader = tf.train.load_checkpoint(str(folder / "serving/variables/variables"))
     found = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
