@@ -5,8 +5,8 @@ images of each label at random, 80 / 10 / 10 % for train, eval and test, for eac
 train images with the same backbone, size and epochs, may look at eval, and is judged on test. `--fastai` is the Python
 of an environment of its own, with `pip install -r benchmarks/accuracy/fastai.txt`.
 
-Seconds are of training with all cores, ours with the start of the stage, calibration and export. Compare them within one
-run only.
+Seconds are of training with all cores, ours with the start of the stage, calibration and export. Compare them within
+one run only.
 """
 
 from __future__ import annotations
