@@ -24,6 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline import stages
+
 _SHARES = {"eval": 0.1, "test": 0.1}
 _RECIPES = ("fast", "good", "best")
 
@@ -109,7 +111,7 @@ def _ours(recipe: str, work: Path, images: Path, options: argparse.Namespace, se
     command = [sys.executable, "-m", "pipeline", "run", str(work / "imagegate.yaml"), "--json"]
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     summary = json.loads(answer.stdout)
-    seconds = next(stage["seconds"] for stage in summary["stages"] if stage["name"] == "Trainer")
+    seconds = next(stage["seconds"] for stage in summary["stages"] if stage["name"] == stages.TRAINER.name)
     return {"accuracy": summary["metrics"]["accuracy"], "loss": summary["metrics"]["loss"], "seconds": seconds}
 
 

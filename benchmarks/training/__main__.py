@@ -64,13 +64,14 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
     from components.model.fitting.batches import Batches
     from components.model.fitting.phases import Phases
     from components.model.networks import network
+    from pipeline import stages
 
     part, real, _ = _ROWS[options.row]
     size = tuple(options.size)
     folder = os.path.join(options.output, "pipeline")
-    [shards] = glob.glob(os.path.join(folder, "ImageExampleGen", "examples", "*"))
-    [graph] = glob.glob(os.path.join(folder, "Transform", "transform_graph", "*"))
-    [told] = glob.glob(os.path.join(folder, "CuratedSchema", "*", "*"))
+    [shards] = glob.glob(os.path.join(folder, stages.INGEST.name, "examples", "*"))
+    [graph] = glob.glob(os.path.join(folder, stages.TRANSFORM.name, "transform_graph", "*"))
+    [told] = glob.glob(os.path.join(folder, stages.SCHEMA.name, "*", "*"))
     names = schema.labels(told)
     kind = kinds.kind(options.task)
     given: dict[str, Any] = {"kind": kind, "image_size": size, "seed": 1}

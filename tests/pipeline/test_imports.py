@@ -56,7 +56,9 @@ def test_light_modules_load_no_tensorflow() -> None:
 def test_only_the_modules_that_tensorflow_calls_load_it() -> None:
     """Transform, the Trainer and the Evaluator import these by name, and whoever builds a graph imports `graph`."""
     assert {m for m in HEAVY if ".stages." not in m} <= {
+        "components.model.fitting.accumulation",
         "components.model.fitting.answers",
+        "components.model.fitting.averaging",
         "components.model.fitting.batches",
         "components.model.fitting.callbacks",
         "components.evaluation.analysis",
@@ -67,6 +69,7 @@ def test_only_the_modules_that_tensorflow_calls_load_it() -> None:
         "components.model.networks.network",
         "components.model.networks.own",
         "components.model.fitting.phases",
+        "components.model.fitting.recipe",
         "components.model.preprocessing",
         "components.model.networks.pyramid",
         "components.model.signatures",

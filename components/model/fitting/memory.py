@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING, Any
 
 from components.base.errors import ImagegateError
 from components.base.machine import available_memory
+
+if TYPE_CHECKING:
+    import keras
 
 _FLOAT = 4  # bytes
 # What a part's activations may take, if there is as much. On CPUs, small parts are as fast as large ones or faster;
