@@ -101,7 +101,12 @@ def _ours(recipe: str, work: Path, images: Path, options: argparse.Namespace, se
         "name": recipe,
         "task": "single_label",
         "data": {"root": str(images), "layout": "folders"},
-        "balance": {"min_examples": 1, "max_ratio": 1000, "max_split_drift": None, "allow_duplicates_across_splits": True},
+        "balance": {
+            "min_examples": 1,
+            "max_ratio": 1000,
+            "max_split_drift": None,
+            "allow_duplicates_across_splits": True,
+        },
         "training": training,
         "evaluation": {"thresholds": [{"metric": "accuracy", "min": 0.0}]},
         "push": {"destination": "served"},
