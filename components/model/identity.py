@@ -1,4 +1,4 @@
-"""What a SavedModel is, without what is random in its files: equal for two trainings of the same data and settings."""
+"""The digest of a SavedModel without what is random in its files: two trainings of the same data have the same."""
 
 from __future__ import annotations
 
