@@ -23,6 +23,7 @@ PUSHING = """
 import sys
 from components.push import versions as push
 from components.push.manifest import PushedManifest
+push.current(sys.argv[2])  # what the store needs is imported and connected before the clock starts
 print("ready", flush=True)
 while True:
     push.push(sys.argv[1], sys.argv[2], PushedManifest(), {"card": b"about"})
@@ -122,15 +123,20 @@ def test_a_reader_never_meets_a_broken_version_whenever_a_push_is_killed(model: 
 
 def test_an_upload_that_is_killed_is_no_version_and_the_next_removes_it(model: Path, s3: str, tmp_path: Path) -> None:
     """The same in an object store, where nothing can be renamed: a version counts once it has its manifest."""
-    moments, incomplete = random.Random(8), 0
+    moments, kills, incomplete = random.Random(8), 0, 0
     files = fsspec.filesystem("s3", use_listings_cache=False)
     base = s3.removeprefix("s3://")
     files.pipe_file(f"{base}/5/saved_model.pb", b"somebody else's")
+    for _ in range(KEEP):
+        began = time.monotonic()
+        push.push(str(model), s3, PushedManifest(), {"card": b"about"})
+        takes = time.monotonic() - began  # a fast and a slow machine are both killed in the middle
     command = [sys.executable, "-c", PUSHING, str(model), s3, str(KEEP)]
-    for _ in range(KILLS // 2):
+    while kills < KILLS // 2 or (incomplete < 2 and kills < 3 * KILLS):
+        kills += 1
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
             assert process.stdout.readline() == b"ready\n"
-            time.sleep(moments.uniform(0, 0.5) + 0.8)  # s3fs is imported first
+            time.sleep(moments.uniform(0, 1.5) * takes)
             process.send_signal(signal.SIGKILL)
             process.wait()
         names = {name.removeprefix(f"{base}/").split("/")[0] for name in files.find(base)}
