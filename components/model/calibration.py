@@ -4,12 +4,16 @@ A calibration maps each label's logit to logit * scale + bias, so that probabili
 
 - A softmax has one temperature T for all labels: scale = 1 / T, bias 0 (Guo et al., "On Calibration of Modern Neural
   Networks", ICML 2017). It never changes which label has the largest probability.
-- Each sigmoid has its own scale and bias (Platt, "Probabilistic Outputs for Support Vector Machines", 1999).
+- Sigmoids have a common temperature, which all labels together tell even from few images. Then each has its own scale
+  and bias (Platt, "Probabilistic Outputs for Support Vector Machines", 1999), which need many images of the label.
 
-Both minimise the cross-entropy with Platt's smoothed targets: (n + 1) / (n + 2) replaces 1, and for a sigmoid
+All minimise the cross-entropy with Platt's smoothed targets: (n + 1) / (n + 2) replaces 1, and for a sigmoid
 1 / (n + 2) replaces 0. With hard targets, n correct predictions would be fitted best by infinite confidence. On few
-images even smoothed targets overfit. A calibration is therefore used only if five-fold cross-validation shows that it
+images even smoothed targets overfit. Each step is therefore used only if five-fold cross-validation shows that it
 lowers the cross-entropy of held-out images by more than chance.
+
+The decision thresholds for F1 follow from the calibrated probabilities and not from counts of right and wrong answers.
+Where F1 is largest on a few dozen images of a label is mostly chance (measured in docs/recipe.md).
 """
 
 from __future__ import annotations
@@ -70,21 +74,50 @@ def temperature(logits: NDArray[np.floating], truth: NDArray[np.integer], weight
 
 
 def platt(logits: NDArray[np.floating], target: NDArray[np.floating], weight: Floats) -> tuple[Floats, Floats]:
-    """Fits scale [K] and bias [K] of sigmoid(logits * scale + bias); 1 and 0 where calibration does not generalise.
+    """Fits scale [K] and bias [K] of sigmoid(logits * scale + bias): a common temperature, then a line per label.
 
-    A scale of 0 or less would reverse a label's ranking of the images, so such a label is not calibrated either.
+    Without a gain on held-out images, the common temperature is 1, and the line of a label is that temperature alone.
+    So it is where the scale would be 0 or less, which would reverse the label's ranking of the images.
 
     Args:
         logits: [n, K].
         target: [n, K], 1 applies, 0 does not, -1 unknown.
         weight: [n], example weights.
     """
+    wide = logits.astype(np.float64)
+    common = _common(wide, target, weight)
     lines = []
-    for z, t in zip(logits.T.astype(np.float64), target.T, strict=True):
+    for z, t in zip(wide.T / common, target.T, strict=True):
         known = t >= 0
         lines.append(_platt(z[known], t[known] > 0, weight[known]))
     scale, bias = np.array(lines, np.float64).reshape(-1, 2).T
-    return scale, bias
+    own = (scale != 1) | (bias != 0)
+    # A label that needs a line of its own has no say in the temperature of the others.
+    rest = _common(wide, np.where(own, -1, target), weight) if own.any() else common
+    return np.where(own, scale / common, 1 / rest), bias
+
+
+def _common(logits: Floats, target: NDArray[np.floating], weight: Floats) -> float:
+    """Fits one temperature T > 0 to the logits [n, K] of all labels that some image has and some has not."""
+    known = target >= 0
+    known &= (known & (target > 0)).any(axis=0) & (known & (target <= 0)).any(axis=0)
+    away = np.where(known, np.where(target > 0, -logits, logits), 0.0)  # positive: the answer is wrong
+
+    def fit(use: Bools) -> float:
+        smoothing = 1 / (known[use].sum() + 2)
+
+        def loss(log_t: float) -> float:
+            z = away[use] / np.exp(log_t)
+            return float((weight[use, None] * known[use] * (np.logaddexp(0, z) - smoothing * z)).sum())
+
+        bounds = (-_MAX_LOG_TEMPERATURE, _MAX_LOG_TEMPERATURE)
+        return float(np.exp(optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+    def losses(t: float, use: Bools) -> Floats:
+        per_image: Floats = weight[use] * (known[use] * np.logaddexp(0, away[use] / t)).sum(axis=1)
+        return per_image
+
+    return fit(np.ones(len(logits), bool)) if _generalises(len(logits), fit, losses, 1.0) else 1.0
 
 
 def _platt(z: Floats, applies: Bools, weight: Floats) -> tuple[float, float]:
@@ -138,14 +171,14 @@ def decision_thresholds(
 ) -> Floats:
     """Chooses the probability [K] at or above which each label is predicted.
 
-    A threshold lies halfway between two neighbouring scores. It is 0.5 for a label without an example in the eval
-    split, and for a recall that is out of reach; 1 for a precision that is out of reach, so that only certainty counts.
+    It is 0.5 for a label without an example in the eval split, and for a recall that is out of reach; 1 for a precision
+    that is out of reach, so that only certainty counts.
 
     >>> import numpy as np
-    >>> probabilities = np.array([[0.9], [0.8], [0.4], [0.2]])
+    >>> probabilities = np.array([[0.9], [0.8], [0.4], [0.2]])  # 2.3 images with the label are to be expected
     >>> target = np.array([[1], [0], [1], [0]])
-    >>> decision_thresholds(probabilities, target, np.ones(4)).round(2)  # F1 = 2 * 2 / (2 * 2 + 1 + 0) is the largest
-    array([0.3])
+    >>> decision_thresholds(probabilities, target, np.ones(4)).round(2)  # (0.9 + 0.8 + 0.4) / (3 + 2.3)
+    array([0.4])
     >>> decision_thresholds(probabilities, target, np.ones(4), {"precision": 1.0}).round(2)
     array([0.85])
 
@@ -153,8 +186,11 @@ def decision_thresholds(
         probabilities: [n, K], calibrated.
         target: [n, K], 1 applies, 0 does not, -1 unknown.
         weight: [n], example weights.
-        aim: "f1" maximises F1 = 2 tp / (2 tp + fp + fn); {"precision": p} takes the lowest threshold whose precision is
-            at least p, which keeps the most recall; {"recall": r} the highest threshold whose recall is at least r.
+        aim: "f1" maximises the F1 to be expected from the probabilities p, 2 sum(p of predicted) / (predicted +
+            sum(p)): the threshold is half of that maximum (Lipton, Elkan and Narayanaswamy, "Optimal Thresholding of
+            Classifiers to Maximize F1 Measure", ECML 2014). {"precision": p} takes the lowest threshold whose precision
+            is at least p, which keeps the most recall; {"recall": r} the highest threshold whose recall is at least r.
+            These two count images, and lie halfway between two neighbouring scores.
     """
     thresholds = []
     for p, t in zip(probabilities.T.astype(np.float64), target.T, strict=True):
@@ -166,14 +202,17 @@ def decision_thresholds(
 def _threshold(p: Floats, applies: Bools, weight: Floats, aim: Aim) -> float:
     if not applies.any():
         return 0.5
+    if isinstance(aim, str):
+        order = np.argsort(-p)
+        found = np.cumsum((weight * p)[order])
+        most = np.max(2 * found / np.maximum(np.cumsum(weight[order]) + found[-1], _ROUNDING))
+        return float(most / 2)
     scores, group = np.unique(-p, return_inverse=True)  # descending
     tp = np.cumsum(np.bincount(group, weight * applies, minlength=len(scores)))
     fp = np.cumsum(np.bincount(group, weight * ~applies, minlength=len(scores)))
     total = tp[-1]
     # Cut i predicts every score down to the i-th; it lies halfway to the next lower score, which it leaves out.
     cuts = -(scores + np.append(scores[1:], 0.0)) / 2
-    if isinstance(aim, str):
-        return float(cuts[np.argmax(2 * tp / (tp + fp + total))])
     [(metric, bound)] = aim.items()
     reached = np.flatnonzero((tp / (tp + fp) if metric == "precision" else tp / total) >= bound - _ROUNDING)
     if not len(reached):

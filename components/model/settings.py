@@ -194,13 +194,14 @@ class DecisionSettings(Value):
     calibrate: Flag = Field(
         True,
         description="Whether to calibrate the probabilities: with one temperature (Guo et al. 2017), for `multi_label` "
-        "with a scale and a bias per label (Platt 1999). The calibration is used only if it lowers the loss on images "
-        "that it was not fitted to.",
+        "then with a scale and a bias per label as well (Platt 1999). Each is used only if it lowers the loss on "
+        "images that it was not fitted to.",
     )
     threshold: Literal["f1"] | dict[Literal["precision", "recall"], Fraction] = Field(
         "f1",
-        description="The decision threshold of each label. `f1`: the one with the largest F1. `{precision: 0.9}`: the "
-        "lowest with at least this precision. `{recall: 0.9}`: the highest with at least this recall.",
+        description="The decision threshold of each label. `f1`: the one with the largest F1 to be expected from the "
+        "probabilities. `{precision: 0.9}`: the lowest with at least this precision. `{recall: 0.9}`: the highest with "
+        "at least this recall.",
     )
     abstain_below: Fraction | None = Field(
         0.01,
