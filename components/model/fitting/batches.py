@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,8 @@ from components.model.fitting import feature_store
 from components.model.fitting.feature_store import FeatureStore
 from components.model.fitting.regression import Examples
 
-_AUTOTUNE = tf.data.AUTOTUNE
+_THREADS = os.cpu_count() or 1
+_AHEAD = 2  # batches that are prepared while the network computes
 # Decoded images are kept in memory between epochs up to this many bytes; beyond, every epoch decodes again.
 _CACHE_BYTES = 512 << 20
 _READ = 256  # encoded images that are read at once where they are not decoded
@@ -79,7 +81,7 @@ class Batches:
             pixels, masks, weight = batch
             return *augment(pixels, masks, tf.cast(seed % 2**31, tf.int32)), weight
 
-        return tf.data.Dataset.zip(data, seeds).map(changed, _AUTOTUNE).prefetch(_AUTOTUNE)
+        return _ready(tf.data.Dataset.zip(data, seeds).map(changed, _THREADS))
 
     def eval(self) -> tf.data.Dataset:
         """Yields the eval split in the order of the shards."""
@@ -129,14 +131,14 @@ class Batches:
         data = tf.data.Dataset.from_tensor_slices((examples.features, examples.target, examples.weight))
         if shuffle:
             data = data.shuffle(len(examples.weight), seed=self._seed)
-        return data.batch(self._batch_size).prefetch(_AUTOTUNE)
+        return _ready(data.batch(self._batch_size))
 
     def _told(self, split: str) -> tuple[list[bytes], NDArray[np.float32], NDArray[np.float32]]:
         """Digests of the encoded images of a split, their targets and weights."""
-        data = tf.data.TFRecordDataset(manifest.verify(self._folder, split)).map(self._read, _AUTOTUNE)
+        data = tf.data.TFRecordDataset(manifest.verify(self._folder, split)).map(self._read, _THREADS)
         digests: list[bytes] = []
         columns = []
-        for encoded, target, weight in data.batch(_READ).map(self._encode, _AUTOTUNE).prefetch(_AUTOTUNE):
+        for encoded, target, weight in _ready(data.batch(_READ).map(self._encode, _THREADS)):
             digests += [feature_store.digest(image) for image in encoded.numpy()]
             columns.append((target.numpy(), weight.numpy()))
         targets, weights = (np.concatenate(column) for column in zip(*columns, strict=True))
@@ -146,8 +148,8 @@ class Batches:
         """Yields batches of decoded images of those records of a split that `rows` marks."""
         wanted = tf.constant(rows)
         data = tf.data.TFRecordDataset(manifest.verify(self._folder, split)).enumerate()
-        data = data.filter(lambda index, _: wanted[index]).map(lambda _, record: self._parse(record)[0], _AUTOTUNE)
-        return data.batch(self._batch_size).prefetch(_AUTOTUNE)
+        data = data.filter(lambda index, _: wanted[index]).map(lambda _, record: self._parse(record)[0], _THREADS)
+        return _ready(data.batch(self._batch_size))
 
     def _batches(self, split: str, *, order: int | None = None, keep: bool = True, every: int = 1) -> tf.data.Dataset:
         """Builds the dataset of a split, shuffled with the seed `order`, or in the order of the shards.
@@ -161,18 +163,18 @@ class Batches:
         data = data.shard(every, 0) if every > 1 else data
         kept = keep and self._kept(count)
         if kept:
-            data = data.map(self._parse, _AUTOTUNE).cache()
+            data = data.map(self._parse, _THREADS).cache()
         if shuffle:
             # One order for all passes: an epoch of a resumed training draws as many orders as one that was not killed.
             data, count = data.repeat(self._passes), count * self._passes
             size = count if kept else min(count, _SHUFFLE)  # encoded bytes are smaller than pixels
             data = data.shuffle(size, seed=order, reshuffle_each_iteration=True)
         if not kept:
-            data = data.map(self._parse, _AUTOTUNE)
-        batches = data.batch(self._batch_size).map(self._encode, _AUTOTUNE)
+            data = data.map(self._parse, _THREADS)
+        batches = data.batch(self._batch_size).map(self._encode, _THREADS)
         # tf.data does not know how many records a file has, but the manifest does.
         known = tf.data.experimental.assert_cardinality(-(-count // self._batch_size))
-        return batches.apply(known).prefetch(_AUTOTUNE)
+        return _ready(batches.apply(known))
 
     def _kept(self, count: int) -> int:
         """Bytes of so many decoded images, if they are kept; else 0."""
@@ -204,6 +206,17 @@ class Batches:
         count = tf.shape(pixels)[0]
         inputs = {name: parsed[name] if name in parsed else _filled(spec, count) for name, spec in self._spec.items()}
         return pixels, self._transform(inputs)[features.TARGET], parsed[features.WEIGHT]
+
+
+def _ready(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Prepares batches ahead, with fixed numbers of threads and batches.
+
+    TensorFlow's tuning of these numbers gains nothing here, and an iterator that is dropped, as at the end of each
+    epoch, waits for its tuner, up to ten seconds (TensorFlow 2.21).
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(_AHEAD).with_options(options)
 
 
 def _filled(spec: tf.io.FixedLenFeature, count: tf.Tensor) -> tf.Tensor:
