@@ -95,6 +95,13 @@ def joined(data: tf.data.Dataset) -> tuple[np.ndarray, ...]:
     return tuple(np.concatenate(column) for column in zip(*data, strict=True))
 
 
+def test_no_input_is_tuned_for_which_its_iterators_would_wait(single: Prepared, masks: Prepared) -> None:
+    batches, of_masks = single.batches(epochs=2), masks.batches(epochs=2)
+    changing = of_masks.train(lambda images, masks, seed: (images, masks))
+    for data in (batches.train(), batches.eval(), batches.once("eval"), changing):
+        assert data.options().autotune.enabled is False
+
+
 @pytest.mark.parametrize("epochs", [1, 3], ids=["decoded once", "kept"])
 @pytest.mark.parametrize(("task", "rows", "expected"), [("single", ROWS, SINGLE), ("multi", TAGS, MULTI)])
 def test_an_epoch_has_every_image_once_with_its_target_and_weight(
