@@ -69,7 +69,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
     from components.labels.learning.heads import head_of
     from components.model.fitting import memory
     from components.model.fitting.accumulation import InParts
-    from components.model.fitting.batches import Batches
+    from components.model.fitting.batches import Batches, ready
     from components.model.fitting.phases import Phases
     from components.model.networks import network
     from pipeline import stages
@@ -91,7 +91,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
     train, images = data.train(), data.count("train")
     if not epochs:
         [first] = train.take(1)
-        train, images = tf.data.Dataset.from_tensors(first).repeat(_STEPS), _BATCH * _STEPS
+        train, images = ready(tf.data.Dataset.from_tensors(first).repeat(_STEPS)), _BATCH * _STEPS
     phases = Phases("", "", learning_rate=1e-4, loss=lambda: None, metrics=list, strategy=None, jit=False, average=True)
     model.compile(optimizer=phases.optimizer(10, 2), loss=head_of(kind).loss("cross_entropy"), jit_compile=False)
     ends: list[float] = []

@@ -81,7 +81,7 @@ class Batches:
             pixels, masks, weight = batch
             return *augment(pixels, masks, tf.cast(seed % 2**31, tf.int32)), weight
 
-        return _ready(tf.data.Dataset.zip(data, seeds).map(changed, _THREADS))
+        return ready(tf.data.Dataset.zip(data, seeds).map(changed, _THREADS))
 
     def eval(self) -> tf.data.Dataset:
         """Yields the eval split in the order of the shards."""
@@ -131,14 +131,14 @@ class Batches:
         data = tf.data.Dataset.from_tensor_slices((examples.features, examples.target, examples.weight))
         if shuffle:
             data = data.shuffle(len(examples.weight), seed=self._seed)
-        return _ready(data.batch(self._batch_size))
+        return ready(data.batch(self._batch_size))
 
     def _told(self, split: str) -> tuple[list[bytes], NDArray[np.float32], NDArray[np.float32]]:
         """Digests of the encoded images of a split, their targets and weights."""
         data = tf.data.TFRecordDataset(manifest.verify(self._folder, split)).map(self._read, _THREADS)
         digests: list[bytes] = []
         columns = []
-        for encoded, target, weight in _ready(data.batch(_READ).map(self._encode, _THREADS)):
+        for encoded, target, weight in ready(data.batch(_READ).map(self._encode, _THREADS)):
             digests += [feature_store.digest(image) for image in encoded.numpy()]
             columns.append((target.numpy(), weight.numpy()))
         targets, weights = (np.concatenate(column) for column in zip(*columns, strict=True))
@@ -149,7 +149,7 @@ class Batches:
         wanted = tf.constant(rows)
         data = tf.data.TFRecordDataset(manifest.verify(self._folder, split)).enumerate()
         data = data.filter(lambda index, _: wanted[index]).map(lambda _, record: self._parse(record)[0], _THREADS)
-        return _ready(data.batch(self._batch_size))
+        return ready(data.batch(self._batch_size))
 
     def _batches(self, split: str, *, order: int | None = None, keep: bool = True, every: int = 1) -> tf.data.Dataset:
         """Builds the dataset of a split, shuffled with the seed `order`, or in the order of the shards.
@@ -174,7 +174,7 @@ class Batches:
         batches = data.batch(self._batch_size).map(self._encode, _THREADS)
         # tf.data does not know how many records a file has, but the manifest does.
         known = tf.data.experimental.assert_cardinality(-(-count // self._batch_size))
-        return _ready(batches.apply(known))
+        return ready(batches.apply(known))
 
     def _kept(self, count: int) -> int:
         """Bytes of so many decoded images, if they are kept; else 0."""
@@ -208,7 +208,7 @@ class Batches:
         return pixels, self._transform(inputs)[features.TARGET], parsed[features.WEIGHT]
 
 
-def _ready(batches: tf.data.Dataset) -> tf.data.Dataset:
+def ready(batches: tf.data.Dataset) -> tf.data.Dataset:
     """Prepares batches ahead, with fixed numbers of threads and batches.
 
     TensorFlow's tuning of these numbers gains nothing here, and an iterator that is dropped, as at the end of each
