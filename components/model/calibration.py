@@ -56,12 +56,7 @@ def temperature(logits: NDArray[np.floating], truth: NDArray[np.integer], weight
 
     def fit(use: Bools) -> float:
         smoothing = 1 / (use.sum() + 2)  # probability that Platt's targets spread evenly over the other labels
-        best = optimize.minimize_scalar(
-            lambda log_t: losses(np.exp(log_t), use, smoothing).sum(),
-            bounds=(-_MAX_LOG_TEMPERATURE, _MAX_LOG_TEMPERATURE),
-            method="bounded",
-        )
-        return float(np.exp(best.x))
+        return _least(lambda t: float(losses(t, use, smoothing).sum()))
 
     def losses(t: float, use: Bools, smoothing: float = 0.0) -> Floats:
         z = wide[use] / t
@@ -106,18 +101,24 @@ def _common(logits: Floats, target: NDArray[np.floating], weight: Floats) -> flo
     def fit(use: Bools) -> float:
         smoothing = 1 / (known[use].sum() + 2)
 
-        def loss(log_t: float) -> float:
-            z = away[use] / np.exp(log_t)
+        def loss(t: float) -> float:
+            z = away[use] / t
             return float((weight[use, None] * known[use] * (np.logaddexp(0, z) - smoothing * z)).sum())
 
-        bounds = (-_MAX_LOG_TEMPERATURE, _MAX_LOG_TEMPERATURE)
-        return float(np.exp(optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x))
+        return _least(loss)
 
     def losses(t: float, use: Bools) -> Floats:
         per_image: Floats = weight[use] * (known[use] * np.logaddexp(0, away[use] / t)).sum(axis=1)
         return per_image
 
     return fit(np.ones(len(logits), bool)) if _generalises(len(logits), fit, losses, 1.0) else 1.0
+
+
+def _least(loss: Callable[[float], float]) -> float:
+    """The temperature with the least loss."""
+    bounds = (-_MAX_LOG_TEMPERATURE, _MAX_LOG_TEMPERATURE)
+    found = optimize.minimize_scalar(lambda log_t: loss(float(np.exp(log_t))), bounds=bounds, method="bounded")
+    return float(np.exp(found.x))
 
 
 def _platt(z: Floats, applies: Bools, weight: Floats) -> tuple[float, float]:

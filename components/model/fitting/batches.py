@@ -24,7 +24,7 @@ from components.model.fitting.feature_store import FeatureStore
 from components.model.fitting.regression import Examples
 
 _THREADS = os.cpu_count() or 1
-_AHEAD = 2  # batches that are prepared while the network computes
+_AHEAD = 2  # batches that are prepared while the network computes, however many threads there are: memory
 # Decoded images are kept in memory between epochs up to this many bytes; beyond, every epoch decodes again.
 _CACHE_BYTES = 512 << 20
 _READ = 256  # encoded images that are read at once where they are not decoded
@@ -138,7 +138,7 @@ class Batches:
         data = tf.data.TFRecordDataset(manifest.verify(self._folder, split)).map(self._read, _THREADS)
         digests: list[bytes] = []
         columns = []
-        for encoded, target, weight in ready(data.batch(_READ).map(self._encode, _THREADS)):
+        for encoded, target, weight in ready(data.batch(_READ).map(self._encode, _AHEAD)):
             digests += [feature_store.digest(image) for image in encoded.numpy()]
             columns.append((target.numpy(), weight.numpy()))
         targets, weights = (np.concatenate(column) for column in zip(*columns, strict=True))
@@ -171,7 +171,7 @@ class Batches:
             data = data.shuffle(size, seed=order, reshuffle_each_iteration=True)
         if not kept:
             data = data.map(self._parse, _THREADS)
-        batches = data.batch(self._batch_size).map(self._encode, _THREADS)
+        batches = data.batch(self._batch_size).map(self._encode, _AHEAD)
         # tf.data does not know how many records a file has, but the manifest does.
         known = tf.data.experimental.assert_cardinality(-(-count // self._batch_size))
         return ready(batches.apply(known))
