@@ -80,8 +80,6 @@ def class_balance(run: Run, **inputs: Any) -> BaseNode:
     config = run.config
     return ClassBalance(
         **inputs,
-        label_weights=json.dumps(config.label_weights),
-        count_ignored=int(config.labels.count_ignored),
         frozen=run.frozen,
         frozen_file=config.data.schema_file or "",
         limits=config.data_gate_limits.to_json(),

@@ -35,14 +35,12 @@ class DataGateResult(Value):
 
     Attributes:
         manifest: counts of the data set, without `files` and `label_sets`.
-        weights: label -> weight in the loss.
         compared_with: version of the served model whose data these were compared with, or None.
         verdicts: one per rule, label and split.
         pushed: description of the data that goes into the manifest of a pushed model.
     """
 
     manifest: DatasetManifest
-    weights: dict[str, float]
     compared_with: str | None
     verdicts: tuple[Verdict, ...]
     pushed: KnownData

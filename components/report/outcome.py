@@ -11,7 +11,7 @@ from typing import Any
 
 from components import metrics
 from components.base import checkpoint
-from components.base.artifact_files import CLASS_BALANCE, DECISIONS_FILE, SERVING, TRIALS, VERDICTS
+from components.base.artifact_files import CLASS_BALANCE, DECISIONS_FILE, LABEL_WEIGHTS, SERVING, TRIALS, VERDICTS
 from components.base.checkpoint import Checkpoint
 from components.base.errors import ImagegateError
 from components.base.verdict import Verdict
@@ -102,7 +102,6 @@ class Outcome:
     def _read_class_balance(self, uri: str, _: Properties) -> None:
         result = DataGateResult.from_json(_text(uri, CLASS_BALANCE))
         self._read_manifest(result.manifest)
-        self.label_weights = result.weights
         self.notes += [f"warning: labels {text}" for text in data_gate.warnings(self.data.labels)]
         self.gates += result.verdicts
 
@@ -130,6 +129,7 @@ class Outcome:
 
     def _read_model_run(self, uri: str, _: Properties) -> None:
         self.checkpoint = checkpoint.read(uri)
+        self.label_weights = json.loads(_text(uri, LABEL_WEIGHTS))
 
     def _read_baseline_model(self, _: str, properties: Properties) -> None:
         # What is compared is told by the evaluation; a run may end before it.

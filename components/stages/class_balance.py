@@ -1,6 +1,5 @@
 """ClassBalance: the data gate. It refuses the data set with a reason for each rule, or records what was counted."""
 
-import json
 import os
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -37,8 +36,6 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
     task: Parameter[str],
     destination: Parameter[str],
     served_version: Parameter[str],
-    label_weights: Parameter[str],
-    count_ignored: Parameter[int],
     code_fingerprint: Parameter[str],
 ) -> None:
     """Judges the data set by the limits, by the served model's data and by the anomalies of ExampleValidator.
@@ -50,8 +47,6 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
         task: the task in the configuration.
         destination: folder of the pushed models.
         served_version: version served when the run began, "" for none; part of the cache key.
-        label_weights: JSON of the configured weighting, see `data_gate.weights`.
-        count_ignored: 0 or 1, `labels.count_ignored`.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
 
     Raises:
@@ -73,7 +68,6 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
     kept, content = reference.remember(counted, images)
     result = DataGateResult(
         manifest=counted.model_copy(update={"files": (), "label_sets": []}),
-        weights=data_gate.weights(counted, json.loads(label_weights), count_ignored=bool(count_ignored)),
         compared_with=served.version if served else None,
         verdicts=tuple(verdicts),
         pushed=kept,

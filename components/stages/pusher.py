@@ -17,6 +17,7 @@ from components.base.artifact_files import (
     CLASS_BALANCE,
     DECISIONS_FILE,
     KNOWN_IMAGES,
+    LABEL_WEIGHTS,
     MODEL_CARD,
     MODEL_DIGESTS,
     VERDICTS,
@@ -73,7 +74,7 @@ def Pusher(  # noqa: N802  TFX names components like classes
     versions.require_evaluated(versions.digests(folder), evaluated)
     manifest = PushedManifest(
         **json.loads(facts),
-        **_numbers(data, results),
+        **_numbers(data, results, model_run.uri),
         thresholds=_json(model_evaluation.uri, VERDICTS),
         decisions=_json(os.path.join(folder, "assets.extra"), DECISIONS_FILE),
         identity=identity.identity(folder, evaluated),
@@ -139,13 +140,13 @@ def _releases(folder: str) -> dict[str, str]:
     return {"imagegate": metadata.version("imagegate"), "tensorflow": identity.tensorflow_version(folder)}
 
 
-def _numbers(data: DataGateResult, results: Results) -> dict[str, Any]:
+def _numbers(data: DataGateResult, results: Results, training: str) -> dict[str, Any]:
     numbers = next(numbers for where, numbers in results if not where)
     return {
         "format": signatures.FORMAT,
         "labels": data.manifest.labels,
         "label_counts": data.manifest.label_counts,
-        "label_weights": data.weights,
+        "label_weights": _json(training, LABEL_WEIGHTS),
         "data_fingerprint": data.manifest.content,
         "data": data.pushed,
         # JSON cannot represent NaN.

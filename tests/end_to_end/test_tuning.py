@@ -65,13 +65,16 @@ def test_refused_data_are_not_searched_on(tiny: Project) -> None:
 
 
 def test_with_the_section_a_run_searches_and_trains_with_the_best(tiny: Project) -> None:
-    over = "tuning.over={learning_rate: [0.00001, 0.01], loss: [focal]}"
+    over = "tuning.over={learning_rate: [0.00001, 0.01], loss: [focal], label_weights: [{'1': 2.5}]}"
     summary = tiny.run("training.epochs=2", over, "tuning.trials=3", "push.without_thresholds=true")
     assert [s["name"] for s in summary["stages"]].index("Tuner") < [s["name"] for s in summary["stages"]].index(
         "Trainer"
     )
     best = summary["tuning"]["values"]
     assert best["learning_rate"] != 0.00001
+    # The label weights that are shown are the Trainer's, not those of the configuration.
+    assert best["label_weights"] == {"1": 2.5}
+    assert summary["label_weights"] == dict.fromkeys(summary["label_weights"], 1.0) | {"1": 2.5}
     history = json.loads((tiny.artifact("Trainer", "model_run") / "history.json").read_text())
     # The Trainer repeats the best trial: the same loss on eval after each epoch, whatever the configuration says.
     found = json.loads((tiny.artifact("Tuner", "best_hyperparameters") / "best_hyperparameters.txt").read_text())

@@ -42,13 +42,12 @@ def test_every_stage_gets_what_it_needs(stages: tuple[str, dict[str, dict[str, A
     masks = task == "segmentation"
     assert [told[name]["task"] for name in ("CuratedSchema", "Baseline", "Evaluator")] == [task] * 3
     assert json.loads(told["CuratedSchema"]["columns"]) == (["camera"] if task == "multi_label" else [])
-    assert told["ClassBalance"]["count_ignored"] == masks
-    assert json.loads(told["ClassBalance"]["label_weights"]) == ("square_root" if masks else "median_frequency")
     assert json.loads(told["ClassBalance"]["limits"])["min_labels"] == (1 if task == "multi_label" else 2)
     transform = json.loads(told["Transform"]["custom_config"])
     assert (transform["task"], transform["count_ignored"]) == (task, masks)
     trainer = json.loads(told["Trainer"]["custom_config"])
     assert (trainer["task"], trainer["loss"]) == (task, "focal")
+    assert trainer["label_weights"] == ("square_root" if masks else "median_frequency")
     assert trainer["positive"] == ("dog" if task == "single_label" else None)
     assert json.loads(told["Pusher"]["settings"])["keep"] == 5
     assert len(json.loads(told["Pusher"]["facts"])["configuration_fingerprint"]) == 64

@@ -18,7 +18,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.base import fingerprint, progress
-from components.base.artifact_files import CHECKPOINT, TRAINING_HISTORY
+from components.base.artifact_files import CHECKPOINT, LABEL_WEIGHTS, TRAINING_HISTORY
 from components.base.checkpoint import Checkpoint
 from components.base.files import write_atomically
 from components.data import schema
@@ -86,6 +86,7 @@ class Learnt:
         data: what it learnt from.
         history: metrics of every epoch of each phase; of a solved head, the strengths that were tried.
         chosen: how its weights were chosen; None for a detector, which is not trained.
+        weights: label weights [K] in the loss.
         checkpoints: folder of the training's backup.
         features: gives the features of a split, if the backbone is as it was when they were computed; else None.
     """
@@ -94,6 +95,7 @@ class Learnt:
     data: Batches
     history: dict[str, list[dict[str, float]]]
     chosen: Checkpoint | None
+    weights: Sequence[float]
     checkpoints: str
     features: Callable[[str], Examples] | None
 
@@ -110,6 +112,8 @@ def run_fn(fn_args: FnArgs) -> None:
         learnt = learn(given, settings, gpus)
         with open(os.path.join(fn_args.model_run_dir, TRAINING_HISTORY), "w", encoding="utf-8") as f:
             json.dump(learnt.history, f)
+        weights = dict(zip(given.names, learnt.weights, strict=True))
+        write_atomically(os.path.join(fn_args.model_run_dir, LABEL_WEIGHTS), json.dumps(weights, ensure_ascii=False))
         if learnt.chosen:
             write_atomically(os.path.join(fn_args.model_run_dir, CHECKPOINT), learnt.chosen.to_json(indent=1))
         decided = answers.fit(learnt.parts, learnt.data, given.kind, settings.decisions, settings.seed, learnt.features)
@@ -192,7 +196,7 @@ def learn(
     solve = functools.partial(recipe.solve, parts.head, kind, features, weights, positive) if solved else None
     history, chosen = ({}, None) if detects else recipe.follow(parts, data, phases, settings, kind, solve, features)
     unchanged = (detects or not settings.all_epochs) and not kind.per_pixel
-    return Learnt(parts, data, history, chosen, phases.checkpoints, features if unchanged else None)
+    return Learnt(parts, data, history, chosen, weights, phases.checkpoints, features if unchanged else None)
 
 
 def _data(given: Given, settings: TrainerSettings) -> Batches:

@@ -40,10 +40,9 @@ def statuses(tasks: dict[str, Task]) -> dict[str, set[str]]:
 
 def assert_like_the_run_here(tasks: dict[str, Task], backend: Backend, told: dict[str, Any]) -> None:
     """Label weights and metrics are those of `imagegate run` on the same data with the same seed."""
-    gate = json.loads(
-        (backend.path(tasks["ClassBalance"].artifacts["class_balance"].uri) / "class_balance.json").read_text()
-    )
-    assert gate["weights"] == pytest.approx(told["label_weights"], rel=1e-9)
+    training = backend.path(tasks["Trainer"].artifacts["model_run"].uri)
+    weights = json.loads((training / "label_weights.json").read_text())
+    assert weights == pytest.approx(told["label_weights"], rel=1e-9)
     metrics = tasks["Evaluator"].artifacts["metrics"].metadata
     assert {name: metrics[name] for name in told["metrics"]} == pytest.approx(told["metrics"], rel=1e-3, abs=1e-4)
 
