@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from components.base.checkpoint import Checkpoint
+from components.base.errors import ImagegateError
 from components.labels.learning.measures import TemperedLoss
 from components.model.fitting.accumulation import InParts
 from components.model.fitting.callbacks import SELECTION_METRIC, Pace, Progress, Stopping
@@ -88,10 +89,11 @@ class Phases:
 
         Returns:
             the metrics of every epoch, and how the weights were chosen.
+
+        Raises:
+            ImagegateError: the loss is not finite, or a step needs more memory than there is.
         """
-        folder = os.path.join(self.checkpoints, f"{name}-{again}" if again else name)
         task = f"{_TASKS[name]}, run {again + 1}" if again else _TASKS[name]
-        os.makedirs(folder, exist_ok=True)
         plan = self._plan if name == "all" else None
         with self._strategy.scope():
             if plan is not None:
@@ -103,30 +105,46 @@ class Phases:
                 # Compiling with XLA pays on a GPU; on a CPU a step takes many times longer.
                 jit_compile=self._jit,
             )
-        stopping = Stopping(folder)
-        stopping.set_model(network)
-        if trained and stopping.start is None:
-            found = network.evaluate(evaluation, verbose=0, return_dict=True)
-            stopping.set_start(found[SELECTION_METRIC], found["loss"])
+        stopping = self._stopping(f"{name}-{again}" if again else name, network, evaluation if trained else None)
         done = len(stopping.history)
         for _ in range(_ORDERS * done):
             iter(train)  # draws the order of an epoch that is over, so that the next is as without the interruption
-        network.fit(
-            train,
-            validation_data=evaluation,
-            initial_epoch=done,
-            epochs=done if stopping.exhausted() else epochs,
-            verbose=0,
-            callbacks=[
-                stopping,
-                keras.callbacks.TensorBoard(os.path.join(self._logs, name)),
-                Progress(task, epochs),
-                Pace(task, epochs, "" if plan is None or again else plan.sentence()),
-                *self._callbacks(name),
-            ],
-        )
+        callbacks = [
+            stopping,
+            keras.callbacks.TensorBoard(os.path.join(self._logs, name)),
+            Progress(task, epochs),
+            Pace(task, epochs, "" if plan is None or again else plan.sentence()),
+            *self._callbacks(name),
+        ]
+        last = done if stopping.exhausted() else epochs
+        try:
+            network.fit(
+                train,
+                validation_data=evaluation,
+                initial_epoch=done,
+                epochs=last,
+                verbose=0,
+                callbacks=callbacks,
+            )
+        except tf.errors.ResourceExhaustedError as error:
+            reason = next((line.strip() for line in str(error).splitlines() if "OOM" in line), "ResourceExhausted")
+            raise ImagegateError(
+                f"{task}: a step needs more memory than there is ({reason}); lower training.batch_size or "
+                "training.image_size, or choose a smaller training.backbone"
+            ) from error
         stopping.restore_best()
         return stopping.history, stopping.choice(name, epochs)
+
+    def _stopping(self, folder: str, network: keras.Model, evaluation: tf.data.Dataset | None) -> Stopping:
+        """What keeps the best weights; with `evaluation`, those that the network begins with may be the best."""
+        path = os.path.join(self.checkpoints, folder)
+        os.makedirs(path, exist_ok=True)
+        stopping = Stopping(path)
+        stopping.set_model(network)
+        if evaluation is not None and stopping.start is None:
+            found = network.evaluate(evaluation, verbose=0, return_dict=True)
+            stopping.set_start(found[SELECTION_METRIC], found["loss"])
+        return stopping
 
     def measure(self, network: keras.Model, evaluation: tf.data.Dataset) -> float:
         """The measure by which weights are chosen, on the eval split."""
