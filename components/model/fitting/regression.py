@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 _LOOSE, _TIGHT = 1e-4, 1e-8  # largest slope, where float32 is enough, and of a solution
 _MOST_STEPS = 2000
-_CHUNK = 4096  # rows that are converted to float64 at once, where all of them would need too much memory
+_CHUNK = 4096  # rows in float64 at once, since what is computed from all of them would need too much memory
 _ABSENT = -1e9  # logit of an exclusive label without examples: it has no probability
 _MEMORY = 1 << 30  # bytes of float64 features that are kept
 
@@ -199,8 +199,8 @@ class Head:
         features = self._examples.features
         if not exact:
             yield slice(None), features.astype(np.float32, copy=False)
-        elif self._kept is not None:
-            yield slice(None), self._kept
-        else:
-            for begin in range(0, len(features), _CHUNK):
-                yield slice(begin, begin + _CHUNK), features[begin : begin + _CHUNK].astype(np.float64)
+            return
+        source = features if self._kept is None else self._kept
+        for begin in range(0, len(features), _CHUNK):
+            rows = slice(begin, begin + _CHUNK)
+            yield rows, source[rows].astype(np.float64, copy=False)
