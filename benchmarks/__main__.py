@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks import photos
-from benchmarks.worker import RESULT, Job
+from benchmarks.side_by_side.worker import RESULT, Job
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SIDES = {"stock": "stock TFX", "lean": "stock TFX without the image in statistics and Transform"}
@@ -78,7 +78,7 @@ class Bench:
         os.sync()
         with tempfile.TemporaryDirectory(dir=self.work) as work:
             job = Job(side=side, stage=stage, photos=source, work=work, backbone=self._backbone())
-            _python("benchmarks.worker", json.dumps(asdict(job)), work)
+            _python("benchmarks.side_by_side.worker", json.dumps(asdict(job)), work)
             with open(os.path.join(work, RESULT), encoding="utf-8") as f:
                 result: dict[str, Any] = json.load(f)
         if stage != "import" and result["examples"] != count:
@@ -119,7 +119,7 @@ class Bench:
     def _backbone(self) -> str:
         path = os.path.join(self.work, "backbone.keras")
         if not os.path.exists(path):
-            _python("benchmarks.network", path, self.work)
+            _python("benchmarks.side_by_side.network", path, self.work)
         return path
 
 

@@ -15,7 +15,7 @@ from components.ingest.examples import to_example
 from components.ingest.settings import Data, Split
 
 if TYPE_CHECKING:
-    from benchmarks.worker import Job
+    from benchmarks.side_by_side.worker import Job
 
 
 def run(job: Job) -> dict[str, float]:

@@ -7,15 +7,15 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from benchmarks import network
-from benchmarks.launch import launch
+from benchmarks.side_by_side import network
+from benchmarks.side_by_side.launch import launch
 from components.base.artifact_files import DATASET_MANIFEST
 from components.ingest import manifest
 from pipeline import config, graph, stages
 from pipeline.runs import data
 
 if TYPE_CHECKING:
-    from benchmarks.worker import Job
+    from benchmarks.side_by_side.worker import Job
 
 UNTIL = {"ingest": stages.INGEST.name, "transform": stages.TRANSFORM.name, "push": stages.PUSHER.name}
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from benchmarks import network, photos
+from benchmarks import photos
+from benchmarks.side_by_side import network
 
 IMAGE, LABEL = "image", "label"
 IMAGE_OUT, ONE_HOT = "image_xf", "label_xf"

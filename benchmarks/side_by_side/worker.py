@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 RESULT = "result.json"
 _MODULES = {
-    "ours": "benchmarks.ours",
-    "stock": "benchmarks.stock",
-    "lean": "benchmarks.stock",
-    "loop": "benchmarks.loop",
+    "ours": "benchmarks.side_by_side.ours",
+    "stock": "benchmarks.side_by_side.stock",
+    "lean": "benchmarks.side_by_side.stock",
+    "loop": "benchmarks.side_by_side.loop",
 }
 # Modules that a run imports later; importing them first leaves only work in the measured time.
 _LATE = (

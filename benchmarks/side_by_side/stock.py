@@ -30,12 +30,13 @@ from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2
 
-from benchmarks import photos, stock_model
-from benchmarks.launch import launch
-from benchmarks.stock_model import IMAGE, LABEL, PROBABILITIES, TRANSFORM
+from benchmarks import photos
+from benchmarks.side_by_side import stock_model
+from benchmarks.side_by_side.launch import launch
+from benchmarks.side_by_side.stock_model import IMAGE, LABEL, PROBABILITIES, TRANSFORM
 
 if TYPE_CHECKING:
-    from benchmarks.worker import Job
+    from benchmarks.side_by_side.worker import Job
 
 UNTIL = {"ingest": "ExampleGen", "transform": Transform.__name__, "push": Pusher.__name__}
 _BEAM = (
