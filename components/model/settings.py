@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from components.base.values import Flag, Fraction, LabelName, Positive, Value
 from components.labels import kinds
+from components.labels.kind import LabelKind
 from components.labels.learning.defaults import FOCAL_GAMMA
 
 
@@ -111,6 +112,13 @@ class Training(Value):
         "the square roots of those weights, `none` gives all the same; or a number for each label, such as `{cat: 1, "
         "dog: 2}`. Default: `median_frequency`, and `square_root` for masks.",
     )
+    imbalance: Literal["weights", "logit_adjustment", "balanced_softmax", "none"] | None = Field(
+        None,
+        description="What makes up for rare labels. `weights`: the weights of `label_weights`. `logit_adjustment`: the "
+        "logarithm of a label's share is added to its logit in the loss, so that the mean accuracy of the labels is "
+        "learnt and not that of the images (Menon et al. 2021). `balanced_softmax` (Ren et al. 2020): the same for "
+        "one label per image or pixel. `none`: nothing. Default: `weights`. See [labels](labels.md#training).",
+    )
     augment: Flag = Field(
         True,
         description="Whether to train with random flips, shifts, zooms and contrast. Turn it off if left and right "
@@ -165,6 +173,12 @@ class Training(Value):
         """Whether the head is solved, if the labels are those of images. Focal loss is not convex."""
         return self.pretrained and self.freeze_epochs is None and self.loss == "cross_entropy"
 
+    def weighting(self, kind: LabelKind) -> str | dict[str, float]:
+        """How the labels are weighted in the loss, see `labels.weights.applied`."""
+        if self.imbalance not in (None, "weights"):
+            return "none"
+        return kind.weighting if self.label_weights is None else self.label_weights
+
     @model_validator(mode="after")
     def _consistent(self) -> Training:
         if self.backbone.endswith((".h5", ".hdf5", ".pkl", ".pickle")):
@@ -178,6 +192,11 @@ class Training(Value):
             raise ValueError(
                 f"freeze_epochs: backbone {name!r} starts from random weights, so there is nothing to freeze; "
                 "remove the key, or choose a pretrained backbone"
+            )
+        if self.label_weights is not None and self.imbalance not in (None, "weights"):
+            raise ValueError(
+                f"imbalance: {self.imbalance} takes the place of weights, but label_weights is set as well; remove one "
+                "of training.imbalance and training.label_weights"
             )
         if self.focal and self.loss != "focal":
             raise ValueError(f"focal: loss is {self.loss}; remove the key, or set loss: focal")
@@ -228,11 +247,9 @@ class TrainerSettings(Training):
         checkpoints: a folder that outlives the run; a killed training continues from there.
         features: folder of the features of frozen backbones, for all runs of an output; "": none are kept.
         code_fingerprint: changes if the code of the stage or the backbone's file changes.
-        label_weights: how the labels are weighted; without the key, as their kind has it.
     """
 
     task: str
-    label_weights: Weighting
     positive: str | None
     bits: int | None
     decisions: DecisionSettings
@@ -243,6 +260,7 @@ class TrainerSettings(Training):
     @model_validator(mode="before")
     @classmethod
     def _weighted(cls, given: dict[str, Any]) -> dict[str, Any]:
-        if given.get("label_weights") is None:
+        """Names the weights that an absent key stands for, so that a search tells what it tried."""
+        if given.get("label_weights") is None and given.get("imbalance") in (None, "weights"):
             return {**given, "label_weights": kinds.kind(given["task"]).weighting}
         return given

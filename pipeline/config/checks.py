@@ -82,6 +82,11 @@ def _training(config: Config) -> None:
             f"training.learning_rate: expected at most {number(_LARGEST_RATE)}, got {number(rate)}; beyond, training "
             "does not converge"
         )
+    if config.training.imbalance == "balanced_softmax" and not config.kind.exclusive:
+        raise ValueError(
+            f"training.imbalance: balanced_softmax is for one label per {config.kind.bearer}; logit_adjustment does "
+            "the same for several"
+        )
     if not isinstance(weights, dict):
         return
     for label, weight in weights.items():

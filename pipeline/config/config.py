@@ -121,8 +121,7 @@ class Config(Value):
     @property
     def label_weights(self) -> str | dict[str, float]:
         """How the labels are weighted in the loss."""
-        configured = self.training.label_weights
-        return self.kind.weighting if configured is None else configured
+        return self.training.weighting(self.kind)
 
     @property
     def detects(self) -> bool:

@@ -33,13 +33,19 @@ class Known(keras.losses.Loss):
         alpha: factor of focal loss in [0, 1], a number or one per label; see the subclass. None: 1 for all.
         gamma: exponent of focal loss, 0 or more; 0 gives alpha_t * cross-entropy.
         weights: label weights [K], 0 or more; None for ones.
+        adjustment: [K], added to the logits, see `labels.priors`; None for zeros.
 
     Raises:
         ConfigError: there is no such kind, or a number is not finite or outside its range.
     """
 
     def __init__(
-        self, kind: Kind, alpha: float | Sequence[float] | None, gamma: float, weights: Sequence[float] | None
+        self,
+        kind: Kind,
+        alpha: float | Sequence[float] | None,
+        gamma: float,
+        weights: Sequence[float] | None,
+        adjustment: Sequence[float] | None = None,
     ) -> None:
         super().__init__(name="loss", reduction="mean_with_sample_weight")
         if kind not in ("cross_entropy", "focal"):
@@ -49,10 +55,12 @@ class Known(keras.losses.Loss):
         self._gamma = float(_checked("gamma", gamma)) if kind == "focal" else 0.0
         self._alpha = None if alpha is None else _checked("alpha", alpha, most=1.0)
         self._weights = None if weights is None else _checked("label weights", weights)
+        self._adjustment = None if adjustment is None else [float(value) for value in adjustment]
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Computes the loss, scalar float32, from target, logits and example weights [batch]."""
-        for name, values in (("alpha", self._alpha), ("label weights", self._weights)):
+        given = (("alpha", self._alpha), ("label weights", self._weights), ("adjustments", self._adjustment))
+        for name, values in given:
             if isinstance(values, list) and len(values) != y_pred.shape[-1]:
                 raise ValueError(f"{len(values)} {name} for {y_pred.shape[-1]} labels")
         return super().__call__(y_true, y_pred, sample_weight=self._entries(y_true, sample_weight))
@@ -73,6 +81,9 @@ class Known(keras.losses.Loss):
         shape = (-1,) + (1,) * (len(weight.shape) - 1)
         return weight * ops.reshape(ops.cast(example_weight, weight.dtype), shape)
 
+    def _adjusted(self, logits: Any) -> Any:
+        return logits if self._adjustment is None else logits + ops.convert_to_tensor(self._adjustment, logits.dtype)
+
     def _focal(self, cross_entropy: Any) -> Any:
         """Computes (1 - p)^gamma * cross-entropy, where cross-entropy = -log p >= 0."""
         if self._gamma == 0:
@@ -85,7 +96,7 @@ class Softmax(Known):
 
     Args:
         truth: target -> (class int32 [...], known bool [...]). The class of an unknown entry must be valid as well.
-        kind, alpha, gamma, weights: see `Known`.
+        kind, alpha, gamma, weights, adjustment: see `Known`.
     """
 
     def __init__(
@@ -95,8 +106,9 @@ class Softmax(Known):
         alpha: float | Sequence[float] | None,
         gamma: float,
         weights: Sequence[float] | None,
+        adjustment: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(kind, alpha, gamma, weights)
+        super().__init__(kind, alpha, gamma, weights, adjustment)
         self._truth = truth
 
     def weight(self, target: Any) -> Any:
@@ -107,7 +119,7 @@ class Softmax(Known):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Computes the loss of each entry, [...], from logits float32 [..., K]."""
         truth, _ = self._truth(y_true)
-        loss = self._focal(ops.sparse_categorical_crossentropy(truth, y_pred, from_logits=True))
+        loss = self._focal(ops.sparse_categorical_crossentropy(truth, self._adjusted(y_pred), from_logits=True))
         return loss * _of_class(self._alpha, truth)
 
 
@@ -127,7 +139,8 @@ class Sigmoid(Known):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Computes the loss of each label, [batch, K], from logits float32 [batch, K]."""
         applies = y_true > 0
-        loss = self._focal(ops.softplus(ops.where(applies, -y_pred, y_pred)))
+        logits = self._adjusted(y_pred)
+        loss = self._focal(ops.softplus(ops.where(applies, -logits, logits)))
         if self._alpha is None:
             return loss
         alpha = ops.convert_to_tensor(self._alpha, "float32")

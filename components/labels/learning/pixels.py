@@ -98,6 +98,7 @@ def loss(
     alpha: float | Sequence[float] | None = None,
     gamma: float = FOCAL_GAMMA,
     weights: Sequence[float] | None = None,
+    adjustment: Sequence[float] | None = None,
     positive: int | None = None,
 ) -> keras.losses.Loss:
     """Builds cross-entropy or focal loss of target [batch, H, W] and logits [batch, H, W, K]; see `losses`.
@@ -109,6 +110,7 @@ def loss(
         alpha: factor of focal loss, one per label or one for all of them.
         gamma: exponent of focal loss.
         weights: [K], label weights; None for ones.
+        adjustment: [K], added to the logits; see `labels.priors`.
         positive: must be None.
 
     Raises:
@@ -123,7 +125,7 @@ def loss(
         return keras.ops.where(ids == IGNORED_ID, 0, ids), ids != IGNORED_ID
 
     refuse_positive(positive, "segmentation")
-    return Softmax(truth, kind, alpha, gamma, weights)
+    return Softmax(truth, kind, alpha, gamma, weights, adjustment)
 
 
 def metrics(classes: int) -> list[keras.metrics.Metric]:

@@ -70,6 +70,7 @@ def loss(
     alpha: float | Sequence[float] | None = None,
     gamma: float = FOCAL_GAMMA,
     weights: Sequence[float] | None = None,
+    adjustment: Sequence[float] | None = None,
     positive: int | None = None,
 ) -> keras.losses.Loss:
     """Builds binary cross-entropy or focal loss of target and logits [batch, K]; see `losses` for the formulas.
@@ -89,6 +90,7 @@ def loss(
         alpha: factor of focal loss, one for all labels or [K]: alpha if a label applies, 1 - alpha if it does not.
         gamma: exponent of focal loss.
         weights: [K], label weights; None for ones.
+        adjustment: [K], added to the logits; see `labels.priors`.
         positive: must be None.
 
     Raises:
@@ -97,7 +99,7 @@ def loss(
     from components.labels.learning.losses import Sigmoid
 
     refuse_positive(positive, "multi_label")
-    return Sigmoid(kind, alpha, gamma, weights)
+    return Sigmoid(kind, alpha, gamma, weights, adjustment)
 
 
 def metrics(classes: int) -> list[keras.metrics.Metric]:

@@ -77,6 +77,7 @@ def loss(
     alpha: float | Sequence[float] | None = None,
     gamma: float = FOCAL_GAMMA,
     weights: Sequence[float] | None = None,
+    adjustment: Sequence[float] | None = None,
     positive: int | None = None,
 ) -> keras.losses.Loss:
     """Builds cross-entropy or focal loss of target and logits [batch, K]; see `losses` for the formulas.
@@ -89,6 +90,7 @@ def loss(
             binary alpha of the paper: alpha for the positive label and 1 - alpha for the other.
         gamma: exponent of focal loss.
         weights: [K], label weights; None for ones.
+        adjustment: [K], added to the logits; see `labels.priors`.
         positive: see `head`.
 
     Raises:
@@ -103,7 +105,7 @@ def loss(
 
     if positive is not None and isinstance(alpha, int | float):
         alpha = [1 - alpha, alpha] if positive == 1 else [alpha, 1 - alpha]
-    return Softmax(truth, kind, alpha, gamma, weights)
+    return Softmax(truth, kind, alpha, gamma, weights, adjustment)
 
 
 def metrics(classes: int) -> list[keras.metrics.Metric]:

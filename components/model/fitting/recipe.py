@@ -104,6 +104,7 @@ def solve(
     kind: LabelKind,
     features: Callable[[str], Examples],
     weights: Sequence[float],
+    adjustment: Sequence[float] | None,
     positive: int | None,
 ) -> Solution:
     """Solves the last layer and sets its weights.
@@ -113,14 +114,17 @@ def solve(
         kind: the label kind.
         features: split -> features.
         weights: label weights [K].
+        adjustment: [K], added to the logits in the loss, or None.
         positive: index of the label that one sigmoid unit stands for, or None.
     """
     train, evaluation = features("train"), features("eval")
     progress.report("training the head", 0, None, "solving it")
     if positive is None:
-        solution = solver.solve(train, evaluation, exclusive=kind.exclusive, label_weights=weights)
+        solution = solver.solve(
+            train, evaluation, exclusive=kind.exclusive, label_weights=weights, adjustment=adjustment
+        )
     else:
-        solution = solver.solve_one_of_two(train, evaluation, positive, weights)
+        solution = solver.solve_one_of_two(train, evaluation, positive, weights, adjustment)
     last = next(layer for layer in head.layers if isinstance(layer, keras.layers.Dense))
     last.set_weights([solution.kernel.astype(np.float32), solution.bias.astype(np.float32)])
     return solution

@@ -7,6 +7,7 @@ cross-entropy, the solution minimises
 
 where b is not penalised. Independent labels have such a problem each, over their own known examples, with the same
 strength. This is scikit-learn's `LogisticRegression` on standardised features with C = 1 / (strength * sum(v)).
+An adjustment (see `labels.priors`) is added to x W + b in the loss, and is no part of the solution.
 """
 
 from __future__ import annotations
@@ -53,8 +54,15 @@ class Loss:
     Labels are exclusive, or each has its own sum of weights, by which its losses are divided.
     """
 
-    def __init__(self, examples: Examples, exclusive: bool, label_weights: Sequence[float]) -> None:
+    def __init__(
+        self,
+        examples: Examples,
+        exclusive: bool,
+        label_weights: Sequence[float],
+        adjustment: Sequence[float] | None = None,
+    ) -> None:
         target = examples.target
+        self._adjustment = np.zeros(target.shape[1]) if adjustment is None else np.asarray(adjustment, np.float64)
         known, weights = target >= 0, np.asarray(label_weights, np.float64)
         self._exclusive, self.applies = exclusive, (target > 0).astype(np.float64)
         by_label = np.where(target > 0, weights, 0.0 if exclusive else 1.0) * known
@@ -74,7 +82,8 @@ class Loss:
         return float((self.weight * self._losses(logits)).sum()), float(self.weight.sum())
 
     def probabilities(self, logits: Floats) -> Floats:
-        answer: Floats = special.softmax(logits, axis=1) if self._exclusive else special.expit(logits)
+        given = logits + self._adjustment
+        answer: Floats = special.softmax(given, axis=1) if self._exclusive else special.expit(given)
         return answer
 
     def frequencies(self) -> Floats:
@@ -82,10 +91,11 @@ class Loss:
         return np.asarray((self._share * self.applies).sum(axis=0), np.float64)
 
     def _losses(self, logits: Floats) -> Floats:
+        given = logits + self._adjustment
         if self._exclusive:
-            own = (logits * self.applies).sum(axis=1, keepdims=True)
-            return np.asarray(special.logsumexp(logits, axis=1, keepdims=True) - own)
-        return np.asarray(np.logaddexp(0, logits) - self.applies * logits)
+            own = (given * self.applies).sum(axis=1, keepdims=True)
+            return np.asarray(special.logsumexp(given, axis=1, keepdims=True) - own)
+        return np.asarray(np.logaddexp(0, given) - self.applies * given)
 
 
 class Head:
@@ -98,9 +108,15 @@ class Head:
     weights 0 and the bias of Platt's smoothed frequency, (count + 1) / (n + 2).
     """
 
-    def __init__(self, examples: Examples, exclusive: bool, label_weights: Sequence[float]) -> None:
-        self.exclusive, self.label_weights = exclusive, label_weights
-        self._loss, self._examples = Loss(examples, exclusive, label_weights), examples
+    def __init__(
+        self,
+        examples: Examples,
+        exclusive: bool,
+        label_weights: Sequence[float],
+        adjustment: Sequence[float] | None = None,
+    ) -> None:
+        self.exclusive, self.label_weights, self.adjustment = exclusive, label_weights, adjustment
+        self._loss, self._examples = Loss(examples, exclusive, label_weights, adjustment), examples
         x, weight = examples.features, examples.weight.astype(np.float64)
         self._kept = x.astype(np.float64) if x.size * 8 <= _MEMORY else None
         share = weight / weight.sum() if weight.sum() > 0 else np.full(len(x), 1 / len(x))
@@ -192,7 +208,7 @@ class Head:
             return self._loss(logits)
         loss, slope = self._loss(logits)
         if not self.exclusive:
-            loss -= float((self._loss._share * np.log(2.0))[:, ~self._varies].sum())  # of their logits of 0
+            loss -= float((self._loss._share * self._loss._losses(logits))[:, ~self._varies].sum())
         return loss, slope[:, self._varies]
 
     def _chunks(self, exact: bool = True) -> Iterator[tuple[slice, NDArray[Any]]]:

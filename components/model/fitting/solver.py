@@ -54,7 +54,14 @@ class Solution:
         return features @ self.kernel + self.bias
 
 
-def solve(train: Examples, evaluation: Examples, *, exclusive: bool, label_weights: Sequence[float]) -> Solution:
+def solve(
+    train: Examples,
+    evaluation: Examples,
+    *,
+    exclusive: bool,
+    label_weights: Sequence[float],
+    adjustment: Sequence[float] | None = None,
+) -> Solution:
     """Solves the head, with the strength that is best on eval; with few eval images, in cross-validation on train.
 
     Args:
@@ -62,6 +69,7 @@ def solve(train: Examples, evaluation: Examples, *, exclusive: bool, label_weigh
         evaluation: what decides the strength.
         exclusive: whether exactly one label applies to each image, so that the probabilities sum to 1.
         label_weights: [K], as the loss takes them.
+        adjustment: [K], added to the logits in the loss, see `labels.priors`; None for zeros.
 
     Raises:
         ImagegateError: a feature is not finite.
@@ -76,7 +84,7 @@ def solve(train: Examples, evaluation: Examples, *, exclusive: bool, label_weigh
         parts = [(train.take(np.flatnonzero(fold != i)), train.take(np.flatnonzero(fold == i))) for i in range(_FOLDS)]
         possible = [pair for pair in parts if all((side.target >= 0).any() for side in pair)]
         pairs = possible or [(train, train)]
-    paths = [_Path(Head(learn, exclusive, label_weights), judge) for learn, judge in pairs]
+    paths = [_Path(Head(learn, exclusive, label_weights, adjustment), judge) for learn, judge in pairs]
     steps: dict[float, Step] = {}
     for strength in _STRENGTHS:
         steps[strength] = _step(paths, strength)
@@ -87,18 +95,24 @@ def solve(train: Examples, evaluation: Examples, *, exclusive: bool, label_weigh
     for strength in (best * 10**0.25, best / 10**0.25):
         steps[strength] = _step(paths, strength)
     best = min(steps.values(), key=lambda step: step.val_loss).strength
-    whole = paths[0].head if len(paths) == 1 else Head(train, exclusive, label_weights)
+    whole = paths[0].head if len(paths) == 1 else Head(train, exclusive, label_weights, adjustment)
     solved = whole.solve(best, paths[0].at(best) if len(paths) == 1 else None)
     kernel, bias = whole.layer(solved)
     path = tuple(sorted(steps.values(), key=lambda step: -step.strength))
     return Solution(kernel, bias, best, path, "eval" if known.sum() >= _FEW else "train")
 
 
-def solve_one_of_two(train: Examples, evaluation: Examples, positive: int, label_weights: Sequence[float]) -> Solution:
+def solve_one_of_two(
+    train: Examples,
+    evaluation: Examples,
+    positive: int,
+    label_weights: Sequence[float],
+    adjustment: Sequence[float] | None = None,
+) -> Solution:
     """Solves the head of one sigmoid unit that decides between two exclusive labels; kernel [F, 1], bias [1].
 
     Args:
-        train, evaluation, label_weights: see `solve`; of two labels.
+        train, evaluation, label_weights, adjustment: see `solve`; of two labels.
         positive: index of the label that the unit stands for.
     """
 
@@ -107,14 +121,17 @@ def solve_one_of_two(train: Examples, evaluation: Examples, positive: int, label
 
     # Only the ratio of the two weights counts, because losses are divided by the sum of their weights.
     ratio = label_weights[positive] / max(label_weights[1 - positive], _TINY)
-    return solve(one(train), one(evaluation), exclusive=False, label_weights=[ratio])
+    # The other label has the logit 0, and its own adjustment.
+    added = None if adjustment is None else [adjustment[positive] - adjustment[1 - positive]]
+    return solve(one(train), one(evaluation), exclusive=False, label_weights=[ratio], adjustment=added)
 
 
 class _Path:
     """The solutions for one pair of what is learnt from and what judges."""
 
     def __init__(self, head: Head, judge: Examples) -> None:
-        self.head, self._judge, self._judging = head, judge, Loss(judge, head.exclusive, head.label_weights)
+        self.head, self._judge = head, judge
+        self._judging = Loss(judge, head.exclusive, head.label_weights, head.adjustment)
         self._solved: dict[float, Floats] = {}
 
     def at(self, strength: float) -> Floats:

@@ -23,7 +23,7 @@ from components.base.checkpoint import Checkpoint
 from components.base.files import write_atomically
 from components.data import schema
 from components.ingest import manifest
-from components.labels import kinds
+from components.labels import kinds, priors
 from components.labels.kind import LabelKind
 from components.labels.learning.heads import head_of
 from components.labels.weights import applied
@@ -176,13 +176,14 @@ def learn(
     with strategy.scope():
         parts = _network(given, settings)
     detects = kind.is_detector(len(names))
-    weights = applied(settings.label_weights, names, data.label_weights)
+    weights = applied(settings.weighting(kind), names, data.label_weights)
+    adjustment = _adjustment(given, settings)
     focal = {} if settings.focal is None else _focal(settings.focal, names, kind)
     phases = Phases(
         os.path.join(settings.checkpoints, _job_name(given.folder, settings, weights)),
         given.logs,
         learning_rate=settings.learning_rate,
-        loss=lambda: head.loss(settings.loss, weights=weights, positive=positive, **focal),
+        loss=lambda: head.loss(settings.loss, weights=weights, adjustment=adjustment, positive=positive, **focal),
         metrics=lambda: [*head.metrics(len(names)), *metrics()],
         callbacks=callbacks,
         strategy=strategy,
@@ -193,7 +194,9 @@ def learn(
     store = FeatureStore(settings.features, "" if kind.per_pixel else _feature_key(parts, settings))
     features = functools.cache(lambda split: data.pooled(split, parts.extractor, store))
     solved = settings.solves_head and not kind.per_pixel
-    solve = functools.partial(recipe.solve, parts.head, kind, features, weights, positive) if solved else None
+    solve = (
+        functools.partial(recipe.solve, parts.head, kind, features, weights, adjustment, positive) if solved else None
+    )
     history, chosen = ({}, None) if detects else recipe.follow(parts, data, phases, settings, kind, solve, features)
     unchanged = (detects or not settings.all_epochs) and not kind.per_pixel
     return Learnt(parts, data, history, chosen, weights, phases.checkpoints, features if unchanged else None)
@@ -241,6 +244,12 @@ def _plan(parts: network.Parts, data: Batches, settings: TrainerSettings, kind: 
         cached=data.kept_bytes(),
         statistics=kind.per_pixel or not parts.pretrained,
     )
+
+
+def _adjustment(given: Given, settings: TrainerSettings) -> list[float] | None:
+    if settings.imbalance not in ("logit_adjustment", "balanced_softmax"):
+        return None
+    return priors.adjustment(priors.shares(manifest.read(given.folder)), exclusive=given.kind.exclusive)
 
 
 def _focal(settings: Focal, names: Sequence[str], kind: LabelKind) -> dict[str, Any]:

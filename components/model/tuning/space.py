@@ -40,7 +40,11 @@ def choices(name: str, kind: LabelKind, training: Mapping[str, Any], shares: Map
     [{'augment': True}, {'augment': False}]
     """
     if name == "loss":
-        return _losses(kind, shares)
+        weighted = training.get("imbalance") in (None, "weights")
+        found = _losses(kind, shares)
+        return (
+            found if weighted else _distinct([{k: v for k, v in one.items() if k != "label_weights"} for one in found])
+        )
     if name == "image_size":
         sizes = [[max(_SIDE, round(side * f / _SIDE) * _SIDE) for side in training["image_size"]] for f in _SIZES]
         return [{"image_size": size} for size in sizes]
@@ -72,6 +76,10 @@ def _losses(kind: LabelKind, shares: Mapping[str, float]) -> list[Overlay]:
 
 
 _WEIGHTS = ("none", "median_frequency")
+
+
+def _distinct(overlays: Sequence[Overlay]) -> list[Overlay]:
+    return [one for place, one in enumerate(overlays) if one not in overlays[:place]]
 
 
 def rates(rate: float) -> tuple[float, float]:

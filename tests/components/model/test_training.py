@@ -18,14 +18,15 @@ from prepared import Prepared, prepare
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.base import checkpoint, progress
-from components.base.artifact_files import CHECKPOINT, DECISIONS_FILE, TRAINING_HISTORY
+from components.base.artifact_files import CHECKPOINT, DECISIONS_FILE, LABEL_WEIGHTS, TRAINING_HISTORY
 from components.base.checkpoint import Checkpoint
 from components.base.errors import ImagegateError
 from components.data import features
 from components.data.dataset import Dataset, Record
 from components.data.mask_rules import rule
+from components.ingest import manifest
 from components.ingest.layouts import folders
-from components.labels import kinds
+from components.labels import kinds, priors
 from components.labels.learning.pixels import decode_mask
 from components.model.fitting import training
 from components.model.fitting.callbacks import Stopping
@@ -407,6 +408,24 @@ def test_a_solved_head_is_that_of_the_stored_features(prepared: Prepared, tmp_pa
     names = [tf.train.Example.FromString(r).features.feature[features.LABEL].bytes_list.value[0] for r in records]
     right = answer["uncalibrated"].numpy().argmax(axis=1) == [LABELS.index(name.decode()) for name in names]
     assert right.mean() > 0.9
+
+
+def test_an_adjusted_head_answers_as_if_all_labels_were_as_common(
+    prepared: Prepared, tmp_path: Path, backbone: str
+) -> None:
+    """Its odds are those of the plain head, divided by those of the shares in train."""
+    told = {"backbone": backbone, "freeze_epochs": None, "epochs": 0, "label_weights": None}
+    answers = {}
+    for method in ("none", "logit_adjustment"):
+        training.run_fn(prepared.arguments(tmp_path / method, imbalance=method, **told))
+        served = tf.saved_model.load(str(tmp_path / method / "serving")).signatures["evaluate"]
+        answers[method] = served(examples=tf.constant(prepared.records("train")))["uncalibrated"].numpy()
+        weights = json.loads((tmp_path / method / "run" / LABEL_WEIGHTS).read_text())
+        assert set(weights.values()) == {1.0}
+    shares = np.array(priors.shares(manifest.read(str(prepared.examples))))
+    assert shares.tolist() == [12 / 18, 6 / 18]
+    odds = {method: np.log(answer[:, 0] / answer[:, 1]) for method, answer in answers.items()}
+    np.testing.assert_allclose(odds["logit_adjustment"] + np.log(12 / 6), odds["none"], atol=1e-3)
 
 
 def test_everything_begins_with_the_solved_head(prepared: Prepared, tmp_path: Path, backbone: str) -> None:

@@ -67,6 +67,11 @@ def test_the_losses_of_one_label_are_with_and_without_weights():
     ]
 
 
+def test_where_another_method_makes_up_for_rare_labels_no_weights_are_tried():
+    found = space.choices("loss", kinds.kind("single_label"), {"imbalance": "logit_adjustment"}, {})
+    assert found == [{"loss": "cross_entropy"}, {"loss": "focal"}]
+
+
 def test_focal_loss_by_label_makes_up_for_rare_labels():
     found = space.choices("loss", kinds.kind("multi_label"), {}, {"sky": 0.9, "tree": 0.25, "no": 0.0})
     assert [one.get("focal", {}).get("alpha") for one in found] == [

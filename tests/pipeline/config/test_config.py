@@ -537,6 +537,10 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         least(labels={"names": ["a", "b"]}, training={"label_weights": {"a": 0, "b": 0}}),
         "training.label_weights: every weight is 0, so nothing would be learnt",
     ),
+    "balanced softmax of several labels": (
+        least(task="multi_label", training={"imbalance": "balanced_softmax"}),
+        "training.imbalance: balanced_softmax is for one label per image; logit_adjustment does the same for several",
+    ),
     "certainty": (
         least(evaluation=rules(metric="accuracy", min=1, confidence=0.95)),
         "evaluation.thresholds.0.min: a confidence bound never reaches 1,",

@@ -76,6 +76,27 @@ def test_one_unit_for_two_labels_agrees_with_binary_regression_at_the_chosen_str
     np.testing.assert_allclose(found.kernel[:, 0], expected.coef_[0] / deviation, atol=1e-6)
 
 
+def test_an_adjustment_shifts_the_biases_alone() -> None:
+    """With it, the loss has the logits that scikit-learn's solution has without it."""
+    adjustment = [np.log(0.1), np.log(0.2), np.log(0.3), np.log(0.4)]
+    x, deviation = standardised()
+    expected = reference(x, CLASS, WEIGHT, 0.03)
+    head = regression.Head(Examples(FEATURES, ONE_HOT, WEIGHT), True, [1.0] * 4, adjustment)
+    kernel, bias = head.layer(head.solve(0.03))
+    np.testing.assert_allclose(kernel, expected.coef_.T / deviation[:, None], atol=1e-6)
+    in_the_loss = special.softmax(FEATURES @ kernel + bias + adjustment, axis=1)
+    np.testing.assert_allclose(in_the_loss, expected.predict_proba(x), atol=1e-6)
+
+
+def test_an_adjustment_of_two_labels_with_one_unit_is_their_difference() -> None:
+    target = np.stack([CLASS < 1, CLASS >= 1], axis=1).astype(float)
+    both = Examples(FEATURES, target, WEIGHT)
+    plain = solver.solve_one_of_two(both, both, 0, [1.0, 1.0])
+    adjusted = solver.solve_one_of_two(both, both, 0, [1.0, 1.0], [np.log(0.2), np.log(0.8)])
+    np.testing.assert_allclose(adjusted.kernel, plain.kernel, atol=1e-6)
+    np.testing.assert_allclose(adjusted.bias + np.log(0.2 / 0.8), plain.bias, atol=1e-5)
+
+
 def test_more_features_than_images_agree_as_well() -> None:
     few = Examples(rng.normal(size=(20, 50)), np.eye(2)[np.arange(20) % 2], np.ones(20))
     kernel, _ = solved(few, True, [1.0, 1.0], 0.1)
