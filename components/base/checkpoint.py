@@ -26,6 +26,7 @@ class Checkpoint(Sparse):
     allowed: int = Field(0, description="epochs that the phase could have had")
     runs: int = Field(1, description="how many times the phase was trained")
     averaged: int = Field(1, description="runs whose weights were averaged; the epochs are those of the best run")
+    retrained: bool = Field(False, description="whether the head was solved again at the end")
     loss: float | None = Field(None, description="the measure of these weights")
     last: float | None = Field(None, description="the measure after the last epoch")
 
@@ -42,6 +43,9 @@ class Checkpoint(Sparse):
         The weights are those after epoch 4 of 5 of training all layers. Averaged with those of 1 of 2 other runs, \
 their tempered loss on the eval split is 0.25.
         """
+        return f"{self._chosen()} Then the head was solved again." if self.retrained else self._chosen()
+
+    def _chosen(self) -> str:
         if self.loss is None:
             return "The head was solved, not trained in epochs." if self.solved else self._epoch()
         measure = self.measure.replace("_", " ")

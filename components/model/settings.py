@@ -49,6 +49,7 @@ def _by_recipe(epochs: Mapping[str, int]) -> str:
     return f"{', '.join(first)} or {last}"
 
 
+Imbalance = Literal["weights", "logit_adjustment", "balanced_softmax", "balanced_sampling", "retrained_head", "none"]
 Weighting = Literal["median_frequency", "square_root", "none"] | dict[LabelName, Annotated[float, Field(ge=0)]]
 
 
@@ -112,12 +113,14 @@ class Training(Value):
         "the square roots of those weights, `none` gives all the same; or a number for each label, such as `{cat: 1, "
         "dog: 2}`. Default: `median_frequency`, and `square_root` for masks.",
     )
-    imbalance: Literal["weights", "logit_adjustment", "balanced_softmax", "none"] | None = Field(
+    imbalance: Imbalance | None = Field(
         None,
         description="What makes up for rare labels. `weights`: the weights of `label_weights`. `logit_adjustment`: the "
         "logarithm of a label's share is added to its logit in the loss, so that the mean accuracy of the labels is "
         "learnt and not that of the images (Menon et al. 2021). `balanced_softmax` (Ren et al. 2020): the same for "
-        "one label per image or pixel. `none`: nothing. Default: `weights`. See [labels](labels.md#training).",
+        "one label per image or pixel. `balanced_sampling`: an epoch draws as many images of each label. "
+        "`retrained_head`: everything is trained with `none`; then the head is solved again, with median-frequency "
+        "weights (Kang et al. 2020). `none`: nothing. Default: `weights`. See [labels](labels.md#rare-labels).",
     )
     augment: Flag = Field(
         True,

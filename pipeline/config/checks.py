@@ -82,11 +82,7 @@ def _training(config: Config) -> None:
             f"training.learning_rate: expected at most {number(_LARGEST_RATE)}, got {number(rate)}; beyond, training "
             "does not converge"
         )
-    if config.training.imbalance == "balanced_softmax" and not config.kind.exclusive:
-        raise ValueError(
-            f"training.imbalance: balanced_softmax is for one label per {config.kind.bearer}; logit_adjustment does "
-            "the same for several"
-        )
+    _imbalance(config)
     if not isinstance(weights, dict):
         return
     for label, weight in weights.items():
@@ -96,6 +92,26 @@ def _training(config: Config) -> None:
             )
     if weights and not any(weights.values()):
         raise ValueError("training.label_weights: every weight is 0, so nothing would be learnt; raise one of them")
+
+
+def _imbalance(config: Config) -> None:
+    """Raises ValueError for a method that the labels are not made for."""
+    method, kind = config.training.imbalance, config.kind
+    if method == "balanced_softmax" and not kind.exclusive:
+        raise ValueError(
+            "training.imbalance: balanced_softmax is for one label per image or pixel; logit_adjustment does the same "
+            "for several"
+        )
+    if method == "balanced_sampling" and not kind.one_per_image:
+        raise ValueError(
+            "training.imbalance: balanced_sampling is for one label per image, as images of rare labels are drawn more "
+            "often; choose logit_adjustment or weights"
+        )
+    if method == "retrained_head" and kind.per_pixel:
+        raise ValueError(
+            "training.imbalance: retrained_head solves a head for labels of images; for masks, choose logit_adjustment "
+            "or weights"
+        )
 
 
 def check_slices(config: Config, values: Mapping[str, Collection[str]]) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from components.base import progress
 from components.data import features, images
+from components.data.manifest import DatasetManifest
 from components.ingest import manifest
 from components.labels.kind import LabelKind
 from components.labels.learning.pixels import decode_mask
@@ -29,6 +30,8 @@ _AHEAD = 2  # batches that are prepared while the network computes, however many
 _CACHE_BYTES = 512 << 20
 _READ = 256  # encoded images that are read at once where they are not decoded
 _PART = 4096  # images whose features are stored together
+_CHANCES = 1 << 20  # steps in which chance decides
+_PASSES = 1 << 20  # more than an epoch takes
 _SHUFFLE = 2048  # encoded images in the shuffle buffer, where decoded ones are not kept
 
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -48,6 +51,8 @@ class Batches:
         epochs: number of epochs; with more than one, decoded images are kept if they fit.
         seed: seed of the order.
         least_steps: of an epoch of training; with fewer images, it goes through them more than once.
+        balanced: whether an epoch of training draws images so that each label is to be expected as often; for one
+            label per image.
     """
 
     def __init__(
@@ -61,10 +66,13 @@ class Batches:
         epochs: int,
         seed: int,
         least_steps: int = 1,
+        balanced: bool = False,
     ) -> None:
         self._folder, self._size, self._batch_size = folder, image_size, batch_size
         self._masks, self._epochs, self._seed = kind.per_pixel, epochs, seed
-        self._counts = manifest.read(folder).counts
+        told = manifest.read(folder)
+        self._counts = told.counts
+        self._copies = _copies(told) if balanced else None
         self._passes = max(1, -(-least_steps * batch_size // max(1, self._counts["train"])))
         self._spec = transform.raw_feature_spec()
         self._transform = transform.transform_features_layer()
@@ -164,17 +172,48 @@ class Batches:
         kept = keep and self._kept(count)
         if kept:
             data = data.map(self._parse, _THREADS).cache()
-        if shuffle:
+        if order is not None:
             # One order for all passes: an epoch of a resumed training draws as many orders as one that was not killed.
-            data, count = data.repeat(self._passes), count * self._passes
+            count *= self._passes
             size = count if kept else min(count, _SHUFFLE)  # encoded bytes are smaller than pixels
-            data = data.shuffle(size, seed=order, reshuffle_each_iteration=True)
+            if self._copies is None:
+                data = data.repeat(self._passes).shuffle(size, seed=order, reshuffle_each_iteration=True)
+            else:
+                data = self._drawn(data, count, size, order)
         if not kept:
             data = data.map(self._parse, _THREADS)
         batches = data.batch(self._batch_size).map(self._encode, _AHEAD)
         # tf.data does not know how many records a file has, but the manifest does.
         known = tf.data.experimental.assert_cardinality(-(-count // self._batch_size))
         return ready(batches.apply(known))
+
+    def _drawn(self, data: tf.data.Dataset, count: int, size: int, seed: int) -> tf.data.Dataset:
+        """Yields `count` elements, each as often as its label is to be drawn, from as many passes as that takes.
+
+        Chance decides where that is no whole number, and which elements come early in a pass. One number decides all
+        of it for an epoch, however far it is read, so that a resumed training draws as one that was not killed.
+        """
+        copies = self._copies or {}
+        keys = tf.lookup.KeyValueTensorInitializer(list(copies), tf.constant(list(copies.values())))
+        table = tf.lookup.StaticHashTable(keys, 0.0)
+
+        def repeated(element: Any, chance: tf.Tensor) -> tf.data.Dataset:
+            parsed = element[1] if isinstance(element, tuple) else self._read(element)[1]
+            expected = tf.reduce_sum(table.lookup(parsed[features.LABEL].values))  # of the one label, or none
+            number = tf.floor(expected + tf.cast(chance % _CHANCES, tf.float32) / _CHANCES)
+            return tf.data.Dataset.from_tensors(element).repeat(tf.cast(number, tf.int64))
+
+        def passed(own: tf.Tensor) -> tf.data.Dataset:
+            mixed = data.shuffle(size, seed=own, reshuffle_each_iteration=False)
+            return tf.data.Dataset.zip(mixed, tf.data.Dataset.random(own)).flat_map(repeated)
+
+        def epoch(own: tf.Tensor) -> tf.data.Dataset:
+            found = tf.data.Dataset.range(own, own + _PASSES).flat_map(passed).take(count)
+            return found.shuffle(size, seed=own, reshuffle_each_iteration=False)
+
+        # 32 bits, so that the numbers of the passes that follow have 64.
+        numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).map(lambda own: own % 2**32)
+        return numbers.take(1).flat_map(epoch)
 
     def _kept(self, count: int) -> int:
         """Bytes of so many decoded images, if they are kept; else 0."""
@@ -217,6 +256,12 @@ def ready(batches: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.autotune.enabled = False
     return batches.prefetch(_AHEAD).with_options(options)
+
+
+def _copies(told: DatasetManifest) -> dict[str, float]:
+    """How often an image of each label is drawn in an epoch of as many images as train has, each label as often."""
+    counts = {label: by_split["train"] for label, by_split in told.label_counts.items() if by_split["train"]}
+    return {label: sum(counts.values()) / len(counts) / count for label, count in counts.items()}
 
 
 def _filled(spec: tf.io.FixedLenFeature, count: tf.Tensor) -> tf.Tensor:

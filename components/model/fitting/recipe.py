@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -23,14 +24,30 @@ from components.model.settings import TrainerSettings
 History = dict[str, list[dict[str, float]]]
 
 
+@dataclass(frozen=True)
+class Heads:
+    """How the head is solved.
+
+    Attributes:
+        features: split -> features of the backbone as it is at the begin.
+        first: solves the head on them; None: gradients train it.
+        later: split -> features of the backbone as it is when they are asked for, at the end.
+        last: solves the head again at the end; None: it stays as it is.
+    """
+
+    features: Callable[[str], Examples]
+    first: Callable[[], Solution] | None
+    later: Callable[[str], Examples]
+    last: Callable[[], Solution] | None
+
+
 def follow(
     parts: network.Parts,
     data: Batches,
     phases: Phases,
     settings: TrainerSettings,
     kind: LabelKind,
-    solve: Callable[[], Solution] | None,
-    features: Callable[[str], Examples],
+    heads: Heads,
 ) -> tuple[History, Checkpoint | None]:
     """Learns the head first, then everything, as often as the recipe says.
 
@@ -40,8 +57,7 @@ def follow(
         phases: trains.
         settings: of the Trainer.
         kind: the label kind.
-        solve: solves the head; None: gradients train it.
-        features: split -> features of the backbone as it is now.
+        heads: how the head is solved.
 
     Returns:
         metrics of every epoch of each phase, of a solved head the strengths that were tried as "path"; and how the
@@ -49,8 +65,8 @@ def follow(
     """
     history: History = {"head": [], "all": []}
     chosen, head_epochs = None, settings.head_epochs(masks=kind.per_pixel)
-    if solve is not None:
-        solution = solve()
+    if heads.first is not None:
+        solution = heads.first()
         history["path"] = [dataclasses.asdict(step) for step in solution.path]
         least = min(step.val_loss for step in solution.path)
         chosen = Checkpoint(solved=True, split=solution.split, measure="loss", loss=least)
@@ -62,13 +78,16 @@ def follow(
         history["head"], chosen = phases.run("head", parts.model, data.train(parts.augment), data.eval(), head_epochs)
         parts.extractor.trainable = True
     elif head_epochs:
-        train = data.of_features(features("train"), shuffle=True)
-        evaluation = data.of_features(features("eval"), shuffle=False)
+        train = data.of_features(heads.features("train"), shuffle=True)
+        evaluation = data.of_features(heads.features("eval"), shuffle=False)
         history["head"], chosen = phases.run("head", parts.head, train, evaluation, head_epochs)
     if settings.all_epochs:
         trained = bool(history["head"] or history.get("path"))
         all_layers, chosen = _all(parts, data, phases, settings, trained=trained)
         history |= all_layers
+    if heads.last is not None:
+        history["retrained"] = [dataclasses.asdict(step) for step in heads.last().path]
+        chosen = chosen and chosen.model_copy(update={"retrained": True})
     return history, chosen
 
 
@@ -102,20 +121,20 @@ def _all(
 def solve(
     head: keras.Model,
     kind: LabelKind,
+    positive: int | None,
     features: Callable[[str], Examples],
     weights: Sequence[float],
     adjustment: Sequence[float] | None,
-    positive: int | None,
 ) -> Solution:
     """Solves the last layer and sets its weights.
 
     Args:
         head: features -> logits.
         kind: the label kind.
+        positive: index of the label that one sigmoid unit stands for, or None.
         features: split -> features.
         weights: label weights [K].
         adjustment: [K], added to the logits in the loss, or None.
-        positive: index of the label that one sigmoid unit stands for, or None.
     """
     train, evaluation = features("train"), features("eval")
     progress.report("training the head", 0, None, "solving it")

@@ -191,15 +191,40 @@ def learn(
         average=parts.pretrained and not kind.per_pixel,
         plan=_plan(parts, data, settings, kind) if settings.all_epochs and not (gpus or detects) else None,
     )
+    heads = _heads(parts, data, settings, kind, weights, adjustment, positive)
+    history: recipe.History = {}
+    chosen = None
+    if not detects:
+        history, chosen = recipe.follow(parts, data, phases, settings, kind, heads)
+    # Those of a backbone that no epoch changed, and those that the head was solved on again.
+    unchanged = (detects or not settings.all_epochs) and not kind.per_pixel
+    known = heads.features if unchanged else heads.later if heads.last else None
+    return Learnt(parts, data, history, chosen, weights, phases.checkpoints, known)
+
+
+def _heads(
+    parts: network.Parts,
+    data: Batches,
+    settings: TrainerSettings,
+    kind: LabelKind,
+    weights: Sequence[float],
+    adjustment: Sequence[float] | None,
+    positive: int | None,
+) -> recipe.Heads:
+    """Prepares how the head is solved; see `recipe.Heads`."""
     store = FeatureStore(settings.features, "" if kind.per_pixel else _feature_key(parts, settings))
     features = functools.cache(lambda split: data.pooled(split, parts.extractor, store))
-    solved = settings.solves_head and not kind.per_pixel
-    solve = (
-        functools.partial(recipe.solve, parts.head, kind, features, weights, adjustment, positive) if solved else None
-    )
-    history, chosen = ({}, None) if detects else recipe.follow(parts, data, phases, settings, kind, solve, features)
-    unchanged = (detects or not settings.all_epochs) and not kind.per_pixel
-    return Learnt(parts, data, history, chosen, weights, phases.checkpoints, features if unchanged else None)
+    # No other run has the backbone that is trained here, so its features are not stored.
+    later = functools.cache(lambda split: data.pooled(split, parts.extractor, FeatureStore("", "")))
+    solve = functools.partial(recipe.solve, parts.head, kind, positive)
+    first = last = None
+    if settings.solves_head and not kind.per_pixel:
+        # Images that epochs draw more often count more in the sum over all of them.
+        counted = data.label_weights() if settings.imbalance == "balanced_sampling" else weights
+        first = functools.partial(solve, features, counted, adjustment)
+    if settings.imbalance == "retrained_head":
+        last = functools.partial(solve, later if settings.all_epochs else features, data.label_weights(), None)
+    return recipe.Heads(features, first, later, last)
 
 
 def _data(given: Given, settings: TrainerSettings) -> Batches:
@@ -213,6 +238,7 @@ def _data(given: Given, settings: TrainerSettings) -> Batches:
         epochs=settings.all_epochs or (settings.head_epochs(masks=True) if masks else 0),
         seed=settings.seed,
         least_steps=_STEPS_OF_MASKS if masks else 1,
+        balanced=settings.imbalance == "balanced_sampling",
     )
 
 

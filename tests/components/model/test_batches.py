@@ -291,3 +291,20 @@ def test_a_single_pass_keeps_the_order_of_the_shards_and_thins_too_many_evenly(s
         assert len(batches) == int(data.once("train", most).cardinality())
         assert [int(p) for pixels, *_ in batches for p in pixels[:, 0, 0, 0]] == in_shards[::every]
         assert len(in_shards[::every]) <= (most or 7)
+
+
+@pytest.mark.parametrize("epochs", [1, 2])  # decoded anew in each epoch, or kept
+def test_balanced_epochs_draw_each_label_as_often(single: Prepared, epochs: int) -> None:
+    """Three cats, two dogs, an emu, and an image without a label, which is not drawn: each label a third of seven."""
+    train = single.batches(balanced=True, epochs=epochs).train()
+    assert int(train.cardinality()) == 2  # batches of five: as many images as without drawing
+    orders = [np.concatenate([targets for _, targets, _ in train.as_numpy_iterator()]) for _ in range(60)]
+    assert {len(targets) for targets in orders} == {7}
+    drawn = np.concatenate(orders)
+    assert (drawn >= 0).all()
+    np.testing.assert_allclose(drawn.mean(axis=0), 1 / 3, atol=0.04)
+    # A resumed training draws the orders of its first epochs without reading them.
+    again = single.batches(balanced=True, epochs=epochs).train()
+    iter(again)
+    iter(again)
+    np.testing.assert_array_equal(np.concatenate([targets for _, targets, _ in again.as_numpy_iterator()]), orders[2])

@@ -428,6 +428,22 @@ def test_an_adjusted_head_answers_as_if_all_labels_were_as_common(
     np.testing.assert_allclose(odds["logit_adjustment"] + np.log(12 / 6), odds["none"], atol=1e-3)
 
 
+def test_a_retrained_head_is_all_that_differs(prepared: Prepared, tmp_path: Path) -> None:
+    """The backbone is the one that was trained without any method, and the head is solved on it."""
+    for method in ("none", "retrained_head"):
+        told = {"label_weights": None, "imbalance": method, "decisions": {"calibrate": False, "abstain_below": None}}
+        training.run_fn(prepared.arguments(tmp_path / method, **told))
+    plain, retrained = exported(tmp_path / "none"), exported(tmp_path / "retrained_head")
+    changed = [value.shape for name, value in plain.items() if not np.array_equal(value, retrained[name])]
+    [width] = {shape[0] for shape in changed if len(shape) == 2}
+    assert sorted(changed) == [(2,), (width, 2)]
+    chosen = checkpoint.read(str(tmp_path / "retrained_head" / "run"))
+    assert chosen is not None
+    assert chosen.sentence().endswith("Then the head was solved again.")
+    losses = [step["loss"] for step in history(tmp_path / "retrained_head")["retrained"]]
+    assert sorted(losses, reverse=True) == losses  # a weaker term fits train better
+
+
 def test_everything_begins_with_the_solved_head(prepared: Prepared, tmp_path: Path, backbone: str) -> None:
     """At a rate of almost 0, everything is as good as the solved head; a head that knows nothing has a loss of 0.69."""
     told = {"backbone": backbone, "freeze_epochs": None, "epochs": 1, "learning_rate": 1e-12}

@@ -539,7 +539,15 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "balanced softmax of several labels": (
         least(task="multi_label", training={"imbalance": "balanced_softmax"}),
-        "training.imbalance: balanced_softmax is for one label per image; logit_adjustment does the same for several",
+        "training.imbalance: balanced_softmax is for one label per image or pixel; logit_adjustment does the same for",
+    ),
+    "balanced sampling of several labels": (
+        least(task="multi_label", training={"imbalance": "balanced_sampling"}),
+        "training.imbalance: balanced_sampling is for one label per image, as images of rare labels are drawn more",
+    ),
+    "a head of pixels": (
+        masks({}) | {"training": {"imbalance": "retrained_head"}},
+        "training.imbalance: retrained_head solves a head for labels of images; for masks, choose logit_adjustment",
     ),
     "certainty": (
         least(evaluation=rules(metric="accuracy", min=1, confidence=0.95)),
