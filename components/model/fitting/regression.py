@@ -12,21 +12,22 @@ An adjustment (see `labels.priors`) is added to x W + b in the loss, and is no p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
+from scipy.sparse import linalg
 
 Floats = NDArray[np.float64]
 
 _LOOSE, _TIGHT = 1e-4, 1e-8  # largest slope, where float32 is enough, and of a solution
-_MOST_STEPS = 2000
+_MOST_STEPS, _MOST_HALVINGS = 100, 30
+_MOST_PRODUCTS = 200  # of the curvature, for a step
+_DECREASE = 1e-4  # least share of the decrease that a straight line would have (Nocedal & Wright 2006, section 3.1)
 _CHUNK = 4096  # rows in float64 at once, since what is computed from all of them would need too much memory
 _ABSENT = -1e9  # logit of an exclusive label without examples: it has no probability
-_MEMORY = 1 << 30  # bytes of float64 features that are kept
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,13 @@ class Loss:
         answer: Floats = special.softmax(given, axis=1) if self._exclusive else special.expit(given)
         return answer
 
+    def curvature(self, logits: Floats) -> Callable[[Floats], Floats]:
+        """Returns what multiplies a change of the logits [n, K] by the second derivatives: the change of the slope."""
+        p = self.probabilities(logits)
+        if not self._exclusive:
+            return lambda change: self._share * p * (1 - p) * change
+        return lambda change: self._share * p * (change - (p * change).sum(axis=1, keepdims=True))
+
     def frequencies(self) -> Floats:
         """Weighted share of each label: [K]."""
         return np.asarray((self._share * self.applies).sum(axis=0), np.float64)
@@ -102,7 +110,8 @@ class Head:
     """The problem for one set of examples, in coordinates in which its curvature is about 1 everywhere.
 
     These are the principal axes of the standardised features, scaled for each label by the square root of the
-    curvature that a label of its frequency has. L-BFGS then takes far fewer steps.
+    curvature that a label of its frequency has. Newton's method, whose steps conjugate gradients find, then needs few
+    products with the curvature (Nocedal & Wright 2006, algorithm 7.1).
 
     A label that applies to no image or to all of them has no best weights: the bias would grow without end. It gets the
     weights 0 and the bias of Platt's smoothed frequency, (count + 1) / (n + 2).
@@ -118,7 +127,6 @@ class Head:
         self.exclusive, self.label_weights, self.adjustment = exclusive, label_weights, adjustment
         self._loss, self._examples = Loss(examples, exclusive, label_weights, adjustment), examples
         x, weight = examples.features, examples.weight.astype(np.float64)
-        self._kept = x.astype(np.float64) if x.size * 8 <= _MEMORY else None
         share = weight / weight.sum() if weight.sum() > 0 else np.full(len(x), 1 / len(x))
         self._mean = sum((share[rows] @ chunk for rows, chunk in self._chunks()), np.zeros(x.shape[1]))
         # Of the moments only the directions matter, and those only for speed, so float32 does. The deviation does not.
@@ -132,6 +140,10 @@ class Head:
         constant = deviation <= 1e-7 * np.abs(self._mean)
         self._deviation = np.where(constant | (deviation == 0), 1.0, deviation)
         self._variance, self._axes = np.linalg.eigh(moments / np.outer(self._deviation, self._deviation))
+        turned = (self._axes / self._deviation[:, None]).astype(np.float32)
+        self._scores = np.empty(x.shape, np.float32)
+        for rows, chunk in self._chunks():
+            self._scores[rows] = (chunk - self._mean).astype(np.float32) @ turned
         q = self._loss.frequencies()
         self._varies = (q > 0) & (q < 1)
         self._curvature = np.outer(np.maximum(self._variance, 0), q * (1 - q))[:, self._varies]
@@ -147,25 +159,32 @@ class Head:
         labels = int(self._varies.sum())
         scale = np.vstack([np.sqrt(self._curvature + strength), np.full((1, labels), 0.5)])
         begin = np.zeros_like(scale) if start is None else start
-
-        def value(flat: Floats) -> tuple[float, Floats]:
-            weights = flat.reshape(scale.shape) / scale
-            loss, gradient = self._at(weights, exact)
-            gradient[:-1] += strength * weights[:-1]
-            penalty = strength / 2 * float((weights[:-1] ** 2).sum())
-            return loss + penalty, (gradient / scale).ravel()
-
         if not labels:
             return begin
-        options = {
-            "maxcor": 20,
-            "gtol": _TIGHT if exact else _LOOSE,
-            "ftol": 0.0,
-            "maxiter": _MOST_STEPS,
-            "maxfun": 2 * _MOST_STEPS,
-        }
-        found = optimize.minimize(value, (begin * scale).ravel(), jac=True, method="L-BFGS-B", options=options)
-        return np.asarray(found.x, np.float64).reshape(scale.shape) / scale
+
+        def value(flat: Floats) -> tuple[float, Floats, Floats]:
+            weights = flat.reshape(scale.shape) / scale
+            loss, gradient, logits = self._at(weights, exact)
+            gradient[:-1] += strength * weights[:-1]
+            penalty = strength / 2 * float((weights[:-1] ** 2).sum())
+            return loss + penalty, (gradient / scale).ravel(), logits
+
+        def curvature(logits: Floats) -> Callable[[Floats], Floats]:
+            multiplied = self._loss.curvature(logits)
+
+            def product(flat: Floats) -> Floats:
+                change = flat.reshape(scale.shape) / scale
+                moved = np.zeros_like(logits)
+                moved[:, self._varies] = self._scores @ change[:-1].astype(np.float32) + change[-1]
+                slope = multiplied(moved)[:, self._varies]
+                found = np.vstack([self._scores.T @ slope.astype(np.float32), slope.sum(axis=0)])
+                found[:-1] += strength * change[:-1]
+                return np.asarray(found / scale, np.float64).ravel()
+
+            return product
+
+        solved = _minimum(value, curvature, (begin * scale).ravel(), _TIGHT if exact else _LOOSE)
+        return solved.reshape(scale.shape) / scale
 
     def loss(self, solved: Floats) -> float:
         """Mean loss on the examples, without the L2 term and without the labels that do not vary."""
@@ -188,19 +207,22 @@ class Head:
         share = ((applies * (weight > 0)).sum(axis=0) + 1) / (n + 2)
         return np.asarray(np.log(share) if self.exclusive else special.logit(share), np.float64)
 
-    def _at(self, weights: Floats, exact: bool) -> tuple[float, Floats]:
-        """Loss and its slope [F + 1, K'] at weights as of `solve`."""
+    def _at(self, weights: Floats, exact: bool) -> tuple[float, Floats, Floats]:
+        """Loss, its slope [F + 1, K'] and the logits [n, K] at weights as of `solve`."""
         kernel = self._axes @ weights[:-1] / self._deviation[:, None]
-        narrow = kernel if exact else kernel.astype(np.float32)
-        logits = np.concatenate([chunk @ narrow for _, chunk in self._chunks(exact)])
-        logits = logits.astype(np.float64) + (weights[-1] - self._mean @ kernel)
+        if exact:
+            logits = np.concatenate([chunk @ kernel for _, chunk in self._chunks()]) - self._mean @ kernel
+        else:
+            logits = (self._scores @ weights[:-1].astype(np.float32)).astype(np.float64)
         whole = np.full((len(logits), len(self._varies)), _ABSENT if self.exclusive else 0.0)
-        whole[:, self._varies] = logits
+        whole[:, self._varies] = logits + weights[-1]
         loss, slope = self._among(whole)
         total = slope.sum(axis=0)
-        given = slope.astype(narrow.dtype)
-        raw = sum((chunk.T @ given[rows] for rows, chunk in self._chunks(exact)), np.zeros_like(kernel))
-        return loss, np.vstack([self._axes.T @ ((raw - np.outer(self._mean, total)) / self._deviation[:, None]), total])
+        if not exact:
+            return loss, np.vstack([self._scores.T @ slope.astype(np.float32), total]).astype(np.float64), whole
+        raw = sum((chunk.T @ slope[rows] for rows, chunk in self._chunks()), np.zeros_like(kernel))
+        turned = self._axes.T @ ((raw - np.outer(self._mean, total)) / self._deviation[:, None])
+        return loss, np.vstack([turned, total]), whole
 
     def _among(self, logits: Floats) -> tuple[float, Floats]:
         """Loss and slope of the labels that vary."""
@@ -211,12 +233,46 @@ class Head:
             loss -= float((self._loss._share * self._loss._losses(logits))[:, ~self._varies].sum())
         return loss, slope[:, self._varies]
 
-    def _chunks(self, exact: bool = True) -> Iterator[tuple[slice, NDArray[Any]]]:
+    def _chunks(self) -> Iterator[tuple[slice, Floats]]:
+        """The features in float64, some rows at a time."""
         features = self._examples.features
-        if not exact:
-            yield slice(None), features.astype(np.float32, copy=False)
-            return
-        source = features if self._kept is None else self._kept
         for begin in range(0, len(features), _CHUNK):
             rows = slice(begin, begin + _CHUNK)
-            yield rows, source[rows].astype(np.float64, copy=False)
+            yield rows, features[rows].astype(np.float64)
+
+
+def _minimum(
+    value: Callable[[Floats], tuple[float, Floats, Floats]],
+    curvature: Callable[[Floats], Callable[[Floats], Floats]],
+    begin: Floats,
+    tolerance: float,
+) -> Floats:
+    """Finds the minimum of a convex function, by Newton's method with inexact steps.
+
+    Args:
+        value: point [n] -> function, slope [n], and what `curvature` takes.
+        curvature: of it, makes what multiplies a vector [n] by the second derivatives at the point.
+        begin: where to begin.
+        tolerance: largest slope of the answer.
+    """
+    point, (loss, slope, state) = begin, value(begin)
+    for _ in range(_MOST_STEPS):
+        steepest = float(np.abs(slope).max())
+        if steepest <= tolerance:
+            break
+        # The nearer, the more exact: the number of right digits then grows by half in each step.
+        size = len(point), len(point)
+        operator = linalg.LinearOperator(size, matvec=curvature(state), dtype=np.float64)
+        step, _ = linalg.cg(operator, -slope, rtol=min(0.1, steepest**0.5), maxiter=_MOST_PRODUCTS)
+        downhill, share = float(slope @ step), 1.0
+        for _ in range(_MOST_HALVINGS):
+            following = value(point + share * step)
+            # Near the minimum, the function differs by less than it is computed to, and the slope decides.
+            flatter = float(np.abs(following[1]).max()) < steepest / 2
+            if following[0] <= loss + _DECREASE * share * downhill or flatter:
+                break
+            share /= 2
+        else:
+            break  # no better point can be told apart
+        point, (loss, slope, state) = point + share * step, following
+    return point

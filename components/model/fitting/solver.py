@@ -1,7 +1,7 @@
 """The head on a frozen backbone, solved instead of trained: the regression with the L2 term that is best on eval.
 
-The problem is convex, so there is no learning rate, no number of epochs and no seed. L-BFGS (Liu & Nocedal 1989) solves
-it for ever weaker terms, each time from the last solution, and the strength with the least loss on eval is taken.
+The problem is convex, so there is no learning rate, no number of epochs and no seed. Newton's method solves it for ever
+weaker terms, each time from the last solution, and the strength with the least loss on eval is taken.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from components.base.errors import ImagegateError
 from components.model.fitting.regression import Examples, Floats, Head, Loss
@@ -19,6 +20,8 @@ _STRENGTHS = tuple(10.0 ** (1 - i / 2) for i in range(11))  # 10 to 1e-4; then t
 _WORSE = 3  # strengths in a row with a larger loss on eval, after which weaker ones are not tried
 _FEW = 100  # eval images below which the strength is chosen by cross-validation within train
 _FOLDS = 5
+# Bytes of features below which one thread is faster: others wait for each other longer than they compute.
+_SMALL = 64 << 20
 _TINY = 1e-12  # weight of a label whose weight is 0
 
 
@@ -76,6 +79,17 @@ def solve(
     """
     _check(train, "train")
     _check(evaluation, "eval")
+    with threadpool_limits(1 if train.features.nbytes < _SMALL else None, "blas"):
+        return _solved(train, evaluation, exclusive, label_weights, adjustment)
+
+
+def _solved(
+    train: Examples,
+    evaluation: Examples,
+    exclusive: bool,
+    label_weights: Sequence[float],
+    adjustment: Sequence[float] | None,
+) -> Solution:
     known = (evaluation.target >= 0).any(axis=1)
     if known.sum() >= _FEW:
         pairs = [(train, evaluation.take(np.flatnonzero(known)))]

@@ -110,7 +110,6 @@ def test_more_features_than_images_agree_as_well() -> None:
 def test_float32_in_pieces_is_solved_like_float64_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     examples = Examples(FEATURES.astype(np.float32), ONE_HOT, WEIGHT)
     whole = solved(examples, True, LABEL_WEIGHTS, 0.1)
-    monkeypatch.setattr(regression, "_MEMORY", 0)
     monkeypatch.setattr(regression, "_CHUNK", 7)
     pieces = solved(examples, True, LABEL_WEIGHTS, 0.1)
     np.testing.assert_allclose(pieces[0], whole[0], atol=1e-6)
