@@ -112,7 +112,8 @@ def run_fn(fn_args: FnArgs) -> None:
         learnt = learn(given, settings, gpus)
         with open(os.path.join(fn_args.model_run_dir, TRAINING_HISTORY), "w", encoding="utf-8") as f:
             json.dump(learnt.history, f)
-        weights = dict(zip(given.names, learnt.weights, strict=True))
+        # The shortest digits that give these float32 numbers.
+        weights = {name: float(str(np.float32(w))) for name, w in zip(given.names, learnt.weights, strict=True)}
         write_atomically(os.path.join(fn_args.model_run_dir, LABEL_WEIGHTS), json.dumps(weights, ensure_ascii=False))
         if learnt.chosen:
             write_atomically(os.path.join(fn_args.model_run_dir, CHECKPOINT), learnt.chosen.to_json(indent=1))
