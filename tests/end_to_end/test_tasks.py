@@ -129,7 +129,7 @@ def weights_by_hand(trained: Trained) -> np.ndarray:
 def test_the_weights_are_the_same_everywhere(trained: Trained, imagegate: Callable[..., Run]) -> None:
     labels, told = labels_of(trained), trained.summary["label_weights"]
     assert list(told) == labels
-    np.testing.assert_allclose(list(told.values()), weights_by_hand(trained), rtol=1e-7)  # they are in float32
+    np.testing.assert_allclose(list(told.values()), weights_by_hand(trained), rtol=2e-7)  # they are in float32
     manifest = json.loads(Path(trained.summary["pushed"]["path"], "imagegate.json").read_text(encoding="utf-8"))
     assert manifest["label_weights"] == told
     assert (manifest["task"], manifest["labels"]) == (trained.summary["task"], labels)
