@@ -27,7 +27,7 @@ _TOLERANCE = 1e-3  # of features that are computed in another batch, relative to
 
 @dataclass(frozen=True)
 class Request:
-    """What the function is told.
+    """What `build` is given, to make the network from.
 
     Attributes:
         image_size: height and width in pixels.

@@ -40,11 +40,10 @@ def choices(name: str, kind: LabelKind, training: Mapping[str, Any], shares: Map
     [{'augment': True}, {'augment': False}]
     """
     if name == "loss":
-        weighted = training.get("imbalance") in (None, "weights")
         found = _losses(kind, shares)
-        return (
-            found if weighted else _distinct([{k: v for k, v in one.items() if k != "label_weights"} for one in found])
-        )
+        if training.get("imbalance") in (None, "weights"):
+            return found
+        return _distinct([{k: v for k, v in one.items() if k != "label_weights"} for one in found])
     if name == "image_size":
         sizes = [[max(_SIDE, round(side * f / _SIDE) * _SIDE) for side in training["image_size"]] for f in _SIZES]
         return [{"image_size": size} for size in sizes]
