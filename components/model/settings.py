@@ -49,6 +49,7 @@ def _by_recipe(epochs: Mapping[str, int]) -> str:
     return f"{', '.join(first)} or {last}"
 
 
+Unlabelled = Literal["auto", "propagation", "consistency", "autoencoder", "none"]
 Imbalance = Literal["weights", "logit_adjustment", "balanced_softmax", "balanced_sampling", "retrained_head", "none"]
 Weighting = Literal["median_frequency", "square_root", "none"] | dict[LabelName, Annotated[float, Field(ge=0)]]
 
@@ -121,6 +122,15 @@ class Training(Value):
         "one label per image or pixel. `balanced_sampling`: an epoch draws as many images of each label. "
         "`retrained_head`: everything is trained with `none`; then the head is solved again, with median-frequency "
         "weights (Kang et al. 2020). `none`: nothing. Default: `weights`. See [labels](labels.md#rare-labels).",
+    )
+    unlabelled: Unlabelled = Field(
+        "auto",
+        description="How images without labels are learnt from. `propagation`: each gets the labels of the images that "
+        "are like it, weighted by how sure that is (Zhou et al. 2004). `consistency`: the answer for an image must "
+        "hold for a distorted copy of it (FixMatch; Sohn et al. 2020). `autoencoder`: the network learns to draw "
+        "every image as well. A method is used only if it is better on eval than none, beyond chance. `auto`: "
+        "`propagation`, where there are at least 100 such images and as many as labelled ones. `none`: they are not "
+        "used. See [few labels](few-labels.md).",
     )
     augment: Flag = Field(
         True,

@@ -129,6 +129,11 @@ class Config(Value):
         return self.kind.one_per_image and self.training.pretrained
 
     @property
+    def unlabelled_root(self) -> str | None:
+        """`data.unlabelled`, absolute."""
+        return None if self.data.unlabelled is None else self._absolute(self.data.unlabelled)
+
+    @property
     def out_of_distribution_root(self) -> str | None:
         """`evaluation.out_of_distribution`, absolute."""
         return (
@@ -196,7 +201,7 @@ class Config(Value):
     @property
     def source(self) -> Source:
         """The settings of ingest. Those of later stages are constant, so that they do not change its cache key."""
-        data = {"root": self.data_root, "max_bad_fraction": None, "schema_file": None, "exclude": None}
+        data = {"root": self.data_root} | dict.fromkeys(("max_bad_fraction", "schema_file", "exclude", "unlabelled"))
         labels = {"positive": None, "count_ignored": False}
         distance, free = self.balance.near_duplicate_distance, self.balance.allow_duplicates_across_splits
         share = self.balance.max_near_duplicates

@@ -123,6 +123,12 @@ class Data(Value):
         "Layout `yolo`: `data.yaml`, or a text file with one name per line. Layouts `voc` and `labelme`: the folder of "
         "the annotation files.",
     )
+    unlabelled: Location | None = Field(
+        None,
+        description="Folder, archive or fsspec URL of images without labels, which training learns from as well, see "
+        "[few labels](few-labels.md). Images that are among the labelled ones are left out, and so are those that "
+        "equal or nearly equal one of eval or test.",
+    )
     split: Split = Field(
         Split(),
         description="Shares of the splits. Images are assigned by a hash of their content, so identical images are "

@@ -14,7 +14,7 @@ from components.model.settings import TrainerSettings, Training
 from components.model.tuning.space import DEFAULTS
 
 # Keys of `training` that are no settings of how a model learns: a search over them would compare luck or machines.
-_FIXED = ("seed", "mixed_precision", "tuned", "module")
+_FIXED = ("seed", "mixed_precision", "tuned", "module", "unlabelled")
 _RANGED = "learning_rate"
 _TRIALS, _MINUTES = 12, 60.0  # of a search without a limit
 
