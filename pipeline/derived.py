@@ -12,6 +12,7 @@ from components.base import fingerprint
 from components.base.artifact_files import EARLIER_SPLITS
 from components.evaluation import out_of_distribution
 from components.gates.settings import Balance
+from components.ingest.unlabelled import listing
 from components.labels import kinds
 from components.model.networks import catalogue, weights
 from components.model.settings import Training
@@ -49,10 +50,12 @@ class Files:
 
     Attributes:
         backbone: of the backbone and those that a search tries, or of their weights; "" where none has a file.
+        unlabelled: of the images without labels, or "" without any.
         out_of_distribution: of the images that belong to none of the labels, or "" without any.
     """
 
     backbone: str = ""
+    unlabelled: str = ""
     out_of_distribution: str = ""
 
 
@@ -68,7 +71,9 @@ def files(config: Config) -> Files:
     named = [_weights(one.at(config.training.image_size)) for one in known]
     backbone = "".join([*map(_digest, paths), *named])
     root = config.out_of_distribution_root
-    return Files(backbone, out_of_distribution.fingerprint(root, config.data.max_pixels))
+    return Files(
+        backbone, listing.fingerprint(config.pool), out_of_distribution.fingerprint(root, config.data.max_pixels)
+    )
 
 
 def _digest(path: str) -> str:

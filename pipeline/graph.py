@@ -65,6 +65,10 @@ def _stages(run: nodes.Run, *, only_search: bool) -> Iterator[BaseNode]:
     """Yields the stages in the order in which they run, each connected to the outputs that it reads."""
     yield (ingest := nodes.ingest(run))
     examples = ingest.outputs["examples"]
+    pool = {}
+    if run.config.pool is not None:
+        yield (reader := nodes.unlabelled(run, examples=examples))
+        pool = {"unlabelled": reader.outputs["unlabelled"]}
     yield (curated := nodes.curated_schema(run, examples=examples))
     schema = curated.outputs["schema_out"]
     yield (statistics_gen := nodes.statistics(examples=examples, schema=schema))
@@ -83,7 +87,7 @@ def _stages(run: nodes.Run, *, only_search: bool) -> Iterator[BaseNode]:
         trials = {"tuner_results": tuner.outputs["tuner_results"]}
     if only_search:
         return
-    yield (trainer := nodes.trainer(run, **inputs, **found))
+    yield (trainer := nodes.trainer(run, **inputs, **found, **pool))
     model, model_run = trainer.outputs["model"], trainer.outputs["model_run"]
     yield (baseline := nodes.baseline(run, schema_in=schema))
     models = {"model": model, "baseline_model": baseline.outputs["baseline_model"]}
@@ -108,4 +112,5 @@ def _stages(run: nodes.Run, *, only_search: bool) -> Iterator[BaseNode]:
         **models,
         **verdicts,
         **trials,
+        **pool,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import tensorflow_data_validation as tfdv
-from tfx.components import ExampleValidator, StatisticsGen, Trainer
+from tfx.components import ExampleValidator, StatisticsGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.proto import trainer_pb2
 
@@ -23,8 +23,10 @@ from components.stages.pusher import Pusher
 from components.stages.report import ModelReport
 from components.stages.schema import CuratedSchema
 from components.stages.serving_check import ServingCheck
+from components.stages.trainer import Trainer
 from components.stages.transform import Transform
 from components.stages.tuner import Tuner
+from components.stages.unlabelled import UnlabelledExampleGen
 from pipeline import derived
 from pipeline.config import Config
 
@@ -51,6 +53,17 @@ def ingest(run: Run) -> BaseNode:
         remembered=run.remembered,
         task=run.config.task,
         code_fingerprint=fingerprint.code("components.stages.ingest"),
+    )
+
+
+def unlabelled(run: Run, **inputs: Any) -> BaseNode:
+    pool = run.config.pool
+    assert pool is not None
+    return UnlabelledExampleGen(
+        **inputs,
+        pool=pool.to_json(),
+        pool_fingerprint=run.files.unlabelled,
+        code_fingerprint=fingerprint.code("components.stages.unlabelled"),
     )
 
 
@@ -122,8 +135,6 @@ def trainer(run: Run, **inputs: Any) -> BaseNode:
     return Trainer(
         **inputs,
         run_fn="components.model.fitting.training.run_fn",
-        train_args=trainer_pb2.TrainArgs(splits=["train"]),
-        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
         custom_config=run.config.trainer_settings(code + run.files.backbone).model_dump(mode="json"),
     )
 

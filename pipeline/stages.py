@@ -16,6 +16,7 @@ class Source(enum.Enum):
     DATA = enum.auto()  # the data set
     DESTINATION = enum.auto()  # the push destination
     BACKBONE = enum.auto()  # a backbone's file
+    UNLABELLED = enum.auto()  # images without labels
     OUT_OF_DISTRIBUTION = enum.auto()  # images that belong to none of the labels
 
 
@@ -88,6 +89,16 @@ STAGES = (
         cpu="2",
         memory="4Gi",
         settings={"data_root": ("source", "data", "root")},
+    ),
+    # Only where the configuration names a folder of images without labels.
+    UNLABELLED := Stage(
+        "UnlabelledExampleGen",
+        refusal=3,
+        reads=frozenset({Source.UNLABELLED}),
+        retried=False,
+        in_every_graph=False,
+        cpu="2",
+        memory="4Gi",
     ),
     SCHEMA := Stage("CuratedSchema"),
     STATISTICS := Stage("StatisticsGen", cpu="2", memory="4Gi"),

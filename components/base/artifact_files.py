@@ -18,6 +18,7 @@ KNOWN_IMAGES = "images.npy"  # also beside a pushed model: which images it was t
 TRIALS = "trials.json"  # of a search, with what it found; see `model.tuning.journal.Trials`
 TRAINING_HISTORY = "history.json"
 CHECKPOINT = "checkpoint.json"  # which epoch was chosen, and why
+POOL = "unlabelled.json"  # what became of the images without labels; see `fitting.unlabelled.choice.Pool`
 LABEL_WEIGHTS = "label_weights.json"  # label -> weight in the loss
 SAVED_MODEL = "saved_model.pb"
 DECISIONS_FILE = "decisions.json"  # in the model's folder `assets.extra`, which is for whatever goes with a SavedModel

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from components.base.errors import ImagegateError
 
 SPLITS = ("train", "eval", "test")
+UNLABELLED = "unlabelled"  # the split of images without labels, which lie in a folder of their own
 
 
 class LayoutError(ImagegateError):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from components.base.text import truncated_list
 from components.base.verdict import Verdict
-from components.data.manifest import DatasetManifest
+from components.data.manifest import DatasetManifest, LeftOut
 from components.gates.data_rules import (
     cooccurrence,
     files,
@@ -84,6 +84,26 @@ def findings(manifest: DatasetManifest, images: Images, limits: DataGateLimits) 
     for path, reason in contradictory.items():
         yield path, f"contradictory entries: {reason}"
     yield from image_pairs.findings(GateInput(manifest, images), limits)
+
+
+def unlabelled_files(kept: int, quarantined: Sequence[LeftOut], most: float | None) -> list[Verdict]:
+    """Bounds the share of files of `data.unlabelled` that cannot be used.
+
+    Args:
+        kept: how many can be used.
+        quarantined: the others.
+        most: `data.max_bad_fraction`.
+    """
+    if most is None or not quarantined:
+        return []
+    rule = bound(
+        metric="share of quarantined files of data.unlabelled",
+        maximum=most,
+        advice="Repair or remove them, or raise data.max_bad_fraction",
+    )
+    names = truncated_list(f"{file.path} ({file.reason})" for file in quarantined)
+    total = kept + len(quarantined)
+    return [judge(rule, len(quarantined) / total, detail=f"{len(quarantined)} of {total} files, {names}")]
 
 
 def empty_splits(manifest: DatasetManifest) -> list[Verdict]:

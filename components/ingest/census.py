@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from components.base.artifact_files import IMAGE_PATHS, IMAGE_ROWS
 from components.data import properties
-from components.data.dataset import SPLITS, Dataset, Record
+from components.data.dataset import SPLITS, UNLABELLED, Dataset, Record
 from components.data.images import Checked
 from components.data.manifest import DatasetManifest, LeftOut, PropertyHistograms, Shard
 from components.data.mask_rules import Rule
@@ -28,7 +28,8 @@ from components.data.masks import Mask
 from components.ingest import observed
 
 # sha256: digest of the file. perceptual: see `perceptual.perceptual_hash`; comparable: whether that is meaningful.
-# truth: see `truth`. split: index in SPLITS; named: whether the data set names the split, rather than the hash.
+# truth: see `truth`. split: index in SPLITS, or behind them for UNLABELLED. named: whether the data set names the
+# split, rather than the hash.
 ROW = np.dtype(
     [
         ("sha256", "<u8", 4),
@@ -40,6 +41,7 @@ ROW = np.dtype(
     ]
 )
 
+_PLACES = (*SPLITS, UNLABELLED)
 _NAMED = 5  # files that a remark names
 _ALL = ""  # key of the histogram of all images; no label has an empty name
 
@@ -120,7 +122,7 @@ class Report:
         words = np.frombuffer(bytes.fromhex(sha256), "<u8")
         comparable = image.perceptual is not None
         row = (words, image.perceptual if comparable else 0, truth(labels, record.unknown, digest))
-        flags = (SPLITS.index(split), record.split is not None, comparable)
+        flags = (_PLACES.index(split), record.split is not None, comparable)
         self.rows += np.array((*row, *flags), ROW).tobytes()
         self.label_sets[split, labels, record.unknown] += 1
         self.formats[image.format, split] += 1
@@ -141,7 +143,7 @@ class Report:
     def splits(self) -> dict[str, str]:
         """Path -> split of the images kept, in order."""
         indices = np.frombuffer(bytes(self.rows), ROW)["split"].tolist()
-        return {path: SPLITS[i] for path, i in zip(self.paths, indices, strict=True)}
+        return {path: _PLACES[i] for path, i in zip(self.paths, indices, strict=True)}
 
     def _remark(self, remark: str, images: int, paths: Sequence[str]) -> None:
         count, known = self.remarks.get(remark, (0, []))
@@ -333,7 +335,8 @@ def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[DatasetManifest,
             counts[name][split] += n
         for name in unknown_labels:
             unknown[name][split] += n
-        unlabelled[split] += n * (not labels if summed.pixels else len(unknown_labels) == len(dataset.labels))
+        if split in unlabelled:
+            unlabelled[split] += n * (not labels if summed.pixels else len(unknown_labels) == len(dataset.labels))
     manifest = DatasetManifest(
         labels=dataset.labels,
         counts={split: int((rows["split"] == i).sum()) for i, split in enumerate(SPLITS)},

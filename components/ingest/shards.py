@@ -63,6 +63,7 @@ class Job:
         threads: threads that read and decode.
         rule: meaning of mask values, for segmentation.
         earlier: the splits of earlier runs.
+        splits: that get a file in each shard.
     """
 
     root: str
@@ -73,6 +74,7 @@ class Job:
     rule: Rule | None = None
     bits: int | None = None
     earlier: Earlier = field(default_factory=Earlier, compare=False)
+    splits: tuple[str, ...] = SPLITS
 
 
 def job(
@@ -264,7 +266,7 @@ def write(
         counts of the images written and quarantined.
     """
     report = Report()
-    files = {split: ShardFile(folder, split, name(index, count), there) for split in SPLITS}
+    files = {split: ShardFile(folder, split, name(index, count), there) for split in job.splits}
     try:
         for number, item in enumerate(examine(records, job), 1):
             enter(item, report)
@@ -282,14 +284,14 @@ def write(
 
 
 def move(
-    folder: str, report: Report, moves: Mapping[str, str], there: Mapping[str, str] = MappingProxyType({})
+    folder: str, report: Report, moves: Mapping[str, str | None], there: Mapping[str, str] = MappingProxyType({})
 ) -> list[Shard]:
-    """Rewrites the files of one shard after some of its images changed their split; the order of images is kept.
+    """Rewrites the files of one shard after images changed their split or were left out; the order is kept.
 
     Args:
         folder: folder of all shards.
         report: what `write` returned for this shard.
-        moves: path of an image -> its new split; images of other shards are ignored.
+        moves: path of an image -> its new split, or None to leave it out; images of other shards are ignored.
         there: as in `write`.
 
     Returns:
@@ -299,7 +301,11 @@ def move(
 
     old = list(report.splits().values())
     affected = {
-        split for path, was in zip(report.paths, old, strict=True) if path in moves for split in (was, moves[path])
+        split
+        for path, was in zip(report.paths, old, strict=True)
+        if path in moves
+        for split in (was, moves[path])
+        if split
     }
     kept = [file for file in report.files if file.split not in affected]
     readers, writers = {}, {}
@@ -309,7 +315,9 @@ def move(
             writers[file.split] = ShardFile(folder, file.split, os.path.basename(file.name), there)
         for path, was in zip(report.paths, old, strict=True):
             if was in affected:
-                writers[moves.get(path, was)].write(next(readers[was]).numpy())
+                example, new = next(readers[was]).numpy(), moves.get(path, was)
+                if new:
+                    writers[new].write(example)
         return sorted(kept + [writer.commit() for writer in writers.values()], key=lambda file: file.name)
     finally:
         for writer in writers.values():

@@ -11,9 +11,19 @@ from typing import Any
 
 from components import metrics
 from components.base import checkpoint
-from components.base.artifact_files import CLASS_BALANCE, DECISIONS_FILE, LABEL_WEIGHTS, SERVING, TRIALS, VERDICTS
+from components.base.artifact_files import (
+    CLASS_BALANCE,
+    DATASET_MANIFEST,
+    DECISIONS_FILE,
+    LABEL_WEIGHTS,
+    POOL,
+    SERVING,
+    TRIALS,
+    VERDICTS,
+)
 from components.base.checkpoint import Checkpoint
 from components.base.errors import ImagegateError
+from components.base.text import truncated_list
 from components.base.verdict import Verdict
 from components.data.dataset import LayoutError
 from components.data.manifest import DatasetManifest
@@ -23,15 +33,28 @@ from components.gates.compared import Compared, whole
 from components.gates.errors import DataRejected
 from components.gates.records import DataGateResult, ServingMeasurement, ServingResult
 from components.labels import kinds
+from components.model.fitting.unlabelled.record import Pool
 from components.model.tuning.journal import Trials
 from components.push.manifest import DecisionSummary
 from components.push.refusals import NotPushed
-from components.report.run_summary import DataSummary, Numbers, Pushed, SamePart, ServedModel, SliceResult
+from components.report.run_summary import DataSummary, Numbers, PoolSummary, Pushed, SamePart, ServedModel, SliceResult
 
 Properties = Mapping[str, Any]  # custom properties of an artifact
 _UNJUDGED = "no threshold is configured and nothing has judged this model; push.without_thresholds lets it pass"
 _SUMMARIZED = (
-    *("task", "status", "exit_code", "data", "label_weights", "tuning", "metrics", "per_label", "slices", "tfma"),
+    *(
+        "task",
+        "status",
+        "exit_code",
+        "data",
+        "label_weights",
+        "unlabelled",
+        "tuning",
+        "metrics",
+        "per_label",
+        "slices",
+        "tfma",
+    ),
     *("baseline", "checkpoint", "decisions", "serving", "gates", "pushed", "error", "notes"),
 )
 
@@ -55,6 +78,7 @@ class Outcome:
     exit_code: int = 1
     data: DataSummary = field(default_factory=DataSummary)
     label_weights: dict[str, float] = field(default_factory=dict)
+    unlabelled: Pool | None = None
     tuning: Trials | None = None
     metrics: Numbers = field(default_factory=dict)
     per_label: dict[str, Numbers] = field(default_factory=dict)
@@ -69,6 +93,7 @@ class Outcome:
     serving: ServingMeasurement = field(default_factory=ServingMeasurement)
     notes: list[str] = field(default_factory=list)
     artifacts: dict[str, str] = field(default_factory=dict)
+    _pool: PoolSummary | None = None
 
     def fields(self) -> dict[str, Any]:
         """Values for the fields of `RunSummary` that follow from the stages."""
@@ -89,6 +114,7 @@ class Outcome:
     def _readers(self) -> dict[str, Callable[[str, Properties], None]]:
         """Methods that read an artifact, by its key; other artifacts are only listed."""
         return {
+            "unlabelled": self._read_unlabelled,
             "class_balance": self._read_class_balance,
             "tuner_results": self._read_tuner_results,
             "model": self._read_model,
@@ -98,6 +124,20 @@ class Outcome:
             "serving_check_out": self._read_serving_check_out,
             "pushed_model": self._read_pushed_model,
         }
+
+    def _read_unlabelled(self, uri: str, _: Properties) -> None:
+        told = DatasetManifest.from_json(_text(uri, DATASET_MANIFEST))
+        pool = PoolSummary(
+            images=sum(told.counts.values()), left_out=told.excluded, quarantined=told.quarantined, notes=told.notes
+        )
+        self._pool = pool
+        self.notes += [f"data.unlabelled: {note}" for note in told.notes]
+        if told.excluded:
+            named = truncated_list(f"{file.path} ({file.reason})" for file in told.excluded)
+            self.notes.append(f"data.unlabelled: {len(told.excluded):,} images were left out: {named}")
+        if told.quarantined:
+            named = truncated_list(f"{file.path} ({file.reason})" for file in told.quarantined)
+            self.notes.append(f"data.unlabelled: {len(told.quarantined):,} files were quarantined: {named}")
 
     def _read_class_balance(self, uri: str, _: Properties) -> None:
         result = DataGateResult.from_json(_text(uri, CLASS_BALANCE))
@@ -118,6 +158,7 @@ class Outcome:
                 unlabelled=manifest.unlabelled,
                 unknown=data_gate.unknown(manifest),
                 fingerprint=manifest.content,
+                pool=self._pool,
             )
 
     def _read_tuner_results(self, uri: str, _: Properties) -> None:
@@ -130,6 +171,9 @@ class Outcome:
     def _read_model_run(self, uri: str, _: Properties) -> None:
         self.checkpoint = checkpoint.read(uri)
         self.label_weights = json.loads(_text(uri, LABEL_WEIGHTS))
+        if os.path.exists(os.path.join(uri, POOL)):
+            self.unlabelled = Pool.from_json(_text(uri, POOL))
+            self.notes += self.unlabelled.sentences()
 
     def _read_baseline_model(self, _: str, properties: Properties) -> None:
         # What is compared is told by the evaluation; a run may end before it.

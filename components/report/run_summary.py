@@ -11,6 +11,7 @@ from components.base.values import ForeignText, Sparse
 from components.base.verdict import Verdict
 from components.data.manifest import BySplit, LeftOut
 from components.gates.records import ServingMeasurement
+from components.model.fitting.unlabelled.record import Pool
 from components.model.tuning.journal import Trials
 from components.push.manifest import DecisionSummary
 
@@ -23,6 +24,15 @@ class Stage(Sparse):
     name: str
     seconds: float
     cached: bool = Field(description="whether its result is that of an earlier run")
+
+
+class PoolSummary(Sparse):
+    """Images without labels, in a folder of their own."""
+
+    images: int = Field(description="that training may learn from")
+    left_out: tuple[LeftOut, ...] = Field((), description="those that equal or nearly equal one of eval or test")
+    quarantined: tuple[LeftOut, ...] = Field((), description="files that could not be used")
+    notes: tuple[ForeignText, ...] = Field((), description="as those of the labelled images")
 
 
 class DataSummary(Sparse):
@@ -42,6 +52,7 @@ class DataSummary(Sparse):
         {}, description='shares that were not stated: of "images", and of "labels" or "pixels"'
     )
     fingerprint: str = Field("", description="digest of everything that training can see of the images")
+    pool: PoolSummary | None = Field(None, description="images of `data.unlabelled`; null without the key")
 
 
 class SliceResult(Sparse):
@@ -99,6 +110,9 @@ class RunSummary(Sparse):
     stages: tuple[Stage, ...] = ()
     data: DataSummary = DataSummary()
     label_weights: dict[str, float] = Field({}, description="label -> weight in the loss")
+    unlabelled: Pool | None = Field(
+        None, description="how images without labels were learnt from; null where there were none"
+    )
     tuning: Trials | None = Field(None, description="the search for better settings; null without one")
     metrics: Numbers = Field({}, description="of the test split")
     per_label: dict[str, Numbers] = Field({}, description="label -> metrics")

@@ -4,6 +4,7 @@ import dataclasses
 import glob
 import json
 import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -69,25 +70,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         plan = shards.plan(dataset.records)
         key, code = exec_properties["data_fingerprint"], exec_properties["code_fingerprint"]
         previous = reuse.Previous() if key.startswith(ledger.ANEW) else reuse.find(examples.uri)
-        elements = [
-            json.dumps(
-                [i, [dataclasses.astuple(r) for r in records], reuse.report(previous, records, job, code)]
-            ).encode()
-            for i, records in enumerate(plan)
-        ]
-        os.makedirs(examples.uri, exist_ok=True)
-        reports = os.path.join(examples.uri, ".reports")
-        progress.start(_TASK)
-        write = _WriteShard(examples.uri, len(plan), job, len(dataset.records), previous.files)
-        with self._make_beam_pipeline() as pipeline:
-            _ = (
-                pipeline
-                | "Plan" >> beam.Create(elements, reshuffle=False)
-                | "WriteShard" >> beam.ParDo(write)
-                | "ToJson" >> beam.Map(census.Report.to_json)
-                | "WriteReports" >> beam.io.WriteToText(reports)
-            )
-        written = _read_and_remove(reports)
+        known = [reuse.report(previous, records, job, code) for records in plan]
+        written = write_shards(self._make_beam_pipeline, examples.uri, plan, job, known, previous.files)
         counted, seen = settling.merge(dataset, written, job, source.near, examples.uri, previous.files.paths)
         assigned = Assigned(
             fractions=dataset.fractions,
@@ -109,6 +93,43 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         if not all(counted.counts.values()):
             # TFDV and Transform cannot process an empty split, so this rule of the data gate is applied here.
             raise DataRejected(data_gate.empty_splits(counted), counted, seen)
+
+
+def write_shards(
+    make_pipeline: Callable[[], beam.Pipeline],
+    folder: str,
+    plan: Sequence[Sequence[Record]],
+    job: shards.Job,
+    known: Sequence[str | None],
+    there: reuse.Files,
+) -> list[census.Report]:
+    """Writes the shards of a plan with Beam; returns their reports.
+
+    Args:
+        make_pipeline: makes a Beam pipeline.
+        folder: of the shards; it is made.
+        plan: the records of each shard.
+        job: settings that all shards share.
+        known: for each shard the report of an equal one of an earlier ingest, as JSON, or None.
+        there: the files of that ingest.
+    """
+    elements = [
+        json.dumps([i, [dataclasses.astuple(r) for r in records], report]).encode()
+        for i, (records, report) in enumerate(zip(plan, known, strict=True))
+    ]
+    os.makedirs(folder, exist_ok=True)
+    reports = os.path.join(folder, ".reports")
+    progress.start(_TASK)
+    write = _WriteShard(folder, len(plan), job, sum(map(len, plan)), there)
+    with make_pipeline() as pipeline:
+        _ = (
+            pipeline
+            | "Plan" >> beam.Create(elements, reshuffle=False)
+            | "WriteShard" >> beam.ParDo(write)
+            | "ToJson" >> beam.Map(census.Report.to_json)
+            | "WriteReports" >> beam.io.WriteToText(reports)
+        )
+    return _read_and_remove(reports)
 
 
 def _versions(source: Source) -> dict[str, str]:

@@ -29,6 +29,7 @@ def ModelReport(  # noqa: N802  TFX names components like classes
     settings: Parameter[str],
     code_fingerprint: Parameter[str],
     tuner_results: InputArtifact[standard_artifacts.TunerResults] = None,
+    unlabelled: InputArtifact[standard_artifacts.Examples] = None,
 ) -> None:
     """Writes the page without what only the runner knows: start and duration, stages, earlier runs.
 
@@ -37,6 +38,7 @@ def ModelReport(  # noqa: N802  TFX names components like classes
         settings: JSON object of destination and without_thresholds, as in `Outcome`, and of seed, distance and
             contradictions, as in `evidence.collect`.
         tuner_results: of a search, if there was one.
+        unlabelled: images without labels, if there are any.
     """
     known, arguments = json.loads(facts), json.loads(settings)
     outcome = Outcome(
@@ -47,6 +49,7 @@ def ModelReport(  # noqa: N802  TFX names components like classes
     # By output key, in the order of the graph: later artifacts are read with the help of earlier ones.
     inputs = {
         "examples": examples,
+        **({"unlabelled": unlabelled} if unlabelled else {}),
         "class_balance": class_balance,
         **({"tuner_results": tuner_results} if tuner_results else {}),
         "model": model,

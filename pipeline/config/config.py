@@ -14,7 +14,7 @@ from components.data import features, storage
 from components.evaluation.settings import Evaluation
 from components.gates.settings import Balance, DataGateLimits, Serving
 from components.ingest import exclusion
-from components.ingest.settings import Data, Exclusion, Labels, NearLimits, Source
+from components.ingest.settings import Data, Exclusion, Labels, NearLimits, Pool, Source
 from components.labels import kinds
 from components.labels.kind import LabelKind
 from components.model.settings import DecisionSettings, TrainerSettings, Training
@@ -214,6 +214,20 @@ class Config(Value):
             data=self.data.model_copy(update=data),
             labels=self.labels.model_copy(update=labels),
             skipped=places.skipped(self),
+        )
+
+    @property
+    def pool(self) -> Pool | None:
+        """The settings with which images without labels are read; None if there are none, or they are not used."""
+        if self.unlabelled_root is None or self.training.unlabelled == "none":
+            return None
+        return Pool(
+            root=self.unlabelled_root,
+            max_pixels=self.data.max_pixels,
+            bits=self.data.bits,
+            distance=self.balance.near_duplicate_distance,
+            max_bad_fraction=self.data.max_bad_fraction,
+            skipped=(*places.skipped(self, self.unlabelled_root), *places.masks(self, self.unlabelled_root)),
         )
 
     @property

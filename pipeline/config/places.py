@@ -31,6 +31,12 @@ def check(config: Config) -> None:
         raise ValueError(
             f"push.destination: {destination} must not be inside output {output}, or contain it; {_ANOTHER}"
         )
+    pool = config.unlabelled_root
+    if pool is not None and config.data.layout == "folders" and _below(root, pool) is not None:
+        raise ValueError(
+            f"data.unlabelled: {pool} must not be data.root {root}, or contain it: all images in its folders have "
+            f"labels; {_ANOTHER}"
+        )
     others = config.out_of_distribution_root
     if others is not None and _below(root, others) is not None:
         raise ValueError(
@@ -39,28 +45,39 @@ def check(config: Config) -> None:
         )
 
 
-def skipped(config: Config) -> tuple[tuple[str, str], ...]:
-    """Returns (key, place) of what lies inside `data.root` but is no part of the data set.
+def skipped(config: Config, root: str | None = None) -> tuple[tuple[str, str], ...]:
+    """Returns (key, place) of what lies inside `data.root`, or another root, but is no part of the data set.
 
-    A place starts as the root does. What can be reached both through a link and without it comes twice.
+    A place starts as the root does. What can be reached both through a link and without it comes twice. Images without
+    labels lie beside the folders of the labels; with other layouts, a table may name some of them, with their labels.
     """
+    root = config.data_root if root is None else root
     own = {
         "output": config.output_folder,
         "push.destination": config.destination,
         "evaluation.out_of_distribution": config.out_of_distribution_root,
+        "data.unlabelled": config.unlabelled_root if config.data.layout == "folders" else None,
         "data.schema_file": config.schema_path,
         "data.exclude": config.exclude_path,
         "training.tuned": config.tuned_path,
         "the configuration": config.file or None,
     }
-    start = config.data_root.rstrip("/") + "/"
+    start = root.rstrip("/") + "/"
     found: dict[str, str] = {}
     for key, place in own.items():
         for follow in (False, True):
-            below = None if place is None else _below(place, config.data_root, follow=follow)
+            below = None if place is None else _below(place, root, follow=follow)
             if below:
                 found.setdefault(start + below, key)
     return tuple((key, place) for place, key in found.items())
+
+
+def masks(config: Config, root: str) -> tuple[tuple[str, str], ...]:
+    """Returns (key, place) of the folders of masks that lie inside another root."""
+    told = config.data.masks
+    names = (told,) if isinstance(told, str) else tuple((told or {}).values())
+    found = (_below(f"{config.data_root.rstrip('/')}/{name}", root) for name in names)
+    return tuple(("data.masks", f"{root.rstrip('/')}/{below}") for below in found if below)
 
 
 def _below(path: str, folder: str, *, follow: bool = True) -> str | None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 # Places that pods read or write; the others exist on the machine that compiled the pipeline.
-_IN_PODS = ("push.destination", "evaluation.out_of_distribution")
+_IN_PODS = ("push.destination", "data.unlabelled", "evaluation.out_of_distribution")
 
 
 def run(task: str, parameters: Mapping[str, Any], inputs: Mapping[str, Sequence[Artifact]]) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
     Returns:
         `data_fingerprint`; `served_version`, the version now served, or ""; `earlier_splits`, a digest of the splits of
         the images behind that version, or "", see `ingest.earlier.key`; `files_version`, which changes with the
-        backbone's file and the images of none of the labels, "" where there are none.
+        backbone's file, the images without labels and those of none of the labels, "" where there are none.
 
     Raises:
         ConfigError: the configuration does not fit the data, or what is served was pushed by another configuration.
@@ -80,7 +80,7 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
         if not os.path.isfile(path):
             raise ConfigError(f"{key}: {path} does not exist")
     files = derived.files(settings)
-    digests = files.backbone + files.out_of_distribution
+    digests = files.backbone + files.unlabelled + files.out_of_distribution
     largest = images.max_file_bytes(settings.data.max_pixels)
     fingerprint = data_version or ledger.proven(dataset, largest).fingerprint()
     return {

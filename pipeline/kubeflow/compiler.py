@@ -29,7 +29,7 @@ WITHIN_FLAG = "--within"
 _PREFLIGHT_OUTPUTS = ("data_fingerprint", "served_version", "earlier_splits")
 # Likewise for the stages that read files of which the graph knows no version.
 _FILES_VERSION = "files_version"
-_FILES = {Source.BACKBONE, Source.OUT_OF_DISTRIBUTION}
+_FILES = {Source.BACKBONE, Source.UNLABELLED, Source.OUT_OF_DISTRIBUTION}
 
 
 def compile(config: Config) -> tuple[Spec, Spec]:

@@ -51,6 +51,8 @@ def platform(labels: Mapping[str, str], config: Config) -> Spec:
     outside = {Source.DATA, Source.DESTINATION}
     if config.out_of_distribution_root is not None:
         outside.add(Source.OUT_OF_DISTRIBUTION)
+    if config.pool is not None:
+        outside.add(Source.UNLABELLED)
     if config.backbone_files:
         outside.add(Source.BACKBONE)
     executors: Spec = {}
@@ -117,6 +119,7 @@ def outside_of_volumes(config: Config) -> list[str]:
     paths = {
         "data.root": config.data_root,
         "push.destination": config.destination,
+        "data.unlabelled": config.unlabelled_root or "",
         "evaluation.out_of_distribution": config.out_of_distribution_root or "",
     }
     return [

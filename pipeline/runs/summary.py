@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _TAKEN = (
     "data",
     "label_weights",
+    "unlabelled",
     "tuning",
     "metrics",
     "per_label",

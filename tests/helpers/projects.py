@@ -41,6 +41,7 @@ CONTRACT = {
     "stages": [{"name": str, "seconds": NUMBER, "cached": bool}],
     "data": {"counts": dict, "labels": dict, "quarantined": list, "fingerprint": str},
     "label_weights": dict,
+    "unlabelled": dict | None,
     "tuning": dict | None,
     "metrics": dict,
     "per_label": dict,

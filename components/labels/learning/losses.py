@@ -4,6 +4,10 @@ Each loss is sum(weight * loss) / sum(weight) over the known entries (examples, 
 there is none or all weights are 0; weight = example weight * label weight. Label weights follow the ground truth, never
 the prediction. The loss that Keras shows for an epoch is the mean over batches, weighted by their sizes.
 
+Labels of images may be given by degrees, as those that were guessed: of exclusive labels one for each, which sum to
+1; of independent labels numbers from 0 to 1. The weight is then the mean over what the truth may be, and so is
+weight * loss, as if the image were there once for each of them, as often as the degree says.
+
 Focal loss: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, equation 5:
 FL = alpha_t * (1 - p_t)^gamma * -log(p_t), where p_t is the probability of the true class. alpha_t is a factor of the
 loss and not a weight, so the divisor does not contain it.
@@ -123,6 +127,30 @@ class Softmax(Known):
         return loss * _of_class(self._alpha, truth)
 
 
+class SoftmaxOfDegrees(Known):
+    """Loss for one of K classes per image, given by degrees: -sum(degree * log softmax(logits)).
+
+    With one-hot rows, it is `Softmax`.
+    """
+
+    def weight(self, target: Any) -> Any:
+        """Mean weight over the classes, float32 [batch], for degrees [batch, K]; 0 for a row of -1."""
+        return ops.sum(self._weighted(target), axis=-1)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Computes the loss of each image, [batch], from degrees and logits [batch, K]."""
+        weighted = self._weighted(y_true)
+        losses = self._focal(-ops.log_softmax(self._adjusted(y_pred), axis=-1))
+        if self._alpha is not None:
+            losses = losses * ops.convert_to_tensor(self._alpha, "float32")
+        total = ops.sum(weighted, axis=-1)
+        return ops.sum(weighted * losses, axis=-1) / ops.where(total > 0, total, 1.0)
+
+    def _weighted(self, target: Any) -> Any:
+        degrees = ops.maximum(ops.cast(target, "float32"), 0.0)
+        return degrees if self._weights is None else degrees * ops.convert_to_tensor(self._weights, "float32")
+
+
 class Sigmoid(Known):
     """Loss for K independent labels: -log sigmoid(logit) if a label applies, -log sigmoid(-logit) if it does not.
 
@@ -132,19 +160,25 @@ class Sigmoid(Known):
 
     def weight(self, target: Any) -> Any:
         """Weight float32 [batch, K] for target [batch, K]: 1 the label applies, 0 it does not, -1 it is unknown."""
-        target = ops.convert_to_tensor(target)
-        own = 1.0 if self._weights is None else ops.convert_to_tensor(self._weights, "float32")
-        return ops.cast(target >= 0, "float32") * ops.where(target > 0, own, 1.0)
+        return ops.add(*self._weighted(target))
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Computes the loss of each label, [batch, K], from logits float32 [batch, K]."""
-        applies = y_true > 0
+        applies, not_ = self._weighted(y_true)
         logits = self._adjusted(y_pred)
-        loss = self._focal(ops.softplus(ops.where(applies, -logits, logits)))
-        if self._alpha is None:
-            return loss
-        alpha = ops.convert_to_tensor(self._alpha, "float32")
-        return loss * ops.where(applies, alpha, 1.0 - alpha)
+        yes, no = self._focal(ops.softplus(-logits)), self._focal(ops.softplus(logits))
+        if self._alpha is not None:
+            alpha = ops.convert_to_tensor(self._alpha, "float32")
+            yes, no = yes * alpha, no * (1.0 - alpha)
+        total = applies + not_
+        return (applies * yes + not_ * no) / ops.where(total > 0, total, 1.0)
+
+    def _weighted(self, target: Any) -> tuple[Any, Any]:
+        """How much each label counts as one that applies, and as one that does not: each float32 [batch, K]."""
+        degree = ops.cast(target, "float32")
+        known = ops.cast(degree >= 0, "float32")
+        own = 1.0 if self._weights is None else ops.convert_to_tensor(self._weights, "float32")
+        return known * degree * own, known * (1.0 - degree)
 
 
 def _of_class(values: Any, truth: Any) -> Any:

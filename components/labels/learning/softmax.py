@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from components.base.errors import ConfigError
 from components.labels.learning.defaults import DROPOUT, FOCAL_GAMMA
@@ -82,7 +82,8 @@ def loss(
 ) -> keras.losses.Loss:
     """Builds cross-entropy or focal loss of target and logits [batch, K]; see `losses` for the formulas.
 
-    The weight of an example is its own weight times weights[true label], and 0 for a row of -1.
+    A target may give degrees, see `losses`. The weight of an example is its own weight times weights[true label], and 0
+    for a row of -1.
 
     Args:
         kind: "cross_entropy" or "focal".
@@ -96,16 +97,11 @@ def loss(
     Raises:
         ConfigError: see `losses.Known`.
     """
-    import keras
-
-    from components.labels.learning.losses import Softmax
-
-    def truth(target: Any) -> tuple[Any, Any]:
-        return keras.ops.argmax(target, axis=-1), keras.ops.max(target, axis=-1) > 0
+    from components.labels.learning.losses import SoftmaxOfDegrees
 
     if positive is not None and isinstance(alpha, int | float):
         alpha = [1 - alpha, alpha] if positive == 1 else [alpha, 1 - alpha]
-    return Softmax(truth, kind, alpha, gamma, weights, adjustment)
+    return SoftmaxOfDegrees(kind, alpha, gamma, weights, adjustment)
 
 
 def metrics(classes: int) -> list[keras.metrics.Metric]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from components.base import progress
 from components.data import features, images
+from components.data.dataset import UNLABELLED
 from components.data.manifest import DatasetManifest
 from components.ingest import manifest
 from components.labels.kind import LabelKind
@@ -32,9 +35,27 @@ _READ = 256  # encoded images that are read at once where they are not decoded
 _PART = 4096  # images whose features are stored together
 _CHANCES = 1 << 20  # steps in which chance decides
 _PASSES = 1 << 20  # more than an epoch takes
+HELD_OUT = "held_out"
 _SHUFFLE = 2048  # encoded images in the shuffle buffer, where decoded ones are not kept
 
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+@dataclass(frozen=True)
+class Others:
+    """Images without labels that training sees beside the labelled ones.
+
+    Attributes:
+        each: how many of them a batch gets.
+        steps: most batches of an epoch; with fewer labelled images, it goes through them more than once.
+        target: float32 [m, K], what was guessed of the m images in the order of the shards; None: all is unknown.
+        weight: float32 [m], example weights; None for ones.
+    """
+
+    each: int
+    steps: int
+    target: NDArray[np.float32] | None = None
+    weight: NDArray[np.float32] | None = None
 
 
 class Batches:
@@ -53,6 +74,7 @@ class Batches:
         least_steps: of an epoch of training; with fewer images, it goes through them more than once.
         balanced: whether an epoch of training draws images so that each label is to be expected as often; for one
             label per image.
+        unlabelled: folder of the shards of images without labels, which are the split `UNLABELLED`; or "".
     """
 
     def __init__(
@@ -67,13 +89,20 @@ class Batches:
         seed: int,
         least_steps: int = 1,
         balanced: bool = False,
+        unlabelled: str = "",
     ) -> None:
+        self._pool = unlabelled
+        self._others: Others | None = None
+        self._fold: tuple[int, int] | None = None
         self._folder, self._size, self._batch_size = folder, image_size, batch_size
         self._masks, self._epochs, self._seed = kind.per_pixel, epochs, seed
         told = manifest.read(folder)
-        self._counts = told.counts
+        self._labels = len(told.labels)
+        pool = manifest.read(unlabelled).counts if unlabelled else {UNLABELLED: 0}
+        self._counts = told.counts | pool
         self._copies = _copies(told) if balanced else None
-        self._passes = max(1, -(-least_steps * batch_size // max(1, self._counts["train"])))
+        self._least_steps = least_steps
+        self._passes = self._passes_of(least_steps)
         self._spec = transform.raw_feature_spec()
         self._transform = transform.transform_features_layer()
 
@@ -81,6 +110,8 @@ class Batches:
         """Yields the train split, shuffled anew each epoch; order and augmentation depend on the seed and `again`."""
         seed = self._seed + again
         data = self._batches("train", order=seed)
+        if self._others is not None:
+            data = self._beside(data, self._others, seed)
         if augment is None:
             return data
         seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
@@ -90,6 +121,25 @@ class Batches:
             return *augment(pixels, masks, tf.cast(seed % 2**31, tf.int32)), weight
 
         return ready(tf.data.Dataset.zip(data, seeds).map(changed, _THREADS))
+
+    def beside(self, others: Others) -> Batches:
+        """The same, but that training sees images without labels as well."""
+        found = copy.copy(self)
+        steps = max(1, min(others.steps, -(-self._counts[UNLABELLED] // others.each)))
+        found._others, found._passes = others, self._passes_of(steps)
+        return found
+
+    def fold(self, index: int, of: int) -> Batches:
+        """The same for cross-validation: a fold of train is a split of its own, `HELD_OUT`, and no part of train.
+
+        The content of an image and its labels decide the fold, so copies are in the same one.
+        """
+        found = copy.copy(self)
+        found._fold = index, of
+        rest = sum(1 for _ in found._records("train"))
+        found._counts = self._counts | {"train": rest, HELD_OUT: self._counts["train"] - rest}
+        found._passes = found._passes_of(self._least_steps)
+        return found
 
     def eval(self) -> tf.data.Dataset:
         """Yields the eval split in the order of the shards."""
@@ -143,7 +193,7 @@ class Batches:
 
     def _told(self, split: str) -> tuple[list[bytes], NDArray[np.float32], NDArray[np.float32]]:
         """Digests of the encoded images of a split, their targets and weights."""
-        data = tf.data.TFRecordDataset(manifest.verify(self._folder, split)).map(self._read, _THREADS)
+        data = self._records(split).map(self._read, _THREADS)
         digests: list[bytes] = []
         columns = []
         for encoded, target, weight in ready(data.batch(_READ).map(self._encode, _AHEAD)):
@@ -155,7 +205,7 @@ class Batches:
     def _selected(self, split: str, rows: NDArray[np.bool_]) -> tf.data.Dataset:
         """Yields batches of decoded images of those records of a split that `rows` marks."""
         wanted = tf.constant(rows)
-        data = tf.data.TFRecordDataset(manifest.verify(self._folder, split)).enumerate()
+        data = self._records(split).enumerate()
         data = data.filter(lambda index, _: wanted[index]).map(lambda _, record: self._parse(record)[0], _THREADS)
         return ready(data.batch(self._batch_size))
 
@@ -165,9 +215,8 @@ class Batches:
         It will `keep` decoded images for the next epoch, if there is one and they fit.
         """
         shuffle = order is not None
-        paths = manifest.verify(self._folder, split)
         count = -(-self._counts[split] // every)
-        data = tf.data.TFRecordDataset(paths, num_parallel_reads=min(4, len(paths)) if shuffle else None)
+        data = self._records(split, parallel=shuffle)
         data = data.shard(every, 0) if every > 1 else data
         kept = keep and self._kept(count)
         if kept:
@@ -186,6 +235,39 @@ class Batches:
         # tf.data does not know how many records a file has, but the manifest does.
         known = tf.data.experimental.assert_cardinality(-(-count // self._batch_size))
         return ready(batches.apply(known))
+
+    def _records(self, split: str, *, parallel: bool = False) -> tf.data.Dataset:
+        """Reads the serialised examples of a split, in the order of the shards or several files at once."""
+        folder, held = self._pool if split == UNLABELLED else self._folder, split == HELD_OUT
+        paths = manifest.verify(folder, "train" if held else split)
+        data = tf.data.TFRecordDataset(paths, num_parallel_reads=min(4, len(paths)) if parallel else None)
+        if self._fold is None or split not in ("train", HELD_OUT):
+            return data
+        index, of = self._fold
+        return data.filter(lambda record: (tf.strings.to_hash_bucket_fast(record, of) == index) == held)
+
+    def _beside(self, data: tf.data.Dataset, others: Others, seed: int) -> tf.data.Dataset:
+        """Adds images without labels to every batch, drawn anew for each epoch."""
+        count = self._counts[UNLABELLED]
+        unknown = tf.fill(self._size, np.uint8(features.IGNORED_ID)) if self._masks else tf.fill([self._labels], -1.0)
+        wanted = {features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
+
+        def parsed(index: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            pixels = images.decode(tf.io.parse_single_example(record, wanted)[features.IMAGE], self._size)
+            target = unknown if others.target is None else tf.gather(others.target, index)
+            return pixels, target, tf.ones([]) if others.weight is None else tf.gather(others.weight, index)
+
+        def joined(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[tf.Tensor, ...]:
+            return tuple(tf.concat([a, b], 0) for a, b in zip(one, other, strict=True))
+
+        pool = self._records(UNLABELLED).enumerate().shuffle(min(count, _SHUFFLE), seed=seed).repeat()
+        pool = pool.map(parsed, _THREADS).batch(others.each)
+        both = tf.data.Dataset.zip(data, pool).map(joined, _AHEAD)
+        return ready(both.apply(tf.data.experimental.assert_cardinality(data.cardinality())))
+
+    def _passes_of(self, steps: int) -> int:
+        """How often an epoch goes through train, to have at least so many batches."""
+        return max(1, -(-steps * self._batch_size // max(1, self._counts["train"])))
 
     def _drawn(self, data: tf.data.Dataset, count: int, size: int, seed: int) -> tf.data.Dataset:
         """Yields `count` elements, each as often as its label is to be drawn, from as many passes as that takes.

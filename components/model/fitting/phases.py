@@ -41,6 +41,7 @@ class Phases:
         jit: whether to compile with XLA.
         average: whether to average weights and decay them, see `optimizer`.
         plan: how the phase that trains everything goes through a batch; None: as a whole.
+        wrap: makes of the network the one that the phase that trains everything fits, with the same layers.
     """
 
     def __init__(
@@ -56,9 +57,10 @@ class Phases:
         jit: bool,
         average: bool,
         plan: Plan | None = None,
+        wrap: Callable[[keras.Model], keras.Model] | None = None,
     ) -> None:
         self.checkpoints, self._logs, self._rate, self._jit = checkpoints, logs, learning_rate, jit
-        self._average, self._plan = average, plan
+        self._average, self._plan, self._wrap = average, plan, wrap
         self._loss, self._metrics, self._callbacks, self._strategy = loss, metrics, callbacks, strategy
 
     def finished_epochs(self, name: str) -> list[dict[str, float]]:
@@ -96,7 +98,9 @@ class Phases:
         task = f"{_TASKS[name]}, run {again + 1}" if again else _TASKS[name]
         plan = self._plan if name == "all" else None
         with self._strategy.scope():
-            if plan is not None:
+            if name == "all" and self._wrap is not None:
+                network = self._wrap(network)
+            elif plan is not None:
                 network = InParts(network.input, network.output, part=plan.part)
             network.compile(
                 optimizer=self.optimizer(int(train.cardinality()), epochs),

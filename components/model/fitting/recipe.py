@@ -12,12 +12,14 @@ import numpy as np
 
 from components.base import progress
 from components.base.checkpoint import Checkpoint
+from components.data.dataset import UNLABELLED
 from components.labels.kind import LabelKind
 from components.model.fitting import averaging, solver
 from components.model.fitting.batches import Batches
 from components.model.fitting.phases import Phases
 from components.model.fitting.regression import Examples
 from components.model.fitting.solver import Solution
+from components.model.fitting.unlabelled.propagation import Guess
 from components.model.networks import network
 from components.model.settings import TrainerSettings
 
@@ -122,6 +124,7 @@ def solve(
     head: keras.Model,
     kind: LabelKind,
     positive: int | None,
+    guess: Guess | None,
     features: Callable[[str], Examples],
     weights: Sequence[float],
     adjustment: Sequence[float] | None,
@@ -132,18 +135,25 @@ def solve(
         head: features -> logits.
         kind: the label kind.
         positive: index of the label that one sigmoid unit stands for, or None.
+        guess: labels that were guessed for images without labels, or None.
         features: split -> features.
         weights: label weights [K].
         adjustment: [K], added to the logits in the loss, or None.
     """
     train, evaluation = features("train"), features("eval")
+    guessed = None if guess is None else Examples(features(UNLABELLED).features, guess.target, guess.weight)
     progress.report("training the head", 0, None, "solving it")
     if positive is None:
         solution = solver.solve(
-            train, evaluation, exclusive=kind.exclusive, label_weights=weights, adjustment=adjustment
+            train,
+            evaluation,
+            exclusive=kind.exclusive,
+            label_weights=weights,
+            adjustment=adjustment,
+            guessed=guessed,
         )
     else:
-        solution = solver.solve_one_of_two(train, evaluation, positive, weights, adjustment)
+        solution = solver.solve_one_of_two(train, evaluation, positive, weights, adjustment, guessed)
     last = next(layer for layer in head.layers if isinstance(layer, keras.layers.Dense))
     last.set_weights([solution.kernel.astype(np.float32), solution.bias.astype(np.float32)])
     return solution

@@ -36,7 +36,8 @@ class Examples:
 
     Attributes:
         features: [n, F], of the frozen backbone.
-        target: [n, K], 1 the label applies, 0 it does not, -1 unknown; of exclusive labels one-hot, or all -1.
+        target: [n, K], 1 the label applies, 0 it does not, -1 unknown; of exclusive labels one-hot, or all -1. Or
+            degrees, see `labels.learning.losses`.
         weight: [n], example weights.
     """
 
@@ -47,6 +48,13 @@ class Examples:
     def take(self, rows: NDArray[np.generic]) -> Examples:
         """Selects rows."""
         return Examples(self.features[rows], self.target[rows], self.weight[rows])
+
+    def joined(self, other: Examples | None) -> Examples:
+        """Appends other images, if there are any."""
+        if other is None:
+            return self
+        pairs = ((self.features, other.features), (self.target, other.target), (self.weight, other.weight))
+        return Examples(*map(np.concatenate, pairs))
 
 
 class Loss:
@@ -64,12 +72,12 @@ class Loss:
     ) -> None:
         target = examples.target
         self._adjustment = np.zeros(target.shape[1]) if adjustment is None else np.asarray(adjustment, np.float64)
-        known, weights = target >= 0, np.asarray(label_weights, np.float64)
-        self._exclusive, self.applies = exclusive, (target > 0).astype(np.float64)
-        by_label = np.where(target > 0, weights, 0.0 if exclusive else 1.0) * known
-        self.weight = examples.weight.astype(np.float64)[:, None] * by_label
-        if exclusive:
-            self.weight = self.weight.sum(axis=1, keepdims=True)
+        known, degree = target >= 0, np.maximum(target, 0).astype(np.float64)
+        self._exclusive, yes = exclusive, degree * np.asarray(label_weights, np.float64)
+        mass = yes.sum(axis=1, keepdims=True) if exclusive else (yes + 1 - degree) * known
+        # How far a label counts as one that applies; with degrees of 0 and 1, whether it does.
+        self.applies = np.divide(yes, mass, out=np.zeros_like(yes), where=mass > 0)
+        self.weight = examples.weight.astype(np.float64)[:, None] * mass
         sums = self.weight.sum(axis=0)
         self._share = np.divide(self.weight, sums, out=np.zeros_like(self.weight), where=sums > 0)
 

@@ -64,6 +64,7 @@ def solve(
     exclusive: bool,
     label_weights: Sequence[float],
     adjustment: Sequence[float] | None = None,
+    guessed: Examples | None = None,
 ) -> Solution:
     """Solves the head, with the strength that is best on eval; with few eval images, in cross-validation on train.
 
@@ -73,6 +74,7 @@ def solve(
         exclusive: whether exactly one label applies to each image, so that the probabilities sum to 1.
         label_weights: [K], as the loss takes them.
         adjustment: [K], added to the logits in the loss, see `labels.priors`; None for zeros.
+        guessed: images without labels with labels that were guessed, which are learnt from and decide nothing.
 
     Raises:
         ImagegateError: a feature is not finite.
@@ -80,7 +82,7 @@ def solve(
     _check(train, "train")
     _check(evaluation, "eval")
     with threadpool_limits(1 if train.features.nbytes < _SMALL else None, "blas"):
-        return _solved(train, evaluation, exclusive, label_weights, adjustment)
+        return _solved(train, evaluation, exclusive, label_weights, adjustment, guessed)
 
 
 def _solved(
@@ -89,6 +91,7 @@ def _solved(
     exclusive: bool,
     label_weights: Sequence[float],
     adjustment: Sequence[float] | None,
+    guessed: Examples | None,
 ) -> Solution:
     known = (evaluation.target >= 0).any(axis=1)
     if known.sum() >= _FEW:
@@ -98,7 +101,7 @@ def _solved(
         parts = [(train.take(np.flatnonzero(fold != i)), train.take(np.flatnonzero(fold == i))) for i in range(_FOLDS)]
         possible = [pair for pair in parts if all((side.target >= 0).any() for side in pair)]
         pairs = possible or [(train, train)]
-    paths = [_Path(Head(learn, exclusive, label_weights, adjustment), judge) for learn, judge in pairs]
+    paths = [_Path(Head(learn.joined(guessed), exclusive, label_weights, adjustment), judge) for learn, judge in pairs]
     steps: dict[float, Step] = {}
     for strength in _STRENGTHS:
         steps[strength] = _step(paths, strength)
@@ -109,7 +112,7 @@ def _solved(
     for strength in (best * 10**0.25, best / 10**0.25):
         steps[strength] = _step(paths, strength)
     best = min(steps.values(), key=lambda step: step.val_loss).strength
-    whole = paths[0].head if len(paths) == 1 else Head(train, exclusive, label_weights, adjustment)
+    whole = paths[0].head if len(paths) == 1 else Head(train.joined(guessed), exclusive, label_weights, adjustment)
     solved = whole.solve(best, paths[0].at(best) if len(paths) == 1 else None)
     kernel, bias = whole.layer(solved)
     path = tuple(sorted(steps.values(), key=lambda step: -step.strength))
@@ -122,11 +125,12 @@ def solve_one_of_two(
     positive: int,
     label_weights: Sequence[float],
     adjustment: Sequence[float] | None = None,
+    guessed: Examples | None = None,
 ) -> Solution:
     """Solves the head of one sigmoid unit that decides between two exclusive labels; kernel [F, 1], bias [1].
 
     Args:
-        train, evaluation, label_weights, adjustment: see `solve`; of two labels.
+        train, evaluation, label_weights, adjustment, guessed: see `solve`; of two labels.
         positive: index of the label that the unit stands for.
     """
 
@@ -137,7 +141,8 @@ def solve_one_of_two(
     ratio = label_weights[positive] / max(label_weights[1 - positive], _TINY)
     # The other label has the logit 0, and its own adjustment.
     added = None if adjustment is None else [adjustment[positive] - adjustment[1 - positive]]
-    return solve(one(train), one(evaluation), exclusive=False, label_weights=[ratio], adjustment=added)
+    rest = guessed and one(guessed)
+    return solve(one(train), one(evaluation), exclusive=False, label_weights=[ratio], adjustment=added, guessed=rest)
 
 
 class _Path:

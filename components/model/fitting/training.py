@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import json
@@ -18,12 +19,12 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.base import fingerprint, progress
-from components.base.artifact_files import CHECKPOINT, LABEL_WEIGHTS, TRAINING_HISTORY
+from components.base.artifact_files import CHECKPOINT, LABEL_WEIGHTS, POOL, TRAINING_HISTORY
 from components.base.checkpoint import Checkpoint
 from components.base.files import write_atomically
-from components.data import schema
+from components.data.dataset import UNLABELLED
 from components.ingest import manifest
-from components.labels import kinds, priors
+from components.labels import priors
 from components.labels.kind import LabelKind
 from components.labels.learning.heads import head_of
 from components.labels.weights import applied
@@ -31,8 +32,12 @@ from components.model import signatures
 from components.model.fitting import answers, memory, recipe
 from components.model.fitting.batches import Batches
 from components.model.fitting.feature_store import FeatureStore
+from components.model.fitting.given import UNLABELLED_FOLDER, Given
 from components.model.fitting.phases import Phases
 from components.model.fitting.regression import Examples
+from components.model.fitting.unlabelled import choice
+from components.model.fitting.unlabelled.propagation import Guess
+from components.model.fitting.unlabelled.record import Name, Pool
 from components.model.networks import network, own
 from components.model.settings import Focal, TrainerSettings
 
@@ -41,40 +46,6 @@ if TYPE_CHECKING:
 
 # A decoder starts from random weights, so it needs steps, however few the images are.
 _STEPS_OF_MASKS = 25
-
-
-@dataclass(frozen=True)
-class Given:
-    """What a training learns from.
-
-    Attributes:
-        folder: folder of the shards.
-        transform: output of Transform.
-        logs: folder of TensorBoard's logs.
-        kind: the label kind.
-        names: labels, in the order of the outputs.
-        positive: index of the positive label, or None.
-    """
-
-    folder: str
-    transform: str
-    logs: str
-    kind: LabelKind
-    names: Sequence[str]
-    positive: int | None
-
-    @classmethod
-    def of(cls, fn_args: FnArgs, settings: TrainerSettings, logs: str) -> Given:
-        """Finds the inputs of a Trainer or Tuner."""
-        names = schema.labels(os.path.dirname(fn_args.schema_path))
-        return cls(
-            folder=os.path.dirname(os.path.dirname(fn_args.train_files[0])),
-            transform=fn_args.transform_graph_path,
-            logs=logs,
-            kind=kinds.kind(settings.task),
-            names=names,
-            positive=None if settings.positive is None else names.index(settings.positive),
-        )
 
 
 @dataclass(frozen=True)
@@ -89,6 +60,7 @@ class Learnt:
         weights: label weights [K] in the loss.
         checkpoints: folder of the training's backup.
         features: gives the features of a split, if the backbone is as it was when they were computed; else None.
+        pool: what became of images without labels; None if there are none.
     """
 
     parts: network.Parts
@@ -98,6 +70,7 @@ class Learnt:
     weights: Sequence[float]
     checkpoints: str
     features: Callable[[str], Examples] | None
+    pool: Pool | None = None
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -106,7 +79,8 @@ def run_fn(fn_args: FnArgs) -> None:
     Raises:
         ImagegateError: the loss is not finite, or the shards changed since ingest.
     """
-    settings = TrainerSettings.model_validate(fn_args.custom_config | tuned(fn_args.hyperparameters))
+    config = {key: value for key, value in fn_args.custom_config.items() if key != UNLABELLED_FOLDER}
+    settings = TrainerSettings.model_validate(config | tuned(fn_args.hyperparameters))
     given = Given.of(fn_args, settings, fn_args.model_run_dir)
     with prepared(settings) as gpus:
         learnt = learn(given, settings, gpus)
@@ -115,6 +89,8 @@ def run_fn(fn_args: FnArgs) -> None:
         # The shortest digits that give these float32 numbers.
         weights = {name: float(str(np.float32(w))) for name, w in zip(given.names, learnt.weights, strict=True)}
         write_atomically(os.path.join(fn_args.model_run_dir, LABEL_WEIGHTS), json.dumps(weights, ensure_ascii=False))
+        if learnt.pool:
+            write_atomically(os.path.join(fn_args.model_run_dir, POOL), learnt.pool.to_json(indent=1))
         if learnt.chosen:
             write_atomically(os.path.join(fn_args.model_run_dir, CHECKPOINT), learnt.chosen.to_json(indent=1))
         decided = answers.fit(learnt.parts, learnt.data, given.kind, settings.decisions, settings.seed, learnt.features)
@@ -139,8 +115,7 @@ def tuned(hyperparameters: Mapping[str, Any] | None) -> dict[str, Any]:
 @contextlib.contextmanager
 def prepared(settings: TrainerSettings) -> Iterator[int]:
     """Sets the seed and the arithmetic of Keras for a training; yields the number of GPUs."""
-    keras.utils.clear_session(free_memory=False)  # names of layers, which are in the model, begin to count anew
-    keras.utils.set_random_seed(settings.seed)
+    _begin(settings)
     gpus = _prepare_gpus()
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(_policy(settings.mixed_precision, gpus))
@@ -170,9 +145,35 @@ def learn(
     Raises:
         ImagegateError: the loss is not finite, or the shards changed since ingest.
     """
-    kind, names, positive = given.kind, given.names, given.positive
-    head = head_of(kind)
     data = _data(given, settings)
+    names = choice.methods(settings, data, given.kind)
+
+    def train(part: Batches, place: str, made: Callable[[Batches], choice.Extra] | None) -> Learnt:
+        return _train(given, settings, gpus, part, place, made and made(part), metrics, callbacks)
+
+    if not names:
+        learnt = train(data, "", None)
+        count = data.count(UNLABELLED)
+        return dataclasses.replace(learnt, pool=Pool(images=count)) if count else learnt
+    made: dict[Name, choice.Made] = {"propagation": choice.propagated(settings, given.kind)}
+    learnt, pool = choice.best(names, made, train, data, given.kind, settings.seed)
+    return dataclasses.replace(learnt, pool=pool)
+
+
+def _train(
+    given: Given,
+    settings: TrainerSettings,
+    gpus: int,
+    data: Batches,
+    place: str,
+    extra: choice.Extra | None,
+    metrics: Callable[[], list[keras.metrics.Metric]],
+    callbacks: Callable[[str], list[keras.callbacks.Callback]],
+) -> Learnt:
+    """Builds the network and trains it once; `place` names its backup among those of the same settings."""
+    kind, names, positive = given.kind, given.names, given.positive
+    head, extra = head_of(kind), extra or choice.Extra(data)
+    _begin(settings)
     strategy = tf.distribute.MirroredStrategy() if gpus > 1 else tf.distribute.get_strategy()
     with strategy.scope():
         parts = _network(given, settings)
@@ -181,7 +182,7 @@ def learn(
     adjustment = _adjustment(given, settings)
     focal = {} if settings.focal is None else _focal(settings.focal, names, kind)
     phases = Phases(
-        os.path.join(settings.checkpoints, _job_name(given.folder, settings, weights)),
+        os.path.join(settings.checkpoints, _job_name(given, settings, weights), place),
         given.logs,
         learning_rate=settings.learning_rate,
         loss=lambda: head.loss(settings.loss, weights=weights, adjustment=adjustment, positive=positive, **focal),
@@ -191,12 +192,13 @@ def learn(
         jit=gpus > 0,
         average=parts.pretrained and not kind.per_pixel,
         plan=_plan(parts, data, settings, kind) if settings.all_epochs and not (gpus or detects) else None,
+        wrap=extra.wrap,
     )
-    heads = _heads(parts, data, settings, kind, weights, adjustment, positive)
+    heads = _heads(parts, data, settings, kind, weights, adjustment, positive, extra.guess)
     history: recipe.History = {}
     chosen = None
     if not detects:
-        history, chosen = recipe.follow(parts, data, phases, settings, kind, heads)
+        history, chosen = recipe.follow(parts, extra.data, phases, settings, kind, heads)
     # Those of a backbone that no epoch changed, and those that the head was solved on again.
     unchanged = (detects or not settings.all_epochs) and not kind.per_pixel
     known = heads.features if unchanged else heads.later if heads.last else None
@@ -211,13 +213,14 @@ def _heads(
     weights: Sequence[float],
     adjustment: Sequence[float] | None,
     positive: int | None,
+    guess: Guess | None,
 ) -> recipe.Heads:
     """Prepares how the head is solved; see `recipe.Heads`."""
     store = FeatureStore(settings.features, "" if kind.per_pixel else _feature_key(parts, settings))
     features = functools.cache(lambda split: data.pooled(split, parts.extractor, store))
     # No other run has the backbone that is trained here, so its features are not stored.
     later = functools.cache(lambda split: data.pooled(split, parts.extractor, FeatureStore("", "")))
-    solve = functools.partial(recipe.solve, parts.head, kind, positive)
+    solve = functools.partial(recipe.solve, parts.head, kind, positive, guess)
     first = last = None
     if settings.solves_head and not kind.per_pixel:
         # Images that epochs draw more often count more in the sum over all of them.
@@ -240,6 +243,7 @@ def _data(given: Given, settings: TrainerSettings) -> Batches:
         seed=settings.seed,
         least_steps=_STEPS_OF_MASKS if masks else 1,
         balanced=settings.imbalance == "balanced_sampling",
+        unlabelled=given.unlabelled,
     )
 
 
@@ -298,11 +302,18 @@ def _feature_key(parts: network.Parts, settings: TrainerSettings) -> str:
     return told.hexdigest()[:32]
 
 
-def _job_name(folder: str, settings: TrainerSettings, weights: Sequence[float]) -> str:
+def _begin(settings: TrainerSettings) -> None:
+    """Sets the seed; names of layers, which are in the model, begin to count anew."""
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(settings.seed)
+
+
+def _job_name(given: Given, settings: TrainerSettings, weights: Sequence[float]) -> str:
     """Names the backup by data, settings, weights and code: a training resumes only from one with the same name."""
-    data = manifest.read(folder)
+    data = manifest.read(given.folder)
     told = settings.model_dump(exclude={"checkpoints", "features"})
-    text = json.dumps([data.content, data.labels, told, [float(w) for w in weights]], sort_keys=True)
+    pool = manifest.read(given.unlabelled).content if given.unlabelled else ""
+    text = json.dumps([data.content, pool, data.labels, told, [float(w) for w in weights]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

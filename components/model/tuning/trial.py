@@ -13,6 +13,7 @@ from components.labels.kind import LabelKind
 from components.labels.learning.heads import head_of
 from components.labels.learning.measures import MeanIou, TemperedLoss
 from components.model.fitting import training
+from components.model.fitting.given import Given
 from components.model.settings import TrainerSettings
 from components.model.tuning.search import Result, Watch
 
@@ -65,7 +66,7 @@ def learn(fn_args: FnArgs, settings: TrainerSettings, watch: Watch) -> Result:
         ImagegateError: the settings cannot be learnt with.
     """
     shutil.rmtree(settings.checkpoints, ignore_errors=True)  # of a trial that was killed; it begins anew
-    given = training.Given.of(fn_args, settings, settings.checkpoints)
+    given = Given.of(fn_args, settings, settings.checkpoints)
     last = "all" if settings.all_epochs else "head"
     try:
         with training.prepared(settings) as gpus:
@@ -81,7 +82,7 @@ def learn(fn_args: FnArgs, settings: TrainerSettings, watch: Watch) -> Result:
         shutil.rmtree(settings.checkpoints, ignore_errors=True)
 
 
-def _judged(learnt: training.Learnt, given: training.Given) -> Result:
+def _judged(learnt: training.Learnt, given: Given) -> Result:
     head = head_of(given.kind)
     judged = measure(given.kind, len(given.names), given.positive)
     learnt.parts.model.compile(

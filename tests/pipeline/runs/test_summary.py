@@ -29,6 +29,7 @@ from pipeline.runs.show import show
 KEYS = [
     *("run_id", "name", "task", "status", "exit_code", "started", "seconds", "stages", "data", "label_weights"),
     *(
+        "unlabelled",
         "tuning",
         "metrics",
         "per_label",
@@ -232,6 +233,7 @@ def test_an_unchanged_run_shows_the_numbers_of_the_pushed_run(one: summary.Summa
     same = (
         "data",
         "label_weights",
+        "unlabelled",
         "tuning",
         "metrics",
         "per_label",

@@ -1,0 +1,1 @@
+"""Images without labels: their listing, and which of them training may not see."""

@@ -1,0 +1,189 @@
+"""Which ways to learn from images without labels are tried, and which of them is used."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.base import progress
+from components.data.dataset import UNLABELLED
+from components.labels.kind import LabelKind
+from components.model.fitting.batches import HELD_OUT, Batches, Others
+from components.model.fitting.unlabelled import contest, propagation
+from components.model.fitting.unlabelled.contest import Judged
+from components.model.fitting.unlabelled.propagation import Guess
+from components.model.fitting.unlabelled.record import Name, Pool, Tried
+from components.model.settings import TrainerSettings
+
+if TYPE_CHECKING:
+    from components.model.fitting.training import Learnt
+
+Wrap = Callable[[keras.Model], keras.Model]
+
+_LEAST = 100  # images without labels from which on `auto` uses them, if there are as many as labelled ones
+_STEPS = 50  # most batches of an epoch, of which each has images without labels
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What a method adds to a training.
+
+    Attributes:
+        data: batches that hold images without labels as well.
+        wrap: makes of the network the one that is fitted, with the same layers; None: it is fitted itself.
+        guess: labels that were guessed, from which a head is solved as well; or None.
+    """
+
+    data: Batches
+    wrap: Wrap | None = None
+    guess: Guess | None = None
+
+
+Train = Callable[[Batches, str, Callable[[Batches], Extra] | None], "Learnt"]
+Made = Callable[[Batches, "Learnt"], Extra]
+
+
+def methods(settings: TrainerSettings, data: Batches, kind: LabelKind) -> tuple[Name, ...]:
+    """The methods to try for the images without labels that there are."""
+    count = data.count(UNLABELLED)
+    if not count or settings.unlabelled == "none":
+        return ()
+    if settings.unlabelled != "auto":
+        return (settings.unlabelled,)
+    if count < max(_LEAST, data.count("train")):
+        return ()
+    return ("consistency",) if kind.per_pixel else ("propagation",)
+
+
+def best(
+    names: Sequence[Name], made: dict[Name, Made], train: Train, data: Batches, kind: LabelKind, seed: int
+) -> tuple[Learnt, Pool]:
+    """Trains without images without labels and with them, and returns what is better beyond chance.
+
+    With few eval images, cross-validation on train decides first, and only the better way is trained on all of it.
+
+    Args:
+        names: methods to try, in order.
+        made: name -> what makes the method's additions, from the batches and a training on them without it.
+        train: trains on batches; the second argument names its checkpoints, the third makes a method's additions.
+        data: the batches.
+        kind: the label kind.
+        seed: of the bootstrap.
+    """
+    tried: list[Tried] = []
+    if _known(data) >= contest.FEW:
+        plain = chosen = train(data, "", None)
+        judged = _judged(plain, data, "eval", kind)
+        for name in names:
+            other, outcome = _against(name, made[name], train, data, plain, judged, kind, seed)
+            tried.append(outcome)
+            if outcome.used and other is not None:
+                chosen, judged = other, _judged(other, data, "eval", kind)
+        return chosen, Pool(images=data.count(UNLABELLED), tried=tuple(tried))
+    tried += [_crossed(name, made[name], train, data, kind, seed) for name in names]
+    plain = train(data, "", None)
+    used = next((one.method for one in tried if one.used), None)
+    if used is not None:
+        plain = train(data, used, lambda part: made[used](part, plain))
+    return plain, Pool(images=data.count(UNLABELLED), tried=tuple(tried))
+
+
+def _against(
+    name: Name, made: Made, train: Train, data: Batches, plain: Learnt, judged: Judged, kind: LabelKind, seed: int
+) -> tuple[Learnt | None, Tried]:
+    """Trains with a method and compares on eval."""
+    with progress.within(f"{name}"):
+        try:
+            other = train(data, name, lambda part: made(part, plain))
+        except propagation.Refused as refused:
+            return None, Tried(method=name, used=False, reason=f"not used: {refused}")
+    return other, _told(name, contest.compare(judged, _judged(other, data, "eval", kind), seed), "eval")
+
+
+def _crossed(name: Name, made: Made, train: Train, data: Batches, kind: LabelKind, seed: int) -> Tried:
+    """Compares on folds of train, each of which was held out from its two trainings."""
+    sides: tuple[list[Judged], list[Judged]] = [], []
+    for index in range(contest.FOLDS):
+        part = data.fold(index, contest.FOLDS)
+        if not part.count("train") or not part.count(HELD_OUT):
+            continue
+        with progress.within(f"comparison {index + 1} of {contest.FOLDS}"):
+            plain = train(part, f"fold-{index}", None)
+            try:
+                other = train(part, f"fold-{index}-{name}", functools.partial(_made, made, plain))
+            except propagation.Refused as refused:
+                return Tried(method=name, used=False, reason=f"not used: {refused}")
+        for side, learnt in zip(sides, (plain, other), strict=True):
+            side.append(_judged(learnt, part, HELD_OUT, kind))
+    if not sides[0]:
+        return Tried(method=name, used=False, reason="not used: there are too few images with labels to compare")
+    outcome = contest.compare(contest.joined(sides[0]), contest.joined(sides[1]), seed)
+    return _told(name, outcome, "train in cross-validation")
+
+
+def _made(made: Made, plain: Learnt, data: Batches) -> Extra:
+    return made(data, plain)
+
+
+def _told(name: Name, outcome: contest.Outcome, where: str) -> Tried:
+    lower, high, low = -outcome.difference, -outcome.low, -outcome.high
+    facts = (
+        f"on {outcome.images} images of {where}, the loss is lower by {lower:.3f} (95% interval {low:.3f} to "
+        f"{high:.3f}), and {outcome.gain:+.1%} of the answers are right"
+    )
+    reason = f"used: {facts}" if outcome.better else f"not used, since it is not better beyond chance: {facts}"
+    return Tried(
+        method=name,
+        used=outcome.better,
+        reason=reason,
+        images=outcome.images,
+        difference=outcome.difference,
+        interval=(outcome.low, outcome.high),
+    )
+
+
+def _known(data: Batches) -> int:
+    """Counts the eval images of which a label is known."""
+    return sum(int((np.asarray(target) != -1).any(axis=-1).sum()) for _, target, _ in data.once("eval"))
+
+
+def _answers(learnt: Learnt, data: Batches, split: str) -> tuple[Any, Any, Any]:
+    """Logits, targets and weights of a split, by a trained network."""
+    if learnt.features is not None:
+        examples = learnt.features(split)
+        return learnt.parts.head.predict(examples.features, verbose=0), examples.target, examples.weight
+    apply = tf.function(lambda pixels: learnt.parts.model(pixels, training=False), reduce_retracing=True)
+    columns: tuple[list[Any], ...] = [], [], []
+    for pixels, target, weight in data.once(split):
+        for column, rows in zip(columns, (apply(pixels), target, weight), strict=True):
+            column.append(rows.numpy())
+        progress.report(f"answers for {split}", sum(map(len, columns[2])), data.count(split))
+    logits, target, weight = map(np.concatenate, columns)
+    return logits, target, weight
+
+
+def _judged(learnt: Learnt, data: Batches, split: str, kind: LabelKind) -> Judged:
+    logits, target, weight = _answers(learnt, data, split)
+    if kind.per_pixel:
+        return Judged.of_masks(logits, target, weight)
+    return Judged.of(logits, target, weight, kind.exclusive)
+
+
+def propagated(settings: TrainerSettings, kind: LabelKind) -> Made:
+    """Makes what label propagation adds: the guesses follow from the network that was trained without them."""
+
+    def made(data: Batches, learnt: Learnt) -> Extra:
+        points, target, _ = _answers(learnt, data, "train")
+        others, _, _ = _answers(learnt, data, UNLABELLED)
+        progress.report("propagating labels", 0, None, "along the graph of nearest neighbours")
+        guess = propagation.spread(points, target, others, exclusive=kind.exclusive)
+        beside = Others(settings.batch(masks=False), _STEPS, guess.target, guess.weight)
+        return Extra(data.beside(beside), guess=guess)
+
+    return made

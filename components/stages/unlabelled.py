@@ -1,0 +1,98 @@
+"""UnlabelledExampleGen: reads a folder of images without labels, with the code and the checks of ingest."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from tfx import types
+from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils, component_spec, standard_artifacts
+
+from components.data.dataset import UNLABELLED
+from components.data.manifest import LeftOut
+from components.gates import data_gate
+from components.gates.errors import DataRejected
+from components.ingest import census, manifest, reuse, shards
+from components.ingest.settings import Pool
+from components.ingest.unlabelled import listing, overlap
+from components.stages.ingest import write_shards
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Writes the shards with Beam, and leaves out the images that training must not see or sees anyway."""
+
+    def Do(  # noqa: N802  TFX's name
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        labelled = census.Images.read(artifact_utils.get_single_uri(input_dict["examples"]))
+        examples = artifact_utils.get_single_instance(output_dict["unlabelled"])
+        pool = Pool.from_json(exec_properties["pool"])
+        dataset = listing.read(pool)
+        job = dataclasses.replace(shards.job(dataset, pool.max_pixels, bits=pool.bits), splits=(UNLABELLED,))
+        plan = shards.plan(dataset.records)
+        none = [None] * len(plan)
+        written = write_shards(self._make_beam_pipeline, examples.uri, plan, job, none, reuse.Files())
+        counted, _ = census.merge(dataset, written)
+        images = census.Images(
+            np.concatenate([np.frombuffer(bytes(report.rows), census.ROW) for report in written]),
+            listed=[path for report in written for path in report.paths],
+        )
+        found = overlap.find(images.rows, labelled.rows, pool.distance)
+        gone = dict.fromkeys([images.listed[i] for i in (*found.train, *found.judged)])
+        for report in written:
+            if mine := {path: None for path in report.paths if path in gone}:
+                report.files = shards.move(examples.uri, report, mine)
+        reasons = overlap.reasons(found, labelled)
+        counted = counted.model_copy(
+            update={
+                "counts": {UNLABELLED: len(images.rows) - len(gone)},
+                "excluded": tuple(
+                    LeftOut(path=path, reason=reason)
+                    for path, reason in sorted((images.listed[i], reason) for i, reason in reasons.items())
+                ),
+                "notes": (*counted.notes, *_known(len(found.train))),
+                "files": sorted((file for report in written for file in report.files), key=lambda file: file.name),
+            }
+        )
+        manifest.write(examples.uri, counted)
+        examples.split_names = artifact_utils.encode_split_names([UNLABELLED])
+        payload = example_gen_pb2.PayloadFormat.Name(example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
+        examples.set_string_custom_property("payload_format", payload)
+        verdicts = data_gate.unlabelled_files(len(images.rows), counted.quarantined, pool.max_bad_fraction)
+        if not all(verdict.passed for verdict in verdicts):
+            raise DataRejected(verdicts)
+
+
+def _known(count: int) -> list[str]:
+    return [f"{count:,} images are in train with their labels, and were left out"] if count else []
+
+
+class _Spec(component_spec.ComponentSpec):
+    PARAMETERS = {  # noqa: RUF012  TFX's way
+        "pool": component_spec.ExecutionParameter(type=str),
+        "pool_fingerprint": component_spec.ExecutionParameter(type=str),
+        "code_fingerprint": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {"examples": component_spec.ChannelParameter(type=standard_artifacts.Examples)}  # noqa: RUF012
+    OUTPUTS = {"unlabelled": component_spec.ChannelParameter(type=standard_artifacts.Examples)}  # noqa: RUF012
+
+
+class UnlabelledExampleGen(base_beam_component.BaseBeamComponent):
+    """Turns a folder of images without labels into `Examples` with the one split `UNLABELLED`.
+
+    Args:
+        examples: the labelled images, which are looked for among them.
+        pool: JSON of `ingest.settings.Pool`.
+        pool_fingerprint: changes when the images do; part of the cache key.
+        code_fingerprint: changes when the code of this stage does; part of the cache key.
+    """
+
+    SPEC_CLASS = _Spec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(_Spec(unlabelled=types.Channel(type=standard_artifacts.Examples), **parameters))
