@@ -3,19 +3,17 @@
 import dataclasses
 from typing import Any
 
-import numpy as np
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from components.data.dataset import UNLABELLED
-from components.data.manifest import LeftOut
 from components.gates import data_gate
 from components.gates.errors import DataRejected
 from components.ingest import census, manifest, reuse, shards
 from components.ingest.settings import Pool
-from components.ingest.unlabelled import listing, overlap
+from components.ingest.unlabelled import listing, merging
 from components.stages.ingest import write_shards
 
 
@@ -36,39 +34,16 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         plan = shards.plan(dataset.records)
         none = [None] * len(plan)
         written = write_shards(self._make_beam_pipeline, examples.uri, plan, job, none, reuse.Files())
-        counted, _ = census.merge(dataset, written)
-        images = census.Images(
-            np.concatenate([np.frombuffer(bytes(report.rows), census.ROW) for report in written]),
-            listed=[path for report in written for path in report.paths],
-        )
-        found = overlap.find(images.rows, labelled.rows, pool.distance)
-        gone = dict.fromkeys([images.listed[i] for i in (*found.train, *found.judged)])
-        for report in written:
-            if mine := {path: None for path in report.paths if path in gone}:
-                report.files = shards.move(examples.uri, report, mine)
-        reasons = overlap.reasons(found, labelled)
-        counted = counted.model_copy(
-            update={
-                "counts": {UNLABELLED: len(images.rows) - len(gone)},
-                "excluded": tuple(
-                    LeftOut(path=path, reason=reason)
-                    for path, reason in sorted((images.listed[i], reason) for i, reason in reasons.items())
-                ),
-                "notes": (*counted.notes, *_known(len(found.train))),
-                "files": sorted((file for report in written for file in report.files), key=lambda file: file.name),
-            }
-        )
+        counted = merging.merge(dataset, written, labelled, pool.distance, examples.uri)
         manifest.write(examples.uri, counted)
         examples.split_names = artifact_utils.encode_split_names([UNLABELLED])
         payload = example_gen_pb2.PayloadFormat.Name(example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
         examples.set_string_custom_property("payload_format", payload)
-        verdicts = data_gate.unlabelled_files(len(images.rows), counted.quarantined, pool.max_bad_fraction)
+        verdicts = data_gate.unlabelled_files(
+            sum(len(report.paths) for report in written), counted.quarantined, pool.max_bad_fraction
+        )
         if not all(verdict.passed for verdict in verdicts):
             raise DataRejected(verdicts)
-
-
-def _known(count: int) -> list[str]:
-    return [f"{count:,} images are in train with their labels, and were left out"] if count else []
 
 
 class _Spec(component_spec.ComponentSpec):

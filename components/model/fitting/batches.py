@@ -267,7 +267,7 @@ class Batches:
 
     def _passes_of(self, steps: int) -> int:
         """How often an epoch goes through train, to have at least so many batches."""
-        return max(1, -(-steps * self._batch_size // max(1, self._counts["train"])))
+        return (steps - 1) * self._batch_size // max(1, self._counts["train"]) + 1
 
     def _drawn(self, data: tf.data.Dataset, count: int, size: int, seed: int) -> tf.data.Dataset:
         """Yields `count` elements, each as often as its label is to be drawn, from as many passes as that takes.

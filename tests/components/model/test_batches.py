@@ -1,5 +1,6 @@
 """What training sees: every image once, with its target and weight, in an order of the seed."""
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -11,8 +12,12 @@ from PIL import Image
 from prepared import Prepared, prepare
 
 from components.data import features, images
-from components.data.dataset import Dataset, Record
+from components.data.dataset import UNLABELLED, Dataset, Record
 from components.data.mask_rules import rule
+from components.ingest import census, manifest, shards
+from components.ingest.settings import Pool
+from components.ingest.unlabelled import listing, merging
+from components.model.fitting.batches import HELD_OUT, Batches, Others
 from components.model.fitting.feature_store import FeatureStore
 from components.model.networks import augmentation
 
@@ -308,3 +313,78 @@ def test_balanced_epochs_draw_each_label_as_often(single: Prepared, epochs: int)
     iter(again)
     iter(again)
     np.testing.assert_array_equal(np.concatenate([targets for _, targets, _ in again.as_numpy_iterator()]), orders[2])
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Five images without labels; image i has the colour (100 + i, 9, 0) throughout."""
+    base = tmp_path_factory.mktemp("pool")
+    (base / "data").mkdir()
+    for i in range(5):
+        Image.new("RGB", (8, 8), (100 + i, 9, 0)).save(base / "data" / f"{i}.png")
+    dataset = listing.read(Pool(root=str(base / "data"), max_pixels=1000))
+    job = dataclasses.replace(shards.job(dataset, 1000), splits=(UNLABELLED,))
+    plan, out = shards.plan(dataset.records), str(base / "shards")
+    reports = [shards.write(out, i, len(plan), part, job, lambda _: None) for i, part in enumerate(plan)]
+    nothing = census.Images(np.zeros(0, census.ROW))
+    manifest.write(out, merging.merge(dataset, reports, nothing, 32, out))
+    return out
+
+
+@pytest.mark.parametrize("guessed", [False, True])
+def test_every_batch_has_images_without_labels_beside_the_labelled_ones(
+    single: Prepared, pool: str, guessed: bool
+) -> None:
+    """7 labelled images in batches of 4, and 3 of 5 others in each batch: 2 batches, as ceil(5 / 3) = 2, too."""
+    data = single.batches(batch_size=4, unlabelled=pool)
+    assert data.count(UNLABELLED) == 5
+    order = joined(data.once(UNLABELLED))[0][:, 0, 0, 0].tolist()
+    target = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1]] * np.float32(0.5)
+    weight = np.arange(5, dtype=np.float32)
+    others = Others(3, 50, target, weight) if guessed else Others(3, 50)
+    train = data.beside(others).train()
+    assert len(train) == 2
+    seen = set()
+    for epoch in range(3):
+        pixels, found, weights = joined(train)
+        mine = pixels[:, 0, 0, 1] == 9
+        assert sorted(pixels[~mine][:, 0, 0, 0]) == list(range(7))
+        assert mine.sum() == 6, epoch
+        seen |= set(pixels[mine][:, 0, 0, 0].tolist())
+        if not guessed:
+            assert (found[mine] == -1).all()
+            assert (weights[mine] == 1).all()
+        else:
+            rows = [order.index(colour) for colour in pixels[mine][:, 0, 0, 0]]
+            np.testing.assert_array_equal(found[mine], target[rows])
+            np.testing.assert_array_equal(weights[mine], weight[rows])
+    assert seen == {100, 101, 102, 103, 104}
+
+
+def test_a_mask_of_an_image_without_labels_is_unknown_everywhere(masks: Prepared, pool: str) -> None:
+    """Six labelled images in batches of 6, and 2 others in each."""
+    data = masks.batches(batch_size=6, image_size=(16, 16), unlabelled=pool).beside(Others(2, 50))
+    pixels, found, _ = joined(data.train())
+    mine = pixels[:, 0, 0, 1] == 9
+    assert mine.sum() == 6  # ceil(5 / 2) = 3 batches
+    assert (found[mine] == features.IGNORED_ID).all()
+    assert (found[~mine] != features.IGNORED_ID).any()
+
+
+def test_every_image_is_held_out_in_one_fold_and_learnt_from_in_the_others(single: Prepared) -> None:
+    data = single.batches(epochs=2)
+    held: list[int] = []
+    for index in range(3):
+        part = data.fold(index, 3)
+        rest, own = (sorted(_colours(part, split)) for split in ("train", HELD_OUT))
+        assert (len(rest), len(own)) == (part.count("train"), part.count(HELD_OUT))
+        assert sorted(rest + own) == list(range(7))
+        assert sorted(joined(part.train())[0][:, 0, 0, 0]) == rest
+        assert sorted(_colours(part, "eval")) == list(range(7))
+        held += own
+    assert sorted(held) == list(range(7))
+
+
+def _colours(data: Batches, split: str) -> list[int]:
+    batches = list(data.once(split)) if data.count(split) else []
+    return joined(batches)[0][:, 0, 0, 0].tolist() if batches else []

@@ -60,9 +60,10 @@ def spread(
     graph = neighbours(np.concatenate([points, others]).astype(np.float64))
     known = target >= 0
     if exclusive:
-        degrees = _exclusive(graph, np.where(known, target, 0.0), len(others))
-        _check(degrees, np.where(known, target, 0.0))
-        shares = _sharpened(degrees)
+        given = np.where(known, target, 0.0)
+        degrees = _spread(graph, given, len(others))
+        _check(degrees, given)
+        shares = _sharpened(_balanced(degrees, given))
         entropy = -(shares * np.log(np.maximum(shares, _TINY))).sum(axis=1) / np.log(max(2, shares.shape[1]))
         weight = np.where(shares.sum(axis=1) > 0, 1 - entropy, 0.0)
     else:
@@ -109,17 +110,22 @@ def _iterated(graph: sparse.csr_array, given: Floats) -> Floats:
     return np.asarray(found, np.float64)
 
 
-def _exclusive(graph: sparse.csr_array, target: Floats, others: int) -> Floats:
-    """Degrees [m, K] of the images without labels, scaled so that each label has its share of the labelled images."""
+def _spread(graph: sparse.csr_array, target: Floats, others: int) -> Floats:
+    """Degrees [m, K] of the images without labels, from those of the labelled images, [n, K]."""
     given = np.concatenate([target, np.zeros((others, target.shape[1]))])
-    found = _iterated(graph, given)[len(target) :]
-    mass, share = found.sum(axis=0), target.sum(axis=0) / max(1.0, target.sum())
-    return np.asarray(found * np.where(mass > _TINY, share / np.maximum(mass, _TINY), 0.0))
+    return _iterated(graph, given)[len(target) :]
+
+
+def _balanced(degrees: Floats, target: Floats) -> Floats:
+    """Scales degrees so that each label has the share of their sum that it has of the labelled images."""
+    mass, share = degrees.sum(axis=0), target.sum(axis=0) / max(1.0, target.sum())
+    return np.asarray(degrees * np.where(mass > _TINY, share / np.maximum(mass, _TINY), 0.0))
 
 
 def _states(graph: sparse.csr_array, target: NDArray[np.floating], others: int) -> Floats:
     """Degrees [m, 2] of the two states of one label, "does not apply" and "applies"."""
-    return _exclusive(graph, np.stack([target == 0, target > 0], axis=1).astype(np.float64), others)
+    given = np.stack([target == 0, target > 0], axis=1).astype(np.float64)
+    return _balanced(_spread(graph, given, others), given)
 
 
 def _sharpened(degrees: Floats) -> Floats:
