@@ -233,7 +233,9 @@ class Config(Value):
     @property
     def data_gate_limits(self) -> DataGateLimits:
         """The limits of the data gate, for `imagegate check` and for the run."""
-        limits = self.balance if not self.kind.exclusive else self.balance.model_copy(update={"max_cooccurrence": None})
+        # Images without labels that are learnt from are no fault; those in a table are among them.
+        left = {"max_cooccurrence": self.kind.exclusive, "max_unlabelled": self.pool is not None}
+        limits = self.balance.model_copy(update={key: None for key, off in left.items() if off})
         return DataGateLimits(
             **dict(limits),
             max_bad_fraction=self.data.max_bad_fraction,

@@ -35,7 +35,8 @@ _READ = 256  # encoded images that are read at once where they are not decoded
 _PART = 4096  # images whose features are stored together
 _CHANCES = 1 << 20  # steps in which chance decides
 _PASSES = 1 << 20  # more than an epoch takes
-HELD_OUT = "held_out"
+HELD_OUT = "held_out"  # the split of a fold
+LABELLED = "labelled"  # count of the images of train of which a label is known
 _SHUFFLE = 2048  # encoded images in the shuffle buffer, where decoded ones are not kept
 
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -74,7 +75,8 @@ class Batches:
         least_steps: of an epoch of training; with fewer images, it goes through them more than once.
         balanced: whether an epoch of training draws images so that each label is to be expected as often; for one
             label per image.
-        unlabelled: folder of the shards of images without labels, which are the split `UNLABELLED`; or "".
+        unlabelled: folder of the shards of images without labels, or "". They are the split `UNLABELLED`, with the
+            images of train of which no label is known.
     """
 
     def __init__(
@@ -98,8 +100,9 @@ class Batches:
         self._masks, self._epochs, self._seed = kind.per_pixel, epochs, seed
         told = manifest.read(folder)
         self._labels = len(told.labels)
-        pool = manifest.read(unlabelled).counts if unlabelled else {UNLABELLED: 0}
-        self._counts = told.counts | pool
+        pool = manifest.read(unlabelled).counts[UNLABELLED] if unlabelled else 0
+        blank = 0 if self._masks else told.unlabelled["train"]
+        self._counts = told.counts | {UNLABELLED: pool + blank, LABELLED: told.counts["train"] - blank}
         self._copies = _copies(told) if balanced else None
         self._least_steps = least_steps
         self._passes = self._passes_of(least_steps)
@@ -238,13 +241,26 @@ class Batches:
 
     def _records(self, split: str, *, parallel: bool = False) -> tf.data.Dataset:
         """Reads the serialised examples of a split, in the order of the shards or several files at once."""
-        folder, held = self._pool if split == UNLABELLED else self._folder, split == HELD_OUT
-        paths = manifest.verify(folder, "train" if held else split)
+        if split == UNLABELLED:
+            blank = tf.data.TFRecordDataset(manifest.verify(self._folder, "train")).filter(self._is_blank)
+            folder = manifest.verify(self._pool, UNLABELLED) if self._pool else []
+            return tf.data.TFRecordDataset(folder).concatenate(blank) if folder else blank
+        held = split == HELD_OUT
+        paths = manifest.verify(self._folder, "train" if held else split)
         data = tf.data.TFRecordDataset(paths, num_parallel_reads=min(4, len(paths)) if parallel else None)
         if self._fold is None or split not in ("train", HELD_OUT):
             return data
         index, of = self._fold
         return data.filter(lambda record: (tf.strings.to_hash_bucket_fast(record, of) == index) == held)
+
+    def _is_blank(self, record: tf.Tensor) -> tf.Tensor:
+        """Whether no label of an image is known."""
+        if self._masks:
+            return tf.constant(False)
+        names = {name: tf.io.VarLenFeature(tf.string) for name in (features.LABEL, features.UNKNOWN)}
+        parsed = tf.io.parse_single_example(record, names)
+        label, unknown = (tf.size(parsed[name].values) for name in (features.LABEL, features.UNKNOWN))
+        return tf.logical_and(label == 0, unknown >= self._labels)
 
     def _beside(self, data: tf.data.Dataset, others: Others, seed: int) -> tf.data.Dataset:
         """Adds images without labels to every batch, drawn anew for each epoch."""

@@ -14,7 +14,7 @@ import tensorflow as tf
 from components.base import progress
 from components.data.dataset import UNLABELLED
 from components.labels.kind import LabelKind
-from components.model.fitting.batches import HELD_OUT, Batches, Others
+from components.model.fitting.batches import HELD_OUT, LABELLED, Batches, Others
 from components.model.fitting.unlabelled import contest, propagation
 from components.model.fitting.unlabelled.contest import Judged
 from components.model.fitting.unlabelled.propagation import Guess
@@ -56,7 +56,7 @@ def methods(settings: TrainerSettings, data: Batches, kind: LabelKind) -> tuple[
         return ()
     if settings.unlabelled != "auto":
         return (settings.unlabelled,)
-    if count < max(_LEAST, data.count("train")):
+    if count < max(_LEAST, data.count(LABELLED)):
         return ()
     return ("consistency",) if kind.per_pixel else ("propagation",)
 
