@@ -29,13 +29,13 @@ _AUGMENTATION = "augmentation"  # name of the layer in `network.build`
 class Consistent(InParts):
     """A model that learns from labelled and unlabelled images in one batch.
 
-    With B_u unlabelled images of weight v, the loss of a batch is
+    The loss of a batch, with sums over its unlabelled entries, their weights v, and sure = 1 or 0, is
 
-        loss of the labelled images + WEIGHT * sum_u v * sure_u * loss(pseudo-label, strong copy) / sum_u v
+        loss of the labelled images + WEIGHT * sum v * sure * loss(pseudo-label, strong copy) / sum v
 
-    where the loss of an image or entry is the compiled one, with its label weights in both sums, so that a pseudo-label
-    counts like a label. An entry is an image, a label of an image or a pixel. Pseudo-labels come from the network in
-    inference mode on images after the model's own augmentation, and have no gradient.
+    An entry is an image, a label of an image or a pixel. Its loss and its weight are those of the compiled loss, with
+    the label weight of the pseudo-label, so that a pseudo-label counts like a label. Pseudo-labels come from the
+    network in inference mode on images after the model's own augmentation, and have no gradient.
 
     A row is unlabelled if all of its target is unknown: -1, or `features.IGNORED_ID` in masks. Metrics and `evaluate`
     are those of the functional model. The averages of answers are weights of this model and not of the layers, so a
@@ -44,7 +44,8 @@ class Consistent(InParts):
     Args:
         inputs, outputs: of a functional model: images uint8 [N, H, W, 3] -> logits float32 [N, K] or [N, H, W, K].
         kind: the label kind.
-        shares: of each label among what is labelled, [K], see `priors.shares`.
+        shares: of each label among what is labelled, [K], see `priors.shares`; of exclusive labels, they are divided by
+            their sum.
         steps: of an epoch; answers are averaged over about so many.
         seed: of the strong changes.
         part: see `InParts`.
@@ -65,7 +66,7 @@ class Consistent(InParts):
         self._exclusive, self._per_pixel = kind.exclusive, kind.per_pixel
         self._momentum = 1 - 1 / max(_LEAST_STEPS, steps)
         own = np.asarray(shares, np.float32)
-        self._shares = own if kind.exclusive else np.stack([1 - own, own], axis=-1)
+        self._shares = own / own.sum() if kind.exclusive else np.stack([1 - own, own], axis=-1)
         # Shear and shift would move the pixels away from their labels.
         self._strong = strong.colours(seed) if kind.per_pixel else strong.RandAugment(seed)
         state = {"shape": self._shares.shape, "trainable": False, "dtype": "float32", "aggregation": "mean"}
