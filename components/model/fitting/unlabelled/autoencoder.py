@@ -19,6 +19,8 @@ from components.model.networks.network import Parts
 WEIGHT = 1.0
 _CHANNELS = (128, 64, 32)  # of the decoder, which doubles the height and width with each
 _WHITE = 255.0
+_MAP_RANK = 4  # feature maps: [batch, height, width, channels]
+_AUGMENTATION = "augmentation"  # name of the layer in `network.build`
 
 
 class Reconstructing(InParts):
@@ -70,11 +72,12 @@ def build(parts: Parts, part: int | None = None) -> Reconstructing:
     """
     images = parts.model.input
     x = ops.cast(images, "float32")
-    augmentation = next((layer for layer in parts.model.layers if layer.name == "augmentation"), None)
+    augmentation = next((layer for layer in parts.model.layers if layer.name == _AUGMENTATION), None)
     x = x if augmentation is None else augmentation(x)
     extractor = parts.extractor
     features = extractor.output
-    last = features[-1] if isinstance(features, list) else extractor.layers[-1].input
+    last = features[-1] if isinstance(features, list) else features
+    last = last if len(last.shape) == _MAP_RANK else extractor.layers[-1].input  # of the pooling
     extracted, last = keras.Model(extractor.input, [features, last])(x)
     reconstruction = _decoder(last, images.shape[1:3])(last)
     original = ops.image.resize(x / _WHITE, reconstruction.shape[1:3], interpolation="bilinear", antialias=True)
@@ -85,7 +88,7 @@ def build(parts: Parts, part: int | None = None) -> Reconstructing:
 def _decoder(last: keras.KerasTensor, size: tuple[int, int]) -> keras.Model:
     """Builds transposed convolutions from a map [N, h, w, F], or features [N, F], to an image [N, 8 h, 8 w, 3]."""
     x = inputs = keras.Input(last.shape[1:], dtype=last.dtype)
-    if len(x.shape) == 2:
+    if len(x.shape) < _MAP_RANK:
         x = keras.layers.Reshape((1, 1, x.shape[-1]))(x)
     for channels in _CHANNELS:
         if 2 * x.shape[1] <= size[0] and 2 * x.shape[2] <= size[1]:

@@ -58,12 +58,12 @@ def test_loss_and_step_are_those_of_numpy(known: str, part: int | None) -> None:
         np.testing.assert_allclose(layer.get_weights()[0], kernel, rtol=1e-4, atol=1e-5)
 
 
-def parts_of(task: str, *, pooled: bool = False) -> network.Parts:
-    """A small network with two halvings: maps of 4 x 4 from images of 16 x 16, or features that it pools itself."""
+def parts_of(task: str, *, pooled: bool = False, strides: tuple[int, ...] = (2, 2)) -> network.Parts:
+    """A small network: maps of 4 x 4 from images of 16 x 16, or features that it pools itself."""
     images = keras.Input((16, 16, 3))
     x = keras.layers.Rescaling(1 / 255)(images)
-    for channels in (4, 6):
-        x = keras.layers.Conv2D(channels, 3, strides=2, padding="same", activation="relu")(x)
+    for stride in strides:
+        x = keras.layers.Conv2D(4, 3, strides=stride, padding="same", activation="relu")(x)
     x = keras.layers.GlobalMaxPooling2D()(x) if pooled else x
     return network.build(
         keras.Model(images, x),
@@ -77,17 +77,20 @@ def parts_of(task: str, *, pooled: bool = False) -> network.Parts:
 
 
 @pytest.mark.parametrize(
-    ("task", "pooled", "size"),
+    ("task", "pooled", "strides", "size"),
     [
-        ("single_label", False, 16),  # 4 * 2 * 2; a third doubling would be larger than the image
-        ("single_label", True, 8),  # 1 * 2 * 2 * 2
-        ("multi_label", False, 16),
-        ("segmentation", False, 16),
+        ("single_label", False, (2, 2), 16),  # 4 * 2 * 2; a third doubling would be larger than the image
+        ("single_label", True, (2, 2), 8),  # 1 * 2 * 2 * 2
+        ("multi_label", False, (2, 2), 16),
+        ("segmentation", False, (2, 2), 16),
+        ("segmentation", False, (4,), 16),  # one map instead of a list
     ],
 )
-def test_a_decoder_is_added_and_trained_but_no_part_of_the_network(task: str, pooled: bool, size: int) -> None:
+def test_a_decoder_is_added_and_trained_but_no_part_of_the_network(
+    task: str, pooled: bool, strides: tuple[int, ...], size: int
+) -> None:
     keras.utils.set_random_seed(1)
-    parts = parts_of(task, pooled=pooled)
+    parts = parts_of(task, pooled=pooled, strides=strides)
     own, evaluated = len(parts.model.variables), parts.model(IMAGES_16, training=False)
     model = autoencoder.build(parts)
     logits, reconstruction, original = model._both(IMAGES_16, training=False)
