@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -17,40 +18,64 @@ class InParts(keras.Model):
 
     Args:
         inputs, outputs: of a functional model.
-        part: number of examples that a part has, the last one of a batch excepted.
+        part: number of examples that a part has, the last one of a batch excepted; None: a batch is one part.
     """
 
-    def __init__(self, inputs: Any, outputs: Any, *, part: int) -> None:
+    def __init__(self, inputs: Any, outputs: Any, *, part: int | None) -> None:
         super().__init__(inputs, outputs)
         self.part = part
 
     def train_step(self, data: tuple[Any, Any, Any]) -> dict[str, Any]:
         """Trains on (inputs, targets, example weights) of one batch, called by `fit`; returns the metrics."""
-        inputs, target, weight = data
+        known = self.known_loss(data)
+
+        def loss(x: Any, y: Any, w: Any) -> tuple[Any, Any]:
+            logits = self(x, training=True)
+            return known(x, y, w, logits), logits
+
+        return self.learn(data, loss)
+
+    def known_loss(self, data: tuple[Any, Any, Any]) -> Callable[..., Any]:
+        """Returns (inputs, targets, example weights, logits of a part) -> what the part adds to the batch's loss."""
+        whole = self.loss.total_weight(*data[1:])
+
+        def loss(x: Any, y: Any, w: Any, logits: Any) -> Any:
+            share = tf.math.divide_no_nan(self.loss.total_weight(y, w), whole)
+            return self.compute_loss(x, y, logits, w) * share
+
+        return loss
+
+    def learn(self, data: tuple[Any, ...], loss: Callable[..., tuple[Any, Any]]) -> dict[str, Any]:
+        """Applies the gradient of a batch, and updates the metrics.
+
+        Args:
+            data: inputs, targets, example weights, and any more tensors, each with a row for an example.
+            loss: the same of a part -> what the part adds to the batch's loss, scalar float32; logits.
+
+        Returns:
+            the metrics.
+        """
         variables = [variable.value for variable in self.trainable_variables]
-        count = tf.shape(weight)[0]
-        whole = self.loss.total_weight(target, weight)
+        count = tf.shape(data[2])[0]
+        step = count if self.part is None else self.part
 
-        def part_of(start: tf.Tensor, loss: tf.Tensor, *sums: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            x, y, w = (each[start : start + self.part] for each in (inputs, target, weight))
+        def part_of(start: tf.Tensor, total: tf.Tensor, *sums: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            x, y, w, *more = (each if self.part is None else each[start : start + step] for each in data)
             with tf.GradientTape() as tape:
-                logits = self(x, training=True)
-                share = tf.math.divide_no_nan(self.loss.total_weight(y, w), whole)
-                part_loss = self.compute_loss(x, y, logits, w) * share
-            gradients = tape.gradient(part_loss, variables)
+                part_loss, logits = loss(x, y, w, *more)
+                scaled = self.optimizer.scale_loss(part_loss)
+            gradients = tape.gradient(scaled, variables)
             self.compute_metrics(x, y, logits, w)
-            added = [total if one is None else total + one for total, one in zip(sums, gradients, strict=True)]
-            return start + self.part, loss + part_loss, *added
+            added = [one if new is None else one + new for one, new in zip(sums, gradients, strict=True)]
+            return start + step, total + part_loss, *added
 
-        zeros = [tf.zeros(variable.shape, variable.dtype) for variable in self.trainable_variables]
-        # One part at a time: TensorFlow would compute several at once, with the memory of all of them.
-        _, loss, *gradients = tf.while_loop(
-            lambda start, *_: start < count,
-            part_of,
-            (tf.constant(0), tf.constant(0.0), *zeros),
-            parallel_iterations=1,
-        )
+        begin = (tf.constant(0), tf.constant(0.0), *(tf.zeros(one.shape, one.dtype) for one in variables))
+        if self.part is None:
+            _, total, *gradients = part_of(*begin)
+        else:
+            # One part at a time: TensorFlow would compute several at once, with the memory of all of them.
+            _, total, *gradients = tf.while_loop(lambda start, *_: start < count, part_of, begin, parallel_iterations=1)
         tracker = next(metric for metric in self.metrics if metric.name == "loss")
-        tracker.update_state(loss, sample_weight=count)
+        tracker.update_state(total, sample_weight=count)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         return self.get_metrics_result()
