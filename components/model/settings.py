@@ -211,6 +211,11 @@ class Training(Value):
                 f"imbalance: {self.imbalance} takes the place of weights, but label_weights is set as well; remove one "
                 "of training.imbalance and training.label_weights"
             )
+        if self.unlabelled in ("consistency", "autoencoder") and not self.all_epochs:
+            raise ValueError(
+                f"unlabelled: {self.unlabelled} needs epochs that train the whole network, and there are none; set "
+                "recipe: good, or choose propagation"
+            )
         if self.focal and self.loss != "focal":
             raise ValueError(f"focal: loss is {self.loss}; remove the key, or set loss: focal")
         if not self.all_epochs and not self.head_epochs(masks=False):

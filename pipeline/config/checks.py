@@ -83,6 +83,11 @@ def _training(config: Config) -> None:
             "does not converge"
         )
     _imbalance(config)
+    if config.kind.per_pixel and config.training.unlabelled == "propagation":
+        raise ValueError(
+            "training.unlabelled: propagation guesses the labels of images, not those of pixels; choose consistency, "
+            "autoencoder or auto"
+        )
     if not isinstance(weights, dict):
         return
     for label, weight in weights.items():

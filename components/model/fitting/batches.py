@@ -125,6 +125,16 @@ class Batches:
 
         return ready(tf.data.Dataset.zip(data, seeds).map(changed, _THREADS))
 
+    @property
+    def labels(self) -> int:
+        """Number of labels."""
+        return self._labels
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a batch of training."""
+        return self._batch_size + (self._others.each if self._others else 0)
+
     def beside(self, others: Others) -> Batches:
         """The same, but that training sees images without labels as well."""
         found = copy.copy(self)

@@ -41,7 +41,8 @@ class Phases:
         jit: whether to compile with XLA.
         average: whether to average weights and decay them, see `optimizer`.
         plan: how the phase that trains everything goes through a batch; None: as a whole.
-        wrap: makes of the network the one that the phase that trains everything fits, with the same layers.
+        wrap: makes the model that the phase that trains everything fits in place of the network, with the same layers;
+            its argument is the size of the parts that a batch is divided into, or None.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Phases:
         jit: bool,
         average: bool,
         plan: Plan | None = None,
-        wrap: Callable[[keras.Model], keras.Model] | None = None,
+        wrap: Callable[[int | None], keras.Model] | None = None,
     ) -> None:
         self.checkpoints, self._logs, self._rate, self._jit = checkpoints, logs, learning_rate, jit
         self._average, self._plan, self._wrap = average, plan, wrap
@@ -99,7 +100,7 @@ class Phases:
         plan = self._plan if name == "all" else None
         with self._strategy.scope():
             if name == "all" and self._wrap is not None:
-                network = self._wrap(network)
+                network = self._wrap(None if plan is None else plan.part)
             elif plan is not None:
                 network = InParts(network.input, network.output, part=plan.part)
             network.compile(

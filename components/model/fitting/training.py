@@ -37,7 +37,7 @@ from components.model.fitting.phases import Phases
 from components.model.fitting.regression import Examples
 from components.model.fitting.unlabelled import choice
 from components.model.fitting.unlabelled.propagation import Guess
-from components.model.fitting.unlabelled.record import Name, Pool
+from components.model.fitting.unlabelled.record import Pool
 from components.model.networks import network, own
 from components.model.settings import Focal, TrainerSettings
 
@@ -155,7 +155,7 @@ def learn(
         learnt = train(data, "", None)
         count = data.count(UNLABELLED)
         return dataclasses.replace(learnt, pool=Pool(images=count)) if count else learnt
-    made: dict[Name, choice.Made] = {"propagation": choice.propagated(settings, given.kind)}
+    made = choice.made_of(settings, given.kind, priors.shares(manifest.read(given.folder)))
     learnt, pool = choice.best(names, made, train, data, given.kind, settings.seed)
     return dataclasses.replace(learnt, pool=pool)
 
@@ -191,8 +191,8 @@ def _train(
         strategy=strategy,
         jit=gpus > 0,
         average=parts.pretrained and not kind.per_pixel,
-        plan=_plan(parts, data, settings, kind) if settings.all_epochs and not (gpus or detects) else None,
-        wrap=extra.wrap,
+        plan=_plan(parts, extra.data, settings, kind) if settings.all_epochs and not (gpus or detects) else None,
+        wrap=extra.wrap and functools.partial(extra.wrap, parts),
     )
     heads = _heads(parts, data, settings, kind, weights, adjustment, positive, extra.guess)
     history: recipe.History = {}
@@ -271,7 +271,7 @@ def _plan(parts: network.Parts, data: Batches, settings: TrainerSettings, kind: 
     return memory.plan(
         parts.model,
         parts.activations,
-        batch=settings.batch(masks=kind.per_pixel),
+        batch=data.batch_size,
         cached=data.kept_bytes(),
         statistics=kind.per_pixel or not parts.pretrained,
     )

@@ -15,19 +15,21 @@ from components.base import progress
 from components.data.dataset import UNLABELLED
 from components.labels.kind import LabelKind
 from components.model.fitting.batches import HELD_OUT, LABELLED, Batches, Others
-from components.model.fitting.unlabelled import contest, propagation
+from components.model.fitting.unlabelled import autoencoder, contest, propagation
+from components.model.fitting.unlabelled.consistency import Consistent
 from components.model.fitting.unlabelled.contest import Judged
 from components.model.fitting.unlabelled.propagation import Guess
 from components.model.fitting.unlabelled.record import Name, Pool, Tried
+from components.model.networks import network
 from components.model.settings import TrainerSettings
 
 if TYPE_CHECKING:
     from components.model.fitting.training import Learnt
 
-Wrap = Callable[[keras.Model], keras.Model]
+Wrap = Callable[[network.Parts, int | None], keras.Model]
 
 _LEAST = 100  # images without labels from which on `auto` uses them, if there are as many as labelled ones
-_STEPS = 50  # most batches of an epoch, of which each has images without labels
+_STEPS = 25  # most batches of an epoch, of which each has images without labels
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Extra:
 
     Attributes:
         data: batches that hold images without labels as well.
-        wrap: makes of the network the one that is fitted, with the same layers; None: it is fitted itself.
+        wrap: makes of the network the one that is fitted, with the same layers; the second argument is the size of the
+            parts that a batch is divided into, or None. None: the network is fitted itself.
         guess: labels that were guessed, from which a head is solved as well; or None.
     """
 
@@ -52,13 +55,15 @@ Made = Callable[[Batches, "Learnt"], Extra]
 def methods(settings: TrainerSettings, data: Batches, kind: LabelKind) -> tuple[Name, ...]:
     """The methods to try for the images without labels that there are."""
     count = data.count(UNLABELLED)
-    if not count or settings.unlabelled == "none":
+    if not count or settings.unlabelled == "none" or kind.is_detector(data.labels):
         return ()
     if settings.unlabelled != "auto":
         return (settings.unlabelled,)
     if count < max(_LEAST, data.count(LABELLED)):
         return ()
-    return ("consistency",) if kind.per_pixel else ("propagation",)
+    if kind.per_pixel:
+        return ("consistency",) if settings.all_epochs else ()
+    return ("propagation",)
 
 
 def best(
@@ -175,7 +180,37 @@ def _judged(learnt: Learnt, data: Batches, split: str, kind: LabelKind) -> Judge
     return Judged.of(logits, target, weight, kind.exclusive)
 
 
-def propagated(settings: TrainerSettings, kind: LabelKind) -> Made:
+def made_of(settings: TrainerSettings, kind: LabelKind, shares: Sequence[float]) -> dict[Name, Made]:
+    """Makes of each method what it adds.
+
+    Args:
+        settings: of the Trainer.
+        kind: the label kind.
+        shares: of each label among what is labelled, see `labels.priors`.
+    """
+    each = settings.batch(masks=kind.per_pixel)
+
+    def consistent(data: Batches, _: Learnt) -> Extra:
+        beside = data.beside(Others(each, _STEPS))
+
+        def wrap(parts: network.Parts, part: int | None) -> keras.Model:
+            model, steps = parts.model, int(beside.train().cardinality())
+            told: dict[str, Any] = {"kind": kind, "shares": shares, "steps": steps, "seed": settings.seed}
+            return Consistent(model.input, model.output, **told, part=part)
+
+        return Extra(beside, wrap)
+
+    def reconstructing(data: Batches, _: Learnt) -> Extra:
+        return Extra(data.beside(Others(each, _STEPS)), autoencoder.build)
+
+    return {
+        "propagation": _propagated(settings, kind),
+        "consistency": consistent,
+        "autoencoder": reconstructing,
+    }
+
+
+def _propagated(settings: TrainerSettings, kind: LabelKind) -> Made:
     """Makes what label propagation adds: the guesses follow from the network that was trained without them."""
 
     def made(data: Batches, learnt: Learnt) -> Extra:
