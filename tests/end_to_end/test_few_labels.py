@@ -66,20 +66,12 @@ def test_a_run_learns_from_images_without_labels_only_if_that_helps(tiny: Projec
     page = (tiny.output / "latest" / "report.html").read_text()
     assert "120 images without labels, propagation" in page
     assert tiny.run(*POOL)["status"] == "up_to_date"
-    # Another image without a label is news, but the labelled ones are not read again.
-    Image.new("L", (8, 8), 99).save(pool / "new.png")
-    again = tiny.run(*POOL)
-    assert again["data"]["pool"]["images"] == 121
-    assert "ImageExampleGen" not in ran(again)
 
 
 def test_few_images_without_labels_are_not_used_unless_asked_for(tiny: Project) -> None:
     write_pool(tiny, 5)
     summary = tiny.run(*POOL)
     assert summary["unlabelled"] == {"images": 15, "tried": []}
-    off = tiny.run(*POOL, "training.unlabelled=none")
-    assert "UnlabelledExampleGen" not in {stage["name"] for stage in off["stages"]}
-    assert off["unlabelled"] is None
 
 
 def test_broken_files_are_refused_by_name_and_a_missing_folder_by_key(tiny: Project) -> None:

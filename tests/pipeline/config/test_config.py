@@ -254,6 +254,18 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         least(push={"destination": "images"}),
         "push.destination: DIR/images must not be data.root DIR/images, or",
     ),
+    "images without labels among the labels": (
+        least(data={"root": "images", "unlabelled": "images"}),
+        "data.unlabelled: DIR/images must not be data.root",
+    ),
+    "guesses of pixels": (
+        masks({}) | {"training": {"unlabelled": "propagation"}},
+        "training.unlabelled: propagation guesses the labels of images, not those of pixels",
+    ),
+    "agreement without epochs": (
+        least(training={"unlabelled": "consistency", "recipe": "fast", "backbone": "EfficientNetB0"}),
+        "training: unlabelled: consistency needs epochs that train the whole network",
+    ),
     "others are the data": (
         least(evaluation={"out_of_distribution": "images"}),
         "evaluation.out_of_distribution: DIR/images must not be data.root",
@@ -296,6 +308,7 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path) -> None
     [
         ("data.root", {"data": {"root": "s3://me:secret@bucket/x"}}),
         ("evaluation.out_of_distribution", {"evaluation": {"out_of_distribution": "s3://me:secret@bucket/x"}}),
+        ("data.unlabelled", {"data": {"root": "x", "unlabelled": "s3://me:secret@bucket/x"}}),
     ],
 )
 def test_a_password_in_any_other_url_is_refused(tmp_path: Path, key: str, told: dict) -> None:

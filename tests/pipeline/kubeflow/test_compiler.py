@@ -120,6 +120,20 @@ def test_a_search_is_a_stage_before_the_trainer_with_what_a_trainer_needs(tmp_pa
     assert tasks(spec)["Tuner"]["inputs"]["parameters"]["epochs"] == {"componentInputParameter": "epochs"}
 
 
+def test_images_without_labels_are_read_by_a_gate_of_their_own(tmp_path: Path) -> None:
+    data = TASKS["single_label"]["data"] | {"unlabelled": "/data/others"}
+    spec, platform = compiler.compile(settings(tmp_path, kubeflow=FULL, data=data))
+    reader = tasks(spec)["UnlabelledExampleGen"]
+    assert "retryPolicy" not in reader
+    source = {"taskOutputParameter": {"producerTask": "Preflight", "outputParameterKey": "files_version"}}
+    assert reader["inputs"]["parameters"]["files_version"] == source
+    assert json.loads(reader["inputs"]["parameters"]["pool"]["runtimeValue"]["constant"])["root"] == "/data/others"
+    produced = {"taskOutputArtifact": {"producerTask": "UnlabelledExampleGen", "outputArtifactKey": "unlabelled"}}
+    for stage in ("Trainer", "ModelReport"):
+        assert tasks(spec)[stage]["inputs"]["artifacts"]["unlabelled"] == produced
+    assert executors(platform)["UnlabelledExampleGen"]["pvcMount"]
+
+
 def test_the_entry_point_gets_the_inputs_that_the_stage_has(spec: dict[str, Any]) -> None:
     for stage in tasks(spec):
         arguments = container(spec, stage)["args"]
