@@ -22,6 +22,10 @@ from components.model.fitting.unlabelled import pseudo, strong
 # Probability from which an answer is sure, and weight of the loss of unlabelled images: both as in FixMatch.
 THRESHOLD = 0.95
 WEIGHT = 1.0
+# Least threshold of any label. FlexMatch has none, and accepts all answers at first, as few are sure. The answers of a
+# head solved on ten images per label were right for 59% of clothing photos. Learning from all of them, the network's
+# accuracy on eval fell from 54% to 35% within 24 steps.
+_LOWEST = 0.7
 _LEAST_STEPS = 10  # steps over which answers are averaged, at least
 _AUGMENTATION = "augmentation"  # name of the layer in `network.build`
 
@@ -100,7 +104,7 @@ class Consistent(InParts):
         """Answers of unlabelled images in the encoding of targets: all of them, and the sure ones; else unknown."""
         probabilities = pseudo.states(self._answers(images), exclusive=self._exclusive)
         aligned = pseudo.aligned(probabilities, self._shares, self._means)
-        limits = pseudo.thresholds(self._learnt, self._shares, THRESHOLD)
+        limits = pseudo.thresholds(self._learnt, self._shares, THRESHOLD, _LOWEST)
         labels = [self._encoded(pseudo.sure(aligned, limit), unlabelled) for limit in (0.0, limits)]
         rows = ops.cast(unlabelled, "float32")
         self._follow(self._means, pseudo.mean(probabilities, rows), rows)

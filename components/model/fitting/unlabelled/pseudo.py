@@ -58,22 +58,23 @@ def sure(probabilities: Any, threshold: Any) -> Any:
     return largest * ops.cast(probabilities >= threshold, "float32")
 
 
-def thresholds(learnt: Any, shares: Any, highest: float) -> Any:
+def thresholds(learnt: Any, shares: Any, highest: float, lowest: float = 0.0) -> Any:
     """Computes FlexMatch's threshold of each state.
 
     The paper counts sigma(c), the unlabelled images that are sure to be c (equation 5), and takes, with their number N,
 
         beta(c) = sigma(c) / max(max_c sigma(c), N - sum_c sigma(c))     (equations 6 and 11)
-        threshold(c) = beta(c) / (2 - beta(c)) * highest                 (equation 10, with the convex mapping)
+        threshold(c) = max(beta(c) / (2 - beta(c)) * highest, lowest)    (equation 10, with the convex mapping)
 
     The second term of the divisor is the warm-up: as long as most images are not sure, all thresholds are low. Here,
     `learnt` is sigma / N. The paper's classes are equally common; for others, sigma(c) is divided by S * share(c),
-    which is 1 in the paper, as a state of which there is less cannot be found as often.
+    which is 1 in the paper, as a state of which there is less cannot be found as often. The paper has no `lowest`.
 
     Args:
         learnt: share of the unlabelled images that are sure to be in each state, float32 [S] or [K, 2].
         shares: of the states among labelled images, of the same shape.
         highest: the threshold of the state of which most is learnt, in (0, 1].
+        lowest: the least threshold of any state.
 
     Returns:
         float32, of the same shape.
@@ -81,7 +82,7 @@ def thresholds(learnt: Any, shares: Any, highest: float) -> Any:
     relative = learnt / ops.maximum(shares * shares.shape[-1], _TINY)
     unsure = 1.0 - ops.sum(learnt, axis=-1, keepdims=True)
     beta = ops.divide_no_nan(relative, ops.maximum(ops.max(relative, axis=-1, keepdims=True), unsure))
-    return beta / (2.0 - beta) * highest
+    return ops.maximum(beta / (2.0 - beta) * highest, lowest)
 
 
 def mean(values: Any, weight: Any) -> Any:

@@ -75,6 +75,12 @@ def test_thresholds_are_those_of_flexmatch(learnt: object, shares: object, expec
     near(found, 0.9 * np.asarray(expected))
 
 
+def test_no_threshold_is_lower_than_the_lowest() -> None:
+    """As above, 0.9 * (1, 1 / 3, 1 / 11) = 0.9, 0.3 and 0.08."""
+    found = pseudo.thresholds(np.float32([0.6, 0.3, 0.1]), np.float32([1 / 3] * 3), 0.9, 0.25)
+    near(found, [0.9, 0.3, 0.25])
+
+
 def test_means_are_weighted() -> None:
     near(pseudo.mean(np.float32([[1, 0], [0, 1], [1, 1]]), np.float32([1, 3, 0])), [0.25, 0.75])
     near(pseudo.mean(np.float32([[[1, 0]], [[0, 1]]]), np.float32([1, 3])), [[0.25, 0.75]])
