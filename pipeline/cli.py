@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from pipeline import stopping
 from pipeline.commands import backbone, local, remote
+from pipeline.commands.compare import compare as _compare
 from pipeline.commands.tune import tune as _tune
 from pipeline.init import TASKS
 
@@ -90,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
         "--over", metavar="KEY,…", help="keys of training to try values of, such as loss; default: tuning.over"
     )
     tune.set_defaults(command=_tune)
+
+    compare = commands.add_parser("compare", help="methods for rare labels, side by side, on train and eval alone")
+    _add_config(compare)
+    compare.add_argument("--methods", metavar="A,B,…", help="default: all for rare labels that apply to the task")
+    compare.add_argument("--seeds", metavar="N", type=int, default=3, help="trainings of each method; default: 3")
+    compare.set_defaults(command=_compare)
 
     networks = commands.add_parser("backbone", help="pretrained networks: which are good, and their weights")
     what_for = networks.add_subparsers(title="commands", required=True, metavar="COMMAND")

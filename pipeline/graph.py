@@ -12,6 +12,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 
+from components.model.comparing.settings import Plan
 from pipeline import derived, nodes
 from pipeline.config import Config
 
@@ -33,6 +34,7 @@ def build(
     cache: bool = True,
     files: derived.Files | None = None,
     only_search: bool = False,
+    compares: Plan | None = None,
 ) -> Pipeline:
     """Builds the graph of one run.
 
@@ -45,6 +47,7 @@ def build(
         cache: whether stages reuse the results of an earlier run with the same inputs, settings and code.
         files: digests of the files that stages read besides the data; None where these are on other machines.
         only_search: whether the graph ends with the search for better settings, which it then has in any case.
+        compares: methods that the graph ends with a comparison of, instead of a model; or None.
     """
     remembered = "" if files is None else derived.remembered(config)
     files = files or derived.Files()
@@ -55,13 +58,13 @@ def build(
         metadata_connection_config=metadata.sqlite_metadata_connection_config(
             os.path.join(config.output_folder, "metadata.sqlite")
         ),
-        components=list(_stages(run, only_search=only_search)),
+        components=list(_stages(run, only_search=only_search, compares=compares)),
         enable_cache=cache,
         beam_pipeline_args=[*(config.beam or [_IN_PROCESS, _NO_TYPE_CHECK]), _NO_PACKING],
     )
 
 
-def _stages(run: nodes.Run, *, only_search: bool) -> Iterator[BaseNode]:
+def _stages(run: nodes.Run, *, only_search: bool, compares: Plan | None) -> Iterator[BaseNode]:
     """Yields the stages in the order in which they run, each connected to the outputs that it reads."""
     yield (ingest := nodes.ingest(run))
     examples = ingest.outputs["examples"]
@@ -80,6 +83,10 @@ def _stages(run: nodes.Run, *, only_search: bool) -> Iterator[BaseNode]:
     transform.add_upstream_node(data_gate)  # nothing is trained on refused data
     graph = transform.outputs["transform_graph"]
     inputs = {"examples": examples, "transform_graph": graph, "schema": schema}
+    if compares is not None:
+        same = {key: value for key, value in inputs.items() if key != "schema"}
+        yield nodes.comparison(run, compares, **same, schema_in=schema, **pool)
+        return
     found, trials = {}, {}
     if run.config.searches or only_search:
         yield (tuner := nodes.tuner(run, **inputs))

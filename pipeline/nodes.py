@@ -15,8 +15,10 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.proto import trainer_pb2
 
 from components.base import fingerprint
+from components.model.comparing.settings import Plan
 from components.stages.baseline import Baseline
 from components.stages.class_balance import ClassBalance
+from components.stages.comparison import Comparison
 from components.stages.evaluator import Evaluator
 from components.stages.ingest import ImageExampleGen
 from components.stages.pusher import Pusher
@@ -128,6 +130,12 @@ def tuner(run: Run, **inputs: Any) -> BaseNode:
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
         custom_config=run.config.tuner_settings(code + run.files.backbone).model_dump(mode="json"),
     )
+
+
+def comparison(run: Run, plan: Plan, **inputs: Any) -> BaseNode:
+    code = fingerprint.code("components.stages.comparison")
+    settings = run.config.comparison_settings(code + run.files.backbone, plan)
+    return Comparison(**inputs, settings=settings.to_json())
 
 
 def trainer(run: Run, **inputs: Any) -> BaseNode:

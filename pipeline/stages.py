@@ -117,6 +117,17 @@ STAGES = (
         memory_request="4Gi",
         settings={"epochs": ("custom_config", "training", "epochs")},
     ),
+    # Only where methods are compared, on this machine. What its trainings came to survives a kill.
+    COMPARISON := Stage(
+        "Comparison",
+        reads=frozenset({Source.BACKBONE}),
+        trains=True,
+        in_every_graph=False,
+        cpu="4",
+        memory=None,
+        cpu_request="1",
+        memory_request="4Gi",
+    ),
     TRAINER := Stage(
         "Trainer",
         reads=frozenset({Source.BACKBONE}),

@@ -15,6 +15,7 @@ CLASS_BALANCE = "class_balance.json"
 KNOWN_IMAGES = "images.npy"  # also beside a pushed model: which images it was trained on, and with which labels
 
 # Training and evaluation.
+METHODS = "methods.json"  # of a comparison of methods; see `model.comparing.record.MethodComparison`
 TRIALS = "trials.json"  # of a search, with what it found; see `model.tuning.journal.Trials`
 TRAINING_HISTORY = "history.json"
 CHECKPOINT = "checkpoint.json"  # which epoch was chosen, and why

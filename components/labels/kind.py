@@ -48,6 +48,8 @@ class LabelKind:
             have a confidence interval; for the metric of a label, the counts of that label.
         main, main_of_label: the one metric to show if there is room for one only, of all labels and of a label.
         columns: metrics of each label that the report shows.
+        compared: metrics of all labels together that a comparison of methods shows, and of masks also the loss, which
+            their evaluation has not.
         accumulator: number of labels -> an empty accumulator of the metrics; see `Accumulator.common` for a second
             argument.
         row: (labels that apply, unknown labels, label -> index, output -> answer to one example, weight of the
@@ -72,6 +74,7 @@ class LabelKind:
     main: str
     main_of_label: str
     columns: tuple[str, ...]
+    compared: tuple[str, ...]
     accumulator: Callable[..., Accumulator]
     row: Row
     answers: Callable[[Answer], Iterator[PlainAnswer]]

@@ -45,6 +45,7 @@ KIND = LabelKind(
     main="mean_iou",
     main_of_label="iou",
     columns=("iou", "precision", "recall"),
+    compared=("mean_iou", "pixel_accuracy", "loss"),
     accumulator=mask.Mask,
     row=_row,
     answers=_answers,

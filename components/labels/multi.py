@@ -51,6 +51,7 @@ KIND = LabelKind(
     main="mean_average_precision",
     main_of_label="f1",
     columns=scored.COLUMNS,
+    compared=("mean_average_precision", "macro_f1", "binary_accuracy", "loss"),
     accumulator=multi.MultiLabel,
     row=_row,
     answers=_answers,

@@ -38,6 +38,7 @@ KIND = LabelKind(
     main="accuracy",
     main_of_label="f1",
     columns=scored.COLUMNS,
+    compared=("accuracy", "balanced_accuracy", "macro_f1", "loss"),
     accumulator=single.SingleLabel,
     row=_row,
     answers=_answers,

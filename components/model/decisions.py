@@ -93,14 +93,10 @@ def fit(kind: LabelKind, train: NDArray[np.float32], evaluation: Answers, settin
         return Decisions(scale=scale, bias=bias, thresholds=scale * below, reference=reference, abstain_below=below)
     known = (evaluation.target >= 0).any(axis=1) & np.isfinite(evaluation.logits).all(axis=1)
     logits, target, weight = evaluation.logits[known], evaluation.target[known], evaluation.weight[known]
-    if kind.exclusive:
-        if settings.calibrate and len(logits):
-            scale = scale / calibration.temperature(logits, target.argmax(axis=1), weight)
-        probabilities = special.softmax(logits * scale, axis=1)
-    else:
-        if settings.calibrate:
-            scale, bias = calibration.platt(logits, target, weight)
-        probabilities = special.expit(logits * scale + bias)
+    if settings.calibrate:
+        scale, bias = calibrate(kind, logits, target, weight)
+    calibrated = logits * scale + bias
+    probabilities = special.softmax(calibrated, axis=1) if kind.exclusive else special.expit(calibrated)
     return Decisions(
         scale=scale,
         bias=bias,
@@ -108,3 +104,14 @@ def fit(kind: LabelKind, train: NDArray[np.float32], evaluation: Answers, settin
         reference=reference,
         abstain_below=below,
     )
+
+
+def calibrate(
+    kind: LabelKind, logits: NDArray[np.float32], target: NDArray[np.float32], weight: Floats
+) -> tuple[Floats, Floats]:
+    """Fits scale [K] and bias [K] of calibrated logits to answers [n, K] of which some label is known."""
+    if not kind.exclusive:
+        return calibration.platt(logits, target, weight)
+    ones = np.ones(logits.shape[1])
+    scale = ones / calibration.temperature(logits, target.argmax(axis=1), weight) if len(logits) else ones
+    return scale, 0 * ones

@@ -16,6 +16,7 @@ from components.base.artifact_files import (
     DATASET_MANIFEST,
     DECISIONS_FILE,
     LABEL_WEIGHTS,
+    METHODS,
     POOL,
     SERVING,
     TRIALS,
@@ -33,6 +34,7 @@ from components.gates.compared import Compared, whole
 from components.gates.errors import DataRejected
 from components.gates.records import DataGateResult, ServingMeasurement, ServingResult
 from components.labels import kinds
+from components.model.comparing.record import MethodComparison
 from components.model.fitting.unlabelled.record import Pool
 from components.model.tuning.journal import Trials
 from components.push.manifest import DecisionSummary
@@ -50,6 +52,7 @@ _SUMMARIZED = (
         "label_weights",
         "unlabelled",
         "tuning",
+        "comparison",
         "metrics",
         "per_label",
         "slices",
@@ -80,6 +83,7 @@ class Outcome:
     label_weights: dict[str, float] = field(default_factory=dict)
     unlabelled: Pool | None = None
     tuning: Trials | None = None
+    comparison: MethodComparison | None = None
     metrics: Numbers = field(default_factory=dict)
     per_label: dict[str, Numbers] = field(default_factory=dict)
     slices: list[SliceResult] = field(default_factory=list)
@@ -117,6 +121,7 @@ class Outcome:
             "unlabelled": self._read_unlabelled,
             "class_balance": self._read_class_balance,
             "tuner_results": self._read_tuner_results,
+            "comparison": self._read_comparison,
             "model": self._read_model,
             "model_run": self._read_model_run,
             "baseline_model": self._read_baseline_model,
@@ -163,6 +168,9 @@ class Outcome:
 
     def _read_tuner_results(self, uri: str, _: Properties) -> None:
         self.tuning = Trials.from_json(_text(uri, TRIALS))
+
+    def _read_comparison(self, uri: str, _: Properties) -> None:
+        self.comparison = MethodComparison.from_json(_text(uri, METHODS))
 
     def _read_model(self, uri: str, _: Properties) -> None:
         folder = os.path.join(uri, "Format-Serving", "assets.extra")

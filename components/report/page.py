@@ -88,6 +88,10 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "trials": trials.table(summary.tuning),
         "trials_intro": trials.introduction(summary.tuning),
         "trials_chart": trials.picture(summary.tuning),
+        "methods": trials.methods(summary.comparison),
+        "differences": trials.differences(summary.comparison),
+        "methods_intro": trials.about_methods(summary.comparison),
+        "methods_chart": trials.methods_picture(summary.comparison),
         "tuned": _yaml(summary.tuning.values if summary.tuning else {}),
         "labels": tables.labels(summary),
         "labels_intro": _labels_intro(summary),
@@ -117,6 +121,7 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
     present = {
         "gates": True,
         "search": content["trials"],
+        "comparison": content["methods"],
         "labels": content["labels"],
         "slices": content["slices"],
         "charts": content["confusion"] or content["cases"] or content["charts"],

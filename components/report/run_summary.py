@@ -11,6 +11,7 @@ from components.base.values import ForeignText, Sparse
 from components.base.verdict import Verdict
 from components.data.manifest import BySplit, LeftOut
 from components.gates.records import ServingMeasurement
+from components.model.comparing.record import MethodComparison
 from components.model.fitting.unlabelled.record import Pool
 from components.model.tuning.journal import Trials
 from components.push.manifest import DecisionSummary
@@ -102,7 +103,7 @@ class RunSummary(Sparse):
     task: str = Field(description="of the configuration")
     status: str = Field(
         description='"pushed", "up_to_date", "not_blessed", "data_rejected", "failed", "stopped" by a signal, '
-        '"killed"; "tuned", a search without a model'
+        '"killed"; "tuned", a search without a model; "compared", a comparison of methods'
     )
     exit_code: int = 1
     started: str | None = Field(None, description="RFC 3339")
@@ -114,6 +115,7 @@ class RunSummary(Sparse):
         None, description="how images without labels were learnt from; null where there were none"
     )
     tuning: Trials | None = Field(None, description="the search for better settings; null without one")
+    comparison: MethodComparison | None = Field(None, description="the comparison of methods; null without one")
     metrics: Numbers = Field({}, description="of the test split")
     per_label: dict[str, Numbers] = Field({}, description="label -> metrics")
     slices: tuple[SliceResult, ...] = ()

@@ -1,10 +1,13 @@
-"""The search for better settings on the page: a table of the trials and a chart."""
+"""The search for better settings, and the comparison of methods, on the page: tables and a chart."""
 
 from __future__ import annotations
 
 from components.base.text import number
+from components.drawing.methods import methods as chart_of_methods
 from components.drawing.trials import Point
 from components.drawing.trials import trials as chart
+from components.metrics import SMALLER_IS_BETTER
+from components.model.comparing.record import Difference, Figure, MethodComparison
 from components.model.tuning.journal import Trial, Trials
 from components.report.cells import Cell, Row, Table, bar, count, head, three_digits
 
@@ -58,3 +61,58 @@ def introduction(found: Trials | None) -> str:
     return told + (
         f"; as configured: {number(first.measure)}." if best.number != 1 else ", the settings as configured."
     )
+
+
+def methods(found: MethodComparison | None) -> Table | None:
+    """The figures of each method; None without a comparison."""
+    if found is None:
+        return None
+    rows: list[Row] = []
+    for method in found.methods:
+        cells = [_figure(method.figures.get(name)) for name in found.figures]
+        seconds: Cell | None = None
+        if method.seconds is not None:
+            seconds = {"value": method.seconds, "text": f"{method.seconds:.1f}"}
+        rows.append({"name": method.name, "cells": [*cells, seconds]})
+    return {"heads": ["method", *map(head, found.figures), "seconds"], "rows": rows}
+
+
+def differences(found: MethodComparison | None) -> Table | None:
+    """By how much the figures differ from those of the first method; None where there is no other one."""
+    others = [] if found is None else [method for method in found.methods if method.differences]
+    if found is None or not others:
+        return None
+    heads = [f"minus {found.methods[0].name}", *map(head, found.figures)]
+    rows: list[Row] = [
+        {"name": one.name, "cells": [_difference(name, one.differences[name]) for name in found.figures]}
+        for one in others
+    ]
+    return {"heads": heads, "rows": rows}
+
+
+def methods_picture(found: MethodComparison | None) -> str:
+    """The chart as SVG; "" without a comparison."""
+    return "" if found is None else chart_of_methods(found, "Methods")
+
+
+def about_methods(found: MethodComparison | None) -> str:
+    """What was compared, and how to read it."""
+    if found is None:
+        return ""
+    told = f"{len(found.methods)} methods learnt from train with the same data, seeds and settings, and were judged on "
+    return told + " ".join(["eval.", *found.remarks()])
+
+
+def _figure(figure: Figure | None) -> Cell | None:
+    if figure is None or figure.mean is None:
+        return None
+    return {"value": figure.mean, "text": figure.text()}
+
+
+def _difference(name: str, one: Difference) -> Cell | None:
+    if one.mean is None:
+        return None
+    mood = ""
+    if one.beyond_chance:
+        mood = "good" if (one.mean < 0) == (name in SMALLER_IS_BETTER) else "bad"
+    return {"value": one.mean, "text": one.text() + (" *" if one.beyond_chance else ""), "mood": mood}

@@ -20,6 +20,7 @@ _WORDS = {
     "data_rejected": ("refused", "bad", "✘"),
     "failed": ("failed", "bad", "✘"),
     "tuned": ("tuned", "good", "✔"),
+    "compared": ("compared", "good", "✔"),
     "stopped": ("stopped", "bad", "✘"),
     "killed": ("killed", "bad", "✘"),
 }
@@ -107,6 +108,7 @@ def _sentence(summary: RunSummary, reasons: int) -> str:
         "not_blessed": f"Refused by the model gate, for {many}. The served model is untouched.",
         "data_rejected": f"Refused by the data gate, for {many}. Nothing was trained; the served model is untouched.",
         "tuned": "Searched for better settings. Nothing was pushed.",
+        "compared": "Compared methods. Nothing was pushed.",
         "failed": "Failed. The served model is untouched.",
         "stopped": "Stopped by a signal. The next run goes on from there.",
         "killed": "Killed. The next run goes on from there.",

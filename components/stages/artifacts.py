@@ -12,6 +12,12 @@ class ClassBalance(artifact.Artifact):
     TYPE_NAME = "imagegate.ClassBalance"
 
 
+class MethodComparison(artifact.Artifact):
+    """`methods.json`: what the methods that were compared came to; see `model.comparing.record`."""
+
+    TYPE_NAME = "imagegate.MethodComparison"
+
+
 class ServingCheck(artifact.Artifact):
     """`serving.json`: latency, throughput and size of the exported model, and the verdicts on them."""
 

@@ -17,6 +17,7 @@ from components.ingest import exclusion
 from components.ingest.settings import Data, Exclusion, Labels, NearLimits, Pool, Source
 from components.labels import kinds
 from components.labels.kind import LabelKind
+from components.model.comparing.settings import ComparisonSettings, Plan
 from components.model.settings import DecisionSettings, TrainerSettings, Training
 from components.model.tuning.settings import TunerSettings, Tuning
 from components.model.tuning.space import BY_DEFAULT
@@ -276,6 +277,12 @@ class Config(Value):
             trainer=whole.model_dump(mode="json", exclude={*Training.model_fields, "checkpoints"}),
             checkpoints=os.path.join(self.output_folder, "tuning"),
         )
+
+    def comparison_settings(self, code_fingerprint: str, plan: Plan) -> ComparisonSettings:
+        """Returns the settings of a comparison of methods."""
+        told = self.tuner_settings(code_fingerprint)
+        place = os.path.join(self.output_folder, "comparisons")
+        return ComparisonSettings(plan=plan, training=told.training, trainer=told.trainer, checkpoints=place)
 
     @property
     def absolute_evaluation(self) -> Evaluation:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FOLDER = "history"
 _UNFINISHED = "running.json"  # in the folder of a run, until it has written its summary
 _STYLES = {"pushed": "green", "up_to_date": "green", "not_blessed": "red", "data_rejected": "red", "failed": "red"}
-_STYLES |= {"tuned": "green", "stopped": "red", "killed": "red", "running": "cyan"}
+_STYLES |= {"tuned": "green", "compared": "green", "stopped": "red", "killed": "red", "running": "cyan"}
 
 
 class UnreadableSummary(ImagegateError):

@@ -27,6 +27,7 @@ from pipeline.runs.summary import Summary
 from pipeline.terminal import output_to
 
 if TYPE_CHECKING:
+    from components.model.comparing.settings import Plan
     from components.push.versions import Served
     from pipeline.config import Config
 
@@ -40,10 +41,13 @@ class Runner:
         config: the settings.
         stage: called as (name, "started" | "finished" | "failed", seconds, cached).
         only_search: whether the run ends with the search for better settings.
+        compares: methods that the run ends with a comparison of; or None.
     """
 
-    def __init__(self, config: Config, stage: StageListener, *, only_search: bool = False) -> None:
-        self._only_search = only_search
+    def __init__(
+        self, config: Config, stage: StageListener, *, only_search: bool = False, compares: Plan | None = None
+    ) -> None:
+        self._only_search, self._compares = only_search, compares
         self._config, self._listener, self._frozen, self._files = config, stage, "", derived.Files()
         self._needs: tuple[tuple[str, int], ...] = ((config.output_folder, 0),)
         self._running, self._recording = "", threading.Lock()
@@ -141,7 +145,11 @@ class Runner:
         self.summary.fingerprints = derived.fingerprints(self._config)
         try:
             served = versions.current(self._config.destination)
-            if not (force or self._only_search) and served is not None and self._is_up_to_date(inputs, served):
+            if (
+                not (force or self._only_search or self._compares)
+                and served is not None
+                and self._is_up_to_date(inputs, served)
+            ):
                 return
             if not dataset.records:
                 raise DataRejected(data.judge_data(self._config, *census.merge(dataset, []), self._frozen))
@@ -158,13 +166,14 @@ class Runner:
                     cache=not force,
                     files=self._files,
                     only_search=self._only_search,
+                    compares=self._compares,
                 )
                 try:
                     launch.run(built, self.summary, self._begin_or_end, self.log, self._needs)
                 finally:
                     data.remember_splits(self._config, self.summary.artifacts)
-                if self._only_search:
-                    self.summary.end_search()
+                if self._only_search or self._compares:
+                    self.summary.end_without_model("compared" if self._compares else "tuned")
         except DataRejected as error:
             self.summary.fail(self._with_all_reasons(error))
         except OwnCodeError as error:

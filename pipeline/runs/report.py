@@ -32,7 +32,10 @@ def write(folder: str, run: RunSummary, collected: Evidence) -> str:
     points = [
         (summary.started, history.main_metric(summary), summary.status)
         for run_id, summary in sorted((newest | {run.run_id: run}).items())
-        if summary.started and summary.task == run.task and run_id <= run.run_id and summary.status != "tuned"
+        if summary.started
+        and summary.task == run.task
+        and run_id <= run.run_id
+        and summary.status not in ("tuned", "compared")
     ]
     path = os.path.join(folder, REPORT)
     write_atomically(path, page.render(run, collected, charts.runs(points)))

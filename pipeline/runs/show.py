@@ -12,12 +12,14 @@ from components.base.artifact_files import SUMMARY
 from components.base.text import shown, truncated_list
 from components.ingest.layouts.listing import ENDINGS
 from components.labels import kinds
+from components.report.cells import head
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
     from components.data.manifest import LeftOut
+    from components.model.comparing.record import Difference, MethodComparison
     from components.model.tuning.journal import Trials
     from components.report.run_summary import DataSummary, Numbers, RunSummary
 
@@ -37,6 +39,8 @@ def show(run: RunSummary, console: Console) -> None:
             console.print(escape(shown(line)), highlight=False)
     if run.tuning:
         console.print(trial_table(run.tuning))
+    if run.comparison:
+        _show_comparison(run.comparison, console)
     if run.metrics:
         console.print(_metric_table(run))
     serving = run.serving
@@ -72,6 +76,7 @@ def _show_verdict(run: RunSummary, console: Console) -> None:
         "pushed": f"[bold green]pushed[/] version {version}: {judged} -> {escape(path)}",
         "up_to_date": f"[bold green]up to date[/]: {unchanged}",
         "tuned": "[bold green]tuned[/]; nothing was pushed",
+        "compared": "[bold green]compared[/]; nothing was pushed",
         "not_blessed": f"[bold red]refused by the model gate[/]; {untouched}:",
         "data_rejected": f"[bold red]refused by the data gate[/]; nothing was trained, {untouched}:",
         "failed": f"[bold red]failed[/]; {untouched}:",
@@ -116,6 +121,41 @@ def trial_table(found: Trials) -> Table:
             str(trial.number), escape(shown(trial.settings())), *cells, f"{trial.seconds:.0f}", escape(shown(state))
         )
     return table
+
+
+def _show_comparison(found: MethodComparison, console: Console) -> None:
+    from rich.markup import escape
+
+    for table in method_tables(found):
+        console.print(table)
+    for line in found.remarks():
+        console.print(escape(shown(line)), highlight=False)
+
+
+def method_tables(found: MethodComparison) -> Iterator[Table]:
+    """The figures of each method and, below, by how much they differ from those of the first."""
+    from rich.table import Table
+
+    figures = list(map(head, found.figures))
+    table = Table("method", box=None, pad_edge=False)
+    for name in (*figures, "seconds"):
+        table.add_column(name, justify="right")
+    for method in found.methods:
+        cells = [method.figures[name].text() if name in method.figures else "–" for name in found.figures]
+        table.add_row(method.name, *cells, "–" if method.seconds is None else f"{method.seconds:.1f}")
+    yield table
+    if any(method.differences for method in found.methods):
+        table = Table(f"minus {found.methods[0].name}", box=None, pad_edge=False)
+        for name in figures:
+            table.add_column(name, justify="right")
+        for method in found.methods:
+            if method.differences:
+                table.add_row(method.name, *(_difference(method.differences[name]) for name in found.figures))
+        yield table
+
+
+def _difference(one: Difference) -> str:
+    return f"{one.text()} {'*' if one.beyond_chance else ' '}"
 
 
 def label_table(

@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from components.base import fingerprint
 from components.base.artifact_files import SCHEMA, SUMMARY
@@ -110,9 +110,9 @@ class Summary(Outcome):
             self.artifacts = located(earlier, self.config.output_folder)
         self.pushed = Pushed(path=served.path, version=served.version)
 
-    def end_search(self) -> None:
-        """Ends a run that only searched for better settings."""
-        self.status, self.exit_code = "tuned", 0
+    def end_without_model(self, status: Literal["tuned", "compared"]) -> None:
+        """Ends a run that only searched for better settings, or compared methods."""
+        self.status, self.exit_code = status, 0
 
     def stop_by(self, stopped: Stopped, stage: str) -> None:
         """Ends a run that a signal has stopped; a verdict that it had come to stays.

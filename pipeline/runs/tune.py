@@ -61,12 +61,12 @@ def announced(config: Config) -> str:
             parts.append(f"{name} from {number(values.min)} to {number(values.max)}")
         else:
             parts.append(f"{name} ({len(values)} values)" if values else name)
-    return f"tuning {', '.join(parts)}: at most {' and '.join(limits)}{_expected(config, tuning)}"
+    return f"tuning {', '.join(parts)}: at most {' and '.join(limits)}{expected(config, tuning.most_trials)}"
 
 
-def _expected(config: Config, tuning: Tuning) -> str:
-    """How long the trials may take, from the newest run that trained; "" where only the time is limited."""
-    if tuning.most_trials is None:
+def expected(config: Config, trainings: int | None) -> str:
+    """How long so many trainings may take, from the newest run that trained; "" where only the time is limited."""
+    if trainings is None:
         return ""
     seconds = next(
         (
@@ -79,7 +79,7 @@ def _expected(config: Config, tuning: Tuning) -> str:
     )
     if seconds is None:
         return "; the first trial tells how long they take"
-    whole = seconds * tuning.most_trials / 60
+    whole = seconds * trainings / 60
     return f"; about {number(whole, 2)} minutes if each takes as long as the last training, {number(seconds, 2)} s"
 
 

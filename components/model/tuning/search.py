@@ -69,6 +69,7 @@ class Search:
         candidates: what to try, in the same order in every process; see `space.candidates`.
         trials: largest number of trials; None: no limit.
         seconds: that all trials together may take; None: no limit.
+        prunes: whether a trial ends early that is worse than half of the others were.
         clock: seconds.
 
     Attributes:
@@ -82,8 +83,10 @@ class Search:
         *,
         trials: int | None,
         seconds: float | None,
+        prunes: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._prunes = prunes
         self._journal, self._candidates, self._clock = kept, candidates, clock
         self._trials, self._seconds, self.begun = trials, seconds, 0
         if self.trials and self.trials[-1].status == "out_of_time" and not self._is_over():
@@ -124,7 +127,7 @@ class Search:
             return self.trials[number - 1]
         started = self._clock()
         deadline = None if self._seconds is None or number == 1 else started + self._seconds - self._spent()
-        watch = Watch([trial.curve for trial in self.trials], deadline, self._clock)
+        watch = Watch([trial.curve for trial in self.trials if self._prunes], deadline, self._clock)
         status: Status = "finished"
         reason, result = "", None
         try:

@@ -97,17 +97,15 @@ class Tuning(Value):
         return None if minutes is None else 60 * minutes
 
 
-class TunerSettings(Value):
-    """All settings of the Tuner.
+class TrialSettings(Value):
+    """Settings of a stage that trains with several settings.
 
     Attributes:
-        tuning: the section `tuning`.
         training: the section `training`; only the keys that are set, so that the defaults of others follow a trial's.
         trainer: the other settings of the Trainer.
-        checkpoints: a folder that outlives the run, for journals; a search that was killed continues from there.
+        checkpoints: a folder that outlives the run, for journals; what was killed continues from there.
     """
 
-    tuning: Tuning
     training: dict[str, JsonValue]
     trainer: dict[str, JsonValue]
     checkpoints: str
@@ -123,3 +121,13 @@ class TunerSettings(Value):
             pydantic.ValidationError: the values contradict each other.
         """
         return TrainerSettings.model_validate({**self.trainer, **self.training, **overlay, "checkpoints": checkpoints})
+
+
+class TunerSettings(TrialSettings):
+    """All settings of the Tuner.
+
+    Attributes:
+        tuning: the section `tuning`.
+    """
+
+    tuning: Tuning

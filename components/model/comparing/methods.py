@@ -1,0 +1,22 @@
+"""The methods that can be compared, by name: this table is all that a further method has to be added to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from components.model.tuning.space import Overlay
+
+
+def _of_imbalance(name: str) -> dict[str, Any]:
+    """A method for rare labels; those besides weights cannot be used together with configured weights."""
+    return {"imbalance": name} if name == "weights" else {"imbalance": name, "label_weights": None}
+
+
+_IMBALANCE = ("weights", "logit_adjustment", "balanced_softmax", "balanced_sampling", "retrained_head", "none")
+
+# Name -> the keys of `training` that make up the method. Where the configuration is refused with these keys, the method
+# does not apply to the task.
+METHODS: Mapping[str, Overlay] = MappingProxyType({name: _of_imbalance(name) for name in _IMBALANCE})
+BY_DEFAULT = _IMBALANCE
