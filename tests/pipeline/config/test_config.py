@@ -258,10 +258,6 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         least(data={"root": "images", "unlabelled": "images"}),
         "data.unlabelled: DIR/images must not be data.root",
     ),
-    "guesses of pixels": (
-        masks({}) | {"training": {"unlabelled": "propagation"}},
-        "training.unlabelled: propagation guesses the labels of images, not those of pixels",
-    ),
     "agreement without epochs": (
         least(training={"unlabelled": "consistency", "recipe": "fast", "backbone": "EfficientNetB0"}),
         "training: unlabelled: consistency needs epochs that train the whole network",
@@ -557,6 +553,10 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "balanced sampling of several labels": (
         least(task="multi_label", training={"imbalance": "balanced_sampling"}),
         "training.imbalance: balanced_sampling is for one label per image, as images of rare labels are drawn more",
+    ),
+    "guesses of pixels": (
+        masks({}) | {"training": {"unlabelled": "propagation"}},
+        "training.unlabelled: propagation guesses the labels of images, not those of pixels",
     ),
     "a head of pixels": (
         masks({}) | {"training": {"imbalance": "retrained_head"}},
