@@ -43,6 +43,7 @@ CONTRACT = {
     "label_weights": dict,
     "unlabelled": dict | None,
     "tuning": dict | None,
+    "comparison": dict | None,
     "metrics": dict,
     "per_label": dict,
     "slices": [{"slice": dict, "metrics": dict, "per_label": dict}],

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.model.comparing.settings import Plan
 from pipeline import config
 from pipeline.stages import BY_NAME, STAGES, Stage
 
@@ -46,7 +47,9 @@ def test_the_table_holds_the_stages_of_the_graph(tmp_path: Path) -> None:
     assert {node.id for node in built.components} == always
     searching = config.load(str(tmp_path / "imagegate.yaml"), ["tuning={}", "data.unlabelled=pool"])
     built = graph.build(searching, data_fingerprint="", served_version="")
-    assert {node.id for node in built.components} == names
+    plan = Plan(methods={"none": {"imbalance": "none"}}, seeds=2)
+    comparing = graph.build(searching, data_fingerprint="", served_version="", compares=plan)
+    assert {node.id for node in (*built.components, *comparing.components)} == names
 
 
 def test_names_are_unique_and_a_gate_is_never_retried() -> None:

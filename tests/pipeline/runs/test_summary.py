@@ -31,6 +31,7 @@ KEYS = [
     *(
         "unlabelled",
         "tuning",
+        "comparison",
         "metrics",
         "per_label",
         "slices",
@@ -235,6 +236,7 @@ def test_an_unchanged_run_shows_the_numbers_of_the_pushed_run(one: summary.Summa
         "label_weights",
         "unlabelled",
         "tuning",
+        "comparison",
         "metrics",
         "per_label",
         "slices",
