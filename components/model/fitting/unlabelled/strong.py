@@ -39,8 +39,8 @@ class RandAugment(keras.layers.Layer):
     """Two changes for each image, drawn from twelve (Cubuk et al., "RandAugment", NeurIPS 2020).
 
     The changes and their ranges follow FixMatch (table 12), with Keras's layers. The layer of this name in Keras 3.15
-    draws two changes for a whole batch instead of for each image. It computes all changes to keep two, which takes ten
-    times as long, and it turns, shifts and brightens in one direction only, by up to half a turn.
+    draws two changes for a whole batch instead of for each image. It computes all changes to keep two, which takes four
+    to eleven times as long, and it turns, shifts and brightens in one direction only, by up to half a turn.
 
     Args:
         seed: of the random numbers.
