@@ -129,8 +129,8 @@ class Training(Value):
         "are like it, weighted by how sure that is (Zhou et al. 2004). `consistency`: the answer for an image must "
         "hold for a distorted copy of it (FixMatch; Sohn et al. 2020). `autoencoder`: the network learns to draw "
         "every image as well. A method is used only if it is better on eval than none, beyond chance. `auto`: "
-        "`propagation`, where there are at least 100 such images and as many as labelled ones. `none`: they are not "
-        "used. See [few labels](few-labels.md).",
+        "`propagation`, where labels are those of images, and there are at least 100 without labels and as many as "
+        "labelled ones. `none`: they are not used. See [few labels](few-labels.md).",
     )
     augment: Flag = Field(
         True,

@@ -56,7 +56,13 @@ def test_light_modules_load_no_tensorflow() -> None:
 def test_only_the_modules_that_tensorflow_calls_load_it() -> None:
     """Transform, the Trainer and the Evaluator import these by name, and whoever builds a graph imports `graph`."""
     assert {m for m in HEAVY if ".stages." not in m} <= {
+        "components.model.comparing.conduct",
         "components.model.fitting.accumulation",
+        "components.model.fitting.unlabelled.autoencoder",
+        "components.model.fitting.unlabelled.choice",
+        "components.model.fitting.unlabelled.consistency",
+        "components.model.fitting.unlabelled.pseudo",
+        "components.model.fitting.unlabelled.strong",
         "components.model.fitting.answers",
         "components.model.fitting.averaging",
         "components.model.fitting.batches",

@@ -61,9 +61,7 @@ def methods(settings: TrainerSettings, data: Batches, kind: LabelKind) -> tuple[
         return (settings.unlabelled,)
     if count < max(_LEAST, data.count(LABELLED)):
         return ()
-    if kind.per_pixel:
-        return ("consistency",) if settings.all_epochs else ()
-    return ("propagation",)
+    return () if kind.per_pixel else ("propagation",)
 
 
 def best(
