@@ -1,7 +1,7 @@
 """Which images to label next: those that a model is unsure of, and that differ from one another.
 
-Uncertain images teach a model most, but the most uncertain ones are often alike. So the images are clustered, and one of
-each cluster is chosen (Zhdanov, "Diverse mini-batch Active Learning", 2019).
+Uncertain images teach a model most, but the most uncertain ones are often alike. So the images are clustered, and one
+of each cluster is chosen (Zhdanov, "Diverse mini-batch Active Learning", 2019).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def entropy(probabilities: ArrayLike) -> Floats:
 def unsure_pixels(confidence: ArrayLike, classes: int) -> Floats:
     """The mean over the pixels of 1 - the confidence, as a share of the most that `classes` labels allow.
 
-    A served model tells the probability of the likeliest label of a pixel only. With two labels, this is 1 - the margin.
+    A served model tells only the probability of a pixel's likeliest label. With two labels, this is 1 - the margin.
 
     >>> unsure_pixels([[[1.0, 0.75]]], 2).tolist()
     [0.25]
