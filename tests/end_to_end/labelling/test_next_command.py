@@ -10,7 +10,6 @@ from PIL import Image
 from projects import TINY, Project
 from sklearn.datasets import load_digits
 
-from components.labels import kinds
 from pipeline import cli, config
 from pipeline.runs import data
 
@@ -120,19 +119,3 @@ def test_what_is_asked_for_is_there_or_one_sentence_says_why_not(
     code, err = refusal(*other)
     assert (code, "1 are in the data set" in err) == (2, True)
     assert not (ready.folder / "other.csv").exists()
-
-
-def test_a_known_label_is_one_that_applies_or_is_known_not_to() -> None:
-    from components.data.dataset import Dataset, Record
-    from pipeline.predict import unlabelled
-
-    single, multi, mask = kinds.KINDS.values()
-    records = (
-        Record("a", ("x",), None, 1, ""),
-        Record("b", (), None, 1, "", unknown=("x", "y")),
-        Record("c", (), None, 1, "", unknown=("y",)),
-    )
-    dataset = Dataset("root", ("x", "y"), records, {})
-    assert [r.path for r in unlabelled.known(dataset, multi)] == ["a", "c"]
-    assert [r.path for r in unlabelled.known(dataset, single)] == ["a"]
-    assert [r.path for r in unlabelled.known(dataset, mask)] == ["a", "b", "c"]
