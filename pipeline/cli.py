@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pipeline import stopping
 from pipeline.commands import backbone, local, remote
 from pipeline.commands.compare import compare as _compare
+from pipeline.commands.next_images import next_ as _next
 from pipeline.commands.tune import tune as _tune
 from pipeline.init import TASKS
 
@@ -146,6 +147,17 @@ def _parser() -> argparse.ArgumentParser:
         "--overlay", metavar="DIR", help="write each image there with its mask over it; what is there is not read"
     )
     predict.set_defaults(command=local.predict)
+
+    following = commands.add_parser("next", help="which images of data.unlabelled to label next, in a table and a page")
+    _add_config(following)
+    following.add_argument("-n", dest="count", metavar="N", type=int, default=100, help="how many; default: 100")
+    following.add_argument(
+        "-o",
+        dest="output",
+        metavar="FILE.csv",
+        help="default: next.csv beside the configuration; the page is FILE.html",
+    )
+    following.set_defaults(command=_next)
 
     submit = commands.add_parser("submit", help="a run on a Kubeflow Pipelines server")
     _add_config(submit)

@@ -219,8 +219,13 @@ class Config(Value):
 
     @property
     def pool(self) -> Pool | None:
-        """The settings with which images without labels are read; None if there are none, or they are not used."""
-        if self.unlabelled_root is None or self.training.unlabelled == "none":
+        """The settings with which training reads images without labels; None if there are none, or it uses none."""
+        return None if self.training.unlabelled == "none" else self.unlabelled_images
+
+    @property
+    def unlabelled_images(self) -> Pool | None:
+        """The settings with which images without labels are read; None if there are none."""
+        if self.unlabelled_root is None:
             return None
         return Pool(
             root=self.unlabelled_root,

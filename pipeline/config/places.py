@@ -80,6 +80,11 @@ def masks(config: Config, root: str) -> tuple[tuple[str, str], ...]:
     return tuple(("data.masks", f"{root.rstrip('/')}/{below}") for below in found if below)
 
 
+def below(path: str, folder: str) -> str | None:
+    """Returns the part of `path` below `folder`, "" for the folder itself, or None if it is outside; follows links."""
+    return _below(path, folder)
+
+
 def _below(path: str, folder: str, *, follow: bool = True) -> str | None:
     """Returns the part of `path` below `folder`, "" for the folder itself, or None if it is outside.
 

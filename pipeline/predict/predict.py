@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from components.base import progress
@@ -76,17 +77,7 @@ def predict(
     Raises:
         ImagegateError: the model's files differ from those that were pushed, or an earlier release pushed it.
     """
-    progress.report("loading the model", 0)
-    import tensorflow as tf
-
-    with versions.local(served) as folder, ThreadPoolExecutor(_THREADS) as pool:
-        loaded = tf.saved_model.load(folder)
-        signature = loaded.signatures["serving_default"]
-        if outputs.ERROR not in signature.structured_outputs:
-            raise ImagegateError(
-                f"{served.path}: an earlier release pushed this model, and its answers are of another form; push a "
-                "model of this release, or predict with the earlier one"
-            )
+    with model(served) as answers, ThreadPoolExecutor(_THREADS) as pool:
         progress.report("images", 0, len(inputs))
         read = functools.partial(_read, bits=served.manifest.bits)
         ahead = pool.map(read, inputs[:_BATCH])
@@ -96,13 +87,38 @@ def predict(
             good = {number: r for number, r in enumerate(results, start) if "encoded" in r}
             if good:
                 encoded = [r.pop("encoded") for r in good.values()]
-                answer = signature(image_bytes=tf.constant(encoded))
-                arrays = {name: tensor.numpy() for name, tensor in answer.items()}
+                arrays = answers(encoded)
                 _add_predictions(good.values(), arrays, served.manifest.task)
                 if overlays is not None:
                     _draw(good, encoded, arrays, overlays)
             progress.report("images", start + len(results), len(inputs))
             yield results
+
+
+@contextlib.contextmanager
+def model(served: versions.Served) -> Iterator[Callable[[Sequence[bytes]], Answer]]:
+    """Loads a pushed model, and yields its serving signature: checked images -> name of an output -> array.
+
+    Raises:
+        ImagegateError: the model's files differ from those that were pushed, or an earlier release pushed it.
+    """
+    progress.report("loading the model", 0)
+    import tensorflow as tf
+
+    with versions.local(served) as folder:
+        loaded = tf.saved_model.load(folder)
+        signature = loaded.signatures["serving_default"]
+        if outputs.ERROR not in signature.structured_outputs:
+            raise ImagegateError(
+                f"{served.path}: an earlier release pushed this model, and its answers are of another form; push a "
+                "model of this release, or predict with the earlier one"
+            )
+
+        def answers(encoded: Sequence[bytes]) -> Answer:
+            _ = loaded  # keeps the variables that the signature uses
+            return {name: tensor.numpy() for name, tensor in signature(image_bytes=tf.constant(encoded)).items()}
+
+        yield answers
 
 
 def _add_predictions(results: Iterable[PlainAnswer], arrays: Answer, task: str) -> None:

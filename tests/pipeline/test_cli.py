@@ -25,6 +25,7 @@ COMMANDS = (
     "rollback",
     "predict",
     "backbone",
+    "next",
 )
 
 
@@ -90,7 +91,7 @@ def test_wrong_usage_exits_with_two(capsys: pytest.CaptureFixture[str], argument
     assert message in err
 
 
-@pytest.mark.parametrize("command", ["check", "run", "rollback", "submit"])
+@pytest.mark.parametrize("command", ["check", "run", "rollback", "submit", "next"])
 def test_a_missing_configuration_is_one_sentence(capsys: pytest.CaptureFixture[str], command: str) -> None:
     code, out, err = call(capsys, command, "none.yaml")
     assert (code, out) == (2, "")

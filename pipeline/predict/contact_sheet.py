@@ -1,0 +1,49 @@
+"""A page of thumbnails: one HTML file that needs no network and no other file."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+
+from components.base.text import shown
+
+SIDE = 160  # pixels of the longer side of a thumbnail, at most
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; font: 15px/1.4 system-ui, sans-serif }}
+main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 1rem }}
+figure {{ margin: 0; overflow-wrap: anywhere }}
+img {{ max-width: 160px; max-height: 160px; display: block }}
+</style>
+<h1>{title}</h1>
+<p>The image that the model is least sure of comes first. The uncertainty is between 0 and 1.</p>
+<main>
+{figures}
+</main>
+</html>
+"""
+_FIGURE = '<figure><img alt="" src="{picture}"><figcaption>{name}<br>{guess}<br>{unsure:.4f}</figcaption></figure>'
+
+
+def page(title: str, rows: Iterable[tuple[str, str, float, str]]) -> str:
+    """The page as HTML.
+
+    Args:
+        title: of the page.
+        rows: (file name, guess, uncertainty, data URI of the thumbnail).
+    """
+    figures = (
+        _FIGURE.format(picture=picture, name=_text(name), guess=_text(f"guess: {guess or 'none'}"), unsure=unsure)
+        for name, guess, unsure, picture in rows
+    )
+    return _PAGE.format(title=_text(title), figures="\n".join(figures))
+
+
+def _text(text: str) -> str:
+    return html.escape(shown(text))
