@@ -42,8 +42,8 @@ def methods(found: MethodComparison, title: str) -> str:
         Entry({**_OVER_BOTH, "color": MUTED}, "difference, seeds and images"),
         Entry({**_OVER_BOTH, "color": _BETTER}, "better beyond chance"),
         Entry({**_OVER_BOTH, "color": _WORSE}, "worse beyond chance"),
-        Entry(_OVER_SEEDS, "figure, seeds alone"),
     ]
+    entries += [] if found.same_with_every_seed else [Entry(_OVER_SEEDS, "figure, seeds alone")]
     below = step * len(found.figures) + 6
     with svg.sheet(below + ROW * 3 + 4) as sheet:
         for place, figure in enumerate(found.figures):

@@ -56,8 +56,8 @@ class Difference(Sparse):
             return "–"
         if self.mean == 0 and self.interval == (0, 0):
             return "="
-        bounds = "" if self.interval is None else f" ({self.interval[0]:+.3f} to {self.interval[1]:+.3f})"
-        return f"{self.mean:+.3f}{bounds}"
+        bounds = "" if self.interval is None else f" ({_signed(self.interval[0])} to {_signed(self.interval[1])})"
+        return f"{_signed(self.mean)}{bounds}"
 
 
 class Method(Sparse):
@@ -161,3 +161,13 @@ def _difference(i: int, pairs: Sequence[tuple[Measured, Measured]]) -> Differenc
 
 def _known(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def _signed(value: float) -> str:
+    """A difference with three digits; one that they do not show has no sign.
+
+    >>> _signed(0.0126), _signed(-0.0004)
+    ('+0.013', '0.000')
+    """
+    text = f"{value:+.3f}"
+    return "0.000" if text in ("+0.000", "-0.000") else text

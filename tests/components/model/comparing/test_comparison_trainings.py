@@ -96,7 +96,7 @@ def test_figures_are_those_of_the_answers_that_were_kept(compared: tuple[MethodC
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, int]]:
-    """Methods and seeds in the order in which they would be trained; the answers depend on the seed alone."""
+    """What is trained, in order: methods and seeds. Nothing is, and the answers depend on the seed alone."""
     told: list[tuple[str | None, int]] = []
 
     def learn(_: Given, own: TrainerSettings, __: int) -> TrainerSettings:
