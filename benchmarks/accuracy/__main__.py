@@ -1,4 +1,4 @@
-"""Compares the accuracy of imagegate with fastai's `fine_tune` and Keras's guide on labelled images.
+"""Compares the accuracy of imagegate with fastai and Keras's guides on labelled images, or on images with masks.
 
 `python -m benchmarks.accuracy IMAGES --backbone FILE --size H W --epochs N --seeds 1 2 3 --fastai PYTHON` reads a
 folder with a folder for each label. With `--table CSV`, whose first column names files in IMAGES and whose others are
@@ -7,6 +7,11 @@ by label. Every side trains on the same train images with the same backbone, siz
 probabilities on test are judged here, by scikit-learn. `--fastai` is the Python of an environment of its own, with
 `pip install -r benchmarks/accuracy/fastai.txt`.
 
+With `--masks MASKS --names LABEL ...`, each image in IMAGES has a mask of ids in MASKS, which has its name; pixels of
+`--ignored ID` do not count. `--test IMAGES MASKS` are held out, whatever the seed. Every side has 4 epochs of the
+decoder alone (Keras's guide, which starts from random weights, 4 more epochs) and then N of everything, each of at
+least 25 batches of 8.
+
 Seconds are of training with all cores, ours with the start of the stage, calibration and export. Compare them within
 one run only.
 """
@@ -14,45 +19,37 @@ one run only.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, log_loss
 
-from components.evaluation import predictions
+from benchmarks.accuracy import labelled, masked
+from benchmarks.accuracy.labelled import Labelled
+from benchmarks.accuracy.masked import Masked
 from pipeline import stages
 
 _RECIPES = ("fast", "good", "best")
-_PEERS = {"keras": "keras_guide.py", "fastai": "fastai_side.py"}
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Labelled images: their files, [N, K] of 0 and 1, and the names of the K labels."""
-
-    files: Sequence[Path]
-    targets: NDArray[np.int64]
-    labels: Sequence[str]
-    exclusive: bool
+_PEERS = ("keras", "fastai")
 
 
 def main() -> None:
     """Prints a line for each side and seed, then mean and standard deviation over the seeds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", type=Path, help="a folder with a folder for each label, or with the files of --table")
+    parser.add_argument("images", type=Path, help="a folder with a folder for each label, or with files")
     parser.add_argument("--table", type=Path, help="CSV: file name, then a column of 0 and 1 for each label")
+    parser.add_argument("--masks", type=Path, help="folder of masks, with the names of the images")
+    parser.add_argument("--names", nargs="+", default=(), help="names of ids 0, 1, …, or a text file of them")
+    parser.add_argument("--ignored", type=int, help="id of pixels that do not count")
+    parser.add_argument("--test", type=Path, nargs=2, metavar=("IMAGES", "MASKS"), help="images with masks to judge on")
     parser.add_argument("--backbone", required=True, help="path of a .keras file")
     parser.add_argument("--size", type=int, nargs=2, default=(224, 224), metavar=("H", "W"))
     parser.add_argument("--epochs", type=int, default=5)
@@ -62,16 +59,19 @@ def main() -> None:
     parser.add_argument("--sides", nargs="+", default=(*_RECIPES, *_PEERS), choices=(*_RECIPES, *_PEERS))
     parser.add_argument("--fastai", default="", help="Python of fastai's environment")
     options = parser.parse_args()
-    read = _table(options.table, options.images) if options.table else _folders(options.images)
-    examples = _thinned(read, options.most)
+    data: Labelled | Masked
+    if options.masks:
+        data = Masked.read((options.images, options.masks), options.test, options.names, options.ignored)
+    else:
+        data = Labelled.read(options.images, options.table, options.most)
     sides = [side for side in options.sides if side != "fastai" or options.fastai]
     found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
     for seed in options.seeds:
-        splits = _split(examples, options.shares, seed)
+        splits = data.split(options.shares, seed)
         for side in sides:
             with tempfile.TemporaryDirectory() as work:
-                seconds, answers = _trained(side, Path(work), examples, splits, options, seed)
-            result = _judged(answers, examples.targets[splits["test"]], exclusive=examples.exclusive)
+                seconds, answers = _trained(side, Path(work), data, splits, options, seed)
+            result = data.judged(answers, splits["test"], options.size)
             found[side].append(result | {"seconds": seconds})
             print(side, seed, json.dumps(found[side][-1]), flush=True)
     print(f"| | {' | '.join(found[sides[0]][0])} |")
@@ -79,86 +79,39 @@ def main() -> None:
         print(f"| {side} | {' | '.join(_spread([result[name] for result in results]) for name in results[0])} |")
 
 
-def _folders(images: Path) -> Examples:
-    labels = sorted(folder.name for folder in images.iterdir() if folder.is_dir())
-    files = [(file, place) for place, label in enumerate(labels) for file in sorted((images / label).iterdir())]
-    targets = np.eye(len(labels), dtype=np.int64)[[place for _, place in files]]
-    return Examples([file for file, _ in files], targets, labels, exclusive=True)
-
-
-def _table(table: Path, images: Path) -> Examples:
-    with table.open(encoding="utf-8", newline="") as f:
-        (_, *labels), *rows = csv.reader(f)
-    targets = np.array([[int(value) for value in row[1:]] for row in rows])
-    return Examples([images / row[0] for row in rows], targets, labels, exclusive=False)
-
-
-def _thinned(examples: Examples, most: int | None) -> Examples:
-    step = 1 if most is None else -(-len(examples.files) // most)
-    return Examples(examples.files[::step], examples.targets[::step], examples.labels, examples.exclusive)
-
-
-def _split(examples: Examples, shares: Sequence[float], seed: int) -> dict[str, list[int]]:
-    """Split -> indices of its images; of each label the same share, if an image has one label."""
-    rng, splits = np.random.default_rng(seed), {"eval": list[int](), "test": list[int](), "train": list[int]()}
-    groups = examples.targets.argmax(1) if examples.exclusive else np.zeros(len(examples.files), int)
-    for group in np.unique(groups):
-        order = rng.permutation(np.flatnonzero(groups == group))
-        first, second = np.cumsum([max(1, round(share * len(order))) for share in shares])
-        for split, part in zip(splits, np.split(order, [first, second]), strict=True):
-            splits[split] += sorted(part.tolist())
-    return splits
-
-
 def _trained(
-    side: str, work: Path, examples: Examples, splits: dict[str, list[int]], options: argparse.Namespace, seed: int
-) -> tuple[float, NDArray[np.float64]]:
-    """Seconds of training, and the probabilities [N, K] of the test images in the order of the split."""
+    side: str,
+    work: Path,
+    data: Labelled | Masked,
+    splits: dict[str, list[int]],
+    options: argparse.Namespace,
+    seed: int,
+) -> tuple[float, NDArray[Any]]:
+    """Seconds of training, and what is answered to the test images, in the order of the split."""
     told = {
-        "labels": examples.labels,
-        "exclusive": examples.exclusive,
+        "labels": data.labels,
         "size": options.size,
         "epochs": options.epochs,
         "seed": seed,
         "backbone": os.path.abspath(options.backbone),
         "answers": str(work / "answers.npy"),
-        "files": {split: [_copied(examples, i, work / split) for i in indices] for split, indices in splits.items()},
-        "targets": {split: examples.targets[indices].tolist() for split, indices in splits.items()},
+        **data.told(splits, work),
     }
     if side in _RECIPES:
-        return _ours(side, work, told)
+        return _ours(side, work, data, told)
     (work / "told.json").write_text(json.dumps(told))
+    script = (masked if isinstance(data, Masked) else labelled).PEERS[side]
     python = options.fastai if side == "fastai" else sys.executable
-    command = [python, str(Path(__file__).with_name(_PEERS[side])), str(work / "told.json")]
+    command = [python, str(Path(__file__).with_name(script)), str(work / "told.json")]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return float(printed.split()[-1]), np.load(work / "answers.npy")
 
 
-def _copied(examples: Examples, index: int, to: Path) -> str:
-    to.mkdir(exist_ok=True)
-    return str(shutil.copyfile(examples.files[index], to / f"{index}{examples.files[index].suffix}"))
-
-
-def _ours(recipe: str, work: Path, told: dict[str, Any]) -> tuple[float, NDArray[np.float64]]:
+def _ours(recipe: str, work: Path, data: Labelled | Masked, told: dict[str, Any]) -> tuple[float, NDArray[Any]]:
     """Runs the pipeline, and reads the answers of its model."""
-    with (work / "labels.csv").open("w", encoding="utf-8", newline="") as f:
-        rows = csv.writer(f)
-        rows.writerow(["file", "split", "labels"])
-        for split, files in told["files"].items():
-            for file, target in zip(files, told["targets"][split], strict=True):
-                applying = [label for label, applies in zip(told["labels"], target, strict=True) if applies]
-                rows.writerow([os.path.relpath(file, work), split, "|".join(applying)])
     training = {"backbone": told["backbone"], "image_size": told["size"], "seed": told["seed"], "recipe": recipe}
     config = {
         "name": recipe,
-        "task": "single_label" if told["exclusive"] else "multi_label",
-        "data": {
-            "root": str(work),
-            "layout": "manifest",
-            "manifest": "labels.csv",
-            "columns": {"image": "file", "split": "split", "labels": "labels"},
-        },
-        "labels": {"names": told["labels"]},
         "balance": {
             "min_examples": 1,
             "max_ratio": 1000,
@@ -166,31 +119,15 @@ def _ours(recipe: str, work: Path, told: dict[str, Any]) -> tuple[float, NDArray
             "allow_duplicates_across_splits": True,
         },
         "training": training if recipe == "fast" else training | {"epochs": told["epochs"]},
-        "evaluation": {"thresholds": [{"metric": "loss", "max": 1000.0}]},
         "output": "runs",
         "push": {"destination": "served"},
+        **data.config(told, work),
     }
     (work / "imagegate.yaml").write_text(json.dumps(config))
     command = [sys.executable, "-m", "pipeline", "run", str(work / "imagegate.yaml"), "--json"]
     summary = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
     seconds = next(stage["seconds"] for stage in summary["stages"] if stage["name"] == stages.TRAINER.name)
-    evaluation = str(work / "runs" / summary["artifacts"]["evaluation"])
-    rows_of = {row["path"]: row for row in predictions.read(evaluation, predictions.CANDIDATE)}
-    named = [os.path.relpath(file, work) for file in told["files"]["test"]]
-    return seconds, np.array([rows_of[name]["probabilities"] for name in named])
-
-
-def _judged(answers: NDArray[np.float64], targets: NDArray[np.int64], *, exclusive: bool) -> dict[str, float]:
-    """Accuracy, or mean over the labels of accuracy at 0.5 and of average precision; and the loss."""
-    if exclusive:
-        truth = targets.argmax(1)
-        loss = log_loss(truth, answers, labels=range(targets.shape[1]))
-        return {"accuracy": float((answers.argmax(1) == truth).mean()), "loss": float(loss)}
-    return {
-        "binary accuracy": float(((answers > 0.5) == (targets > 0)).mean()),
-        "mean average precision": float(average_precision_score(targets, answers, average="macro")),
-        "loss": statistics.mean(log_loss(t, a, labels=[0, 1]) for t, a in zip(targets.T, answers.T, strict=True)),
-    }
+    return seconds, data.answers(str(work / "runs" / summary["artifacts"]["evaluation"]), told, work)
 
 
 def _spread(values: Sequence[float]) -> str:
