@@ -19,7 +19,7 @@ from components.ingest.settings import Exclusion
 _NO_REASON = "no reason given"
 _HEADER = ("path", "reason")
 _DELIMITERS = ",;\t"  # as spreadsheets write them
-_UNSAFE = "=+-@\t\r"  # a cell that begins with one of these is a formula to a spreadsheet
+UNSAFE = "=+-@\t\r"  # a cell that begins with one of these is a formula to a spreadsheet
 _WILD = re.compile(r"[*?\[]")
 _MOST_NAMED = 5  # lines in one sentence
 _MOST_SEARCHED = 20_000  # paths among which a near match is looked for: takes about 0.1 s
@@ -37,8 +37,8 @@ def write(findings: Iterable[tuple[str, str]]) -> str:
     writer = csv.writer(out)
     writer.writerow(_HEADER)
     for path, reason in findings:
-        safe = reason if not reason.startswith(tuple(_UNSAFE)) else f"reason: {reason}"
-        writer.writerow((f"./{path}" if path.startswith(tuple(_UNSAFE)) else path, safe))
+        safe = reason if not reason.startswith(tuple(UNSAFE)) else f"reason: {reason}"
+        writer.writerow((f"./{path}" if path.startswith(tuple(UNSAFE)) else path, safe))
     return out.getvalue()
 
 

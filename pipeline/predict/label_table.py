@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from components.data import storage
+from components.ingest import exclusion
 from components.ingest.layouts.listing import Listing
 from components.ingest.layouts.table import content
 from components.ingest.layouts.table.lookup import Lookup
@@ -47,7 +48,8 @@ class Form:
 
     def name(self, path: str) -> str:
         """The file name of an image."""
-        return self.before + (urllib.parse.quote(path) if self.is_url else path)
+        name = self.before + (urllib.parse.quote(path) if self.is_url else path)
+        return f"./{name}" if name.startswith(tuple(exclusion.UNSAFE)) else name  # a spreadsheet's formula
 
     def table(self, rows: Iterable[tuple[str, str, float]]) -> str:
         """Writes the table as CSV.
@@ -61,7 +63,8 @@ class Form:
         writer.writerow([*header, *(_free(name, header) for name in ("guess", "uncertainty"))])
         for path, guess, unsure in rows:
             told = [value for _, value in self.others]
-            writer.writerow([self.name(path), *("" for _ in self.labels), *told, guess, f"{unsure:.4f}"])
+            safe = f"label {guess}" if guess.startswith(tuple(exclusion.UNSAFE)) else guess
+            writer.writerow([self.name(path), *("" for _ in self.labels), *told, safe, f"{unsure:.4f}"])
         return out.getvalue()
 
 

@@ -158,3 +158,9 @@ def test_names_on_the_page_are_escaped() -> None:
     assert "<b>" not in text
     assert "&lt;b&gt;\\u202e.png<br>guess: a &amp; b<br>0.5000" in text
     assert "<title>&lt;t&gt;</title>" in text
+
+
+def test_no_cell_is_a_formula_to_a_spreadsheet() -> None:
+    form = label_table.Form("file_name", ("label",), (), "", False, "")
+    _, row = csv.reader(io.StringIO(form.table([("=1.png", "@owl", 0.5)])))
+    assert row == ["./=1.png", "", "label @owl", "0.5000"]
