@@ -36,7 +36,6 @@ _PART = 4096  # images whose features are stored together
 _CHANCES = 1 << 20  # steps in which chance decides
 _PASSES = 1 << 20  # more than an epoch takes
 HELD_OUT = "held_out"  # the split of a fold
-LABELLED = "labelled"  # count of the images of train of which a label is known
 _SHUFFLE = 2048  # encoded images in the shuffle buffer, where decoded ones are not kept
 
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -101,8 +100,8 @@ class Batches:
         told = manifest.read(folder)
         self._labels = len(told.labels)
         pool = manifest.read(unlabelled).counts[UNLABELLED] if unlabelled else 0
-        blank = 0 if self._masks else told.unlabelled["train"]
-        self._counts = told.counts | {UNLABELLED: pool + blank, LABELLED: told.counts["train"] - blank}
+        self._blank = dict.fromkeys(told.counts, 0) if self._masks else told.unlabelled
+        self._counts = told.counts | {UNLABELLED: pool + self._blank["train"]}
         self._copies = _copies(told) if balanced else None
         self._least_steps = least_steps
         self._passes = self._passes_of(least_steps)
@@ -161,6 +160,10 @@ class Batches:
     def count(self, split: str) -> int:
         """Counts the images in a split."""
         return int(self._counts[split])
+
+    def labelled(self, split: str) -> int:
+        """Counts the images in train, eval or test of which a label is known."""
+        return self.count(split) - self._blank[split]
 
     def kept_bytes(self) -> int:
         """Bytes of decoded images that are kept between epochs."""

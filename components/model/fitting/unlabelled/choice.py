@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import tensorflow as tf
 from components.base import progress
 from components.data.dataset import UNLABELLED
 from components.labels.kind import LabelKind
-from components.model.fitting.batches import HELD_OUT, LABELLED, Batches, Others
+from components.model.fitting.batches import HELD_OUT, Batches, Others
 from components.model.fitting.unlabelled import autoencoder, contest, propagation
 from components.model.fitting.unlabelled.consistency import Consistent
 from components.model.fitting.unlabelled.contest import Judged
@@ -59,7 +59,7 @@ def methods(settings: TrainerSettings, data: Batches, kind: LabelKind) -> tuple[
         return ()
     if settings.unlabelled != "auto":
         return (settings.unlabelled,)
-    if count < max(_LEAST, data.count(LABELLED)):
+    if count < max(_LEAST, data.labelled("train")):
         return ()
     return () if kind.per_pixel else ("propagation",)
 
@@ -80,7 +80,7 @@ def best(
         seed: of the bootstrap.
     """
     tried: list[Tried] = []
-    if _known(data) >= contest.FEW:
+    if data.labelled("eval") >= contest.FEW:
         plain = chosen = train(data, "", None)
         judged = _judged(plain, data, "eval", kind)
         for name in names:
@@ -151,31 +151,29 @@ def _told(name: Name, outcome: contest.Outcome, where: str) -> Tried:
     )
 
 
-def _known(data: Batches) -> int:
-    """Counts the eval images of which a label is known."""
-    return sum(int((np.asarray(target) != -1).any(axis=-1).sum()) for _, target, _ in data.once("eval"))
-
-
 def _answers(learnt: Learnt, data: Batches, split: str) -> tuple[Any, Any, Any]:
     """Logits, targets and weights of a split, by a trained network."""
     if learnt.features is not None:
         examples = learnt.features(split)
         return learnt.parts.head.predict(examples.features, verbose=0), examples.target, examples.weight
-    apply = tf.function(lambda pixels: learnt.parts.model(pixels, training=False), reduce_retracing=True)
-    columns: tuple[list[Any], ...] = [], [], []
-    for pixels, target, weight in data.once(split):
-        for column, rows in zip(columns, (apply(pixels), target, weight), strict=True):
-            column.append(rows.numpy())
-        progress.report(f"answers for {split}", sum(map(len, columns[2])), data.count(split))
-    logits, target, weight = map(np.concatenate, columns)
+    logits, target, weight = map(np.concatenate, zip(*_batches(learnt, data, split), strict=True))
     return logits, target, weight
 
 
+def _batches(learnt: Learnt, data: Batches, split: str) -> Iterator[tuple[Any, Any, Any]]:
+    """Yields logits, targets and weights of each batch of a split, by a trained network."""
+    apply = tf.function(lambda pixels: learnt.parts.model(pixels, training=False), reduce_retracing=True)
+    done = 0
+    for pixels, target, weight in data.once(split):
+        yield apply(pixels).numpy(), target.numpy(), weight.numpy()
+        done += len(weight)
+        progress.report(f"answers for {split}", done, data.count(split))
+
+
 def _judged(learnt: Learnt, data: Batches, split: str, kind: LabelKind) -> Judged:
-    logits, target, weight = _answers(learnt, data, split)
-    if kind.per_pixel:
-        return Judged.of_masks(logits, target, weight)
-    return Judged.of(logits, target, weight, kind.exclusive)
+    if kind.per_pixel:  # one batch at a time: the logits of all pixels would need too much memory
+        return contest.joined([Judged.of_masks(*batch) for batch in _batches(learnt, data, split)])
+    return Judged.of(*_answers(learnt, data, split), kind.exclusive)
 
 
 def made_of(settings: TrainerSettings, kind: LabelKind, shares: Sequence[float]) -> dict[Name, Made]:
