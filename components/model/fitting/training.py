@@ -154,7 +154,7 @@ def learn(
     if not names:
         learnt = train(data, "", None)
         count = data.count(UNLABELLED)
-        return dataclasses.replace(learnt, pool=Pool(images=count)) if count else learnt
+        return dataclasses.replace(learnt, pool=Pool(images=count, tried=())) if count else learnt
     made = choice.made_of(settings, given.kind, priors.shares(manifest.read(given.folder)))
     learnt, pool = choice.best(names, made, train, data, given.kind, settings.seed)
     return dataclasses.replace(learnt, pool=pool)
