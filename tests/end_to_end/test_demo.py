@@ -231,7 +231,8 @@ def test_only_what_depends_on_thresholds_ran_again(refused: tuple[Run, dict, dic
 def test_predict_prints_the_digits(demo: Demo, imagegate: Callable[..., Run]) -> None:
     images = [demo.folder / "data" / "digits" / digit / f"{i:03d}.png" for digit in DIGITS for i in (3, 90)]
     run = imagegate("predict", demo.destination, *images, "--json")
-    assert (run.code, run.err) == (0, "")
+    told = [line for line in run.err.splitlines() if not line.startswith("images ")]  # a slow machine shows progress
+    assert (run.code, told) == (0, [])
     found = [json.loads(line) for line in run.out.splitlines()]
     assert [r["image"] for r in found] == list(map(str, images))
     assert sum(r["label"] == image.parent.name for r, image in zip(found, images, strict=True)) >= 18  # of 20
