@@ -93,7 +93,11 @@ def best(
     plain = train(data, "", None)
     used = next((one.method for one in tried if one.used), None)
     if used is not None:
-        plain = train(data, used, lambda part: made[used](part, plain))
+        try:
+            plain = train(data, used, lambda part: made[used](part, plain))
+        except propagation.Refused as refused:  # on all of train, though not on its folds
+            refusal = Tried(method=used, used=False, reason=f"not used: {refused}")
+            tried = [refusal if one.method == used else one for one in tried]
     return plain, Pool(images=data.count(UNLABELLED), tried=tuple(tried))
 
 
