@@ -30,6 +30,7 @@ from components.labels import kinds, priors
 from components.labels.learning.pixels import decode_mask
 from components.model.fitting import training
 from components.model.fitting.callbacks import Stopping
+from components.model.fitting.given import Given
 from components.model.fitting.phases import Phases
 from components.model.networks import network
 from components.model.settings import TrainerSettings
@@ -757,7 +758,8 @@ def test_other_settings_do_not_resume_a_killed_training(prepared: Prepared, tmp_
     """What a killed training left is for the same data, settings, weights and code alone."""
     arguments = prepared.arguments(tmp_path, epochs=2)
     settings = TrainerSettings.model_validate(arguments.custom_config)
-    names = {training._job_name(str(prepared.examples), settings, [1.0, 1.0])}
+    given = Given(str(prepared.examples), str(prepared.transform), "", kinds.kind("single_label"), ["dark", "light"], None)
+    names = {training._job_name(given, settings, [1.0, 1.0])}
     for changed in (
         {"seed": 2},
         {"image_size": [8, 9]},
@@ -768,8 +770,8 @@ def test_other_settings_do_not_resume_a_killed_training(prepared: Prepared, tmp_
         {"decisions": UNCALIBRATED},
     ):
         told = TrainerSettings.model_validate(arguments.custom_config | changed)
-        names.add(training._job_name(str(prepared.examples), told, [1.0, 1.0]))
-    names.add(training._job_name(str(prepared.examples), settings, [1.0, 2.0]))
+        names.add(training._job_name(given, told, [1.0, 1.0]))
+    names.add(training._job_name(given, settings, [1.0, 2.0]))
     assert len(names) == 9
     moved = TrainerSettings.model_validate(arguments.custom_config | {"checkpoints": "elsewhere"})
-    assert training._job_name(str(prepared.examples), moved, [1.0, 1.0]) in names
+    assert training._job_name(given, moved, [1.0, 1.0]) in names
