@@ -6,15 +6,24 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from components.model.settings import weighs
 from components.model.tuning.space import Overlay
 
 
 def _of_imbalance(name: str) -> dict[str, Any]:
     """A method for rare labels; those besides weights cannot be used together with configured weights."""
-    return {"imbalance": name} if name == "weights" else {"imbalance": name, "label_weights": None}
+    return {"imbalance": name} if weighs(name) else {"imbalance": name, "label_weights": None}
 
 
-_IMBALANCE = ("weights", "logit_adjustment", "balanced_softmax", "balanced_sampling", "retrained_head", "none")
+_IMBALANCE = (
+    "weights",
+    "logit_adjustment",
+    "balanced_softmax",
+    "post_hoc_adjustment",
+    "balanced_sampling",
+    "retrained_head",
+    "none",
+)
 
 # Name -> the keys of `training` that make up the method. Where the configuration is refused with these keys, the method
 # does not apply to the task.

@@ -39,7 +39,7 @@ from components.model.fitting.unlabelled import choice
 from components.model.fitting.unlabelled.propagation import Guess
 from components.model.fitting.unlabelled.record import Pool
 from components.model.networks import network, own
-from components.model.settings import Focal, TrainerSettings
+from components.model.settings import Focal, Imbalance, TrainerSettings
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
@@ -179,7 +179,7 @@ def _train(
         parts = _network(given, settings)
     detects = kind.is_detector(len(names))
     weights = applied(settings.weighting(kind), names, data.label_weights)
-    adjustment = _adjustment(given, settings)
+    adjustment = _adjustment(given, settings, "logit_adjustment", "balanced_softmax")
     focal = {} if settings.focal is None else _focal(settings.focal, names, kind)
     phases = Phases(
         os.path.join(settings.checkpoints, _job_name(given, settings, weights), place),
@@ -199,6 +199,9 @@ def _train(
     chosen = None
     if not detects:
         history, chosen = recipe.follow(parts, extra.data, phases, settings, kind, heads)
+        # The checkpoints hold the network before it, so that a training that goes on after a kill shifts it once.
+        if afterwards := _adjustment(given, settings, "post_hoc_adjustment"):
+            recipe.shift(parts.head, positive, afterwards)
     # Those of a backbone that no epoch changed, and those that the head was solved on again.
     unchanged = (detects or not settings.all_epochs) and not kind.per_pixel
     known = heads.features if unchanged else heads.later if heads.last else None
@@ -277,8 +280,9 @@ def _plan(parts: network.Parts, data: Batches, settings: TrainerSettings, kind: 
     )
 
 
-def _adjustment(given: Given, settings: TrainerSettings) -> list[float] | None:
-    if settings.imbalance not in ("logit_adjustment", "balanced_softmax"):
+def _adjustment(given: Given, settings: TrainerSettings, *methods: Imbalance) -> list[float] | None:
+    """What makes up for the shares of the labels, where one of these methods is configured."""
+    if settings.imbalance not in methods:
         return None
     return priors.adjustment(priors.shares(manifest.read(given.folder)), exclusive=given.kind.exclusive)
 
