@@ -21,6 +21,7 @@ import tensorflow_transform as tft
 from components.base import fingerprint, progress
 from components.base.artifact_files import CHECKPOINT, LABEL_WEIGHTS, POOL, TRAINING_HISTORY
 from components.base.checkpoint import Checkpoint
+from components.base.errors import ImagegateError
 from components.base.files import write_atomically
 from components.data.dataset import UNLABELLED
 from components.ingest import manifest
@@ -130,6 +131,7 @@ def learn(
     settings: TrainerSettings,
     gpus: int,
     *,
+    judged: bool = True,
     metrics: Callable[[], list[keras.metrics.Metric]] = list,
     callbacks: Callable[[str], list[keras.callbacks.Callback]] = lambda _: [],
 ) -> Learnt:
@@ -139,11 +141,14 @@ def learn(
         given: what it learns from.
         settings: of the Trainer, or of a trial.
         gpus: number of GPUs.
+        judged: whether a way to learn from images without labels is used only if it is better than without them.
         metrics: makes metrics besides those of the labels.
         callbacks: name of a phase -> more callbacks of it.
 
     Raises:
-        ImagegateError: the loss is not finite, or the shards changed since ingest.
+        ImagegateError: the loss is not finite, or the shards changed since ingest; or unless `judged`, there are no
+            images without labels for the method that is configured.
+        propagation.Refused: unless `judged`, labels cannot be propagated.
     """
     data = _data(given, settings)
     names = choice.methods(settings, data, given.kind)
@@ -152,10 +157,14 @@ def learn(
         return _train(given, settings, gpus, part, place, made and made(part), metrics, callbacks)
 
     if not names:
+        if not judged and settings.unlabelled not in ("auto", "none"):
+            raise ImagegateError("there are no images without labels to learn from")
         learnt = train(data, "", None)
         count = data.count(UNLABELLED)
         return dataclasses.replace(learnt, pool=Pool(images=count, tried=())) if count else learnt
     made = choice.made_of(settings, given.kind, priors.shares(manifest.read(given.folder)))
+    if not judged:
+        return choice.used(made[names[0]], names[0], train, data)
     learnt, pool = choice.best(names, made, train, data, given.kind, settings.seed)
     return dataclasses.replace(learnt, pool=pool)
 
