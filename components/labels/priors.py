@@ -3,7 +3,8 @@
 Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, equation 10, with tau = 1: the cross-entropy of
 z + log(share) in place of z. What is learnt then has the least balanced error, the mean over the labels of the error on
 images of the label, and not the least error. "Balanced softmax" (Ren et al., NeurIPS 2020, equation 3) adds the
-logarithm of the count, which is the same. For labels that are independent of each other, the two states of a label take
+logarithm of the count, which is the same. The post-hoc form (Menon et al., equation 9) trains without it and subtracts
+the same from the logits afterwards. For labels that are independent of each other, the two states of a label take
 the place of the labels: z + log(share / (1 - share)).
 """
 
@@ -31,7 +32,7 @@ def shares(data: LabelCounts) -> list[float]:
 
 
 def adjustment(share: list[float], *, exclusive: bool) -> list[float]:
-    """Computes what is added to the logits in the loss, [K].
+    """Computes what is added to the logits in the loss, or subtracted from them after training, [K].
 
     Args:
         share: of each label, see `shares`.

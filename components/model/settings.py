@@ -50,8 +50,25 @@ def _by_recipe(epochs: Mapping[str, int]) -> str:
 
 
 Unlabelled = Literal["auto", "propagation", "consistency", "autoencoder", "none"]
-Imbalance = Literal["weights", "logit_adjustment", "balanced_softmax", "balanced_sampling", "retrained_head", "none"]
+Imbalance = Literal[
+    "weights",
+    "logit_adjustment",
+    "balanced_softmax",
+    "post_hoc_adjustment",
+    "balanced_sampling",
+    "retrained_head",
+    "none",
+]
 Weighting = Literal["median_frequency", "square_root", "none"] | dict[LabelName, Annotated[float, Field(ge=0)]]
+
+
+def weighs(imbalance: object) -> bool:
+    """Whether this value of `training.imbalance` leaves it to `training.label_weights` to make up for rare labels.
+
+    >>> weighs(None), weighs("weights"), weighs("none")
+    (True, True, False)
+    """
+    return imbalance in (None, "weights")
 
 
 class Training(Value):
@@ -119,9 +136,11 @@ class Training(Value):
         description="What makes up for rare labels. `weights`: the weights of `label_weights`. `logit_adjustment`: the "
         "logarithm of a label's share is added to its logit in the loss, so that the mean accuracy of the labels is "
         "learnt and not that of the images (Menon et al. 2021). `balanced_softmax` (Ren et al. 2020): the same for "
-        "one label per image or pixel. `balanced_sampling`: an epoch draws as many images of each label. "
-        "`retrained_head`: everything is trained with `none`; then the head is solved again, with median-frequency "
-        "weights (Kang et al. 2020). `none`: nothing. Default: `weights`. See [labels](labels.md#rare-labels).",
+        "one label per image or pixel. `post_hoc_adjustment`: everything is trained with `none`; then the logarithm "
+        "of its share is subtracted from each label's logit (Menon et al. 2021). `balanced_sampling`: an epoch draws "
+        "as many images of each label. `retrained_head`: everything is trained with `none`; then the head is solved "
+        "again, with median-frequency weights (Kang et al. 2020). `none`: nothing. Default: `weights`. See "
+        "[labels](labels.md#rare-labels).",
     )
     unlabelled: Unlabelled = Field(
         "auto",
@@ -188,7 +207,7 @@ class Training(Value):
 
     def weighting(self, kind: LabelKind) -> str | dict[str, float]:
         """How the labels are weighted in the loss, see `labels.weights.applied`."""
-        if self.imbalance not in (None, "weights"):
+        if not weighs(self.imbalance):
             return "none"
         return kind.weighting if self.label_weights is None else self.label_weights
 
@@ -206,7 +225,7 @@ class Training(Value):
                 f"freeze_epochs: backbone {name!r} starts from random weights, so there is nothing to freeze; "
                 "remove the key, or choose a pretrained backbone"
             )
-        if self.label_weights is not None and self.imbalance not in (None, "weights"):
+        if self.label_weights is not None and not weighs(self.imbalance):
             raise ValueError(
                 f"imbalance: {self.imbalance} takes the place of weights, but label_weights is set as well; remove one "
                 "of training.imbalance and training.label_weights"
@@ -279,6 +298,6 @@ class TrainerSettings(Training):
     @classmethod
     def _weighted(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Names the weights that an absent key stands for, so that a search tells what it tried."""
-        if given.get("label_weights") is None and given.get("imbalance") in (None, "weights"):
+        if given.get("label_weights") is None and weighs(given.get("imbalance")):
             return {**given, "label_weights": kinds.kind(given["task"]).weighting}
         return given

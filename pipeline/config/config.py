@@ -215,6 +215,7 @@ class Config(Value):
             data=self.data.model_copy(update=data),
             labels=self.labels.model_copy(update=labels),
             skipped=places.skipped(self),
+            pool=places.pool(self),
         )
 
     @property

@@ -72,6 +72,20 @@ def skipped(config: Config, root: str | None = None) -> tuple[tuple[str, str], .
     return tuple((key, place) for place, key in found.items())
 
 
+def pool(config: Config) -> tuple[str, ...]:
+    """Returns where `data.unlabelled` lies inside `data.root`, unless `skipped` has it; `data.root` if that lies in it.
+
+    A place starts as the root does. What can be reached both through a link and without it comes twice.
+    """
+    own, root = config.unlabelled_root, config.data_root
+    if own is None or config.data.layout == "folders":
+        return ()
+    if _below(root, own) is not None:
+        return (root,)
+    found = (_below(own, root, follow=follow) for follow in (False, True))
+    return tuple(dict.fromkeys(f"{root.rstrip('/')}/{below}" for below in found if below))
+
+
 def masks(config: Config, root: str) -> tuple[tuple[str, str], ...]:
     """Returns (key, place) of the folders of masks that lie inside another root."""
     told = config.data.masks

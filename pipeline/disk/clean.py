@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def run(config: Config, *, dry: bool) -> Iterator[str]:
-    """Removes the artifacts of runs beyond `output.keep` and the remains of killed runs; yields what it removes.
+    """Removes what is beyond `output.keep`, and the remains of killed runs and of comparisons; yields what it removes.
 
     The push destination, the data and links that lead out of the output are not touched.
 

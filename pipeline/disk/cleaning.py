@@ -18,6 +18,7 @@ from pipeline import stages
 
 ARTIFACTS = "pipeline"
 CHECKPOINTS = "checkpoints"
+COMPARISONS = "comparisons"  # the trainings of each method, from which a comparison goes on
 FEATURES = "features"  # of frozen backbones, a folder for each backbone and image size
 DIGESTS = "digests"
 STATE = "state.json"
@@ -70,7 +71,7 @@ def removable(output: str, keep: int, *, remains: bool) -> list[Removable]:
     Args:
         output: folder of all runs.
         keep: how many runs keep their artifacts, besides the one that pushed what is served.
-        remains: whether also the remains of killed runs go, from which the next run could continue.
+        remains: whether also the remains of killed runs and of comparisons go, from which the next could continue.
     """
     known = rows(output)
     pushed = _pushed(output)
@@ -85,7 +86,8 @@ def removable(output: str, keep: int, *, remains: bool) -> list[Removable]:
     paths += [path for path in _working_folders(output) if remains and os.path.basename(path) not in numbers]
     paths += _stale_features(output, keep)
     if remains:
-        paths += [os.path.join(CHECKPOINTS, name) for name in _names(os.path.join(output, CHECKPOINTS))]
+        for place in (CHECKPOINTS, COMPARISONS):
+            paths += [os.path.join(place, name) for name in _names(os.path.join(output, place))]
         paths += [name for name in _names(output) if name.startswith(_TEMPORARY)]
     paths += [_REMOVED] if _names(os.path.join(output, _REMOVED)) else []
     return [Removable(path, size(os.path.join(output, path), seen)) for path in paths]

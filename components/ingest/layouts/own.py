@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from components.base.errors import ConfigError
 from components.base.text import truncated_list
 from components.data import storage
+from components.data.dataset import Dataset
 from components.data.storage import Aside
 from components.ingest.layouts.listing import ENDINGS
 from components.ingest.settings import Source
+
+_POOL = "data.unlabelled"
 
 
 def places(source: Source) -> dict[str, str]:
@@ -28,9 +32,13 @@ def places(source: Source) -> dict[str, str]:
 def notes(left: Aside, own: Mapping[str, str], root: str) -> tuple[str, ...]:
     """Says what listings left aside, a sentence for each kind."""
     start, sentences = root.rstrip("/") + "/", []
-    if left.met:
-        names = (f"{place.removeprefix(start)} ({own[place]})" for place in sorted(left.met))
-        sentences.append(f"left out of the data set, since they are the project's own: {', '.join(names)}")
+    for reason, places in (
+        ("they are the project's own", [place for place in sorted(left.met) if own[place] != _POOL]),
+        ("its images are those without labels", [place for place in sorted(left.met) if own[place] == _POOL]),
+    ):
+        if places:
+            names = (f"{place.removeprefix(start)} ({own[place]})" for place in places)
+            sentences.append(f"left out of the data set, since {reason}: {', '.join(names)}")
     if left.hidden:
         names = (place.removeprefix(start) for place in sorted(left.hidden))
         many = "files or folders were" if len(left.hidden) > 1 else "file or folder was"
@@ -38,6 +46,29 @@ def notes(left: Aside, own: Mapping[str, str], root: str) -> tuple[str, ...]:
             f"{len(left.hidden):,} {many} left aside, hidden or of a file manager: {truncated_list(names)}"
         )
     return (*sentences, *left.notes)
+
+
+def without_pool(dataset: Dataset, source: Source) -> Dataset:
+    """Tells the files among the images without labels from those that nothing is known of.
+
+    A table may name some images of that folder, with their labels; so it cannot be skipped.
+    """
+    start, masks = f"{source.data.root.rstrip('/')}/", source.data.masks
+    # Masks are no images without labels, wherever they lie.
+    others = tuple(f"{start}{name}/" for name in ([masks] if isinstance(masks, str) else (masks or {}).values()))
+    found = [
+        path
+        for path in dataset.ignored
+        if f"{start}{path}".startswith(tuple(f"{place.rstrip('/')}/" for place in source.pool))
+        and not f"{start}{path}".startswith(others)
+    ]
+    if not found:
+        return dataset
+    files = f"{len(found):,} file{'s' if len(found) > 1 else ''}"
+    places = " or ".join(f"{place}/".removeprefix(start).rstrip("/") or "data.root" for place in source.pool)
+    note = f"left out of the data set, since they are among the images without labels: {files} below {places} ({_POOL})"
+    rest = set(dataset.ignored) - set(found)
+    return replace(dataset, ignored=tuple(sorted(rest)), notes=(*dataset.notes, note))
 
 
 def _highest(place: str, root: str, own: Collection[str]) -> str:

@@ -41,7 +41,7 @@ def read(source: Source) -> tuple[Dataset, Rule | None]:
     dataset = replace(dataset, notes=(*dataset.notes, *own.notes(left, places, root)))
     # The meaning of a mask counts on every label.
     prune = meaning is None and source.labels.names is None
-    return exclusion.apply(dataset, source.exclude, prune=prune), meaning
+    return own.without_pool(exclusion.apply(dataset, source.exclude, prune=prune), source), meaning
 
 
 def _folders(source: Source, data: Data, labels: Labels) -> tuple[Dataset, None]:

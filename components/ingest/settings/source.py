@@ -27,6 +27,8 @@ class Source(Value):
         exclude: the rows of `data.exclude`.
         near: None if nearly equal images may be in different splits.
         skipped: (key, place) of the project's own folders and files inside `data.root`, such as its runs; absolute.
+        pool: where the folder of images without labels lies inside `data.root`, or `data.root` if it lies in that
+            folder; absolute. With the layout `folders`, it is among `skipped` instead.
     """
 
     exclusive: bool
@@ -35,4 +37,5 @@ class Source(Value):
     labels: Labels
     near: NearLimits | None = None
     skipped: tuple[tuple[str, str], ...] = ()
+    pool: tuple[str, ...] = ()
     exclude: tuple[Exclusion, ...] = ()

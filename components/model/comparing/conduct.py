@@ -94,7 +94,7 @@ def _learn(
     try:
         with training.prepared(own) as gpus:
             started = time.monotonic()
-            learnt = training.learn(given, own, gpus)
+            learnt = training.learn(given, own, gpus, judged=False)
             seconds = time.monotonic() - started
             judged = _judged(learnt, given, calibrates=own.decisions.calibrate)
     finally:

@@ -6,17 +6,36 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from components.model.settings import weighs
 from components.model.tuning.space import Overlay
 
 
 def _of_imbalance(name: str) -> dict[str, Any]:
-    """A method for rare labels; those besides weights cannot be used together with configured weights."""
-    return {"imbalance": name} if name == "weights" else {"imbalance": name, "label_weights": None}
+    """A method for rare labels; those besides weights cannot be used together with configured weights.
+
+    All of them learn from labelled images alone, so that trainings cost the same and nothing else makes a difference.
+    """
+    alone = {"imbalance": name, "unlabelled": "none"}
+    return alone if weighs(name) else {**alone, "label_weights": None}
 
 
-_IMBALANCE = ("weights", "logit_adjustment", "balanced_softmax", "balanced_sampling", "retrained_head", "none")
+_IMBALANCE = (
+    "weights",
+    "logit_adjustment",
+    "balanced_softmax",
+    "post_hoc_adjustment",
+    "balanced_sampling",
+    "retrained_head",
+    "none",
+)
+
+# Ways to learn from images without labels, and the training that they are compared with.
+WITHOUT_LABELS = ("propagation", "consistency", "autoencoder")
+_UNLABELLED = {"labelled_only": "none", **{name: name for name in WITHOUT_LABELS}}
 
 # Name -> the keys of `training` that make up the method. Where the configuration is refused with these keys, the method
 # does not apply to the task.
-METHODS: Mapping[str, Overlay] = MappingProxyType({name: _of_imbalance(name) for name in _IMBALANCE})
+METHODS: Mapping[str, Overlay] = MappingProxyType(
+    {name: _of_imbalance(name) for name in _IMBALANCE} | {name: {"unlabelled": v} for name, v in _UNLABELLED.items()}
+)
 BY_DEFAULT = _IMBALANCE

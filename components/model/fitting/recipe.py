@@ -120,6 +120,21 @@ def _all(
     return {"all": history} | others, chosen
 
 
+def shift(head: keras.Model, positive: int | None, adjustment: Sequence[float]) -> None:
+    """Subtracts from the logits of a trained head what an adjusted loss would have added to them.
+
+    Args:
+        head: features -> logits, for masks of each pixel; its last layer has one bias per unit.
+        positive: index of the label that one sigmoid unit stands for, or None.
+        adjustment: [K], see `labels.priors`.
+    """
+    last = head.get_layer("logits" if positive is None else "logit")
+    kernel, bias = last.get_weights()
+    # The other of two labels has the logit 0, and its own adjustment.
+    added = adjustment if positive is None else [adjustment[positive] - adjustment[1 - positive]]
+    last.set_weights([kernel, bias - np.asarray(added, bias.dtype)])
+
+
 def solve(
     head: keras.Model,
     kind: LabelKind,

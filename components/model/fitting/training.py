@@ -21,6 +21,7 @@ import tensorflow_transform as tft
 from components.base import fingerprint, progress
 from components.base.artifact_files import CHECKPOINT, LABEL_WEIGHTS, POOL, TRAINING_HISTORY
 from components.base.checkpoint import Checkpoint
+from components.base.errors import ImagegateError
 from components.base.files import write_atomically
 from components.data.dataset import UNLABELLED
 from components.ingest import manifest
@@ -39,7 +40,7 @@ from components.model.fitting.unlabelled import choice
 from components.model.fitting.unlabelled.propagation import Guess
 from components.model.fitting.unlabelled.record import Pool
 from components.model.networks import network, own
-from components.model.settings import Focal, TrainerSettings
+from components.model.settings import Focal, Imbalance, TrainerSettings
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
@@ -130,6 +131,7 @@ def learn(
     settings: TrainerSettings,
     gpus: int,
     *,
+    judged: bool = True,
     metrics: Callable[[], list[keras.metrics.Metric]] = list,
     callbacks: Callable[[str], list[keras.callbacks.Callback]] = lambda _: [],
 ) -> Learnt:
@@ -139,11 +141,14 @@ def learn(
         given: what it learns from.
         settings: of the Trainer, or of a trial.
         gpus: number of GPUs.
+        judged: whether a way to learn from images without labels is used only if it is better than without them.
         metrics: makes metrics besides those of the labels.
         callbacks: name of a phase -> more callbacks of it.
 
     Raises:
-        ImagegateError: the loss is not finite, or the shards changed since ingest.
+        ImagegateError: the loss is not finite, or the shards changed since ingest; or unless `judged`, there are no
+            images without labels for the method that is configured.
+        propagation.Refused: unless `judged`, labels cannot be propagated.
     """
     data = _data(given, settings)
     names = choice.methods(settings, data, given.kind)
@@ -152,10 +157,14 @@ def learn(
         return _train(given, settings, gpus, part, place, made and made(part), metrics, callbacks)
 
     if not names:
+        if not judged and settings.unlabelled not in ("auto", "none"):
+            raise ImagegateError("there are no images without labels to learn from")
         learnt = train(data, "", None)
         count = data.count(UNLABELLED)
         return dataclasses.replace(learnt, pool=Pool(images=count, tried=())) if count else learnt
     made = choice.made_of(settings, given.kind, priors.shares(manifest.read(given.folder)))
+    if not judged:
+        return choice.used(made[names[0]], names[0], train, data)
     learnt, pool = choice.best(names, made, train, data, given.kind, settings.seed)
     return dataclasses.replace(learnt, pool=pool)
 
@@ -179,7 +188,7 @@ def _train(
         parts = _network(given, settings)
     detects = kind.is_detector(len(names))
     weights = applied(settings.weighting(kind), names, data.label_weights)
-    adjustment = _adjustment(given, settings)
+    adjustment = _adjustment(given, settings, "logit_adjustment", "balanced_softmax")
     focal = {} if settings.focal is None else _focal(settings.focal, names, kind)
     phases = Phases(
         os.path.join(settings.checkpoints, _job_name(given, settings, weights), place),
@@ -199,6 +208,9 @@ def _train(
     chosen = None
     if not detects:
         history, chosen = recipe.follow(parts, extra.data, phases, settings, kind, heads)
+        # The checkpoints hold the network before it, so that a training that goes on after a kill shifts it once.
+        if afterwards := _adjustment(given, settings, "post_hoc_adjustment"):
+            recipe.shift(parts.head, positive, afterwards)
     # Those of a backbone that no epoch changed, and those that the head was solved on again.
     unchanged = (detects or not settings.all_epochs) and not kind.per_pixel
     known = heads.features if unchanged else heads.later if heads.last else None
@@ -277,8 +289,9 @@ def _plan(parts: network.Parts, data: Batches, settings: TrainerSettings, kind: 
     )
 
 
-def _adjustment(given: Given, settings: TrainerSettings) -> list[float] | None:
-    if settings.imbalance not in ("logit_adjustment", "balanced_softmax"):
+def _adjustment(given: Given, settings: TrainerSettings, *methods: Imbalance) -> list[float] | None:
+    """What makes up for the shares of the labels, where one of these methods is configured."""
+    if settings.imbalance not in methods:
         return None
     return priors.adjustment(priors.shares(manifest.read(given.folder)), exclusive=given.kind.exclusive)
 

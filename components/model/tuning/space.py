@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from components.labels.kind import LabelKind
+from components.model.settings import weighs
 
 Overlay = Mapping[str, Any]  # keys of `training` -> the values of one trial, as JSON
 Draw = Callable[[float], Overlay]  # a number in [0, 1) -> an overlay
@@ -41,7 +42,7 @@ def choices(name: str, kind: LabelKind, training: Mapping[str, Any], shares: Map
     """
     if name == "loss":
         found = _losses(kind, shares)
-        if training.get("imbalance") in (None, "weights"):
+        if weighs(training.get("imbalance")):
             return found
         return _distinct([{k: v for k, v in one.items() if k != "label_weights"} for one in found])
     if name == "image_size":

@@ -758,7 +758,8 @@ def test_other_settings_do_not_resume_a_killed_training(prepared: Prepared, tmp_
     """What a killed training left is for the same data, settings, weights and code alone."""
     arguments = prepared.arguments(tmp_path, epochs=2)
     settings = TrainerSettings.model_validate(arguments.custom_config)
-    given = Given(str(prepared.examples), str(prepared.transform), "", kinds.kind("single_label"), ["dark", "light"], None)
+    kind = kinds.kind("single_label")
+    given = Given(str(prepared.examples), str(prepared.transform), "", kind, ["dark", "light"], None)
     names = {training._job_name(given, settings, [1.0, 1.0])}
     for changed in (
         {"seed": 2},

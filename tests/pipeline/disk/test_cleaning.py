@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,8 @@ def output(tmp_path: Path) -> Path:
     (folder / "history/run6").mkdir()
     write(folder / "pipeline/Trainer/model/60/half", 7)
     write(folder / "checkpoints/abc/latest.weights.h5", 8)
+    write(folder / "comparisons/none-abc/trials.jsonl", 5)
+    write(folder / "comparisons/none-abc/1.npz", 4)
     (folder / "state.json").write_text('{"run": "run1", "served": "17"}')
     (folder / "splits.npy").write_text("earlier splits")
     return folder
@@ -79,6 +82,7 @@ def test_clean_also_removes_the_remains_of_killed_runs_and_a_dry_run_only_tells(
     before, file = tree(output), str(output.parent / "pets.yaml")
     assert cli.main(["clean", file, "--dry-run"]) == 0
     told = capsys.readouterr().out
+    assert "comparisons/none-abc" in told
     assert tree(output) - {".lock"} == before
     assert cli.main(["clean", file]) == 0
     assert capsys.readouterr().out == told.replace("would be removed", "removed")
@@ -92,7 +96,7 @@ def test_clean_also_removes_the_remains_of_killed_runs_and_a_dry_run_only_tells(
         "pipeline/Trainer/.system/executor_execution/40/x",
     }
     assert {"state.json", "splits.npy", *(f"history/run{n}/report.html" for n in range(1, 6))} <= left
-    assert not any(path.startswith("checkpoints/") for path in left)
+    assert not any(path.startswith(("checkpoints/", "comparisons/")) for path in left)
     assert cli.main(["clean", file]) == 0
     assert "nothing to remove" in capsys.readouterr().out
 
@@ -110,6 +114,8 @@ def test_clean_waits_for_no_run_and_touches_nothing_while_one_is_going_on(
 def test_links_out_of_the_output_are_not_followed(output: Path, tmp_path: Path) -> None:
     write(tmp_path / "elsewhere/50/precious", 1)
     write(tmp_path / "elsewhere/precious", 1)
+    shutil.rmtree(output / "comparisons")
+    (output / "comparisons").symlink_to(tmp_path / "elsewhere")
     (output / "pipeline/Evaluator").mkdir()
     (output / "pipeline/Evaluator/evaluation").symlink_to(tmp_path / "elsewhere")
     (output / "pipeline/Trainer/model/70").symlink_to(tmp_path / "elsewhere")

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from components.base.errors import ConfigError
-from components.model.comparing.methods import METHODS
+from components.model.comparing.methods import BY_DEFAULT, METHODS
 from components.model.comparing.record import Difference, Figure, Method, MethodComparison
 from components.model.settings import Training
 from components.report.run_summary import RunSummary
@@ -41,20 +41,31 @@ def test_by_default_the_methods_that_apply_are_compared(
     tmp_path: Path, task: str, sections: dict[str, Any], left_out: set[str]
 ) -> None:
     _, plan = compare.configuration(write(tmp_path, task, **sections), (), None, 3)
-    assert list(plan.methods) == [name for name in METHODS if name not in left_out]
+    assert list(plan.methods) == [name for name in BY_DEFAULT if name not in left_out]
     assert next(iter(plan.methods)) == "weights"
 
 
 def test_configured_weights_or_methods_are_in_nobodys_way(tmp_path: Path) -> None:
     for training in ({"label_weights": "square_root"}, {"imbalance": "logit_adjustment"}):
         config, plan = compare.configuration(write(tmp_path, training=training), (), None, 3)
-        assert list(plan.methods) == list(METHODS)
+        assert list(plan.methods) == list(BY_DEFAULT)
         told = config.comparison_settings("", plan)
-        assert {name: told.of_training(name, 1).imbalance for name in METHODS} == {name: name for name in METHODS}
+        assert {name: told.of_training(name, 1).imbalance for name in BY_DEFAULT} == {name: name for name in BY_DEFAULT}
     assert compare.configuration(write(tmp_path, training=training), (), " none,weights ,none", 2)[1].methods == {
-        "none": {"imbalance": "none", "label_weights": None},
-        "weights": {"imbalance": "weights"},
+        "none": {"imbalance": "none", "unlabelled": "none", "label_weights": None},
+        "weights": {"imbalance": "weights", "unlabelled": "none"},
     }
+
+
+def test_methods_for_images_without_labels_can_be_named_where_there_may_be_any(tmp_path: Path) -> None:
+    """In a folder, or as rows of a table. They are read even if a run is told to use none."""
+    pool = {"data": {"root": "images", "unlabelled": "pool"}, "training": {"unlabelled": "none"}}
+    config, plan = compare.configuration(write(tmp_path, **pool), (), "labelled_only,propagation", 3)
+    assert plan.methods == {"labelled_only": {"unlabelled": "none"}, "propagation": {"unlabelled": "propagation"}}
+    assert config.pool is not None
+    assert compare.configuration(write(tmp_path, **pool), (), "labelled_only,weights", 3)[0].pool is None
+    assert compare.configuration(write(tmp_path, "multi_label", **SEVERAL), (), "propagation", 3)[1].methods
+    assert compare.configuration(write(tmp_path), (), "labelled_only", 3)[1].methods  # which needs none
 
 
 def test_seeds_begin_with_the_configured_one(tmp_path: Path) -> None:
@@ -85,6 +96,21 @@ def test_every_method_is_made_of_keys_of_training() -> None:
                 "--methods: balanced_sampling does not apply here: training.imbalance: balanced_sampling is for one "
                 "label per image, as images of rare labels are drawn more often; choose logit_adjustment or weights"
             ),
+        ),
+        (
+            "single_label",
+            "weights,consistency",
+            3,
+            (
+                "--methods: consistency does not apply here: there are no images without labels; write down in "
+                "data.unlabelled where they are"
+            ),
+        ),
+        (
+            "segmentation",
+            "propagation",
+            3,
+            "--methods: propagation does not apply here: training.unlabelled: propagation guesses the labels of images",
         ),
     ],
 )

@@ -10,9 +10,10 @@ import yaml
 from prepared import ingest
 
 from components.base.errors import ConfigError
-from components.data.dataset import Dataset, LayoutError
+from components.data.dataset import Dataset, LayoutError, Record
 from components.ingest.layouts import reading
 from components.ingest.settings import Source
+from components.ingest.unlabelled import listing
 from pipeline import cli, config
 from pipeline.runs import data
 
@@ -122,6 +123,60 @@ def test_images_of_none_of_the_labels_may_lie_in_the_root(root: Path, write_file
     dataset = read(project(root, evaluation={"out_of_distribution": "others"}))
     assert dataset.labels == PETS
     assert "others (evaluation.out_of_distribution)" in dataset.notes[0]
+
+
+def test_images_without_labels_in_the_root_are_no_label_and_not_ignored(
+    root: Path, write_files: WriteFiles, png: Png
+) -> None:
+    write_files(root, {f"extra/pool/{i}.png": png(60 + i) for i in range(3)})
+    settings = project(root, data={"root": ".", "unlabelled": "extra/pool"})
+    dataset = read(settings)
+    assert (dataset.labels, dataset.ignored) == (PETS, ())
+    assert dataset.notes == (
+        f"{OWN}: pets.yaml (the configuration)",
+        "left out of the data set, since its images are those without labels: extra (data.unlabelled)",
+    )
+    assert [record.path for record in pool_of(settings)] == ["0.png", "1.png", "2.png"]
+
+
+TABLE = {"layout": "manifest", "manifest": "labels.csv", "images": "."}
+
+
+@pytest.mark.parametrize(
+    ("pool", "files", "left", "ignored"),
+    [
+        # Of the pool's three images, the table names one. Each label's other four images are in no row.
+        ("pool", {}, "2 files below pool", 8),
+        # The pool holds all images: 3 of its own and 10 in the folders, less the three of the table.
+        (".", {}, "10 files below data.root", 0),
+        ("elsewhere", {"elsewhere/1.txt": b"x"}, "1 file below elsewhere", 8 + 2),
+    ],
+)
+def test_images_without_labels_among_those_of_a_table_are_not_ignored(
+    root: Path, write_files: WriteFiles, png: Png, pool: str, files: dict[str, bytes], left: str, ignored: int
+) -> None:
+    rows = b"file_name,label\ncat/1.png,cat\ndog/1.png,dog\npool/0.png,dog\n"
+    write_files(root, {f"pool/{i}.png": png(60 + i) for i in range(3)} | {"labels.csv": rows} | files)
+    settings = project(root, data={"root": ".", "unlabelled": pool} | TABLE)
+    dataset = read(settings)
+    assert [record.path for record in dataset.records] == ["cat/1.png", "dog/1.png", "pool/0.png"]
+    assert len(dataset.ignored) == ignored
+    reason = "left out of the data set, since they are among the images without labels"
+    assert dataset.notes[-1] == f"{reason}: {left} (data.unlabelled)"
+    assert len(pool_of(settings)) == {"pool": 3, ".": 13, "elsewhere": 0}[pool]
+
+
+def test_masks_that_no_image_has_are_no_images_without_labels(root: Path, write_files: WriteFiles, png: Png) -> None:
+    """The pool is the root. Of its masks, 9.png has no image."""
+    write_files(root, {"masks/1.png": png(1), "masks/9.png": png(2)})
+    masks = {"root": ".", "layout": "masks", "images": "cat", "masks": "masks", "unlabelled": "."}
+    dataset = read(project(root, task="segmentation", data=masks, labels={"names": ["a", "b"]}))
+    assert dataset.ignored == ("masks/9.png",)
+
+
+def pool_of(settings: config.Config) -> tuple[Record, ...]:
+    assert settings.pool is not None
+    return listing.read(settings.pool).records
 
 
 def test_other_layouts_skip_them_too(root: Path, write_files: WriteFiles, png: Png) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Extra:
 
 
 Train = Callable[[Batches, str, Callable[[Batches], Extra] | None], "Learnt"]
-Made = Callable[[Batches, "Learnt"], Extra]
+Made = Callable[[Batches, Callable[[], "Learnt"]], Extra]
 
 
 def methods(settings: TrainerSettings, data: Batches, kind: LabelKind) -> tuple[Name, ...]:
@@ -73,7 +74,7 @@ def best(
 
     Args:
         names: methods to try, in order.
-        made: name -> what makes the method's additions, from the batches and a training on them without it.
+        made: name -> what makes the method's additions, from the batches and what gives a training on them without it.
         train: trains on batches; the second argument names its checkpoints, the third makes a method's additions.
         data: the batches.
         kind: the label kind.
@@ -94,7 +95,7 @@ def best(
     used = next((one.method for one in tried if one.used), None)
     if used is not None:
         try:
-            plain = train(data, used, lambda part: made[used](part, plain))
+            plain = train(data, used, lambda part: made[used](part, lambda: plain))
         except propagation.Refused as refused:  # on all of train, though not on its folds
             refusal = Tried(method=used, used=False, reason=f"not used: {refused}")
             tried = [refusal if one.method == used else one for one in tried]
@@ -107,7 +108,7 @@ def _against(
     """Trains with a method and compares on eval."""
     with progress.within(f"{name}"):
         try:
-            other = train(data, name, lambda part: made(part, plain))
+            other = train(data, name, lambda part: made(part, lambda: plain))
         except propagation.Refused as refused:
             return None, Tried(method=name, used=False, reason=f"not used: {refused}")
     return other, _told(name, contest.compare(judged, _judged(other, data, "eval", kind), seed), "eval")
@@ -135,7 +136,21 @@ def _crossed(name: Name, made: Made, train: Train, data: Batches, kind: LabelKin
 
 
 def _made(made: Made, plain: Learnt, data: Batches) -> Extra:
-    return made(data, plain)
+    return made(data, lambda: plain)
+
+
+def used(made: Made, name: Name, train: Train, data: Batches) -> Learnt:
+    """Trains with a method, whether or not it is better; without it first, if the method begins with that.
+
+    Args:
+        made, train, data: see `best`.
+        name: of the method.
+
+    Raises:
+        propagation.Refused: labels cannot be propagated.
+    """
+    learnt = train(data, name, lambda part: made(part, lambda: train(data, "", None)))
+    return dataclasses.replace(learnt, pool=Pool(images=data.count(UNLABELLED)))
 
 
 def _told(name: Name, outcome: contest.Outcome, where: str) -> Tried:
@@ -190,7 +205,7 @@ def made_of(settings: TrainerSettings, kind: LabelKind, shares: Sequence[float])
     """
     each = settings.batch(masks=kind.per_pixel)
 
-    def consistent(data: Batches, _: Learnt) -> Extra:
+    def consistent(data: Batches, _: Callable[[], Learnt]) -> Extra:
         beside = data.beside(Others(each, _STEPS))
 
         def wrap(parts: network.Parts, part: int | None) -> keras.Model:
@@ -200,7 +215,7 @@ def made_of(settings: TrainerSettings, kind: LabelKind, shares: Sequence[float])
 
         return Extra(beside, wrap)
 
-    def reconstructing(data: Batches, _: Learnt) -> Extra:
+    def reconstructing(data: Batches, _: Callable[[], Learnt]) -> Extra:
         return Extra(data.beside(Others(each, _STEPS)), autoencoder.build)
 
     return {
@@ -213,7 +228,8 @@ def made_of(settings: TrainerSettings, kind: LabelKind, shares: Sequence[float])
 def _propagated(settings: TrainerSettings, kind: LabelKind) -> Made:
     """Makes what label propagation adds: the guesses follow from the network that was trained without them."""
 
-    def made(data: Batches, learnt: Learnt) -> Extra:
+    def made(data: Batches, without: Callable[[], Learnt]) -> Extra:
+        learnt = without()
         points, target, _ = _answers(learnt, data, "train")
         others, _, _ = _answers(learnt, data, UNLABELLED)
         progress.report("propagating labels", 0, None, "along the graph of nearest neighbours")

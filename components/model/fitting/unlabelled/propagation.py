@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from components.base.errors import ImagegateError
+
 Floats = NDArray[np.float64]
 
 _NEIGHBOURS = 10
@@ -26,7 +28,7 @@ _TINY = 1e-12
 _COLLAPSED = 0.99  # share of one label in the answers, from which on they say nothing
 
 
-class Refused(Exception):
+class Refused(ImagegateError):
     """Labels cannot be propagated; the message says why."""
 
 

@@ -99,7 +99,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, int]]:
     """What is trained, in order: methods and seeds. Nothing is, and the answers depend on the seed alone."""
     told: list[tuple[str | None, int]] = []
 
-    def learn(_: Given, own: TrainerSettings, __: int) -> TrainerSettings:
+    def learn(_: Given, own: TrainerSettings, __: int, *, judged: bool) -> TrainerSettings:
+        assert not judged
         told.append((own.imbalance, own.seed))
         if own.imbalance == "balanced_softmax":
             raise ImagegateError("the loss is not finite")
