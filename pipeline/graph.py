@@ -12,6 +12,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 
+from components.model.comparing.methods import SYNTHETIC
 from components.model.comparing.settings import Plan
 from pipeline import derived, nodes
 from pipeline.config import Config
@@ -83,9 +84,13 @@ def _stages(run: nodes.Run, *, only_search: bool, compares: Plan | None) -> Iter
     transform.add_upstream_node(data_gate)  # nothing is trained on refused data
     graph = transform.outputs["transform_graph"]
     inputs = {"examples": examples, "transform_graph": graph, "schema": schema}
+    same, made = {"examples": examples, "transform_graph": graph, "schema_in": schema}, {}
+    makes = SYNTHETIC in compares.methods if compares else not only_search
+    if run.config.training.synthetic is not None and makes:
+        yield (synthesis := nodes.synthesis(run, **same))
+        made = {"synthetic": synthesis.outputs["synthetic"]}
     if compares is not None:
-        same = {key: value for key, value in inputs.items() if key != "schema"}
-        yield nodes.comparison(run, compares, **same, schema_in=schema, **pool)
+        yield nodes.comparison(run, compares, **same, **pool, **made)
         return
     found, trials = {}, {}
     if run.config.searches or only_search:
@@ -94,7 +99,7 @@ def _stages(run: nodes.Run, *, only_search: bool, compares: Plan | None) -> Iter
         trials = {"tuner_results": tuner.outputs["tuner_results"]}
     if only_search:
         return
-    yield (trainer := nodes.trainer(run, **inputs, **found, **pool))
+    yield (trainer := nodes.trainer(run, **inputs, **found, **pool, **made))
     model, model_run = trainer.outputs["model"], trainer.outputs["model_run"]
     yield (baseline := nodes.baseline(run, schema_in=schema))
     models = {"model": model, "baseline_model": baseline.outputs["baseline_model"]}
@@ -120,4 +125,5 @@ def _stages(run: nodes.Run, *, only_search: bool, compares: Plan | None) -> Iter
         **verdicts,
         **trials,
         **pool,
+        **made,
     )

@@ -25,6 +25,7 @@ from components.stages.pusher import Pusher
 from components.stages.report import ModelReport
 from components.stages.schema import CuratedSchema
 from components.stages.serving_check import ServingCheck
+from components.stages.synthesis import Synthesis
 from components.stages.trainer import Trainer
 from components.stages.transform import Transform
 from components.stages.tuner import Tuner
@@ -130,6 +131,11 @@ def tuner(run: Run, **inputs: Any) -> BaseNode:
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
         custom_config=run.config.tuner_settings(code + run.files.backbone).model_dump(mode="json"),
     )
+
+
+def synthesis(run: Run, **inputs: Any) -> BaseNode:
+    settings = run.config.synthesis_settings(fingerprint.code("components.stages.synthesis"))
+    return Synthesis(**inputs, settings=settings.to_json())
 
 
 def comparison(run: Run, plan: Plan, **inputs: Any) -> BaseNode:

@@ -105,6 +105,16 @@ STAGES = (
     VALIDATOR := Stage("ExampleValidator"),
     DATA_GATE := Stage("ClassBalance", refusal=3, reads=frozenset({Source.DESTINATION}), retried=False),
     TRANSFORM := Stage("Transform", cpu="2", memory="4Gi"),
+    # Only where the configuration wants images of rare labels to be made.
+    SYNTHESIS := Stage(
+        "Synthesis",
+        trains=True,
+        in_every_graph=False,
+        cpu="4",
+        memory=None,
+        cpu_request="1",
+        memory_request="4Gi",
+    ),
     # Only where the configuration has a search. The journal of its trials survives a kill on this machine.
     TUNER := Stage(
         "Tuner",

@@ -33,6 +33,23 @@ class Focal(Value):
         return [self.alpha.get(name, 1.0 if exclusive else _NEUTRAL) for name in names]
 
 
+class Synthetic(Value):
+    """Images of rare labels that are made from those in train."""
+
+    method: Literal["vae", "conditional_vae", "mixup"] = Field(
+        description="`vae`: a variational autoencoder for each label draws images of at most 64 pixels (Kingma & "
+        "Welling 2014). `conditional_vae`: one for all labels, which learns from the common ones as well (Sohn et al. "
+        "2015). `mixup`: images between two images of the label (Zhang et al. 2018)."
+    )
+    labels: Literal["rare"] | tuple[LabelName, ...] = Field(
+        "rare", description="Of which labels images are made. `rare`: of all that have fewer than `up_to`."
+    )
+    up_to: Literal["median"] | Positive = Field(
+        "median",
+        description="How many images a label then has in train. `median`: as many as half of the labels have at least.",
+    )
+
+
 _NEUTRAL = 0.5  # alpha with which a label counts as much where it applies as where it does not
 _HEAD_EPOCHS, _DECODER_EPOCHS = 20, 4  # of a head on a pretrained backbone; of a decoder
 
@@ -150,6 +167,11 @@ class Training(Value):
         "every image as well. A method is used only if it is better on eval than none, beyond chance. `auto`: "
         "`propagation`, where labels are those of images, and there are at least 100 without labels and as many as "
         "labelled ones. `none`: they are not used. See [few labels](few-labels.md).",
+    )
+    synthetic: Synthetic | None = Field(
+        None,
+        description="Makes images of rare labels, for one label per image. They take part in training only if that is "
+        "better on eval, beyond chance. See [synthetic images](synthetic.md).",
     )
     augment: Flag = Field(
         True,

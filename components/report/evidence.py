@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from components.base.artifact_files import EVIDENCE, PUSHED_MANIFEST, TRAINING_HISTORY
+from components.base.artifact_files import EVIDENCE, PUSHED_MANIFEST, SYNTHETIC_PICTURE, TRAINING_HISTORY
 from components.data.manifest import KnownData
 from components.drawing import charts, curves
 from components.evaluation import predictions
@@ -53,8 +54,19 @@ def collect(
     if "examples" in artifacts:
         evidence["duplicates"], images = examples.duplicates(artifacts["examples"], distance, contradictions)
         evidence["images"] = evidence["images"] | images
+    if "synthetic" in artifacts:
+        evidence["synthetic"] = _synthetic(artifacts["synthetic"])
     evidence["charts"] = [chart for chart in _charts(rows, counts, kind, artifacts) if chart["svg"]]
     return evidence
+
+
+def _synthetic(folder: str) -> str:
+    """The picture of synthetic images, as a data URI; "" if none were made."""
+    path = os.path.join(folder, SYNTHETIC_PICTURE)
+    if not os.path.exists(path):
+        return ""
+    with open(path, "rb") as f:
+        return f"data:image/jpeg;base64,{base64.b64encode(f.read()).decode()}"
 
 
 def read(folder: str) -> Evidence:

@@ -19,6 +19,7 @@ from components.base.artifact_files import (
     METHODS,
     POOL,
     SERVING,
+    SYNTHETIC,
     TRIALS,
     VERDICTS,
 )
@@ -35,6 +36,7 @@ from components.gates.errors import DataRejected
 from components.gates.records import DataGateResult, ServingMeasurement, ServingResult
 from components.labels import kinds
 from components.model.comparing.record import MethodComparison
+from components.model.fitting.synthetic import Synthetic
 from components.model.fitting.unlabelled.record import Pool
 from components.model.tuning.journal import Trials
 from components.push.manifest import DecisionSummary
@@ -51,6 +53,7 @@ _SUMMARIZED = (
         "data",
         "label_weights",
         "unlabelled",
+        "synthetic",
         "tuning",
         "comparison",
         "metrics",
@@ -82,6 +85,7 @@ class Outcome:
     data: DataSummary = field(default_factory=DataSummary)
     label_weights: dict[str, float] = field(default_factory=dict)
     unlabelled: Pool | None = None
+    synthetic: Synthetic | None = None
     tuning: Trials | None = None
     comparison: MethodComparison | None = None
     metrics: Numbers = field(default_factory=dict)
@@ -119,6 +123,7 @@ class Outcome:
         """Methods that read an artifact, by its key; other artifacts are only listed."""
         return {
             "unlabelled": self._read_unlabelled,
+            "synthetic": self._read_synthetic,
             "class_balance": self._read_class_balance,
             "tuner_results": self._read_tuner_results,
             "comparison": self._read_comparison,
@@ -143,6 +148,9 @@ class Outcome:
         if told.quarantined:
             named = truncated_list(f"{file.path} ({file.reason})" for file in told.quarantined)
             self.notes.append(f"data.unlabelled: {len(told.quarantined):,} files were quarantined: {named}")
+
+    def _read_synthetic(self, uri: str, _: Properties) -> None:
+        self.synthetic = Synthetic.from_json(_text(uri, SYNTHETIC))
 
     def _read_class_balance(self, uri: str, _: Properties) -> None:
         result = DataGateResult.from_json(_text(uri, CLASS_BALANCE))
@@ -182,6 +190,10 @@ class Outcome:
         if os.path.exists(os.path.join(uri, POOL)):
             self.unlabelled = Pool.from_json(_text(uri, POOL))
             self.notes += self.unlabelled.sentences()
+
+        if os.path.exists(os.path.join(uri, SYNTHETIC)):
+            self.synthetic = Synthetic.from_json(_text(uri, SYNTHETIC))  # now with what became of them
+            self.notes += self.synthetic.sentences()
 
     def _read_baseline_model(self, _: str, properties: Properties) -> None:
         # What is compared is told by the evaluation; a run may end before it.

@@ -102,3 +102,4 @@ class Evidence(TypedDict, total=False):
     examples: ModelExamples
     duplicates: list[NearDuplicates]
     images: dict[str, str]
+    synthetic: str  # a data URI; "" for none

@@ -12,6 +12,7 @@ from components.base.verdict import Verdict
 from components.data.manifest import BySplit, LeftOut
 from components.gates.records import ServingMeasurement
 from components.model.comparing.record import MethodComparison
+from components.model.fitting.synthetic import Synthetic
 from components.model.fitting.unlabelled.record import Pool
 from components.model.tuning.journal import Trials
 from components.push.manifest import DecisionSummary
@@ -113,6 +114,9 @@ class RunSummary(Sparse):
     label_weights: dict[str, float] = Field({}, description="label -> weight in the loss")
     unlabelled: Pool | None = Field(
         None, description="how images without labels were learnt from; null where there were none"
+    )
+    synthetic: Synthetic | None = Field(
+        None, description="images that were made for rare labels, and whether they were used; null without"
     )
     tuning: Trials | None = Field(None, description="the search for better settings; null without one")
     comparison: MethodComparison | None = Field(None, description="the comparison of methods; null without one")

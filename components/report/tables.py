@@ -7,7 +7,8 @@ from typing import NotRequired, TypedDict
 
 from components.labels import kinds
 from components.labels.kind import LabelKind
-from components.report.cells import Row, Table, bar, change, count, head, plural, short_count
+from components.model.fitting.synthetic import Synthetic
+from components.report.cells import Cell, Row, Table, bar, change, count, head, plural, short_count
 from components.report.records import Confusion, Decisions
 from components.report.run_summary import Numbers, RunSummary, SliceResult, Stage
 
@@ -54,6 +55,17 @@ class Matrix(TypedDict):
     rows: list[MatrixRow]
     omitted: int
     unit: str
+
+
+def synthetic(made: Synthetic | None) -> Table | None:
+    """How many images were made of each label, and what was refused; None if none were wanted."""
+    if made is None:
+        return None
+    rows: list[Row] = []
+    for name, one in made.labels.items():
+        reason: Cell = {"value": bool(one.reason), "text": one.reason, "mood": "bad" if one.reason else ""}
+        rows.append({"name": name, "cells": [count(one.train), count(one.images), reason]})
+    return {"heads": ["label", "train", "made", "reason"], "rows": rows}
 
 
 def labels(summary: RunSummary) -> Table | None:

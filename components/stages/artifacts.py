@@ -18,6 +18,12 @@ class MethodComparison(artifact.Artifact):
     TYPE_NAME = "imagegate.MethodComparison"
 
 
+class SyntheticImages(artifact.Artifact):
+    """Images that were made for rare labels, with a record and a picture of them; see `model.synthesis`."""
+
+    TYPE_NAME = "imagegate.SyntheticImages"
+
+
 class ServingCheck(artifact.Artifact):
     """`serving.json`: latency, throughput and size of the exported model, and the verdicts on them."""
 

@@ -24,12 +24,14 @@ def Comparison(  # noqa: N802  TFX names components like classes
     comparison: OutputArtifact[artifacts.MethodComparison],
     settings: Parameter[str],
     unlabelled: InputArtifact[standard_artifacts.Examples] = None,
+    synthetic: InputArtifact[artifacts.SyntheticImages] = None,
 ) -> None:
     """Trains with each method and seed; see `components.model.comparing`.
 
     Args:
         settings: JSON of `ComparisonSettings`.
         unlabelled: images without labels, if there are any.
+        synthetic: images that were made for rare labels, if there are any.
 
     Raises:
         ImagegateError: no training finished.
@@ -45,6 +47,7 @@ def Comparison(  # noqa: N802  TFX names components like classes
         names=names,
         positive=None if positive is None else names.index(str(positive)),
         unlabelled=unlabelled.uri if unlabelled else "",
+        synthetic=synthetic.uri if synthetic else "",
     )
     found = conduct(given, told)
     os.makedirs(comparison.uri, exist_ok=True)

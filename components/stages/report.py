@@ -30,6 +30,7 @@ def ModelReport(  # noqa: N802  TFX names components like classes
     code_fingerprint: Parameter[str],
     tuner_results: InputArtifact[standard_artifacts.TunerResults] = None,
     unlabelled: InputArtifact[standard_artifacts.Examples] = None,
+    synthetic: InputArtifact[artifacts.SyntheticImages] = None,
 ) -> None:
     """Writes the page without what only the runner knows: start and duration, stages, earlier runs.
 
@@ -39,6 +40,7 @@ def ModelReport(  # noqa: N802  TFX names components like classes
             contradictions, as in `evidence.collect`.
         tuner_results: of a search, if there was one.
         unlabelled: images without labels, if there are any.
+        synthetic: images that were made for rare labels, if there are any.
     """
     known, arguments = json.loads(facts), json.loads(settings)
     outcome = Outcome(
@@ -51,6 +53,7 @@ def ModelReport(  # noqa: N802  TFX names components like classes
         "examples": examples,
         **({"unlabelled": unlabelled} if unlabelled else {}),
         "class_balance": class_balance,
+        **({"synthetic": synthetic} if synthetic else {}),
         **({"tuner_results": tuner_results} if tuner_results else {}),
         "model": model,
         "model_run": model_run,

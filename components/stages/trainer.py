@@ -1,4 +1,4 @@
-"""The stage Trainer: TFX's, which also takes images without labels."""
+"""The stage Trainer: TFX's, which also takes images without labels, and synthetic ones."""
 
 from typing import Any
 
@@ -10,13 +10,14 @@ from tfx.proto import trainer_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import json_utils
 
-from components.model.fitting.given import UNLABELLED_FOLDER
+from components.model.fitting.given import SYNTHETIC_FOLDER, UNLABELLED_FOLDER
+from components.stages import artifacts
 
-_UNLABELLED = "unlabelled"
+_FOLDERS = {"unlabelled": UNLABELLED_FOLDER, "synthetic": SYNTHETIC_FOLDER}
 
 
 class Executor(executor.GenericExecutor):
-    """Tells `run_fn` where the images without labels are, in `custom_config`."""
+    """Tells `run_fn` where these images are, in `custom_config`."""
 
     def _GetFnArgs(  # noqa: N802  TFX's name
         self,
@@ -25,15 +26,17 @@ class Executor(executor.GenericExecutor):
         exec_properties: dict[str, Any],
     ) -> FnArgs:
         found = super()._GetFnArgs(input_dict, output_dict, exec_properties)
-        if input_dict.get(_UNLABELLED):
-            found.custom_config[UNLABELLED_FOLDER] = artifact_utils.get_single_uri(input_dict[_UNLABELLED])
+        for name, key in _FOLDERS.items():
+            if input_dict.get(name):
+                found.custom_config[key] = artifact_utils.get_single_uri(input_dict[name])
         return found
 
 
 class _Spec(standard_component_specs.TrainerSpec):
     INPUTS = {  # noqa: RUF012  TFX's way
         **standard_component_specs.TrainerSpec.INPUTS,
-        _UNLABELLED: component_spec.ChannelParameter(type=standard_artifacts.Examples, optional=True),
+        "unlabelled": component_spec.ChannelParameter(type=standard_artifacts.Examples, optional=True),
+        "synthetic": component_spec.ChannelParameter(type=artifacts.SyntheticImages, optional=True),
     }
 
 
@@ -42,8 +45,8 @@ class Trainer(base_component.BaseComponent):
 
     Args:
         custom_config: of `run_fn`.
-        inputs: examples, transform_graph, schema; hyperparameters of a search, and unlabelled, the output of
-            UnlabelledExampleGen, if there are any.
+        inputs: examples, transform_graph, schema; hyperparameters of a search, and unlabelled and synthetic, the
+            outputs of UnlabelledExampleGen and Synthesis, if there are any.
     """
 
     SPEC_CLASS = _Spec

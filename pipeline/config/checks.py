@@ -83,6 +83,11 @@ def _training(config: Config) -> None:
             "does not converge"
         )
     _imbalance(config)
+    if config.training.synthetic is not None and not config.kind.one_per_image:
+        raise ValueError(
+            "training.synthetic: images are made for labels of which each image has one, not for task "
+            f"{config.task}; remove the key"
+        )
     if config.kind.per_pixel and config.training.unlabelled == "propagation":
         raise ValueError(
             "training.unlabelled: propagation guesses the labels of images, not those of pixels; choose consistency, "

@@ -19,6 +19,7 @@ from components.labels import kinds
 from components.labels.kind import LabelKind
 from components.model.comparing.settings import ComparisonSettings, Plan
 from components.model.settings import DecisionSettings, TrainerSettings, Training
+from components.model.synthesis.settings import SynthesisSettings
 from components.model.tuning.settings import TunerSettings, Tuning
 from components.model.tuning.space import BY_DEFAULT
 from components.push.settings import Push
@@ -282,6 +283,17 @@ class Config(Value):
             training={**training, "backbone": self.backbone, "module": self.module_path},
             trainer=whole.model_dump(mode="json", exclude={*Training.model_fields, "checkpoints"}),
             checkpoints=os.path.join(self.output_folder, "tuning"),
+        )
+
+    def synthesis_settings(self, code_fingerprint: str) -> SynthesisSettings:
+        """Returns the settings of the stage that makes images of rare labels, which the configuration wants."""
+        told = self.training
+        assert told.synthetic is not None
+        return SynthesisSettings(
+            synthetic=told.synthetic,
+            image_size=told.image_size,
+            seed=told.seed,
+            code_fingerprint=code_fingerprint,
         )
 
     def comparison_settings(self, code_fingerprint: str, plan: Plan) -> ComparisonSettings:

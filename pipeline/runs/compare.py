@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.base.errors import ConfigError
 from components.base.files import write_atomically
-from components.model.comparing.methods import BY_DEFAULT, METHODS, WITHOUT_LABELS
+from components.model.comparing.methods import BY_DEFAULT, METHODS, SYNTHETIC, WITHOUT_LABELS
 from components.model.comparing.settings import Plan
 from components.report.cells import head
 from pipeline.config import load
@@ -54,15 +54,17 @@ def configuration(path: str, overrides: Sequence[str], methods: str | None, seed
             near = difflib.get_close_matches(name, METHODS, 1)
             hint = f"did you mean {near[0]}?" if near else f"expected some of {', '.join(METHODS)}"
             raise ConfigError(f"--methods: {name!r} is no method that can be compared; {hint}")
-        if problem := _problem(path, overrides, METHODS[name]) or _none_without_labels(config, name):
+        if problem := _problem(path, overrides, METHODS[name]) or _missing(config, name):
             raise ConfigError(f"--methods: {name} does not apply here: {problem}")
     if config.training.unlabelled == "none" and any(name in WITHOUT_LABELS for name in names):
         config = load(path, [*overrides, "training.unlabelled=auto"])  # or the images would not be read
     return config, _plan(names, seeds)
 
 
-def _none_without_labels(config: Config, name: str) -> str | None:
-    """Says that a method has no images without labels; None if it needs none, or there may be rows without a label."""
+def _missing(config: Config, name: str) -> str | None:
+    """Says which images a method lacks; None if it needs none, or there may be rows without a label."""
+    if name == SYNTHETIC and config.training.synthetic is None:
+        return "write down in training.synthetic which images are to be made"
     if name not in WITHOUT_LABELS or config.data.unlabelled is not None:
         return None
     if config.data.layout != "folders" and not config.kind.per_pixel:

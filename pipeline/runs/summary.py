@@ -28,6 +28,7 @@ _TAKEN = (
     "data",
     "label_weights",
     "unlabelled",
+    "synthetic",
     "tuning",
     "metrics",
     "per_label",

@@ -42,6 +42,7 @@ CONTRACT = {
     "data": {"counts": dict, "labels": dict, "quarantined": list, "fingerprint": str},
     "label_weights": dict,
     "unlabelled": dict | None,
+    "synthetic": dict | None,
     "tuning": dict | None,
     "comparison": dict | None,
     "metrics": dict,

@@ -80,6 +80,8 @@ def test_only_the_modules_that_tensorflow_calls_load_it() -> None:
         "components.model.networks.pyramid",
         "components.model.signatures",
         "components.model.fitting.training",
+        "components.model.synthesis.generate",
+        "components.model.synthesis.vae",
         "components.model.tuning.trial",
         "components.model.tuning.tuner",
         "pipeline.graph",

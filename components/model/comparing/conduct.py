@@ -30,9 +30,10 @@ from components.metrics.base import Floats
 from components.model import decisions
 from components.model.comparing import record
 from components.model.comparing.figures import Judged, figures, without_groups
+from components.model.comparing.methods import SYNTHETIC
 from components.model.comparing.record import Measured, MethodComparison
 from components.model.comparing.settings import ComparisonSettings
-from components.model.fitting import training
+from components.model.fitting import synthetic, training
 from components.model.fitting.batches import Batches
 from components.model.fitting.given import Given
 from components.model.tuning.journal import Journal, Trial
@@ -233,5 +234,6 @@ def _key(given: Given, settings: ComparisonSettings, name: str) -> str:
     """Names the trainings of a method by data, settings and code: with more seeds, or beside others, they stay."""
     told = settings.model_dump(mode="json", exclude={"checkpoints": True, "plan": True})
     pool = manifest.read(given.unlabelled).content if given.unlabelled else ""
-    parts = [manifest.read(given.folder).content, pool, given.names, settings.plan.methods[name], told]
+    made = synthetic.read(given.synthetic).sha256 if given.synthetic and name == SYNTHETIC else ""
+    parts = [manifest.read(given.folder).content, pool, made, given.names, settings.plan.methods[name], told]
     return f"{name}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]}"

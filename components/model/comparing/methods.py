@@ -15,7 +15,7 @@ def _of_imbalance(name: str) -> dict[str, Any]:
 
     All of them learn from labelled images alone, so that trainings cost the same and nothing else makes a difference.
     """
-    alone = {"imbalance": name, "unlabelled": "none"}
+    alone: dict[str, Any] = {"imbalance": name, "unlabelled": "none", "synthetic": None}
     return alone if weighs(name) else {**alone, "label_weights": None}
 
 
@@ -31,11 +31,14 @@ _IMBALANCE = (
 
 # Ways to learn from images without labels, and the training that they are compared with.
 WITHOUT_LABELS = ("propagation", "consistency", "autoencoder")
+SYNTHETIC = "synthetic"  # images of rare labels are made as `training.synthetic` says
 _UNLABELLED = {"labelled_only": "none", **{name: name for name in WITHOUT_LABELS}}
 
 # Name -> the keys of `training` that make up the method. Where the configuration is refused with these keys, the method
 # does not apply to the task.
 METHODS: Mapping[str, Overlay] = MappingProxyType(
-    {name: _of_imbalance(name) for name in _IMBALANCE} | {name: {"unlabelled": v} for name, v in _UNLABELLED.items()}
+    {name: _of_imbalance(name) for name in _IMBALANCE}
+    | {name: {"unlabelled": value, "synthetic": None} for name, value in _UNLABELLED.items()}
+    | {SYNTHETIC: {"unlabelled": "none"}}
 )
 BY_DEFAULT = _IMBALANCE

@@ -21,9 +21,10 @@ from components.data import features, images
 from components.data.dataset import UNLABELLED
 from components.data.manifest import DatasetManifest
 from components.ingest import manifest
+from components.labels import weights
 from components.labels.kind import LabelKind
 from components.labels.learning.pixels import decode_mask
-from components.model.fitting import feature_store
+from components.model.fitting import feature_store, synthetic
 from components.model.fitting.feature_store import FeatureStore
 from components.model.fitting.regression import Examples
 
@@ -76,6 +77,9 @@ class Batches:
             label per image.
         unlabelled: folder of the shards of images without labels, or "". They are the split `UNLABELLED`, with the
             images of train of which no label is known.
+
+    Attributes:
+        counted: the manifest of the shards; its counts of train have the synthetic images, if train has any.
     """
 
     def __init__(
@@ -92,12 +96,12 @@ class Batches:
         balanced: bool = False,
         unlabelled: str = "",
     ) -> None:
-        self._pool = unlabelled
+        self._pool, self._synthetic = unlabelled, ""
         self._others: Others | None = None
         self._fold: tuple[int, int] | None = None
         self._folder, self._size, self._batch_size = folder, image_size, batch_size
         self._masks, self._epochs, self._seed = kind.per_pixel, epochs, seed
-        told = manifest.read(folder)
+        self.counted = told = manifest.read(folder)
         self._labels = len(told.labels)
         pool = manifest.read(unlabelled).counts[UNLABELLED] if unlabelled else 0
         self._blank = dict.fromkeys(told.counts, 0) if self._masks else told.unlabelled
@@ -141,6 +145,19 @@ class Batches:
         found._others, found._passes = others, self._passes_of(steps)
         return found
 
+    def with_synthetic(self, folder: str) -> Batches:
+        """The same, but that train has the images that were made for rare labels as well.
+
+        Args:
+            folder: of the output of Synthesis.
+        """
+        found = copy.copy(self)
+        found._synthetic, found.counted = folder, synthetic.counted(self.counted, synthetic.read(folder))
+        found._counts = self._counts | {"train": found.counted.counts["train"]}
+        found._copies = None if self._copies is None else _copies(found.counted)
+        found._passes = found._passes_of(self._least_steps)
+        return found
+
     def fold(self, index: int, of: int) -> Batches:
         """The same for cross-validation: a fold of train is a split of its own, `HELD_OUT`, and no part of train.
 
@@ -174,7 +191,10 @@ class Batches:
         return self._batches(split, keep=False, every=-(-self.count(split) // (most or sys.maxsize)))
 
     def label_weights(self) -> list[float]:
-        """Reads the label weights [K] that Transform computed over the train split."""
+        """Reads the label weights [K] that Transform computed over train; with synthetic images, computes them."""
+        if self._synthetic:
+            own = [by_split["train"] for by_split in self.counted.label_counts.values()]
+            return weights.label_weights(own, [sum(own)] * len(own), len(own)).tolist()
         path = manifest.verify(self._folder, "train")
         record = next(iter(tf.data.TFRecordDataset(path).batch(1)))
         row = self._transform(tf.io.parse_example(record, self._spec))[features.LABEL_WEIGHTS]
@@ -260,6 +280,8 @@ class Batches:
             return tf.data.TFRecordDataset(folder).concatenate(blank) if folder else blank
         held = split == HELD_OUT
         paths = manifest.verify(self._folder, "train" if held else split)
+        if self._synthetic and split == "train":
+            paths = [*paths, synthetic.verified(self._synthetic)]
         data = tf.data.TFRecordDataset(paths, num_parallel_reads=min(4, len(paths)) if parallel else None)
         if self._fold is None or split not in ("train", HELD_OUT):
             return data

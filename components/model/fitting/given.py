@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from components.model.settings import TrainerSettings
 
-UNLABELLED_FOLDER = "unlabelled_folder"  # in `custom_config`, where the stage Trainer puts it
+# In `custom_config`, where the stage Trainer puts them.
+UNLABELLED_FOLDER, SYNTHETIC_FOLDER = "unlabelled_folder", "synthetic_folder"
+FOLDERS = (UNLABELLED_FOLDER, SYNTHETIC_FOLDER)
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Given:
         names: labels, in the order of the outputs.
         positive: index of the positive label, or None.
         unlabelled: folder of the shards of images without labels, or "".
+        synthetic: folder of the images that were made for rare labels, or "".
     """
 
     folder: str
@@ -40,6 +43,7 @@ class Given:
     names: Sequence[str]
     positive: int | None
     unlabelled: str = ""
+    synthetic: str = ""
 
     @classmethod
     def of(cls, fn_args: FnArgs, settings: TrainerSettings, logs: str) -> Given:
@@ -53,4 +57,5 @@ class Given:
             names=names,
             positive=None if settings.positive is None else names.index(settings.positive),
             unlabelled=fn_args.custom_config.get(UNLABELLED_FOLDER, ""),
+            synthetic=fn_args.custom_config.get(SYNTHETIC_FOLDER, ""),
         )

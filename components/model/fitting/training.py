@@ -19,7 +19,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.base import fingerprint, progress
-from components.base.artifact_files import CHECKPOINT, LABEL_WEIGHTS, POOL, TRAINING_HISTORY
+from components.base.artifact_files import CHECKPOINT, LABEL_WEIGHTS, POOL, SYNTHETIC, TRAINING_HISTORY
 from components.base.checkpoint import Checkpoint
 from components.base.errors import ImagegateError
 from components.base.files import write_atomically
@@ -30,12 +30,13 @@ from components.labels.kind import LabelKind
 from components.labels.learning.heads import head_of
 from components.labels.weights import applied
 from components.model import signatures
-from components.model.fitting import answers, memory, recipe
+from components.model.fitting import answers, memory, recipe, synthetic
 from components.model.fitting.batches import Batches
 from components.model.fitting.feature_store import FeatureStore
-from components.model.fitting.given import UNLABELLED_FOLDER, Given
+from components.model.fitting.given import FOLDERS, Given
 from components.model.fitting.phases import Phases
 from components.model.fitting.regression import Examples
+from components.model.fitting.synthetic import Synthetic
 from components.model.fitting.unlabelled import choice
 from components.model.fitting.unlabelled.propagation import Guess
 from components.model.fitting.unlabelled.record import Pool
@@ -62,6 +63,7 @@ class Learnt:
         checkpoints: folder of the training's backup.
         features: gives the features of a split, if the backbone is as it was when they were computed; else None.
         pool: what became of images without labels; None if there are none.
+        made: what became of synthetic images; None if the configuration wants none.
     """
 
     parts: network.Parts
@@ -72,6 +74,7 @@ class Learnt:
     checkpoints: str
     features: Callable[[str], Examples] | None
     pool: Pool | None = None
+    made: Synthetic | None = None
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -80,7 +83,7 @@ def run_fn(fn_args: FnArgs) -> None:
     Raises:
         ImagegateError: the loss is not finite, or the shards changed since ingest.
     """
-    config = {key: value for key, value in fn_args.custom_config.items() if key != UNLABELLED_FOLDER}
+    config = {key: value for key, value in fn_args.custom_config.items() if key not in FOLDERS}
     settings = TrainerSettings.model_validate(config | tuned(fn_args.hyperparameters))
     given = Given.of(fn_args, settings, fn_args.model_run_dir)
     with prepared(settings) as gpus:
@@ -92,6 +95,8 @@ def run_fn(fn_args: FnArgs) -> None:
         write_atomically(os.path.join(fn_args.model_run_dir, LABEL_WEIGHTS), json.dumps(weights, ensure_ascii=False))
         if learnt.pool:
             write_atomically(os.path.join(fn_args.model_run_dir, POOL), learnt.pool.to_json(indent=1))
+        if learnt.made:
+            write_atomically(os.path.join(fn_args.model_run_dir, SYNTHETIC), learnt.made.to_json(indent=1))
         if learnt.chosen:
             write_atomically(os.path.join(fn_args.model_run_dir, CHECKPOINT), learnt.chosen.to_json(indent=1))
         decided = answers.fit(learnt.parts, learnt.data, given.kind, settings.decisions, settings.seed, learnt.features)
@@ -141,7 +146,7 @@ def learn(
         given: what it learns from.
         settings: of the Trainer, or of a trial.
         gpus: number of GPUs.
-        judged: whether a way to learn from images without labels is used only if it is better than without them.
+        judged: whether images without labels, and synthetic ones, are used only if that is better than without them.
         metrics: makes metrics besides those of the labels.
         callbacks: name of a phase -> more callbacks of it.
 
@@ -151,11 +156,24 @@ def learn(
         propagation.Refused: unless `judged`, labels cannot be propagated.
     """
     data = _data(given, settings)
-    names = choice.methods(settings, data, given.kind)
 
     def train(part: Batches, place: str, made: Callable[[Batches], choice.Extra] | None) -> Learnt:
         return _train(given, settings, gpus, part, place, made and made(part), metrics, callbacks)
 
+    made = synthetic.read(given.synthetic) if given.synthetic and settings.synthetic else None
+    if made and not judged:
+        if not made.images:
+            raise ImagegateError("; ".join(["there are no synthetic images", *made.sentences()]))
+        return train(data, "synthetic", choice.joined_by(given.synthetic))
+    learnt = _learn(given, settings, data, train, judged=judged)
+    if made is None or not judged:
+        return learnt
+    return choice.with_synthetic(made, given.synthetic, train, data, learnt, given.kind, settings.seed)
+
+
+def _learn(given: Given, settings: TrainerSettings, data: Batches, train: choice.Train, *, judged: bool) -> Learnt:
+    """Trains without synthetic images; see `learn`."""
+    names = choice.methods(settings, data, given.kind)
     if not names:
         if not judged and settings.unlabelled not in ("auto", "none"):
             raise ImagegateError("there are no images without labels to learn from")
@@ -187,8 +205,8 @@ def _train(
     with strategy.scope():
         parts = _network(given, settings)
     detects = kind.is_detector(len(names))
-    weights = applied(settings.weighting(kind), names, data.label_weights)
-    adjustment = _adjustment(given, settings, "logit_adjustment", "balanced_softmax")
+    weights = applied(settings.weighting(kind), names, extra.data.label_weights)
+    adjustment = _adjustment(kind, extra.data, settings, "logit_adjustment", "balanced_softmax")
     focal = {} if settings.focal is None else _focal(settings.focal, names, kind)
     phases = Phases(
         os.path.join(settings.checkpoints, _job_name(given, settings, weights), place),
@@ -203,17 +221,20 @@ def _train(
         plan=_plan(parts, extra.data, settings, kind) if settings.all_epochs and not (gpus or detects) else None,
         wrap=extra.wrap and functools.partial(extra.wrap, parts),
     )
-    heads = _heads(parts, data, settings, kind, weights, adjustment, positive, extra.guess)
+    solving = settings, kind, weights, adjustment, positive, extra.guess
+    heads = _heads(parts, extra.data, *solving)
     history: recipe.History = {}
     chosen = None
     if not detects:
         history, chosen = recipe.follow(parts, extra.data, phases, settings, kind, heads)
         # The checkpoints hold the network before it, so that a training that goes on after a kill shifts it once.
-        if afterwards := _adjustment(given, settings, "post_hoc_adjustment"):
+        if afterwards := _adjustment(kind, extra.data, settings, "post_hoc_adjustment"):
             recipe.shift(parts.head, positive, afterwards)
     # Those of a backbone that no epoch changed, and those that the head was solved on again.
     unchanged = (detects or not settings.all_epochs) and not kind.per_pixel
-    known = heads.features if unchanged else heads.later if heads.last else None
+    # Synthetic images are for training alone: they are no reference for what is familiar.
+    real = heads if extra.data.counted is data.counted else _heads(parts, data, *solving)
+    known = real.features if unchanged else real.later if heads.last else None
     return Learnt(parts, data, history, chosen, weights, phases.checkpoints, known)
 
 
@@ -289,11 +310,11 @@ def _plan(parts: network.Parts, data: Batches, settings: TrainerSettings, kind: 
     )
 
 
-def _adjustment(given: Given, settings: TrainerSettings, *methods: Imbalance) -> list[float] | None:
+def _adjustment(kind: LabelKind, data: Batches, settings: TrainerSettings, *methods: Imbalance) -> list[float] | None:
     """What makes up for the shares of the labels, where one of these methods is configured."""
     if settings.imbalance not in methods:
         return None
-    return priors.adjustment(priors.shares(manifest.read(given.folder)), exclusive=given.kind.exclusive)
+    return priors.adjustment(priors.shares(data.counted), exclusive=kind.exclusive)
 
 
 def _focal(settings: Focal, names: Sequence[str], kind: LabelKind) -> dict[str, Any]:
@@ -326,7 +347,8 @@ def _job_name(given: Given, settings: TrainerSettings, weights: Sequence[float])
     data = manifest.read(given.folder)
     told = settings.model_dump(exclude={"checkpoints", "features"})
     pool = manifest.read(given.unlabelled).content if given.unlabelled else ""
-    text = json.dumps([data.content, pool, data.labels, told, [float(w) for w in weights]], sort_keys=True)
+    made = synthetic.read(given.synthetic).sha256 if given.synthetic else ""
+    text = json.dumps([data.content, pool, made, data.labels, told, [float(w) for w in weights]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

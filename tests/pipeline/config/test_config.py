@@ -554,6 +554,10 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         least(task="multi_label", training={"imbalance": "balanced_sampling"}),
         "training.imbalance: balanced_sampling is for one label per image, as images of rare labels are drawn more",
     ),
+    "synthetic images of several labels": (
+        least(task="multi_label", training={"synthetic": {"method": "mixup"}}),
+        "training.synthetic: images are made for labels of which each image has one, not for task multi_label",
+    ),
     "guesses of pixels": (
         masks({}) | {"training": {"unlabelled": "propagation"}},
         "training.unlabelled: propagation guesses the labels of images, not those of pixels",

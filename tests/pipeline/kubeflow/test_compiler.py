@@ -134,6 +134,17 @@ def test_images_without_labels_are_read_by_a_gate_of_their_own(tmp_path: Path) -
     assert executors(platform)["UnlabelledExampleGen"]["pvcMount"]
 
 
+def test_synthetic_images_are_made_by_a_stage_that_trains(tmp_path: Path) -> None:
+    spec, _ = compiler.compile(settings(tmp_path, kubeflow=FULL, training={"synthetic": {"method": "mixup"}}))
+    told = json.loads(tasks(spec)["Synthesis"]["inputs"]["parameters"]["settings"]["runtimeValue"]["constant"])
+    assert told["synthetic"] == {"method": "mixup", "labels": "rare", "up_to": "median"}
+    assert "ClassBalance" in tasks(spec)["Transform"]["dependentTasks"]  # nothing is learnt from refused data
+    produced = {"taskOutputArtifact": {"producerTask": "Synthesis", "outputArtifactKey": "synthetic"}}
+    for stage in ("Trainer", "ModelReport"):
+        assert tasks(spec)[stage]["inputs"]["artifacts"]["synthetic"] == produced
+    assert container(spec, "Synthesis")["resources"] == container(spec, "Trainer")["resources"]
+
+
 def test_the_entry_point_gets_the_inputs_that_the_stage_has(spec: dict[str, Any]) -> None:
     for stage in tasks(spec):
         arguments = container(spec, stage)["args"]

@@ -52,8 +52,8 @@ def test_configured_weights_or_methods_are_in_nobodys_way(tmp_path: Path) -> Non
         told = config.comparison_settings("", plan)
         assert {name: told.of_training(name, 1).imbalance for name in BY_DEFAULT} == {name: name for name in BY_DEFAULT}
     assert compare.configuration(write(tmp_path, training=training), (), " none,weights ,none", 2)[1].methods == {
-        "none": {"imbalance": "none", "unlabelled": "none", "label_weights": None},
-        "weights": {"imbalance": "weights", "unlabelled": "none"},
+        "none": {"imbalance": "none", "unlabelled": "none", "synthetic": None, "label_weights": None},
+        "weights": {"imbalance": "weights", "unlabelled": "none", "synthetic": None},
     }
 
 
@@ -61,7 +61,10 @@ def test_methods_for_images_without_labels_can_be_named_where_there_may_be_any(t
     """In a folder, or as rows of a table. They are read even if a run is told to use none."""
     pool = {"data": {"root": "images", "unlabelled": "pool"}, "training": {"unlabelled": "none"}}
     config, plan = compare.configuration(write(tmp_path, **pool), (), "labelled_only,propagation", 3)
-    assert plan.methods == {"labelled_only": {"unlabelled": "none"}, "propagation": {"unlabelled": "propagation"}}
+    assert plan.methods == {
+        "labelled_only": {"unlabelled": "none", "synthetic": None},
+        "propagation": {"unlabelled": "propagation", "synthetic": None},
+    }
     assert config.pool is not None
     assert compare.configuration(write(tmp_path, **pool), (), "labelled_only,weights", 3)[0].pool is None
     assert compare.configuration(write(tmp_path, "multi_label", **SEVERAL), (), "propagation", 3)[1].methods
@@ -185,3 +188,18 @@ def test_the_tables_are_written_as_markdown(tmp_path: Path) -> None:
     assert Path(written).read_text() == f"{about}\n\n{TABLES}"
     with pytest.raises(ConfigError, match=r"^compare: this run has no comparison$"):
         compare.write(config, summary.model_copy(update={"comparison": None}))
+
+
+def test_synthetic_images_can_be_compared_where_the_configuration_makes_some(tmp_path: Path) -> None:
+    training = {"synthetic": {"method": "mixup", "labels": ["cat"], "up_to": 40}}
+    config, plan = compare.configuration(write(tmp_path, training=training), (), "weights,synthetic", 3)
+    assert plan.methods["synthetic"] == {"unlabelled": "none"}
+    told = config.comparison_settings("", plan)
+    assert told.of_training("weights", 1).synthetic is None
+    made = told.of_training("synthetic", 1).synthetic
+    assert made is not None
+    assert (made.method, made.labels, made.up_to) == ("mixup", ("cat",), 40)
+    with pytest.raises(
+        ConfigError, match="synthetic does not apply here: write down in training.synthetic which images"
+    ):
+        compare.configuration(write(tmp_path), (), "synthetic", 3)

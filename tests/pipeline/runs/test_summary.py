@@ -30,6 +30,7 @@ KEYS = [
     *("run_id", "name", "task", "status", "exit_code", "started", "seconds", "stages", "data", "label_weights"),
     *(
         "unlabelled",
+        "synthetic",
         "tuning",
         "comparison",
         "metrics",
@@ -235,6 +236,8 @@ def test_an_unchanged_run_shows_the_numbers_of_the_pushed_run(one: summary.Summa
         "data",
         "label_weights",
         "unlabelled",
+        "synthetic",
+        "synthetic",
         "tuning",
         "comparison",
         "metrics",

@@ -16,11 +16,13 @@ from components.base import progress
 from components.data.dataset import UNLABELLED
 from components.labels.kind import LabelKind
 from components.model.fitting.batches import HELD_OUT, Batches, Others
+from components.model.fitting.synthetic import Synthetic
+from components.model.fitting.tried import Name, Tried
 from components.model.fitting.unlabelled import autoencoder, contest, propagation
 from components.model.fitting.unlabelled.consistency import Consistent
 from components.model.fitting.unlabelled.contest import Judged
 from components.model.fitting.unlabelled.propagation import Guess
-from components.model.fitting.unlabelled.record import Name, Pool, Tried
+from components.model.fitting.unlabelled.record import Pool
 from components.model.networks import network
 from components.model.settings import TrainerSettings
 
@@ -100,6 +102,37 @@ def best(
             refusal = Tried(method=used, used=False, reason=f"not used: {refused}")
             tried = [refusal if one.method == used else one for one in tried]
     return plain, Pool(images=data.count(UNLABELLED), tried=tuple(tried))
+
+
+def joined_by(folder: str) -> Callable[[Batches], Extra]:
+    """Makes the additions of synthetic images: train has them as well."""
+    return lambda part: Extra(part.with_synthetic(folder))
+
+
+def with_synthetic(
+    made: Synthetic, folder: str, train: Train, data: Batches, best: Learnt, kind: LabelKind, seed: int
+) -> Learnt:
+    """Trains with synthetic images, if there are any, and returns what is better beyond chance.
+
+    Eval decides, however few its images are: the generator has learnt from all of train, so that no fold of it can.
+
+    Args:
+        made: the synthetic images.
+        folder: where they are.
+        train, data, kind, seed: see `best`.
+        best: the training without them.
+    """
+    if not made.images:
+        return dataclasses.replace(best, made=made)
+    judged, join = _judged(best, data, "eval", kind), joined_by(folder)
+    other, outcome = _against("synthetic", lambda part, _: join(part), train, data, best, judged, kind, seed)
+    made = made.model_copy(update={"tried": outcome})
+    if other is None or not outcome.used:
+        return dataclasses.replace(best, made=made)
+    passed = {"used": False, "reason": "not used: synthetic images are better still"}
+    tried = [one.model_copy(update=passed) if one.used else one for one in (best.pool.tried if best.pool else ())]
+    pool = best.pool and best.pool.model_copy(update={"tried": tuple(tried)})
+    return dataclasses.replace(other, made=made, pool=pool)
 
 
 def _against(

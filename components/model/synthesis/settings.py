@@ -1,0 +1,22 @@
+"""All settings of the stage that makes images of rare labels."""
+
+from __future__ import annotations
+
+from components.base.values import Value
+from components.model.settings import Synthetic
+
+
+class SynthesisSettings(Value):
+    """See `components.model.settings.Synthetic`.
+
+    Attributes:
+        synthetic: the section `training.synthetic`.
+        image_size: `training.image_size`.
+        seed: `training.seed`.
+        code_fingerprint: changes if the code of the stage changes.
+    """
+
+    synthetic: Synthetic
+    image_size: tuple[int, int]
+    seed: int
+    code_fingerprint: str = ""
