@@ -3,7 +3,9 @@
 import datetime
 import hashlib
 import json
+import os
 import re
+import time
 import timeit
 from collections import Counter
 from collections.abc import Callable
@@ -158,17 +160,20 @@ def test_tfma_s_own_loader_reads_the_evaluation(demo: Demo) -> None:
 
 def _slowness() -> float:
     """How slow this machine is: the three seconds are for one that takes 50 ms for a million additions."""
-    best = min(timeit.repeat("for i in range(10**6): s += i", "s = 0", number=1, repeat=5))
+    best = min(timeit.repeat("for i in range(10**6): s += i", "s = 0", time.process_time, repeat=5, number=1))
     return max(1.0, best / 0.05)
 
 
 def test_an_unchanged_run_answers_within_three_seconds(demo: Demo, imagegate: Callable[..., Run]) -> None:
     before = demo.served()
-    runs = [imagegate("run", demo.config) for _ in range(2)]  # the machine may be busy during one
+    used = os.times()
+    runs = [imagegate("run", demo.config) for _ in range(2)]
+    # Processor seconds, as other programs may be running.
+    seconds = sum(os.times()[2:4]) - used.children_user - used.children_system
     assert [run.code for run in runs] == [0, 0]
     assert all("up to date: nothing new since version " + demo.summary["pushed"]["version"] in run.out for run in runs)
     assert all(run.err == "" for run in runs)
-    assert min(run.seconds for run in runs) < 3 * _slowness()
+    assert seconds / 2 < 3 * _slowness()
     assert demo.served() == before
     latest = demo.latest_summary()
     assert (latest["status"], latest["exit_code"], latest["stages"]) == ("up_to_date", 0, [])

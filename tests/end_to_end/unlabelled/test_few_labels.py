@@ -46,11 +46,12 @@ def test_a_run_learns_from_images_without_labels_only_if_that_helps(tiny: Projec
     shown = a_test_image(tiny)
     shutil.copy(tiny.folder / "data" / shown, pool / "seen.png")
     (pool / "notes.txt").write_text("no image")
-    summary = tiny.run(*POOL)
+    settings = (*POOL, "training.synthetic={method: mixup, up_to: 30}")
+    summary = tiny.run(*settings)
     # The labelled images are read, counted and judged as before.
     assert summary["data"]["counts"] == before["data"]["counts"]
     assert summary["data"]["fingerprint"] == before["data"]["fingerprint"]
-    assert {"UnlabelledExampleGen", "Trainer"} <= ran(summary)
+    assert {"UnlabelledExampleGen", "Synthesis", "Trainer"} <= ran(summary)
     assert not {"ImageExampleGen", "StatisticsGen", "Transform"} & ran(summary)
     assert summary["data"]["pool"]["images"] == 120
     [left_out] = summary["data"]["pool"]["left_out"]
@@ -65,7 +66,16 @@ def test_a_run_learns_from_images_without_labels_only_if_that_helps(tiny: Projec
     assert any("120 images without labels, propagation: " in note for note in summary["notes"])
     page = (tiny.output / "latest" / "report.html").read_text()
     assert "120 images without labels, propagation" in page
-    assert tiny.run(*POOL)["status"] == "up_to_date"
+    # Likewise, synthetic images fill each label up to 30, if there is nothing against them.
+    made = summary["synthetic"]
+    assert {name: one["train"] for name, one in made["labels"].items()} == {
+        name: by_split["train"] for name, by_split in before["data"]["labels"].items()
+    }
+    assert all(one["images"] == 30 - one["train"] or one["reason"] for one in made["labels"].values())
+    assert made["tried"]["images"] == before["data"]["counts"]["eval"]
+    assert "synthetic images (mixup): " in page
+    assert "Synthetic images above the training images" in page
+    assert tiny.run(*settings)["status"] == "up_to_date"
 
 
 def test_few_images_without_labels_are_not_used_unless_asked_for(tiny: Project) -> None:

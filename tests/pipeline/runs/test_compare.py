@@ -199,7 +199,5 @@ def test_synthetic_images_can_be_compared_where_the_configuration_makes_some(tmp
     made = told.of_training("synthetic", 1).synthetic
     assert made is not None
     assert (made.method, made.labels, made.up_to) == ("mixup", ("cat",), 40)
-    with pytest.raises(
-        ConfigError, match="synthetic does not apply here: write down in training.synthetic which images"
-    ):
+    with pytest.raises(ConfigError, match=r"synthetic does not apply here: write down in training\.synthetic which"):
         compare.configuration(write(tmp_path), (), "synthetic", 3)
