@@ -122,7 +122,7 @@ def with_synthetic(
         train, data, kind, seed: see `best`.
         best: the training without them.
     """
-    if not made.images:
+    if not made.images or not data.labelled("eval") or kind.is_detector(data.labels):
         return dataclasses.replace(best, made=made)
     judged, join = _judged(best, data, "eval", kind), joined_by(folder)
     other, outcome = _against("synthetic", lambda part, _: join(part), train, data, best, judged, kind, seed)
