@@ -1,10 +1,13 @@
-"""The comparison of methods on the page, and its chart."""
+"""What a page tells of methods: their comparison, its chart, and synthetic images."""
 
 import xml.etree.ElementTree as ET
 
 from components.drawing.methods import methods as chart
 from components.model.comparing.record import Difference, Figure, Method, MethodComparison
-from components.report import trials
+from components.model.fitting.synthetic import OfLabel, Synthetic
+from components.report import page, tables, trials
+from components.report.cells import count
+from components.report.run_summary import RunSummary
 
 
 def method(name: str, accuracy: float, loss: float, apart: tuple[float, float] | None = None) -> Method:
@@ -94,3 +97,22 @@ def test_the_chart_names_every_method_that_has_figures() -> None:
     assert "none: 0.625 ± 0.100, difference +0.125 (+0.062 to +0.188)" in told
     assert "accuracy on eval: weights 0.5, none 0.625." in told
     assert not [text for text in told if text.startswith("retrained_head")]
+
+
+def test_the_page_tells_what_became_of_synthetic_images() -> None:
+    labels = {"hat": OfLabel(train=4, images=6), "fox": OfLabel(train=1, images=0, reason="none was made: <why>")}
+    made = Synthetic(method="mixup", labels=labels)
+    html = page.render(
+        RunSummary(name="x", task="single_label", status="failed", synthetic=made),
+        {"synthetic": "data:image/jpeg;base64,"},
+    )
+    assert "<p>synthetic images of fox: none was made: &lt;why&gt;</p>" in html
+    assert tables.synthetic(made) == {
+        "heads": ["label", "train", "made", "outcome"],
+        "rows": [
+            {"name": "hat", "cells": [count(4), count(6), None]},
+            {"name": "fox", "cells": [count(1), count(0), {"value": 0, "text": "none is used", "mood": "bad"}]},
+        ],
+    }
+    assert 'src="data:image/jpeg;base64,"' in html
+    assert "Synthetic images" not in page.render(RunSummary(name="x", task="single_label", status="failed"), {})
