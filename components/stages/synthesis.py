@@ -28,12 +28,13 @@ def Synthesis(  # noqa: N802  TFX names components like classes
     Raises:
         ConfigError: there is no such label.
     """
+    told = SynthesisSettings.from_json(settings)
     given = Given(
         folder=examples.uri,
         transform=transform_graph.uri,
         logs="",
-        kind=kinds.kind("single_label"),
+        kind=kinds.kind(told.task),
         names=schema.labels(schema_in.uri),
         positive=None,
     )
-    conduct(given, SynthesisSettings.from_json(settings), synthetic.uri)
+    conduct(given, told, synthetic.uri)

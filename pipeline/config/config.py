@@ -290,6 +290,7 @@ class Config(Value):
         told = self.training
         assert told.synthetic is not None
         return SynthesisSettings(
+            task=self.task,
             synthetic=told.synthetic,
             image_size=told.image_size,
             seed=told.seed,

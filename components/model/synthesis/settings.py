@@ -10,12 +10,14 @@ class SynthesisSettings(Value):
     """See `components.model.settings.Synthetic`.
 
     Attributes:
+        task: the task, with one label per image.
         synthetic: the section `training.synthetic`.
         image_size: `training.image_size`.
         seed: `training.seed`.
         code_fingerprint: changes if the code of the stage changes.
     """
 
+    task: str
     synthetic: Synthetic
     image_size: tuple[int, int]
     seed: int

@@ -45,7 +45,7 @@ def given(prepared: Prepared, folder: Path, made: str = "") -> Given:
 
 def made(prepared: Prepared, folder: Path, **told: object) -> Synthetic:
     settings = SynthesisSettings(
-        synthetic=configured.Synthetic(**{"method": "mixup", **told}), image_size=(8, 8), seed=1
+        task="single_label", synthetic=configured.Synthetic(**{"method": "mixup", **told}), image_size=(8, 8), seed=1
     )
     generate.conduct(given(prepared, folder), settings, str(folder))
     return synthetic.read(str(folder))
