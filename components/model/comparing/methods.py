@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
-from components.model.settings import weighs
+from components.model.settings import Imbalance, weighs
 from components.model.tuning.space import Overlay
 
 
@@ -19,15 +19,7 @@ def _of_imbalance(name: str) -> dict[str, Any]:
     return alone if weighs(name) else {**alone, "label_weights": None}
 
 
-_IMBALANCE = (
-    "weights",
-    "logit_adjustment",
-    "balanced_softmax",
-    "post_hoc_adjustment",
-    "balanced_sampling",
-    "retrained_head",
-    "none",
-)
+_IMBALANCE: tuple[str, ...] = get_args(Imbalance)
 
 # Ways to learn from images without labels, and the training that they are compared with.
 WITHOUT_LABELS = ("propagation", "consistency", "autoencoder")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import statistics
 from collections.abc import Mapping
@@ -32,7 +33,8 @@ _LEAST = 2  # images of a label that others can be made of
 _MOST = 2000  # images of a label that are learnt from
 _OTHERS = 1000  # likewise, of a label of which none is made
 _SIDE = 64  # most pixels of an image that a network draws
-_SHOWN = 8  # images of a label in the picture
+_SHOWN, _ROWS = 8, 20  # images of a label in the picture, and labels
+_CHECKED = 1000  # images of a label that are checked: all pairs of them are compared
 
 
 def conduct(given: Given, settings: SynthesisSettings, folder: str) -> None:
@@ -60,7 +62,7 @@ def conduct(given: Given, settings: SynthesisSettings, folder: str) -> None:
     for name, number in wanted.items():
         reason = _impossible(counts[name], number)
         if not reason:
-            reason = checks.refusal(checks.thumbnails(made[name]), checks.thumbnails(images[name]))
+            reason = checks.refusal(checks.thumbnails(made[name][:_CHECKED]), checks.thumbnails(images[name]))
         if not reason:
             used[name] = made[name]
         labels[name] = OfLabel(train=counts[name], images=0 if reason else number, reason=reason)
@@ -172,9 +174,9 @@ def _write(path: str, made: Mapping[str, Pixels], seed: int) -> None:
 
 
 def _picture(made: Mapping[str, Pixels], images: Mapping[str, Pixels]) -> Image.Image:
-    """Two rows for each label: images that were made and, below, the training images that they are nearest to."""
+    """Two rows for each of the first labels: images that were made; the training images that they are nearest to."""
     rows = []
-    for name, drawn in made.items():
+    for name, drawn in itertools.islice(made.items(), _ROWS):
         shown = drawn[:_SHOWN]
         apart = checks.distances(checks.thumbnails(shown), checks.thumbnails(images[name]))
         for row in (shown, images[name][apart.argmin(axis=1)]):

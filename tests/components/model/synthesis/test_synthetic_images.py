@@ -167,5 +167,11 @@ def test_a_comparison_without_any_says_why(prepared: Prepared, tmp_path: Path) -
         learnt(prepared, tmp_path, tmp_path, judged=False)
 
 
+def test_the_picture_stays_small_however_many_labels_there_are() -> None:
+    images = {str(i): np.zeros((2, 8, 8, 3), np.uint8) for i in range(600)}
+    # JPEG has at most 65,535 rows; two rows of 64 pixels for each of 20 labels.
+    assert generate._picture(images, images).size == (8 * 64, 20 * 2 * 64)
+
+
 def test_thumbnails_of_what_a_network_draws_have_the_size_of_all() -> None:
     assert checks.thumbnails(np.zeros((2, *generate.small((30, 90)), 3), np.uint8)).shape == (2, 192)
