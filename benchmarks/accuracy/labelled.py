@@ -51,11 +51,11 @@ class Labelled:
         """What every side is told of the images, which are copied to `work`."""
         return {
             "exclusive": self.exclusive,
-            "files": {split: [self._copied(i, work / split) for i in indices] for split, indices in splits.items()},
+            "files": {split: [self.copied(i, work / split) for i in indices] for split, indices in splits.items()},
             "targets": {split: self.targets[indices].tolist() for split, indices in splits.items()},
         }
 
-    def _copied(self, index: int, to: Path) -> str:
+    def copied(self, index: int, to: Path) -> str:
         to.mkdir(exist_ok=True)
         return str(shutil.copyfile(self.files[index], to / f"{index}{self.files[index].suffix}"))
 
@@ -84,7 +84,8 @@ class Labelled:
         """The probabilities [N, K] of our model for the test images, from the artifact of the evaluation."""
         rows_of = {row["path"]: row for row in predictions.read(evaluation, predictions.CANDIDATE)}
         named = [os.path.relpath(file, work) for file in told["files"]["test"]]
-        return np.array([rows_of[name]["probabilities"] for name in named])
+        found = np.array([rows_of[name]["probabilities"] for name in named], np.float64)
+        return found / found.sum(axis=1, keepdims=True) if self.exclusive else found  # the file has rounded numbers
 
     def judged(self, answers: NDArray[Any], test: Sequence[int], size: Sequence[int]) -> dict[str, float]:
         """Accuracy, or mean over the labels of accuracy at 0.5 and of average precision; and the loss."""

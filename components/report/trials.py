@@ -1,4 +1,4 @@
-"""The search for better settings, and the comparison of methods, on the page: tables and a chart."""
+"""The search for better settings, and what became of methods, on the page: tables and a chart."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from components.drawing.trials import Point
 from components.drawing.trials import trials as chart
 from components.metrics import SMALLER_IS_BETTER
 from components.model.comparing.record import Difference, Figure, MethodComparison
+from components.model.fitting.synthetic import Synthetic
+from components.model.fitting.tried import Tried
+from components.model.fitting.unlabelled.record import Pool
 from components.model.tuning.journal import Trial, Trials
 from components.report.cells import Cell, Row, Table, bar, count, head, three_digits
 
@@ -90,6 +93,14 @@ def differences(found: MethodComparison | None) -> Table | None:
     return {"heads": heads, "rows": rows}
 
 
+def tried(unlabelled: Pool | None, made: Synthetic | None) -> Table | None:
+    """The methods that had to be better than training without them, and how each came out; None if there are none."""
+    outcomes = [*(unlabelled.tried if unlabelled else ()), *([made.tried] if made and made.tried else [])]
+    rows: list[Row] = [{"name": one.method, "cells": _outcome(one)} for one in outcomes]
+    heads = ["method", "judged on images", "difference in loss", "used"]
+    return {"heads": heads, "rows": rows} if rows else None
+
+
 def methods_picture(found: MethodComparison | None) -> str:
     """The chart as SVG; "" without a comparison."""
     return "" if found is None else chart_of_methods(found, "Methods")
@@ -101,6 +112,15 @@ def about_methods(found: MethodComparison | None) -> str:
         return ""
     told = f"{len(found.methods)} methods learnt from train with the same data, seeds and settings, and were judged on "
     return told + " ".join(["eval.", *found.remarks()])
+
+
+def _outcome(one: Tried) -> list[Cell | None]:
+    difference: Cell | None = None
+    if one.difference is not None and one.interval is not None:
+        low, high = one.interval
+        text = f"{one.difference:+.3f} ({low:+.3f} to {high:+.3f})"
+        difference = {"value": one.difference, "text": text, "mood": "good" if high < 0 else "bad" if low > 0 else ""}
+    return [count(one.images), difference, {"value": int(one.used), "text": "yes" if one.used else "no"}]
 
 
 def _figure(figure: Figure | None) -> Cell | None:

@@ -161,7 +161,7 @@ class Batches:
     def fold(self, index: int, of: int) -> Batches:
         """The same for cross-validation: a fold of train is a split of its own, `HELD_OUT`, and no part of train.
 
-        The content of an image and its labels decide the fold, so copies are in the same one.
+        The digest of an image decides its fold, so copies are in the same one.
         """
         found = copy.copy(self)
         found._fold = index, of
@@ -286,7 +286,13 @@ class Batches:
         if self._fold is None or split not in ("train", HELD_OUT):
             return data
         index, of = self._fold
-        return data.filter(lambda record: (tf.strings.to_hash_bucket_fast(record, of) == index) == held)
+        digest = {features.SHA256: tf.io.FixedLenFeature([], tf.string)}
+
+        def belongs(record: tf.Tensor) -> tf.Tensor:
+            content = tf.io.parse_single_example(record, digest)[features.SHA256]
+            return (tf.strings.to_hash_bucket_fast(content, of) == index) == held
+
+        return data.filter(belongs)
 
     def _is_blank(self, record: tf.Tensor) -> tf.Tensor:
         """Whether no label of an image is known."""

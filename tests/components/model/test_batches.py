@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import shutil
 from pathlib import Path
 
 import keras
@@ -384,6 +385,21 @@ def test_every_image_is_held_out_in_one_fold_and_learnt_from_in_the_others(singl
         assert sorted(_colours(part, "eval")) == list(range(7))
         held += own
     assert sorted(held) == list(range(7))
+
+
+def test_copies_of_an_image_are_in_the_same_fold(tmp_path: Path) -> None:
+    """Eight pictures, each twice: a picture that is held out must not be learnt from under another name."""
+    records = write_records(tmp_path / "data", [(("cat",), (), 1.0), (("dog",), (), 1.0)] * 4)
+    train = [record for record in records if record.split == "train"]
+    copies = [dataclasses.replace(record, path=f"copy/{Path(record.path).name}") for record in train]
+    (tmp_path / "data" / "copy").mkdir()
+    for record, twin in zip(train, copies, strict=True):
+        shutil.copyfile(tmp_path / "data" / record.path, tmp_path / "data" / twin.path)
+    dataset = Dataset(str(tmp_path / "data"), ("cat", "dog"), (*records, *copies), {})
+    data = prepare(tmp_path, "single_label", dataset).batches()
+    held = [_colours(data.fold(index, 3), HELD_OUT) for index in range(3)]
+    assert sorted(colour for own in held for colour in own) == sorted([*range(8), *range(8)])
+    assert all(own.count(colour) == 2 for own in held for colour in own)
 
 
 def _colours(data: Batches, split: str) -> list[int]:

@@ -5,6 +5,8 @@ import xml.etree.ElementTree as ET
 from components.drawing.methods import methods as chart
 from components.model.comparing.record import Difference, Figure, Method, MethodComparison
 from components.model.fitting.synthetic import OfLabel, Synthetic
+from components.model.fitting.tried import Tried
+from components.model.fitting.unlabelled.record import Pool
 from components.report import page, tables, trials
 from components.report.cells import count
 from components.report.run_summary import RunSummary
@@ -116,3 +118,30 @@ def test_the_page_tells_what_became_of_synthetic_images() -> None:
     }
     assert 'src="data:image/jpeg;base64,"' in html
     assert "Synthetic images" not in page.render(RunSummary(name="x", task="single_label", status="failed"), {})
+
+
+def test_the_page_has_a_table_of_all_methods_that_were_tried() -> None:
+    """A loss that is lower beyond chance is good; a refused method has no figures; made images come last."""
+    tried = (
+        Tried(method="propagation", used=True, reason="", images=120, difference=-0.25, interval=(-0.5, -0.125)),
+        Tried(method="consistency", used=False, reason="", images=120, difference=0.0625, interval=(-0.25, 0.5)),
+        Tried(method="autoencoder", used=False, reason="not used: it is refused"),
+    )
+    worse = Tried(method="synthetic", used=False, reason="", images=120, difference=0.5, interval=(0.25, 1.0))
+    pool = Pool(images=1000, tried=tried)
+    made = Synthetic(method="vae", labels={}, tried=worse)
+    table = trials.tried(pool, made)
+    assert table is not None
+    assert [
+        [row["name"], *((cell["text"], cell.get("mood", "")) if cell else None for cell in row["cells"])]
+        for row in table["rows"]
+    ] == [
+        ["propagation", ("120", ""), ("-0.250 (-0.500 to -0.125)", "good"), ("yes", "")],
+        ["consistency", ("120", ""), ("+0.062 (-0.250 to +0.500)", ""), ("no", "")],
+        ["autoencoder", None, None, ("no", "")],
+        ["synthetic", ("120", ""), ("+0.500 (+0.250 to +1.000)", "bad"), ("no", "")],
+    ]
+    html = page.render(RunSummary(name="x", task="single_label", status="failed", unlabelled=pool), {})
+    assert "-0.250 (-0.500 to -0.125)" in html
+    assert trials.tried(None, None) is None
+    assert trials.tried(Pool(images=10), Synthetic(method="vae", labels={})) is None

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from projects import TINY, Project
+from projects import TINY, Project, Trained
 from sklearn.datasets import load_digits
 
 from pipeline import cli, config
@@ -87,6 +87,32 @@ def test_different_uncertain_images_to_label_in_a_table_and_on_a_page(
     assert {record.path: record.labels for record in dataset.records} == {
         row["file_name"]: (("2",) if number else ()) for number, row in enumerate(rows)
     }
+
+
+@pytest.mark.parametrize("task", ["shapes", "regions"])
+def test_it_chooses_for_several_labels_and_for_masks_too(
+    task: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Six new pictures, images of the data set cut in four and put together in another order."""
+    trained: Trained = request.getfixturevalue(task)
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    for path in sorted((trained.folder / "data" / task / "images").iterdir())[:6]:
+        with Image.open(path) as image:
+            half = image.width // 2
+            Image.fromarray(np.roll(np.asarray(image), (half, half), (0, 1))).save(pool / f"{path.stem}.png")
+    table = tmp_path / "next.csv"
+    own = ("--set", f"data.unlabelled={pool}", "-n", "4", "-o", str(table))
+    code, out, err = call(capsys, trained.config, *own)
+    assert (code, err) == (0, "")
+    assert out[-2] == f"wrote {table} and {tmp_path / 'next.html'}: 4 of 6 images"
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert len({row["file_name"] for row in rows}) == 4
+    unsure = [float(row["uncertainty"]) for row in rows]
+    assert unsure == sorted(unsure, reverse=True)
+    names = trained.summary["per_label"]
+    assert all(set(filter(None, row["guess"].split("|"))) <= set(names) for row in rows)
+    assert (tmp_path / "next.html").read_text().count('<img alt="" src="data:image/webp;base64,') == 4
 
 
 def test_what_is_asked_for_is_there_or_one_sentence_says_why_not(

@@ -66,6 +66,7 @@ def test_a_run_learns_from_images_without_labels_only_if_that_helps(tiny: Projec
     assert any("120 images without labels, propagation: " in note for note in summary["notes"])
     page = (tiny.output / "latest" / "report.html").read_text()
     assert "120 images without labels, propagation" in page
+    assert '<h2 id="methods-title">Methods</h2>' in page
     # Likewise, synthetic images fill each label up to 30, if there is nothing against them.
     made = summary["synthetic"]
     assert {name: one["train"] for name, one in made["labels"].items()} == {
