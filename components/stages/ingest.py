@@ -86,13 +86,18 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         digests = {path: digest for report in written for path, digest in report.digests.items()}
         reuse.write(examples.uri, plan, written, job, code)
         ledger.write(examples.uri, key, dataset, _versions(source), digests)
-        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
-        # The same as `tfx.components.util.examples_utils`, whose import would load every component of TFX.
-        payload = example_gen_pb2.PayloadFormat.Name(example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
-        examples.set_string_custom_property("payload_format", payload)
+        describe(examples, SPLITS)
         if not all(counted.counts.values()):
             # TFDV and Transform cannot process an empty split, so this rule of the data gate is applied here.
             raise DataRejected(data_gate.empty_splits(counted), counted, seen)
+
+
+def describe(examples: types.Artifact, splits: Sequence[str]) -> None:
+    """Says in the artifact what its splits are, and that they hold `tf.train.Example`."""
+    examples.split_names = artifact_utils.encode_split_names(list(splits))
+    # The same as `tfx.components.util.examples_utils`, whose import would load every component of TFX.
+    payload = example_gen_pb2.PayloadFormat.Name(example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
+    examples.set_string_custom_property("payload_format", payload)
 
 
 def write_shards(

@@ -5,7 +5,6 @@ from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
-from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from components.data.dataset import UNLABELLED
@@ -14,7 +13,7 @@ from components.gates.errors import DataRejected
 from components.ingest import census, manifest, reuse, shards
 from components.ingest.settings import Pool
 from components.ingest.unlabelled import listing, merging
-from components.stages.ingest import write_shards
+from components.stages.ingest import describe, write_shards
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -36,9 +35,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         written = write_shards(self._make_beam_pipeline, examples.uri, plan, job, none, reuse.Files())
         counted = merging.merge(dataset, written, labelled, pool.distance, examples.uri)
         manifest.write(examples.uri, counted)
-        examples.split_names = artifact_utils.encode_split_names([UNLABELLED])
-        payload = example_gen_pb2.PayloadFormat.Name(example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
-        examples.set_string_custom_property("payload_format", payload)
+        describe(examples, [UNLABELLED])
         verdicts = data_gate.unlabelled_files(
             sum(len(report.paths) for report in written), counted.quarantined, pool.max_bad_fraction
         )

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.accuracy import few_labels
 from benchmarks.accuracy.labelled import Labelled
 from benchmarks.accuracy.masked import Masked
 
@@ -60,6 +61,17 @@ def test_without_images_for_test_a_share_of_all_is(tmp_path: Path) -> None:
     splits = data.split((0.25, 0.25), seed=1)
     assert {split: len(indices) for split, indices in splits.items()} == {"eval": 2, "test": 2, "train": 4}
     assert sorted(index for indices in splits.values() for index in indices) == list(range(8))
+
+
+def test_of_each_label_so_many_images_keep_it_whatever_else_they_show() -> None:
+    """The rarest label comes first: both emus, of which one is a dog as well; then one more dog; then two cats."""
+    targets = np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1]])
+    data = Labelled([Path(f"{i}.png") for i in range(8)], targets, ("cat", "dog", "emu"), exclusive=False)
+    for seed in range(5):
+        chosen = few_labels.kept(data, range(8), 2, seed)
+        assert len(set(chosen)) == len(chosen) == 5
+        assert targets[chosen].sum(axis=0).tolist() == [2, 2, 2]
+    assert few_labels.kept(data, [0, 4, 5], 2, 1) == [0, 4, 5]
 
 
 def test_labelled_images_are_split_told_and_judged_alike(tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ class Others:
 
     Attributes:
         each: how many of them a batch gets.
-        steps: most batches of an epoch; with fewer labelled images, it goes through them more than once.
+        steps: least batches of an epoch, which may go through the labelled images more than once; fewer if all others
+            have been in one batch by then.
         target: float32 [m, K], what was guessed of the m images in the order of the shards; None: all is unknown.
         weight: float32 [m], example weights; None for ones.
     """
@@ -141,7 +142,7 @@ class Batches:
     def beside(self, others: Others) -> Batches:
         """The same, but that training sees images without labels as well."""
         found = copy.copy(self)
-        steps = max(1, min(others.steps, -(-self._counts[UNLABELLED] // others.each)))
+        steps = max(self._least_steps, min(others.steps, -(-self._counts[UNLABELLED] // others.each)))
         found._others, found._passes = others, self._passes_of(steps)
         return found
 

@@ -98,18 +98,7 @@ class Phases:
         """
         task = f"{_TASKS[name]}, run {again + 1}" if again else _TASKS[name]
         plan = self._plan if name == "all" else None
-        with self._strategy.scope():
-            if name == "all" and self._wrap is not None:
-                network = self._wrap(None if plan is None else plan.part)
-            elif plan is not None:
-                network = InParts(network.input, network.output, part=plan.part)
-            network.compile(
-                optimizer=self.optimizer(int(train.cardinality()), epochs),
-                loss=self._loss(),
-                metrics=[*self._metrics(), TemperedLoss(self._loss())],
-                # Compiling with XLA pays on a GPU; on a CPU a step takes many times longer.
-                jit_compile=self._jit,
-            )
+        network = self._compiled(name, network, plan, int(train.cardinality()), epochs)
         stopping = self._stopping(f"{name}-{again}" if again else name, network, evaluation if trained else None)
         done = len(stopping.history)
         for _ in range(_ORDERS * done):
@@ -139,6 +128,22 @@ class Phases:
             ) from error
         stopping.restore_best()
         return stopping.history, stopping.choice(name, epochs)
+
+    def _compiled(self, name: str, network: keras.Model, plan: Plan | None, steps: int, epochs: int) -> keras.Model:
+        """The model that is fitted in place of the network, with the same layers, ready for so many steps an epoch."""
+        with self._strategy.scope():
+            if name == "all" and self._wrap is not None:
+                network = self._wrap(None if plan is None else plan.part)
+            elif plan is not None:
+                network = InParts(network.input, network.output, part=plan.part)
+            network.compile(
+                optimizer=self.optimizer(steps, epochs),
+                loss=self._loss(),
+                metrics=[*self._metrics(), TemperedLoss(self._loss())],
+                # Compiling with XLA pays on a GPU; on a CPU a step takes many times longer.
+                jit_compile=self._jit,
+            )
+        return network
 
     def _stopping(self, folder: str, network: keras.Model, evaluation: tf.data.Dataset | None) -> Stopping:
         """What keeps the best weights; with `evaluation`, those that the network begins with may be the best."""

@@ -46,8 +46,9 @@ from components.model.settings import Focal, Imbalance, TrainerSettings
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
 
-# A decoder starts from random weights, so it needs steps, however few the images are.
-_STEPS_OF_MASKS = 25
+# Of an epoch that trains a decoder, which starts from random weights, or a pretrained network: fewer teach little,
+# however few the images are. Measured in docs/recipe.md.
+_LEAST_STEPS = 25
 
 
 @dataclass(frozen=True)
@@ -274,7 +275,7 @@ def _data(given: Given, settings: TrainerSettings) -> Batches:
         batch_size=settings.batch(masks=masks),
         epochs=settings.all_epochs or (settings.head_epochs(masks=True) if masks else 0),
         seed=settings.seed,
-        least_steps=_STEPS_OF_MASKS if masks else 1,
+        least_steps=_LEAST_STEPS if masks or settings.pretrained else 1,
         balanced=settings.imbalance == "balanced_sampling",
         unlabelled=given.unlabelled,
     )

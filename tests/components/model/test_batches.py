@@ -363,6 +363,12 @@ def test_every_batch_has_images_without_labels_beside_the_labelled_ones(
     assert seen == set(order)
 
 
+def test_beside_images_without_labels_an_epoch_has_no_fewer_steps(single: Prepared, pool: str) -> None:
+    """Batches of 2 of 7 images: 5 steps take two passes, which make 7. One batch would do for the 6 others."""
+    data = single.batches(batch_size=2, least_steps=5, unlabelled=pool).beside(Others(6, 50))
+    assert [len(weight) for _, _, weight in data.train()] == 7 * [2 + 6]
+
+
 def test_a_mask_of_an_image_without_labels_is_unknown_everywhere(masks: Prepared, pool: str) -> None:
     """Six labelled images in batches of 6, and 2 others in each."""
     data = masks.batches(batch_size=6, image_size=(16, 16), unlabelled=pool).beside(Others(2, 50))

@@ -9,6 +9,8 @@ from PIL import Image
 from projects import Project, ran
 from sklearn.datasets import load_digits
 
+from pipeline import cli
+
 pytestmark = pytest.mark.end_to_end
 
 # A pretrained network, so that heads are solved and no epochs are needed.
@@ -77,6 +79,24 @@ def test_a_run_learns_from_images_without_labels_only_if_that_helps(tiny: Projec
     assert "synthetic images (mixup): " in page
     assert "Synthetic images above the training images" in page
     assert tiny.run(*settings)["status"] == "up_to_date"
+
+
+def test_ways_to_learn_from_other_images_are_compared(tiny: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    """Each is used whether it helps or not; of what a head is solved from, no seed changes anything."""
+    write_pool(tiny, 40)
+    before, names = tiny.served(), ["labelled_only", "propagation", "synthetic"]
+    settings = [("--set", one) for one in (*POOL, "training.synthetic={method: mixup, up_to: 30}")]
+    command = ["compare", tiny.config, "--methods", ",".join(names), "--seeds", "2"]
+    assert cli.main([*command, *(word for pair in settings for word in pair)]) == 0
+    assert "minus labelled_only" in capfd.readouterr().out
+    summary = tiny.latest_summary()
+    assert {"UnlabelledExampleGen", "Synthesis", "Comparison"} <= ran(summary)
+    methods = summary["comparison"]["methods"]
+    assert [method["name"] for method in methods] == names
+    losses = [method["figures"]["loss"]["values"] for method in methods]
+    assert [len(set(values)) for values in losses] == [1, 1, 1]
+    assert len({values[0] for values in losses}) == 3
+    assert tiny.served() == before
 
 
 def test_few_images_without_labels_are_not_used_unless_asked_for(tiny: Project) -> None:
