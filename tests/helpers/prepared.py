@@ -16,12 +16,13 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.base.artifact_files import SCHEMA
 from components.data import schema
-from components.data.dataset import Dataset
+from components.data.dataset import UNLABELLED, Dataset
 from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
-from components.ingest import manifest, reuse, settling, shards
+from components.ingest import census, manifest, reuse, settling, shards
 from components.ingest.earlier import Earlier
-from components.ingest.settings import NearLimits
+from components.ingest.settings import NearLimits, Pool
+from components.ingest.unlabelled import listing, merging
 from components.labels import kinds
 from components.model import preprocessing
 from components.model.fitting.batches import Batches
@@ -125,6 +126,20 @@ def prepare(base: Path, task: str, dataset: Dataset, rule: Rule | None = None) -
     schema.write(str(found.schema), schema.curated(task, dataset.labels))
     _write_transform(found, dataset.labels)
     return found
+
+
+def prepare_pool(root: Path, out: Path) -> str:
+    """What the stage UnlabelledExampleGen does with the images in `root`, none of which is labelled elsewhere.
+
+    Returns the folder of the shards, `out`.
+    """
+    dataset = listing.read(Pool(root=str(root), max_pixels=1000))
+    job = dataclasses.replace(shards.job(dataset, 1000), splits=(UNLABELLED,))
+    plan = shards.plan(dataset.records)
+    reports = [shards.write(str(out), i, len(plan), part, job, lambda _: None) for i, part in enumerate(plan)]
+    nothing = census.Images(np.zeros(0, census.ROW))
+    manifest.write(str(out), merging.merge(dataset, reports, nothing, 32, str(out)))
+    return str(out)
 
 
 def _write_transform(prepared: Prepared, labels: tuple[str, ...]) -> None:

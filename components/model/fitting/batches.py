@@ -305,7 +305,10 @@ class Batches:
         return tf.logical_and(label == 0, unknown >= self._labels)
 
     def _beside(self, data: tf.data.Dataset, others: Others, seed: int) -> tf.data.Dataset:
-        """Adds images without labels to every batch, drawn anew for each epoch."""
+        """Adds images without labels to every batch, drawn anew for each epoch.
+
+        An epoch may need few of many: it begins anywhere in the shards, or images far behind would never be seen.
+        """
         count = self._counts[UNLABELLED]
         unknown = tf.fill(self._size, np.uint8(features.IGNORED_ID)) if self._masks else tf.fill([self._labels], -1.0)
         wanted = {features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
@@ -318,8 +321,15 @@ class Batches:
         def joined(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[tf.Tensor, ...]:
             return tuple(tf.concat([a, b], 0) for a, b in zip(one, other, strict=True))
 
-        pool = self._records(UNLABELLED).enumerate().shuffle(min(count, _SHUFFLE), seed=seed).repeat()
-        pool = pool.map(parsed, _THREADS).batch(others.each)
+        records = self._records(UNLABELLED).enumerate()
+
+        def epoch(own: tf.Tensor) -> tf.data.Dataset:
+            turned = records.skip(own % count).concatenate(records.take(own % count))
+            size = min(count, _SHUFFLE)
+            passes = tf.data.Dataset.range(own, own + _PASSES)
+            return passes.flat_map(lambda seed: turned.shuffle(size, seed=seed, reshuffle_each_iteration=False))
+
+        pool = _numbers(seed).take(1).flat_map(epoch).map(parsed, _THREADS).batch(others.each)
         both = tf.data.Dataset.zip(data, pool).map(joined, _AHEAD)
         return ready(both.apply(tf.data.experimental.assert_cardinality(data.cardinality())))
 
@@ -351,9 +361,7 @@ class Batches:
             found = tf.data.Dataset.range(own, own + _PASSES).flat_map(passed).take(count)
             return found.shuffle(size, seed=own, reshuffle_each_iteration=False)
 
-        # 32 bits, so that the numbers of the passes that follow have 64.
-        numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).map(lambda own: own % 2**32)
-        return numbers.take(1).flat_map(epoch)
+        return _numbers(seed).take(1).flat_map(epoch)
 
     def _kept(self, count: int) -> int:
         """Bytes of so many decoded images, if they are kept; else 0."""
@@ -385,6 +393,11 @@ class Batches:
         count = tf.shape(pixels)[0]
         inputs = {name: parsed[name] if name in parsed else _filled(spec, count) for name, spec in self._spec.items()}
         return pixels, self._transform(inputs)[features.TARGET], parsed[features.WEIGHT]
+
+
+def _numbers(seed: int) -> tf.data.Dataset:
+    """Random numbers, other ones in each iteration, of 32 bits, so that those of the passes that follow have 64."""
+    return tf.data.Dataset.random(seed, rerandomize_each_iteration=True).map(lambda own: own % 2**32)
 
 
 def ready(batches: tf.data.Dataset) -> tf.data.Dataset:

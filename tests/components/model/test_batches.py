@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from prepared import Prepared, prepare
+from prepared import Prepared, prepare, prepare_pool
 
 from components.data import features, images
 from components.data.dataset import UNLABELLED, Dataset, Record
 from components.data.mask_rules import rule
-from components.ingest import census, manifest, shards
-from components.ingest.settings import Pool
-from components.ingest.unlabelled import listing, merging
+from components.model.fitting import batches
 from components.model.fitting.batches import HELD_OUT, Batches, Others
 from components.model.fitting.feature_store import FeatureStore
 from components.model.networks import augmentation
@@ -323,13 +321,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> str:
     (base / "data").mkdir()
     for i in range(5):
         Image.new("RGB", (8, 8), (100 + i, 9, 0)).save(base / "data" / f"{i}.png")
-    dataset = listing.read(Pool(root=str(base / "data"), max_pixels=1000))
-    job = dataclasses.replace(shards.job(dataset, 1000), splits=(UNLABELLED,))
-    plan, out = shards.plan(dataset.records), str(base / "shards")
-    reports = [shards.write(out, i, len(plan), part, job, lambda _: None) for i, part in enumerate(plan)]
-    nothing = census.Images(np.zeros(0, census.ROW))
-    manifest.write(out, merging.merge(dataset, reports, nothing, 32, out))
-    return out
+    return prepare_pool(base / "data", base / "shards")
 
 
 @pytest.mark.parametrize("guessed", [False, True])
@@ -367,6 +359,17 @@ def test_beside_images_without_labels_an_epoch_has_no_fewer_steps(single: Prepar
     """Batches of 2 of 7 images: 5 steps take two passes, which make 7. One batch would do for the 6 others."""
     data = single.batches(batch_size=2, least_steps=5, unlabelled=pool).beside(Others(6, 50))
     assert [len(weight) for _, _, weight in data.train()] == 7 * [2 + 6]
+
+
+def test_of_many_images_without_labels_those_at_the_end_are_seen_too(
+    single: Prepared, pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Epochs of one batch with one of six others, of which the shuffle buffer holds one at a time."""
+    monkeypatch.setattr(batches, "_SHUFFLE", 1)
+    train = single.batches(batch_size=7, unlabelled=pool).beside(Others(1, 1)).train()
+    seen = [int(pixels[-1, 0, 0, 0]) for _ in range(60) for pixels, *_ in train]
+    assert len(seen) == 60
+    assert set(seen) == {3, 100, 101, 102, 103, 104}
 
 
 def test_a_mask_of_an_image_without_labels_is_unknown_everywhere(masks: Prepared, pool: str) -> None:
