@@ -21,21 +21,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy import labelled, masked
+from benchmarks.accuracy import labelled, masked, ours
 from benchmarks.accuracy.labelled import Labelled
 from benchmarks.accuracy.masked import Masked
-from pipeline import stages
 
 _RECIPES = ("fast", "good", "best")
 _PEERS = ("keras", "fastai")
@@ -76,7 +73,7 @@ def main() -> None:
             print(side, seed, json.dumps(found[side][-1]), flush=True)
     print(f"| | {' | '.join(found[sides[0]][0])} |")
     for side, results in found.items():
-        print(f"| {side} | {' | '.join(_spread([result[name] for result in results]) for name in results[0])} |")
+        print(f"| {side} | {' | '.join(ours.spread([result[name] for result in results]) for name in results[0])} |")
 
 
 def _trained(
@@ -110,28 +107,9 @@ def _trained(
 def _ours(recipe: str, work: Path, data: Labelled | Masked, told: dict[str, Any]) -> tuple[float, NDArray[Any]]:
     """Runs the pipeline, and reads the answers of its model."""
     training = {"backbone": told["backbone"], "image_size": told["size"], "seed": told["seed"], "recipe": recipe}
-    config = {
-        "name": recipe,
-        "balance": {
-            "min_examples": 1,
-            "max_ratio": 1000,
-            "max_split_drift": None,
-            "allow_duplicates_across_splits": True,
-        },
-        "training": training if recipe == "fast" else training | {"epochs": told["epochs"]},
-        "output": "runs",
-        "push": {"destination": "served"},
-        **data.config(told, work),
-    }
-    (work / "imagegate.yaml").write_text(json.dumps(config))
-    command = [sys.executable, "-m", "pipeline", "run", str(work / "imagegate.yaml"), "--json"]
-    summary = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-    seconds = next(stage["seconds"] for stage in summary["stages"] if stage["name"] == stages.TRAINER.name)
-    return seconds, data.answers(str(work / "runs" / summary["artifacts"]["evaluation"]), told, work)
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values) if len(values) > 1 else 0:.3f}"
+    training = training if recipe == "fast" else training | {"epochs": told["epochs"]}
+    found = ours.run(work, {"training": training, **data.config(told, work)})
+    return found.seconds, data.answers(found.evaluation, told, work)
 
 
 if __name__ == "__main__":

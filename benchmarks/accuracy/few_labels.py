@@ -11,20 +11,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
-import statistics
-import subprocess
-import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import balanced_accuracy_score
 
+from benchmarks.accuracy import ours
 from benchmarks.accuracy.labelled import Labelled
-from pipeline import stages
 
 _ALONE, _ALL = "labels alone", "all labels"
 
@@ -45,23 +43,22 @@ def main() -> None:
     options = parser.parse_args()
     data = Labelled.read(options.images, options.table, options.most)
     figure = "accuracy" if data.exclusive else "mean average precision"
-    found: dict[str, list[dict[str, float]]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     for seed in options.seeds:
         splits = data.split(options.shares, seed)
         few = {**splits, "train": kept(data, splits["train"], options.labels, seed)}
-        with tempfile.TemporaryDirectory() as work:
-            for name, method in ((_ALONE, "none"), *((name, name) for name in options.methods)):
-                found.setdefault(name, []).append(_run(data, few, splits["train"], Path(work), method, options, seed))
-        with tempfile.TemporaryDirectory() as work:
-            found.setdefault(_ALL, []).append(_run(data, splits, (), Path(work), "none", options, seed))
-        alone, whole = (found[name][-1][figure] for name in (_ALONE, _ALL))
-        for name, results in found.items():
-            results[-1]["closed"] = (results[-1][figure] - alone) / (whole - alone)
-            print(name, seed, json.dumps(results[-1]), flush=True)
+        ways = {_ALONE: "none"} | {method: method for method in options.methods}
+        results = _figures(data, few, set(splits["train"]) - set(few["train"]), ways, options, seed)
+        results |= _figures(data, splits, set(), {_ALL: "none"}, options, seed)
+        alone, whole = results[_ALONE][figure], results[_ALL][figure]
+        for name, result in results.items():
+            result["closed"] = (result[figure] - alone) / (whole - alone) if whole != alone else math.nan
+            found.setdefault(name, []).append(result)
+            print(name, seed, json.dumps(result), flush=True)
     columns = [name for name in found[_ALONE][0] if name != "told"]
     print(f"| | {' | '.join(columns)} |")
-    for name, results in found.items():
-        print(f"| {name} | {' | '.join(_spread([result[column] for result in results]) for column in columns)} |")
+    for name, of_seeds in found.items():
+        print(f"| {name} | {' | '.join(ours.spread([one[column] for one in of_seeds]) for column in columns)} |")
 
 
 def kept(data: Labelled, train: Sequence[int], count: int, seed: int) -> list[int]:
@@ -75,52 +72,35 @@ def kept(data: Labelled, train: Sequence[int], count: int, seed: int) -> list[in
     return sorted(chosen)
 
 
-def _run(
+def _figures(
     data: Labelled,
     splits: dict[str, list[int]],
-    train: Sequence[int],
-    work: Path,
-    method: str,
+    others: Iterable[int],
+    ways: Mapping[str, str],
     options: argparse.Namespace,
     seed: int,
-) -> dict[str, Any]:
-    """Runs the pipeline and judges its model; images of `train` that are not in the split are without labels."""
-    told = {"labels": data.labels, **data.told(splits, work)}
-    config = data.config(told, work)
-    others = sorted(set(train) - set(splits["train"]))
-    if others:
-        for index in others:
-            data.copied(index, work / "unlabelled")
-        config["data"]["unlabelled"] = str(work / "unlabelled")
+) -> dict[str, dict[str, Any]]:
+    """Runs the pipeline in each of the ways, with `others` as images without labels; returns the figures of each."""
+    found: dict[str, dict[str, Any]] = {}
     backbone = options.backbone if options.backbone == "small" else os.path.abspath(options.backbone)
     training = {"backbone": backbone, "image_size": options.size, "seed": seed, "recipe": options.recipe}
-    config |= {
-        "name": "few",
-        "balance": {
-            "min_examples": 1,
-            "max_ratio": 1000,
-            "max_split_drift": None,
-            "allow_duplicates_across_splits": True,
-        },
-        "training": training | {"unlabelled": method},
-        "output": "runs",
-        "push": {"destination": "served"},
-    }
-    (work / "imagegate.yaml").write_text(json.dumps(config))
-    command = [sys.executable, "-m", "pipeline", "run", str(work / "imagegate.yaml"), "--json"]
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    summary = json.loads(printed)
-    answers = data.answers(str(work / "runs" / summary["artifacts"]["evaluation"]), told, work)
-    found: dict[str, Any] = data.judged(answers, splits["test"], options.size)
-    if data.exclusive:
-        truth = data.targets[splits["test"]].argmax(1)
-        found["balanced accuracy"] = float(balanced_accuracy_score(truth, answers.argmax(1)))
-    found["seconds"] = next(one["seconds"] for one in summary["stages"] if one["name"] == stages.TRAINER.name)
-    return found | {"told": [one["reason"] for one in (summary["unlabelled"] or {}).get("tried", [])]}
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values) if len(values) > 1 else 0:.3f}"
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        told = {"labels": data.labels, **data.told(splits, work)}
+        config = data.config(told, work)
+        for index in others:
+            data.copied(index, work / "unlabelled")
+            config["data"]["unlabelled"] = str(work / "unlabelled")
+        for name, method in ways.items():
+            run = ours.run(work, {"training": training | {"unlabelled": method}, **config})
+            answers = data.answers(run.evaluation, told, work)
+            found[name] = dict(data.judged(answers, splits["test"], options.size))
+            if data.exclusive:
+                truth = data.targets[splits["test"]].argmax(1)
+                found[name]["balanced accuracy"] = float(balanced_accuracy_score(truth, answers.argmax(1)))
+            found[name]["seconds"] = run.seconds
+            found[name]["told"] = [one["reason"] for one in (run.summary["unlabelled"] or {}).get("tried", [])]
+    return found
 
 
 if __name__ == "__main__":

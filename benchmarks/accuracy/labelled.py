@@ -56,6 +56,7 @@ class Labelled:
         }
 
     def copied(self, index: int, to: Path) -> str:
+        """Copies an image to a folder, under its number; returns its path there."""
         to.mkdir(exist_ok=True)
         return str(shutil.copyfile(self.files[index], to / f"{index}{self.files[index].suffix}"))
 
