@@ -20,7 +20,10 @@ RENAMED = {
     "unknown_auroc": "out_of_distribution_auroc",
     "unknown_abstained": "out_of_distribution_abstained",
 }
-_COMPARED = ("task", "status", "exit_code", "data", "label_weights", "metrics", "per_label", "slices", "decisions")
+_COMPARED = (
+    *("task", "status", "exit_code", "data", "imbalance", "label_weights", "metrics", "per_label", "slices"),
+    "decisions",
+)
 
 
 def results(output: str) -> dict[str, Any]:

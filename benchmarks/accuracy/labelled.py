@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, log_loss
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, log_loss
 
 from components.evaluation import predictions
 
@@ -89,12 +89,16 @@ class Labelled:
         return found / found.sum(axis=1, keepdims=True) if self.exclusive else found  # the file has rounded numbers
 
     def judged(self, answers: NDArray[Any], test: Sequence[int], size: Sequence[int]) -> dict[str, float]:
-        """Accuracy, or mean over the labels of accuracy at 0.5 and of average precision; and the loss."""
+        """Accuracies and macro F1, or means over the labels of accuracy at 0.5 and average precision; and the loss."""
         targets = self.targets[test]
         if self.exclusive:
-            truth = targets.argmax(1)
-            loss = log_loss(truth, answers, labels=range(targets.shape[1]))
-            return {"accuracy": float((answers.argmax(1) == truth).mean()), "loss": float(loss)}
+            truth, chosen = targets.argmax(1), answers.argmax(1)
+            return {
+                "accuracy": float((chosen == truth).mean()),
+                "balanced accuracy": float(balanced_accuracy_score(truth, chosen)),
+                "macro F1": float(f1_score(truth, chosen, average="macro")),
+                "loss": float(log_loss(truth, answers, labels=range(targets.shape[1]))),
+            }
         return {
             "binary accuracy": float(((answers > 0.5) == (targets > 0)).mean()),
             "mean average precision": float(average_precision_score(targets, answers, average="macro")),

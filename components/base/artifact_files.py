@@ -24,6 +24,7 @@ SYNTHETIC = "synthetic.json"  # which images were made for rare labels, and how 
 SYNTHETIC_IMAGES = "images.tfrecord"  # they themselves
 SYNTHETIC_PICTURE = "images.jpg"  # some of them, each above the training image that it is nearest to
 LABEL_WEIGHTS = "label_weights.json"  # label -> weight in the loss
+IMBALANCE = "imbalance.json"  # what made up for rare labels
 SAVED_MODEL = "saved_model.pb"
 DECISIONS_FILE = "decisions.json"  # in the model's folder `assets.extra`, which is for whatever goes with a SavedModel
 VERDICTS = "verdicts.json"

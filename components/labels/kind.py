@@ -54,6 +54,7 @@ class LabelKind:
             argument.
         row: (labels that apply, unknown labels, label -> index, output -> answer to one example, weight of the
             example) -> a row for the accumulator.
+        imbalance: the default of `training.imbalance`.
         weighting: the default of `training.label_weights`, see `weights.applied`.
         answers: output -> array of the signature `serving_default`, for n images -> n answers that can be printed as
             JSON.
@@ -78,6 +79,7 @@ class LabelKind:
     accumulator: Callable[..., Accumulator]
     row: Row
     answers: Callable[[Answer], Iterator[PlainAnswer]]
+    imbalance: str = "weights"
     weighting: str = "median_frequency"
 
     def __post_init__(self) -> None:

@@ -42,4 +42,5 @@ KIND = LabelKind(
     accumulator=single.SingleLabel,
     row=_row,
     answers=_answers,
+    imbalance="logit_adjustment",  # by measurement, see docs/recipe.md
 )

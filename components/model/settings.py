@@ -79,15 +79,6 @@ Imbalance = Literal[
 Weighting = Literal["median_frequency", "square_root", "none"] | dict[LabelName, Annotated[float, Field(ge=0)]]
 
 
-def weighs(imbalance: object) -> bool:
-    """Whether this value of `training.imbalance` leaves it to `training.label_weights` to make up for rare labels.
-
-    >>> weighs(None), weighs("weights"), weighs("none")
-    (True, True, False)
-    """
-    return imbalance in (None, "weights")
-
-
 class Training(Value):
     """The model and its training."""
 
@@ -146,7 +137,7 @@ class Training(Value):
         None,
         description="Weight of each label in the loss: `median_frequency` gives rare labels more weight, `square_root` "
         "the square roots of those weights, `none` gives all the same; or a number for each label, such as `{cat: 1, "
-        "dog: 2}`. Default: `median_frequency`, and `square_root` for masks.",
+        "dog: 2}`. With this key, `imbalance` is `weights`. Default: `median_frequency`, and `square_root` for masks.",
     )
     imbalance: Imbalance | None = Field(
         None,
@@ -156,8 +147,8 @@ class Training(Value):
         "one label per image or pixel. `post_hoc_adjustment`: everything is trained with `none`; then the logarithm "
         "of its share is subtracted from each label's logit (Menon et al. 2021). `balanced_sampling`: an epoch draws "
         "as many images of each label. `retrained_head`: everything is trained with `none`; then the head is solved "
-        "again, with median-frequency weights (Kang et al. 2020). `none`: nothing. Default: `weights`. See "
-        "[labels](labels.md#rare-labels).",
+        "again, with median-frequency weights (Kang et al. 2020). `none`: nothing. Default: `logit_adjustment` for one "
+        "label per image, else `weights`. See [labels](labels.md#rare-labels).",
     )
     unlabelled: Unlabelled = Field(
         "auto",
@@ -227,9 +218,15 @@ class Training(Value):
         """Whether the head is solved, if the labels are those of images. Focal loss is not convex."""
         return self.pretrained and self.freeze_epochs is None and self.loss == "cross_entropy"
 
+    def method(self, kind: LabelKind) -> str:
+        """What makes up for rare labels: a value of `imbalance`."""
+        if self.imbalance is not None:
+            return self.imbalance
+        return kind.imbalance if self.label_weights is None else "weights"
+
     def weighting(self, kind: LabelKind) -> str | dict[str, float]:
         """How the labels are weighted in the loss, see `labels.weights.applied`."""
-        if not weighs(self.imbalance):
+        if self.method(kind) != "weights":
             return "none"
         return kind.weighting if self.label_weights is None else self.label_weights
 
@@ -247,7 +244,7 @@ class Training(Value):
                 f"freeze_epochs: backbone {name!r} starts from random weights, so there is nothing to freeze; "
                 "remove the key, or choose a pretrained backbone"
             )
-        if self.label_weights is not None and not weighs(self.imbalance):
+        if self.label_weights is not None and self.imbalance not in (None, "weights"):
             raise ValueError(
                 f"imbalance: {self.imbalance} takes the place of weights, but label_weights is set as well; remove one "
                 "of training.imbalance and training.label_weights"
@@ -318,8 +315,10 @@ class TrainerSettings(Training):
 
     @model_validator(mode="before")
     @classmethod
-    def _weighted(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Names the weights that an absent key stands for, so that a search tells what it tried."""
-        if given.get("label_weights") is None and weighs(given.get("imbalance")):
-            return {**given, "label_weights": kinds.kind(given["task"]).weighting}
-        return given
+    def _complete(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Names the method and the weights that absent keys stand for, so that a search tells what it tried."""
+        kind, weights = kinds.kind(given["task"]), given.get("label_weights")
+        method = given.get("imbalance") or (kind.imbalance if weights is None else "weights")
+        if method == "weights" and weights is None:
+            weights = kind.weighting
+        return {**given, "imbalance": method, "label_weights": weights}

@@ -35,6 +35,7 @@ class PushedManifest(Sparse):
     format: int | None = Field(None, description="of the model's signatures")
     labels: tuple[str, ...] = Field((), description="in the order of the model's outputs")
     label_counts: dict[str, BySplit] = Field({}, description="label -> split -> images it applies to")
+    imbalance: str = Field("", description="what made up for rare labels: a value of `training.imbalance`")
     label_weights: dict[str, float] = Field({}, description="label -> weight in the loss")
     metrics: dict[str, float | None] = Field({}, description="of the test split; null: not a number")
     thresholds: tuple[Verdict, ...] = Field((), description="verdicts of the model gate")

@@ -41,6 +41,7 @@ class Facts:
         labels: labels in the order of the model's outputs.
         counts: images by split.
         label_counts: label -> images by split.
+        imbalance: what made up for rare labels, a value of `training.imbalance`, or "".
         label_weights: weight of each label in the loss.
         results: (slice, metric key -> value); the slice {} is the whole test split.
         served: version that the model was compared with, or "".
@@ -62,6 +63,7 @@ class Facts:
     labels: Sequence[str]
     counts: Mapping[str, int]
     label_counts: Mapping[str, Mapping[str, int]]
+    imbalance: str
     label_weights: Mapping[str, float]
     results: Sequence[tuple[Mapping[str, str], Mapping[str, float]]]
     served: str = ""
@@ -121,7 +123,8 @@ def _data(facts: Facts) -> str:
         for name, weight in ((name, facts.label_weights.get(name)) for name in facts.labels)
     ]
     total = ["all images", *(f"{facts.counts.get(split, 0):,}" for split in SPLITS), ""]
-    return _table(("label", *SPLITS, "weight in the loss"), [*rows, total])
+    method = f"\n\nRare labels: {text(facts.imbalance)} (`training.imbalance`)." if facts.imbalance else ""
+    return _table(("label", *SPLITS, "weight in the loss"), [*rows, total]) + method
 
 
 def _overall(facts: Facts, numbers: Mapping[str, float]) -> str:

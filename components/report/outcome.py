@@ -15,6 +15,7 @@ from components.base.artifact_files import (
     CLASS_BALANCE,
     DATASET_MANIFEST,
     DECISIONS_FILE,
+    IMBALANCE,
     LABEL_WEIGHTS,
     METHODS,
     POOL,
@@ -51,6 +52,7 @@ _SUMMARIZED = (
         "status",
         "exit_code",
         "data",
+        "imbalance",
         "label_weights",
         "unlabelled",
         "synthetic",
@@ -83,6 +85,7 @@ class Outcome:
     status: str = "failed"
     exit_code: int = 1
     data: DataSummary = field(default_factory=DataSummary)
+    imbalance: str = ""
     label_weights: dict[str, float] = field(default_factory=dict)
     unlabelled: Pool | None = None
     synthetic: Synthetic | None = None
@@ -186,6 +189,7 @@ class Outcome:
 
     def _read_model_run(self, uri: str, _: Properties) -> None:
         self.checkpoint = checkpoint.read(uri)
+        self.imbalance = json.loads(_text(uri, IMBALANCE))
         self.label_weights = json.loads(_text(uri, LABEL_WEIGHTS))
         if os.path.exists(os.path.join(uri, POOL)):
             self.unlabelled = Pool.from_json(_text(uri, POOL))

@@ -111,6 +111,7 @@ class RunSummary(Sparse):
     seconds: float | None = None
     stages: tuple[Stage, ...] = ()
     data: DataSummary = DataSummary()
+    imbalance: str = Field("", description="what made up for rare labels: a value of `training.imbalance`")
     label_weights: dict[str, float] = Field({}, description="label -> weight in the loss")
     unlabelled: Pool | None = Field(
         None, description="how images without labels were learnt from; null where there were none"

@@ -16,6 +16,7 @@ from components.base import checkpoint
 from components.base.artifact_files import (
     CLASS_BALANCE,
     DECISIONS_FILE,
+    IMBALANCE,
     KNOWN_IMAGES,
     LABEL_WEIGHTS,
     MODEL_CARD,
@@ -131,6 +132,7 @@ def _card(
         written_by=pushed.written_by,
         labels=pushed.labels,
         label_counts=pushed.label_counts,
+        imbalance=pushed.imbalance,
         label_weights=pushed.label_weights,
     )
 
@@ -146,6 +148,7 @@ def _numbers(data: DataGateResult, results: Results, training: str) -> dict[str,
         "format": signatures.FORMAT,
         "labels": data.manifest.labels,
         "label_counts": data.manifest.label_counts,
+        "imbalance": _json(training, IMBALANCE),
         "label_weights": _json(training, LABEL_WEIGHTS),
         "data_fingerprint": data.manifest.content,
         "data": data.pushed,

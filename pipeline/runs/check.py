@@ -20,7 +20,7 @@ from components.gates import data_gate
 from components.gates.judge import failed
 from components.ingest import census, exclusion, settling, shards
 from pipeline.runs import data, preflight
-from pipeline.runs.show import excluded_lines, label_table, quarantined_lines, unknown_lines, untold
+from pipeline.runs.show import excluded_lines, imbalance_lines, label_table, quarantined_lines, unknown_lines, untold
 from pipeline.terminal import output_to
 
 if TYPE_CHECKING:
@@ -101,7 +101,9 @@ def show(config: Config, manifest: DatasetManifest, verdicts: Sequence[Verdict],
     console = terminal.console
     weights = data_gate.weights(manifest, config.label_weights, count_ignored=config.labels.count_ignored)
     console.print(label_table(manifest.label_counts, weights))
-    lines = unknown_lines(data_gate.unknown(manifest))
+    detects = config.kind.is_detector(len(manifest.labels))
+    lines = [] if detects else imbalance_lines(config.training.method(config.kind))
+    lines += unknown_lines(data_gate.unknown(manifest))
     lines += excluded_lines(manifest.excluded)
     lines += quarantined_lines(manifest.quarantined)
     lines += [f"note: {text}" for text in manifest.notes]

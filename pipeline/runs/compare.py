@@ -46,7 +46,9 @@ def configuration(path: str, overrides: Sequence[str], methods: str | None, seed
             f"--seeds: expected {_LEAST} or more, because one training tells nothing of chance; got {seeds}"
         )
     if methods is None:
-        names = [name for name in BY_DEFAULT if _problem(path, overrides, METHODS[name]) is None]
+        own = config.training.method(config.kind)  # what a run does is what the others are compared with
+        order = sorted(BY_DEFAULT, key=lambda name: name != own)
+        names = [name for name in order if _problem(path, overrides, METHODS[name]) is None]
         return config, _plan(names, seeds)
     names = list(dict.fromkeys(name.strip() for name in methods.split(",")))
     for name in names:

@@ -35,6 +35,8 @@ def show(run: RunSummary, console: Console) -> None:
 
     if run.data.labels:
         console.print(label_table(run.data.labels, run.label_weights, run.per_label))
+        for line in imbalance_lines(run.imbalance):
+            console.print(line, highlight=False)
         for line in _data_lines(run.data):
             console.print(escape(shown(line)), highlight=False)
     if run.tuning:
@@ -163,22 +165,28 @@ def label_table(
     weights: Mapping[str, float],
     per_label: Mapping[str, Numbers] | None = None,
 ) -> Table:
-    """A table with one row per label: examples by split, weight and test metrics, as far as there are any."""
+    """A table with one row per label: examples by split, weight unless all are 1, and metrics if there are any."""
     from rich.markup import escape
     from rich.table import Table
 
     numbers = per_label or {}
+    weighted = any(weight != 1 for weight in weights.values())
     measured = [m for m in _LABEL_METRICS if any(m in of_label for of_label in numbers.values())]
     table = Table(box=None, pad_edge=False)
     table.add_column("label")
-    for name in ("train", "eval", "test", *(["weight"] if weights else []), *measured):
+    for name in ("train", "eval", "test", *(["weight"] if weighted else []), *measured):
         table.add_column(name, justify="right")
     for label, by_split in counts.items():
         cells = [f"{by_split[split]:,}" for split in ("train", "eval", "test")]
-        cells += [f"{weights[label]:.3f}"] if weights else []
+        cells += [f"{weights[label]:.3f}"] if weighted else []
         cells += [_number(numbers.get(label, {}).get(m)) for m in measured]
         table.add_row(escape(label), *cells)
     return table
+
+
+def imbalance_lines(method: str) -> list[str]:
+    """Says what makes up for rare labels; weights stand in the table."""
+    return [] if method in ("", "none", "weights") else [f"rare labels: training.imbalance is {method}"]
 
 
 def _data_lines(data: DataSummary) -> Iterator[str]:

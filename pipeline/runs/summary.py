@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Fields that a run without changes takes from the earlier run.
 _TAKEN = (
     "data",
+    "imbalance",
     "label_weights",
     "unlabelled",
     "synthetic",

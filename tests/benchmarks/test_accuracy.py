@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.accuracy import few_labels
+from benchmarks.accuracy import few_labels, rare_labels
 from benchmarks.accuracy.labelled import Labelled
 from benchmarks.accuracy.masked import Masked
 
@@ -74,6 +74,18 @@ def test_of_each_label_so_many_images_keep_it_whatever_else_they_show() -> None:
     assert few_labels.kept(data, [0, 4, 5], 2, 1) == [0, 4, 5]
 
 
+def test_labels_are_cut_by_the_same_factor_from_one_to_the_next() -> None:
+    """Of 16 images each, with a ratio of 16: 16, 16 / 4 and 16 / 16; of a label with few images, one is left."""
+    targets = np.eye(3, dtype=np.int64)[[0] * 16 + [1] * 16 + [2] * 16]
+    data = Labelled([Path(f"{i}.png") for i in range(48)], targets, ("cat", "dog", "emu"), exclusive=True)
+    for seed in range(5):
+        chosen = rare_labels.cut(data, range(48), 16, seed)
+        assert len(set(chosen)) == len(chosen)
+        assert targets[chosen].sum(axis=0).tolist() == [16, 4, 1]
+    assert targets[rare_labels.cut(data, [0, 16, 32], 16, 1)].sum(axis=0).tolist() == [1, 1, 1]
+    assert rare_labels.cut(data, range(48), 1, 1) == list(range(48))
+
+
 def test_labelled_images_are_split_told_and_judged_alike(tmp_path: Path) -> None:
     for label in ("cat", "dog"):
         folder = tmp_path / "images" / label
@@ -91,7 +103,8 @@ def test_labelled_images_are_split_told_and_judged_alike(tmp_path: Path) -> None
     assert told["targets"]["test"] == [[1, 0], [1, 0], [0, 1], [0, 1]]
     assert all(Path(file).exists() for file in told["files"]["test"])
     found = data.judged(np.array([[0.5, 0.5], [0.75, 0.25], [0.75, 0.25], [0.5, 0.5]]), splits["test"], (4, 4))
-    assert found["accuracy"] == 0.5
+    assert found["accuracy"] == found["balanced accuracy"] == 0.5  # both cats are right, and no dog
+    assert found["macro F1"] == pytest.approx((2 * 2 / (2 + 4) + 0) / 2)
     assert found["loss"] == pytest.approx(-np.log(0.5 * 0.75 * 0.25 * 0.5) / 4)
 
 

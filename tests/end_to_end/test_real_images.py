@@ -10,7 +10,7 @@ name: clothing
 task: single_label
 data: {{root: "{root}"}}
 balance: {{min_examples: 5}}
-training: {{image_size: [32, 32], epochs: 2, batch_size: 16}}
+training: {{image_size: [32, 32], epochs: 2, batch_size: 16, imbalance: weights}}
 evaluation:
   slices: [format]
   thresholds: [{{metric: accuracy, min: 0.01}}, {{metric: loss, max: 20}}]

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from projects import Project, Run, copy_source, ran
 
@@ -70,7 +71,7 @@ def strict(path: Path) -> dict:
 
 def test_a_label_without_images_has_no_numbers_and_json_has_no_nan(tiny: Project) -> None:
     limits = ("balance.min_examples=null", "balance.min_eval_examples=null", "balance.max_ratio=null")
-    summary = tiny.run('labels.names=["9", "0", "1", "2"]', *limits)
+    summary = tiny.run('labels.names=["9", "0", "1", "2"]', "training.imbalance=weights", *limits)
     assert summary["status"] == "pushed"
     # What was served does not know the label; every test image has another one, which both know.
     assert summary["baseline"]["compared"]["new"] == ["9"]
@@ -81,7 +82,11 @@ def test_a_label_without_images_has_no_numbers_and_json_has_no_nan(tiny: Project
     manifest = strict(version / "imagegate.json")
     assert manifest["labels"] == ["9", "0", "1", "2"]
     assert manifest["metrics"]["recall/9"] is None
-    assert (summary["label_weights"]["9"], manifest["label_weights"]["9"]) == (0, 0)
+    # Each weight is the median of the frequencies of what there is, over the label's own.
+    train = np.array([summary["data"]["labels"][label]["train"] for label in ("0", "1", "2")])
+    weights = dict(zip("9012", [0.0, *(np.median(train) / train)], strict=True))
+    assert summary["label_weights"] == manifest["label_weights"] == pytest.approx(weights)
+    assert summary["imbalance"] == manifest["imbalance"] == "weights"
 
 
 def splits_of(project: Project) -> dict[str, int]:

@@ -40,6 +40,7 @@ CONTRACT = {
     "seconds": NUMBER,
     "stages": [{"name": str, "seconds": NUMBER, "cached": bool}],
     "data": {"counts": dict, "labels": dict, "quarantined": list, "fingerprint": str},
+    "imbalance": str,
     "label_weights": dict,
     "unlabelled": dict | None,
     "synthetic": dict | None,

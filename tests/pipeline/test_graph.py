@@ -47,7 +47,9 @@ def test_every_stage_gets_what_it_needs(stages: tuple[str, dict[str, dict[str, A
     assert (transform["task"], transform["count_ignored"]) == (task, masks)
     trainer = json.loads(told["Trainer"]["custom_config"])
     assert (trainer["task"], trainer["loss"]) == (task, "focal")
-    assert trainer["label_weights"] == ("square_root" if masks else "median_frequency")
+    method = ("logit_adjustment", None) if task == "single_label" else ("weights", "median_frequency")
+    method = ("weights", "square_root") if masks else method
+    assert (trainer["imbalance"], trainer["label_weights"]) == method
     assert trainer["positive"] == ("dog" if task == "single_label" else None)
     assert json.loads(told["Pusher"]["settings"])["keep"] == 5
     assert len(json.loads(told["Pusher"]["facts"])["configuration_fingerprint"]) == 64

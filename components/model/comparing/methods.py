@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, get_args
 
-from components.model.settings import Imbalance, weighs
+from components.model.settings import Imbalance
 from components.model.tuning.space import Overlay
 
 
@@ -16,7 +16,7 @@ def _of_imbalance(name: str) -> dict[str, Any]:
     All of them learn from labelled images alone, so that trainings cost the same and nothing else makes a difference.
     """
     alone: dict[str, Any] = {"imbalance": name, "unlabelled": "none", "synthetic": None}
-    return alone if weighs(name) else {**alone, "label_weights": None}
+    return alone if name == "weights" else {**alone, "label_weights": None}
 
 
 _IMBALANCE: tuple[str, ...] = get_args(Imbalance)

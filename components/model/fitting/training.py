@@ -19,7 +19,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.base import fingerprint, progress
-from components.base.artifact_files import CHECKPOINT, LABEL_WEIGHTS, POOL, SYNTHETIC, TRAINING_HISTORY
+from components.base.artifact_files import CHECKPOINT, IMBALANCE, LABEL_WEIGHTS, POOL, SYNTHETIC, TRAINING_HISTORY
 from components.base.checkpoint import Checkpoint
 from components.base.errors import ImagegateError
 from components.base.files import write_atomically
@@ -94,6 +94,8 @@ def run_fn(fn_args: FnArgs) -> None:
         # The shortest digits that give these float32 numbers.
         weights = {name: float(str(np.float32(w))) for name, w in zip(given.names, learnt.weights, strict=True)}
         write_atomically(os.path.join(fn_args.model_run_dir, LABEL_WEIGHTS), json.dumps(weights, ensure_ascii=False))
+        method = settings.imbalance if learnt.chosen else "none"  # nothing is trained for a single label
+        write_atomically(os.path.join(fn_args.model_run_dir, IMBALANCE), json.dumps(method))
         if learnt.pool:
             write_atomically(os.path.join(fn_args.model_run_dir, POOL), learnt.pool.to_json(indent=1))
         if learnt.made:

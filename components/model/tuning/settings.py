@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from components.base.values import Positive, Value
+from components.labels import kinds
 from components.model.settings import TrainerSettings, Training
 from components.model.tuning.space import DEFAULTS
 
@@ -131,3 +132,19 @@ class TunerSettings(TrialSettings):
     """
 
     tuning: Tuning
+
+    @property
+    def task(self) -> str:
+        """The task."""
+        return str(self.trainer["task"])
+
+    @property
+    def balanced(self) -> bool:
+        """Whether trials are judged by the mean over the labels, and not by that over the images.
+
+        It is so for one label per image, unless the configuration makes up for rare labels by nothing or by weights of
+        its own.
+        """
+        told = self.of_trial({})
+        makes_up = told.imbalance != "none" and told.label_weights in (None, "median_frequency", "square_root")
+        return kinds.kind(self.task).one_per_image and makes_up

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from components.labels.kind import LabelKind
-from components.model.settings import weighs
 
 Overlay = Mapping[str, Any]  # keys of `training` -> the values of one trial, as JSON
 Draw = Callable[[float], Overlay]  # a number in [0, 1) -> an overlay
@@ -41,10 +40,7 @@ def choices(name: str, kind: LabelKind, training: Mapping[str, Any], shares: Map
     [{'augment': True}, {'augment': False}]
     """
     if name == "loss":
-        found = _losses(kind, shares)
-        if weighs(training.get("imbalance")):
-            return found
-        return _distinct([{k: v for k, v in one.items() if k != "label_weights"} for one in found])
+        return _losses(kind, shares)
     if name == "image_size":
         sizes = [[max(_SIDE, round(side * f / _SIDE) * _SIDE) for side in training["image_size"]] for f in _SIZES]
         return [{"image_size": size} for size in sizes]
@@ -61,25 +57,20 @@ def _losses(kind: LabelKind, shares: Mapping[str, float]) -> list[Overlay]:
 
     For independent labels, the cross-entropy is the binary one, and focal loss has the factor alpha: that of the paper,
     or one by label that makes up for how rare it is (section 3.1: by inverse frequency). Where one of several labels
-    applies, a factor of the true label is a label weight, and `median_frequency` is one by inverse frequency.
+    applies, a factor of the true label is a label weight, and `median_frequency` is one by inverse frequency; what
+    makes up for rare labels as configured is tried as well.
     """
-    plain = [{"loss": loss, "label_weights": weights} for loss in ("cross_entropy", "focal") for weights in _WEIGHTS]
+    weights: list[Overlay] = [{"label_weights": one} for one in ("none", "median_frequency")]
     if kind.exclusive:
-        return [*plain]
+        return [{"loss": loss, **one} for loss in ("cross_entropy", "focal") for one in ({}, *weights)]
     alphas = {label: round(min(_MOST_ALPHA, 1 - share), 3) for label, share in shares.items()}
     focal: Overlay = {"loss": "focal", "label_weights": "none"}
     return [
-        *plain[:3],
+        *({"loss": "cross_entropy", **one} for one in weights),
+        focal,
         {**focal, "focal": {"gamma": _GAMMA, "alpha": _ALPHA}},
         {**focal, "focal": {"gamma": _GAMMA, "alpha": alphas}},
     ]
-
-
-_WEIGHTS = ("none", "median_frequency")
-
-
-def _distinct(overlays: Sequence[Overlay]) -> list[Overlay]:
-    return [one for place, one in enumerate(overlays) if one not in overlays[:place]]
 
 
 def rates(rate: float) -> tuple[float, float]:

@@ -75,6 +75,8 @@ def plan(settings: TunerSettings, kind: LabelKind, shares: Mapping[str, float]) 
     """
     as_it_is = settings.of_trial({})
     over = settings.tuning.over or dict.fromkeys(space.BY_DEFAULT)
+    # A method that is written down stays, where the search is not over methods; weights would contradict it.
+    kept = () if settings.training.get("imbalance") in (None, "weights") else ("label_weights",)
     listed: list[list[Overlay]] = []
     drawn: list[Draw] = []
     for name, values in over.items():
@@ -86,7 +88,7 @@ def plan(settings: TunerSettings, kind: LabelKind, shares: Mapping[str, float]) 
             drawn.append(functools.partial(_drawn, name, ends))
         else:
             choices = space.choices(name, kind, as_it_is.model_dump(), shares)
-            listed.append([{k: v for k, v in one.items() if k == name or k not in over} for one in choices])
+            listed.append([{k: v for k, v in one.items() if k == name or k not in (*over, *kept)} for one in choices])
 
     def resolve(overlay: Overlay) -> str | None:
         try:
@@ -147,9 +149,11 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         """
         best = self._search.best()
         tried = {key for trial_ in self._search.conducted for key in trial_.overlay} | set(self._settings.tuning.over)
+        if "label_weights" in tried:
+            tried.add("imbalance")  # weights come with the method of this name
         values = self._settings.of_trial(best.overlay).model_dump(mode="json", include=tried)
         return Trials(
-            measure=trial.name_of_measure(kinds.kind(str(self._settings.trainer["task"]))),
+            measure=trial.name_of_measure(kinds.kind(self._settings.task), balanced=self._settings.balanced),
             trials=tuple(self._search.conducted),
             best=best.number,
             values={key: value for key, value in values.items() if value is not None},
@@ -165,7 +169,8 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
 
         def learn(overlay: Overlay, watch: Watch) -> Result:
             checkpoints = os.path.join(self._folder, "checkpoints")
-            return trial.learn(fn_args, self._settings.of_trial(overlay, checkpoints), watch)
+            own = self._settings.of_trial(overlay, checkpoints)
+            return trial.learn(fn_args, own, watch, balanced=self._settings.balanced)
 
         try:
             with progress.within(self._announced()):

@@ -62,9 +62,27 @@ def test_the_loss_of_pixels_is_that_of_exclusive_labels() -> None:
 
 def test_another_method_takes_the_place_of_weights() -> None:
     kind = kinds.kind("single_label")
-    assert Training().weighting(kind) == "median_frequency"
+    assert Training(imbalance="weights").weighting(kind) == "median_frequency"
     assert Training(imbalance="weights", label_weights="square_root").weighting(kind) == "square_root"
-    assert Training(imbalance="logit_adjustment").weighting(kind) == "none"
+    assert Training(imbalance="balanced_sampling").weighting(kind) == "none"
     told = "remove one of training.imbalance and training.label_weights"
     with pytest.raises(ValidationError, match=told):
         Training(imbalance="logit_adjustment", label_weights="none")
+
+
+@pytest.mark.parametrize(
+    ("task", "training", "method", "weighting"),
+    [
+        ("single_label", {}, "logit_adjustment", "none"),
+        ("multi_label", {}, "weights", "median_frequency"),
+        ("segmentation", {}, "weights", "square_root"),
+        ("single_label", {"label_weights": "square_root"}, "weights", "square_root"),
+        ("single_label", {"label_weights": {"cat": 2.0}}, "weights", {"cat": 2.0}),
+        ("segmentation", {"imbalance": "none"}, "none", "none"),
+    ],
+)
+def test_the_default_depends_on_the_task_and_on_weights_that_are_written_down(
+    task: str, training: dict[str, Any], method: str, weighting: object
+) -> None:
+    kind, told = kinds.kind(task), Training(**training)
+    assert (told.method(kind), told.weighting(kind)) == (method, weighting)

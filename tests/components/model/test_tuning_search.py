@@ -2,16 +2,17 @@
 
 import itertools
 import json
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from components.base.errors import ImagegateError
 from components.labels import kinds
-from components.model.tuning import pruning, space
+from components.model.tuning import pruning, space, tuner
 from components.model.tuning.journal import Journal, Trial
 from components.model.tuning.search import Result, Search, Stopped
-from components.model.tuning.settings import Range, Tuning
+from components.model.tuning.settings import Range, TunerSettings, Tuning
 
 LOSSES = [{"loss": "cross_entropy"}, {"loss": "focal"}]
 SIZES = [{"image_size": 32}, {"image_size": 64}, {"image_size": 96}]
@@ -57,19 +58,36 @@ def test_few_trials_are_enough_for_few_combinations_of_many_settings():
     assert [sorted(one["key0"] for one in found[1:])] == [list(range(10))]
 
 
-def test_the_losses_of_one_label_are_with_and_without_weights():
+def test_the_losses_of_one_label_are_as_configured_and_with_and_without_weights():
     found = space.choices("loss", kinds.kind("single_label"), {}, {"cat": 0.5, "dog": 0.5})
-    assert [(one["loss"], one["label_weights"]) for one in found] == [
+    assert [(one["loss"], one.get("label_weights")) for one in found] == [
+        ("cross_entropy", None),
         ("cross_entropy", "none"),
         ("cross_entropy", "median_frequency"),
+        ("focal", None),
         ("focal", "none"),
         ("focal", "median_frequency"),
     ]
 
 
-def test_where_another_method_makes_up_for_rare_labels_no_weights_are_tried():
-    found = space.choices("loss", kinds.kind("single_label"), {"imbalance": "logit_adjustment"}, {})
-    assert found == [{"loss": "cross_entropy"}, {"loss": "focal"}]
+@pytest.mark.parametrize(
+    ("task", "training", "tried"),
+    [
+        ("single_label", {}, 6),
+        ("single_label", {"imbalance": "weights"}, 4),  # whose default is the median frequency
+        ("single_label", {"imbalance": "balanced_softmax"}, 2),
+        ("multi_label", {}, 5),
+        ("multi_label", {"imbalance": "logit_adjustment"}, 4),
+    ],
+)
+def test_a_method_for_rare_labels_that_is_written_down_stays(task: str, training: dict[str, Any], tried: int):
+    told = {"positive": None, "bits": None, "decisions": {}, "code_fingerprint": "", "task": task}
+    settings = TunerSettings(tuning=Tuning(over={"loss": None}), training=training, trainer=told, checkpoints="")
+    overlays = list(tuner.plan(settings, kinds.kind(task), {"cat": 0.5, "dog": 0.25}))
+    assert len(overlays) == tried
+    methods = {settings.of_trial(one).imbalance for one in overlays}
+    default = {"single_label": {"logit_adjustment", "weights"}, "multi_label": {"weights"}}[task]
+    assert methods == ({training["imbalance"]} if training else default)
 
 
 def test_focal_loss_by_label_makes_up_for_rare_labels():

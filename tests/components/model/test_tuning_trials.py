@@ -78,8 +78,11 @@ def test_a_search_without_the_test_split_judges_every_trial_and_pins_what_was_tr
     assert told.trials[0].overlay == {}
     assert {"loss", "label_weights"} == set(told.trials[1].overlay)
     best = min(told.trials, key=lambda one: one.measure or 0)
-    assert (told.best, told.measure) == (best.number, "calibrated cross-entropy")
-    assert told.values == {"loss": "cross_entropy", "label_weights": "median_frequency"} | best.overlay
+    assert (told.best, told.measure) == (best.number, "balanced calibrated cross-entropy")
+    method = (
+        "weights" if "label_weights" in best.overlay else "logit_adjustment"
+    )  # with which label_weights are an error
+    assert told.values == {"loss": "cross_entropy", "imbalance": method} | best.overlay
     assert all(len(one.curve) == 2 and "accuracy" in one.metrics for one in told.trials)
     assert not list((folder / "tuning").glob("*/checkpoints"))
 
@@ -103,7 +106,8 @@ def test_the_trainer_takes_the_values_that_the_tuner_found(found: Found, prepare
     configured = prepared.arguments(tmp_path, learning_rate=1, epochs=9).custom_config
     told = training.TrainerSettings.model_validate(configured | training.tuned(best))
     assert (told.learning_rate, told.epochs) == (0.01, 2)
-    assert {"loss": told.loss, "label_weights": told.label_weights} == tuned.found().values
+    values = {"loss": told.loss, "imbalance": told.imbalance, "label_weights": told.label_weights}
+    assert {key: value for key, value in values.items() if value is not None} == tuned.found().values
 
 
 def test_other_data_settings_or_code_are_another_search(prepared: Prepared, tmp_path: Path) -> None:
@@ -133,6 +137,39 @@ def test_the_measure_is_the_same_for_every_loss_and_scale(prepared: Prepared) ->
         judged.update_state(target, np.array([[1.0, -1.0]] * 10, np.float32) * scale)
         results.append(float(judged.result()))
     assert results == pytest.approx([-(0.9 * np.log(0.9) + 0.1 * np.log(0.1))] * 3, abs=0.001)
+
+
+@pytest.mark.parametrize("positive", [None, 0])
+def test_with_counts_each_label_counts_as_much_whatever_the_batches(positive: int | None) -> None:
+    """Of three cats two are right, and so is the only dog: (2/3 + 1) / 2 = 5/6, which has the odds 5."""
+    cat, dog = [1.0, 0.0], [0.0, 1.0]
+    right = np.log(5.0)
+    judged = trial.measure(kinds.kind("single_label"), 2, positive, counts=[3, 1])
+    for target, log_odds in (([cat, dog, cat], [right, -right, right]), ([cat], [-right])):
+        logits = np.array([[odds, 0.0] for odds in log_odds], np.float32)
+        judged.update_state(np.array(target, np.float32), logits)
+    assert float(judged.result()) == pytest.approx(-(5 / 6 * np.log(5 / 6) + 1 / 6 * np.log(1 / 6)), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("task", "training", "balanced"),
+    [
+        ("single_label", {}, True),
+        ("single_label", {"label_weights": "square_root"}, True),
+        ("single_label", {"label_weights": "none"}, False),
+        ("single_label", {"label_weights": {"cat": 2.0}}, False),
+        ("single_label", {"imbalance": "none"}, False),
+        ("multi_label", {}, False),
+    ],
+)
+def test_trials_are_judged_by_what_the_configuration_aims_at(
+    task: str, training: dict[str, object], balanced: bool
+) -> None:
+    told = {"positive": None, "bits": None, "decisions": {}, "code_fingerprint": "", "task": task}
+    settings = tuner.TunerSettings.model_validate(
+        {"tuning": {}, "training": training, "trainer": told, "checkpoints": ""}
+    )
+    assert settings.balanced == balanced
 
 
 def test_the_measure_of_masks_is_what_is_missing_from_the_mean_iou() -> None:

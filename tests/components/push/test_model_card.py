@@ -36,6 +36,7 @@ def facts(**changes: Any) -> model_card.Facts:
         "labels": NASTY,
         "counts": {"train": 1244, "eval": 23, "test": 624},
         "label_counts": COUNTS,
+        "imbalance": "weights",
         "label_weights": dict(zip(NASTY, (0.5, 1.0, 1.25, 0.0, 2.0), strict=True)),
         "results": [
             ({}, numbers(0.75) | {metrics.key("recall", NASTY[0]): 0.125, metrics.key("recall", NASTY[2]): math.nan}),

@@ -30,25 +30,24 @@ def write(folder: Path, task: str = "single_label", **sections: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("task", "sections", "left_out"),
+    ("task", "sections", "first", "left_out"),
     [
-        ("single_label", {}, set()),
-        ("multi_label", SEVERAL, {"balanced_softmax", "balanced_sampling"}),
-        ("segmentation", MASKS, {"balanced_sampling", "retrained_head"}),
+        ("single_label", {}, "logit_adjustment", set()),
+        ("multi_label", SEVERAL, "weights", {"balanced_softmax", "balanced_sampling"}),
+        ("segmentation", MASKS, "weights", {"balanced_sampling", "retrained_head"}),
     ],
 )
-def test_by_default_the_methods_that_apply_are_compared(
-    tmp_path: Path, task: str, sections: dict[str, Any], left_out: set[str]
+def test_by_default_the_methods_that_apply_are_compared_with_what_a_run_does(
+    tmp_path: Path, task: str, sections: dict[str, Any], first: str, left_out: set[str]
 ) -> None:
     _, plan = compare.configuration(write(tmp_path, task, **sections), (), None, 3)
-    assert list(plan.methods) == [name for name in BY_DEFAULT if name not in left_out]
-    assert next(iter(plan.methods)) == "weights"
+    assert list(plan.methods) == [first, *(name for name in BY_DEFAULT if name not in {first, *left_out})]
 
 
 def test_configured_weights_or_methods_are_in_nobodys_way(tmp_path: Path) -> None:
-    for training in ({"label_weights": "square_root"}, {"imbalance": "logit_adjustment"}):
+    for first, training in (("weights", {"label_weights": "square_root"}), ("none", {"imbalance": "none"})):
         config, plan = compare.configuration(write(tmp_path, training=training), (), None, 3)
-        assert list(plan.methods) == list(BY_DEFAULT)
+        assert list(plan.methods) == [first, *(name for name in BY_DEFAULT if name != first)]
         told = config.comparison_settings("", plan)
         assert {name: told.of_training(name, 1).imbalance for name in BY_DEFAULT} == {name: name for name in BY_DEFAULT}
     assert compare.configuration(write(tmp_path, training=training), (), " none,weights ,none", 2)[1].methods == {

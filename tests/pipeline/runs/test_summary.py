@@ -27,8 +27,10 @@ from pipeline.runs import summary
 from pipeline.runs.show import show
 
 KEYS = [
-    *("run_id", "name", "task", "status", "exit_code", "started", "seconds", "stages", "data", "label_weights"),
+    *("run_id", "name", "task", "status", "exit_code", "started", "seconds", "stages", "data"),
     *(
+        "imbalance",
+        "label_weights",
         "unlabelled",
         "synthetic",
         "tuning",
@@ -234,6 +236,7 @@ def test_an_unchanged_run_shows_the_numbers_of_the_pushed_run(one: summary.Summa
     other.up_to_date(Served("17", "/models/17", PushedManifest()), full.freeze())
     same = (
         "data",
+        "imbalance",
         "label_weights",
         "unlabelled",
         "synthetic",
