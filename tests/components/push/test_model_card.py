@@ -100,6 +100,8 @@ def test_every_number_stands_in_its_cell() -> None:
     assert per_slice[1] == [f"camera = day|night, label = {NASTY[2]}", "7", *["0.5"] * (len(per_slice[0]) - 2)]
     assert fingerprints[1:] == [["data", "abc"], ["code", "def"]]
     assert software == [["name", "release"], ["tensorflow", "2.21.0"]]
+    assert "\n\nRare labels: weights (`training.imbalance`).\n\n" in model_card.render(facts())
+    assert "Rare labels" not in model_card.render(facts(imbalance=""))  # of an earlier release
 
 
 def test_the_served_model_stands_beside_it() -> None:
