@@ -122,7 +122,7 @@ def test_the_screen_shows_stages_labels_metrics_and_the_verdict_and_nothing_else
     pushed = demo.summary["pushed"]
     assert lines[-1] == f"pushed version {pushed['version']}: 11 thresholds held, 1 not judged -> {pushed['path']}"
     known = STAGES | set(DIGITS) | set(kinds.kind("single_label").overall) | {"label", "metric", "no", "pushed"}
-    known |= {"report", "serving"}
+    known |= {"rare", "report", "serving"}
     assert {line.split()[0].removesuffix(":") for line in lines} <= known  # "Trainer: training 3 of 30"
 
 
