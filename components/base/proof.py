@@ -9,10 +9,11 @@ marked, and only the content tells.
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _UNPROVEN = "~"
@@ -81,3 +82,10 @@ def _holds(folder: str, path: str) -> bool:
 def _unescaped(point: str) -> str:
     """The kernel writes blanks and the like in octal."""
     return re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), point)
+
+
+def joined(versions: Iterable[str]) -> str:
+    """The version of several files together; it proves nothing if one of theirs does not."""
+    told = list(versions)
+    digest = hashlib.sha256(repr([facts(version) for version in told]).encode()).hexdigest()
+    return digest if all(map(proves, told)) else digest + _UNPROVEN

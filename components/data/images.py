@@ -13,6 +13,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ from components.data import perceptual, properties
 from components.data.decoding import decode, max_file_bytes
 from components.data.formats import deep, opening, tiff
 from components.data.formats.bad_image import BadImage
+
+if TYPE_CHECKING:
+    from components.data.arrays.moments import Moments
 
 __all__ = ["FORMATS", "BadImage", "Checked", "check", "decode", "glance", "max_file_bytes"]
 
@@ -73,6 +77,8 @@ class Checked:
         remarks: what of the file is not in the stored pixels, or was guessed; to be counted and told.
         highest: the highest value of an image of 16 bits, if nothing states how many of them are in use; else 0.
         sideways: whether the file stores the image turned by 90 degrees.
+        moments: sums over the valid pixels of each band; None for a photo.
+        unseen: bool [H, W], the pixels that are valid at no moment; None if there are none, as in a photo.
     """
 
     encoded: bytes
@@ -85,6 +91,8 @@ class Checked:
     remarks: tuple[str, ...] = ()
     highest: int = 0
     sideways: bool = False
+    moments: Moments | None = field(default=None, compare=False)
+    unseen: NDArray[np.bool_] | None = field(default=None, compare=False)
 
 
 def check(data: bytes, max_pixels: int, bits: int | None = None) -> Checked:
@@ -146,7 +154,7 @@ def _check(data: bytes, max_pixels: int, bits: int | None, decoded: Decoded) -> 
                 reason = f"{kind} of a rare kind"
             else:
                 if not reason:
-                    return _described(Checked(data, kind.lower(), width, height), Pillow.fromarray(pixels))
+                    return described(Checked(data, kind.lower(), width, height), Pillow.fromarray(pixels))
         remarks = _remarks(image, data)
         rgb, highest = _to_rgb(image, data, orientation, bits, remarks)
         out = io.BytesIO()
@@ -161,10 +169,10 @@ def _check(data: bytes, max_pixels: int, bits: int | None, decoded: Decoded) -> 
             highest=highest,
             sideways=orientation in _SIDEWAYS,
         )
-        return _described(stored, rgb)
+        return described(stored, rgb)
 
 
-def _described(checked: Checked, rgb: Pillow.Image) -> Checked:
+def described(checked: Checked, rgb: Pillow.Image) -> Checked:
     """Adds properties and perceptual hash; `rgb` is the image, whole or reduced to no less than `_REDUCED`."""
     factor = max(min(rgb.size) // _REDUCED, max(rgb.size) // _LONGEST)
     small = rgb.reduce(factor) if factor > 1 else rgb

@@ -52,6 +52,29 @@ class Assigned(Value):
     earlier: str = Field(description='digest of the splits of earlier runs that were known; "" if there were none')
 
 
+class ArrayFacts(Value):
+    """What the arrays of a data set have in common, and sums over the valid pixels of train."""
+
+    bands: tuple[str, ...]
+    frames: int | None = Field(None, description="moments of a sequence at most; null for single images")
+    shown: tuple[int, ...] = Field((0,), description="indices of the bands that are shown: red, green, blue; or grey")
+    dtype: str = Field(description="type of the values")
+    calendar: tuple[float, ...] | None = Field(
+        None, description="dates of the moments, in days since 1970, where each is a file; empty if they are too many"
+    )
+    height: int
+    width: int
+    mean: tuple[float, ...] = Field((), description="of each band, over the valid pixels of train")
+    deviation: tuple[float, ...] = Field((), description="of each band, likewise")
+    least: tuple[float, ...] = Field((), description="of each band, likewise")
+    most: tuple[float, ...] = Field((), description="of each band, likewise")
+    constant: tuple[str, ...] = Field(
+        (), description="bands with one value in all of train, but the one that says which pixels are valid"
+    )
+    copies: tuple[tuple[str, str], ...] = Field((), description="pairs of bands that are equal in every array of train")
+    valid: dict[str, float] = Field({}, description="split -> share of the pixels, of all moments, that are valid")
+
+
 class PropertyHistograms(Value):
     """Histograms of image properties in one split."""
 
@@ -93,6 +116,7 @@ class DatasetManifest(LabelCounts):
     slices: dict[str, dict[str, BySplit]] = Field(description="column -> value -> split -> images")
     sizes: dict[str, tuple[int, int]] = Field(description='"width" and "height" -> smallest and largest in pixels')
     properties: dict[str, PropertyHistograms] = Field(description="split -> histograms of image properties")
+    arrays: ArrayFacts | None = Field(None, description="what the arrays have in common; null for photos")
     near_duplicates: NearDuplicates | None = Field(
         None, description="nearly equal images that the hash had put into different splits; null if not looked for"
     )

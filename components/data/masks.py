@@ -80,6 +80,22 @@ def check(data: bytes, width: int, height: int, rule: Rule, max_pixels: int, sid
         raise BadImage(f"cannot be decoded: {error or type(error).__name__}") from error
 
 
+def without(mask: Mask, unseen: NDArray[np.bool_], rule: Rule) -> Mask:
+    """The mask with pixels ignored of which the image shows nothing, and so no label can be learnt or judged.
+
+    Args:
+        mask: the mask.
+        unseen: bool [H, W], these pixels.
+        rule: the labels.
+    """
+    with Pillow.open(io.BytesIO(mask.encoded)) as image:
+        ids = np.array(image)
+    if not ((ids != features.IGNORED_ID) & unseen).any():
+        return mask
+    ids[unseen] = features.IGNORED_ID
+    return _mask(ids, rule, (*mask.remarks, "labels of pixels that are never valid; these pixels are ignored"))
+
+
 def _unreadable(data: bytes) -> str:
     if not data:
         return "empty file"

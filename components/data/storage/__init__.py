@@ -5,9 +5,10 @@ Nothing is written, nothing outside the folder is read, and archives are read in
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 
-from components.data.storage import archive, local, parquet, remote
+from components.data.storage import archive, bundles, local, parquet, remote
 from components.data.storage.aside import Aside, watch
 from components.data.storage.entry import File, is_litter, is_url, litter_in
 
@@ -38,6 +39,10 @@ def files(root: str, key: str = "data.root") -> Iterator[File]:
     Raises:
         ConfigError: `root` does not exist, is neither folder nor archive, cannot be reached, or is damaged.
     """
+    yield from bundles.gathered(_files(root, key))
+
+
+def _files(root: str, key: str) -> Iterator[File]:
     if place := archive.find(root):
         yield from archive.files(*place, root, key)
     elif is_url(root):
@@ -56,9 +61,15 @@ def folders(root: str) -> list[str]:
 def read(root: str, path: str) -> bytes:
     """The content of a file that `files(root)` yielded, or of an image in a Parquet file, see `parquet`.
 
+    Of a folder of moments, it is that of all its files, see `bundles`.
+
     Raises:
         OSError: it cannot be read.
     """
+    if folder := bundles.find(path):
+        inside = posixpath.join(root, folder)
+        names = sorted(file.path for file in _files(inside, inside) if bundles.is_moment(file.path))
+        return bundles.packed([(name, read(inside, name)) for name in names if "/" not in name])
     if member := parquet.find(path):
         return parquet.read(root, member)
     if place := archive.find(root):

@@ -1,0 +1,237 @@
+"""Reading of array files: TIFF, NumPy's `.npy` and `.npz`, and PNG. Files are untrusted.
+
+The size is read from the header, before any value is; nothing in a file is ever executed.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import struct
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.data.arrays.spec import Bands
+from components.data.formats.bad_image import BadImage
+
+# Those whose values float32, in which networks compute, can stand for.
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64")
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_NPY, _ZIP, _PNG = b"\x93NUMPY", b"PK\3\4", b"\x89PNG\r\n\x1a\n"
+_PER_PIXEL = 4  # values that each of `data.max_pixels` may have, as a photo with transparency has
+_MOST_HEADER = 10_000  # bytes of the header of an array
+_NODATA, _GEO = 42113, 34735  # tags of GDAL and GeoTIFF
+_SAMPLES = "SC"  # tifffile's letters for bands: samples of a pixel, channels
+_GREY = (0, 4)  # colour types of PNG without palette and colours: grey, and grey with transparency
+_PALETTE = 3
+_ORDER = "THWB"
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """What a file holds.
+
+    Attributes:
+        pixels: [T, H, W, B], little-endian, in C order, with the very values of the file.
+        nodata: the value by which the file marks pixels without information, or None.
+        remarks: what of the file is not in the pixels; to be counted and told.
+    """
+
+    pixels: NDArray[Any]
+    nodata: float | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def read(data: bytes, bands: Bands, max_pixels: int) -> Frames:
+    """Reads a file.
+
+    Args:
+        data: its content.
+        bands: what it should hold.
+        max_pixels: a file with more than 4 times as many values is refused.
+
+    Raises:
+        BadImage: it is of another format, broken, too large, or holds other axes or bands than `bands` says.
+    """
+    if not data:
+        raise BadImage("empty file")
+    try:
+        return _read(data, bands, max_pixels)
+    except BadImage:
+        raise
+    except MemoryError:
+        raise BadImage("reading it needs more memory than there is") from None
+    except Exception as error:
+        raise BadImage(
+            f"cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        ) from error
+
+
+def _read(data: bytes, bands: Bands, max_pixels: int) -> Frames:
+    most = _PER_PIXEL * max_pixels
+    nodata, remarks, letters = None, list[str](), ""
+    if data.startswith(_TIFF):
+        found, letters, nodata = _tiff(data, most, remarks)
+    elif data.startswith(_NPY):
+        found = _array(io.BytesIO(data), len(data), most)
+    elif data.startswith(_ZIP):
+        found = _archive(data, most)
+    elif data.startswith(_PNG):
+        found, letters = _png(data, most)
+    else:
+        raise BadImage("no TIFF, .npy, .npz or PNG file")
+    if found.dtype.name not in DTYPES:
+        raise BadImage(f"values of type {found.dtype.name}; expected one of {', '.join(DTYPES)}")
+    pixels = _ordered(found, letters, bands)
+    if nodata is not None and not _representable(nodata, pixels.dtype):
+        remarks.append(
+            f"the value {nodata:g} for pixels without information, which {pixels.dtype.name} cannot hold; all its "
+            "pixels are valid"
+        )
+        nodata = None
+    return Frames(
+        np.ascontiguousarray(pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)), nodata, tuple(remarks)
+    )
+
+
+def _ordered(found: NDArray[Any], letters: str, bands: Bands) -> NDArray[Any]:
+    """Turns an array with axes in any order into [T, H, W, B].
+
+    Args:
+        found: the array.
+        letters: what the file says of its axes: "H", "W", "B", and "?" for others; "": nothing.
+        bands: what it should hold.
+    """
+    axes = bands.axes or _named(found.shape, letters, bands)
+    if len(axes) != found.ndim:
+        expected = f"the axes {bands.axes} of data.axes" if bands.axes else _expected(bands)
+        raise BadImage(f"shape {_text(found.shape)}; expected {expected}")
+    whole = found
+    for missing in (letter for letter in _ORDER if letter not in axes):
+        whole, axes = whole[..., np.newaxis], axes + missing
+    pixels = whole.transpose([axes.index(letter) for letter in _ORDER])
+    moments, height, width, held = pixels.shape
+    if held != len(bands.names):
+        raise BadImage(f"{held} band{'s' * (held != 1)}; expected {len(bands.names)}: {', '.join(bands.names)}")
+    if moments > (bands.frames or 1):
+        limit = (
+            f"data.frames, {bands.frames}" if bands.frames else "1; data.frames says how many a sequence has at most"
+        )
+        raise BadImage(f"{moments} moments are more than {limit}")
+    if not moments or not height or not width:
+        raise BadImage(f"shape {_text(found.shape)}: no pixel")
+    return pixels
+
+
+def _named(shape: Sequence[int], letters: str, bands: Bands) -> str:
+    """The axes of an array of which the configuration does not say them; of another length if they are unknown."""
+    several = len(bands.names) > 1
+    if letters:
+        unknown = letters.count("?")
+        if unknown and "B" not in letters and several:  # bands one after the other, as pages or planes
+            letters, unknown = letters[: letters.rindex("?")] + "B" + letters[letters.rindex("?") + 1 :], unknown - 1
+        return letters.replace("?", "T") if unknown <= 1 else ""
+    if len(shape) == 3 and not several and bands.frames:
+        return "THW"
+    return {2: "HW", 3: "HWB", 4: "THWB"}.get(len(shape), "")
+
+
+def _expected(bands: Bands) -> str:
+    moments = "moments, " if bands.frames else ""
+    return f"{moments}height, width, {len(bands.names)} bands; or say the order in data.axes"
+
+
+def _tiff(data: bytes, most: int, remarks: list[str]) -> tuple[NDArray[Any], str, float | None]:
+    """Reads the first series of a TIFF file; returns its axes and the value without information, too."""
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it would print what it finds odd
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        first, *others = [one for one in file.series if not _is_copy(one)] or file.series
+        _bounded(first.shape, most)
+        if others:
+            remarks.append("several images of different sizes in a TIFF; only the first is used")
+        tags = first.keyframe.tags
+        if _GEO in tags:
+            remarks.append("a GeoTIFF; where it lies is not used")
+        text = str(tags[_NODATA].value).strip("\0 ") if _NODATA in tags else ""
+        found = first.asarray()
+        axes = str(first.axes)
+    try:
+        nodata = float(text) if text else None
+    except ValueError:
+        remarks.append(f"the value {text[:20]!a} for pixels without information, which is no number; it is not used")
+        nodata = None
+    kept = [i for i, size in enumerate(found.shape) if size > 1 or axes[i] in "YX"]
+    letters = "".join({"Y": "H", "X": "W"}.get(axes[i], "B" if axes[i] in _SAMPLES else "?") for i in kept)
+    return found.reshape([found.shape[i] for i in kept]), letters, nodata
+
+
+def _is_copy(series: Any) -> bool:
+    """Whether a series is a smaller copy, or a mask, of another one."""
+    page = series.keyframe
+    return bool(page.is_reduced or page.is_mask)
+
+
+def _array(file: Any, size: int, most: int) -> NDArray[Any]:
+    """Reads NumPy's format from a file of so many bytes."""
+    version = np.lib.format.read_magic(file)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = header(file, max_header_size=_MOST_HEADER)
+    if dtype.hasobject or dtype.names is not None or dtype.itemsize == 0:
+        raise BadImage(f"values of type {dtype}; expected one of {', '.join(DTYPES)}")
+    _bounded(shape, most)
+    wanted = math.prod(shape) * dtype.itemsize
+    content = file.read(wanted)
+    if len(content) < wanted:
+        raise BadImage(f"truncated: {len(content):,} of {wanted:,} bytes of values")
+    flat = np.frombuffer(content, dtype)
+    return flat.reshape(shape[::-1]).transpose() if fortran else flat.reshape(shape)
+
+
+def _archive(data: bytes, most: int) -> NDArray[Any]:
+    """Reads the one array of a `.npz` file."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = archive.namelist()
+        if len(names) != 1:
+            listed = ", ".join(name.removesuffix(".npy") for name in names[:5])
+            raise BadImage(
+                f"{len(names)} arrays in the file, {listed}; expected one" if names else "no array in the file"
+            )
+        with archive.open(names[0]) as file:
+            return _array(file, archive.getinfo(names[0]).file_size, most)
+
+
+def _png(data: bytes, most: int) -> tuple[NDArray[Any], str]:
+    import imagecodecs
+
+    width, height, _, colour = struct.unpack(">IIBB", data[16:26])
+    _bounded((height, width), most)
+    if colour == _PALETTE:
+        raise BadImage("a PNG with a palette, whose values are no measurements")
+    found = imagecodecs.png_decode(data)
+    return found, "HWB"[: found.ndim]
+
+
+def _bounded(shape: Sequence[int], most: int) -> None:
+    if min(shape, default=1) < 1:
+        raise BadImage(f"shape {_text(shape)}: no pixel")
+    if math.prod(shape) > most:
+        raise BadImage(f"{math.prod(shape):,} values are more than 4 times data.max_pixels ({most // _PER_PIXEL:,})")
+
+
+def _representable(value: float, dtype: np.dtype[Any]) -> bool:
+    if dtype.kind == "f":
+        return True
+    limits = np.iinfo(dtype)
+    return value == math.floor(value) and limits.min <= value <= limits.max if math.isfinite(value) else False
+
+
+def _text(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
