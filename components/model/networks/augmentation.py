@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # The strengths were chosen by hand; not measured.
 _ZOOM = (0.7, 1.1)  # share of the height and width that stays in view
 _SHIFT = 0.1  # largest shift of the centre, as a share of the height and width
+_DROPPED = 0.1  # share of the moments of a sequence that are left out
 _CONTRAST = (0.8, 1.2)  # factor of each pixel's difference from the image's mean
 
 
@@ -43,6 +44,41 @@ def pairs(images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tens
     pixels = tf.cast(tf.clip_by_value(tf.round((cropped - mean) * factor + mean), 0, 255), tf.uint8)
     ids = tf.image.crop_and_resize(masks[..., tf.newaxis], boxes, indices, size, "nearest", float(IGNORED_ID))
     return tf.ensure_shape(pixels, images.shape), tf.ensure_shape(tf.cast(ids[..., 0], tf.uint8), masks.shape)
+
+
+def arrays(
+    given: dict[str, tf.Tensor], target: tf.Tensor, seed: tf.Tensor, *, masks: bool
+) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """Mirrors arrays and their masks alike, and drops moments of sequences; values stay as they are.
+
+    Args:
+        given: "pixels" [batch, T, H, W, B], "valid" [batch, T, H, W] and "days", or without T and days.
+        target: [batch, H, W] with `masks`; else any labels, which stay.
+        seed: int [2]; the same seed gives the same changes.
+        masks: whether the targets are masks.
+
+    Returns:
+        the same with other values.
+    """
+    import tensorflow as tf
+
+    pixels, valid = given["pixels"], given["valid"]
+    batch = tf.shape(pixels)[0]
+    seeds = tf.unstack(tf.random.split(tf.cast(seed, tf.int32), 3))
+
+    def mirrored(tensor: tf.Tensor, chosen: tf.Tensor, axis: int) -> tf.Tensor:
+        rank = tensor.shape.rank
+        shape = tf.concat([[batch], tf.ones([rank - 1], tf.int32)], 0)
+        return tf.where(tf.reshape(chosen, shape), tf.reverse(tensor, [rank + axis]), tensor)
+
+    for own, axis in zip(seeds, (-2, -1), strict=False):  # height, then width
+        chosen = tf.random.stateless_uniform([batch], own) < 0.5
+        pixels, valid = mirrored(pixels, chosen, axis - 1), mirrored(valid, chosen, axis)
+        target = mirrored(target, chosen, axis) if masks else target
+    if "days" in given:
+        stays = tf.random.stateless_uniform(tf.shape(valid)[:2], seeds[2]) >= _DROPPED
+        valid = tf.logical_and(valid, stays[:, :, tf.newaxis, tf.newaxis])
+    return {**given, "pixels": pixels, "valid": valid}, target
 
 
 def _boxes(batch: tf.Tensor, seeds: list[tf.Tensor]) -> tf.Tensor:
