@@ -12,6 +12,7 @@ from components.base.text import truncated_list
 from components.base.verdict import Verdict
 from components.data.manifest import DatasetManifest, LeftOut
 from components.gates.data_rules import (
+    bands,
     cooccurrence,
     files,
     image_pairs,
@@ -39,6 +40,8 @@ RULES: tuple[DataRule, ...] = (
     label_counts.imbalance,
     label_counts.mask_shares,
     cooccurrence.cooccurrence,
+    bands.invalid_pixels,
+    bands.useless_bands,
     property_drift.split_properties,
     label_drift.vanished_labels,
     label_drift.new_labels,

@@ -7,10 +7,11 @@ answers to ANSWER.npz and measurements to ANSWER.json. It must not import anythi
 from __future__ import annotations
 
 import base64
+import io
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 # Number of calls: untimed ones first, then with one image, then with all. Chosen by hand; not measured.
@@ -23,50 +24,65 @@ def main(model: str, request: str, answer: str) -> None:
     import tensorflow as tf
 
     with open(request, encoding="utf-8") as f:
-        inputs = {name: [base64.b64decode(text) for text in texts] for name, texts in json.load(f).items()}
+        # Name of a batch -> (signature, its inputs). What is served comes last: broken files come first, so that they
+        # would change later answers, too, if they changed any.
+        calls = {name: (signature, _inputs(told)) for name, (signature, told) in json.load(f).items()}
     signatures = tf.saved_model.load(model).signatures
 
-    def ask(signature: str, name: str, data: Sequence[bytes]) -> dict[str, Any]:
-        tensors = signatures[signature](**{name: tf.constant(data, tf.string)})
+    def ask(signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        tensors = signatures[signature](
+            **{
+                name: tf.constant(rows, tf.string) if isinstance(rows, list) else tf.constant(rows)
+                for name, rows in inputs.items()
+            }
+        )
         arrays = {output: tensor.numpy() for output, tensor in tensors.items()}
         # Strings are arrays of objects, which npz could only pickle.
         return {output: a.astype("S") if a.dtype == object else a for output, a in arrays.items()}
 
-    calls = (("serving_default", "image_bytes"), ("examples", "examples"), ("evaluate", "examples"))
-    one, every = inputs["image_bytes"][:1], inputs["image_bytes"]
-    # First, so that broken files would change later answers, too, if they changed any.
-    asked = {"mixed": one + inputs["files"] + one, "read": inputs["read"]}
     arrays = {
-        f"{batch}/{output}": array
-        for batch, images in asked.items()
-        if "serving_default" in signatures
-        for output, array in ask("serving_default", "image_bytes", images).items()
-    }
-    arrays |= {
-        f"{signature}/{output}": array
-        for signature, name in calls
+        f"{name}/{output}": array
+        for name, (signature, inputs) in calls.items()
         if signature in signatures
-        for output, array in ask(signature, name, inputs[name]).items()
+        for output, array in ask(signature, inputs).items()
     }
-    single = _seconds(lambda: ask("serving_default", "image_bytes", one), _SINGLE)
-    batch = _seconds(lambda: ask("serving_default", "image_bytes", every), _BATCHES)
+    wanted = dict(calls.values())
+    every = wanted["serving_default"]
+    single = _seconds(lambda: ask("serving_default", _first(every, 1)), _SINGLE)
+    batch = _seconds(lambda: ask("serving_default", every), _BATCHES)
     report = {
-        "missing": [signature for signature, _ in calls if signature not in signatures],
+        "missing": [signature for signature in wanted if signature not in signatures],
         "forms": {
             signature: {o: [t.dtype.name, t.shape.rank] for o, t in signatures[signature].structured_outputs.items()}
             for signature in signatures
         },
         "empty": {
-            signature: {o: len(array) for o, array in ask(signature, name, []).items()}
-            for signature, name in calls
+            signature: {o: len(array) for o, array in ask(signature, _first(inputs, 0)).items()}
+            for signature, inputs in wanted.items()
             if signature in signatures
         },
         "latency_ms": {"median": 1000 * float(np.median(single)), "p95": 1000 * float(np.quantile(single, 0.95))},
-        "images_per_second": len(every) / float(np.median(batch)),
+        "images_per_second": len(next(iter(every.values()))) / float(np.median(batch)),
     }
     np.savez(f"{answer}.npz", **arrays)
     with open(f"{answer}.json", "w", encoding="utf-8") as f:
         json.dump(report, f)
+
+
+def _inputs(told: dict[str, Any]) -> dict[str, Any]:
+    """Inputs of a signature: lists of bytes, and arrays, which come as files of NumPy."""
+    import numpy as np
+
+    return {
+        name: [base64.b64decode(text) for text in rows]
+        if isinstance(rows, list)
+        else np.load(io.BytesIO(base64.b64decode(rows)), allow_pickle=False)
+        for name, rows in told.items()
+    }
+
+
+def _first(inputs: dict[str, Any], count: int) -> dict[str, Any]:
+    return {name: rows[:count] for name, rows in inputs.items()}
 
 
 def _seconds(call: Callable[[], object], times: int) -> list[float]:

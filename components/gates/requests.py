@@ -2,20 +2,85 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from components.data import images
+from components.data.arrays import stored
 from components.data.decoding import MAX_PIXELS
 
 _LARGEST = 64  # pixels of the longer side: a few kilobytes each
 _ORIENTATION = 0x0112  # EXIF tag
+_GARBAGE = 1e6  # stands where pixels are invalid
 _HUGE = 60_000  # pixels of each side
 # Ends in the middle of what it announces; the first four are no images at all.
 _JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 BROKEN = (b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(64), _JPEG, b"GIF89a\xff\xff\xff\xff\x00\x00\x00")
+
+
+Inputs = dict[str, list[bytes] | NDArray[Any]]  # name of an input of a signature -> its rows
+Frames = int | Literal["photos"] | None  # most moments of the arrays that a model takes; None: of single images
+PHOTOS: Literal["photos"] = "photos"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a model is asked for.
+
+    Attributes:
+        files: what clients may send.
+        read: those of them that can be read.
+        batches: inputs of `serving_default`: "mixed", an image, the files, and the image again; "read", those that can
+            be read, as they are read; "serving_default", the images.
+    """
+
+    files: list[str]
+    read: list[str]
+    batches: dict[str, Inputs]
+
+
+def of_photos(images_: list[bytes], bits: int | None) -> Asked:
+    """Files as clients send them, and the images of the test split.
+
+    Args:
+        images_: as ingest stored them.
+        bits: see `images.check`.
+    """
+    files = of(images_[0])
+    there = read(files, bits)
+    batches = {"mixed": [images_[0], *files.values(), images_[0]], "read": list(there.values())}
+    named: dict[str, Inputs] = {name: {"image_bytes": rows} for name, rows in batches.items()}
+    return Asked(list(files), list(there), named | {"serving_default": {"image_bytes": images_}})
+
+
+def of_arrays(encoded: list[bytes], frames: int | None) -> Asked:
+    """Arrays as clients may send them, of which not a pixel is valid, or with anything in the invalid ones.
+
+    Args:
+        encoded: as ingest stored them.
+        frames: most moments of a sequence; None: single images.
+    """
+    arrays = [stored.restored(one) for one in encoded]
+    first = arrays[0]
+    floats = dataclasses.replace(first, pixels=first.pixels.astype(np.float32))
+    nothing = np.zeros_like(first.valid)
+    noise = np.where(first.valid[..., np.newaxis], floats.pixels, np.float32(_GARBAGE))
+    files = {
+        "no pixel valid": dataclasses.replace(floats, valid=nothing),
+        "nothing but NaN": dataclasses.replace(floats, pixels=np.full_like(floats.pixels, np.nan)),
+        "other values where pixels are invalid": dataclasses.replace(floats, pixels=noise),
+    }
+    read_ = ["other values where pixels are invalid"]
+    batches = {"mixed": [floats, *files.values(), floats], "read": [floats], "serving_default": arrays}
+    return Asked(list(files), read_, {name: dict(stored.stacked(rows, frames)) for name, rows in batches.items()})
 
 
 def of(encoded: bytes) -> dict[str, bytes]:

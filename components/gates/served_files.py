@@ -71,7 +71,11 @@ def expected(kind: LabelKind) -> Mapping[str, tuple[str, int]]:
 
 
 def wrong_forms(
-    forms: Mapping[str, Mapping[str, Sequence[Any]]], empty: Mapping[str, Mapping[str, int]], kind: LabelKind
+    forms: Mapping[str, Mapping[str, Sequence[Any]]],
+    empty: Mapping[str, Mapping[str, int]],
+    kind: LabelKind,
+    *,
+    arrays: bool = False,
 ) -> list[str]:
     """Names the outputs that are not as documented.
 
@@ -79,11 +83,12 @@ def wrong_forms(
         forms: signature -> output -> data type and number of dimensions.
         empty: signature -> output -> rows that it answers to an empty batch.
         kind: label kind of the task.
+        arrays: whether the model takes arrays.
     """
     wrong = {f"{signature}/{output}" for signature, rows in empty.items() for output, n in rows.items() if n}
     for signature in ("serving_default", "examples"):
         found = {output: tuple(form) for output, form in forms.get(signature, {}).items()}
-        wanted = expected(kind)
+        wanted = outputs.OF_PIXELS_OF_ARRAYS if arrays and kind.per_pixel else expected(kind)
         wrong |= {f"{signature}/{o}" for o in {*found, *wanted} if found.get(o) != wanted.get(o)}
     return sorted(wrong)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from components.base.verdict import Verdict
 from components.gates import probe, requests, served_files
 from components.gates.judge import Rule, judge
 from components.gates.records import ServingMeasurement, ServingResult
+from components.gates.requests import PHOTOS, Frames
 from components.gates.settings import Serving
 from components.labels import outputs
 from components.labels.kind import LabelKind
@@ -28,6 +30,7 @@ from components.labels.kind import LabelKind
 IMAGES = 32  # images of the test split that the model is asked for; chosen by hand; not measured
 # Largest difference from the evaluated probabilities that passes. Chosen by hand; not measured.
 _SAME = 1e-4
+_SERVED = "serving_default"
 _SECONDS = 600  # limit for the whole process; chosen by hand; not measured
 
 
@@ -47,7 +50,12 @@ class Sample:
 
 
 def check(
-    model: str, samples: Sequence[Sample], kind: LabelKind, limits: Serving, bits: int | None = None
+    model: str,
+    samples: Sequence[Sample],
+    kind: LabelKind,
+    limits: Serving,
+    bits: int | None = None,
+    frames: Frames = PHOTOS,
 ) -> ServingResult:
     """Loads an exported model in a fresh process, asks it for its answers, and judges them.
 
@@ -59,25 +67,26 @@ def check(
         kind: label kind of the task.
         limits: limits of latency and size.
         bits: see `images.check`.
+        frames: see `requests.Frames`.
 
     Returns:
         latency of one image in milliseconds, images per second in one batch of all samples, size in 10^6 bytes, and
         one verdict per rule; without latency and throughput if the model could not be asked.
     """
     megabytes = _bytes(model) / 1e6
-    files = requests.of(samples[0].image)
-    read = requests.read(files, bits)
+    images = [sample.image for sample in samples]
+    asked = requests.of_photos(images, bits) if frames == PHOTOS else requests.of_arrays(images, frames)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            report, arrays = _ask(model, _request(samples, files, read), folder)
+            report, arrays = _ask(model, _request(samples, asked), folder)
         except _NoAnswer as error:
             return ServingResult(megabytes=megabytes, verdicts=(_cannot_be_served(str(error)),))
     result = ServingResult(
         megabytes=megabytes, latency_ms=report["latency_ms"], images_per_second=report["images_per_second"]
     )
     difference = largest_difference(arrays, [sample.predicted for sample in samples], kind)
-    found = served_files.compare(arrays, list(files), list(read), kind)
-    forms = served_files.wrong_forms(report["forms"], report["empty"], kind)
+    found = served_files.compare(arrays, asked.files, asked.read, kind)
+    forms = served_files.wrong_forms(report["forms"], report["empty"], kind, arrays=frames != PHOTOS)
     answers = (*_judge_answers(difference, len(samples)), *_judge_files(found, forms))
     verdicts = (*answers, *_judge_costs(result, limits))
     return result.model_copy(update={"verdicts": verdicts})
@@ -88,12 +97,13 @@ class _NoAnswer(Exception):
 
 
 def _ask(
-    model: str, asked: Mapping[str, Sequence[bytes]], folder: str
+    model: str, asked: Mapping[str, tuple[str, requests.Inputs]], folder: str
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Runs `probe` in a fresh process; returns its report and "signature/output" -> array [n, ...]."""
     request, answer = os.path.join(folder, "request.json"), os.path.join(folder, "answer")
     with open(request, "w", encoding="utf-8") as f:
-        json.dump({name: [base64.b64encode(data).decode() for data in items] for name, items in asked.items()}, f)
+        told = {name: (signature, dict(map(_text, inputs.items()))) for name, (signature, inputs) in asked.items()}
+        json.dump(told, f)
     # -P: the folder of the script must not be searched for modules.
     command = [sys.executable, "-P", probe.__file__, model, request, answer]
     try:
@@ -167,15 +177,21 @@ def largest_difference(arrays: Mapping[str, Any], predicted: Sequence[Mapping[st
     return float(np.max([np.abs(arrays[name] - recorded).max() for name in names]))
 
 
-def _request(
-    samples: Sequence[Sample], files: Mapping[str, bytes], read: Mapping[str, bytes]
-) -> dict[str, Sequence[bytes]]:
-    return {
-        "image_bytes": [s.image for s in samples],
-        "examples": [s.example for s in samples],
-        "files": list(files.values()),
-        "read": list(read.values()),
-    }
+def _request(samples: Sequence[Sample], asked: requests.Asked) -> dict[str, tuple[str, requests.Inputs]]:
+    """Name of a batch -> (signature, its inputs), in the order in which they are asked."""
+    examples: requests.Inputs = {"examples": [sample.example for sample in samples]}
+    batches = {name: (_SERVED, inputs) for name, inputs in asked.batches.items()}
+    return batches | {"examples": ("examples", examples), outputs.EVALUATE: (outputs.EVALUATE, examples)}
+
+
+def _text(named: tuple[str, list[bytes] | NDArray[Any]]) -> tuple[str, Any]:
+    """An input of a signature as JSON; see `probe`."""
+    name, rows = named
+    if isinstance(rows, list):
+        return name, [base64.b64encode(data).decode() for data in rows]
+    out = io.BytesIO()
+    np.save(out, rows, allow_pickle=False)
+    return name, base64.b64encode(out.getvalue()).decode()
 
 
 def _cannot_be_served(reason: str) -> Verdict:

@@ -80,6 +80,16 @@ class Balance(Value):
         "the largest share of the images of eval, and of test, that may move there. Beyond it, nothing is moved and "
         "the data gate refuses. A single image is tolerated.",
     )
+    max_invalid: Fraction | None = Field(
+        0.95,
+        description="With `data.bands`: the largest share of the pixels of train, eval and test, of all moments, that "
+        "carry no information.",
+    )
+    allow_useless_bands: Flag = Field(
+        False,
+        description="With `data.bands`: whether a band may have the same value everywhere in train, or be a copy of "
+        "another.",
+    )
     allow_vanished_labels: Flag = Field(
         False, description="Whether labels that the served model knows may have no image any more."
     )

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from components.base.artifact_files import IMAGE_PATHS, IMAGE_ROWS
 from components.data import properties
+from components.data.arrays.moments import Moments
 from components.data.dataset import SPLITS, UNLABELLED, Dataset, Record
 from components.data.images import Checked
 from components.data.manifest import DatasetManifest, LeftOut, PropertyHistograms, Shard
@@ -84,6 +85,7 @@ class Report:
             other labels for train only.
         content: sum modulo 2^256 of a digest per image, of everything that training can see but the path.
         files: one entry per file written: name, split, records, bytes, sha256.
+        bands: float64 [5, B] of each array kept, as bytes; see `moments.Moments`. Empty for photos.
         digests: path -> digest of the content of every file, also of those quarantined; see `ledger.digest`.
     """
 
@@ -103,6 +105,7 @@ class Report:
     properties: dict[tuple[str, str], NDArray[np.int64]] = field(default_factory=dict)
     content: int = 0
     files: list[Shard] = field(default_factory=list)
+    bands: bytearray = field(default_factory=bytearray)
     digests: dict[str, str] = field(default_factory=dict)
 
     def reject(self, path: str, reason: str) -> None:
@@ -124,6 +127,8 @@ class Report:
         row = (words, image.perceptual if comparable else 0, truth(labels, record.unknown, digest))
         flags = (_PLACES.index(split), record.split is not None, comparable)
         self.rows += np.array((*row, *flags), ROW).tobytes()
+        if image.moments is not None:
+            self.bands += np.stack(image.moments).astype("<f8").tobytes()
         self.label_sets[split, labels, record.unknown] += 1
         self.formats[image.format, split] += 1
         for column, value in record.slices:
@@ -144,6 +149,14 @@ class Report:
         """Path -> split of the images kept, in order."""
         indices = np.frombuffer(bytes(self.rows), ROW)["split"].tolist()
         return {path: _PLACES[i] for path, i in zip(self.paths, indices, strict=True)}
+
+    def moments_of(self, split: str) -> list[Moments]:
+        """Sums over the valid pixels of each band, of every array of a split; empty for photos."""
+        if not self.bands:
+            return []
+        each = np.frombuffer(bytes(self.bands), "<f8").reshape(len(self.paths), len(Moments._fields), -1)
+        places = np.frombuffer(bytes(self.rows), ROW)["split"] == _PLACES.index(split)
+        return [Moments(*one) for one in each[places]]
 
     def _remark(self, remark: str, images: int, paths: Sequence[str]) -> None:
         count, known = self.remarks.get(remark, (0, []))
@@ -172,6 +185,7 @@ class Report:
     def include(self, other: Report) -> None:
         """Adds the counts of another report, except its `files`."""
         self.rows += other.rows
+        self.bands += other.bands
         self.paths += other.paths
         self.quarantined += other.quarantined
         self.digests |= other.digests
@@ -213,6 +227,7 @@ class Report:
         """Serialises the report to one line, equal ones to equal lines; see `from_json`."""
         plain = vars(self) | {
             "rows": base64.b64encode(self.rows).decode(),
+            "bands": base64.b64encode(self.bands).decode(),
             "label_sets": sorted(self.label_sets.items()),
             "formats": sorted(self.formats.items()),
             "slices": sorted(self.slices.items()),
@@ -231,6 +246,7 @@ class Report:
         }
         converted = {
             "rows": bytearray(base64.b64decode(plain["rows"])),
+            "bands": bytearray(base64.b64decode(plain["bands"])),
             "changed": collections.Counter(plain["changed"]),
             "remarks": {remark: (images, paths) for remark, (images, paths) in plain["remarks"].items()},
             "quarantined": [tupled(q) for q in plain["quarantined"]],

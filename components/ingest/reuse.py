@@ -100,7 +100,7 @@ def report(previous: Previous, records: Sequence[Record], job: shards.Job, code:
 
 def key(records: Sequence[Record], digests: Mapping[str, str], job: shards.Job, code: str) -> str:
     """Digest of everything that the content of a shard follows from, but the splits."""
-    told = repr((code, job.max_pixels, job.bits, job.rule))
+    told = repr((code, job.max_pixels, job.bits, job.rule, job.expected))
     told += "".join(repr((_BUT_VERSION(record), digests[record.path])) for record in records)
     return hashlib.sha256(told.encode()).hexdigest()
 

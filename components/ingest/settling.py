@@ -10,12 +10,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from components.base.errors import ImagegateError
+from components.data.arrays import moments
+from components.data.arrays.moments import Moments
+from components.data.arrays.spec import ByBand
 from components.data.dataset import SPLITS, Dataset, Record
-from components.data.manifest import DatasetManifest
+from components.data.manifest import ArrayFacts, DatasetManifest
+from components.data.storage import bundles
 from components.ingest import census, moves, near_duplicates, shards
 from components.ingest.settings import NearLimits
 
@@ -46,7 +51,8 @@ def merge(
     """
     total = census.total(reports)
     if limits is None and not job.earlier:
-        return census.merge(dataset, [total])
+        manifest, images = census.merge(dataset, [total])
+        return manifest.model_copy(update={"arrays": _arrays(total, job)}), images
     record_of = {record.path: record for record in dataset.records}
     records, rows = [record_of[path] for path in total.paths], np.frombuffer(bytes(total.rows), census.ROW)
     settled = near_duplicates.settle(records, rows, dataset.labels, limits, job.earlier, job.fractions)
@@ -61,7 +67,52 @@ def merge(
         total = census.total(reports)
     notes = moves.notes(dataset, records, rows, settled, job.earlier)
     manifest, images = census.merge(dataclasses.replace(dataset, notes=dataset.notes + notes), [total])
-    return manifest.model_copy(update={"near_duplicates": settled.found}), images
+    return manifest.model_copy(update={"near_duplicates": settled.found, "arrays": _arrays(total, job)}), images
+
+
+def _arrays(total: census.Report, job: shards.Job) -> ArrayFacts | None:
+    """What the arrays have in common; None for photos."""
+    if job.expected is None:
+        return None
+    expected, train = job.expected, total.moments_of("train")
+    facts = ArrayFacts(
+        bands=expected.bands.names,
+        frames=expected.bands.frames,
+        shown=expected.bands.shown,
+        dtype=expected.dtype,
+        calendar=expected.calendar if any(bundles.find(path) is not None for path in total.paths) else None,
+        height=expected.height,
+        width=expected.width,
+    )
+    if not train:
+        return facts
+    sums = moments.total(train)
+    told = {"mean": sums.mean, "deviation": sums.deviation, "least": sums.least, "most": sums.most}
+    whole = (facts.frames or 1) * facts.height * facts.width
+    parts = {split: total.moments_of(split) for split in SPLITS}
+    valid = {
+        split: float(moments.total(of_split).number[0]) / (whole * len(of_split))
+        for split, of_split in parts.items()
+        if of_split
+    }
+    update: dict[str, Any] = {name: tuple(values.tolist()) for name, values in told.items()}
+    rule = expected.bands.invalid
+    judging = rule.band if isinstance(rule, ByBand) else ""
+    flat = zip(facts.bands, sums.least, sums.most, strict=True)
+    update["constant"] = tuple(name for name, least, most in flat if least == most and name != judging)
+    return facts.model_copy(update={**update, "valid": valid, "copies": _copies(train, facts.bands)})
+
+
+def _copies(train: Sequence[Moments], names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Pairs of bands whose sums are equal, to the bit, in every array; of a band with several, each with the first."""
+    found: dict[bytes, str] = {}
+    pairs = []
+    rows = np.stack([np.stack(one) for one in train])  # [arrays, 5, B]
+    for band, name in enumerate(names):
+        first = found.setdefault(rows[:, :, band].tobytes(), name)
+        if first != name:
+            pairs.append((first, name))
+    return tuple(pairs)
 
 
 def _count_again(report: census.Report, records: Sequence[Record], job: shards.Job, changed: Mapping[str, str]) -> None:

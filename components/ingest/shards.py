@@ -6,19 +6,26 @@ Nothing depends on the number of workers or the order in which they finish: the 
 from __future__ import annotations
 
 import collections
+import contextlib
 import hashlib
 import itertools
 import json
 import os
+import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from components.data import images, mask_rules, masks, storage
+from components.data.arrays import check as arrays
+from components.data.arrays.check import Expected
+from components.data.arrays.spec import Bands
+from components.data.arrays.stored import Array
 from components.data.dataset import SPLITS, Dataset, Record
 from components.data.manifest import Shard
 from components.data.mask_rules import Rule
+from components.data.storage import bundles
 from components.ingest import examples, ledger, splits
 from components.ingest.census import Report
 from components.ingest.earlier import Earlier
@@ -28,6 +35,7 @@ _SHARD_BYTES = 64 << 20  # of image files
 _MIN_SHARDS = 4  # so that readers can interleave
 # From this mean size on, threads pay: most of the time is then spent in the decoder, which releases the lock.
 _THREADED_FILE_BYTES = 16 << 10
+_SAMPLES = 32  # arrays that say what most have in common
 _CHUNK = 16  # files per task, because handing over a tiny file costs more than decoding it
 
 Check = Callable[[bytes, int, int | None], images.Checked]
@@ -64,6 +72,7 @@ class Job:
         rule: meaning of mask values, for segmentation.
         earlier: the splits of earlier runs.
         splits: that get a file in each shard.
+        expected: what all arrays have in common; None for photos.
     """
 
     root: str
@@ -75,6 +84,17 @@ class Job:
     bits: int | None = None
     earlier: Earlier = field(default_factory=Earlier, compare=False)
     splits: tuple[str, ...] = SPLITS
+    expected: Expected | None = None
+
+    def examined(self, path: str, data: bytes) -> images.Checked:
+        """Reads one file: a photo or, with `expected`, an array.
+
+        Raises:
+            BadImage: it cannot be used.
+        """
+        if self.expected is None:
+            return images.check(data, self.max_pixels, self.bits)
+        return arrays.examined(bundles.unpacked(path, data), self.expected, self.max_pixels)
 
 
 def job(
@@ -83,8 +103,12 @@ def job(
     rule: Rule | None = None,
     bits: int | None = None,
     earlier: Earlier | None = None,
+    bands: Bands | None = None,
 ) -> Job:
-    """Prepares the ingest of a data set. Reads the images of rare labels; see `splits.rare_label_splits`."""
+    """Prepares the ingest of a data set. Reads the images of rare labels; see `splits.rare_label_splits`.
+
+    Of arrays, it reads some, to know what most of them have in common.
+    """
 
     def content(record: Record) -> bytes | None:
         if record.size > images.max_file_bytes(max_pixels):
@@ -96,7 +120,7 @@ def job(
 
     def usable(record: Record) -> bool:
         try:
-            images.check(content(record) or b"", max_pixels, bits)
+            found.examined(record.path, content(record) or b"")
         except images.BadImage:
             return False
         return True
@@ -104,8 +128,31 @@ def job(
     mean = sum(r.size for r in dataset.records) / max(1, len(dataset.records))
     threads = (os.cpu_count() or 1) if mean >= _THREADED_FILE_BYTES or storage.is_url(dataset.root) else 1
     earlier = earlier or Earlier()
-    moved = splits.rare_label_splits(dataset, content, usable, earlier)
-    return Job(dataset.root, dict(dataset.fractions), moved, max_pixels, max(1, threads), rule, bits, earlier)
+    expected = None if bands is None else _expected(dataset.root, dataset.records, content, bands, max_pixels)
+    found = Job(
+        dataset.root, dict(dataset.fractions), {}, max_pixels, max(1, threads), rule, bits, earlier, expected=expected
+    )
+    return replace(found, moved=splits.rare_label_splits(dataset, content, usable, earlier))
+
+
+def _expected(
+    root: str, records: Sequence[Record], content: Callable[[Record], bytes | None], bands: Bands, max_pixels: int
+) -> Expected:
+    """What most arrays have in common, from some of them."""
+
+    def readable(some: Iterable[Record]) -> Iterator[Array]:
+        for record in some:
+            with contextlib.suppress(images.BadImage):
+                files = bundles.unpacked(record.path, content(record) or b"")
+                yield arrays.assemble(files, bands, max_pixels)[0]
+
+    samples = list(readable(records[:: max(1, len(records) // _SAMPLES)]))
+    expected = arrays.expect(samples or list(itertools.islice(readable(records), 1)), bands)
+    folders = {folder for record in records if (folder := bundles.find(record.path)) is not None}
+    if not folders:
+        return expected
+    inside = [file.path for file in storage.files(root) if posixpath.dirname(file.path) in folders]
+    return replace(expected, calendar=arrays.calendar(filter(bundles.is_moment, inside), bands.frames))
 
 
 def plan(records: Sequence[Record]) -> list[list[Record]]:
@@ -145,10 +192,11 @@ def name(index: int, count: int) -> str:
     return f"data-{index:05d}-of-{count:05d}.tfrecord"
 
 
-def examine(records: Iterable[Record], job: Job, check: Check = images.check) -> Iterator[Examined]:
+def examine(records: Iterable[Record], job: Job, check: Check | None = None) -> Iterator[Examined]:
     """Reads, digests and fully decodes each record's file; yields in the order of `records`.
 
-    No content of a file raises an error: an unusable file is yielded with its `problem`. `check` decodes an image.
+    No content of a file raises an error: an unusable file is yielded with its `problem`. `check` decodes a photo, in
+    place of `images.check`.
     """
 
     def one(record: Record) -> Examined:
@@ -160,8 +208,11 @@ def examine(records: Iterable[Record], job: Job, check: Check = images.check) ->
             data = storage.read(job.root, record.path)
             sha256, drawn = splits.digest(data), _mask_file(record, job)
             digest = ledger.UNREAD if isinstance(drawn, OSError) else ledger.digest(sha256, drawn)
-            image = check(data, job.max_pixels, job.bits)
+            fast = check is not None and job.expected is None
+            image = check(data, job.max_pixels, job.bits) if fast and check else job.examined(record.path, data)
             mask = _mask(record, drawn, image, job)
+            if mask is not None and image.unseen is not None and job.rule is not None:
+                mask = masks.without(mask, image.unseen, job.rule)
         except images.BadImage as error:
             return Examined(record, problem=str(error), digest=digest)
         except OSError as error:

@@ -17,6 +17,7 @@ LOGITS = "logits"  # float32 [batch, K]
 # Outputs of a model for masks.
 MASK = "mask"  # uint8 [batch, H, W]
 CONFIDENCE = "confidence"  # float32 [batch, H, W]
+OBSERVED = "observed"  # bool [batch, H, W], of arrays: whether a pixel is valid at any moment
 CONFUSION = "confusion"  # float32 [batch, K, K], pixels by truth and prediction; for the evaluation only
 CALIBRATION = "calibration"  # [batch, 2, 3, bins], `curves.calibration` of pixels, with and without calibration
 
@@ -24,3 +25,4 @@ CALIBRATION = "calibration"  # [batch, 2, 3, bins], `curves.calibration` of pixe
 _ALWAYS = {LABELS: ("string", 2), FAMILIARITY: ("float32", 1), ABSTAIN: ("bool", 1), ERROR: ("string", 1)}
 OF_IMAGES = {PROBABILITIES: ("float32", 2), LOGITS: ("float32", 2), DECISIONS: ("bool", 2), **_ALWAYS}
 OF_PIXELS = {MASK: ("uint8", 3), CONFIDENCE: ("float32", 3), **_ALWAYS}
+OF_PIXELS_OF_ARRAYS = {**OF_PIXELS, OBSERVED: ("bool", 3)}

@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from components.base.values import Flag, Fraction, LabelName, Positive, Value
+from components.data.arrays.spec import Bands
 from components.labels import kinds
 from components.labels.kind import LabelKind
 from components.labels.learning.defaults import FOCAL_GAMMA
+from components.model.networks.bands import SEQUENCES, SINGLE
 
 
 class Focal(Value):
@@ -58,6 +60,7 @@ _HEAD_EPOCHS, _DECODER_EPOCHS = 20, 4  # of a head on a pretrained backbone; of 
 _TUNING = {"fast": 0, "good": 10, "best": 10}
 _SCRATCH = {"fast": 5, "good": 20, "best": 60}
 _BATCH, _BATCH_OF_MASKS = 32, 8
+BUILT_IN = (SINGLE, *SEQUENCES)  # backbones that start from random weights
 _RUNS = 3  # whose weights `best` averages
 
 
@@ -86,7 +89,8 @@ class Training(Value):
         "small",
         description="`small` (a built-in CNN), the name of a model of `keras.applications` such as `MobileNetV3Small`, "
         "or the path of a `.keras` file. Such a file must hold a model that maps RGB images with values from 0 to 255 "
-        "to feature maps, without a head.",
+        "to feature maps, without a head. With `data.frames`: `temporal_attention`, which `small` stands for as well, "
+        "or `convlstm`; see [bands](bands.md).",
     )
     module: str | None = Field(
         None,
@@ -187,7 +191,7 @@ class Training(Value):
         """Whether the backbone starts from pretrained weights."""
         if self.module is not None:
             return self.weights == "module"
-        return self.backbone != "small" and (self.backbone.endswith(".keras") or self.weights is not None)
+        return self.backbone not in BUILT_IN and (self.backbone.endswith(".keras") or self.weights is not None)
 
     @property
     def all_epochs(self) -> int:
@@ -299,6 +303,7 @@ class TrainerSettings(Training):
         task: the task.
         positive: `labels.positive`.
         bits: `data.bits`.
+        bands: what arrays hold; None for photos.
         decisions: the section `decisions`.
         checkpoints: a folder that outlives the run; a killed training continues from there.
         features: folder of the features of frozen backbones, for all runs of an output; "": none are kept.
@@ -308,6 +313,7 @@ class TrainerSettings(Training):
     task: str
     positive: str | None
     bits: int | None
+    bands: Bands | None = None
     decisions: DecisionSettings
     checkpoints: str
     features: str = ""

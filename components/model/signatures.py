@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from components.base.artifact_files import DECISIONS_FILE
 from components.data import features, images
+from components.data.arrays import stored, validity
+from components.data.arrays.spec import Bands
+from components.data.manifest import ArrayFacts
 from components.data.untrusted import rows
 from components.labels.kind import LabelKind
 from components.labels.learning.heads import head_of
@@ -28,10 +31,13 @@ from components.labels.outputs import (
     LABELS,
     LOGITS,
     MASK,
+    OBSERVED,
     PROBABILITIES,
     UNCALIBRATED,
 )
 from components.metrics import curves
+from components.model.networks.bands import DAYS, PIXELS, VALID
+from components.model.networks.bands.inputs import given, shape
 from components.model.networks.network import pooled
 
 if TYPE_CHECKING:
@@ -64,6 +70,8 @@ class _Served(tf.Module):
         self.extractor, self.head = parts.extractor, parts.head
         self.names = tf.constant(list(labels))
         self._size, self._bits, self._classes = image_size, bits, len(labels)
+        self._arrays: ArrayFacts | None = None
+        self._per_pixel = kind.per_pixel
         self._probabilities = head_of(kind).probabilities
         self._scale, self._bias = (tf.constant(x, tf.float32) for x in (decisions.scale, decisions.bias))
         self._thresholds = tf.constant(decisions.thresholds, tf.float32)
@@ -74,18 +82,29 @@ class _Served(tf.Module):
         count = len(decisions.reference.distances)
         self.shares = tf.Variable(np.arange(count + 1, dtype=np.float32) / np.float32(count), trainable=False)
 
-    def _parsed(self, examples: tf.Tensor, *wanted: str) -> list[tf.Tensor]:
+    def parsed(self, examples: tf.Tensor, *wanted: str) -> list[tf.Tensor]:
+        """The features of serialised tf.Examples, string [batch] each."""
         spec = {name: tf.io.FixedLenFeature([], tf.string) for name in wanted}
         parsed = tf.io.parse_example(examples, spec)
         return [parsed[name] for name in wanted]
 
-    def _served(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Computes the logits before calibration, the familiarity [batch], and the errors [batch]."""
+    def respond(self, raw: tf.Tensor, familiarity: tf.Tensor, error: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Answers images from their logits before calibration, familiarity and errors."""
+        raise NotImplementedError
+
+    def photos(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Answers encoded photos, string [batch]."""
         pixels, error = rows.decode(image_bytes, self._size, self._bits)
-        return *self._answer(pixels), error
+        return self.respond(*self._answer(pixels), error)
+
+    def takes(self, told: ArrayFacts, bands: Bands) -> None:
+        """From now on, it takes arrays in place of photos."""
+        self._arrays, self._bands = told, bands
 
     def _evaluated(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Computes the logits before calibration, and the familiarity [batch], of stored images."""
+        if self._arrays is not None:
+            return self._answer(self.unpacked(encoded))
         pixels = tf.map_fn(
             lambda data: images.decode(data, self._size),
             encoded,
@@ -94,11 +113,37 @@ class _Served(tf.Module):
         )
         return self._answer(pixels)
 
-    def _answer(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        count = tf.shape(pixels)[0]
-        # Not every layer takes an empty batch.
-        some = tf.pad(pixels, [[0, tf.maximum(1 - count, 0)], [0, 0], [0, 0], [0, 0]])
-        features = self.extractor(tf.cast(some, tf.float32), training=False)
+    def unpacked(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What the network takes of stored arrays, string [batch]."""
+        told = self._arrays
+        assert told is not None
+        size = shape(told)
+        types = {PIXELS: tf.as_dtype(told.dtype), VALID: tf.bool, DAYS: tf.float32}
+        given_ = given((tf.zeros(size), tf.zeros(size[:3]), tf.zeros(size[:1])), told)
+        return tf.map_fn(
+            lambda data: given(stored.decode(data, told.dtype, size), told),
+            encoded,
+            fn_output_signature={name: tf.TensorSpec(t.shape, types[name]) for name, t in given_.items()},
+            parallel_iterations=32,
+        )
+
+    def answered(self, pixels: tf.Tensor, valid: tf.Tensor, days: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """Answers arrays: those of clients, of which anything may be invalid."""
+        there = tf.logical_and(valid, validity.valid(pixels, self._bands, xp=tf.experimental.numpy))
+        found = {PIXELS: pixels, VALID: there} | ({} if days is None else {DAYS: days})
+        raw, familiarity = self._answer(found)
+        seen = there if days is None else tf.reduce_any(there, axis=1)
+        error = tf.where(tf.reduce_any(seen, axis=[1, 2]), "", "no pixel is valid")
+        return self.respond(raw, familiarity, error) | ({OBSERVED: seen} if self._per_pixel else {})
+
+    def _answer(self, pixels: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        count = tf.shape(tf.nest.flatten(pixels)[0])[0]
+
+        def some(tensor: tf.Tensor) -> tf.Tensor:  # not every layer takes an empty batch
+            missing = tf.maximum(1 - count, 0)
+            return tf.pad(tf.cast(tensor, tf.float32), [[0, missing], *[[0, 0]] * (len(tensor.shape) - 1)])
+
+        features = self.extractor(tf.nest.map_structure(some, pixels), training=False)
         logits = tf.cast(self.head(features, training=False), tf.float32)
         return logits[:count], self._familiarity(pooled(features))[:count]
 
@@ -133,15 +178,13 @@ def _rows(answers: dict[str, tf.Tensor], error: tf.Tensor) -> dict[str, tf.Tenso
 class _Labels(_Served):
     """Signatures for labels of whole images."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)
-    def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Answers encoded images: string [batch].
+    def respond(self, raw: tf.Tensor, familiarity: tf.Tensor, error: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Answers images from their logits before calibration, familiarity and errors.
 
         Returns:
             [batch, K]: labels string, probabilities and logits float32, decisions bool; [batch]: familiarity float32,
             abstain bool, error string.
         """
-        raw, familiarity, error = self._served(image_bytes)
         logits, probabilities = self._calibrated(raw, familiarity)
         answers = {
             LABELS: self._names(tf.shape(logits)[0]),
@@ -152,14 +195,9 @@ class _Labels(_Served):
         return _rows(answers | self._abstention(familiarity), error)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
-    def examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Answers serialised tf.Examples like `serving_default`."""
-        return self.serving_default(*self._parsed(examples, features.IMAGE))
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Answers tf.Examples for the evaluation: without labels and logits, but with uncalibrated [batch, K]."""
-        raw, familiarity = self._evaluated(*self._parsed(examples, features.IMAGE))
+        raw, familiarity = self._evaluated(*self.parsed(examples, features.IMAGE))
         _, probabilities = self._calibrated(raw, familiarity)
         return {
             PROBABILITIES: probabilities,
@@ -190,26 +228,19 @@ class _Detector(_Labels):
 class _Masks(_Served):
     """Signatures for a label per pixel."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)
-    def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Answers encoded images: string [batch].
+    def respond(self, raw: tf.Tensor, familiarity: tf.Tensor, error: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Answers images from their logits before calibration, familiarity and errors.
 
         Returns:
             mask uint8 [batch, H, W], indices into labels string [batch, K]; confidence float32 [batch, H, W], the
             probability of the label in the mask; [batch]: familiarity float32, abstain bool, error string.
         """
-        raw, familiarity, error = self._served(image_bytes)
         answers = {
             MASK: tf.cast(tf.argmax(raw, axis=-1), tf.uint8),
             CONFIDENCE: tf.reduce_max(self._probabilities(raw * self._scale), axis=-1),
             LABELS: self._names(tf.shape(raw)[0]),
         }
         return _rows(answers | self._abstention(familiarity), error)
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
-    def examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Answers serialised tf.Examples like `serving_default`."""
-        return self.serving_default(*self._parsed(examples, features.IMAGE))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -222,7 +253,7 @@ class _Masks(_Served):
             confusion float32 [batch, K, K], pixels by truth and prediction; calibration, see `curves.calibration`;
             familiarity float32 and abstain bool [batch].
         """
-        encoded, masks = self._parsed(examples, features.IMAGE, features.MASK)
+        encoded, masks = self.parsed(examples, features.IMAGE, features.MASK)
         raw, familiarity = self._evaluated(encoded)
         truth = tf.map_fn(
             lambda mask: decode_mask(mask, self._size),
@@ -274,6 +305,7 @@ def export(
     decisions: Decisions,
     folder: str,
     bits: int | None = None,
+    arrays: tuple[ArrayFacts, Bands] | None = None,
 ) -> None:
     """Writes the SavedModel with the signatures `serving_default`, `examples` and `evaluate`.
 
@@ -285,21 +317,64 @@ def export(
         decisions: calibration, thresholds and familiarity; `assets.extra/decisions.json` summarises them for people.
         folder: folder of the SavedModel.
         bits: see `images.check`.
+        arrays: what the network takes in place of photos.
     """
     served = _served(kind, len(labels))(parts, labels, image_size, kind, decisions, bits)
-    tf.saved_model.save(
-        served,
-        folder,
-        signatures={
-            "serving_default": served.serving_default,
-            "examples": served.examples,
-            EVALUATE: served.evaluate,
-        },
-    )
+    if arrays is not None:
+        served.takes(*arrays)
+    signatures = _of_photos(served) if arrays is None else _of_arrays(served, *arrays)
+    tf.saved_model.save(served, folder, signatures={**signatures, EVALUATE: served.evaluate})
     extra = os.path.join(folder, "assets.extra")
     os.makedirs(extra, exist_ok=True)
     with open(os.path.join(extra, DECISIONS_FILE), "w", encoding="utf-8") as f:
         json.dump(decisions.to_json(labels), f, ensure_ascii=False, indent=1, allow_nan=False)
+
+
+def _of_photos(served: _Served) -> dict[str, Any]:
+    """`serving_default`, which answers encoded photos, string [batch]; and `examples`, which answers tf.Examples."""
+
+    def serving_default(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        return served.photos(image_bytes)
+
+    def examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return served.photos(*served.parsed(examples, features.IMAGE))
+
+    return {
+        function.__name__: tf.function(
+            function, input_signature=[tf.TensorSpec([None], tf.string, name=name)], autograph=False
+        )
+        for function, name in ((serving_default, "image_bytes"), (examples, "examples"))
+    }
+
+
+def _of_arrays(served: _Served, told: ArrayFacts, bands: Bands) -> dict[str, Any]:
+    """`serving_default`, which answers arrays, see `inputs.given`; and `examples`, which answers tf.Examples.
+
+    Sequences may have fewer moments than the network; those that are missing follow the others.
+    """
+    moments, height, width, count = shape(told)
+    time = () if told.frames is None else (None,)
+    pixels = tf.TensorSpec([None, *time, height, width, count], tf.float32, name=PIXELS)
+    valid = tf.TensorSpec([None, *time, height, width], tf.bool, name=VALID)
+    days = [] if told.frames is None else [tf.TensorSpec([None, None], tf.float32, name=DAYS)]
+
+    def padded(tensor: tf.Tensor) -> tf.Tensor:
+        missing = moments - tf.shape(tensor)[1]
+        whole = tf.pad(tensor, [[0, 0], [0, missing], *[[0, 0]] * (len(tensor.shape) - 2)])
+        return tf.ensure_shape(whole, [None, moments, *tensor.shape[2:]])
+
+    def serving_default(*arrays: tf.Tensor) -> dict[str, tf.Tensor]:
+        return served.answered(*(arrays if told.frames is None else map(padded, arrays)))
+
+    def examples(serialised: tf.Tensor) -> dict[str, tf.Tensor]:
+        found = served.unpacked(*served.parsed(serialised, features.IMAGE))
+        return served.answered(tf.cast(found[PIXELS], tf.float32), found[VALID], found.get(DAYS))
+
+    records = tf.TensorSpec([None], tf.string, name="examples")
+    return {
+        "serving_default": tf.function(serving_default, input_signature=[pixels, valid, *days], autograph=False),
+        "examples": tf.function(examples, input_signature=[records], autograph=False),
+    }
 
 
 def _served(kind: LabelKind, classes: int) -> type[_Served]:

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from components.base.values import ForeignText, Sparse, Value
 from components.base.verdict import Verdict
-from components.data.manifest import BySplit, KnownData
+from components.data.arrays.spec import Bands
+from components.data.manifest import ArrayFacts, BySplit, KnownData
 
 
 class LabelDecision(Value):
@@ -32,6 +33,8 @@ class PushedManifest(Sparse):
     task: str = Field("", description="of the configuration")
     image_size: tuple[int, int] | None = Field(None, description="height and width that the network sees")
     bits: int | None = Field(None, description="`data.bits`: of the values in images of 16 bits")
+    bands: Bands | None = Field(None, description="what arrays hold; null for photos")
+    arrays: ArrayFacts | None = Field(None, description="what all arrays have in common; null for photos")
     format: int | None = Field(None, description="of the model's signatures")
     labels: tuple[str, ...] = Field((), description="in the order of the model's outputs")
     label_counts: dict[str, BySplit] = Field({}, description="label -> split -> images it applies to")

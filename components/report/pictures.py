@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from components.data import features, images
+from components.data.arrays import composite, stored
 from components.evaluation import predictions
 from components.ingest import manifest
 
@@ -79,14 +80,20 @@ def _extents(shard: mmap.mmap) -> Iterator[tuple[int, int]]:
         at += _HEAD + length + _TAIL
 
 
-def small(encoded: bytes, side: int = SIDE) -> Pillow.Image:
+def small(encoded: bytes, side: int = SIDE, shown: Sequence[int] = (0,)) -> Pillow.Image:
     """A thumbnail in RGB without metadata; its longer side has at most `side` pixels.
 
-    Tiny images are enlarged by a whole number.
+    Tiny images are enlarged by a whole number. Of a stored array, the bands `shown` are drawn, see `composite.picture`.
     """
+    if stored.is_stored(encoded):
+        return _fitted(Pillow.fromarray(composite.picture(stored.restored(encoded), shown)), side)
     with Pillow.open(io.BytesIO(encoded), formats=images.FORMATS) as image:
         image.draft("RGB", (2 * side, 2 * side))  # decodes a large JPEG at a fraction of its size
         rgb = image.convert("RGB")
+    return _fitted(rgb, side)
+
+
+def _fitted(rgb: Pillow.Image, side: int) -> Pillow.Image:
     factor = side // max(rgb.size)
     if factor > 1:
         rgb = rgb.resize((factor * rgb.width, factor * rgb.height), Pillow.Resampling.NEAREST)
@@ -99,8 +106,11 @@ def reduced(
 ) -> Iterator[tuple[Identity, Any, Pillow.Image]]:
     """Yields `records` together with the thumbnail of each."""
 
+    told = manifest.read(folder).arrays if wanted else None
+    shown = (0,) if told is None else told.shown
+
     def with_thumbnail(record: tuple[Identity, Any]) -> tuple[Identity, Any, Pillow.Image]:
-        return *record, small(record[1][features.IMAGE].bytes_list.value[0], side)
+        return *record, small(record[1][features.IMAGE].bytes_list.value[0], side, shown)
 
     iterator = records(folder, split, wanted)
     with ThreadPoolExecutor() as pool:  # the decoders release the interpreter lock
@@ -129,5 +139,17 @@ def predicted_masks(model: str, encoded: Sequence[bytes]) -> list[NDArray[np.uin
     predict = tf.saved_model.load(os.path.join(model, "Format-Serving")).signatures["serving_default"]
     masks: list[NDArray[np.uint8]] = []
     for i in range(0, len(encoded), _BATCH):
-        masks += list(predict(image_bytes=tf.constant(encoded[i : i + _BATCH]))["mask"].numpy())
+        masks += list(predict(**_asked(encoded[i : i + _BATCH], predict))["mask"].numpy())
     return masks
+
+
+def _asked(encoded: Sequence[bytes], signature: Any) -> dict[str, Any]:
+    """The inputs of a model's signature for some images."""
+    import tensorflow as tf
+
+    if not stored.is_stored(encoded[0]):
+        return {"image_bytes": tf.constant(encoded)}
+    arrays = [stored.restored(one) for one in encoded]
+    sequences = "days" in signature.structured_input_signature[1]
+    inputs = stored.stacked(arrays, max(len(one.pixels) for one in arrays) if sequences else None)
+    return {name: tf.constant(rows) for name, rows in inputs.items()}

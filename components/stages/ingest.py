@@ -66,7 +66,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         own = earlier.Seen.read(exec_properties["remembered"]) if exec_properties["remembered"] else None
         served = reference.seen(versions.current(exec_properties["destination"]), exec_properties["task"])
         before = earlier.joined(served, own, dataset.fractions)
-        job = shards.job(dataset, source.data.max_pixels, rule, source.data.bits, before)
+        job = shards.job(dataset, source.data.max_pixels, rule, source.data.bits, before, source.data.arrays)
         plan = shards.plan(dataset.records)
         key, code = exec_properties["data_fingerprint"], exec_properties["code_fingerprint"]
         previous = reuse.Previous() if key.startswith(ledger.ANEW) else reuse.find(examples.uri)

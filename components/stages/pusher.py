@@ -24,7 +24,7 @@ from components.base.artifact_files import (
     VERDICTS,
 )
 from components.base.checkpoint import Checkpoint
-from components.data.manifest import DatasetManifest
+from components.data.manifest import ArrayFacts, DatasetManifest
 from components.evaluation import analysis, comparison
 from components.gates import compared, data_gate
 from components.gates.compared import Results
@@ -74,8 +74,7 @@ def Pusher(  # noqa: N802  TFX names components like classes
     folder = path_utils.serving_model_dir(model.uri)
     versions.require_evaluated(versions.digests(folder), evaluated)
     manifest = PushedManifest(
-        **json.loads(facts),
-        **_numbers(data, results, model_run.uri),
+        **json.loads(facts) | _numbers(data, results, model_run.uri),
         thresholds=_json(model_evaluation.uri, VERDICTS),
         decisions=_json(os.path.join(folder, "assets.extra"), DECISIONS_FILE),
         identity=identity.identity(folder, evaluated),
@@ -146,6 +145,7 @@ def _numbers(data: DataGateResult, results: Results, training: str) -> dict[str,
     numbers = next(numbers for where, numbers in results if not where)
     return {
         "format": signatures.FORMAT,
+        **_of_arrays(data.manifest.arrays),
         "labels": data.manifest.labels,
         "label_counts": data.manifest.label_counts,
         "imbalance": _json(training, IMBALANCE),
@@ -155,6 +155,11 @@ def _numbers(data: DataGateResult, results: Results, training: str) -> dict[str,
         # JSON cannot represent NaN.
         "metrics": {k: None if math.isnan(v) else v for k, v in numbers.items()},
     }
+
+
+def _of_arrays(told: ArrayFacts | None) -> dict[str, Any]:
+    """What is known of arrays, which keep their size."""
+    return {} if told is None else {"arrays": told, "image_size": (told.height, told.width)}
 
 
 def _notes(manifest: DatasetManifest) -> list[str]:

@@ -16,6 +16,7 @@ from components.evaluation import analysis, predictions
 from components.gates import serving_check
 from components.gates.judge import failed
 from components.gates.records import ServingResult
+from components.gates.requests import PHOTOS, Frames
 from components.gates.settings import Serving
 from components.ingest import manifest
 from components.labels import kinds
@@ -60,11 +61,17 @@ def ServingCheck(  # noqa: N802  TFX names components like classes
             kinds.kind(task),
             Serving.from_json(limits),
             None if bits == 0 else bits,
+            _frames(examples.uri),
         )
         passed = not failed(result.verdicts)
     os.makedirs(serving_check_out.uri, exist_ok=True)
     write_atomically(os.path.join(serving_check_out.uri, SERVING), result.to_json(indent=1))
     serving_check_out.set_int_custom_property("passed", int(passed))
+
+
+def _frames(examples: str) -> Frames:
+    told = manifest.read(examples).arrays
+    return PHOTOS if told is None else told.frames
 
 
 def _samples(examples: str, model_evaluation: str) -> list[serving_check.Sample]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
 import os
 import posixpath
@@ -12,13 +14,30 @@ from components.base.errors import ConfigError
 from components.data import storage
 from components.data.dataset import LayoutError
 from components.data.storage import File
+from components.data.storage.bundles import ENDING
 from components.ingest.layouts.nearby import Nearby
 
-# Endings of image files, in lower case.
-ENDINGS = {
+# Endings of photos, in lower case.
+PHOTOS = {
     *("", ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg"),
     *(".jpx", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 }
+_TAKEN: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar("endings", default=frozenset(PHOTOS))
+
+
+def endings() -> frozenset[str]:
+    """Endings of the files that may be images of the data set that is being read, in lower case."""
+    return _TAKEN.get()
+
+
+@contextlib.contextmanager
+def arrays_too() -> Iterator[None]:
+    """Within it, NumPy's files may be images, too. Beside photos, they are something else."""
+    token = _TAKEN.set(frozenset(PHOTOS) | {".npy", ".npz", ENDING})
+    try:
+        yield
+    finally:
+        _TAKEN.reset(token)
 
 
 class Listing:
@@ -59,7 +78,7 @@ class Listing:
     @functools.cached_property
     def nearby(self) -> Nearby:
         """Look-ups for names that are not quite those of files."""
-        return Nearby((path for path, file in self.files.items() if not file.problem), ENDINGS)
+        return Nearby((path for path, file in self.files.items() if not file.problem), endings())
 
     @functools.cached_property
     def has_backslashes(self) -> bool:

@@ -11,7 +11,7 @@ from components.base.text import truncated_list
 from components.data import storage
 from components.data.dataset import Dataset
 from components.data.storage import Aside
-from components.ingest.layouts.listing import ENDINGS
+from components.ingest.layouts.listing import endings
 from components.ingest.settings import Source
 
 _POOL = "data.unlabelled"
@@ -82,7 +82,7 @@ def _holds_images(folder: str, without: Iterable[str]) -> bool:
     with storage.watch(tuple(without)):
         try:
             return any(
-                posixpath.splitext(file.path)[1].lower() in ENDINGS - {""}
+                posixpath.splitext(file.path)[1].lower() in endings() - {""}
                 for file in storage.files(folder, "data.root")
             )
         except ConfigError:  # it is not there yet

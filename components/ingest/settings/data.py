@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from components.base.values import ForeignText, Fraction, Positive, Value
+from components.data.arrays.spec import MOST_BANDS, Bands, Invalid
 from components.data.location import Location
 from components.ingest.settings.columns import Columns
 
@@ -159,11 +160,57 @@ class Data(Value):
         "write them: how many are in use. A value v becomes v / 2^(bits - 8), rounded down. Default: all 16. The "
         "served model reads such files alike.",
     )
+    bands: Annotated[int, Field(gt=0, le=MOST_BANDS, strict=True)] | tuple[str, ...] | None = Field(
+        None,
+        description="Images are arrays with these bands, in the order of the files, such as `[blue, green, red, nir]`; "
+        "or how many there are. Files are TIFF, `.npy`, `.npz` or PNG. See [bands](bands.md).",
+    )
+    frames: Positive | None = Field(
+        None,
+        description="With `bands`: images are sequences of so many moments at most. Without the key, they are single "
+        "images.",
+    )
+    axes: str = Field(
+        "",
+        description="With `bands`: the order of the axes in the files, of the letters T (moments), B (bands), H "
+        "(height) and W (width), such as `TBHW`. Default: as a TIFF file says; else `THWB`, or `HWB` for single "
+        "images.",
+    )
+    invalid: Invalid | None = Field(
+        None,
+        description="With `bands`: which pixels carry no information: `zero`, where all bands are 0; `nan`; `{value: "
+        "-9999}`; or `{band: clouds, above: 0.5}`. Values that are not finite, and those that a TIFF file marks, are "
+        "invalid in any case.",
+    )
+    display: tuple[str, ...] = Field(
+        (),
+        description="With `bands`: the three bands that the report shows as red, green and blue, or one as grey. "
+        "Default: the first three, or the first.",
+    )
     max_pixels: Positive = Field(
         100_000_000,
         description="Images with more pixels are quarantined. Their size is read from the header, before any pixel is "
         "decoded.",
     )
+
+    @property
+    def arrays(self) -> Bands | None:
+        """What arrays the data set holds; None for photos."""
+        if self.bands is None:
+            return None
+        names = self.bands if isinstance(self.bands, tuple) else tuple(f"band {i + 1}" for i in range(self.bands))
+        return Bands(names=names, frames=self.frames, axes=self.axes, invalid=self.invalid, display=self.display)
+
+    @model_validator(mode="after")
+    def _of_arrays(self) -> Data:
+        if self.bands is None:
+            for key in ("frames", "axes", "invalid", "display"):
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    raise ValueError(f"{key} says how arrays are read; it needs the key bands")
+        elif self.bits is not None:
+            raise ValueError("bits: arrays keep all their bits; remove the key")
+        _ = self.arrays  # which refuses what contradicts itself
+        return self
 
     @model_validator(mode="after")
     def _of_layout(self) -> Data:

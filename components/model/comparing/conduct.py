@@ -215,7 +215,7 @@ def _batches(model: keras.Model, data: Batches) -> Iterator[tuple[Any, Any, Any]
     done, total = 0, data.count("eval")
     for pixels, target, weight in data.once("eval"):
         yield apply(pixels).numpy(), target.numpy(), weight.numpy()
-        done += len(pixels)
+        done += len(weight)
         progress.report("answers for eval", done, total)
 
 

@@ -60,7 +60,10 @@ class InParts(keras.Model):
         step = count if self.part is None else self.part
 
         def part_of(start: tf.Tensor, total: tf.Tensor, *sums: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            x, y, w, *more = (each if self.part is None else each[start : start + step] for each in data)
+            x, y, w, *more = (
+                each if self.part is None else tf.nest.map_structure(lambda one: one[start : start + step], each)
+                for each in data
+            )
             with tf.GradientTape() as tape:
                 part_loss, logits = loss(x, y, w, *more)
                 scaled = self.optimizer.scale_loss(part_loss)

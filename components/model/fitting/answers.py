@@ -92,7 +92,8 @@ def _answers(
     most = familiarity.REFERENCES if headless else None
 
     def answer(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        maps = parts.extractor(tf.cast(pixels, tf.float32), training=False)
+        floats = tf.nest.map_structure(lambda one: tf.cast(one, tf.float32), pixels)
+        maps = parts.extractor(floats, training=False)
         logits = tf.zeros([0]) if headless else tf.cast(parts.head(maps, training=False), tf.float32)
         return pooled(maps), logits
 

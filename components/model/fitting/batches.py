@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from components.base import progress
 from components.data import features, images
+from components.data.arrays import stored
 from components.data.dataset import UNLABELLED
 from components.data.manifest import DatasetManifest
 from components.ingest import manifest
@@ -27,6 +28,7 @@ from components.labels.learning.pixels import decode_mask
 from components.model.fitting import feature_store, synthetic
 from components.model.fitting.feature_store import FeatureStore
 from components.model.fitting.regression import Examples
+from components.model.networks.bands.inputs import given, shape
 
 _THREADS = os.cpu_count() or 1
 _AHEAD = 2  # batches that are prepared while the network computes, however many threads there are: memory
@@ -63,6 +65,9 @@ class Others:
 class Batches:
     """Datasets of (images uint8 [batch, H, W, 3], targets, example weights float32 [batch]).
 
+    In place of photos, arrays come as "pixels" [batch, T, H, W, B] of their type, "valid" bool [batch, T, H, W] and
+    "days" float32 [batch, T]; single images have no T and no days.
+
     Targets are float32 [batch, K], 1 applies, 0 does not, -1 unknown; for masks uint8 [batch, H, W], label ids.
 
     Args:
@@ -80,6 +85,8 @@ class Batches:
             images of train of which no label is known.
 
     Attributes:
+        arrays: what the arrays of the shards have in common; None for photos.
+        image_size: height and width in pixels; those of the arrays, which keep their size.
         counted: the manifest of the shards; its counts of train have the synthetic images, if train has any.
     """
 
@@ -100,9 +107,11 @@ class Batches:
         self._pool, self._synthetic = unlabelled, ""
         self._others: Others | None = None
         self._fold: tuple[int, int] | None = None
-        self._folder, self._size, self._batch_size = folder, image_size, batch_size
+        self._folder, self._batch_size = folder, batch_size
         self._masks, self._epochs, self._seed = kind.per_pixel, epochs, seed
         self.counted = told = manifest.read(folder)
+        self.arrays = told.arrays
+        self.image_size = image_size if told.arrays is None else (told.arrays.height, told.arrays.width)
         self._labels = len(told.labels)
         pool = manifest.read(unlabelled).counts[UNLABELLED] if unlabelled else 0
         self._blank = dict.fromkeys(told.counts, 0) if self._masks else told.unlabelled
@@ -206,7 +215,11 @@ class Batches:
         digests, target, weight = self._told(split)
         found = store.read()
         missing = np.array([digest not in found for digest in digests])
-        extract = tf.function(lambda x: extractor(tf.cast(x, tf.float32), training=False), reduce_retracing=True)
+
+        def features_of(pixels: Any) -> tf.Tensor:
+            return extractor(tf.nest.map_structure(lambda one: tf.cast(one, tf.float32), pixels), training=False)
+
+        extract = tf.function(features_of, reduce_retracing=True)
         left = iter([digest for digest, absent in zip(digests, missing, strict=True) if absent])
         done, new = len(digests) - int(missing.sum()), dict[bytes, NDArray[np.float32]]()
         for pixels in self._selected(split, missing) if missing.any() else ():
@@ -310,11 +323,13 @@ class Batches:
         An epoch may need few of many: it begins anywhere in the shards, or images far behind would never be seen.
         """
         count = self._counts[UNLABELLED]
-        unknown = tf.fill(self._size, np.uint8(features.IGNORED_ID)) if self._masks else tf.fill([self._labels], -1.0)
+        unknown = (
+            tf.fill(self.image_size, np.uint8(features.IGNORED_ID)) if self._masks else tf.fill([self._labels], -1.0)
+        )
         wanted = {features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
 
         def parsed(index: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            pixels = images.decode(tf.io.parse_single_example(record, wanted)[features.IMAGE], self._size)
+            pixels = images.decode(tf.io.parse_single_example(record, wanted)[features.IMAGE], self.image_size)
             target = unknown if others.target is None else tf.gather(others.target, index)
             return pixels, target, tf.ones([]) if others.weight is None else tf.gather(others.weight, index)
 
@@ -365,13 +380,18 @@ class Batches:
 
     def _kept(self, count: int) -> int:
         """Bytes of so many decoded images, if they are kept; else 0."""
-        decoded = count * self._size[0] * self._size[1] * (4 if self._masks else 3)
+        values = 3
+        if (told := self.arrays) is not None:
+            values = (told.frames or 1) * (len(told.bands) * np.dtype(told.dtype).itemsize + 1)
+        decoded = count * self.image_size[0] * self.image_size[1] * (values + self._masks)
         return decoded if self._epochs > 1 and decoded <= _CACHE_BYTES else 0
 
     def _parse(self, record: tf.Tensor) -> tuple[tf.Tensor, dict[str, Any]]:
         """Parses a record; returns its decoded image, and its other features that are needed."""
         encoded, parsed = self._read(record)
-        return images.decode(encoded, self._size), parsed
+        if self.arrays is None:
+            return images.decode(encoded, self.image_size), parsed
+        return given(stored.decode(encoded, self.arrays.dtype, shape(self.arrays)), self.arrays), parsed
 
     def _read(self, record: tf.Tensor) -> tuple[tf.Tensor, dict[str, Any]]:
         """Parses a record; returns its encoded image, and its other features that are needed."""
@@ -383,14 +403,14 @@ class Batches:
             wanted |= {name: tf.io.VarLenFeature(tf.string) for name in (features.LABEL, features.UNKNOWN)}
         parsed = tf.io.parse_single_example(record, wanted)
         if self._masks:
-            parsed[features.MASK] = decode_mask(parsed[features.MASK], self._size)
+            parsed[features.MASK] = decode_mask(parsed[features.MASK], self.image_size)
         return parsed.pop(features.IMAGE), parsed
 
     def _encode(self, pixels: tf.Tensor, parsed: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Applies the transform graph to a batch; features that it does not use are filled instead of read."""
         if self._masks:
             return pixels, parsed[features.MASK], parsed[features.WEIGHT]
-        count = tf.shape(pixels)[0]
+        count = tf.shape(parsed[features.WEIGHT])[0]
         inputs = {name: parsed[name] if name in parsed else _filled(spec, count) for name, spec in self._spec.items()}
         return pixels, self._transform(inputs)[features.TARGET], parsed[features.WEIGHT]
 

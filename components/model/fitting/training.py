@@ -24,6 +24,7 @@ from components.base.checkpoint import Checkpoint
 from components.base.errors import ImagegateError
 from components.base.files import write_atomically
 from components.data.dataset import UNLABELLED
+from components.data.manifest import ArrayFacts
 from components.ingest import manifest
 from components.labels import priors
 from components.labels.kind import LabelKind
@@ -41,6 +42,7 @@ from components.model.fitting.unlabelled import choice
 from components.model.fitting.unlabelled.propagation import Guess
 from components.model.fitting.unlabelled.record import Pool
 from components.model.networks import network, own
+from components.model.networks.bands import parts as parts_of_arrays
 from components.model.settings import Focal, Imbalance, TrainerSettings
 
 if TYPE_CHECKING:
@@ -107,11 +109,12 @@ def run_fn(fn_args: FnArgs) -> None:
         signatures.export(
             learnt.parts,
             given.names,
-            settings.image_size,
+            learnt.data.image_size,
             given.kind,
             decided,
             fn_args.serving_model_dir,
             settings.bits,
+            (learnt.data.arrays, settings.bands) if learnt.data.arrays and settings.bands else None,
         )
         shutil.rmtree(learnt.checkpoints, ignore_errors=True)
 
@@ -206,7 +209,7 @@ def _train(
     _begin(settings)
     strategy = tf.distribute.MirroredStrategy() if gpus > 1 else tf.distribute.get_strategy()
     with strategy.scope():
-        parts = _network(given, settings)
+        parts = _network(given, settings, data.arrays)
     detects = kind.is_detector(len(names))
     weights = applied(settings.weighting(kind), names, extra.data.label_weights)
     adjustment = _adjustment(kind, extra.data, settings, "logit_adjustment", "balanced_softmax")
@@ -283,7 +286,16 @@ def _data(given: Given, settings: TrainerSettings) -> Batches:
     )
 
 
-def _network(given: Given, settings: TrainerSettings) -> network.Parts:
+def _network(given: Given, settings: TrainerSettings, told: ArrayFacts | None) -> network.Parts:
+    if told is not None:
+        return parts_of_arrays.build(
+            told,
+            settings.backbone,
+            classes=len(given.names),
+            augment=settings.augment,
+            kind=given.kind,
+            positive=given.positive,
+        )
     return network.build(
         _backbone(given, settings),
         weights=settings.weights,

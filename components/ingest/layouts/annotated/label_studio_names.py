@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from components.data.storage import File
 from components.ingest.layouts.annotated.shared.entries import Found
 from components.ingest.layouts.annotated.shared.names import Names
-from components.ingest.layouts.listing import ENDINGS, Listing
+from components.ingest.layouts.listing import Listing, endings
 
 _PREFIX = re.compile(r"[0-9a-f]{8}-")  # which Label Studio puts before the names of uploaded files
 _REMOVED = re.compile(r"[^-\w.]")  # from the names of uploaded files, after blanks became "_"
@@ -27,7 +27,7 @@ class Images:
         self._names = Names(listing, folders, found)
         self._cleaned: dict[str, list[str]] = defaultdict(list)
         for path in listing.files:
-            if path.startswith(tuple(folders)) and posixpath.splitext(path)[1].lower() in ENDINGS - {""}:
+            if path.startswith(tuple(folders)) and posixpath.splitext(path)[1].lower() in endings() - {""}:
                 self._cleaned[_cleaned(posixpath.basename(path))].append(path)
 
     def of(self, data: dict[str, Any]) -> tuple[File, str]:
@@ -85,7 +85,7 @@ def is_picture(value: str) -> bool:
     >>> is_picture("https://x.org/a.jpg?b=c"), is_picture("a photo")
     (True, False)
     """
-    return posixpath.splitext(_path(value))[1].lower() in ENDINGS - {""}
+    return posixpath.splitext(_path(value))[1].lower() in endings() - {""}
 
 
 def _cleaned(name: str) -> str:

@@ -10,7 +10,7 @@ from components.data.storage import File
 from components.ingest.layouts.annotated.shared.entries import Found
 from components.ingest.layouts.annotated.shared.names import Names
 from components.ingest.layouts.annotated.yolo_data import Described
-from components.ingest.layouts.listing import ENDINGS, Listing
+from components.ingest.layouts.listing import Listing, endings
 
 _MOVED = "[path of data.yaml was|paths of data.yaml were] not there or outside the data set; read instead"
 _BOTH = "split[ has|s have] the same images as train, so that all were split by hash"
@@ -103,5 +103,5 @@ def below(listing: Listing, folder: str, found: Found) -> Iterator[File]:
     """Yields the images below a folder, sorted."""
     found.folders.add(folder)
     for path in sorted(file.path for file in listing.below(folder)):
-        if posixpath.splitext(path)[1].lower() in ENDINGS - {""}:
+        if posixpath.splitext(path)[1].lower() in endings() - {""}:
             yield listing.files[path]

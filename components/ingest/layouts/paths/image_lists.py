@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from components.base.text import truncated_list
 from components.data.dataset import LayoutError
-from components.ingest.layouts.listing import ENDINGS
+from components.ingest.layouts.listing import endings
 from components.ingest.layouts.paths.pairs import near
 
 _FLAGS = {"-1", "0", "1"}  # of VOC's lists for one class: absent, hard to say, present
@@ -138,7 +138,7 @@ def _spellings(name: str, suffix: str) -> Iterable[str]:
     """Yields the name as it is, and without extension and suffix."""
     yield name
     stem, ending = posixpath.splitext(name)
-    stem = stem if ending.lower() in ENDINGS else name
+    stem = stem if ending.lower() in endings() else name
     yield stem
     if suffix and stem.endswith(suffix):
         yield stem[: len(stem) - len(suffix)]

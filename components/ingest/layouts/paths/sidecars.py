@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from components.data import storage
 from components.data.storage import File
-from components.ingest.layouts.listing import ENDINGS
+from components.ingest.layouts.listing import endings
 
 # Endings of files that people keep beside images, in lower case. Files with other endings are looked into.
 _OTHER = {
@@ -85,10 +85,10 @@ def without(root: str, files: Iterable[File]) -> tuple[list[File], list[File]]:
     files = list(files)
     strange: dict[str, list[File]] = defaultdict(list)
     for file in files:
-        if (kind := ending(file.path)) not in ENDINGS and kind not in _OTHER and not file.problem:
+        if (kind := ending(file.path)) not in endings() and kind not in _OTHER and not file.problem:
             strange[kind].append(file)
     often = sorted(strange, key=lambda kind: (-len(strange[kind]), kind))[:_MOST_LOOKS]
-    taken = ENDINGS | {kind for kind in often if _is_image(root, min(strange[kind], key=lambda f: (f.size, f.path)))}
+    taken = endings() | {kind for kind in often if _is_image(root, min(strange[kind], key=lambda f: (f.size, f.path)))}
     images: list[File] = []
     others: list[File] = []
     for file in files:

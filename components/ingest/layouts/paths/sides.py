@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from components.base.text import truncated_list
 from components.data.dataset import LayoutError
-from components.ingest.layouts.listing import ENDINGS, Listing
+from components.ingest.layouts.listing import Listing, endings
 from components.ingest.layouts.paths import pairs
 
 
@@ -25,7 +25,7 @@ class Side:
         """Returns the part of the path that a file shares with its partner; None for a file of another kind."""
         stem, ending = posixpath.splitext(path)
         # Files beside images and masks (polygons, annotations, lists) must not count as a second partner.
-        if ending.lower() not in ENDINGS or not stem.startswith(self.folder) or not stem.endswith(self.suffix):
+        if ending.lower() not in endings() or not stem.startswith(self.folder) or not stem.endswith(self.suffix):
             return None
         return stem[len(self.folder) : len(stem) - len(self.suffix)]
 
@@ -77,5 +77,5 @@ def _stems(listing: Listing, folder: str) -> Iterator[str]:
     """Yields the paths of images and masks below a folder, without their extensions."""
     for path in listing.files:
         stem, ending = posixpath.splitext(path)
-        if path.startswith(folder) and ending.lower() in ENDINGS:
+        if path.startswith(folder) and ending.lower() in endings():
             yield stem

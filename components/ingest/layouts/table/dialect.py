@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from components.data.dataset import LayoutError
-from components.ingest.layouts.listing import ENDINGS
+from components.ingest.layouts.listing import endings
 from components.ingest.layouts.table import aligned
 
 NAMES = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'", " ": "blanks"}
@@ -122,7 +122,7 @@ def is_name(cell: str, is_file: IsFile) -> bool:
     """Whether a cell is the name of an image file, by its ending or because there is such a file."""
     cell = cell.strip()
     stem, ending = posixpath.splitext(cell)
-    return bool(cell) and ((bool(stem) and ending != "" and ending.lower() in ENDINGS) or is_file(cell))
+    return bool(cell) and ((bool(stem) and ending != "" and ending.lower() in endings()) or is_file(cell))
 
 
 def _fitting(sample: str, whole: bool, delimiter: str) -> Dialect | None:

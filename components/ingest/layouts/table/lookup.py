@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from components.base.text import truncated_list
 from components.data import storage
 from components.data.storage import File
-from components.ingest.layouts.listing import ENDINGS, Listing
+from components.ingest.layouts.listing import Listing, endings
 
 _DRIVE = re.compile(r"[A-Za-z]:/")
 _REPAIRS = {
@@ -94,7 +94,7 @@ class Lookup:
         same = {p: self._listing.files[p] for path in paths for p in nearby.same(path)} if not exact else {}
         stems = {}
         ending = posixpath.splitext(name)[1].lower()
-        if not exact and not same and (not ending or ending not in ENDINGS):
+        if not exact and not same and (not ending or ending not in endings()):
             stems = {p: self._listing.files[p] for path in paths for p in nearby.without_ending(path)}
         for found, repair in ((exact, ()), (same, ("case",)), (stems, ("ending",))):
             if len(found) > 1:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from components.data.storage import File
 from components.ingest.layouts.annotated.shared.entries import Found
-from components.ingest.layouts.listing import ENDINGS, Listing
+from components.ingest.layouts.listing import Listing, endings
 
 _BY_END = "[image was|images were] found by the end of [its|their] path: the annotations were made in another folder"
 
@@ -23,7 +23,7 @@ class Names:
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         for path in listing.files:
             stem, ending = posixpath.splitext(path)
-            if ending.lower() in ENDINGS - {""} and path.startswith(self._folders):
+            if ending.lower() in endings() - {""} and path.startswith(self._folders):
                 self._by_name[_key(posixpath.basename(path))].append(path)
                 self._by_stem[_key(posixpath.basename(stem))].append(path)
 
@@ -50,7 +50,7 @@ class Names:
         parts = [part for part in path.split("/") if part not in ("", ".", "..")]
         if not parts:
             return File(name or ".", 0, "", "is not the name of a file")
-        has_ending = posixpath.splitext(parts[-1])[1].lower() in ENDINGS - {""}
+        has_ending = posixpath.splitext(parts[-1])[1].lower() in endings() - {""}
         paths = self._by_name.get(_key(parts[-1]), [])
         if not paths and not has_ending:
             paths = self._by_stem.get(_key(parts[-1]), [])

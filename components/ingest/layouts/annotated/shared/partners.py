@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from components.data.storage import File
 from components.ingest.layouts.annotated.shared.entries import Found
 from components.ingest.layouts.annotated.shared.names import Names
-from components.ingest.layouts.listing import ENDINGS, Listing
+from components.ingest.layouts.listing import Listing, endings
 
 
 class Partners:
@@ -34,7 +34,7 @@ class Partners:
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         for path in sorted(listing.files):
             stem, ending = posixpath.splitext(path)
-            if ending.lower() in ENDINGS - {""} and path.startswith(tuple(prefixes.values())):
+            if ending.lower() in endings() - {""} and path.startswith(tuple(prefixes.values())):
                 self._by_stem[stem].append(path)
         self.paths = {path for same in self._by_stem.values() for path in same}
 
