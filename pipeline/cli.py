@@ -68,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument(
         "--demo", action="store_true", help="write a small data set, digits or shapes, and imagegate.yaml into PATH"
     )
+    init.add_argument(
+        "--bands", action="store_true", help="with --demo --task segmentation: sequences of images with six bands"
+    )
     init.set_defaults(command=local.init)
 
     data = "; a folder, archive, table or URL: its NAME.yaml, which `init` writes if there is none"

@@ -196,6 +196,7 @@ def pusher(run: Run, **inputs: Any) -> BaseNode:
         "task": config.task,
         "image_size": None if config.searches and "image_size" in config.tunes else config.training.image_size,
         "bits": config.data.bits,
+        "bands": config.data.arrays and config.data.arrays.model_dump(mode="json"),
         "code_fingerprint": fingerprint.code("components.model.fitting.training"),
         "configuration_fingerprint": config.fingerprint(),
     }

@@ -102,7 +102,9 @@ def test_adapt_changes_nothing_twice(compat: ModuleType, published: Callable[...
 
     assert not compat.adapt(path)
 
-    assert path.stat() == before
+    after = path.stat()  # reading it may change when it was last read, and nothing else
+    for fact in ("st_ino", "st_size", "st_mtime_ns", "st_ctime_ns"):
+        assert getattr(after, fact) == getattr(before, fact)
 
 
 def test_adapt_refuses_a_version_it_does_not_know(compat: ModuleType, published: Callable[..., Path]) -> None:

@@ -29,9 +29,14 @@ def init(options: argparse.Namespace) -> int:
     if options.demo:
         if options.output is not None:
             raise ConfigError("-o: has no effect with --demo, which writes imagegate.yaml into PATH; remove it")
-        path = demo.write(options.path, options.task or TASKS[0])
+        task = options.task or TASKS[0]
+        if options.bands and task not in demo.OF_BANDS:
+            raise ConfigError(f"--bands: the demo is of task {' or '.join(demo.OF_BANDS)}; add --task")
+        path = demo.write(options.path, task, bands=options.bands)
         print(shown(f"wrote {path}\nnext: imagegate run {shlex.quote(path)}"))
         return 0
+    if options.bands:
+        raise ConfigError("--bands: has no effect without --demo; write down data.bands in the configuration")
     place = places.place(options.path, options.output)
     with Terminal() as terminal:
         code = first.write(place, options.task, terminal).show(terminal)
@@ -153,8 +158,9 @@ def predict(options: argparse.Namespace) -> int:
     from pipeline.terminal import Terminal, output_to
 
     served = predict.find(options.model)
-    found, notes = inputs.expand(options.images, options.overlay)
-    overlays = predict.overlays_for(served, options.overlay, found) if options.overlay is not None else None
+    with predict.listing(served):
+        found, notes = inputs.expand(options.images, options.overlay)
+        overlays = predict.overlays_for(served, options.overlay, found) if options.overlay is not None else None
     out, failures = Terminal(), 0
     rows = table.Table((i.name for i in found), overlays.paths if overlays else (), out.width)
     with Terminal(stderr=True) as terminal, output_to(os.devnull):

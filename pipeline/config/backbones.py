@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from components.base.errors import ConfigError
 from components.base.text import truncated_list
 from components.model.networks import catalogue
+from components.model.settings import BUILT_IN
 
 _FILE = ".keras"
 _NETWORK = "config.json"  # in a .keras file, which is an archive
@@ -23,7 +24,7 @@ _SMALL = 5  # megabytes of the weights of the network `small`, 4 bytes each
 def check(backbone: str) -> None:
     """Raises ConfigError unless the backbone is `small`, a path of a .keras file, or in keras.applications."""
     known = names()
-    if backbone == "small" or backbone.endswith(_FILE) or backbone in known or not known:
+    if backbone in BUILT_IN or backbone.endswith(_FILE) or backbone in known or not known:
         return
     expected = "neither small, nor the path of a .keras file, nor in keras.applications"
     raise ConfigError(f"training.backbone: {backbone!r} is {expected}{near(backbone, known)}")

@@ -13,7 +13,7 @@ from components.base.text import number, truncated_list
 from components.data import features
 from components.data.mask_rules import rule
 from components.gates.settings import Threshold
-from pipeline.config import backbones, places, tuned
+from pipeline.config import arrays, backbones, places, tuned
 
 if TYPE_CHECKING:
     from components.labels.kind import LabelKind
@@ -28,6 +28,7 @@ _LARGEST_WEIGHT = 1e6  # the loss must stay within float32
 
 def check(config: Config) -> None:
     """Raises ValueError or ConfigError if sections contradict each other."""
+    arrays.check(config)
     backbones.check(config.training.backbone)
     _module(config)
     _whole_numbers("", config.plain())

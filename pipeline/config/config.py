@@ -18,7 +18,7 @@ from components.ingest.settings import Data, Exclusion, Labels, NearLimits, Pool
 from components.labels import kinds
 from components.labels.kind import LabelKind
 from components.model.comparing.settings import ComparisonSettings, Plan
-from components.model.settings import DecisionSettings, TrainerSettings, Training
+from components.model.settings import BUILT_IN, DecisionSettings, TrainerSettings, Training
 from components.model.synthesis.settings import SynthesisSettings
 from components.model.tuning.settings import TunerSettings, Tuning
 from components.model.tuning.space import BY_DEFAULT
@@ -168,7 +168,7 @@ class Config(Value):
     def imagenet(self) -> tuple[str, ...]:
         """The networks of `keras.applications` whose ImageNet weights a training takes, or one of a search."""
         taken = "imagenet" in (self.training.weights, *self._tried("weights"))
-        return tuple(name for name in self.backbones if taken and name != "small" and not name.endswith(".keras"))
+        return tuple(name for name in self.backbones if taken and name not in BUILT_IN and not name.endswith(".keras"))
 
     @property
     def tuned_path(self) -> str | None:
@@ -261,6 +261,8 @@ class Config(Value):
                 "task": self.task,
                 "positive": self.labels.positive,
                 "bits": self.data.bits,
+                "bands": self.data.arrays,
+                **self._of_arrays,
                 "decisions": self.decisions,
                 "checkpoints": os.path.join(self.output_folder, "checkpoints"),
                 "features": os.path.join(self.output_folder, "features"),
@@ -268,6 +270,11 @@ class Config(Value):
                 "tuned": None,  # its values are in the section already
             }
         )
+
+    @property
+    def _of_arrays(self) -> dict[str, Any]:
+        """Keys of `training` that arrays decide: rows of a table without a label are not learnt from."""
+        return {} if self.data.arrays is None else {"unlabelled": "none"}
 
     def tuner_settings(self, code_fingerprint: str) -> TunerSettings:
         """Returns the settings of the Tuner."""
@@ -280,7 +287,7 @@ class Config(Value):
             tuning = tuning.model_copy(update={"over": over})
         return TunerSettings(
             tuning=tuning,
-            training={**training, "backbone": self.backbone, "module": self.module_path},
+            training={**training, "backbone": self.backbone, "module": self.module_path, **self._of_arrays},
             trainer=whole.model_dump(mode="json", exclude={*Training.model_fields, "checkpoints"}),
             checkpoints=os.path.join(self.output_folder, "tuning"),
         )

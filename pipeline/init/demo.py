@@ -10,11 +10,15 @@ from types import MappingProxyType
 from typing import Any
 
 from components.base.errors import ConfigError
-from pipeline.init import document, shapes
+from pipeline.init import document, fields, shapes
 
 _COMMENTS = {
     "data": "an image belongs to train, eval or test by a hash of its content",
     "data.columns.labels": "0/1 columns named like the labels; an empty cell is unknown",
+    "data.bands": "in the order of the files",
+    "data.frames": "moments of a sequence, at most",
+    "data.invalid": "pixels that are 0 in all bands, here under clouds",
+    "data.display": "shown as red, green and blue",
     "labels.names": "of id 0, id 1, ...",
     "labels.ignore": "a name or an id to exclude from loss, weights and metrics",
     "training.backbone": "small | a keras.applications name | a path to a .keras file",
@@ -45,12 +49,13 @@ class _Demo:
     labels: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write(folder: str, task: str = "single_label") -> str:
+def write(folder: str, task: str = "single_label", *, bands: bool = False) -> str:
     """Writes `imagegate.yaml` and `data/` into `folder`. Returns the configuration's path.
 
     Args:
         folder: created if missing.
         task: the `task` of the configuration.
+        bands: whether images are sequences with several bands; for the tasks in `OF_BANDS`.
 
     Raises:
         ConfigError: there already is an `imagegate.yaml`, or the folder cannot be written.
@@ -58,7 +63,7 @@ def write(folder: str, task: str = "single_label") -> str:
     path = os.path.join(folder, "imagegate.yaml")
     if os.path.exists(path):
         raise ConfigError(f"{path} exists already; remove it, or choose another folder")
-    demo = _DEMOS[task]
+    demo = (OF_BANDS if bands else _DEMOS)[task]
     try:
         os.makedirs(folder, exist_ok=True)
         demo.write(os.path.join(folder, "data", demo.name))
@@ -76,7 +81,7 @@ def _text(task: str, demo: _Demo) -> str:
         "task": task,
         "data": {"root": f"data/{demo.name}", **demo.data},
         **({"labels": demo.labels} if demo.labels else {}),
-        "training": {"backbone": "small", **demo.training},
+        "training": {"backbone": "small"} | dict(demo.training),
         "evaluation": {"thresholds": list(demo.thresholds.values())},
         "push": {"destination": f"models/{demo.name}"},
     }
@@ -140,6 +145,32 @@ _DEMOS = MappingProxyType(
             thresholds={
                 "over all labels": {"metric": "mean_iou", "min": 0.7},
                 "for every label": {"metric": "iou", "label": "*", "min": 0.5},
+                _NO_DROP: {"metric": "mean_iou", "max_drop": 0.02},
+            },
+        ),
+    }
+)
+
+# task -> its demo with bands.
+OF_BANDS = MappingProxyType(
+    {
+        "segmentation": _Demo(
+            name="fields",
+            write=fields.write,
+            data={
+                "layout": "masks",
+                "images": "images",
+                "masks": "masks",
+                "bands": list(fields.BANDS),
+                "frames": fields.MOMENTS,
+                "invalid": "zero",
+                "display": ["nir", "red", "green"],
+            },
+            labels={"names": list(fields.CROPS), "ignore": fields.UNKNOWN},
+            training={"backbone": "temporal_attention", "epochs": 15},
+            thresholds={
+                "over all labels": {"metric": "mean_iou", "min": 0.85},
+                "for every label": {"metric": "iou", "label": "*", "min": 0.6},
                 _NO_DROP: {"metric": "mean_iou", "max_drop": 0.02},
             },
         ),

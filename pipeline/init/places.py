@@ -163,10 +163,10 @@ def _above(folder: str) -> list[str]:
 
 
 def _has_image(folder: str) -> bool:
-    from components.ingest.layouts.listing import ENDINGS
+    from components.ingest.layouts.listing import PHOTOS
 
     for tried, file in enumerate(storage.files(folder, "PATH")):
-        if posixpath.splitext(file.path)[1].lower() in ENDINGS - {""}:
+        if posixpath.splitext(file.path)[1].lower() in PHOTOS - {""}:
             return True
         if tried > 10_000:
             break

@@ -12,7 +12,8 @@ from pathlib import Path
 from components.base.errors import ImagegateError
 from components.base.text import truncated_list
 from components.data import storage
-from components.ingest.layouts.listing import ENDINGS
+from components.data.storage import bundles
+from components.ingest.layouts.listing import endings
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def expand(arguments: Sequence[str], without: str | None = None) -> tuple[list[I
 
 def _is_folder(argument: str) -> bool:
     if storage.is_url(argument):
-        return posixpath.splitext(argument)[1].lower() not in ENDINGS - {""}
+        return posixpath.splitext(argument)[1].lower() not in endings() - {""}
     return os.path.isdir(argument)
 
 
@@ -82,8 +83,11 @@ def _folder(folder: str, notes: list[str]) -> Iterator[Input]:
         return
     others = []
     for file in files:
-        if posixpath.splitext(file.path)[1].lower() in ENDINGS:
-            yield Input(f"{folder.rstrip('/')}/{file.path}", file.path, file.problem)
+        if posixpath.splitext(file.path)[1].lower() in endings():
+            # The moments of a sequence may lie in the folder itself.
+            own = file.path if file.path != bundles.ENDING else posixpath.basename(folder.rstrip("/")) + bundles.ENDING
+            name = f"{folder.rstrip('/')}/{file.path}" if own == file.path else folder.rstrip("/") + bundles.ENDING
+            yield Input(name, own, file.problem)
         else:
             others.append(file.path)
     if others:

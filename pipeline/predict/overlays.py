@@ -15,8 +15,9 @@ from PIL import Image
 
 from components.base.errors import ConfigError, ImagegateError
 from components.data import storage
+from components.data.arrays import composite, stored
 from components.drawing import legend, overlay
-from components.ingest.layouts.listing import ENDINGS
+from components.ingest.layouts.listing import endings
 from pipeline.predict.inputs import Input
 
 LEGEND = "legend.png"
@@ -25,6 +26,11 @@ LEGEND = "legend.png"
 class Overlays:
     """Assigns each image the path of its overlay, and writes the overlays. Creates the folder.
 
+    Args:
+        folder: where they are written.
+        inputs: the images.
+        shown: of arrays, the bands that are drawn, see `composite.picture`.
+
     Attributes:
         paths: paths of the overlays, in the order of the images.
 
@@ -32,10 +38,10 @@ class Overlays:
         ConfigError: the folder cannot be created, or an overlay would overwrite one of the images.
     """
 
-    def __init__(self, folder: str, inputs: Sequence[Input]) -> None:
+    def __init__(self, folder: str, inputs: Sequence[Input], shown: Sequence[int] = (0,)) -> None:
         if storage.is_url(folder):
             raise ConfigError(f"--overlay: {folder} is a URL; expected a folder on this machine")
-        self._folder, self._has_legend = folder, False
+        self._folder, self._has_legend, self._shown = folder, False, shown
         self._names = names([i.relative for i in inputs])
         self.paths = [os.path.join(folder, name) for name in self._names]
         images = {os.path.realpath(i.name) for i in inputs if not storage.is_url(i.name)}
@@ -69,9 +75,14 @@ class Overlays:
         Raises:
             OSError: the file cannot be written.
         """
-        with Image.open(io.BytesIO(encoded)) as image:
+        with self._picture(encoded) as image:
             self._write(self._names[number], overlay.draw(image, mask, overlay.palette(classes)))
         return self.paths[number]
+
+    def _picture(self, encoded: bytes) -> Image.Image:
+        if stored.is_stored(encoded):
+            return Image.fromarray(composite.picture(stored.restored(encoded), self._shown))
+        return Image.open(io.BytesIO(encoded))
 
     def _write(self, name: str, image: Image.Image) -> None:
         path = os.path.join(os.path.realpath(self._folder), *name.split("/"))
@@ -98,7 +109,7 @@ def names(paths: Iterable[str]) -> list[str]:
     chosen = []
     for path in cleaned:
         stem, ending = posixpath.splitext(path)
-        if ending.lower() not in ENDINGS:
+        if ending.lower() not in endings():
             stem = path
         name = stem + ".png"
         while _key(name) in taken:

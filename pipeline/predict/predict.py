@@ -12,9 +12,15 @@ from components.base import progress
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
 from components.data import decoding, images, storage
+from components.data.arrays import check as arrays
+from components.data.arrays import stored
+from components.data.arrays.check import Expected
+from components.data.storage import bundles
+from components.ingest.layouts.listing import arrays_too
 from components.labels import kinds, outputs
 from components.labels.kind import Answer, PlainAnswer
 from components.push import versions
+from components.push.manifest import PushedManifest
 from pipeline.predict.inputs import Input
 from pipeline.predict.overlays import Overlays
 
@@ -43,6 +49,18 @@ def find(model: str) -> versions.Served:
     return served
 
 
+@contextlib.contextmanager
+def listing(served: versions.Served) -> Iterator[None]:
+    """Within it, images are listed as in the data that the model learnt from."""
+    told = served.manifest
+    with contextlib.ExitStack() as stack:
+        if told.bands is not None:
+            stack.enter_context(arrays_too())
+        if told.arrays is not None and told.arrays.calendar is not None:
+            stack.enter_context(bundles.bundling(lambda path: arrays.moment(path) is not None))
+        yield
+
+
 def overlays_for(served: versions.Served, folder: str, inputs: Sequence[Input]) -> Overlays:
     """Prepares overlays of the model's masks.
 
@@ -53,7 +71,8 @@ def overlays_for(served: versions.Served, folder: str, inputs: Sequence[Input]) 
     if not kinds.kind(task).per_pixel:
         drawn = " or ".join(kind.task for kind in kinds.KINDS.values() if kind.per_pixel)
         raise ConfigError(f"--overlay: the model's task is {task}; expected {drawn}, which predicts masks")
-    return Overlays(folder, inputs)
+    arrays_ = served.manifest.arrays
+    return Overlays(folder, inputs, (0,) if arrays_ is None else arrays_.shown)
 
 
 def predict(
@@ -79,7 +98,8 @@ def predict(
     """
     with model(served) as answers, ThreadPoolExecutor(_THREADS) as pool:
         progress.report("images", 0, len(inputs))
-        read = functools.partial(_read, bits=served.manifest.bits)
+        told = served.manifest
+        read = functools.partial(_read, bits=told.bits) if told.bands is None else functools.partial(_read_array, told)
         ahead = pool.map(read, inputs[:_BATCH])
         for start in range(0, len(inputs), _BATCH):
             results = list(ahead)
@@ -114,9 +134,16 @@ def model(served: versions.Served) -> Iterator[Callable[[Sequence[bytes]], Answe
                 "model of this release, or predict with the earlier one"
             )
 
+        bands = served.manifest.bands
+
         def answers(encoded: Sequence[bytes]) -> Answer:
             _ = loaded  # keeps the variables that the signature uses
-            return {name: tensor.numpy() for name, tensor in signature(image_bytes=tf.constant(encoded)).items()}
+            if bands is None:
+                asked = {"image_bytes": tf.constant(encoded)}
+            else:
+                rows_of = stored.stacked([stored.restored(one) for one in encoded], bands.frames)
+                asked = {name: tf.constant(rows) for name, rows in rows_of.items()}
+            return {name: tensor.numpy() for name, tensor in signature(**asked).items()}
 
         yield answers
 
@@ -158,8 +185,25 @@ def _read(item: Input, bits: int | None) -> PlainAnswer:
         return {"image": item.name, "error": str(error)}
 
 
+def _read_array(told: PushedManifest, item: Input) -> PlainAnswer:
+    assert told.bands is not None
+    assert told.arrays is not None
+    known = told.arrays
+    expected = Expected(told.bands, known.dtype, known.height, known.width, known.calendar or ())
+    try:
+        if item.problem:
+            return {"image": item.name, "error": item.problem}
+        files = bundles.unpacked(item.name, _bytes(item.name))
+        found = arrays.examined(files, expected, decoding.MAX_PIXELS)
+        return {"image": item.name, "encoded": found.encoded}
+    except OSError as error:
+        return {"image": item.name, "error": f"cannot be read: {error.strerror or error}"}
+    except (images.BadImage, ImagegateError) as error:
+        return {"image": item.name, "error": str(error)}
+
+
 def _bytes(name: str) -> bytes:
-    if storage.is_url(name):
+    if storage.is_url(name) or bundles.find(name) is not None:
         folder, _, last = name.rpartition("/")
         return storage.read(folder, last)
     with open(name, "rb") as f:

@@ -87,7 +87,9 @@ def examine(
     """Decodes every image of a data set and counts what a run would store; calls `each` with every image."""
     report = census.Report()
     with output_to(os.devnull):  # decoders print warnings; real problems are in the report
-        job = shards.job(dataset, config.data.max_pixels, rule, config.data.bits, data.earlier_splits(config, dataset))
+        told = config.data
+        before = data.earlier_splits(config, dataset)
+        job = shards.job(dataset, told.max_pixels, rule, told.bits, before, told.arrays)
         for number, item in enumerate(shards.examine(dataset.records, job), 1):
             shards.enter(item, report)
             each(item)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from components import metrics
 from components.base.artifact_files import SUMMARY
 from components.base.text import shown, truncated_list
-from components.ingest.layouts.listing import ENDINGS
+from components.ingest.layouts.listing import PHOTOS
 from components.labels import kinds
 from components.report.cells import head
 
@@ -214,7 +214,7 @@ def untold(ignored: Sequence[str], notes: Sequence[str]) -> list[str]:
     >>> untold(["1.jpg", "a.txt"], ["1 image outside the label folders left out: 1.jpg"])
     ['a.txt']
     """
-    images = [path for path in ignored if posixpath.splitext(path)[1].lower() in ENDINGS - {""}]
+    images = [path for path in ignored if posixpath.splitext(path)[1].lower() in PHOTOS - {""}]
     known = set(images)
     others = [path for path in ignored if path not in known]
     told = {

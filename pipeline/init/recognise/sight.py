@@ -10,7 +10,7 @@ from typing import Any
 
 from components.data import storage
 from components.data.storage import File
-from components.ingest.layouts.listing import ENDINGS
+from components.ingest.layouts.listing import PHOTOS
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Sight:
     @cached_property
     def images(self) -> tuple[str, ...]:
         """Paths whose ending is that of an image."""
-        return self.ending(*(ENDINGS - {""}))
+        return self.ending(*(PHOTOS - {""}))
 
     @cached_property
     def top(self) -> tuple[str, ...]:

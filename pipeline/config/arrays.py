@@ -1,0 +1,42 @@
+"""Checks of a configuration whose images are arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from components.model.networks.bands import SEQUENCES, SINGLE
+
+if TYPE_CHECKING:
+    from pipeline.config.config import Config
+
+# Keys of photos alone, which would have no effect.
+_OF_PHOTOS = ("image_size", "weights", "module", "freeze_epochs")
+
+
+def check(config: Config) -> None:
+    """Raises ValueError for settings that do not go with arrays, or need them."""
+    training, tried = config.training, config.tuning.over if config.tuning is not None else {}
+    if config.data.arrays is None:
+        if training.backbone in SEQUENCES:
+            raise ValueError(f"training.backbone: {training.backbone} is for sequences; it needs data.bands")
+        return
+    known = (SINGLE,) if config.data.frames is None else (SINGLE, *SEQUENCES)
+    names = tried.get("backbone")
+    for where, name in (("training", training.backbone), *(("tuning.over", n) for n in names or () if n is not None)):
+        if name not in known:
+            hint = " (sequences, with data.frames, have others)" if name in SEQUENCES else ""
+            raise ValueError(f"{where}.backbone: {name} does not take arrays; expected {' or '.join(known)}{hint}")
+    for key in _OF_PHOTOS:
+        if key in training.model_fields_set and getattr(training, key) is not None:
+            raise ValueError(f"training.{key}: does not go with data.bands; remove it")
+        if key in tried:
+            raise ValueError(f"tuning.over.{key}: does not go with data.bands; remove it")
+    if training.unlabelled not in ("auto", "none"):
+        raise ValueError(f"training.unlabelled: {training.unlabelled} is for photos, not for data.bands; remove it")
+    for where, given in (
+        ("data.unlabelled", config.data.unlabelled),
+        ("training.synthetic", training.synthetic),
+        ("evaluation.out_of_distribution", config.evaluation.out_of_distribution),
+    ):
+        if given is not None:
+            raise ValueError(f"{where}: is for photos, not for data.bands; remove it")
