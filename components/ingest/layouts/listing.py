@@ -22,6 +22,7 @@ PHOTOS = {
     *("", ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg"),
     *(".jpx", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 }
+ARRAYS = (".npy", ".npz")  # of NumPy
 _TAKEN: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar("endings", default=frozenset(PHOTOS))
 
 
@@ -33,7 +34,7 @@ def endings() -> frozenset[str]:
 @contextlib.contextmanager
 def arrays_too() -> Iterator[None]:
     """Within it, NumPy's files may be images, too. Beside photos, they are something else."""
-    token = _TAKEN.set(frozenset(PHOTOS) | {".npy", ".npz", ENDING})
+    token = _TAKEN.set(frozenset(PHOTOS) | {*ARRAYS, ENDING})
     try:
         yield
     finally:

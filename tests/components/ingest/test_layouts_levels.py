@@ -104,6 +104,13 @@ def test_a_folder_of_notes_beside_split_folders_is_left_out(tmp_path: Path) -> N
     assert dataset.notes == ("1 file ignored, no images by their names (1 .md): docs/readme.md",)
 
 
+def test_arrays_beside_photos_are_ignored_and_the_note_says_how_they_would_be_read(tmp_path: Path) -> None:
+    dataset = read(tmp_path, *under("train", "test"), "train/cat/features.npy")
+    assert dataset.ignored == ("train/cat/features.npy",)
+    [note] = dataset.notes
+    assert note.endswith("(1 .npy): train/cat/features.npy; arrays are read with data.bands")
+
+
 def test_splits_without_labels_are_refused_by_what_they_hold(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match="the split folders test, train hold 2 images but no folder; expected one"):
         read(tmp_path, "train/1.jpg", "test/2.jpg")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from components.base.text import truncated_list
 from components.data.dataset import Record
 from components.data.storage import File
+from components.ingest.layouts.listing import ARRAYS
 from components.ingest.layouts.paths import sidecars
 from components.ingest.layouts.paths.folder_names import are_images_and_masks
 from components.ingest.layouts.paths.levels import Levels
@@ -48,9 +49,11 @@ def sentences(found: Found) -> Iterator[str]:
             f"{truncated_list(found.misplaced)}"
         )
     if found.beside:
+        arrays = any(file.path.lower().endswith(ARRAYS) for file in found.beside)
+        hint = "; arrays are read with data.bands" if arrays else ""
         yield (
             f"{_count(len(found.beside), 'file')} ignored, no images by their names "
-            f"({sidecars.described(found.beside)}): {truncated_list(file.path for file in found.beside)}"
+            f"({sidecars.described(found.beside)}): {truncated_list(file.path for file in found.beside)}{hint}"
         )
 
 
