@@ -12,7 +12,7 @@ from components.base import progress
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
 from components.data import decoding, images, storage
-from components.data.arrays import check as arrays
+from components.data.arrays import check as array_files
 from components.data.arrays import stored
 from components.data.arrays.check import Expected
 from components.data.storage import bundles
@@ -57,7 +57,7 @@ def listing(served: versions.Served) -> Iterator[None]:
         if told.bands is not None:
             stack.enter_context(arrays_too())
         if told.arrays is not None and told.arrays.calendar is not None:
-            stack.enter_context(bundles.bundling(lambda path: arrays.moment(path) is not None))
+            stack.enter_context(bundles.bundling(lambda path: array_files.moment(path) is not None))
         yield
 
 
@@ -98,8 +98,7 @@ def predict(
     """
     with model(served) as answers, ThreadPoolExecutor(_THREADS) as pool:
         progress.report("images", 0, len(inputs))
-        told = served.manifest
-        read = functools.partial(_read, bits=told.bits) if told.bands is None else functools.partial(_read_array, told)
+        read = functools.partial(_read, checked=_checks(served.manifest))
         ahead = pool.map(read, inputs[:_BATCH])
         for start in range(0, len(inputs), _BATCH):
             results = list(ahead)
@@ -174,32 +173,24 @@ def _draw(results: Mapping[int, PlainAnswer], encoded: Sequence[bytes], arrays: 
         progress.report("images", number + 1, len(overlays.paths))
 
 
-def _read(item: Input, bits: int | None) -> PlainAnswer:
+def _read(item: Input, checked: Callable[[str, bytes], images.Checked]) -> PlainAnswer:
     try:
         if item.problem:
             return {"image": item.name, "error": item.problem}
-        return {"image": item.name, "encoded": images.check(_bytes(item.name), decoding.MAX_PIXELS, bits).encoded}
+        return {"image": item.name, "encoded": checked(item.name, _bytes(item.name)).encoded}
     except OSError as error:
         return {"image": item.name, "error": f"cannot be read: {error.strerror or error}"}
     except (images.BadImage, ImagegateError) as error:
         return {"image": item.name, "error": str(error)}
 
 
-def _read_array(told: PushedManifest, item: Input) -> PlainAnswer:
-    assert told.bands is not None
-    assert told.arrays is not None
+def _checks(told: PushedManifest) -> Callable[[str, bytes], images.Checked]:
+    """How a file is read that the model is asked about: as at ingest."""
     known = told.arrays
+    if told.bands is None or known is None:
+        return lambda _, data: images.check(data, decoding.MAX_PIXELS, told.bits)
     expected = Expected(told.bands, known.dtype, known.height, known.width, known.calendar or ())
-    try:
-        if item.problem:
-            return {"image": item.name, "error": item.problem}
-        files = bundles.unpacked(item.name, _bytes(item.name))
-        found = arrays.examined(files, expected, decoding.MAX_PIXELS)
-        return {"image": item.name, "encoded": found.encoded}
-    except OSError as error:
-        return {"image": item.name, "error": f"cannot be read: {error.strerror or error}"}
-    except (images.BadImage, ImagegateError) as error:
-        return {"image": item.name, "error": str(error)}
+    return lambda name, data: array_files.examined(bundles.unpacked(name, data), expected, decoding.MAX_PIXELS)
 
 
 def _bytes(name: str) -> bytes:
