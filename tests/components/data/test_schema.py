@@ -14,6 +14,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.base.errors import ConfigError
 from components.data import features, images, masks, schema
+from components.data.arrays import reading
 from components.data.dataset import LayoutError, Record, label_name
 from components.data.mask_rules import rule
 from components.ingest import examples
@@ -90,7 +91,7 @@ def test_the_schema_describes_the_examples_that_ingest_writes(png: Callable[...,
 @pytest.mark.parametrize("task", TASKS)
 def test_the_schema_knows_every_stored_format(task: str) -> None:
     [stored] = [f for f in schema.curated(task, []).feature if f.name == features.FORMAT]
-    kept = {kind.lower() for kind in images.FORMATS}
+    kept = {kind.lower() for kind in images.FORMATS} | set(reading.DTYPES)  # of photos, and of arrays
     assert set(stored.string_domain.value) == kept
 
 

@@ -174,7 +174,7 @@ def test_training_gets_what_the_file_holds_to_the_bit(dtype: str) -> None:
 def test_a_record_that_holds_something_else_is_an_error(dtype: str, size: tuple[int, ...], told: str) -> None:
     encoded = example(np.zeros((3, 4, 5, 2), "uint8"), SEQUENCE).encoded()
     with pytest.raises(tf.errors.InvalidArgumentError, match=told):
-        tf.function(lambda one: stored.decode(one, dtype, size))(encoded)
+        tf.function(lambda one: stored.decode(one, dtype, size), [tf.TensorSpec([], tf.string)])(encoded)
 
 
 @given(st.binary(max_size=60))

@@ -66,7 +66,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
 
     def train(given: Given, own: TrainerSettings, _: int, data: Any, place: str, extra: Any, *__: Any) -> Any:
         told.append((own.unlabelled, place, extra is not None))
-        return training.Learnt(training._network(given, own), data, {}, None, [1.0, 1.0], "", None)
+        return training.Learnt(training._network(given, own, data.arrays), data, {}, None, [1.0, 1.0], "", None)
 
     monkeypatch.setattr(training, "_train", train)
     monkeypatch.setattr(
