@@ -19,9 +19,8 @@ _STRIPE = 3  # pixels
 def picture(array: Array, shown: Sequence[int], moment: int | None = None) -> NDArray[np.uint8]:
     """Draws one moment: uint8 [H, W, 3].
 
-    Each band is stretched from the 2nd to the 98th percentile of its valid values of all moments, or of
-    some thousand of them; invalid pixels are
-    hatched.
+    Each band is stretched from the 2nd to the 98th percentile of its valid values of all moments, or
+    of some thousand of them; invalid pixels are hatched.
 
     Args:
         array: the array.
