@@ -167,7 +167,7 @@ OF_BANDS = MappingProxyType(
                 "display": ["nir", "red", "green"],
             },
             labels={"names": list(fields.CROPS), "ignore": fields.UNKNOWN},
-            training={"backbone": "temporal_attention", "epochs": 15},
+            training={"backbone": "temporal_attention", "learning_rate": 0.003, "epochs": 15},
             thresholds={
                 "over all labels": {"metric": "mean_iou", "min": 0.85},
                 "for every label": {"metric": "iou", "label": "*", "min": 0.6},
