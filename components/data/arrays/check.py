@@ -59,9 +59,15 @@ def assemble(files: Sequence[tuple[str, bytes]], bands: Bands, max_pixels: int) 
     Raises:
         BadImage: a file cannot be read, or they do not fit together.
     """
+    if not files:
+        raise BadImage("no file of a moment")
     if len(files) > (bands.frames or 1):
         raise BadImage(f"{len(files)} moments are more than data.frames, {bands.frames or 1}")
     parts = [_named(name, content, bands, max_pixels, alone=len(files) == 1) for name, content in files]
+    dates: dict[float, str] = {}
+    for name, _ in files:
+        if (date := moment(name)) is not None and (other := dates.setdefault(date, name)) != name:
+            raise BadImage(f"{other} and {name} have the same date")
     first = parts[0].pixels
     for (name, _), part in zip(files, parts, strict=True):
         if part.pixels.shape[1:3] != first.shape[1:3]:

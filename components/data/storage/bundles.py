@@ -74,8 +74,8 @@ def packed(files: Sequence[tuple[str, bytes]]) -> bytes:
 
 
 def unpacked(name: str, data: bytes) -> list[tuple[str, bytes]]:
-    """The named contents that were `packed`, or this one if it was not."""
-    if not data.startswith(_MAGIC):
+    """The named contents that were `packed`, or this one if `name` is no folder of moments: files are untrusted."""
+    if find(name) is None or not data.startswith(_MAGIC):
         return [(name, data)]
     start = len(_MAGIC) + _SIZE
     end = start + int.from_bytes(data[len(_MAGIC) : start], "little")

@@ -87,11 +87,7 @@ SINGLE: dict[str, Callable[[NDArray[Any]], bytes]] = {
 @pytest.mark.parametrize("dtype", reading.DTYPES)
 def test_every_format_gives_the_very_values_of_an_image(kind: str, dtype: str) -> None:
     array = values(6, 5, 4, dtype=dtype)
-    try:
-        encoded = SINGLE[kind](array)
-    except (ValueError, NotImplementedError) as error:  # predictors of some types
-        pytest.skip(f"cannot be written: {error}")
-    found = read(encoded)
+    found = read(SINGLE[kind](array))
     assert found.dtype == np.dtype(dtype)
     assert found.dtype.byteorder in "=<|"
     np.testing.assert_array_equal(found, array[np.newaxis])

@@ -90,6 +90,12 @@ def test_a_wrong_moment_is_named(root: Path) -> None:
     assert not any(problems[:1] + problems[3:])
 
 
+def test_two_moments_of_one_date_are_named(root: Path) -> None:
+    np.save(root / "frames" / "tile_03" / "b_2017-02.npy", np.zeros((4, 5, 2), np.uint16))
+    problems = [item.problem for item in examined(source(root))[2] if item.problem]
+    assert problems == ["2017-02.npy and b_2017-02.npy have the same date"]
+
+
 def test_files_that_hold_whole_sequences_stay_files(tmp_path: Path, root: Path) -> None:
     """They are dated as well, but each is an example."""
     shutil.rmtree(root / "frames")
@@ -129,6 +135,8 @@ def test_a_changed_moment_changes_the_sequence(root: Path) -> None:
 
 def test_contents_come_back_from_one() -> None:
     files = [("a.npy", b"one"), ("b.npy", b"")]
-    assert bundles.unpacked("x", bundles.packed(files)) == files
+    assert bundles.unpacked("x.frames", bundles.packed(files)) == files
+    hostile = bundles.packed(files)[:9] + b"{"
+    assert bundles.unpacked("x.npy", hostile) == [("x.npy", hostile)]  # what a file says of itself is not believed
     assert bundles.unpacked("x", b"other") == [("x", b"other")]
     assert list(storage.bundles.gathered([])) == []
