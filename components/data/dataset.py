@@ -67,6 +67,7 @@ class Record:
         slices: (column, value), sorted, by which the evaluation can be sliced.
         mask: path of the mask, relative to the root, or "".
         regions: the regions as JSON, where there is no mask file; see `masks.draw`.
+        moments: paths and times of the files of a sequence, where a table names them; see `storage.bundles`.
     """
 
     path: str
@@ -80,6 +81,7 @@ class Record:
     slices: tuple[tuple[str, str], ...] = ()
     mask: str = ""
     regions: str = ""
+    moments: tuple[tuple[str, float | None], ...] = ()
 
 
 _BUT_VERSION = operator.attrgetter(*(f.name for f in fields(Record) if f.name != "version"))

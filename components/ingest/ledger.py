@@ -164,7 +164,7 @@ def digests(root: str, records: Sequence[Record], most_bytes: int) -> Iterator[t
             return record, too_large(record)
         try:
             mask = storage.read(root, record.mask) if record.mask else None
-            return record, digest(splits.digest(storage.read(root, record.path)), mask)
+            return record, digest(splits.digest(storage.read(root, record.path, record.moments)), mask)
         except OSError:
             return record, UNREAD
 

@@ -114,7 +114,7 @@ def job(
         if record.size > images.max_file_bytes(max_pixels):
             return None
         try:
-            return storage.read(dataset.root, record.path)
+            return storage.read(dataset.root, record.path, record.moments)
         except OSError:
             return None
 
@@ -148,11 +148,12 @@ def _expected(
 
     samples = list(readable(records[:: max(1, len(records) // _SAMPLES)]))
     expected = arrays.expect(samples or list(itertools.islice(readable(records), 1)), bands)
-    folders = {folder for record in records if (folder := bundles.find(record.path)) is not None}
-    if not folders:
-        return expected
-    inside = [file.path for file in storage.files(root) if posixpath.dirname(file.path) in folders]
-    return replace(expected, calendar=arrays.calendar(filter(bundles.is_moment, inside), bands.frames))
+    told = [time for record in records for _, time in record.moments]
+    folders = {folder for record in records if not record.moments and (folder := bundles.find(record.path)) is not None}
+    if folders:
+        inside = (file.path for file in storage.files(root) if posixpath.dirname(file.path) in folders)
+        told += map(arrays.moment, filter(bundles.is_moment, inside))
+    return replace(expected, calendar=arrays.calendar(told, bands.frames))
 
 
 def plan(records: Sequence[Record]) -> list[list[Record]]:
@@ -205,7 +206,7 @@ def examine(records: Iterable[Record], job: Job, check: Check | None = None) -> 
             return Examined(record, problem=problem, digest=ledger.too_large(record))
         digest = ledger.UNREAD
         try:
-            data = storage.read(job.root, record.path)
+            data = storage.read(job.root, record.path, record.moments)
             sha256, drawn = splits.digest(data), _mask_file(record, job)
             digest = ledger.UNREAD if isinstance(drawn, OSError) else ledger.digest(sha256, drawn)
             fast = check is not None and job.expected is None

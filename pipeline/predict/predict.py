@@ -16,6 +16,7 @@ from components.data.arrays import check as array_files
 from components.data.arrays import stored
 from components.data.arrays.check import Expected
 from components.data.storage import bundles
+from components.ingest.layouts import sequences
 from components.ingest.layouts.listing import arrays_too
 from components.labels import kinds, outputs
 from components.labels.kind import Answer, PlainAnswer
@@ -56,8 +57,8 @@ def listing(served: versions.Served) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if told.bands is not None:
             stack.enter_context(arrays_too())
-        if told.arrays is not None and told.arrays.calendar is not None:
-            stack.enter_context(bundles.bundling(lambda path: array_files.moment(path) is not None))
+        if told.bands is not None and told.arrays is not None and told.arrays.calendar is not None:
+            stack.enter_context(sequences.bundled_of_any(told.bands, decoding.MAX_PIXELS))
         yield
 
 

@@ -18,6 +18,7 @@ from components.data.arrays.spec import Bands
 from components.data.arrays.stored import Array
 from components.data.formats.bad_image import BadImage
 from components.data.images import Checked, described
+from components.data.storage.bundles import Part
 
 # A date in a file's name, with a time of day or without: 2015-07-11T100008, 20150711, 2015_07.
 _DAY_OF = r"((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])(?:\2(0[1-9]|[12]\d|3[01])"
@@ -45,11 +46,11 @@ class Expected:
     calendar: tuple[float, ...] = ()
 
 
-def assemble(files: Sequence[tuple[str, bytes]], bands: Bands, max_pixels: int) -> tuple[Array, tuple[str, ...]]:
+def assemble(files: Sequence[Part], bands: Bands, max_pixels: int) -> tuple[Array, tuple[str, ...]]:
     """Reads the files of an example, one that holds all moments or one for each of them.
 
     Args:
-        files: (name, content), in the order of the moments.
+        files: in the order of the moments, which counts if not all of them have a time or a date in their names.
         bands: what they should hold.
         max_pixels: see `reading.read`.
 
@@ -63,13 +64,18 @@ def assemble(files: Sequence[tuple[str, bytes]], bands: Bands, max_pixels: int) 
         raise BadImage("no file of a moment")
     if len(files) > (bands.frames or 1):
         raise BadImage(f"{len(files)} moments are more than data.frames, {bands.frames or 1}")
-    parts = [_named(name, content, bands, max_pixels, alone=len(files) == 1) for name, content in files]
-    dates: dict[float, str] = {}
-    for name, _ in files:
-        if (date := moment(name)) is not None and (other := dates.setdefault(date, name)) != name:
-            raise BadImage(f"{other} and {name} have the same date")
+    dates = [moment(file.name) if file.time is None else file.time for file in files]
+    known = [date for date in dates if date is not None]
+    if len(known) == len(files):
+        order = [int(i) for i in np.argsort(known, kind="stable")]
+        files, dates = [files[i] for i in order], [dates[i] for i in order]
+    seen: dict[float, int] = {}
+    for i, date in enumerate(dates):
+        if date is not None and (other := seen.setdefault(date, i)) != i:
+            raise BadImage(f"{files[other].name} and {files[i].name} have the same date")
+    parts = [_named(file.name, file.content, bands, max_pixels, alone=len(files) == 1) for file in files]
     first = parts[0].pixels
-    for (name, _), part in zip(files, parts, strict=True):
+    for (name, *_), part in zip(files, parts, strict=True):
         if part.pixels.shape[1:3] != first.shape[1:3]:
             raise BadImage(f"{name}: {_size(part)} pixels, but {files[0][0]} has {_size(parts[0])}")
         if part.pixels.dtype != first.dtype:
@@ -77,10 +83,10 @@ def assemble(files: Sequence[tuple[str, bytes]], bands: Bands, max_pixels: int) 
     valid = np.concatenate([validity.valid(part.pixels, bands, part.nodata) for part in parts])
     pixels = np.concatenate([part.pixels for part in parts])
     remarks = tuple(dict.fromkeys(remark for part in parts for remark in part.remarks))
-    return Array(pixels, valid, times([name for name, _ in files], len(pixels))), remarks
+    return Array(pixels, valid, times(dates, len(pixels))), remarks
 
 
-def examined(files: Sequence[tuple[str, bytes]], expected: Expected, max_pixels: int) -> Checked:
+def examined(files: Sequence[Part], expected: Expected, max_pixels: int) -> Checked:
     """Reads the files of an example for a record.
 
     Args:
@@ -142,9 +148,9 @@ def placed(array: Array, calendar: Sequence[float]) -> Array:
     return Array(pixels, valid, np.array(calendar))
 
 
-def calendar(paths: Iterable[str], frames: int | None) -> tuple[float, ...]:
-    """The dates of all files in order, if there are no more than `frames`; else ()."""
-    dates = {date for date in map(moment, paths) if date is not None}
+def calendar(times: Iterable[float | None], frames: int | None) -> tuple[float, ...]:
+    """The times of all files in order, if there are no more than `frames` different ones; else ()."""
+    dates = {time for time in times if time is not None}
     return tuple(sorted(dates)) if len(dates) <= (frames or 1) else ()
 
 
@@ -193,9 +199,8 @@ def moment(name: str) -> float | None:
     return (when - _EPOCH).total_seconds() / _DAY
 
 
-def times(names: Sequence[str], count: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The times of `count` moments: the dates in the names of their files, or their numbers, [count]."""
-    found = [moment(name) for name in names]
-    if len(names) == count and None not in found:
-        return np.array(found, np.float64)
+def times(dates: Sequence[float | None], count: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """The times of `count` moments: those of their files, or their numbers if one is unknown, [count]."""
+    if len(dates) == count and None not in dates:
+        return np.array(dates, np.float64)
     return np.arange(count, dtype=np.float64)

@@ -6,8 +6,9 @@ Nothing is written, nothing outside the folder is read, and archives are read in
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from components.base.errors import ConfigError
 from components.data.storage import archive, bundles, local, parquet, remote
 from components.data.storage.aside import Aside, watch
 from components.data.storage.entry import File, is_litter, is_url, litter_in
@@ -39,7 +40,7 @@ def files(root: str, key: str = "data.root") -> Iterator[File]:
     Raises:
         ConfigError: `root` does not exist, is neither folder nor archive, cannot be reached, or is damaged.
     """
-    yield from bundles.gathered(_files(root, key))
+    yield from bundles.gathered(root, _files(root, key))
 
 
 def _files(root: str, key: str) -> Iterator[File]:
@@ -58,18 +59,28 @@ def folders(root: str) -> list[str]:
     return sorted(remote.folders(root) if is_url(root) else local.folders(root))
 
 
-def read(root: str, path: str) -> bytes:
+def read(root: str, path: str, moments: Sequence[tuple[str, float | None]] = ()) -> bytes:
     """The content of a file that `files(root)` yielded, or of an image in a Parquet file, see `parquet`.
 
-    Of a folder of moments, it is that of all its files, see `bundles`.
+    Of a sequence of files, it is that of all of them, see `bundles`.
+
+    Args:
+        root: of the file.
+        path: of the file, or the name of the sequence.
+        moments: paths and times of the files of the sequence; (): those in its folder.
 
     Raises:
         OSError: it cannot be read.
     """
+    if moments:
+        return bundles.packed([bundles.Part(name, read(root, name), time) for name, time in moments])
     if folder := bundles.find(path):
         inside = posixpath.join(root, folder)
-        names = sorted(file.path for file in _files(inside, inside) if bundles.is_moment(file.path))
-        return bundles.packed([(name, read(inside, name)) for name in names if "/" not in name])
+        try:
+            names = [file.path for file in _files(inside, inside) if bundles.is_moment(file.path)]
+        except ConfigError:
+            raise OSError(f"there is no folder {folder} with the files of its moments") from None
+        return bundles.packed([bundles.Part(n, read(inside, n)) for n in bundles.ordered(names) if "/" not in n])
     if member := parquet.find(path):
         return parquet.read(root, member)
     if place := archive.find(root):

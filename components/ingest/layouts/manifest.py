@@ -9,13 +9,15 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from components.base.errors import ConfigError
 from components.base.text import truncated_list
 from components.data.dataset import Dataset, LayoutError, Record
+from components.ingest.layouts import sequences
 from components.ingest.layouts.listing import Listing
 from components.ingest.layouts.rules import ordered_labels, resolved_split, shares, truncated_lines
+from components.ingest.layouts.sequences import Moments
 from components.ingest.layouts.table import content, remarks, rows
 from components.ingest.layouts.table.cells import other_separator
 from components.ingest.layouts.table.columns import Reader
@@ -29,7 +31,7 @@ from components.ingest.settings import Columns
 
 @dataclass
 class _Read:
-    """The contents of the tables, and the notes on them."""
+    """The contents of the tables, and the notes on them; of sequences, the name and time that each row has."""
 
     columns: Columns
     rows: list[Row] = field(default_factory=list)
@@ -37,6 +39,7 @@ class _Read:
     tables: list[Table] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    moments: list[tuple[str, float | None]] = field(default_factory=list)
 
 
 def read(
@@ -101,7 +104,15 @@ def read(
     missing = tuple(remarks.of_missing(found.rows, _expected(listing, found.folders, prefix)))
     _check_names(names, columns, separator, (path for _, path in paths))
     _check_separator(found, separator, names)
-    entries = rows.merged(found.rows) if long else found.rows
+    moments: Mapping[str, Moments] = {}
+    if columns.sequence is not None:
+        entries, moments = sequences.joined(list(zip(found.moments, found.rows, strict=True)))
+        found.notes.append(
+            f"data.manifest: {len(found.rows):,} rows are the moments of {len(moments):,} sequences (data.columns."
+            "sequence)"
+        )
+    else:
+        entries = rows.merged(found.rows) if long else found.rows
     if long and len(entries) < len(found.rows):
         found.notes.append(
             f"data.manifest: {len(found.rows):,} rows name {len(entries):,} images; the labels of all rows of an image "
@@ -112,12 +123,15 @@ def read(
     fractions = shares(split, {row.content.split for row in entries} | named_splits)
     may_be_long = not single and not columns.label_of
     kept, rejected, contradictory = rows.unique(entries, may_be_long)
-    used = {row.file.path for row in entries} | {listing.find("", path).path for _, path in paths}
+    used = {row.file.path for row in found.rows} | {listing.find("", path).path for _, path in paths}
     return Dataset(
         root=root,
         labels=labels,
         records=tuple(
-            sorted((_record(row, labels, fractions, columns.applies is not None) for row in kept), key=lambda r: r.path)
+            sorted(
+                (_record(row, labels, fractions, columns.applies is not None, moments) for row in kept),
+                key=lambda r: r.path,
+            )
         ),
         fractions=fractions,
         rejected=tuple(sorted(rejected)),
@@ -143,7 +157,9 @@ def _read_table(found: _Read, listing: Listing, lookup: Lookup, reader: Reader) 
         try:
             name = reader.file_name(number, cells)
             file = lookup.find(name) if isinstance(name, str) else name
-            found.rows.append(Row(f"row {number} of {table.path}", file, reader.row_labels(number, cells)))
+            labels, moment = reader.row_labels(number, cells), _moment(reader, number, cells)
+            found.rows.append(Row(f"row {number} of {table.path}", file, labels))
+            found.moments.append(moment)
         except LayoutError as error:
             problems.append(str(error))
     if problems:
@@ -197,7 +213,28 @@ def _labels(entries: Iterable[Row], columns: Columns, names: Sequence[str] | Non
     return labels
 
 
-def _record(row: Row, labels: Sequence[str], fractions: Mapping[str, float], has_absent: bool) -> Record:
+def _moment(reader: Reader, number: int, cells: Mapping[str, Any]) -> tuple[str, float | None]:
+    """The sequence and the time in a row; "" and None without such columns.
+
+    Raises:
+        LayoutError: a cell holds none.
+    """
+    columns = reader.columns
+    if columns.sequence is None:
+        return "", None
+    name = sequences.name_of(cells.get(columns.sequence), reader.where(number, columns.sequence))
+    if columns.time is None:
+        return name, None
+    return name, sequences.when(cells.get(columns.time), reader.where(number, columns.time))
+
+
+def _record(
+    row: Row,
+    labels: Sequence[str],
+    fractions: Mapping[str, float],
+    has_absent: bool,
+    moments: Mapping[str, Moments],
+) -> Record:
     about = row.content
     unknown = set(labels) - about.labels - about.absent if has_absent or about.unknown is None else about.unknown
     return Record(
@@ -210,4 +247,5 @@ def _record(row: Row, labels: Sequence[str], fractions: Mapping[str, float], has
         weight=about.weight,
         group=about.group,
         slices=about.slices,
+        moments=moments.get(row.file.path, ()),
     )

@@ -7,22 +7,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from components.base.errors import ConfigError
-from components.data import images, storage
-from components.data.arrays import check as arrays
-from components.data.arrays import reading as array_files
-from components.data.arrays.spec import Bands
+from components.data import storage
 from components.data.dataset import Dataset, LayoutError
 from components.data.mask_rules import Rule, rule
-from components.data.storage import File, bundles
 from components.ingest import exclusion
-from components.ingest.layouts import coco, folders, manifest, masks, own
+from components.ingest.layouts import coco, folders, manifest, masks, own, sequences
 from components.ingest.layouts.annotated import cvat, label_studio, labelme, voc, yolo
 from components.ingest.layouts.annotated.shared import records
 from components.ingest.layouts.annotated.shared.entries import Wanted
 from components.ingest.layouts.listing import Listing, arrays_too
 from components.ingest.settings import Data, Labels, Source
-
-_LOOKS = 8  # files that are opened to see whether each holds one moment
 
 
 def read(source: Source) -> tuple[Dataset, Rule | None]:
@@ -54,29 +48,13 @@ def read(source: Source) -> tuple[Dataset, Rule | None]:
 
 @contextlib.contextmanager
 def _arrays(data: Data) -> Iterator[None]:
-    """Within it, arrays are listed, and folders of moments as one, if the files in them hold one moment each."""
+    """Within it, arrays are listed, and folders of moments as one."""
     bands = data.arrays
-    if bands is None:
+    with contextlib.ExitStack() as stack:
+        if bands is not None:
+            stack.enter_context(arrays_too())
+            stack.enter_context(sequences.bundled(data, bands))
         yield
-        return
-    with arrays_too():
-        dated = [file for file in storage.files(data.root) if bands.frames and arrays.moment(file.path) is not None]
-        apart = any(_is_moment(data.root, file, bands, data.max_pixels) for file in sorted(dated, key=_path)[:_LOOKS])
-        with bundles.bundling(lambda path: arrays.moment(path) is not None) if apart else contextlib.nullcontext():
-            yield
-
-
-def _is_moment(root: str, file: File, bands: Bands, max_pixels: int) -> bool:
-    if file.problem or not bundles.is_moment(file.path) or file.size > images.max_file_bytes(max_pixels):
-        return False
-    try:
-        return len(array_files.read(storage.read(root, file.path), bands, max_pixels).pixels) == 1
-    except (OSError, images.BadImage):
-        return False
-
-
-def _path(file: File) -> str:
-    return file.path
 
 
 def _folders(source: Source, data: Data, labels: Labels) -> tuple[Dataset, None]:

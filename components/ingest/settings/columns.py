@@ -53,6 +53,16 @@ class Columns(Value):
         "image or is known not to, such as `Confidence` of Open Images. Labels of which an image has no row are then "
         "unknown for it.",
     )
+    sequence: str | None = Field(
+        None,
+        description="With `data.frames`: the column of sequences, of a table with a row for each moment. The rows of a "
+        "sequence have the same labels and other values.",
+    )
+    time: str | None = Field(
+        None,
+        description="With `sequence`: the column of times, as dates such as `2017-01-03` or `2017-01-03T10:00:08`, or "
+        "as numbers of days. Default: the dates in the names of the files, or else the order of the rows.",
+    )
     values: dict[str, str | None] | None = Field(
         None,
         description="What the text of a label cell means. For 0/1 columns `1`, `0` or null (unknown), such as `{-1: "
@@ -116,6 +126,8 @@ class Columns(Value):
             ("split", self.split),
             ("group", self.group),
             ("applies", self.applies),
+            ("sequence", self.sequence),
+            ("time", self.time),
         )
         many = [("labels", column) for column in labels] + [("slices", column) for column in self.slices]
         return [(key, column) for key, column in one if column is not None] + many

@@ -209,6 +209,12 @@ class Data(Value):
                     raise ValueError(f"{key} says how arrays are read; it needs the key bands")
         elif self.bits is not None:
             raise ValueError("bits: arrays keep all their bits; remove the key")
+        if self.columns.sequence is not None and self.frames is None:
+            raise ValueError("columns.sequence: of a table with a row for each moment; it needs the key frames")
+        if self.columns.time is not None and self.columns.sequence is None:
+            raise ValueError("columns.time: the times of the moments of a sequence; it needs the key columns.sequence")
+        if self.columns.sequence is not None and self.rows == "label":
+            raise ValueError("rows: with columns.sequence, a row holds a moment and all labels; remove the key")
         _ = self.arrays  # which refuses what contradicts itself
         return self
 

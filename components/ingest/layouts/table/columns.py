@@ -96,7 +96,7 @@ class Reader:
         if isinstance(name, int) and not isinstance(name, bool):  # such as ids
             name = str(name)
         if not isinstance(name, str) or not name.strip():
-            raise LayoutError(f"{self._where(number, self.columns.image)}: expected a file name, got {name!r}")
+            raise LayoutError(f"{self.where(number, self.columns.image)}: expected a file name, got {name!r}")
         return name
 
     def row_labels(self, number: int, cells: Mapping[str, Any]) -> RowLabels:
@@ -115,7 +115,7 @@ class Reader:
         if self.single:
             unknown = frozenset() if labels else None
         if columns.split is not None and (raw := _text(cells.get(columns.split))):
-            split = split_name(raw, self._where(number, columns.split))
+            split = split_name(raw, self.where(number, columns.split))
         return RowLabels(
             labels,
             unknown,
@@ -143,7 +143,7 @@ class Reader:
                 flag = _FLAGS.get(text)
                 if flag is None:
                     raise LayoutError(
-                        f"{self._where(number, column)}: expected 1, 0, true, false or nothing (unknown), got "
+                        f"{self.where(number, column)}: expected 1, 0, true, false or nothing (unknown), got "
                         f"{cell!r}; state what it means in data.columns.values, such as {{{cell.strip()}: null}} for "
                         "unknown"
                     )
@@ -156,7 +156,7 @@ class Reader:
     def _names(self, number: int, cells: Mapping[str, Any]) -> tuple[frozenset[str], frozenset[str] | None]:
         """Reads a column of names; returns the labels that apply, and the unknown ones: None (all) or an empty set."""
         column = str(self.columns.labels)
-        where = self._where(number, column)
+        where = self.where(number, column)
         value = cells.get(column)
         if isinstance(value, dict) or (isinstance(value, list) and not all(type(v) in (str, int) for v in value)):
             raise LayoutError(f"{where}: expected a name or a list of names, got {json.dumps(value)}")
@@ -213,7 +213,7 @@ class Reader:
         flag = _FLAGS.get(text.lower())
         if flag is None:
             raise LayoutError(
-                f"{self._where(number, column)}: expected 1 (the label applies) or 0 (it does not), got {text!r}"
+                f"{self.where(number, column)}: expected 1 (the label applies) or 0 (it does not), got {text!r}"
             )
         return flag
 
@@ -225,10 +225,11 @@ class Reader:
         except ValueError:
             weight = math.nan
         if not _LEAST < weight < _MOST:
-            raise LayoutError(f"{self._where(number, column)}: expected a finite number above 0, got {text!r}")
+            raise LayoutError(f"{self.where(number, column)}: expected a finite number above 0, got {text!r}")
         return weight
 
-    def _where(self, number: int, column: str) -> str:
+    def where(self, number: int, column: str) -> str:
+        """Names a cell in a message."""
         return f"{self.path}: row {number}: column {column!r}"
 
 

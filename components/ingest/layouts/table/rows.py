@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from components.data.dataset import LayoutError
-from components.data.storage import File
+from components.data.storage import File, bundles
 from components.ingest.layouts.table.columns import RowLabels
 
 _LONG = "; if each row has one of the labels of its image, set data.rows: label"
@@ -98,7 +98,8 @@ def _named_twice(row: Row, same_file: Mapping[RowLabels, Row], may_be_long: bool
     if others:
         alike = len({_without_labels(content) for content in same_file}) == 1
         hint = _LONG if may_be_long and alike else ""
-        return f"the same file is named with other labels or values in {', '.join(others)}{hint}"
+        what = "sequence" if bundles.find(row.file.path) else "file"
+        return f"the same {what} is named with other labels or values in {', '.join(others)}{hint}"
     first = same_file[row.content]
     return "" if row is first else f"the same file is already named in {first.where}, with the same labels"
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from components.data.arrays import check, moments, stored, validity
 from components.data.arrays.spec import Bands, ByBand, ByValue
 from components.data.formats.bad_image import BadImage
+from components.data.storage.bundles import Part
 
 RANDOM = np.random.default_rng(0)
 MOST = 100_000
@@ -38,11 +39,13 @@ def tiff(array: NDArray[Any], nodata: str) -> bytes:
 
 
 def example(array: NDArray[Any], bands: Bands = ONE) -> stored.Array:
-    return check.assemble([("x.npy", npy(array))], bands, MOST)[0]
+    return check.assemble([Part("x.npy", npy(array))], bands, MOST)[0]
 
 
 def test_a_value_that_the_type_cannot_hold_marks_nothing_and_is_told() -> None:
-    array, remarks = check.assemble([("x.tif", tiff(np.arange(12, dtype="uint16").reshape(3, 4), "-9999"))], ONE, MOST)
+    array, remarks = check.assemble(
+        [Part("x.tif", tiff(np.arange(12, dtype="uint16").reshape(3, 4), "-9999"))], ONE, MOST
+    )
     assert array.valid.all()
     assert remarks == (
         "the value -9999 for pixels without information, which uint16 cannot hold; all its pixels are valid",
@@ -52,7 +55,7 @@ def test_a_value_that_the_type_cannot_hold_marks_nothing_and_is_told() -> None:
 def test_nan_infinity_and_the_file_s_own_value_are_all_invalid() -> None:
     values = RANDOM.normal(size=(8, 9)).astype("float32")
     values[0, :3], values[1, :2], values[2, 0], values[2, 1] = -9999, np.nan, np.inf, -np.inf
-    array, _ = check.assemble([("x.tif", tiff(values, "-9999"))], ONE, MOST)
+    array, _ = check.assemble([Part("x.tif", tiff(values, "-9999"))], ONE, MOST)
     assert (~array.valid).sum() == 3 + 2 + 2
     rest = values[np.isfinite(values) & (values != -9999)].astype(np.float64)
     found = moments.of(array.pixels, array.valid)
@@ -65,10 +68,10 @@ def test_a_shadow_in_one_band_is_no_hole() -> None:
     values = RANDOM.integers(1, 5000, (20, 30, 4)).astype("uint16")
     values[:2], values[5:10, :, 1] = 0, 0  # 60 pixels of nothing, and 150 that are dark in one band
     bands = Bands(names=("blue", "green", "red", "nir"))
-    array, _ = check.assemble([("x.tif", tiff(values, "0"))], bands, MOST)
+    array, _ = check.assemble([Part("x.tif", tiff(values, "0"))], bands, MOST)
     assert (~array.valid).sum() == 60
     told = Bands(names=bands.names, invalid="zero")
-    assert (~check.assemble([("x.npy", npy(values))], told, MOST)[0].valid).sum() == 60
+    assert (~check.assemble([Part("x.npy", npy(values))], told, MOST)[0].valid).sum() == 60
 
 
 @pytest.mark.parametrize(
@@ -109,10 +112,10 @@ SEQUENCE = Bands(names=("a", "b"), frames=4)
 def test_files_of_a_sequence_are_its_moments() -> None:
     frames = RANDOM.integers(0, 9, (3, 5, 6, 2)).astype("int16")
     names = ["2017-01-01.npy", "2017-01-11.npy", "2017-02-10.npy"]
-    array, _ = check.assemble(list(zip(names, map(npy, frames), strict=True)), SEQUENCE, MOST)
+    array, _ = check.assemble(list(map(Part, names, map(npy, frames))), SEQUENCE, MOST)
     np.testing.assert_array_equal(array.pixels, frames)
     assert (array.times - array.times[0]).tolist() == [0, 10, 40]
-    whole, _ = check.assemble([("x.npy", npy(frames))], SEQUENCE, MOST)
+    whole, _ = check.assemble([Part("x.npy", npy(frames))], SEQUENCE, MOST)
     np.testing.assert_array_equal(whole.pixels, frames)
     assert whole.times.tolist() == [0, 1, 2]
 
@@ -129,7 +132,7 @@ def test_files_of_a_sequence_are_its_moments() -> None:
 )
 def test_files_that_do_not_fit_together_are_named(frames: list[NDArray[Any]], told: str) -> None:
     with pytest.raises(BadImage, match=told):
-        check.assemble([(f"{i}.npy", npy(frame)) for i, frame in enumerate(frames)], SEQUENCE, MOST)
+        check.assemble([Part(f"{i}.npy", npy(frame)) for i, frame in enumerate(frames)], SEQUENCE, MOST)
 
 
 def test_what_most_examples_have_is_expected_of_all() -> None:
@@ -209,9 +212,9 @@ def test_a_satellite_s_sequence_is_the_same_from_both_of_its_forms(real_images: 
     folder = real_images / "bands"
     frames = sorted((folder / "frames" / "tile_11").iterdir())
     two = Bands(names=("ndvi", "clouds"), frames=68, invalid="zero")
-    by_frame, _ = check.assemble([(file.name, file.read_bytes()) for file in frames], two, MOST)
+    by_frame, _ = check.assemble([Part(file.name, file.read_bytes()) for file in frames], two, MOST)
     three = Bands(names=("ndvi", "clouds", "valid"), frames=68, invalid=ByBand(band="valid", below=0.5))
-    whole, _ = check.assemble([("t.npy", (folder / "sequences" / "tile_11.npy").read_bytes())], three, MOST)
+    whole, _ = check.assemble([Part("t.npy", (folder / "sequences" / "tile_11.npy").read_bytes())], three, MOST)
     np.testing.assert_array_equal(by_frame.valid, whole.valid)
     assert by_frame.pixels.shape == (68, 33, 33, 2)
     ndvi = np.round((whole.pixels[..., 0].astype(np.float64) + 1) * 10_000)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.data import storage
 from components.data.arrays import stored
 from components.data.dataset import Dataset
 from components.data.storage import bundles
+from components.data.storage.bundles import Part
 from components.ingest import census, settling, shards
 from components.ingest.layouts import reading
 from components.ingest.settings import Data, Labels, Source
@@ -134,9 +134,69 @@ def test_a_changed_moment_changes_the_sequence(root: Path) -> None:
 
 
 def test_contents_come_back_from_one() -> None:
-    files = [("a.npy", b"one"), ("b.npy", b"")]
+    files = [Part("a.npy", b"one"), Part("b.npy", b"", 7.5)]
     assert bundles.unpacked("x.frames", bundles.packed(files)) == files
     hostile = bundles.packed(files)[:9] + b"{"
-    assert bundles.unpacked("x.npy", hostile) == [("x.npy", hostile)]  # what a file says of itself is not believed
-    assert bundles.unpacked("x", b"other") == [("x", b"other")]
-    assert list(storage.bundles.gathered([])) == []
+    assert bundles.unpacked("x.npy", hostile) == [Part("x.npy", hostile)]  # what a file says of itself is not believed
+    assert bundles.unpacked("x", b"other") == [Part("x", b"other")]
+    assert list(bundles.gathered("", [])) == []
+
+
+def test_moments_are_in_the_order_of_their_dates_whatever_stands_before(root: Path) -> None:
+    folder = root / "frames" / "tile_04"
+    (folder / "2017-02.npy").rename(folder / "z_2017-02.npy")
+    (folder / "2017-05.npy").rename(folder / "a_2017-05.npy")
+    items = examined(source(root))[2]
+    assert items[4].image is not None
+    assert stored.restored(items[4].image.encoded).pixels[:, 1, 1, 1].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_folders_of_numbered_moments_are_sequences(root: Path) -> None:
+    """Without dates, the order is that of the names, as people count: 2 before 10."""
+    for folder in (root / "frames").iterdir():
+        for month, file in enumerate(sorted(folder.iterdir()), 1):
+            file.rename(folder / f"moment {month * 5}.npy")  # 5, 10, 15, ...
+    dataset, job, items = examined(source(root))
+    assert [record.path for record in dataset.records] == [f"frames/tile_{i:02}.frames" for i in range(10)]
+    assert job.expected is not None
+    assert job.expected.calendar == ()
+    assert items[0].image is not None
+    array = stored.restored(items[0].image.encoded)
+    assert array.pixels[:, 1, 1, 1].tolist() == [1, 2, 3, 4, 5, 6]
+    assert array.times.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_images_in_folders_whose_masks_are_in_folders_are_no_sequences(tmp_path: Path) -> None:
+    for region in ("north", "south"):
+        (tmp_path / "frames" / region).mkdir(parents=True)
+        (tmp_path / "masks" / region).mkdir(parents=True)
+        for i in range(3):
+            np.save(tmp_path / "frames" / region / f"{i}.npy", np.ones((4, 5, 2), np.uint16))
+            Image.fromarray(np.ones((4, 5), np.uint8)).save(tmp_path / "masks" / region / f"{i}.png")
+    assert len(reading.read(source(tmp_path))[0].records) == 6
+
+
+def test_sequences_below_the_folders_of_labels_and_splits(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for label in ("rape", "wheat"):
+            for field in range(3):
+                (tmp_path / split / label / f"{split}{field}").mkdir(parents=True)
+                for i in range(4):
+                    np.save(tmp_path / split / label / f"{split}{field}" / f"{i}.npy", np.ones((4, 5, 2), np.uint16))
+    data = Data(root=str(tmp_path), bands=2, frames=6)
+    records = reading.read(Source(exclusive=True, per_pixel=False, data=data, labels=Labels()))[0].records
+    assert len(records) == 12
+    assert records[0].path == "test/rape/test0.frames"
+    assert {record.labels for record in records} == {("rape",), ("wheat",)}
+
+
+def test_a_file_that_only_looks_like_a_folder_of_moments_is_quarantined(root: Path) -> None:
+    (root / "frames" / "trap.frames").write_bytes(b"IGF1" + b"\xff" * 100)
+    Image.fromarray(np.ones((4, 5), np.uint8)).save(root / "masks" / "trap.png")
+    items = examined(source(root))[2]
+    assert [(item.record.path, item.problem) for item in items if item.problem] == [
+        (
+            "frames/trap.frames",
+            "cannot be read: there is no folder frames/trap with the files of its moments",
+        )
+    ]
