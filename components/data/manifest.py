@@ -73,6 +73,9 @@ class ArrayFacts(Value):
     )
     copies: tuple[tuple[str, str], ...] = Field((), description="pairs of bands that are equal in every array of train")
     valid: dict[str, float] = Field({}, description="split -> share of the pixels, of all moments, that are valid")
+    images: dict[str, Histograms] = Field(
+        {}, description="split -> band -> bin of the mean of an image's valid pixels -> images; see `arrays.bins`"
+    )
 
 
 class PropertyHistograms(Value):
@@ -129,6 +132,7 @@ class KnownData(LabelCounts):
     """The part of a manifest that a pushed model keeps of the data it was trained on."""
 
     properties: PropertyHistograms = Field(description="histograms of image properties in train")
+    bands: Histograms = Field({}, description="of arrays: band -> bin of the mean of an image -> images of train")
     assigned: Assigned | None = Field(None, description="what the splits follow from")
 
     @property

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 NAMES = ("width", "height", "aspect_ratio", "brightness", "contrast", "sharpness", "red", "green", "blue")
+OF_ARRAYS = NAMES[:3]  # what is measured of arrays too
 # For sentences: "the ... of the images".
 WORDS = {
     "width": "the width",

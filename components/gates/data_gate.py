@@ -43,10 +43,12 @@ RULES: tuple[DataRule, ...] = (
     bands.invalid_pixels,
     bands.useless_bands,
     property_drift.split_properties,
+    bands.split_bands,
     label_drift.vanished_labels,
     label_drift.new_labels,
     label_drift.label_shares,
     property_drift.served_properties,
+    bands.served_bands,
     relabelled.relabelled_images,
     files.schema_anomalies,
 )

@@ -48,6 +48,7 @@ def remember(manifest: DatasetManifest, images: Images) -> tuple[KnownData, byte
         pixels=manifest.pixels,
         label_sets=[] if manifest.pixels else manifest.label_sets,  # masks are compared by their digests instead
         properties=manifest.properties["train"],
+        bands=manifest.arrays.images.get("train", {}) if manifest.arrays else {},
         assigned=manifest.assigned,
     )
     return kept, known_images.to_bytes(images.rows)

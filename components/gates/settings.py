@@ -52,8 +52,9 @@ class Balance(Value):
         0.4,
         description="The largest Kolmogorov-Smirnov distance between the image properties in train and those of the "
         "served model's data, for all images and for the images of each label. The properties are width, height, "
-        "aspect ratio, brightness, contrast, sharpness, and mean red, green and blue. A larger distance that chance "
-        "explains is tolerated.",
+        "aspect ratio, brightness, contrast, sharpness, and mean red, green and blue; with `data.bands`, the mean of "
+        "each band over the valid pixels of an image, instead of brightness and what follows. A larger distance that "
+        "chance explains is tolerated.",
     )
     max_split_drift: Fraction | None = Field(
         0.5,

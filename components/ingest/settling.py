@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from components.base.errors import ImagegateError
-from components.data.arrays import moments
+from components.data.arrays import bins, moments
 from components.data.arrays.moments import Moments
 from components.data.arrays.spec import ByBand
 from components.data.dataset import SPLITS, Dataset, Record
-from components.data.manifest import ArrayFacts, DatasetManifest
+from components.data.manifest import ArrayFacts, DatasetManifest, Histograms
 from components.data.storage import bundles
 from components.ingest import census, moves, near_duplicates, shards
 from components.ingest.settings import NearLimits
@@ -100,7 +100,15 @@ def _arrays(total: census.Report, job: shards.Job) -> ArrayFacts | None:
     judging = rule.band if isinstance(rule, ByBand) else ""
     flat = zip(facts.bands, sums.least, sums.most, strict=True)
     update["constant"] = tuple(name for name, least, most in flat if least == most and name != judging)
-    return facts.model_copy(update={**update, "valid": valid, "copies": _copies(train, facts.bands)})
+    images = {split: _means(of_split, facts.bands) for split, of_split in parts.items() if of_split}
+    told_more = {"valid": valid, "images": images, "copies": _copies(train, facts.bands)}
+    return facts.model_copy(update={**update, **told_more})
+
+
+def _means(parts: Sequence[Moments], names: Sequence[str]) -> Histograms:
+    """Histograms of the means of each array's bands."""
+    means = np.stack([part.mean for part in parts])  # [arrays, B]
+    return {name: bins.histogram(column) for name, column in zip(names, means.T, strict=True)}
 
 
 def _copies(train: Sequence[Moments], names: Sequence[str]) -> tuple[tuple[str, str], ...]:

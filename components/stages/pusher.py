@@ -158,8 +158,10 @@ def _numbers(data: DataGateResult, results: Results, training: str) -> dict[str,
 
 
 def _of_arrays(told: ArrayFacts | None) -> dict[str, Any]:
-    """What is known of arrays, which keep their size."""
-    return {} if told is None else {"arrays": told, "image_size": (told.height, told.width)}
+    """What is known of arrays, which keep their size; the means of the images are in `KnownData`."""
+    if told is None:
+        return {}
+    return {"arrays": told.model_copy(update={"images": {}}), "image_size": (told.height, told.width)}
 
 
 def _notes(manifest: DatasetManifest) -> list[str]:

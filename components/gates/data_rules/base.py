@@ -6,10 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+import numpy as np
+from numpy.typing import NDArray
+
+from components.base.text import number
 from components.base.verdict import Verdict
 from components.data import duplicates
 from components.data.manifest import DatasetManifest, LabelCounts, PixelCounts
-from components.gates.judge import Rule
+from components.gates import drift
+from components.gates.judge import Rule, judge
 from components.gates.reference import Reference
 from components.gates.settings import DataGateLimits
 from components.ingest.census import Images
@@ -44,6 +49,30 @@ bound = partial(Rule, gate="data_gate")
 def common_labels(manifest: DatasetManifest, reference: Reference) -> list[str]:
     """Labels of both data sets, in the order of this one's."""
     return [label for label in manifest.labels if label in reference.data.labels]
+
+
+def judge_distance(
+    rule: Rule,
+    before: NDArray[np.int64],
+    after: NDArray[np.int64],
+    tests: int,
+    median: Callable[[NDArray[np.int64]], str],
+) -> tuple[float, Verdict]:
+    """The Kolmogorov-Smirnov distance of two histograms over the same bins, and the verdict on it.
+
+    Args:
+        rule: its limit.
+        before, after: [bins] numbers of images.
+        tests: how many such distances are judged; the p-value is multiplied by it (Bonferroni).
+        median: of a histogram, as text.
+    """
+    distance = drift.kolmogorov_smirnov(before, after)
+    beyond = rule.maximum is not None and distance > rule.maximum
+    chance = tests * drift.kolmogorov_smirnov_p(before, after) if beyond else 1.0
+    detail = ""
+    if before.sum() and after.sum():
+        detail = " -> ".join(f"median {median(counts)} of {number(counts.sum())} images" for counts in (before, after))
+    return distance, judge(rule, distance, chance=chance, detail=detail)
 
 
 def train_pixels(data: LabelCounts, labels: int) -> tuple[PixelCounts, ...]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.base.text import number
 from components.base.verdict import Verdict
 from components.data import properties
 from components.data.manifest import Histograms
-from components.gates import drift
-from components.gates.data_rules.base import GateInput, bound, common_labels
-from components.gates.judge import Rule, failed_or_largest, judge
+from components.gates.data_rules.base import GateInput, bound, common_labels, judge_distance
+from components.gates.judge import failed_or_largest
 from components.gates.settings import DataGateLimits
 from components.ingest import census
 
@@ -22,16 +21,17 @@ def split_properties(data: GateInput, limits: DataGateLimits) -> Iterable[Verdic
     """Bounds the distance of each image property of eval and of test from that of train."""
     if limits.max_split_drift is None:
         return
-    tests = 2 * len(properties.NAMES)
+    names = _measured(data)
+    tests = 2 * len(names)
     for other in ("eval", "test"):
-        for i, name in enumerate(properties.NAMES):
+        for i, name in enumerate(names):
             rule = bound(
                 metric=f"Kolmogorov-Smirnov distance of {properties.WORDS[name]} in {other} from that in train",
                 maximum=limits.max_split_drift,
                 advice="Mix the splits anew, or raise balance.max_split_drift",
             )
             train, rest = (census.dense(data.manifest.properties[split].all)[i] for split in ("train", other))
-            yield _judge_distance(rule, name, train, rest, tests)[1]
+            yield judge_distance(rule, train, rest, tests, partial(_median, name))[1]
 
 
 def served_properties(data: GateInput, limits: DataGateLimits) -> Iterable[Verdict]:
@@ -47,8 +47,9 @@ def served_properties(data: GateInput, limits: DataGateLimits) -> Iterable[Verdi
     pairs: list[tuple[str | None, Histograms, Histograms]] = [(None, then.all, now.all)]
     common = common_labels(data.manifest, reference)
     pairs += [(name, then.labels.get(name, {}), now.labels.get(name, {})) for name in common]
-    tests = len(pairs) * len(properties.NAMES)
-    for i, name in enumerate(properties.NAMES):
+    names = _measured(data)
+    tests = len(pairs) * len(names)
+    for i, name in enumerate(names):
         verdicts = []
         for label, before, after in pairs:
             rule = bound(
@@ -58,21 +59,15 @@ def served_properties(data: GateInput, limits: DataGateLimits) -> Iterable[Verdi
                 maximum=limits.max_property_drift,
                 advice="Look at the new images; if the change is meant, raise balance.max_property_drift",
             )
-            verdicts.append(_judge_distance(rule, name, census.dense(before)[i], census.dense(after)[i], tests))
+            counts = census.dense(before)[i], census.dense(after)[i]
+            verdicts.append(judge_distance(rule, *counts, tests, partial(_median, name)))
         yield from failed_or_largest(verdicts)
 
 
-def _judge_distance(
-    rule: Rule, name: str, before: NDArray[np.int64], after: NDArray[np.int64], tests: int
-) -> tuple[float, Verdict]:
-    """Distance of two histograms of a property, and the verdict on it; the p-value is multiplied by `tests`."""
-    distance = drift.kolmogorov_smirnov(before, after)
-    beyond = rule.maximum is not None and distance > rule.maximum
-    chance = tests * drift.kolmogorov_smirnov_p(before, after) if beyond else 1.0
-    detail = ""
-    if before.sum() and after.sum():
-        detail = " -> ".join(
-            f"median {properties.text(name, properties.median(name, h))} of {number(h.sum())} images"
-            for h in (before, after)
-        )
-    return distance, judge(rule, distance, chance=chance, detail=detail)
+def _measured(data: GateInput) -> Sequence[str]:
+    """The properties that are measured, which come first: of arrays, no colours; see `bands` for their values."""
+    return properties.NAMES if data.manifest.arrays is None else properties.OF_ARRAYS
+
+
+def _median(name: str, histogram: NDArray[np.int64]) -> str:
+    return properties.text(name, properties.median(name, histogram))
