@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from pipeline.config.config import Config
 
 # Keys of photos alone, which would have no effect.
-_OF_PHOTOS = ("image_size", "weights", "module", "freeze_epochs")
+_OF_PHOTOS = ("image_size", "module")
+_OF_PRETRAINED = ("weights", "freeze_epochs")
 
 
 def check(config: Config) -> None:
@@ -20,13 +21,18 @@ def check(config: Config) -> None:
         if training.backbone in SEQUENCES:
             raise ValueError(f"training.backbone: {training.backbone} is for sequences; it needs data.bands")
         return
-    known = (SINGLE,) if config.data.frames is None else (SINGLE, *SEQUENCES)
-    names = tried.get("backbone")
-    for where, name in (("training", training.backbone), *(("tuning.over", n) for n in names or () if n is not None)):
-        if name not in known:
-            hint = " (sequences, with data.frames, have others)" if name in SEQUENCES else ""
-            raise ValueError(f"{where}.backbone: {name} does not take arrays; expected {' or '.join(known)}{hint}")
-    for key in _OF_PHOTOS:
+    single, known = config.data.frames is None, (SINGLE, *SEQUENCES)
+    names = [
+        ("training", training.backbone),
+        *(("tuning.over", n) for n in tried.get("backbone") or () if n is not None),
+    ]
+    for where, name in names:
+        if single and name in SEQUENCES:
+            raise ValueError(f"{where}.backbone: {name} is for sequences; it needs data.frames")
+        if not single and name not in known:
+            raise ValueError(f"{where}.backbone: {name} does not take sequences; expected {', '.join(known)}")
+    built_in = all(name in known for _, name in names)
+    for key in (*_OF_PHOTOS, *(_OF_PRETRAINED if built_in else ())):
         if key in training.model_fields_set and getattr(training, key) is not None:
             raise ValueError(f"training.{key}: does not go with data.bands; remove it")
         if key in tried:

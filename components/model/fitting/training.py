@@ -255,7 +255,7 @@ def _heads(
     guess: Guess | None,
 ) -> recipe.Heads:
     """Prepares how the head is solved; see `recipe.Heads`."""
-    store = FeatureStore(settings.features, "" if kind.per_pixel else _feature_key(parts, settings))
+    store = FeatureStore(settings.features, "" if kind.per_pixel else _feature_key(parts, settings, data.arrays))
     features = functools.cache(lambda split: data.pooled(split, parts.extractor, store))
     # No other run has the backbone that is trained here, so its features are not stored.
     later = functools.cache(lambda split: data.pooled(split, parts.extractor, FeatureStore("", "")))
@@ -291,6 +291,7 @@ def _network(given: Given, settings: TrainerSettings, told: ArrayFacts | None) -
         return parts_of_arrays.build(
             told,
             settings.backbone,
+            settings.weights,
             classes=len(given.names),
             augment=settings.augment,
             kind=given.kind,
@@ -336,7 +337,7 @@ def _focal(settings: Focal, names: Sequence[str], kind: LabelKind) -> dict[str, 
     return {"gamma": settings.gamma, "alpha": settings.by_label(names, exclusive=kind.exclusive)}
 
 
-def _feature_key(parts: network.Parts, settings: TrainerSettings) -> str:
+def _feature_key(parts: network.Parts, settings: TrainerSettings, arrays: ArrayFacts | None) -> str:
     """Names what the features of an image depend on besides the image."""
     told = hashlib.sha256()
     source = "" if os.path.isabs(settings.backbone) else settings.backbone
@@ -345,6 +346,9 @@ def _feature_key(parts: network.Parts, settings: TrainerSettings) -> str:
             source = hashlib.file_digest(f, "sha256").hexdigest()
     code = [fingerprint.code(module) for module in ("components.data.images", "components.model.networks.network")]
     told.update(json.dumps([source, settings.image_size, keras.config.dtype_policy().name, code]).encode())
+    if arrays is not None:
+        of_arrays = fingerprint.code("components.model.networks.bands.pretrained"), arrays.bands, arrays.dtype
+        told.update(json.dumps([*of_arrays, arrays.mean, arrays.deviation]).encode())
     for variable in parts.extractor.variables:
         told.update(str(variable.shape).encode())
         told.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes())

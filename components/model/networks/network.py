@@ -78,9 +78,9 @@ def build(
             cannot have such a head.
     """
     head_module, masks = head_of(kind), kind.per_pixel
-    pretrained = _pretrained(backbone, weights)
+    pretrained = is_pretrained(backbone, weights)
     images = keras.Input((*image_size, _CHANNELS), name="pixels")
-    network, x = _network(backbone, weights, images)
+    network, x = opened(backbone, weights, images)
     maps = _maps(network, x, backbone, frozen=pretrained, every=masks)
     extracted = maps if masks else _pooling(maps)(maps)
     extractor = keras.Model(images, extracted, name="extractor")
@@ -121,7 +121,8 @@ def pooled(maps: Any) -> Any:
     return keras.ops.mean(keras.ops.cast(coarsest, "float32"), axis=(1, 2))
 
 
-def _pretrained(backbone: str | keras.Model, weights: str | None) -> bool:
+def is_pretrained(backbone: str | keras.Model, weights: str | None) -> bool:
+    """Whether a backbone starts from trained weights; see `build`."""
     if isinstance(backbone, keras.Model):
         return weights == "module"
     return backbone != "small" and (backbone.endswith(".keras") or weights is not None)
@@ -133,7 +134,7 @@ def _pooling(maps: keras.KerasTensor) -> keras.layers.Layer:
     return keras.layers.GlobalAveragePooling2D(dtype="float32")
 
 
-def _network(
+def opened(
     backbone: str | keras.Model, weights: str | None, images: keras.KerasTensor
 ) -> tuple[keras.Model, keras.KerasTensor]:
     """Builds the backbone; returns it with the images as it expects them."""
@@ -146,12 +147,17 @@ def _network(
     return _from_applications(backbone, weights, images)
 
 
+def inference(network: keras.Model) -> keras.layers.Layer:
+    """The network as a layer that is in inference mode even while training; its weights stay trainable."""
+    return _Inference(network)
+
+
 def _maps(network: keras.Model, x: keras.KerasTensor, backbone: str | keras.Model, *, frozen: bool, every: bool) -> Any:
     """Applies the network to x; returns its feature maps, or with `every` a list of the maps at each stride."""
     size = tuple(x.shape[1:3])
     try:
         used = pyramid.build(network, size) if every else network
-        maps = _Inference(used)(x) if frozen else used(x)
+        maps = inference(used)(x) if frozen else used(x)
     except ValueError as error:
         name = backbone if isinstance(backbone, str) else "the network of training.module"
         raise ConfigError(

@@ -25,10 +25,10 @@ def build(network: keras.Model, image_size: tuple[int, int]) -> keras.Model:
     Raises:
         ValueError: the network cannot take images of this size.
     """
-    exposed = _with_all_maps(network)
-    maps = exposed(keras.Input((*image_size, network.inputs[0].shape[-1])))
+    whole = exposed(network)
+    maps = whole(keras.Input((*image_size, network.inputs[0].shape[-1])))
     chosen = choose([m.shape[1:3] for m in maps], image_size)
-    return keras.Model(exposed.inputs, [exposed.outputs[i] for i in chosen], name="pyramid")
+    return keras.Model(whole.inputs, [whole.outputs[i] for i in chosen], name="pyramid")
 
 
 def activations(network: keras.Model, image_size: tuple[int, int]) -> int:
@@ -40,7 +40,7 @@ def activations(network: keras.Model, image_size: tuple[int, int]) -> int:
     """
     if not getattr(network, "inputs", None):  # its layers cannot be seen
         return 0
-    *maps, _ = _with_all_maps(network)(keras.Input((*image_size, network.inputs[0].shape[-1])))  # the last comes twice
+    *maps, _ = exposed(network)(keras.Input((*image_size, network.inputs[0].shape[-1])))  # the last comes twice
     return sum(math.prod(size or 0 for size in one.shape[1:]) for one in maps)
 
 
@@ -85,13 +85,13 @@ def _halvings(size: tuple[int | None, int | None], image_size: tuple[int, int]) 
     return round(math.log2(image_size[0] * image_size[1] / (size[0] * size[1])) / 2), False
 
 
-def _with_all_maps(network: keras.Model) -> keras.Model:
+def exposed(network: keras.Model) -> keras.Model:
     """Makes every map an output, in the order of computation; the network's own output is the last."""
     maps: list[keras.KerasTensor] = []
 
     def call(layer: keras.Operation, *args: object, **kwargs: object) -> object:
         if isinstance(layer, keras.Model) and getattr(layer, "inputs", None):
-            *inner, result = _with_all_maps(layer)(*args)
+            *inner, result = exposed(layer)(*args)
             maps.extend(inner)
         else:
             result = layer(*args, **kwargs)

@@ -46,9 +46,19 @@ def test_rows_without_a_label_are_not_learnt_from(tmp_path: Path) -> None:
         ({"bands": 2, "invalid": {"value": "x"}}, {}, "data.invalid"),
         ({"bands": 2, "display": ["band 3"]}, {}, "display: expected one or three of band 1, band 2"),
         ({"bands": 2}, {"training": {"image_size": [8, 8]}}, "training.image_size: does not go with data.bands"),
-        ({"bands": 2}, {"training": {"backbone": "convlstm"}}, "convlstm does not take arrays; expected small (seq"),
-        ({"bands": 2}, {"training": {"backbone": "MobileNetV3Small"}}, "MobileNetV3Small does not take arrays"),
-        ({"bands": 2, "frames": 3}, {"training": {"backbone": "x.keras"}}, "expected small or temporal_attention or"),
+        ({"bands": 2}, {"training": {"backbone": "convlstm"}}, "convlstm is for sequences; it needs data.frames"),
+        (
+            {"bands": 2, "frames": 3},
+            {"training": {"backbone": "MobileNetV3Small"}},
+            "MobileNetV3Small does not take sequences",
+        ),
+        ({"bands": 2}, {"training": {"weights": "imagenet"}}, "training.weights: does not go with"),
+        ({"bands": 2}, {"training": {"freeze_epochs": 2}}, "freeze_epochs"),
+        (
+            {"bands": 2, "frames": 3},
+            {"training": {"backbone": "x.keras"}},
+            "expected small, temporal_attention, convlstm",
+        ),
         (
             {},
             {"training": {"backbone": "convlstm"}},
@@ -62,7 +72,7 @@ def test_rows_without_a_label_are_not_learnt_from(tmp_path: Path) -> None:
         (
             {"bands": 2},
             {"tuning": {"over": {"backbone": ["small", "convlstm"]}}},
-            "tuning.over.backbone: convlstm does",
+            "tuning.over.backbone: convlstm is for sequences",
         ),
     ],
 )

@@ -52,23 +52,32 @@ def inputs(moments: int | None, size: tuple[int, int], bands: int) -> Inputs:
     )
 
 
-def maps(given: Inputs, backbone: str, mean: ArrayLike, deviation: ArrayLike) -> list[Map]:
-    """Builds the backbone, which turns images or sequences into maps of shrinking size.
+def normalised(given: Inputs, mean: ArrayLike, deviation: ArrayLike) -> Map:
+    """The bands with mean 0 and deviation 1 in train, and 0 where they are invalid.
 
     Args:
         given: see `inputs`.
-        backbone: "small" for single images; "convlstm" or "temporal_attention" for sequences.
         mean, deviation: of each band, over the valid pixels of train, [B].
-
-    Returns:
-        maps, finest first; each has half the height and width of the one before, rounded up.
     """
     valid = ops.cast(ops.expand_dims(given.valid, -1) > 0, "float32")
     # A band that was constant in train says nothing; another value of it must not become a large number.
     spread = np.asarray(deviation, np.float32)
     scale = np.where(spread > 0, 1 / np.where(spread > 0, spread, 1), 0).astype(np.float32)
     x = masked.kept(given.pixels, valid)
-    x = masked.kept((x - np.asarray(mean, np.float32)) * scale, valid)
+    return masked.kept((x - np.asarray(mean, np.float32)) * scale, valid), valid
+
+
+def maps(given: Inputs, x: Any, valid: Any, backbone: str) -> list[Map]:
+    """Builds the backbone, which turns images or sequences into maps of shrinking size.
+
+    Args:
+        given: see `inputs`.
+        x, valid: see `normalised`.
+        backbone: "small" for single images; "convlstm" or "temporal_attention" for sequences.
+
+    Returns:
+        maps, finest first; each has half the height and width of the one before, rounded up.
+    """
     if backbone == SINGLE:
         return _levels(x, valid, _SINGLE)
     if backbone == "convlstm":

@@ -14,8 +14,8 @@ from components.data.manifest import ArrayFacts
 from components.labels.kind import LabelKind
 from components.labels.learning.heads import head_of
 from components.labels.learning.refusals import need_two, refuse_positive
-from components.model.networks import augmentation
-from components.model.networks.bands import DAYS, PIXELS, SEQUENCES, SINGLE, VALID, masked
+from components.model.networks import augmentation, network
+from components.model.networks.bands import DAYS, PIXELS, SEQUENCES, SINGLE, VALID, masked, pretrained
 from components.model.networks.bands import build as networks
 from components.model.networks.bands.build import Inputs
 from components.model.networks.network import Parts
@@ -26,6 +26,7 @@ _INSIDE = 4  # numbers that a layer of several convolutions keeps for each of it
 def build(
     told: ArrayFacts,
     backbone: str,
+    weights: str | None = None,
     *,
     classes: int,
     augment: bool,
@@ -36,7 +37,8 @@ def build(
 
     Args:
         told: what the arrays have in common, and the mean and deviation of each band.
-        backbone: `SINGLE` or one of `SEQUENCES`.
+        backbone: `SINGLE` or one of `SEQUENCES`; for single images also those of `network.build`.
+        weights: see `network.build`.
         classes: number of labels, K.
         augment: whether training changes arrays at random.
         kind: what the labels are.
@@ -45,25 +47,38 @@ def build(
     Raises:
         ConfigError: there is no such backbone for these arrays.
     """
-    known = (SINGLE,) if told.frames is None else SEQUENCES
-    backbone = known[0] if backbone == SINGLE else backbone
-    if backbone not in known:
-        what = "single images" if told.frames is None else "sequences"
-        raise ConfigError(f"training.backbone: {backbone!r} takes no arrays of {what}; expected {' or '.join(known)}")
+    if told.frames is not None:
+        backbone = SEQUENCES[0] if backbone == SINGLE else backbone
+        if backbone not in SEQUENCES:
+            expected = " or ".join(SEQUENCES)
+            raise ConfigError(f"training.backbone: {backbone!r} takes no arrays of sequences; expected {expected}")
+    elif backbone in SEQUENCES:
+        raise ConfigError(f"training.backbone: {backbone!r} takes sequences alone, and there is no data.frames")
     size = told.height, told.width
     given = networks.inputs(told.frames, size, len(told.bands))
-    levels = networks.maps(given, backbone, told.mean, told.deviation)
+    own = backbone in (SINGLE, *SEQUENCES)
+    trained = not own and network.is_pretrained(backbone, weights)
+    normalised = networks.normalised(given, told.mean, told.deviation)
+    if own:
+        levels = networks.maps(given, *normalised, backbone)
+    else:
+        levels = pretrained.maps(*normalised, told.bands, backbone, weights, frozen=trained)
     named = _named(given)
     # The coarsest features come last, as familiarity expects them; where they are valid comes before.
     extracted: Any = [part for x, valid in levels for part in (valid, x)]
     if not kind.per_pixel:
         extracted = masked.mean(*levels[-1])
+    elif not own:
+        extracted = [x for x, _ in levels]
     extractor = keras.Model(named, extracted, name="extractor")
     features = keras.tree.map_structure(lambda t: keras.Input(t.shape[1:], dtype=t.dtype), extracted)
     if kind.per_pixel:
         refuse_positive(positive, kind.task)
         need_two(classes)
-        logits = networks.decoder(list(zip(features[1::2], features[::2], strict=True)), classes)
+        if own:
+            logits = networks.decoder(list(zip(features[1::2], features[::2], strict=True)), classes)
+        else:
+            logits = head_of(kind).decoder(features, size, classes)
     else:
         logits = head_of(kind).head(features, classes, positive=positive)
     head = keras.Model(features, logits, name="head")
@@ -72,7 +87,7 @@ def build(
         extractor,
         head,
         whole,
-        pretrained=False,
+        pretrained=trained,
         augment=functools.partial(augmentation.arrays, masks=kind.per_pixel) if augment else None,
         activations=_INSIDE * (_numbers(extractor) + _numbers(head)),
     )

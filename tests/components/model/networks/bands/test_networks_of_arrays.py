@@ -111,7 +111,7 @@ def test_a_band_that_was_constant_has_no_influence() -> None:
 
 
 def test_a_backbone_for_other_arrays_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'convlstm' takes no arrays of single images; expected small"):
+    with pytest.raises(ConfigError, match=r"'convlstm' takes sequences alone, and there is no data\.frames"):
         parts.build(facts("small"), "convlstm", classes=3, augment=False, kind=kinds.kind("segmentation"))
     assert built("small", "multi_label").model.output_shape == (None, 3)
     stands_for = parts.build(FACTS, "small", classes=3, augment=False, kind=kinds.kind("segmentation"))
