@@ -22,11 +22,11 @@ from components.data.formats.bad_image import BadImage
 
 # Those whose values float32, in which networks compute, can stand for.
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64")
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_NPY, _ZIP, _PNG = b"\x93NUMPY", b"PK\3\4", b"\x89PNG\r\n\x1a\n"
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+NPY, ZIP, _PNG = b"\x93NUMPY", b"PK\3\4", b"\x89PNG\r\n\x1a\n"
 _PER_PIXEL = 4  # values that each of `data.max_pixels` may have, as a photo with transparency has
 _MOST_HEADER = 10_000  # bytes of the header of an array
-_NODATA, _GEO = 42113, 34735  # tags of GDAL and GeoTIFF
+NODATA, _GEO = 42113, 34735  # tags of GDAL and GeoTIFF
 _SAMPLES = "SC"  # tifffile's letters for bands: samples of a pixel, channels
 _GREY = (0, 4)  # colour types of PNG without palette and colours: grey, and grey with transparency
 _PALETTE = 3
@@ -76,11 +76,11 @@ def read(data: bytes, bands: Bands, max_pixels: int) -> Frames:
 def _read(data: bytes, bands: Bands, max_pixels: int) -> Frames:
     most = _PER_PIXEL * max_pixels
     nodata, remarks, letters = None, list[str](), ""
-    if data.startswith(_TIFF):
+    if data.startswith(TIFF):
         found, letters, nodata = _tiff(data, most, remarks)
-    elif data.startswith(_NPY):
+    elif data.startswith(NPY):
         found = _array(io.BytesIO(data), len(data), most)
-    elif data.startswith(_ZIP):
+    elif data.startswith(ZIP):
         found = _archive(data, most)
     elif data.startswith(_PNG):
         found, letters = _png(data, most)
@@ -108,7 +108,8 @@ def _ordered(found: NDArray[Any], letters: str, bands: Bands) -> NDArray[Any]:
         letters: what the file says of its axes: "H", "W", "B", and "?" for others; "": nothing.
         bands: what it should hold.
     """
-    axes = bands.axes or _named(found.shape, letters, bands)
+    several = len(bands.names) > 1
+    axes = bands.axes or usual_axes(found.shape, letters, several=several, moments=bands.frames is not None)
     if len(axes) != found.ndim:
         expected = f"the axes {bands.axes} of data.axes" if bands.axes else _expected(bands)
         raise BadImage(f"shape {_text(found.shape)}; expected {expected}")
@@ -129,15 +130,26 @@ def _ordered(found: NDArray[Any], letters: str, bands: Bands) -> NDArray[Any]:
     return pixels
 
 
-def _named(shape: Sequence[int], letters: str, bands: Bands) -> str:
-    """The axes of an array of which the configuration does not say them; of another length if they are unknown."""
-    several = len(bands.names) > 1
+def usual_axes(shape: Sequence[int], letters: str, *, several: bool, moments: bool) -> str:
+    """The axes of an array of which the configuration does not say them; of another length if they are unknown.
+
+    Args:
+        shape: of the array.
+        letters: what the file says, see `_ordered`.
+        several: whether there are several bands.
+        moments: whether there are moments, `data.frames`.
+
+    >>> usual_axes((6, 30, 30), "?HW", several=True, moments=False)
+    'BHW'
+    >>> usual_axes((6, 30, 30), "", several=False, moments=True)
+    'THW'
+    """
     if letters:
         unknown = letters.count("?")
         if unknown and "B" not in letters and several:  # bands one after the other, as pages or planes
             letters, unknown = letters[: letters.rindex("?")] + "B" + letters[letters.rindex("?") + 1 :], unknown - 1
         return letters.replace("?", "T") if unknown <= 1 else ""
-    if len(shape) == 3 and not several and bands.frames:
+    if len(shape) == 3 and not several and moments:
         return "THW"
     return {2: "HW", 3: "HWB", 4: "THWB"}.get(len(shape), "")
 
@@ -153,39 +165,40 @@ def _tiff(data: bytes, most: int, remarks: list[str]) -> tuple[NDArray[Any], str
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it would print what it finds odd
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        first, *others = [one for one in file.series if not _is_copy(one)] or file.series
+        first, *others = main_series(file)
         _bounded(first.shape, most)
         if others:
             remarks.append("several images of different sizes in a TIFF; only the first is used")
         tags = first.keyframe.tags
         if _GEO in tags:
             remarks.append("a GeoTIFF; where it lies is not used")
-        text = str(tags[_NODATA].value).strip("\0 ") if _NODATA in tags else ""
+        text = str(tags[NODATA].value).strip("\0 ") if NODATA in tags else ""
         found = first.asarray()
-        axes = str(first.axes)
+        shape, letters = axes_of(first)
     try:
         nodata = float(text) if text else None
     except ValueError:
         remarks.append(f"the value {text[:20]!a} for pixels without information, which is no number; it is not used")
         nodata = None
-    kept = [i for i, size in enumerate(found.shape) if size > 1 or axes[i] in "YX"]
+    return found.reshape(shape), letters, nodata
+
+
+def main_series(file: Any) -> list[Any]:
+    """The series of a `TiffFile` without smaller copies and masks of another one; all, if nothing else is there."""
+    return [one for one in file.series if not (one.keyframe.is_reduced or one.keyframe.is_mask)] or list(file.series)
+
+
+def axes_of(series: Any) -> tuple[tuple[int, ...], str]:
+    """The shape of a series without axes of length one, and a letter for each axis, see `_ordered`."""
+    shape, axes = series.shape, str(series.axes)
+    kept = [i for i, size in enumerate(shape) if size > 1 or axes[i] in "YX"]
     letters = "".join({"Y": "H", "X": "W"}.get(axes[i], "B" if axes[i] in _SAMPLES else "?") for i in kept)
-    return found.reshape([found.shape[i] for i in kept]), letters, nodata
-
-
-def _is_copy(series: Any) -> bool:
-    """Whether a series is a smaller copy, or a mask, of another one."""
-    page = series.keyframe
-    return bool(page.is_reduced or page.is_mask)
+    return tuple(int(shape[i]) for i in kept), letters
 
 
 def _array(file: Any, size: int, most: int) -> NDArray[Any]:
     """Reads NumPy's format from a file of so many bytes."""
-    version = np.lib.format.read_magic(file)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = header(file, max_header_size=_MOST_HEADER)
-    if dtype.hasobject or dtype.names is not None or dtype.itemsize == 0:
-        raise BadImage(f"values of type {dtype}; expected one of {', '.join(DTYPES)}")
+    shape, fortran, dtype = numpy_header(file)
     _bounded(shape, most)
     wanted = math.prod(shape) * dtype.itemsize
     content = file.read(wanted)
@@ -195,17 +208,39 @@ def _array(file: Any, size: int, most: int) -> NDArray[Any]:
     return flat.reshape(shape[::-1]).transpose() if fortran else flat.reshape(shape)
 
 
+def numpy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Reads shape, order and type of an array in NumPy's format; `file` then stands at its values.
+
+    Raises:
+        BadImage: the values are no plain numbers.
+    """
+    version = np.lib.format.read_magic(file)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = header(file, max_header_size=_MOST_HEADER)
+    if dtype.hasobject or dtype.names is not None or dtype.itemsize == 0:
+        raise BadImage(f"values of type {dtype}; expected one of {', '.join(DTYPES)}")
+    return shape, fortran, dtype
+
+
 def _archive(data: bytes, most: int) -> NDArray[Any]:
     """Reads the one array of a `.npz` file."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        names = archive.namelist()
-        if len(names) != 1:
-            listed = ", ".join(name.removesuffix(".npy") for name in names[:5])
-            raise BadImage(
-                f"{len(names)} arrays in the file, {listed}; expected one" if names else "no array in the file"
-            )
-        with archive.open(names[0]) as file:
-            return _array(file, archive.getinfo(names[0]).file_size, most)
+        name = only_array(archive)
+        with archive.open(name) as file:
+            return _array(file, archive.getinfo(name).file_size, most)
+
+
+def only_array(archive: zipfile.ZipFile) -> str:
+    """The name of the one array in a `.npz` file.
+
+    Raises:
+        BadImage: there is none, or several.
+    """
+    names = archive.namelist()
+    if len(names) != 1:
+        listed = ", ".join(name.removesuffix(".npy") for name in names[:5])
+        raise BadImage(f"{len(names)} arrays in the file, {listed}; expected one" if names else "no array in the file")
+    return names[0]
 
 
 def _png(data: bytes, most: int) -> tuple[NDArray[Any], str]:
