@@ -9,6 +9,7 @@ from components.base.text import number, percent
 from components.data.dataset import SPLITS, Dataset
 from components.gates.data_rules.base import share
 from components.ingest.settings import Split
+from components.model.networks.bands import SEQUENCES, SINGLE
 from pipeline.init import backbones, document, limits, values
 from pipeline.init.found import Found
 from pipeline.init.places import Place
@@ -174,9 +175,20 @@ def _pixel_shares(found: Found, labels: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _training(place: Place, found: Found) -> tuple[dict[str, Any], dict[str, str]]:
+    if (bands := found.config.data.arrays) is not None:
+        return _training_of_arrays(found, sequences=bands.frames is not None)
     backbone, why = backbones.at_hand(place.folder)
     size, proportions = values.image_size(found, pretrained=backbone != "small")
     batch, reason = values.batch_size(found)
     training = {"backbone": backbone, "image_size": size, "batch_size": batch}
     comments = {"training.backbone": why, "training.image_size": proportions, "training.batch_size": reason}
     return training, comments
+
+
+def _training_of_arrays(found: Found, *, sequences: bool) -> tuple[dict[str, Any], dict[str, str]]:
+    """Arrays are never reduced, and their networks start from random weights."""
+    batch, reason = values.batch_size(found)
+    training = {"backbone": SEQUENCES[0] if sequences else SINGLE, "batch_size": batch}
+    others = f"; {' or '.join(SEQUENCES[1:])} is for sequences, too" if sequences else ""
+    why = f"starts from random weights, for arrays{others}"
+    return training, {"training.backbone": why, "training.batch_size": reason}

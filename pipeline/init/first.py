@@ -19,6 +19,7 @@ from components.ingest import census, observed
 from pipeline import config as configuration
 from pipeline.config import yaml
 from pipeline.init import compose, limits
+from pipeline.init.arrays.readings import readings_of_arrays
 from pipeline.init.found import Found, find
 from pipeline.init.places import Place, shown_path
 from pipeline.init.readings import Reading, readings, see
@@ -83,7 +84,8 @@ def write(place: Place, task: str | None, terminal: Terminal, before: str = "") 
         raise ConfigError(f"{shown_path(place.config)} exists already; remove it, or name another file with -o")
     if not os.path.isdir(place.folder):
         raise ConfigError(f"-o: there is no folder {shown_path(place.folder)}; make it, or name another file")
-    possible = readings(see(place), task)
+    sight = see(place)
+    possible = readings_of_arrays(sight, task) or readings(sight, task)
     reading, config, dataset, rule, refused = _first_that_reads(place, possible)
     if compose.few(dataset):
         config = compose.with_larger_splits(config)

@@ -6,7 +6,7 @@ import hashlib
 import heapq
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,8 +84,7 @@ def find(config: Config, dataset: Dataset, rule: Rule | None, terminal: Terminal
         manifest, images = check.examine(config, dataset, rule, terminal, measure)
     else:
         opened = sample(dataset.records, most // 4)
-        threads, settings = os.cpu_count() or 1, config.data
-        job = shards.Job(dataset.root, dict(dataset.fractions), {}, settings.max_pixels, threads, rule, settings.bits)
+        job = _job(config, dataset, opened, rule)
         with output_to(os.devnull):
             for item in shards.examine(opened, job, pictures.glance):
                 shards.enter(item, report)
@@ -101,6 +100,15 @@ def find(config: Config, dataset: Dataset, rule: Rule | None, terminal: Terminal
         highest=max(deep, default=0),
         broken=tuple(report.quarantined),
     )
+
+
+def _job(config: Config, dataset: Dataset, opened: tuple[Record, ...], rule: Rule | None) -> shards.Job:
+    """How the sample is read."""
+    threads, settings = os.cpu_count() or 1, config.data
+    if settings.arrays is not None:  # the sample says what most arrays have in common
+        seen = replace(dataset, records=opened)
+        return replace(shards.job(seen, settings.max_pixels, rule, bands=settings.arrays), moved={}, threads=threads)
+    return shards.Job(dataset.root, dict(dataset.fractions), {}, settings.max_pixels, threads, rule, settings.bits)
 
 
 def sample(records: Sequence[Record], most: int) -> tuple[Record, ...]:

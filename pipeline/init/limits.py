@@ -41,6 +41,7 @@ _KEYS: Mapping[str, tuple[bool, float]] = {
     "balance.max_cooccurrence": (False, 1),
     "balance.max_split_drift": (False, 1),
     "balance.max_unlabelled": (False, 1),
+    "balance.max_invalid": (False, 1),
     "data.max_bad_fraction": (False, _MOST_BROKEN),
 }
 

@@ -6,6 +6,7 @@ import os
 import posixpath
 import shlex
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from components.base.errors import ConfigError
@@ -14,6 +15,7 @@ from components.data import storage
 _ENDINGS = (".tar.gz", ".tgz", ".tar", ".zip")  # of archives, which are data sets by themselves
 _TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 _LISTED = (".csv", ".tsv", ".txt", ".jsonl", ".json", ".yaml", ".yml", ".xml")  # files that only name images
+_START = 100_000  # bytes of a table that are searched for names of arrays
 _LEVELS = 2  # folders above a table in which its images are looked for
 
 
@@ -147,11 +149,27 @@ def _local(path: str, named: str) -> tuple[str, str]:
 
 def _folder_with_images(path: str) -> str:
     """Returns the folder of a table, or one above it: the first that has other files in folders beside the table."""
+    from components.ingest.layouts.listing import ARRAYS, PHOTOS
+
+    start = _start(path)
+    # Arrays beside a table that does not name them are something else.
+    endings = PHOTOS - {""} | {ending for ending in ARRAYS if ending.encode() in start}
     folder = os.path.dirname(path)
     for root in [folder, *_above(folder)][: 1 + _LEVELS]:
-        if _has_image(root):
+        if _has_image(root, endings):
             return root
     return folder
+
+
+def _start(path: str) -> bytes:
+    """The first bytes of a file, in lower case; nothing if it cannot be read, which whoever reads it all says."""
+    if not os.path.isfile(path):
+        return b""
+    try:
+        with open(path, "rb") as f:
+            return f.read(_START).lower()
+    except OSError:
+        return b""
 
 
 def _above(folder: str) -> list[str]:
@@ -162,11 +180,9 @@ def _above(folder: str) -> list[str]:
     return above
 
 
-def _has_image(folder: str) -> bool:
-    from components.ingest.layouts.listing import PHOTOS
-
+def _has_image(folder: str, endings: Collection[str]) -> bool:
     for tried, file in enumerate(storage.files(folder, "PATH")):
-        if posixpath.splitext(file.path)[1].lower() in PHOTOS - {""}:
+        if posixpath.splitext(file.path)[1].lower() in endings:
             return True
         if tried > 10_000:
             break

@@ -10,7 +10,7 @@ from typing import Any
 
 from components.data import storage
 from components.data.storage import File
-from components.ingest.layouts.listing import PHOTOS
+from components.ingest.layouts.listing import endings
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Sight:
 
     @cached_property
     def images(self) -> tuple[str, ...]:
-        """Paths whose ending is that of an image."""
-        return self.ending(*(PHOTOS - {""}))
+        """Paths whose ending is that of an image: of a photo or, within `listing.arrays_too`, also of an array."""
+        return self.ending(*(endings() - {""}))
 
     @cached_property
     def top(self) -> tuple[str, ...]:

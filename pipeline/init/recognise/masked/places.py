@@ -87,6 +87,14 @@ def folders(sight: Sight) -> dict[Folder, Files]:
     return dict(found)
 
 
+def named_like_masks(sight: Sight) -> set[str]:
+    """The files in folders named like those of masks; if there is none, those whose names end like masks."""
+    folders = {folder for folder in {*map(posixpath.dirname, sight.files)} if any(map(is_mask_word, folder.split("/")))}
+    if folders:
+        return {path for path in sight.files if posixpath.dirname(path) in folders}
+    return {path for path in sight.files if _BY_END.search(posixpath.splitext(posixpath.basename(path))[0])}
+
+
 def _images(folders: Mapping[Folder, Files], image: Folder, mask: Folder) -> list[str]:
     """The stems of images; in a folder that holds both, those that do not end like masks."""
     stems = folders[image].all
