@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import posixpath
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -72,8 +73,8 @@ def _readings(sight: Sight, task: str | None, sample: Sample, form: Form) -> tup
     plain = Sight(sight.root, sight.files, sight.start)
     found: list[tuple[list[Reading], int]] = []
     if (moments := _most_dated(sample)) > 1 and form.moments == 1:
-        with contextlib.suppress(ConfigError), bundles.bundling(lambda path: moment(path) is not None):
-            files = {file.path: file for file in bundles.gathered(sight.files.values())}
+        with contextlib.suppress(ConfigError), bundles.bundling(_all_dated):
+            files = {file.path: file for file in bundles.gathered(sight.root, sight.files.values())}
             together = Sight(sight.root, {path: files[path] for path in sorted(files)}, sight.start)
             found.append((readings(together, task), moments))
     with contextlib.suppress(ConfigError):
@@ -81,6 +82,10 @@ def _readings(sight: Sight, task: str | None, sample: Sample, form: Form) -> tup
     if not found:
         return readings(plain, task), 0  # which says why
     return min(found, key=lambda way: _rank(way[0][0]))
+
+
+def _all_dated(root: str, folder: str, paths: Sequence[str]) -> bool:
+    return all(moment(path) is not None for path in paths)
 
 
 def _rank(reading: Reading) -> int:
