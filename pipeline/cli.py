@@ -149,6 +149,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--overlay", metavar="DIR", help="write each image there with its mask over it; what is there is not read"
     )
+    predict.add_argument(
+        "--masks", metavar="DIR", help="write each mask there, as a PNG or GeoTIFF file of label indices"
+    )
     predict.set_defaults(command=local.predict)
 
     following = commands.add_parser("next", help="which images of data.unlabelled to label next, in a table and a page")

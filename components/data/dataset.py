@@ -67,6 +67,7 @@ class Record:
         slices: (column, value), sorted, by which the evaluation can be sliced.
         mask: path of the mask, relative to the root, or "".
         regions: the regions as JSON, where there is no mask file; see `masks.draw`.
+        tile: top and left of the tile of the file that it is, see `arrays.tiles`; (): the whole file.
         moments: paths and times of the files of a sequence, where a table names them; see `storage.bundles`.
     """
 
@@ -82,6 +83,12 @@ class Record:
     mask: str = ""
     regions: str = ""
     moments: tuple[tuple[str, float | None], ...] = ()
+    tile: tuple[int, ...] = ()
+
+    @property
+    def file(self) -> str:
+        """Path of its file, which is that of the record but for a tile."""
+        return self.path.rpartition("@")[0] if self.tile else self.path
 
 
 _BUT_VERSION = operator.attrgetter(*(f.name for f in fields(Record) if f.name != "version"))

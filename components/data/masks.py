@@ -22,6 +22,7 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from components.data import features, images, mask_codes, regions
+from components.data.arrays import tiles
 from components.data.formats import foreign, tiff
 from components.data.formats.bad_image import BadImage
 from components.data.mask_rules import Rule
@@ -94,6 +95,20 @@ def without(mask: Mask, unseen: NDArray[np.bool_], rule: Rule) -> Mask:
         return mask
     ids[unseen] = features.IGNORED_ID
     return _mask(ids, rule, (*mask.remarks, "labels of pixels that are never valid; these pixels are ignored"))
+
+
+def tile(mask: Mask, place: tiles.Size, size: tiles.Size, rule: Rule) -> Mask:
+    """A tile of a mask; what is beyond the mask is ignored.
+
+    Args:
+        mask: of a whole scene.
+        place: top and left of the tile.
+        size: its height and width.
+        rule: the labels.
+    """
+    with Pillow.open(io.BytesIO(mask.encoded)) as image:
+        ids = np.asarray(image)
+    return _mask(tiles.cut_mask(ids, place, size, features.IGNORED_ID), rule, mask.remarks)
 
 
 def _unreadable(data: bytes) -> str:

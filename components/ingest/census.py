@@ -112,6 +112,10 @@ class Report:
         """Counts a quarantined file."""
         self.quarantined.append((path, reason))
 
+    def leave_out(self, path: str, what: str) -> None:
+        """Counts a tile that is left out for what it lacks."""
+        self._remark(what, 1, [path])
+
     def add(
         self, record: Record, split: str, sha256: str, image: Checked, mask: Mask | None, rule: Rule | None
     ) -> None:

@@ -6,6 +6,7 @@ there is none, the file is read; equal content is then no change.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -159,12 +160,16 @@ def digests(root: str, records: Sequence[Record], most_bytes: int) -> Iterator[t
         most_bytes: see `recognise`.
     """
 
+    @functools.lru_cache(maxsize=_READERS)  # tiles of a scene follow one another
+    def content(path: str, moments: tuple[tuple[str, float | None], ...]) -> str:
+        return splits.digest(storage.read(root, path, moments))
+
     def one(record: Record) -> tuple[Record, str]:
         if record.size > most_bytes:
             return record, too_large(record)
         try:
             mask = storage.read(root, record.mask) if record.mask else None
-            return record, digest(splits.digest(storage.read(root, record.path, record.moments)), mask)
+            return record, digest(content(record.file, record.moments), mask)
         except OSError:
             return record, UNREAD
 

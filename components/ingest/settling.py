@@ -75,12 +75,16 @@ def _arrays(total: census.Report, job: shards.Job) -> ArrayFacts | None:
     if job.expected is None:
         return None
     expected, train = job.expected, total.moments_of("train")
+
+    def of_files(path: str) -> bool:
+        return bundles.find(path.rpartition("@")[0] if expected.bands.tile else path) is not None
+
     facts = ArrayFacts(
         bands=expected.bands.names,
         frames=expected.bands.frames,
         shown=expected.bands.shown,
         dtype=expected.dtype,
-        calendar=expected.calendar if any(bundles.find(path) is not None for path in total.paths) else None,
+        calendar=expected.calendar if any(map(of_files, total.paths)) else None,
         height=expected.height,
         width=expected.width,
     )

@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import posixpath
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from types import MappingProxyType
 
 from components.data import images, mask_rules, masks, storage
 from components.data.arrays import check as arrays
+from components.data.arrays import tiles
 from components.data.arrays.check import Expected
 from components.data.arrays.spec import Bands
 from components.data.arrays.stored import Array
@@ -35,6 +37,8 @@ _SHARD_BYTES = 64 << 20  # of image files
 _MIN_SHARDS = 4  # so that readers can interleave
 # From this mean size on, threads pay: most of the time is then spent in the decoder, which releases the lock.
 _THREADED_FILE_BYTES = 16 << 10
+_SCENES = 2  # that are kept while their tiles are cut
+_NO_PIXEL, _NO_LABEL = (f"no {what} pixel, tiles of larger ones; they are left out" for what in ("valid", "labelled"))
 _SAMPLES = 32  # arrays that say what most have in common
 _CHUNK = 16  # files per task, because handing over a tiny file costs more than decoding it
 
@@ -45,7 +49,8 @@ Check = Callable[[bytes, int, int | None], images.Checked]
 class Examined:
     """One record after its file was read: with `image` and `sha256`, or the `problem` that quarantines it.
 
-    `digest` is that of the content, whether it can be used or not; see `ledger.digest`.
+    `digest` is that of the content, whether it can be used or not; see `ledger.digest`. `left_out` says what a tile
+    lacks that is no part of the data set, though nothing is wrong with it.
     """
 
     record: Record
@@ -56,6 +61,7 @@ class Examined:
     rule: Rule | None = None
     problem: str = ""
     digest: str = ledger.UNREAD
+    left_out: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ def job(
         if record.size > images.max_file_bytes(max_pixels):
             return None
         try:
-            return storage.read(dataset.root, record.path, record.moments)
+            return storage.read(dataset.root, record.file, record.moments)
         except OSError:
             return None
 
@@ -141,15 +147,15 @@ def _expected(
     """What most arrays have in common, from some of them."""
 
     def readable(some: Iterable[Record]) -> Iterator[Array]:
-        for record in some:
+        for record in {record.file: record for record in some}.values():
             with contextlib.suppress(images.BadImage):
-                files = bundles.unpacked(record.path, content(record) or b"")
+                files = bundles.unpacked(record.file, content(record) or b"")
                 yield arrays.assemble(files, bands, max_pixels)[0]
 
     samples = list(readable(records[:: max(1, len(records) // _SAMPLES)]))
     expected = arrays.expect(samples or list(itertools.islice(readable(records), 1)), bands)
     told = [time for record in records for _, time in record.moments]
-    folders = {folder for record in records if not record.moments and (folder := bundles.find(record.path)) is not None}
+    folders = {folder for record in records if not record.moments and (folder := bundles.find(record.file)) is not None}
     if folders:
         inside = (file.path for file in storage.files(root) if posixpath.dirname(file.path) in folders)
         told += map(arrays.moment, filter(bundles.is_moment, inside))
@@ -172,7 +178,7 @@ def plan(records: Sequence[Record]) -> list[list[Record]]:
     count = max(_MIN_SHARDS, -(-total // _SHARD_BYTES))
     shards: list[list[Record]] = [[] for _ in range(count)]
     for record in sorted(records, key=lambda r: r.path):
-        path = storage.unit(record.path).encode("utf-8", "surrogateescape")
+        path = storage.unit(record.file).encode("utf-8", "surrogateescape")
         shards[_place(int.from_bytes(hashlib.blake2b(path, digest_size=8).digest(), "big"), count)].append(record)
     return shards
 
@@ -200,7 +206,11 @@ def examine(records: Iterable[Record], job: Job, check: Check | None = None) -> 
     place of `images.check`.
     """
 
+    scenes = _Scenes(job)
+
     def one(record: Record) -> Examined:
+        if record.tile:
+            return scenes.tile(record)
         if record.size > images.max_file_bytes(job.max_pixels):
             problem = f"{record.size:,} bytes are more than data.max_pixels allows for"
             return Examined(record, problem=problem, digest=ledger.too_large(record))
@@ -238,10 +248,77 @@ def examine(records: Iterable[Record], job: Job, check: Check | None = None) -> 
             yield from done
 
 
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """A scene that was read, of which records are tiles; with `problem`, it cannot be used."""
+
+    digest: str
+    sha256: str = ""
+    array: Array | None = None
+    remarks: tuple[str, ...] = ()
+    mask: masks.Mask | None = None
+    problem: str = ""
+
+
+class _Scenes:
+    """Reads each scene once for all its tiles, which follow one another; the last few are kept."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._lock = job, threading.Lock()
+        self._kept: collections.OrderedDict[str, _Scene] = collections.OrderedDict()
+
+    def tile(self, record: Record) -> Examined:
+        """Cuts a tile out of its scene."""
+        job, scene = self._job, self._scene(record)
+        if scene.array is None or job.expected is None or (size := job.expected.bands.tile) is None:
+            return Examined(record, problem=scene.problem, digest=scene.digest)
+        top, left = record.tile
+        array = tiles.cut(scene.array, (top, left), size)
+        if not array.valid.any():
+            return Examined(record, digest=scene.digest, left_out=_NO_PIXEL)
+        image = arrays.checked(array, job.expected, scene.remarks)
+        mask = None
+        if scene.mask is not None and job.rule is not None:
+            mask = masks.tile(scene.mask, (top, left), size, job.rule)
+            mask = mask if image.unseen is None else masks.without(mask, image.unseen, job.rule)
+            if not any(mask.pixels):
+                return Examined(record, digest=scene.digest, left_out=_NO_LABEL)
+        # Of the whole file, as the ledger has it; the group decides in any case.
+        split = splits.assign(record, scene.sha256, job.fractions, job.moved, job.earlier)
+        own = splits.digest(f"{scene.sha256} {top} {left}".encode())
+        return Examined(record, split, own, image, mask, job.rule, digest=scene.digest)
+
+    def _scene(self, record: Record) -> _Scene:
+        with self._lock:
+            found = self._kept.pop(record.file, None) or self._read(record)
+            self._kept[record.file] = found
+            if len(self._kept) > _SCENES:
+                self._kept.popitem(last=False)
+            return found
+
+    def _read(self, record: Record) -> _Scene:
+        job, digest = self._job, ledger.UNREAD
+        assert job.expected is not None
+        try:
+            data = storage.read(job.root, record.file, record.moments)
+            sha256, drawn = splits.digest(data), _mask_file(record, job)
+            digest = ledger.UNREAD if isinstance(drawn, OSError) else ledger.digest(sha256, drawn)
+            array, remarks = arrays.prepared(bundles.unpacked(record.file, data), job.expected, job.max_pixels)
+            _, height, width, _ = array.pixels.shape
+            mask = _mask(record, drawn, images.Checked(b"", array.dtype, width, height), job)
+        except images.BadImage as error:
+            return _Scene(digest, problem=str(error))
+        except OSError as error:
+            return _Scene(digest, problem=f"cannot be read: {error.strerror or error}")
+        return _Scene(digest, sha256, array, remarks, mask)
+
+
 def enter(item: Examined, report: Report) -> None:
     """Adds one examined record to the report."""
     report.digests[item.record.path] = item.digest
-    if item.image is None:
+    if item.left_out:
+        report.leave_out(item.record.path, item.left_out)
+    elif item.image is None:
         report.reject(item.record.path, item.problem)
     else:
         report.add(item.record, item.split, item.sha256, item.image, item.mask, item.rule)

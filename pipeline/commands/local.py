@@ -159,15 +159,17 @@ def predict(options: argparse.Namespace) -> int:
 
     served = predict.find(options.model)
     with predict.listing(served):
-        found, notes = inputs.expand(options.images, options.overlay)
+        found, notes = inputs.expand(options.images, [folder for folder in (options.overlay, options.masks) if folder])
         overlays = predict.overlays_for(served, options.overlay, found) if options.overlay is not None else None
+        masks = predict.masks_for(served, options.masks, found) if options.masks is not None else None
+    files = [path for written in (overlays, masks) if written is not None for path in written.paths]
     out, failures = Terminal(), 0
-    rows = table.Table((i.name for i in found), overlays.paths if overlays else (), out.width)
+    rows = table.Table((i.name for i in found), files, out.width)
     with Terminal(stderr=True) as terminal, output_to(os.devnull):
         with terminal.hidden():
             for note in notes:
                 terminal.line(table.cell(note))
-        for batch in predict.predict(served, found, overlays):
+        for batch in predict.predict(served, found, overlays, masks):
             with terminal.hidden():
                 for result in batch:
                     failures += "error" in result

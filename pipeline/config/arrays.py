@@ -21,6 +21,8 @@ def check(config: Config) -> None:
         if training.backbone in SEQUENCES:
             raise ValueError(f"training.backbone: {training.backbone} is for sequences; it needs data.bands")
         return
+    if config.data.tile is not None and not config.kind.per_pixel:
+        raise ValueError("data.tile: only images with masks can be cut into tiles; remove it")
     single, known = config.data.frames is None, (SINGLE, *SEQUENCES)
     names = [
         ("training", training.backbone),

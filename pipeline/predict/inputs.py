@@ -31,7 +31,7 @@ class Input:
     problem: str = ""
 
 
-def expand(arguments: Sequence[str], without: str | None = None) -> tuple[list[Input], list[str]]:
+def expand(arguments: Sequence[str], without: Sequence[str] = ()) -> tuple[list[Input], list[str]]:
     """Expands `arguments` to images, in order, and returns a note for each folder in which files were skipped.
 
     An existing path is that file or folder, even if it contains special characters. A folder yields all files at any
@@ -41,11 +41,11 @@ def expand(arguments: Sequence[str], without: str | None = None) -> tuple[list[I
 
     Args:
         arguments: paths, patterns, and fsspec URLs of files (with an image's extension) or folders.
-        without: a folder whose files are left out of folders and patterns, such as that of the overlays.
+        without: folders whose files are left out of folders and patterns, such as that of the overlays.
     """
     inputs: list[Input] = []
     notes: list[str] = []
-    excluded = os.path.realpath(without) + os.sep if without else None
+    excluded = tuple(os.path.realpath(folder) + os.sep for folder in without)
     for argument in arguments:
         matches = list(_matches(argument, notes))
         if excluded and not _is_file(argument):

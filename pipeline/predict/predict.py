@@ -13,8 +13,10 @@ from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
 from components.data import decoding, images, storage
 from components.data.arrays import check as array_files
-from components.data.arrays import stored
+from components.data.arrays import geotiff, stored
 from components.data.arrays.check import Expected
+from components.data.arrays.geotiff import Tag
+from components.data.arrays.stored import Array
 from components.data.storage import bundles
 from components.ingest.layouts import sequences
 from components.ingest.layouts.listing import arrays_too
@@ -22,7 +24,9 @@ from components.labels import kinds, outputs
 from components.labels.kind import Answer, PlainAnswer
 from components.push import versions
 from components.push.manifest import PushedManifest
+from pipeline.predict import scenes
 from pipeline.predict.inputs import Input
+from pipeline.predict.masks import Masks
 from pipeline.predict.overlays import Overlays
 
 _BATCH = 32
@@ -68,16 +72,30 @@ def overlays_for(served: versions.Served, folder: str, inputs: Sequence[Input]) 
     Raises:
         ConfigError: the model does not predict masks, or the overlays cannot be written to `folder`.
     """
-    task = served.manifest.task
-    if not kinds.kind(task).per_pixel:
-        drawn = " or ".join(kind.task for kind in kinds.KINDS.values() if kind.per_pixel)
-        raise ConfigError(f"--overlay: the model's task is {task}; expected {drawn}, which predicts masks")
+    _needs_masks(served, "--overlay")
     arrays_ = served.manifest.arrays
     return Overlays(folder, inputs, (0,) if arrays_ is None else arrays_.shown)
 
 
+def masks_for(served: versions.Served, folder: str, inputs: Sequence[Input]) -> Masks:
+    """Prepares the files of the model's masks.
+
+    Raises:
+        ConfigError: the model does not predict masks, or they cannot be written to `folder`.
+    """
+    _needs_masks(served, "--masks")
+    return Masks(folder, inputs, arrays=served.manifest.arrays is not None)
+
+
+def _needs_masks(served: versions.Served, flag: str) -> None:
+    task = served.manifest.task
+    if not kinds.kind(task).per_pixel:
+        drawn = " or ".join(kind.task for kind in kinds.KINDS.values() if kind.per_pixel)
+        raise ConfigError(f"{flag}: the model's task is {task}; expected {drawn}, which predicts masks")
+
+
 def predict(
-    served: versions.Served, inputs: Sequence[Input], overlays: Overlays | None = None
+    served: versions.Served, inputs: Sequence[Input], overlays: Overlays | None = None, masks: Masks | None = None
 ) -> Iterator[list[PlainAnswer]]:
     """Yields the results batch by batch, one for each input, in order.
 
@@ -85,39 +103,46 @@ def predict(
 
     - single_label: {image, label, probabilities};
     - multi_label: {image, labels, probabilities}, where labels are those above their thresholds in the model;
-    - segmentation: {image, shares}, each label's share of the pixels; with `overlays` also the path `overlay`.
+    - segmentation: {image, shares}, each label's share of the pixels; with `overlays` also the path `overlay`, and
+      with `masks` the path `mask`.
 
     Probabilities and shares map each label to a number, in the model's order. Every successful result also has
     familiarity, the share of the eval split that is at most as similar to the training images, and abstain, whether
     the model considers that too low to answer.
 
     Images are checked and converted as at ingest, so that a rotated photo or a palette is read alike. The next batch
-    is read while the model computes.
+    is read while the model computes. A model that learnt from tiles answers scenes of any size, one at a time.
 
     Raises:
         ImagegateError: the model's files differ from those that were pushed, or an earlier release pushed it.
     """
     with model(served) as answers, ThreadPoolExecutor(_THREADS) as pool:
         progress.report("images", 0, len(inputs))
-        read = functools.partial(_read, checked=_checks(served.manifest))
-        ahead = pool.map(read, inputs[:_BATCH])
-        for start in range(0, len(inputs), _BATCH):
+        told = served.manifest
+        tile = None if told.bands is None else told.bands.tile
+        read = functools.partial(_read, checked=_checks(told), placed=masks is not None and told.arrays is not None)
+        size = _BATCH if tile is None else 1
+        ahead = pool.map(read, inputs[:size])
+        for start in range(0, len(inputs), size):
             results = list(ahead)
-            ahead = pool.map(read, inputs[start + _BATCH : start + 2 * _BATCH])
-            good = {number: r for number, r in enumerate(results, start) if "encoded" in r}
+            ahead = pool.map(read, inputs[start + size : start + 2 * size])
+            good = {number: r for number, r in enumerate(results, start) if "content" in r}
             if good:
-                encoded = [r.pop("encoded") for r in good.values()]
-                arrays = answers(encoded)
-                _add_predictions(good.values(), arrays, served.manifest.task)
+                contents = [r.pop("content") for r in good.values()]
+                places = [r.pop("place") for r in good.values()]
+                arrays = answers(contents) if tile is None else scenes.answered(contents[0], tile, answers)
+                _add_predictions(good.values(), arrays, told.task)
                 if overlays is not None:
-                    _draw(good, encoded, arrays, overlays)
+                    _draw(good, contents, arrays, overlays)
+                if masks is not None:
+                    _write_masks(good, contents, places, arrays, masks)
             progress.report("images", start + len(results), len(inputs))
             yield results
 
 
 @contextlib.contextmanager
-def model(served: versions.Served) -> Iterator[Callable[[Sequence[bytes]], Answer]]:
-    """Loads a pushed model, and yields its serving signature: checked images -> name of an output -> array.
+def model(served: versions.Served) -> Iterator[Callable[[Sequence[bytes | Array]], Answer]]:
+    """Loads a pushed model, and yields its serving signature: checked images, or arrays -> name of an output -> array.
 
     Raises:
         ImagegateError: the model's files differ from those that were pushed, or an earlier release pushed it.
@@ -136,12 +161,13 @@ def model(served: versions.Served) -> Iterator[Callable[[Sequence[bytes]], Answe
 
         bands = served.manifest.bands
 
-        def answers(encoded: Sequence[bytes]) -> Answer:
+        def answers(contents: Sequence[bytes | Array]) -> Answer:
             _ = loaded  # keeps the variables that the signature uses
             if bands is None:
-                asked = {"image_bytes": tf.constant(encoded)}
+                asked = {"image_bytes": tf.constant(contents)}
             else:
-                rows_of = stored.stacked([stored.restored(one) for one in encoded], bands.frames)
+                given = [stored.restored(one) if isinstance(one, bytes) else one for one in contents]
+                rows_of = stored.stacked(given, bands.frames)
                 asked = {name: tf.constant(rows) for name, rows in rows_of.items()}
             return {name: tensor.numpy() for name, tensor in signature(**asked).items()}
 
@@ -159,39 +185,71 @@ def _add_predictions(results: Iterable[PlainAnswer], arrays: Answer, task: str) 
             result.update(prediction, familiarity=float(familiarity), abstain=bool(abstain))
 
 
-def _draw(results: Mapping[int, PlainAnswer], encoded: Sequence[bytes], arrays: Answer, overlays: Overlays) -> None:
+def _write_masks(
+    results: Mapping[int, PlainAnswer],
+    contents: Sequence[bytes | Array],
+    places: Sequence[Sequence[Tag]],
+    arrays: Answer,
+    masks: Masks,
+) -> None:
+    for (number, result), content, place, mask in zip(
+        results.items(), contents, places, arrays[outputs.MASK], strict=True
+    ):
+        if "error" in result:
+            continue
+        try:
+            result["mask"] = masks.write(number, content, mask, place)
+        except OSError as error:
+            _fail(result, masks.paths[number], error)
+
+
+def _fail(result: PlainAnswer, path: str, error: OSError) -> None:
+    name = result["image"]
+    result.clear()
+    result.update(image=name, error=f"{path} cannot be written: {error.strerror or error}")
+
+
+def _draw(
+    results: Mapping[int, PlainAnswer], contents: Sequence[bytes | Array], arrays: Answer, overlays: Overlays
+) -> None:
     labels = [name.decode() for name in arrays[outputs.LABELS][0]]
     overlays.legend(labels)
-    for (number, result), image, mask in zip(results.items(), encoded, arrays[outputs.MASK], strict=True):
+    for (number, result), image, mask in zip(results.items(), contents, arrays[outputs.MASK], strict=True):
         if "error" in result:
             continue
         try:
             result["overlay"] = overlays.draw(number, image, mask, len(labels))
         except OSError as error:
-            name = result["image"]
-            result.clear()
-            result.update(image=name, error=f"{overlays.paths[number]} cannot be written: {error.strerror or error}")
+            _fail(result, overlays.paths[number], error)
         progress.report("images", number + 1, len(overlays.paths))
 
 
-def _read(item: Input, checked: Callable[[str, bytes], images.Checked]) -> PlainAnswer:
+def _read(item: Input, checked: Callable[[str, bytes], bytes | Array], *, placed: bool) -> PlainAnswer:
     try:
         if item.problem:
             return {"image": item.name, "error": item.problem}
-        return {"image": item.name, "encoded": checked(item.name, _bytes(item.name)).encoded}
+        data = _bytes(item.name)
+        return {"image": item.name, "content": checked(item.name, data), "place": geotiff.place(data) if placed else ()}
     except OSError as error:
         return {"image": item.name, "error": f"cannot be read: {error.strerror or error}"}
     except (images.BadImage, ImagegateError) as error:
         return {"image": item.name, "error": str(error)}
 
 
-def _checks(told: PushedManifest) -> Callable[[str, bytes], images.Checked]:
+def _checks(told: PushedManifest) -> Callable[[str, bytes], bytes | Array]:
     """How a file is read that the model is asked about: as at ingest."""
     known = told.arrays
     if told.bands is None or known is None:
-        return lambda _, data: images.check(data, decoding.MAX_PIXELS, told.bits)
+        return lambda _, data: images.check(data, decoding.MAX_PIXELS, told.bits).encoded
     expected = Expected(told.bands, known.dtype, known.height, known.width, known.calendar or ())
-    return lambda name, data: array_files.examined(bundles.unpacked(name, data), expected, decoding.MAX_PIXELS)
+
+    def checked(name: str, data: bytes) -> bytes | Array:
+        files = bundles.unpacked(name, data)
+        if expected.bands.tile:
+            return array_files.prepared(files, expected, decoding.MAX_PIXELS)[0]
+        return array_files.examined(files, expected, decoding.MAX_PIXELS).encoded
+
+    return checked
 
 
 def _bytes(name: str) -> bytes:

@@ -26,13 +26,13 @@ class Table:
 
     Args:
         names: names of all images.
-        overlays: paths of all overlays; empty if there are none.
+        files: paths of all overlays and masks; empty if there are none.
         width: width of the terminal in characters; longer cells are wrapped. None: lines are never wrapped.
     """
 
-    def __init__(self, names: Iterable[str], overlays: Iterable[str], width: int | None) -> None:
+    def __init__(self, names: Iterable[str], files: Iterable[str], width: int | None) -> None:
         self._width = width
-        self._image, self._overlay = _widest(names), _widest(overlays)
+        self._image, self._files = _widest(names), _widest(files)
         self._widths: list[int] = []
 
     def rows(self, result: Mapping[str, Any]) -> Iterator[str]:
@@ -45,7 +45,8 @@ class Table:
 
     def _fixed(self, result: Mapping[str, Any], columns: Sequence[str]) -> list[int]:
         """Returns the widths of all columns but the last, which takes the remaining space."""
-        content = {"image": self._image, "overlay": self._overlay, "label": _widest(result.get("probabilities", ()))}
+        content = {"image": self._image, "overlay": self._files, "mask": self._files}
+        content["label"] = _widest(result.get("probabilities", ()))
         widths = [max(content.get(name, 0), len(name)) for name in columns]
         if self._width is not None:
             free = self._width - len(_GAP) * len(columns) - min(_LAST, self._width // 3)
@@ -67,7 +68,7 @@ class Table:
 
 def cells(result: Mapping[str, Any]) -> dict[str, str]:
     """Returns the text for each column, likeliest or largest labels first; the last text may be of any length."""
-    row = {"image": result["image"]} | ({"overlay": result["overlay"]} if "overlay" in result else {})
+    row = {name: result[name] for name in ("image", "overlay", "mask") if name in result}
     if "shares" in result:
         row["share of each label"] = _listed(
             f"{label} {share:.1%}" for label, share in _descending(result["shares"]) if share > 0

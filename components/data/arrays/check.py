@@ -34,7 +34,7 @@ class Expected:
     Attributes:
         bands: what they hold.
         dtype: name of the type of the values.
-        height, width: in pixels.
+        height, width: in pixels, those of tiles where scenes are cut into such.
         calendar: the dates of the moments of all sequences whose moments are files of their own, if they fit into
             `bands.frames`; else ().
     """
@@ -97,14 +97,28 @@ def examined(files: Sequence[Part], expected: Expected, max_pixels: int) -> Chec
     Raises:
         BadImage: it cannot be used.
     """
+    array, remarks = prepared(files, expected, max_pixels)
+    return checked(array, expected, remarks)
+
+
+def prepared(files: Sequence[Part], expected: Expected, max_pixels: int) -> tuple[Array, tuple[str, ...]]:
+    """Reads the files of an example, or of a scene that is still to be cut into tiles; see `examined`."""
     array, remarks = assemble(files, expected.bands, max_pixels)
     fits(array, expected)
-    array = placed(array, expected.calendar) if len(files) > 1 or expected.calendar else array
+    return placed(array, expected.calendar) if len(files) > 1 or expected.calendar else array, remarks
+
+
+def checked(array: Array, expected: Expected, remarks: tuple[str, ...] = ()) -> Checked:
+    """Makes of an array what a record needs.
+
+    Raises:
+        BadImage: no pixel is valid.
+    """
     seen: NDArray[np.bool_] = np.any(array.valid, axis=0)
     if not seen.any():
         raise BadImage("no pixel is valid")
     shown = Image.fromarray(composite.picture(array, expected.bands.shown))
-    checked = Checked(
+    found = Checked(
         array.encoded(),
         array.dtype,
         expected.width,
@@ -115,8 +129,10 @@ def examined(files: Sequence[Part], expected: Expected, max_pixels: int) -> Chec
     )
     # The picture is stretched for each example, so that its brightness and colours say nothing of the values.
     size = float(expected.width), float(expected.height), expected.width / expected.height
-    found = described(checked, shown)
-    return replace(found, properties=(*size, *[0.0] * (len(found.properties) - len(size))))
+    found = described(found, shown)
+    # Tiles of water or of one field look alike, and their scenes are no copies of each other.
+    known = None if expected.bands.tile else found.perceptual
+    return replace(found, properties=(*size, *[0.0] * (len(found.properties) - len(size))), perceptual=known)
 
 
 def _named(name: str, content: bytes, bands: Bands, max_pixels: int, *, alone: bool) -> Frames:
@@ -163,7 +179,7 @@ def fits(array: Array, expected: Expected) -> None:
     if array.dtype != expected.dtype:
         raise BadImage(f"values of type {array.dtype}; most files have {expected.dtype}")
     _, height, width, _ = array.pixels.shape
-    if (height, width) != (expected.height, expected.width):
+    if expected.bands.tile is None and (height, width) != (expected.height, expected.width):
         raise BadImage(f"{width} x {height} pixels; most files have {expected.width} x {expected.height}")
 
 
@@ -175,9 +191,10 @@ def expect(samples: Sequence[Array], bands: Bands) -> Expected:
         bands: what they hold.
     """
     if not samples:
-        return Expected(bands, "float32", 1, 1)
+        return Expected(bands, "float32", *(bands.tile or (1, 1)))
     found = collections.Counter((one.dtype, *one.pixels.shape[1:3]) for one in samples)
     dtype, height, width = found.most_common(1)[0][0]
+    height, width = bands.tile or (height, width)
     return Expected(bands, dtype, height, width)
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 import zipfile
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from components.data.arrays import reading
+from components.data.arrays.spec import Bands
 from components.data.formats.bad_image import BadImage
 
 _METADATA = 42112  # tag of GDAL: XML, in which bands may be described
 _MOST_XML = 100_000  # characters of it
+_BEGIN = 26  # bytes of a file by which its format is known, and the size of a PNG
 _MOST_NAME = 40  # characters of the name of a band
 
 
@@ -37,13 +40,18 @@ class Head:
 
 
 def head(data: bytes) -> Head:
-    """Reads the header of a TIFF, `.npy` or `.npz` file.
+    """Reads the header in the content of a file; see `head_of`."""
+    return head_of(io.BytesIO(data))
+
+
+def head_of(file: IO[bytes]) -> Head:
+    """Reads the header of a TIFF, `.npy`, `.npz` or PNG file.
 
     Raises:
         BadImage: it is of another format, broken, or holds values that arrays cannot have.
     """
     try:
-        found = _head(data)
+        found = _head(file)
     except BadImage:
         raise
     except Exception as error:
@@ -55,15 +63,39 @@ def head(data: bytes) -> Head:
     return found
 
 
-def _head(data: bytes) -> Head:
-    if data.startswith(reading.TIFF):
-        return _tiff(data)
-    if data.startswith(reading.NPY):
-        return _numpy(io.BytesIO(data))
-    if data.startswith(reading.ZIP):
-        with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(reading.only_array(archive)) as file:
-            return _numpy(file)
-    raise BadImage("no TIFF, .npy or .npz file")
+def size(found: Head, bands: Bands) -> tuple[int, int]:
+    """The height and width of an array.
+
+    Raises:
+        BadImage: its axes are not those of `bands`.
+    """
+    several, moments = len(bands.names) > 1, bands.frames is not None
+    axes = bands.axes or reading.usual_axes(found.shape, found.letters, several=several, moments=moments)
+    if len(axes) != len(found.shape) or not {"H", "W"} <= set(axes):
+        raise BadImage(f"shape {' x '.join(map(str, found.shape))}; expected other axes")
+    return found.shape[axes.index("H")], found.shape[axes.index("W")]
+
+
+def _head(file: IO[bytes]) -> Head:
+    begin = file.read(_BEGIN)
+    file.seek(0)
+    if begin.startswith(reading.TIFF):
+        return _tiff(file)
+    if begin.startswith(reading.NPY):
+        return _numpy(file)
+    if begin.startswith(reading.ZIP):
+        with zipfile.ZipFile(file) as archive, archive.open(reading.only_array(archive)) as inner:
+            return _numpy(inner)
+    if begin.startswith(reading.PNG):
+        return _png(begin)
+    raise BadImage("no TIFF, .npy, .npz or PNG file")
+
+
+def _png(begin: bytes) -> Head:
+    width, height, depth, colours = struct.unpack(">IIBB", begin[16:26])
+    bands = {2: 3, 4: 2, 6: 4}.get(colours, 1)
+    dtype = "uint16" if depth == 16 else "uint8"
+    return Head((height, width) if bands == 1 else (height, width, bands), "HWB"[: 2 + (bands > 1)], dtype)
 
 
 def _numpy(file: Any) -> Head:
@@ -71,11 +103,11 @@ def _numpy(file: Any) -> Head:
     return Head(tuple(shape), "", dtype.name)
 
 
-def _tiff(data: bytes) -> Head:
+def _tiff(file_: IO[bytes]) -> Head:
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it would print what it finds odd
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
+    with tifffile.TiffFile(file_) as file:
         first = reading.main_series(file)[0]
         shape, letters = reading.axes_of(first)
         tags = first.keyframe.tags

@@ -23,7 +23,7 @@ from components.data.formats.bad_image import BadImage
 # Those whose values float32, in which networks compute, can stand for.
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64")
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-NPY, ZIP, _PNG = b"\x93NUMPY", b"PK\3\4", b"\x89PNG\r\n\x1a\n"
+NPY, ZIP, PNG = b"\x93NUMPY", b"PK\3\4", b"\x89PNG\r\n\x1a\n"
 _PER_PIXEL = 4  # values that each of `data.max_pixels` may have, as a photo with transparency has
 _MOST_HEADER = 10_000  # bytes of the header of an array
 NODATA, _GEO = 42113, 34735  # tags of GDAL and GeoTIFF
@@ -82,7 +82,7 @@ def _read(data: bytes, bands: Bands, max_pixels: int) -> Frames:
         found = _array(io.BytesIO(data), len(data), most)
     elif data.startswith(ZIP):
         found = _archive(data, most)
-    elif data.startswith(_PNG):
+    elif data.startswith(PNG):
         found, letters = _png(data, most)
     else:
         raise BadImage("no TIFF, .npy, .npz or PNG file")

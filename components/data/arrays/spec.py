@@ -46,6 +46,7 @@ class Bands(Value):
         axes: order of the axes in the files, such as "TBHW"; "": as the files say, or "THWB".
         invalid: which pixels carry no information, besides those with values that are not finite and those that the
             file itself marks.
+        tile: height and width of the tiles that large scenes are cut into; None: they stay whole.
         display: the bands that are shown as red, green and blue, or one as grey; (): the first three, or the first.
     """
 
@@ -54,6 +55,7 @@ class Bands(Value):
     axes: str = ""
     invalid: Invalid | None = None
     display: tuple[str, ...] = ()
+    tile: tuple[Positive, Positive] | None = None
 
     @field_validator("axes")
     @classmethod

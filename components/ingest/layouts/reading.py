@@ -11,7 +11,7 @@ from components.data import storage
 from components.data.dataset import Dataset, LayoutError
 from components.data.mask_rules import Rule, rule
 from components.ingest import exclusion
-from components.ingest.layouts import coco, folders, manifest, masks, own, sequences
+from components.ingest.layouts import coco, folders, manifest, masks, own, sequences, tiles
 from components.ingest.layouts.annotated import cvat, label_studio, labelme, voc, yolo
 from components.ingest.layouts.annotated.shared import records
 from components.ingest.layouts.annotated.shared.entries import Wanted
@@ -41,9 +41,11 @@ def read(source: Source) -> tuple[Dataset, Rule | None]:
             aside = own.notes(left, places, root)[0]
             raise type(error)(f"{str(error).rstrip('.')}. {aside[0].upper()}{aside[1:]}") from None
     dataset = replace(dataset, notes=(*dataset.notes, *own.notes(left, places, root)))
+    bands = source.data.arrays
     # The meaning of a mask counts on every label.
     prune = meaning is None and source.labels.names is None
-    return own.without_pool(exclusion.apply(dataset, source.exclude, prune=prune), source), meaning
+    kept = own.without_pool(exclusion.apply(dataset, source.exclude, prune=prune), source)
+    return (kept if bands is None or bands.tile is None else tiles.tiled(kept, bands)), meaning
 
 
 @contextlib.contextmanager

@@ -187,6 +187,12 @@ class Data(Value):
         description="With `bands`: the three bands that the report shows as red, green and blue, or one as grey. "
         "Default: the first three, or the first.",
     )
+    tile: tuple[Positive, Positive] | None = Field(
+        None,
+        description="With `bands` and masks: height and width, in pixels, of the tiles that images and their masks are "
+        "cut into, so that large scenes of any size can be learnt from. All tiles of a scene are in one split. "
+        "`imagegate predict` puts the answers for a scene together again.",
+    )
     max_pixels: Positive = Field(
         100_000_000,
         description="Images with more pixels are quarantined. Their size is read from the header, before any pixel is "
@@ -199,12 +205,14 @@ class Data(Value):
         if self.bands is None:
             return None
         names = self.bands if isinstance(self.bands, tuple) else tuple(f"band {i + 1}" for i in range(self.bands))
-        return Bands(names=names, frames=self.frames, axes=self.axes, invalid=self.invalid, display=self.display)
+        return Bands(
+            names=names, frames=self.frames, axes=self.axes, invalid=self.invalid, display=self.display, tile=self.tile
+        )
 
     @model_validator(mode="after")
     def _of_arrays(self) -> Data:
         if self.bands is None:
-            for key in ("frames", "axes", "invalid", "display"):
+            for key in ("frames", "axes", "invalid", "display", "tile"):
                 if getattr(self, key) != type(self).model_fields[key].default:
                     raise ValueError(f"{key} says how arrays are read; it needs the key bands")
         elif self.bits is not None:

@@ -401,7 +401,7 @@ def test_a_missing_table_is_a_configuration_error(tmp_path: Path, path: Any, mes
 def test_only_the_table_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
     original = storage.read
-    monkeypatch.setattr(storage, "read", lambda root, path: opened.append(path) or original(root, path))
+    monkeypatch.setattr(storage, "read", lambda root, path, moments=(): opened.append(path) or original(root, path))
     read(tmp_path, "file,cat,dog\na.jpg,1,0\n")
     assert opened == ["labels.csv"]
 
@@ -417,7 +417,7 @@ def test_a_data_set_behind_a_url_reads_like_a_folder() -> None:
 
 def test_the_fingerprint_covers_every_field_of_a_record() -> None:
     record = Record("a.jpg", ("cat",), None, 1, "1")
-    other = Record("b.jpg", (), "test", 2, "2", ("cat",), 2.0, "g", (("c", "l"),), "m.png", "[]")
+    other = Record("b.jpg", (), "test", 2, "2", ("cat",), 2.0, "g", (("c", "l"),), "m.png", "[]", (("a", 1.0),), (1, 2))
 
     def fingerprint(record: Record) -> str:
         return Dataset("r", ("cat",), (record,), {"train": 1.0}).fingerprint()

@@ -28,7 +28,7 @@ def photos(tmp_path: Path, write_files: Callable, monkeypatch: pytest.MonkeyPatc
 
 
 def named(*arguments: str, without: str | None = None) -> list[str]:
-    found, _ = inputs.expand(arguments, without)
+    found, _ = inputs.expand(arguments, [without] if without else [])
     assert [i for i in found if i.problem] == []
     return [i.name for i in found]
 

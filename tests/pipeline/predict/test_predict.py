@@ -115,7 +115,7 @@ LIKENESS = {"familiarity", "abstain"}
 def answers(served: str, arguments: Sequence[str], overlay: str | None = None) -> list[dict[str, Any]]:
     """What the command has to tell of `arguments`."""
     found = predict.find(served)
-    images_, _ = inputs.expand(arguments, overlay)
+    images_, _ = inputs.expand(arguments, [overlay] if overlay else [])
     overlays = predict.overlays_for(found, overlay, images_) if overlay is not None else None
     return list(itertools.chain.from_iterable(predict.predict(found, images_, overlays)))
 

@@ -72,9 +72,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     whole = ledger.storage.read
 
-    def read(root: str, path: str) -> bytes:
+    def read(root: str, path: str, *moments: object) -> bytes:
         found.append(path)
-        return whole(root, path)
+        return whole(root, path, *moments)
 
     monkeypatch.setattr(ledger.storage, "read", read)
     return found
@@ -169,10 +169,10 @@ def test_a_file_that_could_not_be_read_on_the_first_night_is_tried_again(
 ) -> None:
     dataset, whole = as_later(listed(root)), shards.storage.read
 
-    def broken(place: str, path: str) -> bytes:
+    def broken(place: str, path: str, *moments: object) -> bytes:
         if path == "cat/0.png":
             raise OSError(5, "Input/output error")
-        return whole(place, path)
+        return whole(place, path, *moments)
 
     monkeypatch.setattr(shards.storage, "read", broken)
     before = ingest(dataset, dataset, tmp_path / "1", "first key")
