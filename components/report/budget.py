@@ -14,8 +14,8 @@ BUDGET = 2_700_000  # characters of all pictures; a picture shown twice counts t
 LEVELS = ((6, 4, 4), (4, 3, 3), (3, 2, 2), (2, 1, 1), (1, 1, 1), (1, 0, 0), (0, 0, 0))
 _LAST = LEVELS.index((1, 0, 0))
 _PICTURES = 450  # of all labels together; no more are drawn
-_KEYS: tuple[Literal["thumbnail", "truth_overlay", "predicted_overlay"], ...] = (
-    *("thumbnail", "truth_overlay", "predicted_overlay"),
+_KEYS: tuple[Literal["thumbnail", "truth_overlay", "predicted_overlay", "strip"], ...] = (
+    *("thumbnail", "truth_overlay", "predicted_overlay", "strip"),
 )
 
 Groups = list[list[ShownImage]]  # images of a label: mistakes, hits, random images

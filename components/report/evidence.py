@@ -20,6 +20,7 @@ from components.labels import kinds
 from components.labels.kind import LabelKind
 from components.push.manifest import PushedManifest
 from components.report import examples
+from components.report.arrays import bands
 from components.report.records import Chart, Confusion, Decisions, Evidence
 from components.report.run_summary import RunSummary
 
@@ -54,6 +55,7 @@ def collect(
     if "examples" in artifacts:
         evidence["duplicates"], images = examples.duplicates(artifacts["examples"], distance, contradictions)
         evidence["images"] = evidence["images"] | images
+        evidence["bands"] = bands.collect(artifacts["examples"], kind)
     if "synthetic" in artifacts:
         evidence["synthetic"] = _synthetic(artifacts["synthetic"])
     evidence["charts"] = [chart for chart in _charts(rows, counts, kind, artifacts) if chart["svg"]]
@@ -97,9 +99,9 @@ def _charts(
     if counts:
         served_counts = {label: n["train"] for label, n in served.label_counts.items()} if served else None
         drawn.append(("Labels", charts.shares(counts, served_counts, "Share of each label")))
-    if "examples" in artifacts:
-        properties = manifest.read(artifacts["examples"]).properties
-        drawn.append(("Image properties", charts.properties(properties, served.properties if served else None)))
+    told = manifest.read(artifacts["examples"]) if "examples" in artifacts else None
+    if told is not None and told.arrays is None:  # arrays have one size, and `bands` shows their values
+        drawn.append(("Image properties", charts.properties(told.properties, served.properties if served else None)))
     return [{"title": title, "svg": svg} for title, svg in drawn]
 
 

@@ -12,12 +12,14 @@ from components.base.errors import ImagegateError
 from components.base.text import shown
 from components.data import features
 from components.data.dataset import SPLITS
+from components.data.manifest import ArrayFacts
 from components.drawing import overlay
 from components.evaluation import predictions
 from components.ingest import census, manifest
 from components.labels.kind import LabelKind
 from components.report import answers, budget, choose, pictures, suspects
 from components.report.answers import Answers
+from components.report.arrays import strips
 from components.report.choose import Pick
 from components.report.pictures import Album, Identity
 from components.report.records import LabelExamples, LegendEntry, ModelExamples, NearDuplicates, Pictures, ShownImage
@@ -51,7 +53,8 @@ def collect(
     album = Album()
     overlaid = {pick.index for pick in picks["masks"] + picks["suspects"]} if masks else set()
     wanted = {pick.index for pick in itertools.chain(*picks.values(), *itertools.chain(*by_label))}
-    drawn = _draw(examples, model, read, wanted, overlaid, kind, len(labels), album)
+    facts = manifest.read(examples).arrays if wanted else None
+    drawn = _draw(examples, model, read, wanted, overlaid, kind, len(labels), facts, album)
 
     def describe(chosen: Sequence[Pick]) -> list[ShownImage]:
         return [_shown_image(read, pick, labels, drawn) for pick in chosen]
@@ -72,6 +75,7 @@ def collect(
         unfamiliar=sections["unfamiliar"],
         suspects=sections["suspects"],
         omitted=omitted,
+        strips=strips.about(facts) if facts is not None else "",
     )
     return result, budget.used(itertools.chain(*sections.values(), *itertools.chain(*kept)), album)
 
@@ -101,9 +105,10 @@ def _draw(
     overlaid: Collection[int],
     kind: LabelKind,
     classes: int,
+    facts: ArrayFacts | None,
     album: Album,
 ) -> dict[Identity, Pictures]:
-    """Adds pictures of the images `wanted` to the album, and pictures with masks of those `overlaid`."""
+    """Adds pictures of the images `wanted` to the album, of sequences also moments, and masks of those `overlaid`."""
     identities = {i: (read.paths[i], read.sha256[i]) for i in wanted}
     with_masks = {identities[i] for i in overlaid}
     side = pictures.MASK_SIDE if kind.per_pixel else pictures.SIDE
@@ -111,8 +116,11 @@ def _draw(
     masks = []  # (identity, encoded, thumbnail, truth)
     for identity, record, picture in pictures.reduced(examples, _SPLIT, set(identities.values()), side):
         drawn[identity] = _pictures(record, album.add(picture))
+        encoded = record[features.IMAGE].bytes_list.value[0]
+        if facts is not None and facts.frames:
+            strip = strips.strip(encoded, facts)
+            drawn[identity] |= {"strip": album.add(strip.picture), "days": strip.days, "moments": strip.moments}
         if identity in with_masks:
-            encoded = record[features.IMAGE].bytes_list.value[0]
             masks.append((identity, encoded, picture, pictures.stored_mask(record)))
     predicted = pictures.predicted_masks(model, [encoded for _, encoded, _, _ in masks])
     colours = overlay.palette(classes)

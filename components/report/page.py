@@ -104,6 +104,7 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "confusion": tables.matrix(evidence.get("confusion"), kind),
         "cases": tables.cases(evidence.get("cases", ())),
         "charts": evidence.get("charts", []),
+        "bands": evidence.get("bands"),
         "checkpoint": summary.checkpoint.sentence() if summary.checkpoint else "",
         "examples": examples,
         "opened": _opened(examples),
@@ -131,6 +132,7 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "labels": content["labels"],
         "slices": content["slices"],
         "charts": content["confusion"] or content["cases"] or content["charts"],
+        "bands": content["bands"],
         "examples": examples or content["duplicates"] or quarantined or content["excluded"],
         "run": True,
     }

@@ -9,7 +9,7 @@ import itertools
 import mmap
 import os
 import struct
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -60,15 +60,27 @@ def records(folder: str, split: str, wanted: Collection[Identity]) -> Iterator[t
     """
     import tensorflow as tf
 
-    for path in manifest.verify(folder, split) if wanted else ():
+    for record in serialised(folder, split) if wanted else ():
+        identity = predictions.identity(record)
+        if identity in wanted:
+            yield identity, tf.train.Example.FromString(record).features.feature
+
+
+def serialised(folder: str, split: str, chosen: Container[int] | None = None) -> Iterator[bytes]:
+    """Yields the records of a split in the order of the shards: those with the numbers `chosen`, or all.
+
+    Raises:
+        ImagegateError: the shards differ from the manifest.
+    """
+    number = 0
+    for path in manifest.verify(folder, split):
         if not os.path.getsize(path):  # cannot be mapped
             continue
         with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as shard:
             for start, end in _extents(shard):
-                record = shard[start:end]
-                identity = predictions.identity(record)
-                if identity in wanted:
-                    yield identity, tf.train.Example.FromString(record).features.feature
+                if chosen is None or number in chosen:
+                    yield shard[start:end]
+                number += 1
 
 
 def _extents(shard: mmap.mmap) -> Iterator[tuple[int, int]]:
@@ -86,14 +98,15 @@ def small(encoded: bytes, side: int = SIDE, shown: Sequence[int] = (0,)) -> Pill
     Tiny images are enlarged by a whole number. Of a stored array, the bands `shown` are drawn, see `composite.picture`.
     """
     if stored.is_stored(encoded):
-        return _fitted(Pillow.fromarray(composite.picture(stored.restored(encoded), shown)), side)
+        return fitted(Pillow.fromarray(composite.picture(stored.restored(encoded), shown)), side)
     with Pillow.open(io.BytesIO(encoded), formats=images.FORMATS) as image:
         image.draft("RGB", (2 * side, 2 * side))  # decodes a large JPEG at a fraction of its size
         rgb = image.convert("RGB")
-    return _fitted(rgb, side)
+    return fitted(rgb, side)
 
 
-def _fitted(rgb: Pillow.Image, side: int) -> Pillow.Image:
+def fitted(rgb: Pillow.Image, side: int) -> Pillow.Image:
+    """The picture with at most `side` pixels on its longer side; a tiny one is enlarged by a whole number."""
     factor = side // max(rgb.size)
     if factor > 1:
         rgb = rgb.resize((factor * rgb.width, factor * rgb.height), Pillow.Resampling.NEAREST)

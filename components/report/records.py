@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
+from components.report.cells import Table
+
 
 class Pictures(TypedDict):
     """Pictures of an image, as keys of `Evidence.images`, and the size of the original in pixels."""
@@ -13,6 +15,9 @@ class Pictures(TypedDict):
     thumbnail: str
     truth_overlay: NotRequired[str]  # segmentation only
     predicted_overlay: NotRequired[str]
+    strip: NotRequired[str]  # sequences only: some moments side by side
+    days: NotRequired[list[str]]  # of each of these, its date or its number
+    moments: NotRequired[int]  # of all that have a valid pixel, their number
 
 
 class ShownImage(Pictures):
@@ -53,6 +58,7 @@ class ModelExamples(TypedDict, total=False):
     unfamiliar: list[ShownImage]
     suspects: list[ShownImage]
     omitted: str
+    strips: str  # what the strips of sequences show; "" without any
 
 
 class NearDuplicates(TypedDict):
@@ -69,6 +75,18 @@ class Chart(TypedDict):
 
     title: str
     svg: str
+    note: NotRequired[str]
+
+
+class BandEvidence(TypedDict):
+    """What arrays look like: `exact` is about `bands`, `sampled` about all that follows, `figures` about `labels`."""
+
+    exact: str
+    bands: Table
+    sampled: str
+    figures: str
+    labels: Table
+    charts: list[Chart]
 
 
 class Confusion(TypedDict):
@@ -103,3 +121,4 @@ class Evidence(TypedDict, total=False):
     duplicates: list[NearDuplicates]
     images: dict[str, str]
     synthetic: str  # a data URI; "" for none
+    bands: BandEvidence | None  # null for photos

@@ -16,6 +16,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.base.artifact_files import SCHEMA
 from components.data import schema
+from components.data.arrays.spec import Bands
 from components.data.dataset import UNLABELLED, Dataset
 from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
@@ -92,13 +93,14 @@ def ingest(
     moved: dict[str, str] | None = None,
     earlier: Earlier | None = None,
     previous: reuse.Previous | None = None,
+    bands: Bands | None = None,
 ) -> DatasetManifest:
     """What the stage ImageExampleGen does, with a loop in the place of Beam. Returns the manifest.
 
     `moved` takes the place of `shards.Job.moved`.
     """
     previous = previous or reuse.Previous()
-    job = dataclasses.replace(shards.job(dataset, 10_000, rule, earlier=earlier), threads=threads)
+    job = dataclasses.replace(shards.job(dataset, 10_000, rule, earlier=earlier, bands=bands), threads=threads)
     job = job if moved is None else dataclasses.replace(job, moved=moved)
     records = list(dataset.records)
     plan = list(enumerate(shards.plan(records)))

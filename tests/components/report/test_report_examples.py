@@ -19,6 +19,7 @@ from PIL import Image
 from prepared import RUNNER, ingest
 from trees import encoded, grey, tree
 
+from components.data.arrays.spec import Bands
 from components.data.dataset import Dataset, Record
 from components.data.features import IGNORED_ID
 from components.data.mask_rules import rule
@@ -75,6 +76,12 @@ def predicted(folder: Path, task: str, answers: Mapping[str, Mapping[str, Any]],
     with beam.Pipeline(RUNNER) as pipeline:
         _ = pipeline | beam.Create(rows) | predictions.write(str(folder), "candidate", kinds.kind(task))
     return str(folder)
+
+
+def npy(array: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
 
 
 def probable(p: Sequence[float], **more: Any) -> dict[str, Any]:
@@ -189,6 +196,27 @@ def test_several_labels_have_pictures_of_each_label(tmp_path: Path) -> None:
     assert (sea["hits"], paths(sky["hits"])) == ([], ["3.png"])
     assert sea["mistakes"][0]["predicted"] == ["sea", "sky"]
     assert sea["mistakes"][0]["truth"] == []
+
+
+def test_sequences_have_strips_of_their_moments(tmp_path: Path) -> None:
+    dark, bright = np.zeros((2, 3, 4, 4, 3), np.uint8)
+    dark[:], bright[:, 1:] = np.array([1, 2, 3])[:, None, None, None], 200  # the first row of the bright one is invalid
+    bands = Bands(names=("a", "b", "c"), frames=3, invalid="zero")
+    files = {f"{name}.npy": npy(pixels) for name, pixels in (("dark", dark), ("bright", bright))}
+    tree(tmp_path / "data", files)
+    stored = tuple(Record(path, (label,), "test", 1, "") for path, label in zip(files, ("cat", "dog"), strict=True))
+    ingest(Dataset(str(tmp_path / "data"), ("cat", "dog"), stored, {}), tmp_path / "examples", bands=bands)
+    answers = {path: probable([0.75, 0.25]) for path in files}
+    evaluated = predicted(tmp_path / "evaluation", "single_label", answers, tmp_path / "examples")
+    found = collect(str(tmp_path / "examples"), evaluated, "", SINGLE, ["cat", "dog"], 1)
+    assert found["strips"].startswith("Below each sequence are up to 8 of its moments, with a as red")
+    [cat], [dog] = found["labels"][0]["hits"], found["labels"][1]["mistakes"]
+    for one in (cat, dog):
+        assert (one["days"], one["moments"]) == (["1", "2", "3"], 3)
+        assert pixels(found["images"][one["strip"]]).shape == (72, 3 * 74, 3)
+    frames = np.split(pixels(found["images"][cat["strip"]]), 3, axis=1)
+    assert np.diff([frame.mean() for frame in frames]).min() > 50  # from black to white
+    assert found["images"].keys() == {one[key] for one in (cat, dog) for key in ("thumbnail", "strip")}
 
 
 SIZE = (8, 12)

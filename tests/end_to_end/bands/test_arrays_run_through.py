@@ -163,6 +163,10 @@ def test_sequences_with_masks(
     assert len(capsys.readouterr().out.splitlines()) == 40
     page = (sequences.output / "latest" / "report.html").read_text()
     assert "Image, truth and prediction" in page
+    assert "Means over time, by label" in page
+    assert "Distribution of the values, by label" in page
+    assert page.count('<div class="strip"') > 3
+    assert "Image properties" not in page
     # A shorter sequence is answered; a pixel that is never seen is flagged.
     served = tf.saved_model.load(found["pushed"]["path"]).signatures["serving_default"]
     pixels = np.random.default_rng(0).normal(size=(1, 3, SIDE, SIDE, 3)).astype(np.float32)

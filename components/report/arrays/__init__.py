@@ -1,0 +1,1 @@
+"""What the page shows of arrays alone: their bands by label, and the moments of a sequence."""
