@@ -92,6 +92,8 @@ def _head(file: IO[bytes]) -> Head:
 
 
 def _png(begin: bytes) -> Head:
+    if len(begin) < _BEGIN:
+        raise BadImage("a PNG file that is cut off in its header")
     width, height, depth, colours = struct.unpack(">IIBB", begin[16:26])
     bands = {2: 3, 4: 2, 6: 4}.get(colours, 1)
     dtype = "uint16" if depth == 16 else "uint8"

@@ -45,14 +45,15 @@ def of(pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Moments:
     >>> found.number.tolist(), found.mean.tolist(), found.spread.tolist(), found.most.tolist()
     ([2.0, 2.0], [2.0, 20.0], [2.0, 200.0], [3.0, 30.0])
     """
-    values = pixels[valid].astype(np.float64)
-    count = np.full(pixels.shape[-1], float(len(values)))
-    if not len(values):
-        nothing = np.full(pixels.shape[-1], np.nan)
+    # One band after the other: sums of rows are as exact as NumPy can, and six times as fast as those of columns.
+    values = np.ascontiguousarray(pixels[valid].T).astype(np.float64)
+    count = np.full(len(values), float(values.shape[1]))
+    if not values.shape[1]:
+        nothing = np.full(len(values), np.nan)
         return Moments(count, nothing, np.zeros_like(count), nothing, nothing)
-    mean = values.mean(axis=0)
-    spread = np.square(values - mean).sum(axis=0)
-    return Moments(count, mean, spread, values.min(axis=0), values.max(axis=0))
+    mean, least, most = values.mean(axis=1), values.min(axis=1), values.max(axis=1)
+    values -= mean[:, np.newaxis]
+    return Moments(count, mean, np.square(values, out=values).sum(axis=1), least, most)
 
 
 def total(parts: Sequence[Moments]) -> Moments:

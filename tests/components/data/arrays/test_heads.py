@@ -87,8 +87,8 @@ def test_entities_are_not_expanded() -> None:
         (npz(x=np.zeros((4, 5)), y=np.zeros((4, 5))), "2 arrays in the file, x, y; expected one"),
         (b"\x93NUMPY\1\0", "cannot be read: "),
         (b"II*\0\xff\xff\xff\xff", "cannot be read: "),
-        (b"\x89PNG\r\n\x1a\n", "no TIFF, .npy or .npz file"),
-        (b"", "no TIFF, .npy or .npz file"),
+        (b"\x89PNG\r\n\x1a\n", "a PNG file that is cut off in its header"),
+        (b"", "no TIFF, .npy, .npz or PNG file"),
     ],
 )
 def test_other_files_are_refused(data: bytes, reason: str) -> None:
