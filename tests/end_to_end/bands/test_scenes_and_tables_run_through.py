@@ -98,7 +98,7 @@ def test_scenes_are_learnt_as_tiles_and_answered_whole(tmp_path: Path, capsys: p
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "plain.png")), mask)
     assert mask.shape == (71, 45)
     assert (mask[:, :28] == ids[:, :28]).mean() > 0.97
-    # Windows begin at 0, 12, 24 and 29. In the last, nothing is valid; before it, the one at 24 answers up to the middle
+    # Windows begin at 0, 12, 24 and 29. In the last, nothing is valid; the one at 24 answers up to the middle
     # of what both see, (24 + 16 + 29) // 2 = 34.
     assert (mask[:, 28:34] != 255).all()
     assert (mask[:, 34:] == 255).all()
