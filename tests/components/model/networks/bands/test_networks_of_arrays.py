@@ -141,3 +141,39 @@ def test_arrays_and_masks_are_mirrored_alike_and_moments_are_dropped() -> None:
     np.testing.assert_array_equal(again["pixels"], found["pixels"])
     labels = tf.eye(64)
     assert augmentation.arrays(given, labels, tf.constant([1, 2]), masks=False)[1] is labels
+
+
+@pytest.mark.parametrize("backbone", ["small", "temporal_attention", "convlstm"])
+def test_loss_and_metrics_are_those_of_numpy_with_missing_moments_and_unlabelled_pixels(backbone: str) -> None:
+    """Cross-entropy in float64 over the labelled pixels, weighted; their one-hot rows are all 0 elsewhere."""
+    random, given = np.random.default_rng(4), examples(backbone)
+    if backbone != "small":
+        given["valid"][1, 2:] = False
+    ids = random.integers(0, 3, (3, H, W)).astype(np.uint8)
+    ids[random.random(ids.shape) < 0.4] = 255
+    weights = [1.0, 2.0, 0.5]
+    logits = built(backbone, "segmentation").model({n: tf.constant(rows) for n, rows in given.items()}, training=False)
+    known = ids != 255
+    one_hot = np.where(known[..., None], np.eye(3)[np.where(known, ids, 0)], 0.0)
+    x = logits.numpy().astype(np.float64)
+    logarithms = x - np.log(np.exp(x - x.max(-1, keepdims=True)).sum(-1, keepdims=True)) - x.max(-1, keepdims=True)
+    expected = -(one_hot * weights * logarithms).sum() / (one_hot * weights).sum()
+    assert float(pixel_head.loss(weights=weights)(tf.constant(ids), logits)) == pytest.approx(expected)
+    accuracy, iou = pixel_head.metrics(3)
+    for metric in (accuracy, iou):
+        metric.update_state(tf.constant(ids), logits)
+    found = x.argmax(-1)
+    assert float(accuracy.result()) == pytest.approx((found == ids)[known].mean())
+    shares = [((found == k) & (ids == k)).sum() / ((found == k) & known | (ids == k)).sum() for k in range(3)]
+    assert float(iou.result()) == pytest.approx(np.mean(shares))
+
+
+@pytest.mark.parametrize("backbone", ["small", "temporal_attention", "convlstm"])
+def test_a_batch_without_any_label_teaches_nothing(backbone: str) -> None:
+    given = {name: tf.constant(rows) for name, rows in examples(backbone).items()}
+    model = built(backbone, "segmentation").model
+    with tf.GradientTape() as tape:
+        loss = pixel_head.loss()(tf.fill((3, H, W), np.uint8(255)), model(given, training=True))
+    gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+    assert float(loss) == 0
+    assert all(not np.any(one.numpy()) for one in gradients if one is not None)
