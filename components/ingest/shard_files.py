@@ -6,8 +6,10 @@ place, and deleting one of two links leaves the other.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -16,6 +18,7 @@ from components.base import digests
 from components.base.files import sync
 from components.data.manifest import Shard
 
+PARTIAL = ".partial-"  # with it begin the names of files that are being written
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -82,7 +85,13 @@ def _places(folder: str, split: str, name: str) -> tuple[str, str]:
     """The path of a file, and of the one that it is written as."""
     os.makedirs(os.path.join(folder, f"Split-{split}"), exist_ok=True)
     # Beside the split folders rather than in them, where every file is read as data.
-    return os.path.join(folder, f"Split-{split}", name), os.path.join(folder, f".{split}-{name}.{os.getpid()}")
+    return os.path.join(folder, f"Split-{split}", name), os.path.join(folder, f"{PARTIAL}{split}-{name}.{_writer()}")
+
+
+@functools.cache
+def _writer() -> str:
+    """A name of this process: numbers of processes are the same in many containers."""
+    return f"{os.getpid()}-{secrets.token_hex(8)}"
 
 
 def _linked(earlier: str, sha256: str, path: str) -> bool:

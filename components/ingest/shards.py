@@ -40,6 +40,7 @@ _THREADED_FILE_BYTES = 16 << 10
 _SCENES = 2  # that are kept while their tiles are cut
 _NO_PIXEL, _NO_LABEL = (f"no {what} pixel, tiles of larger ones; they are left out" for what in ("valid", "labelled"))
 _SAMPLES = 32  # arrays that say what most have in common
+_ALL = 0  # threads: one for each core
 _CHUNK = 16  # files per task, because handing over a tiny file costs more than decoding it
 
 Check = Callable[[bytes, int, int | None], images.Checked]
@@ -74,7 +75,7 @@ class Job:
         moved: see `splits.rare_label_splits`.
         max_pixels: largest width * height of an image.
         bits: see `images.check`.
-        threads: threads that read and decode.
+        threads: threads that read and decode; 0: as many as there are cores where that is done.
         rule: meaning of mask values, for segmentation.
         earlier: the splits of earlier runs.
         splits: that get a file in each shard.
@@ -132,12 +133,10 @@ def job(
         return True
 
     mean = sum(r.size for r in dataset.records) / max(1, len(dataset.records))
-    threads = (os.cpu_count() or 1) if mean >= _THREADED_FILE_BYTES or storage.is_url(dataset.root) else 1
+    threads = _ALL if mean >= _THREADED_FILE_BYTES or storage.is_url(dataset.root) else 1
     earlier = earlier or Earlier()
     expected = None if bands is None else _expected(dataset.root, dataset.records, content, bands, max_pixels)
-    found = Job(
-        dataset.root, dict(dataset.fractions), {}, max_pixels, max(1, threads), rule, bits, earlier, expected=expected
-    )
+    found = Job(dataset.root, dict(dataset.fractions), {}, max_pixels, threads, rule, bits, earlier, expected=expected)
     return replace(found, moved=splits.rare_label_splits(dataset, content, usable, earlier))
 
 
@@ -231,15 +230,16 @@ def examine(records: Iterable[Record], job: Job, check: Check | None = None) -> 
         split = splits.assign(record, sha256, job.fractions, job.moved, job.earlier)
         return Examined(record, split, sha256, image, mask, job.rule, digest=digest)
 
-    if job.threads == 1:
+    threads = job.threads or _cores()
+    if threads == 1:
         yield from map(one, records)
         return
     iterator = iter(records)
     chunks = iter(lambda: list(itertools.islice(iterator, _CHUNK)), [])
-    with ThreadPoolExecutor(job.threads) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         # The look-ahead is bounded: at most two chunks per thread are in memory, and results come in order.
         ahead = collections.deque(
-            pool.submit(lambda c: [one(r) for r in c], c) for c in itertools.islice(chunks, 2 * job.threads)
+            pool.submit(lambda c: [one(r) for r in c], c) for c in itertools.islice(chunks, 2 * threads)
         )
         while ahead:
             done = ahead.popleft().result()
@@ -311,6 +311,12 @@ class _Scenes:
         except OSError as error:
             return _Scene(digest, problem=f"cannot be read: {error.strerror or error}")
         return _Scene(digest, sha256, array, remarks, mask)
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    known = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(known(0)) if known else os.cpu_count() or 1
 
 
 def enter(item: Examined, report: Report) -> None:

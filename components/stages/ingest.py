@@ -1,9 +1,7 @@
 """ImageExampleGen: reads a data set, checks its images, and writes them as TFRecord shards with a manifest."""
 
-import dataclasses
-import glob
-import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,31 +22,29 @@ from components.gates.errors import DataRejected
 from components.ingest import census, earlier, ledger, manifest, reuse, settling, shards
 from components.ingest.layouts import reading
 from components.ingest.settings import Source
+from components.ingest.spread import plan as spread
+from components.ingest.spread.plan import UnseenError
 from components.push import versions
 
 _TASK = "images"
+_UNSEEN = re.compile(r"worker \S+ does not see [^\n]*")  # a sentence of `spread.work` in the error of any runner
 
 
 class _WriteShard(beam.DoFn):
-    """Writes one shard per element, JSON of [index, records, known], and yields the shard's report.
+    """Writes the shards whose numbers come."""
 
-    `known` is the report of an equal shard of the last ingest, which is linked, or null.
-    """
+    def __init__(self, plan: spread.Plan) -> None:
+        self._plan = plan
 
-    def __init__(self, folder: str, count: int, job: shards.Job, total: int, there: reuse.Files) -> None:
-        self._folder, self._count, self._job, self._total, self._there = folder, count, job, total, there
-
-    def process(self, element: bytes) -> Any:
-        index, rows, known = json.loads(element)
-        place = self._folder, index, self._count
-        linked = reuse.link(self._there.folder, known, *place, self._tick) if known else None
-        if linked is None:
-            records = [Record(*map(census.tupled, row)) for row in rows]
-            linked = shards.write(*place, records, self._job, self._tick, self._there.paths)
-        yield linked
+    def process(self, element: int) -> None:
+        spread.work(self._plan, element, self._tick)
 
     def _tick(self, count: int) -> None:
-        progress.advance(_TASK, count, self._total)
+        progress.advance(_TASK, count, self._plan.total)
+
+
+def _numbers(count: int) -> list[int]:
+    return list(range(count))
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -118,23 +114,25 @@ def write_shards(
         known: for each shard the report of an equal one of an earlier ingest, as JSON, or None.
         there: the files of that ingest.
     """
-    elements = [
-        json.dumps([i, [dataclasses.astuple(r) for r in records], report]).encode()
-        for i, (records, report) in enumerate(zip(plan, known, strict=True))
-    ]
-    os.makedirs(folder, exist_ok=True)
-    reports = os.path.join(folder, ".reports")
+    written = spread.write(folder, plan, job, known, there)
     progress.start(_TASK)
-    write = _WriteShard(folder, len(plan), job, sum(map(len, plan)), there)
-    with make_pipeline() as pipeline:
-        _ = (
-            pipeline
-            | "Plan" >> beam.Create(elements, reshuffle=False)
-            | "WriteShard" >> beam.ParDo(write)
-            | "ToJson" >> beam.Map(census.Report.to_json)
-            | "WriteReports" >> beam.io.WriteToText(reports)
-        )
-    return _read_and_remove(reports)
+    try:
+        with make_pipeline() as pipeline:
+            _ = (
+                pipeline
+                | "Start" >> beam.Create([written.count])
+                | "Shards" >> beam.FlatMap(_numbers)
+                # Without it, runners would write all shards where their numbers were made.
+                | "Spread" >> beam.Reshuffle()
+                | "WriteShard" >> beam.ParDo(_WriteShard(written))
+            )
+        return spread.reports(written)
+    except Exception as error:
+        if isinstance(error, UnseenError) or (told := _UNSEEN.search(str(error))) is None:
+            raise
+        raise UnseenError(told[0]) from None
+    finally:
+        spread.remove(folder)
 
 
 def _versions(source: Source) -> dict[str, str]:
@@ -143,15 +141,6 @@ def _versions(source: Source) -> dict[str, str]:
         return {record.path: record.version for record in reading.read(source)[0].records}
     except ImagegateError:
         return {}
-
-
-def _read_and_remove(prefix: str) -> list[census.Report]:
-    reports = []
-    for path in sorted(glob.glob(glob.escape(prefix) + "*")):
-        with open(path, encoding="utf-8") as f:
-            reports += [census.Report.from_json(line) for line in f]
-        os.unlink(path)
-    return reports
 
 
 class _Spec(component_spec.ComponentSpec):

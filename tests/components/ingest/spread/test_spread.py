@@ -1,0 +1,179 @@
+"""The plan of an ingest as files, shards on any worker, and what did not come back."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from PIL import Image
+
+from components.base.errors import ImagegateError
+from components.data.dataset import Dataset, Record
+from components.ingest import reuse, shards
+from components.ingest.spread import plan as spread
+from components.ingest.spread.plan import Plan, UnseenError
+from components.stages import ingest
+
+SHARES = {"train": 0.8, "eval": 0.1, "test": 0.1}
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    root, records = tmp_path / "data", []
+    root.mkdir()
+    for i in range(12):
+        out = io.BytesIO()
+        Image.new("RGB", (8, 8), (20 * i, 0, 0)).save(out, "PNG")
+        (root / f"\udcff{i}.png").write_bytes(out.getvalue())  # names that are no UTF-8, too
+        records.append(Record(f"\udcff{i}.png", ("cat",), None, 100, "1", moments=(("a", 1.5), ("b", None)) * (i == 3)))
+    return Dataset(str(root), ("cat",), tuple(dataclasses.replace(r, moments=()) for r in records), SHARES)
+
+
+def planned(dataset: Dataset, folder: Path) -> Plan:
+    parts = shards.plan(dataset.records)
+    return spread.write(str(folder), parts, shards.job(dataset, 1000), [None] * len(parts), reuse.Files())
+
+
+def done(plan: Plan) -> None:
+    for index in range(plan.count):
+        spread.work(plan, index, lambda _: None)
+
+
+def test_shards_are_those_of_one_process_and_nothing_is_left_beside_them(dataset: Dataset, tmp_path: Path) -> None:
+    plan = planned(dataset, tmp_path / "out")
+    done(plan)
+    spread.work(plan, 1, lambda _: None)  # a worker may be told twice
+    found = spread.reports(plan)
+    spread.remove(plan.folder)
+    assert sorted(os.listdir(plan.folder)) == ["Split-eval", "Split-test", "Split-train"]
+    parts, job = shards.plan(dataset.records), shards.job(dataset, 1000)
+    for index, (report, records) in enumerate(zip(found, parts, strict=True)):
+        alone = shards.write(str(tmp_path / "alone"), index, len(parts), records, job, lambda _: None)
+        assert report.to_json() == alone.to_json()
+
+
+def test_records_come_back_as_they_were(tmp_path: Path) -> None:
+    record = Record(
+        "\udcff.npy",
+        ("a", "b"),
+        "test",
+        3,
+        "v",
+        ("c",),
+        0.5,
+        "g",
+        (("k", "v"),),
+        "m",
+        "[]",
+        (("x", 1.5), ("y", None)),
+        (3, 4),
+    )
+    folder = str(tmp_path)
+    spread.write(folder, [[record]], shards.job(Dataset("/r", ("a",), (), SHARES), 10), ["report"], reuse.Files())
+    with open(os.path.join(folder, ".plan", "0000000.json"), encoding="ascii") as f:
+        rows, known = json.load(f)
+    assert [Record(*map(spread.census.tupled, row)) for row in rows] == [record]
+    assert known == "report"
+
+
+def test_a_worker_that_does_not_see_the_plan_or_the_images_says_so(dataset: Dataset, tmp_path: Path) -> None:
+    plan = planned(dataset, tmp_path / "out")
+    with pytest.raises(
+        UnseenError, match=r"worker \S+ does not see /elsewhere; all workers must see the folders of data"
+    ):
+        spread.work(dataclasses.replace(plan, folder="/elsewhere"), 0, lambda _: None)
+    shutil.rmtree(dataset.root)
+    with pytest.raises(UnseenError, match=rf"worker \S+ does not see {dataset.root}; "):
+        spread.work(plan, 0, lambda _: None)
+
+
+def test_shards_on_the_disks_of_the_workers_are_missed(dataset: Dataset, tmp_path: Path) -> None:
+    """A worker that sees the plan by another way, as in a container with a copy, but writes to its own disk."""
+    plan = planned(dataset, tmp_path / "out")
+    own = tmp_path / "own"
+    shutil.copytree(plan.folder, own)
+    done(dataclasses.replace(plan, folder=str(own)))
+    with pytest.raises(
+        UnseenError, match=r"4 of 4 shards that the workers wrote are not in .*out, so the workers wrote"
+    ):
+        spread.reports(plan)
+
+
+def test_a_shard_that_is_not_as_its_report_says_is_missed(dataset: Dataset, tmp_path: Path) -> None:
+    plan = planned(dataset, tmp_path / "out")
+    done(plan)
+    cut = next(Path(plan.folder, "Split-train").iterdir())
+    cut.write_bytes(cut.read_bytes()[:-1])
+    with pytest.raises(UnseenError, match="1 of 4 shards"):
+        spread.reports(plan)
+
+
+def test_settings_that_another_run_wrote_are_not_loaded(dataset: Dataset, tmp_path: Path) -> None:
+    plan = planned(dataset, tmp_path / "out")
+    with open(os.path.join(plan.folder, ".plan", "job"), "ab") as f:
+        f.write(b".")
+    with pytest.raises(ImagegateError, match="is not what this run wrote"):
+        spread.work(plan, 0, lambda _: None)
+
+
+def test_half_written_files_of_killed_workers_are_swept(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".partial-train-data-00000-of-00004.tfrecord.77-abc").write_bytes(b"half")
+    plan = planned(dataset, tmp_path / "out")
+    done(plan)
+    spread.remove(plan.folder)
+    assert not [name for name in os.listdir(plan.folder) if name.startswith(".")]
+
+
+class _Measured(beam.Pipeline):
+    """Remembers the size of its graph."""
+
+    sizes: list[int] = []  # noqa: RUF012
+
+    def run(self, *args: object, **kwargs: object) -> object:
+        self.sizes.append(self.to_runner_api().ByteSize())
+        return super().run(*args, **kwargs)
+
+
+def _pipeline() -> beam.Pipeline:
+    return _Measured(runner=FnApiRunner())
+
+
+def test_the_job_graph_is_as_small_for_many_images(dataset: Dataset, tmp_path: Path) -> None:
+    """Beside a broken file that is there, 20,000 others are named in the plan; the graph does not grow by a byte."""
+    _Measured.sizes.clear()
+    many = tuple(Record(f"gone/{i:06}.png", ("cat",), "train", 100, "1") for i in range(20_000))
+    for i, records in enumerate((dataset.records, many)):
+        data = dataclasses.replace(dataset, records=records)
+        parts, job = shards.plan(records), shards.job(data, 1000)
+        found = ingest.write_shards(_pipeline, str(tmp_path / f"{i}"), parts, job, [None] * len(parts), reuse.Files())
+        assert sum(len(report.paths) + len(report.quarantined) for report in found) == len(records)
+    few, more = _Measured.sizes
+    assert abs(more - few) < 100
+    assert more < 50_000
+
+
+def test_what_a_worker_does_not_see_is_the_error_of_the_run(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job fails with a long error of Beam; the run with one sentence."""
+    work: Callable[..., None] = spread.work
+
+    def elsewhere(plan: Plan, *rest: object) -> None:
+        work(dataclasses.replace(plan, folder="/not/here"), *rest)
+
+    monkeypatch.setattr(ingest.spread, "work", elsewhere)
+    parts, job = shards.plan(dataset.records), shards.job(dataset, 1000)
+    with pytest.raises(UnseenError) as caught:
+        ingest.write_shards(_pipeline, str(tmp_path / "out"), parts, job, [None] * len(parts), reuse.Files())
+    assert str(caught.value).startswith("worker ")
+    assert "\n" not in str(caught.value)
+    assert "Beam" not in str(caught.value)
