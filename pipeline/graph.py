@@ -15,14 +15,7 @@ from tfx.orchestration.pipeline import Pipeline
 from components.model.comparing.methods import SYNTHETIC
 from components.model.comparing.settings import Plan
 from pipeline import derived, nodes
-from pipeline.config import Config
-
-# Beam's in-process runner by name: its default runner first tries another one, and to download it.
-_IN_PROCESS = "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
-# Without this, TFX packs itself into an archive for remote workers, once per stage.
-_NO_PACKING = "--sdk_container_image=none"
-# Beam's type checks take longer than the work of a stage on a few thousand labels.
-_NO_TYPE_CHECK = "--no_pipeline_type_check"
+from pipeline.config import Config, beam
 
 
 def build(
@@ -61,7 +54,7 @@ def build(
         ),
         components=list(_stages(run, only_search=only_search, compares=compares)),
         enable_cache=cache,
-        beam_pipeline_args=[*(config.beam or [_IN_PROCESS, _NO_TYPE_CHECK]), _NO_PACKING],
+        beam_pipeline_args=beam.passed(config.beam),
     )
 
 

@@ -99,6 +99,37 @@ def test_other_weights_of_the_same_length_and_time_train_again(tmp_path: Path) -
     assert len({*keys, trainer_key(first)}) == 4
 
 
+@pytest.mark.parametrize(
+    ("beam", "image"),
+    [
+        (["--runner=DataflowRunner", "--sdk_container_image=me/pets:1"], "me/pets:1"),
+        (["--runner=FlinkRunner", "--sdk_container_image", "me/pets:1"], "me/pets:1"),
+        (["--runner=FlinkRunner", "--environment_type=DOCKER", "--environment_config=me/pets:1"], "none"),
+        ([], "none"),
+    ],
+)
+def test_a_stage_hands_beam_the_image_of_the_user_and_packs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beam: list[str], image: str
+) -> None:
+    from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, WorkerOptions
+    from apache_beam.transforms.environments import Environment
+    from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+    from tfx.utils import dependency_utils
+
+    from components.stages.ingest import Executor
+
+    monkeypatch.setattr(dependency_utils, "build_ephemeral_package", lambda: pytest.fail("TFX packs itself"))
+    told = {"name": "x", "task": "single_label", "push": {"destination": "models"}, "data": {"root": "data"}}
+    (tmp_path / "imagegate.yaml").write_text(yaml.safe_dump(told | {"beam": beam}))
+    built = graph.build(config.load(str(tmp_path / "imagegate.yaml")), data_fingerprint="abc", served_version="")
+    executor = Executor(BaseBeamExecutor.Context(beam_pipeline_args=list(built.beam_pipeline_args)))
+    options = PipelineOptions(executor._beam_pipeline_args)
+    assert options.view_as(WorkerOptions).sdk_container_image == image
+    if "--environment_config=me/pets:1" in beam:
+        environment = Environment.from_options(options.view_as(PortableOptions))
+        assert environment.container_image == "me/pets:1"
+
+
 def test_out_of_distribution_images_count_by_their_content(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "1.png").write_bytes(b"one")
