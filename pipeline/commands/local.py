@@ -20,6 +20,19 @@ def load(options: argparse.Namespace) -> Config:
     return config.load(options.config, options.overrides)
 
 
+def say_of_beam(config: Config, terminal: Terminal) -> None:
+    """Prints what there is to say of the key `beam`.
+
+    Raises:
+        ConfigError: see `beam.check`.
+    """
+    from components.base.text import shown
+    from pipeline.config import beam
+
+    for line in beam.check(config):
+        terminal.line(shown(line))
+
+
 def init(options: argparse.Namespace) -> int:
     from components.base.errors import ConfigError
     from components.base.text import shown
@@ -55,6 +68,7 @@ def check(options: argparse.Namespace) -> int:
 
     with Terminal() as terminal:
         config, written = _configuration(options, terminal)
+        say_of_beam(config, terminal)
         preflight.places(config)
         if written:
             preflight.files(config, written.found.dataset)
@@ -95,6 +109,7 @@ def run(options: argparse.Namespace) -> int:
     out = Terminal()
     with Terminal(stderr=options.json) as terminal:
         config, _ = _configuration(options, terminal)
+        say_of_beam(config, terminal)
         runner = local.Runner(config, terminal.stage)
         summary = runner.run(force=options.force)
         terminal.close()

@@ -22,12 +22,22 @@ def compile(options: argparse.Namespace) -> int:
     from pipeline.terminal import output_to
 
     config = load(options)
+    _say_of_beam(config)
     with output_to(os.devnull):
         compiler.write(config, options.output)
     for note in pods.notes(config):
         print(shown(f"note: {note}"), file=sys.stderr)
     print(shown(f"wrote {options.output}"))
     return 0
+
+
+def _say_of_beam(config: Config) -> None:
+    """Prints what there is to say of the key `beam` where pods start the stages."""
+    from components.base.text import shown
+    from pipeline.config import beam
+
+    for line in beam.check(config, here=False):
+        print(shown(line), file=sys.stderr)
 
 
 def submit(options: argparse.Namespace) -> int:
@@ -55,6 +65,7 @@ def _package(config: Config) -> Package:
     from pipeline.kubeflow.package import Package
     from pipeline.terminal import output_to
 
+    _say_of_beam(config)
     with output_to(os.devnull):
         spec, platform = compiler.compile(config)
     for note in pods.notes(config):

@@ -8,6 +8,7 @@ import os
 
 def tune(options: argparse.Namespace) -> int:
     from components.base.text import shown
+    from pipeline.commands.local import say_of_beam
     from pipeline.runs import local
     from pipeline.runs import tune as search
     from pipeline.runs.show import show
@@ -15,6 +16,7 @@ def tune(options: argparse.Namespace) -> int:
 
     config = search.configuration(options.config, options.overrides, options.trials, options.minutes, options.over)
     with Terminal() as terminal:
+        say_of_beam(config, terminal)
         terminal.line(shown(search.announced(config)))
         summary = local.Runner(config, terminal.stage, only_search=True).run()
         terminal.close()

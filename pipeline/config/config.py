@@ -62,8 +62,10 @@ class Config(Value):
     kubeflow: Kubeflow = Field(default_factory=Kubeflow)
     beam: tuple[str, ...] = Field(
         (),
-        description="Options of a Beam runner, such as `--runner=FlinkRunner`. With an empty list, Beam runs in the "
-        "process of `imagegate run`, on this machine.",
+        description="Options of a Beam runner, such as `--runner=FlinkRunner`; none of them is overridden. "
+        "`imagegate check` names those that Beam does not know or cannot read, and what the runner still needs; "
+        "nothing is downloaded that no option names. Without `--runner`, Beam runs in the process of `imagegate run`, "
+        "on this machine.",
     )
     folder: str = Field(exclude=True)
     file: str = Field("", exclude=True)

@@ -19,7 +19,7 @@ from components.data.dataset import Dataset
 from components.model.networks import weights
 from components.push import versions
 from pipeline import stages
-from pipeline.config import backbones
+from pipeline.config import backbones, beam
 from pipeline.disk import room
 from pipeline.runs import database
 
@@ -40,7 +40,8 @@ def places(config: Config) -> None:
 
     Raises:
         ConfigError: `output`, its database or `push.destination` cannot be written, the backbone's file cannot be
-            used, its weights are missing and cannot be fetched, or what is served was pushed by another configuration.
+            used, its weights are missing and cannot be fetched, Beam's runner lacks something, or what is served was
+            pushed by another configuration.
         NoNumber: no version can follow what lies in `push.destination`.
     """
     _places(config)
@@ -61,7 +62,7 @@ def _places(config: Config) -> None:
             raise ConfigError(f"output: {path} cannot be written: permission denied")
     database.check(config.output_folder)
     _memory(config)
-    _runner(config)
+    beam.check(config)
     local = re.sub("^(file|local)://", "", config.destination)
     if storage.is_url(local):
         _protocols("push.destination", local)
@@ -85,21 +86,6 @@ def _memory(config: Config) -> None:
             f"training.image_size: one image of {height} x {width} pixels takes {byte_size(needed)}, and this machine "
             f"has {byte_size(there)} of memory; choose a smaller size"
         )
-
-
-def _runner(config: Config) -> None:
-    """Raises ConfigError if Beam has no runner of the configured name."""
-    if not config.beam:
-        return
-    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-    from apache_beam.runners.runner import create_runner
-
-    name = PipelineOptions(list(config.beam)).view_as(StandardOptions).runner
-    try:
-        create_runner(name or StandardOptions.DEFAULT_RUNNER)
-    except (ValueError, ImportError, AttributeError) as error:
-        reason = next(iter(str(error).splitlines()), "")
-        raise ConfigError(f"beam: the runner {name!r} cannot be used: {reason}") from None
 
 
 def writable(key: str, path: str) -> None:
