@@ -75,6 +75,7 @@ def test_only_the_modules_that_tensorflow_calls_load_it() -> None:
         "components.model.networks.bands.build",
         "components.model.networks.bands.masked",
         "components.model.networks.bands.parts",
+        "components.model.networks.bands.pretrained",
         "components.model.networks.bands.temporal",
         "components.model.networks.network",
         "components.model.networks.own",
