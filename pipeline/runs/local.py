@@ -10,7 +10,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING
 
-from components.base import fingerprint
+from components.base import fingerprint, progress
 from components.base.errors import ConfigError, ImagegateError, OwnCodeError
 from components.base.files import replacing, write_atomically
 from components.data.dataset import Dataset, LayoutError
@@ -18,7 +18,7 @@ from components.gates.errors import DataRejected
 from components.ingest import census, splits
 from components.push import versions
 from components.report import evidence
-from pipeline import derived, lock, stopping
+from pipeline import derived, jobs, lock, stopping
 from pipeline.disk import cleaning, room
 from pipeline.disk.room import NoRoom
 from pipeline.runs import data, history, launch, preflight, report
@@ -168,8 +168,10 @@ class Runner:
                     only_search=self._only_search,
                     compares=self._compares,
                 )
+                elsewhere = jobs.watched(progress.announce) if self._config.beam else contextlib.nullcontext()
                 try:
-                    launch.run(built, self.summary, self._begin_or_end, self.log, self._needs)
+                    with elsewhere:
+                        launch.run(built, self.summary, self._begin_or_end, self.log, self._needs)
                 finally:
                     data.remember_splits(self._config, self.summary.artifacts)
                 if self._only_search or self._compares:
