@@ -89,26 +89,30 @@ def without(mask: Mask, unseen: NDArray[np.bool_], rule: Rule) -> Mask:
         unseen: bool [H, W], these pixels.
         rule: the labels.
     """
-    with Pillow.open(io.BytesIO(mask.encoded)) as image:
-        ids = np.array(image)
+    ids = ids_of(mask)
     if not ((ids != features.IGNORED_ID) & unseen).any():
         return mask
     ids[unseen] = features.IGNORED_ID
     return _mask(ids, rule, (*mask.remarks, "labels of pixels that are never valid; these pixels are ignored"))
 
 
-def tile(mask: Mask, place: tiles.Size, size: tiles.Size, rule: Rule) -> Mask:
+def tile(ids: Ids, place: tiles.Size, size: tiles.Size, rule: Rule, remarks: tuple[str, ...] = ()) -> Mask:
     """A tile of a mask; what is beyond the mask is ignored.
 
     Args:
-        mask: of a whole scene.
+        ids: of a whole scene, see `ids_of`.
         place: top and left of the tile.
         size: its height and width.
         rule: the labels.
+        remarks: on the mask.
     """
+    return _mask(tiles.cut_mask(ids, place, size, features.IGNORED_ID), rule, remarks)
+
+
+def ids_of(mask: Mask) -> Ids:
+    """The indices of the labels, uint8 [H, W]."""
     with Pillow.open(io.BytesIO(mask.encoded)) as image:
-        ids = np.asarray(image)
-    return _mask(tiles.cut_mask(ids, place, size, features.IGNORED_ID), rule, mask.remarks)
+        return np.array(image)
 
 
 def _unreadable(data: bytes) -> str:

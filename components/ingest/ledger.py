@@ -164,11 +164,13 @@ def digests(root: str, records: Sequence[Record], most_bytes: int) -> Iterator[t
     def content(path: str, moments: tuple[tuple[str, float | None], ...]) -> str:
         return splits.digest(storage.read(root, path, moments))
 
+    drawn = functools.lru_cache(maxsize=_READERS)(functools.partial(storage.read, root))
+
     def one(record: Record) -> tuple[Record, str]:
         if record.size > most_bytes:
             return record, too_large(record)
         try:
-            mask = storage.read(root, record.mask) if record.mask else None
+            mask = drawn(record.mask) if record.mask else None
             return record, digest(content(record.file, record.moments), mask)
         except OSError:
             return record, UNREAD

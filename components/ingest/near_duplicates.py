@@ -106,8 +106,15 @@ def connected_sets(
         hashes = np.concatenate([rows["perceptual"], gone["perceptual"]])
         sets = _united(sets, kept, perceptual.connected(hashes[kept], distance))
     by_hash = np.flatnonzero(~rows["named"])
-    keys = [_split_key(records, rows, int(i)) for i in by_hash]
-    return _united(sets, by_hash, np.unique(keys, return_inverse=True)[1]) if keys else sets
+    if not len(by_hash):
+        return sets
+    # Tiles of one scene, and equal tiles of its copies.
+    for keys in (
+        [_split_key(records, rows, int(i)) for i in by_hash],
+        [records[i].file if records[i].tile else _split_key(records, rows, i) for i in by_hash.tolist()],
+    ):
+        sets = _united(sets, by_hash, np.unique(keys, return_inverse=True)[1])
+    return sets
 
 
 def _split_key(records: Sequence[Record], rows: NDArray[np.void], i: int) -> str:

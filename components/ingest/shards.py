@@ -39,6 +39,7 @@ _MIN_SHARDS = 4  # so that readers can interleave
 _THREADED_FILE_BYTES = 16 << 10
 _SCENES = 2  # that are kept while their tiles are cut
 _NO_PIXEL, _NO_LABEL = (f"no {what} pixel, tiles of larger ones; they are left out" for what in ("valid", "labelled"))
+_NOT_USED = "no part in the data, more tiles of scenes that are in quarantine"
 _SAMPLES = 32  # arrays that say what most have in common
 _ALL = 0  # threads: one for each core
 _CHUNK = 16  # files per task, because handing over a tiny file costs more than decoding it
@@ -153,7 +154,7 @@ def _expected(
 
     samples = list(readable(records[:: max(1, len(records) // _SAMPLES)]))
     expected = arrays.expect(samples or list(itertools.islice(readable(records), 1)), bands)
-    told = [time for record in records for _, time in record.moments]
+    told = [arrays.moment(path) if time is None else time for record in records for path, time in record.moments]
     folders = {folder for record in records if not record.moments and (folder := bundles.find(record.file)) is not None}
     if folders:
         inside = (file.path for file in storage.files(root) if posixpath.dirname(file.path) in folders)
@@ -256,7 +257,8 @@ class _Scene:
     sha256: str = ""
     array: Array | None = None
     remarks: tuple[str, ...] = ()
-    mask: masks.Mask | None = None
+    ids: masks.Ids | None = None
+    mask_remarks: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -271,22 +273,26 @@ class _Scenes:
         """Cuts a tile out of its scene."""
         job, scene = self._job, self._scene(record)
         if scene.array is None or job.expected is None or (size := job.expected.bands.tile) is None:
-            return Examined(record, problem=scene.problem, digest=scene.digest)
+            # Once for all of its tiles: people know the file, and exclude or repair it.
+            first = not any(record.tile)
+            left_out = "" if first else _NOT_USED
+            return Examined(record, problem=scene.problem, digest=scene.digest, left_out=left_out)
         top, left = record.tile
         array = tiles.cut(scene.array, (top, left), size)
         if not array.valid.any():
             return Examined(record, digest=scene.digest, left_out=_NO_PIXEL)
         image = arrays.checked(array, job.expected, scene.remarks)
         mask = None
-        if scene.mask is not None and job.rule is not None:
-            mask = masks.tile(scene.mask, (top, left), size, job.rule)
+        if scene.ids is not None and job.rule is not None:
+            mask = masks.tile(scene.ids, (top, left), size, job.rule, scene.mask_remarks)
             mask = mask if image.unseen is None else masks.without(mask, image.unseen, job.rule)
             if not any(mask.pixels):
                 return Examined(record, digest=scene.digest, left_out=_NO_LABEL)
-        # Of the whole file, as the ledger has it; the group decides in any case.
+        # By the content of the whole file, so that all tiles of a scene are in one split.
         split = splits.assign(record, scene.sha256, job.fractions, job.moved, job.earlier)
-        own = splits.digest(f"{scene.sha256} {top} {left}".encode())
-        return Examined(record, split, own, image, mask, job.rule, digest=scene.digest)
+        return Examined(
+            record, split, splits.of_image(record, scene.sha256), image, mask, job.rule, digest=scene.digest
+        )
 
     def _scene(self, record: Record) -> _Scene:
         with self._lock:
@@ -310,7 +316,9 @@ class _Scenes:
             return _Scene(digest, problem=str(error))
         except OSError as error:
             return _Scene(digest, problem=f"cannot be read: {error.strerror or error}")
-        return _Scene(digest, sha256, array, remarks, mask)
+        if mask is None:
+            return _Scene(digest, sha256, array, remarks)
+        return _Scene(digest, sha256, array, remarks, masks.ids_of(mask), mask.remarks)
 
 
 def _cores() -> int:
@@ -325,7 +333,7 @@ def enter(item: Examined, report: Report) -> None:
     if item.left_out:
         report.leave_out(item.record.path, item.left_out)
     elif item.image is None:
-        report.reject(item.record.path, item.problem)
+        report.reject(item.record.file, item.problem)
     else:
         report.add(item.record, item.split, item.sha256, item.image, item.mask, item.rule)
 

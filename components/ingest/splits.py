@@ -57,6 +57,11 @@ def split_key(record: Record, sha256: str) -> str:
     return digest(b"group\0" + record.group.encode("utf-8", "surrogateescape")) if record.group else sha256
 
 
+def of_image(record: Record, sha256: str) -> str:
+    """The digest of an image: that of its file, or for a tile of the file and its place in it."""
+    return digest(f"{sha256} {record.tile}".encode()) if record.tile else sha256
+
+
 def assign(
     record: Record, sha256: str, fractions: Mapping[str, float], moved: Mapping[str, str], earlier: Earlier
 ) -> str:
@@ -71,7 +76,7 @@ def assign(
     """
     if record.split:
         return record.split
-    key, bound = split_key(record, sha256), earlier.bound(sha256)
+    key, bound = split_key(record, sha256), earlier.bound(of_image(record, sha256))
     chosen = moved.get(key)
     if chosen and _may_enter(chosen, bound):
         return chosen
@@ -151,7 +156,7 @@ class _Candidates:
         self._bound: dict[str, str] = {}  # of several images of a group, that nearest to train
 
     def add(self, record: Record, sha256: str) -> None:
-        key, bound = split_key(record, sha256), self._earlier.bound(sha256)
+        key, bound = split_key(record, sha256), self._earlier.bound(of_image(record, sha256))
         self._record_of[key] = record
         if bound and _may_enter(bound, self._bound.get(key)):
             self._bound[key] = bound

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
+from components.data.features import IGNORED_ID
 from components.labels import outputs, scored
 from components.labels.kind import Answer, Evidence, LabelKind, PlainAnswer
 from components.metrics import mask
@@ -17,7 +18,8 @@ def _row(names: Sequence[str], unknown: Sequence[str], index: Mapping[str, int],
 
 def _answers(arrays: Answer) -> Iterator[PlainAnswer]:
     for names, ids in zip(arrays[outputs.LABELS], arrays[outputs.MASK], strict=True):
-        yield {"shares": {name.decode(): float((ids == i).mean()) for i, name in enumerate(names)}}
+        answered = max(1, int((ids != IGNORED_ID).sum()))  # parts of a scene may be left open
+        yield {"shares": {name.decode(): int((ids == i).sum()) / answered for i, name in enumerate(names)}}
 
 
 KIND = LabelKind(

@@ -177,6 +177,8 @@ def predict(options: argparse.Namespace) -> int:
         found, notes = inputs.expand(options.images, [folder for folder in (options.overlay, options.masks) if folder])
         overlays = predict.overlays_for(served, options.overlay, found) if options.overlay is not None else None
         masks = predict.masks_for(served, options.masks, found) if options.masks is not None else None
+        if overlays is not None and masks is not None:
+            predict.refuse_one_place(overlays, masks)
     files = [path for written in (overlays, masks) if written is not None for path in written.paths]
     out, failures = Terminal(), 0
     rows = table.Table((i.name for i in found), files, out.width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,6 +41,11 @@ class Overlays:
         """Paths of the overlays, in the order of the images."""
         return self._files.paths
 
+    @property
+    def legend_path(self) -> str:
+        """Path of the legend."""
+        return os.path.join(self._name, LEGEND)
+
     def legend(self, labels: Sequence[str]) -> None:
         """Writes the legend unless it is there already. Raises ImagegateError if it cannot be written."""
         if self._has_legend:
@@ -47,7 +53,7 @@ class Overlays:
         try:
             self._files.write_other(LEGEND, png(legend.draw(labels, overlay.palette(len(labels)))))
         except OSError as error:
-            raise ImagegateError(f"{self._name}/{LEGEND} cannot be written: {error.strerror}") from None
+            raise ImagegateError(f"{self.legend_path} cannot be written: {error.strerror}") from None
         self._has_legend = True
 
     def draw(self, number: int, image: bytes | Array, mask: NDArray[np.uint8], classes: int) -> str:

@@ -87,6 +87,13 @@ def masks_for(served: versions.Served, folder: str, inputs: Sequence[Input]) -> 
     return Masks(folder, inputs, arrays=served.manifest.arrays is not None)
 
 
+def refuse_one_place(overlays: Overlays, masks: Masks) -> None:
+    """Raises ConfigError if a mask would take the place of an overlay."""
+    taken = {os.path.realpath(path) for path in (*overlays.paths, overlays.legend_path)}
+    if same := next((path for path in masks.paths if os.path.realpath(path) in taken), None):
+        raise ConfigError(f"--masks: {same} would also be written by --overlay; choose another folder")
+
+
 def _needs_masks(served: versions.Served, flag: str) -> None:
     task = served.manifest.task
     if not kinds.kind(task).per_pixel:
@@ -199,19 +206,22 @@ def _write_masks(
             continue
         try:
             result["mask"] = masks.write(number, content, mask, place)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: of a place on the earth that cannot be written
             _fail(result, masks.paths[number], error)
 
 
-def _fail(result: PlainAnswer, path: str, error: OSError) -> None:
+def _fail(result: PlainAnswer, path: str, error: OSError | ValueError) -> None:
+    reason = (error.strerror if isinstance(error, OSError) else "") or error
     name = result["image"]
     result.clear()
-    result.update(image=name, error=f"{path} cannot be written: {error.strerror or error}")
+    result.update(image=name, error=f"{path} cannot be written: {reason}")
 
 
 def _draw(
     results: Mapping[int, PlainAnswer], contents: Sequence[bytes | Array], arrays: Answer, overlays: Overlays
 ) -> None:
+    if all("error" in result for result in results.values()):
+        return
     labels = [name.decode() for name in arrays[outputs.LABELS][0]]
     overlays.legend(labels)
     for (number, result), image, mask in zip(results.items(), contents, arrays[outputs.MASK], strict=True):

@@ -98,6 +98,8 @@ def examined(files: Sequence[Part], expected: Expected, max_pixels: int) -> Chec
         BadImage: it cannot be used.
     """
     array, remarks = prepared(files, expected, max_pixels)
+    if expected.bands.tile is not None:
+        raise BadImage("it could not be read when its tiles were planned, but can be now; run again")
     return checked(array, expected, remarks)
 
 

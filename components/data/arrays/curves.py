@@ -21,6 +21,7 @@ from components.data.arrays.stored import Array
 MOST_POINTS = 50  # of a curve
 BINS = 64  # of a histogram, at most
 ENDS = (0.001, 0.999)  # shares of the values between which a histogram is drawn
+_FIRST = 730.0  # 1972, when the first satellite for the earth was launched: what is smaller counts days otherwise
 _EPOCH = datetime.date(1970, 1, 1)
 
 
@@ -85,10 +86,15 @@ def dated(array: Array) -> bool:
 def day(time: float) -> str:
     """The date of a time in days since 1970.
 
-    >>> day(16627.5)
-    '2015-07-11'
+    >>> day(16627.5), day(20.0)
+    ('2015-07-11', 'day 20')
     """
-    return (_EPOCH + datetime.timedelta(days=math.floor(time))).isoformat()
+    if time < _FIRST:  # a number of days that is no date
+        return f"day {math.floor(time)}"
+    try:
+        return (_EPOCH + datetime.timedelta(days=math.floor(time))).isoformat()
+    except OverflowError:  # years after 9999
+        return f"day {math.floor(time)}"
 
 
 def over_time(sample: Sequence[Labelled], labels: Sequence[int]) -> OverTime:

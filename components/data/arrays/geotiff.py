@@ -51,7 +51,9 @@ def written(mask: NDArray[np.uint8], tags: Sequence[Tag], none: int) -> bytes:
 
     out = io.BytesIO()
     text = str(none)
-    extra = [(tag.code, tag.type, tag.number, tag.value, True) for tag in tags]
+    # Texts that are no ASCII go on as they came.
+    values = [tag.value.encode() if isinstance(tag.value, str) else tag.value for tag in tags]
+    extra = [(tag.code, tag.type, tag.number, value, True) for tag, value in zip(tags, values, strict=True)]
     extra.append((_NODATA, 2, len(text) + 1, text, True))  # 2: text that ends in 0
     tifffile.imwrite(out, mask, photometric="minisblack", compression="zlib", extratags=extra, metadata=None)
     return out.getvalue()

@@ -109,6 +109,7 @@ def _tiff(file_: IO[bytes]) -> Head:
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it would print what it finds odd
+    reading.check_pages(file_)
     with tifffile.TiffFile(file_) as file:
         first = reading.main_series(file)[0]
         shape, letters = reading.axes_of(first)

@@ -12,7 +12,7 @@ import struct
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,9 @@ from components.data.formats.bad_image import BadImage
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64")
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 NPY, ZIP, PNG = b"\x93NUMPY", b"PK\3\4", b"\x89PNG\r\n\x1a\n"
-_PER_PIXEL = 4  # values that each of `data.max_pixels` may have, as a photo with transparency has
+PER_PIXEL = 4  # values that each of `data.max_pixels` may have, as a photo with transparency has
+_OFFSETS = 8  # bytes before the first offset that are looked at
+_MOST_PAGES = 65_536  # of a TIFF file
 _MOST_HEADER = 10_000  # bytes of the header of an array
 NODATA, _GEO = 42113, 34735  # tags of GDAL and GeoTIFF
 _SAMPLES = "SC"  # tifffile's letters for bands: samples of a pixel, channels
@@ -74,7 +76,7 @@ def read(data: bytes, bands: Bands, max_pixels: int) -> Frames:
 
 
 def _read(data: bytes, bands: Bands, max_pixels: int) -> Frames:
-    most = _PER_PIXEL * max_pixels
+    most = PER_PIXEL * max_pixels
     nodata, remarks, letters = None, list[str](), ""
     if data.startswith(TIFF):
         found, letters, nodata = _tiff(data, most, remarks)
@@ -164,6 +166,7 @@ def _tiff(data: bytes, most: int, remarks: list[str]) -> tuple[NDArray[Any], str
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it would print what it finds odd
+    check_pages(io.BytesIO(data))
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         first, *others = main_series(file)
         _bounded(first.shape, most)
@@ -181,6 +184,33 @@ def _tiff(data: bytes, most: int, remarks: list[str]) -> tuple[NDArray[Any], str
         remarks.append(f"the value {text[:20]!a} for pixels without information, which is no number; it is not used")
         nodata = None
     return found.reshape(shape), letters, nodata
+
+
+def check_pages(file: IO[bytes]) -> None:
+    """Follows the pages of a TIFF file, which tifffile does without end where they form a circle.
+
+    Raises:
+        BadImage: they do, or there are too many.
+    """
+    begin = file.read(_OFFSETS)
+    order = "<" if begin.startswith(b"II") else ">"
+    large = begin[2:4] in (b"+\0", b"\0+")  # BigTIFF
+    counts, offsets, entry = ("Q", "Q", 20) if large else ("H", "I", 12)
+    seen: set[int] = set()
+
+    def number(kind: str, at: int) -> int:
+        file.seek(at)
+        size = struct.calcsize(kind)
+        found = file.read(size)
+        return int(struct.unpack(order + kind, found)[0]) if len(found) == size else 0
+
+    at = number(offsets, 8 if large else 4)
+    while at:
+        if at in seen or len(seen) >= _MOST_PAGES:
+            raise BadImage(f"its pages form a circle, or are more than {_MOST_PAGES:,}")
+        seen.add(at)
+        at = number(offsets, at + struct.calcsize(counts) + entry * number(counts, at))
+    file.seek(0)
 
 
 def main_series(file: Any) -> list[Any]:
@@ -214,9 +244,13 @@ def numpy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     Raises:
         BadImage: the values are no plain numbers.
     """
-    version = np.lib.format.read_magic(file)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = header(file, max_header_size=_MOST_HEADER)
+    first = np.lib.format.read_magic(file) == (1, 0)
+    header, kind = (np.lib.format.read_array_header_1_0, "<H") if first else (np.lib.format.read_array_header_2_0, "<I")
+    length = file.read(struct.calcsize(kind))
+    size = struct.unpack(kind, length)[0]
+    if size > _MOST_HEADER:  # NumPy would read it first
+        raise BadImage(f"a header of {size:,} bytes; expected {_MOST_HEADER:,} at most")
+    shape, fortran, dtype = header(io.BytesIO(length + file.read(size)), max_header_size=_MOST_HEADER)
     if dtype.hasobject or dtype.names is not None or dtype.itemsize == 0:
         raise BadImage(f"values of type {dtype}; expected one of {', '.join(DTYPES)}")
     return shape, fortran, dtype
@@ -258,7 +292,7 @@ def _bounded(shape: Sequence[int], most: int) -> None:
     if min(shape, default=1) < 1:
         raise BadImage(f"shape {_text(shape)}: no pixel")
     if math.prod(shape) > most:
-        raise BadImage(f"{math.prod(shape):,} values are more than 4 times data.max_pixels ({most // _PER_PIXEL:,})")
+        raise BadImage(f"{math.prod(shape):,} values are more than 4 times data.max_pixels ({most // PER_PIXEL:,})")
 
 
 def _representable(value: float, dtype: np.dtype[Any]) -> bool:

@@ -45,7 +45,7 @@ def read(source: Source) -> tuple[Dataset, Rule | None]:
     # The meaning of a mask counts on every label.
     prune = meaning is None and source.labels.names is None
     kept = own.without_pool(exclusion.apply(dataset, source.exclude, prune=prune), source)
-    return (kept if bands is None or bands.tile is None else tiles.tiled(kept, bands)), meaning
+    return (kept if bands is None or bands.tile is None else tiles.tiled(kept, bands, source.data.max_pixels)), meaning
 
 
 @contextlib.contextmanager

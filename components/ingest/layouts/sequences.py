@@ -26,6 +26,7 @@ Moments = tuple[tuple[str, float | None], ...]  # path and time of each
 _LOOKS = 8  # files that are opened to see whether each holds one moment
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _DAY = 86_400.0
+_MOST_DAYS = 366_000.0
 
 
 @contextlib.contextmanager
@@ -118,6 +119,11 @@ def when(cell: object, where: str) -> float:
     except ValueError:
         days = math.nan
     if math.isfinite(days) and not (len(text) == 8 and text.isdecimal()):  # 20170103 is a date
+        if abs(days) > _MOST_DAYS:
+            raise LayoutError(
+                f"{where}: {text[:40]} days are more than a thousand years; seconds since 1970 have to be divided by "
+                "86,400"
+            )
         return days
     try:
         found = datetime.datetime.fromisoformat(text)
@@ -146,9 +152,14 @@ def joined(rows: Sequence[tuple[tuple[str, float | None], Row]]) -> tuple[list[R
     moments: dict[str, Moments] = {}
     for name, parts in of_name.items():
         file = bundles.joined(name, [(row.file, time) for time, row in parts])
+        first: dict[str, Row] = {}
+        again = [row for _, row in parts if first.setdefault(row.file.path, row) is not row]
         wrong = next((row for _, row in parts if row.file.problem), None)
         if wrong is not None:
             file = replace(file, problem=f"{wrong.file.path} in {wrong.where} {wrong.file.problem}")
+        elif again:
+            other = first[again[0].file.path]
+            file = replace(file, problem=f"{other.file.path} is a moment in {other.where} and in {again[0].where}")
         moments[file.path] = tuple((row.file.path, time) for time, row in parts)
         own = [replace(row, file=file) for _, row in parts]
         found += own[:1] if file.problem or all(row.content == own[0].content for row in own) else own

@@ -102,8 +102,18 @@ def test_scenes_are_learnt_as_tiles_and_answered_whole(tmp_path: Path, capsys: p
     # of what both see, (24 + 16 + 29) // 2 = 34.
     assert (mask[:, 28:34] != 255).all()
     assert (mask[:, 34:] == 255).all()
-    assert answers[0]["shares"]["water"] == pytest.approx((mask == 1).mean())
+    assert answers[0]["shares"]["water"] == pytest.approx((mask == 1).sum() / (mask != 255).sum())
     assert Image.open(answers[0]["overlay"]).size == (45, 71)
+    assert sum(answers[0]["shares"].values()) == pytest.approx(1)
+    # A scene without any valid pixel is refused alone, and no file takes the place of another.
+    tifffile.imwrite(tmp_path / "none.tif", np.zeros_like(pixels), photometric="minisblack", planarconfig="contig")
+    command[2:4] = [str(tmp_path / "none.tif"), str(tmp_path / "new.tif")]
+    assert cli.main([*command, "--masks", str(tmp_path / "out"), "--overlay", str(tmp_path / "drawn")]) == 1
+    refused, fine = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (refused["error"], Path(fine["mask"]).name) == ("the model refuses it: no pixel is valid", "new.tif")
+    command[2] = str(tmp_path / "plain.npy")
+    assert cli.main([*command, "--masks", str(tmp_path / "one"), "--overlay", str(tmp_path / "one")]) == 2
+    assert "plain.png would also be written by --overlay; choose another folder" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from components.data.arrays import heads
+from components.data.arrays import heads, reading
 from components.data.arrays.heads import Head
+from components.data.arrays.spec import Bands
 from components.data.images import BadImage
 
 
@@ -102,3 +103,27 @@ def test_a_zip_file_that_is_no_array_is_refused() -> None:
         archive.writestr("a.txt", "x")
     with pytest.raises(BadImage, match="cannot be read"):
         heads.head(out.getvalue())
+
+
+def circle() -> bytes:
+    """A TIFF file whose second page is followed by its first."""
+    out = io.BytesIO()
+    tifffile.imwrite(out, np.zeros((2, 4, 5), np.uint16), photometric="minisblack")
+    data = bytearray(out.getvalue())
+    first = int.from_bytes(data[4:8], "little")
+    second_at = first + 2 + 12 * int.from_bytes(data[first : first + 2], "little")
+    second = int.from_bytes(data[second_at : second_at + 4], "little")
+    last = second + 2 + 12 * int.from_bytes(data[second : second + 2], "little")
+    assert data[last : last + 4] == bytes(4)
+    data[last : last + 4] = first.to_bytes(4, "little")
+    return bytes(data)
+
+
+def test_pages_in_a_circle_and_headers_without_end_are_refused_at_once() -> None:
+    with pytest.raises(BadImage, match="its pages form a circle"):
+        heads.head(circle())
+    with pytest.raises(BadImage, match="its pages form a circle"):
+        reading.read(circle(), Bands(names=("a",), frames=2), 1000)
+    long = b"\x93NUMPY\x02\x00" + (512 << 20).to_bytes(4, "little") + b" " * 100
+    with pytest.raises(BadImage, match="a header of 536,870,912 bytes; expected 10,000 at most"):
+        heads.head(long)

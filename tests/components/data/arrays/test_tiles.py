@@ -112,3 +112,9 @@ def test_where_a_geotiff_lies_is_kept() -> None:
         found = {tag.code: tag.value for tag in file.pages[0].tags if tag.code > 33000}
     assert found == {33550: tags[0][3], 33922: tags[1][3], 34735: keys, 42113: "255"}
     assert geotiff.place(b"no TIFF") == ()
+
+
+def test_a_place_with_a_text_that_is_no_ascii_is_kept() -> None:
+    tags = [geotiff.Tag(34737, 2, 16, "ETRS89 / caf\u00e9|")]
+    with tifffile.TiffFile(io.BytesIO(geotiff.written(np.zeros((2, 3), np.uint8), tags, 255))) as file:
+        assert "ETRS89" in str(file.pages[0].tags[34737].value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from PIL import Image
 
 from components.data.arrays import stored
 from components.data.dataset import Dataset
-from components.ingest import census, ledger, settling, shards
+from components.data.manifest import Assigned
+from components.ingest import census, earlier, ledger, settling, shards
+from components.ingest.earlier import Earlier
 from components.ingest.layouts import reading
 from components.ingest.settings import Data, Labels, NearLimits, Source
 
@@ -86,15 +89,59 @@ def test_tiles_without_a_valid_or_a_labelled_pixel_are_left_out_and_told(root: P
     assert "images/3.npy@4,0" in told
 
 
-def test_a_broken_scene_is_quarantined_once_and_a_mask_of_another_size_for_each_tile(root: Path) -> None:
+def test_a_scene_that_cannot_be_used_is_quarantined_once_by_its_own_name(root: Path) -> None:
     (root / "images" / "4.npy").write_bytes(b"\x93NUMPY nothing")
     Image.fromarray(np.zeros((6, 8), np.uint8)).save(root / "masks" / "5.png")
-    problems = [(item.record.path, item.problem) for item in examined(source(root))[2] if item.problem]
-    assert [path for path, _ in problems] == [
-        "images/4.npy",
-        *(f"images/5.npy@{at}" for at in ("0,0", "0,4", "4,0", "4,4")),
-    ]
-    assert "the mask has 8 x 6 pixels, but the image has 7 x 6" in problems[1][1]
+    dataset, job, items = examined(source(root))
+    report = census.Report()
+    for item in items:
+        shards.enter(item, report)
+    assert [path for path, _ in report.quarantined] == ["images/4.npy", "images/5.npy"]
+    assert "the mask has 8 x 6 pixels, but the image has 7 x 6" in report.quarantined[1][1]
+    manifest, _ = settling.merge(dataset, [report], job, None)
+    assert "3 images with no part in the data, more tiles of scenes that are in quarantine" in " ".join(manifest.notes)
+
+
+def test_a_scene_and_its_copy_are_in_one_split_and_stay_there(root: Path) -> None:
+    """Also under other names, and with other shares."""
+    scene = np.load(root / "images" / "2.npy")
+    np.save(root / "images" / "2 again.npy", scene)
+    (root / "masks" / "2 again.png").write_bytes((root / "masks" / "2.png").read_bytes())
+    dataset, job, items = examined(source(root))
+    report = census.Report()
+    for item in items:
+        shards.enter(item, report)
+    limits = NearLimits(distance=10, max_share=1.0)
+    _, seen = settling.merge(dataset, [report], job, limits)
+    split_of = report.splits()
+    assert len({split_of[f"images/{name}.npy@{at}"] for name in ("2", "2 again") for at in ("0,0", "4,4")}) == 1
+    # A later run whose shares put nearly all new images into eval.
+    assigned = Assigned(fractions=dataset.fractions, origin="", earlier="")
+    before = Earlier().after(seen.rows, assigned, "")
+    for kind in ("images", "masks"):
+        for path in (root / kind).iterdir():
+            path.rename(path.with_stem(f"renamed {path.stem}"))
+    later, rule = reading.read(source(root, split={"train": 0.01, "eval": 0.98, "test": 0.01}))
+    known = earlier.joined(before, None, later.fractions)
+    job = shards.job(later, 1000, rule, earlier=known, bands=source(root).data.arrays)
+    found = {item.record.path: item.split for item in shards.examine(later.records, job)}
+    # What was in train stays there; test follows the new shares, which put it closer to train.
+    follows = {"train": "train", "eval": "eval", "test": "eval"}
+    assert found == {path.replace("images/", "images/renamed "): follows[split] for path, split in split_of.items()}
+    assert "train" in found.values()
+
+
+def test_scenes_beyond_the_limits_are_not_cut(root: Path, tmp_path: Path) -> None:
+    """A header of 128 bytes that says 2^80 pixels, and a file whose size is beyond all limits."""
+    out = io.BytesIO()
+    np.lib.format.write_array_header_1_0(out, {"shape": (1 << 40, 1 << 40, 2), "fortran_order": False, "descr": "<u2"})
+    (root / "images" / "0.npy").write_bytes(out.getvalue())
+    with open(root / "images" / "1.npy", "r+b") as f:
+        f.truncate(1 << 32)
+    items = {item.record.path: item.problem for item in examined(source(root))[2] if item.problem}
+    assert items["images/0.npy"].endswith("values are more than 4 times data.max_pixels (1,000)")
+    assert items["images/1.npy"] == "4,294,967,296 bytes are more than data.max_pixels allows for"
+    assert len(items) == 2
 
 
 def test_each_scene_is_read_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

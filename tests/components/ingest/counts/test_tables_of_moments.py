@@ -95,6 +95,7 @@ def test_two_moments_of_one_time_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "told"),
     [
+        ("north,1488326400,0.npy,wheat", "1488326400 days are more than a thousand years; seconds since 1970 have to"),
         ("north,yesterday,0.npy,wheat", "row 2: column 'day': expected a date such as 2017-01-03"),
         (",2017-01-31,0.npy,wheat", "row 2: column 'field': expected the name of a sequence"),
         ("../../etc/x,2017-01-31,0.npy,wheat", "row 2: column 'field': expected the name of a sequence"),
@@ -123,3 +124,22 @@ def test_columns_of_sequences_need_frames() -> None:
         Data(root="x", layout="manifest", manifest="t.csv", columns=Columns(sequence="s"), bands=2)
     with pytest.raises(ValidationError, match=r"it needs the key columns\.sequence"):
         Data(root="x", layout="manifest", manifest="t.csv", columns=Columns(time="s"), bands=2, frames=2)
+
+
+def test_a_file_that_is_named_twice_is_told(tmp_path: Path) -> None:
+    written(tmp_path, [*ROWS, "north,2017-04-01,0.npy,wheat"])
+    dataset, _ = reading.read(source(tmp_path))
+    assert dict(dataset.rejected)["north.frames"].endswith(
+        "0.npy is a moment in row 2 of table.csv and in row 6 of table.csv"
+    )
+
+
+def test_dates_in_the_names_make_a_calendar_as_a_column_does(tmp_path: Path) -> None:
+    rows = []
+    for i, (field, day) in enumerate((("n", "2017-01"), ("n", "2017-03"), ("s", "2017-02"), ("s", "2017-03"))):
+        rows.append(f"{field},{field}_{day}.npy,{'wheat' if field == 'n' else 'rape'}")
+        np.save(tmp_path / f"{field}_{day}.npy", np.full((4, 5, 2), i + 1, np.uint16))
+    written(tmp_path, rows, header="field,file_name,label")
+    north, south = arrays(examined(source(tmp_path, time=None))[1])
+    assert north.pixels[:, 0, 0, 0].tolist() == [1, 0, 2]
+    assert south.pixels[:, 0, 0, 0].tolist() == [0, 3, 4]
