@@ -2,7 +2,7 @@
 # Two processes take whole groups of tests in the order of tests/conftest.py, which puts the longest first.
 PYTEST_ARGS ?= -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help setup demo test test-slow reliability lint bench docs lock sbom clean
+.PHONY: help setup demo test test-slow engines reliability lint bench docs lock sbom clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s%s\n", $$1, $$2 }' Makefile
@@ -19,6 +19,10 @@ test: lint  ## run lint, then the tests
 
 test-slow: setup  ## run the tests that `make test` leaves out
 	.venv/bin/pytest $(PYTEST_ARGS) -m slow
+
+# In one process: each engine is started once, and on two cores a second one would only be in its way.
+engines: setup  ## run small projects on Flink, Spark and Prism (needs Java, Maven and Go)
+	.venv/bin/pytest -m engines tests/engines
 
 reliability: setup  ## run the tests that docs/reliability.md names for its promises
 	.venv/bin/pytest $(PYTEST_ARGS) -m "" $$(.venv/bin/python -m scripts.promises)

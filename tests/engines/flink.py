@@ -1,0 +1,91 @@
+"""Flink: inside Beam's job server, or as a cluster of two task managers."""
+
+import contextlib
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from engines import fetching, java, workers
+from engines.processes import HOST, free_port, running
+
+_JOB_SERVER = "org.apache.beam.runners.flink.FlinkJobServerDriver"
+# What Beam's batch jobs need of any Flink 1.19; see docs/scaling.md.
+SETTINGS = {
+    "taskmanager.network.sort-shuffle.min-buffers": 16,
+    "restart-strategy.type": "fixed-delay",
+    "restart-strategy.fixed-delay.attempts": 2,
+    "restart-strategy.fixed-delay.delay": "1 s",
+}
+# Flink's start script computes these from the total; the class that it starts asks for each.
+_MEMORY = {
+    "taskmanager.cpu.cores": 1.0,
+    "taskmanager.memory.task.heap.size": "256m",
+    "taskmanager.memory.task.off-heap.size": "64m",
+    "taskmanager.memory.framework.heap.size": "128m",
+    "taskmanager.memory.framework.off-heap.size": "64m",
+    "taskmanager.memory.managed.size": "64m",
+    "taskmanager.memory.network.min": "64m",
+    "taskmanager.memory.network.max": "64m",
+    "taskmanager.memory.jvm-metaspace.size": "256m",
+    "taskmanager.memory.jvm-overhead.min": "64m",
+    "taskmanager.memory.jvm-overhead.max": "64m",
+}
+
+
+@contextlib.contextmanager
+def embedded(folder: Path) -> Iterator[list[str]]:
+    """A job server with Flink inside; yields the options for `beam`. `folder` gets the logs."""
+    conf = _configured(folder / "conf", SETTINGS)
+    where = ["--flink-master", "[local]", "--flink-conf-dir", str(conf)]
+    with java.job_server(fetching.jars("flink"), _JOB_SERVER, folder, *where, memory="1g") as submit:
+        yield [*submit, *workers.LOOPBACK, "--parallelism=2"]
+
+
+@contextlib.contextmanager
+def cluster(folder: Path) -> Iterator[list[str]]:
+    """A job manager, two task managers, a job server and a worker pool; yields the options for `beam`."""
+    jars, rest = fetching.jars("flink"), free_port()
+    conf = _configured(
+        folder / "conf",
+        SETTINGS
+        | _MEMORY
+        | {
+            "jobmanager.rpc.address": HOST,
+            "jobmanager.rpc.port": free_port(),
+            "rest.address": HOST,
+            "rest.bind-address": HOST,
+            "rest.port": rest,
+            "taskmanager.host": HOST,
+            "taskmanager.numberOfTaskSlots": 1,
+            # The job server sends its class path with each job; the task managers have the same one already.
+            "classloader.resolve-order": "parent-first",
+            "io.tmp.dirs": str(folder),
+        },
+    )
+    entry = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+    manager = java.command(jars, entry, "--configDir", str(conf), "--executionMode", "cluster")
+    runner = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+    worker = java.command(jars, runner, "--configDir", str(conf), options=["-XX:MaxDirectMemorySize=256m"])
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(running(manager, folder / "job-manager.log", lambda: _slots(rest) == 0))
+        for count in (1, 2):
+            stack.enter_context(
+                running(worker, folder / f"task-manager-{count}.log", lambda count=count: _slots(rest) == count)
+            )
+        where = ["--flink-master", f"{HOST}:{rest}", "--flink-conf-dir", str(conf)]
+        submit = stack.enter_context(java.job_server(jars, _JOB_SERVER, folder, *where))
+        yield [*submit, *stack.enter_context(workers.pool(folder)), "--parallelism=2"]
+
+
+def _configured(folder: Path, settings: dict[str, str | int | float]) -> Path:
+    folder.mkdir()
+    (folder / "config.yaml").write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in settings.items()))
+    return folder
+
+
+def _slots(port: int) -> int | None:
+    """How many slots the task managers of a cluster have, or None while it does not answer."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{HOST}:{port}/overview", timeout=2) as answer:
+        return int(json.load(answer)["slots-total"])
+    return None

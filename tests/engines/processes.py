@@ -1,0 +1,77 @@
+"""Processes of an engine: started, waited for, and stopped with all that they started."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+HOST = "127.0.0.1"
+_SECONDS = 120
+
+
+def free_port() -> int:
+    """A port that nothing listens to."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Whether something listens to a port of this machine."""
+    with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str], log: Path, ready: Callable[[], bool], environment: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Runs a command until the block ends.
+
+    Args:
+        command: the command.
+        log: file for its output; made anew.
+        ready: whether the block may begin.
+        environment: variables besides those of this process.
+
+    Raises:
+        AssertionError: it ended, or is not ready in time.
+    """
+    with log.open("w") as out:
+        # A session of its own: the signal below reaches the processes that it starts, and no others.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=os.environ | (environment or {}),
+            start_new_session=True,
+        )
+    try:
+        end = time.monotonic() + _SECONDS
+        while not ready():
+            assert process.poll() is None, f"{log.name} ended: {tail(log)}"
+            assert time.monotonic() < end, f"{log.name} is not ready after {_SECONDS} seconds: {tail(log)}"
+            time.sleep(0.1)
+        yield
+    finally:
+        _stop(process)
+
+
+def tail(log: Path, characters: int = 3000) -> str:
+    """The end of a log."""
+    return log.read_text(errors="replace")[-characters:]
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    for number, seconds in ((signal.SIGTERM, 5), (signal.SIGKILL, 30)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+    # The group lives on while any process of it does, and is gone with the last: SIGKILL went to all of them.

@@ -1,0 +1,29 @@
+"""Beam's Python workers for an engine: in the process of `imagegate run`, or processes of their own."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from engines.processes import HOST, free_port, listens, running
+
+ROOT = Path(__file__).parents[2]
+# Threads in the process of `imagegate run`: quick to start, and on one machine only.
+LOOPBACK = ["--environment_type=LOOPBACK"]
+
+
+@contextlib.contextmanager
+def pool(folder: Path) -> Iterator[list[str]]:
+    """Runs Beam's worker pool, which starts a process for each worker; yields the options that name it."""
+    port = free_port()
+    command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
+    # The pool starts its workers as "python", and they import imagegate.
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    with running(command, folder / "workers.log", lambda: listens(port), {"PATH": path, "PYTHONPATH": str(ROOT)}):
+        yield [
+            "--environment_type=EXTERNAL",
+            f"--environment_config={HOST}:{port}",
+            # Each worker imports TensorFlow: one that is kept for a minute serves the later steps of a job.
+            "--environment_cache_millis=60000",
+        ]
