@@ -9,17 +9,8 @@ from engines.processes import HOST, free_port, listens, running
 
 # Both engines look into these packages, which Java closes by default since 17; their own start scripts open them.
 OPENED = [
-    *(
-        "java.io",
-        "java.lang",
-        "java.lang.invoke",
-        "java.lang.reflect",
-        "java.net",
-        "java.nio",
-        "java.text",
-        "java.time",
-    ),
-    *("java.util", "java.util.concurrent", "java.util.concurrent.atomic", "java.util.concurrent.locks"),
+    *("java.io", "java.lang", "java.lang.invoke", "java.lang.reflect", "java.net", "java.nio", "java.text"),
+    *("java.time", "java.util", "java.util.concurrent", "java.util.concurrent.atomic", "java.util.concurrent.locks"),
     *("sun.nio.ch", "sun.nio.cs", "sun.security.action", "sun.util.calendar"),
 ]
 
