@@ -5,12 +5,23 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 HOST = "127.0.0.1"
 _SECONDS = 120
+# Runs a command, and kills the session with all its processes once nobody holds the other end of its input any more:
+# the tests may be killed, too.
+_GUARD = """
+import os, subprocess, sys, threading
+def watch():
+    sys.stdin.read()
+    os.killpg(0, 9)
+threading.Thread(target=watch, daemon=True).start()
+sys.exit(subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL).returncode)
+"""
 
 
 def free_port() -> int:
@@ -45,8 +56,8 @@ def running(
     with log.open("w") as out:
         # A session of its own: the signal below reaches the processes that it starts, and no others.
         process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-c", _GUARD, *command],
+            stdin=subprocess.PIPE,
             stdout=out,
             stderr=subprocess.STDOUT,
             env=os.environ | (environment or {}),
@@ -74,4 +85,5 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
-    # The group lives on while any process of it does, and is gone with the last: SIGKILL went to all of them.
+    assert process.stdin
+    process.stdin.close()

@@ -1,6 +1,9 @@
 """An engine's processes: stopped with their children, and a start that fails says why."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,6 +19,21 @@ def test_children_are_stopped_too_even_if_they_ignore_the_first_signal(tmp_path:
         [child] = [int(word) for word in log.read_text().split() if word != "here"]
         os.kill(child, 0)
     assert gone(child)
+
+
+def test_they_end_with_the_tests_even_if_these_are_killed(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    program = f"""
+import os, pathlib
+from engines import processes
+log = pathlib.Path({str(log)!r})
+with processes.running(["sh", "-c", "echo $$; exec sleep 300"], log, log.read_text):
+    os.kill(os.getpid(), 9)
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(processes.__file__).parents[1])}
+    killed = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert gone(int(log.read_text()))
 
 
 def gone(process: int) -> bool:
