@@ -29,6 +29,9 @@ from components.labels import kinds, outputs
 CANDIDATE, BASELINE = predictions.CANDIDATE, predictions.BASELINE
 # TFMA's batches grow to hundreds of images, too many to decode at once within reasonable memory.
 _BATCH = 32
+# TensorFlow computes a single row, and what fills no whole vector of the processor, in other ways, with other last
+# digits. The size of a batch follows from the time that earlier ones took, and from how a Beam engine divides the work.
+_ROWS = 8
 TASK = "images"  # name of the progress
 
 Extracts = Mapping[str, Any]  # TFMA's, by name
@@ -241,7 +244,7 @@ class _Model:
 
 
 class _by_keyword:  # noqa: N801  used like a function
-    """Calls a signature by keyword.
+    """Calls a signature by keyword, and with a multiple of `_ROWS` examples: answers do not depend on the batch.
 
     TFMA passes positional arguments, for which TensorFlow first formats the whole batch into an error message.
     """
@@ -252,4 +255,10 @@ class _by_keyword:  # noqa: N801  used like a function
         self._names = list(self.structured_input_signature[1])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.called(**kwargs, **dict(zip(self._names, args, strict=False)))
+        inputs = {**kwargs, **dict(zip(self._names, args, strict=False))}
+        count = len(next(iter(inputs.values())))
+        missing = -count % _ROWS
+        if not missing:
+            return self.called(**inputs)
+        filled = {name: tf.concat([value, tf.repeat(value[:1], missing, axis=0)], 0) for name, value in inputs.items()}
+        return {name: answer[:count] for name, answer in self.called(**filled).items()}

@@ -18,7 +18,7 @@ ON_ENGINE = ("ImageExampleGen", "StatisticsGen", "Transform", "Evaluator")
 # One epoch on small images, weights that follow from counts, and a threshold that any model meets.
 _QUICK = [
     *("training.epochs=1", "training.image_size=[16, 16]", "training.imbalance=weights", "training.augment=false"),
-    *("evaluation.thresholds=[{metric: loss, max: 1000}]", "balance.min_examples=5"),
+    *("evaluation.thresholds=[{metric: ece, max: 1}]", "balance.min_examples=5"),
 ]
 
 

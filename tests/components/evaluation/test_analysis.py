@@ -228,3 +228,33 @@ def test_signatures_answer_either_way_of_calling(tmp_path: Path, call: Callable)
     signature = analysis._Model(str(tmp_path), None).signatures[signatures.EVALUATE]
     answer = call(signature, tf.constant([example("cat", "png", [0.25, 0.5, 0.25])]))
     assert answer[signatures.PROBABILITIES].numpy().tolist() == [[0.25, 0.5, 0.25]]
+
+
+class _Dense(tf.Module):
+    """One dense layer over the floats that stand in place of the image."""
+
+    def __init__(self, features_of_one: int) -> None:
+        super().__init__()
+        weights = np.random.default_rng(1).normal(size=(features_of_one, 3))
+        self.weights = tf.Variable(weights.astype(np.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = tf.io.parse_example(examples, {features.IMAGE: tf.io.FixedLenFeature([], tf.string)})
+        logits = tf.io.decode_raw(parsed[features.IMAGE], tf.float32) @ self.weights
+        return {signatures.PROBABILITIES: tf.nn.softmax(logits)}
+
+
+def test_answers_are_the_same_to_the_bit_whatever_the_batch(tmp_path: Path) -> None:
+    """A Beam engine divides the examples as it likes."""
+    dense = _Dense(1024)
+    tf.saved_model.save(dense, str(tmp_path), signatures={signatures.EVALUATE: dense.evaluate})
+    signature = analysis._Model(str(tmp_path), None).signatures[signatures.EVALUATE]
+    rows = [example("cat", "png", row.tolist()) for row in np.random.default_rng(0).normal(size=(45, 1024))]
+
+    def answers(size: int) -> np.ndarray:
+        parts = [rows[i : i + size] for i in range(0, len(rows), size)]
+        return np.concatenate([signature(tf.constant(part))[signatures.PROBABILITIES].numpy() for part in parts])
+
+    assert len(answers(45)) == 45
+    assert [int((answers(size) != answers(45)).sum()) for size in (1, 2, 7, 32)] == [0, 0, 0, 0]
