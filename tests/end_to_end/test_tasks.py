@@ -173,7 +173,7 @@ def test_the_numbers_of_masks_are_the_pushed_model_s(regions: Trained) -> None:
 
 def answers(model: str, paths: list[str]) -> list[dict[str, Any]]:
     """What `predict` gives, image by image."""
-    expanded, _ = inputs.expand(paths, None)
+    expanded, _ = inputs.expand(paths)
     return [result for batch in predict.predict(predict.find(model), expanded) for result in batch]
 
 
