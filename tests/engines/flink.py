@@ -61,6 +61,7 @@ def cluster(folder: Path) -> Iterator[list[str]]:
             # The job server sends its class path with each job; the task managers have the same one already.
             "classloader.resolve-order": "parent-first",
             "io.tmp.dirs": str(folder),
+            "web.tmpdir": str(folder),
         },
     )
     entry = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from components.base.errors import ConfigError
@@ -81,6 +83,16 @@ def output(extractor: keras.Model, pixels: NDArray[np.float32], valid: NDArray[n
     return [np.asarray(one) for one in keras.tree.flatten(found)]
 
 
+def gradients(extractor: keras.Model, pixels: NDArray[np.float32], valid: NDArray[np.bool_]) -> list[Any]:
+    """Of a function of all outputs, by the pixels and by each weight."""
+    inputs = tf.constant(pixels)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        found = extractor({PIXELS: inputs, VALID: tf.constant(valid.astype(np.float32))}, training=True)
+        total = tf.add_n([tf.reduce_sum(tf.sin(one)) for one in keras.tree.flatten(found)])
+    return [one.numpy() for one in tape.gradient(total, [inputs, *(v.value for v in extractor.trainable_variables)])]
+
+
 @pytest.mark.parametrize("task", ["single_label", "segmentation"])
 @pytest.mark.parametrize("junk", [1e6, np.nan, -np.inf])
 def test_invalid_values_have_no_influence(tiny: str, task: str, junk: float) -> None:
@@ -90,9 +102,10 @@ def test_invalid_values_have_no_influence(tiny: str, task: str, junk: float) -> 
     valid = RANDOM.random((2, 17, 17)) > 0.4
     valid[0, :9] = False
     other = np.where(valid[..., np.newaxis], pixels, np.float32(junk))
-    for one, same in zip(output(extractor, pixels, valid), output(extractor, other, valid), strict=True):
-        np.testing.assert_array_equal(one, same)
-        assert np.isfinite(one).all()
+    for results in (output, gradients):
+        for one, same in zip(results(extractor, pixels, valid), results(extractor, other, valid), strict=True):
+            np.testing.assert_array_equal(one, same)
+            assert np.isfinite(one).all()
 
 
 def test_windows_with_invalid_pixels_are_renormalised(tmp_path: Path) -> None:
