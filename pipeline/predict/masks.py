@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from components.data.arrays import geotiff
+from components.data.arrays import geotiff, stored
 from components.data.arrays.geotiff import Tag
 from components.data.arrays.stored import Array
 from components.data.features import IGNORED_ID
@@ -59,7 +59,7 @@ class Masks:
         if self._tiff[number]:
             return self._files.write(number, geotiff.written(mask, place, NONE))
         drawn = Image.fromarray(mask)
-        if not isinstance(image, Array):
+        if isinstance(image, bytes) and not stored.is_stored(image):  # a photo, of which the model sees another size
             with picture(image) as whole:
                 drawn = drawn.resize(whole.size, Image.Resampling.NEAREST)
         return self._files.write(number, png(drawn))

@@ -31,7 +31,7 @@ def answered(scene: Array, tile: tiles.Size, ask: Callable[[Sequence[Array]], An
     size = scene.valid.shape[1], scene.valid.shape[2]
     mask, confidence = np.full(size, IGNORED_ID, np.uint8), np.zeros(size, np.float32)
     familiarity: list[float] = []
-    names: list[Answer] = []
+    names = np.zeros((1, 0), object)
     abstains, error = False, b"no pixel is valid"
     seen = (
         (place, parts, cut)
@@ -49,9 +49,9 @@ def answered(scene: Array, tile: tiles.Size, ask: Callable[[Sequence[Array]], An
             confidence[rows, columns] = found[outputs.CONFIDENCE][i][inside]
             familiarity.append(float(found[outputs.FAMILIARITY][i]))
             abstains = abstains or bool(found[outputs.ABSTAIN][i])
-        names = names or [found]
+        names = found[outputs.LABELS][:1]
     return {
-        outputs.LABELS: names[0][outputs.LABELS][:1] if names else np.zeros((1, 0), object),
+        outputs.LABELS: names,
         outputs.MASK: mask[np.newaxis],
         outputs.CONFIDENCE: confidence[np.newaxis],
         outputs.FAMILIARITY: np.array([min(familiarity, default=0.0)], np.float32),

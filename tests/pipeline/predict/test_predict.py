@@ -168,6 +168,20 @@ def test_a_mask_is_answered_with_the_share_of_each_label(mask_destination: str, 
     assert len([share for share in expected.values() if share]) > 1
 
 
+def test_masks_of_photos_have_the_photos_size(
+    mask_destination: str, exported: str, photo, masks: network.Parts, tmp_path: Path
+) -> None:
+    """The network sees 10 x 14 pixels of a photo of 20 x 28, so each answer is a square of four."""
+    path, found = photo("a.png", 3), predict.find(mask_destination)
+    images_, _ = inputs.expand([path])
+    [[result]] = predict.predict(found, images_, masks=predict.masks_for(found, str(tmp_path / "out"), images_))
+    answer = logits_by_hand(masks, Path(path).read_bytes()).argmax(axis=-1)
+    assert result["mask"] == str(tmp_path / "out" / "a.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(result["mask"])), answer.repeat(2, axis=0).repeat(2, axis=1))
+    with pytest.raises(ConfigError, match="--masks: the model's task is single_label; expected segmentation"):
+        predict.masks_for(predict.find(pushed(exported, tmp_path / "other")), str(tmp_path / "out"), images_)
+
+
 @pytest.mark.parametrize("manifest", [PushedManifest(), PushedManifest(task="detection")])
 def test_a_model_of_an_unknown_task_is_refused_with_a_sentence(
     exported: str, photo, tmp_path: Path, manifest: PushedManifest

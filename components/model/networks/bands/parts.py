@@ -47,13 +47,7 @@ def build(
     Raises:
         ConfigError: there is no such backbone for these arrays.
     """
-    if told.frames is not None:
-        backbone = SEQUENCES[0] if backbone == SINGLE else backbone
-        if backbone not in SEQUENCES:
-            expected = " or ".join(SEQUENCES)
-            raise ConfigError(f"training.backbone: {backbone!r} takes no arrays of sequences; expected {expected}")
-    elif backbone in SEQUENCES:
-        raise ConfigError(f"training.backbone: {backbone!r} takes sequences alone, and there is no data.frames")
+    backbone = _fitting(told, backbone)
     size = told.height, told.width
     given = networks.inputs(told.frames, size, len(told.bands))
     own = backbone in (SINGLE, *SEQUENCES)
@@ -91,6 +85,18 @@ def build(
         augment=functools.partial(augmentation.arrays, masks=kind.per_pixel) if augment else None,
         activations=_INSIDE * (_numbers(extractor) + _numbers(head)),
     )
+
+
+def _fitting(told: ArrayFacts, backbone: str) -> str:
+    """The backbone for these arrays, by the name that it has for them; raises ConfigError as `build` does."""
+    if told.frames is None:
+        if backbone in SEQUENCES:
+            raise ConfigError(f"training.backbone: {backbone!r} takes sequences alone, and there is no data.frames")
+        return backbone
+    if backbone not in (SINGLE, *SEQUENCES):
+        expected = " or ".join(SEQUENCES)
+        raise ConfigError(f"training.backbone: {backbone!r} takes no arrays of sequences; expected {expected}")
+    return SEQUENCES[0] if backbone == SINGLE else backbone
 
 
 def _named(given: Inputs) -> dict[str, Any]:
