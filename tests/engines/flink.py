@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,8 +44,13 @@ def embedded(folder: Path) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def cluster(folder: Path) -> Iterator[list[str]]:
-    """A job manager, two task managers, a job server and a worker pool; yields the options for `beam`."""
+def cluster(folder: Path, start: Path = Path(sys.executable).parent) -> Iterator[list[str]]:
+    """A job manager, two task managers, a job server and a worker pool; yields the options for `beam`.
+
+    Args:
+        folder: for logs and files.
+        start: folder of the program `python` that the pool starts.
+    """
     jars, rest = fetching.jars("flink"), free_port()
     conf = _configured(
         folder / "conf",
@@ -76,7 +82,7 @@ def cluster(folder: Path) -> Iterator[list[str]]:
             )
         where = ["--flink-master", f"{HOST}:{rest}", "--flink-conf-dir", str(conf)]
         submit = stack.enter_context(java.job_server(jars, _JOB_SERVER, folder, *where))
-        yield [*submit, *stack.enter_context(workers.pool(folder)), "--parallelism=2"]
+        yield [*submit, *stack.enter_context(workers.pool(folder, start)), "--parallelism=2"]
 
 
 def _configured(folder: Path, settings: dict[str, str | int | float]) -> Path:

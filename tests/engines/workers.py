@@ -14,12 +14,17 @@ LOOPBACK = ["--environment_type=LOOPBACK"]
 
 
 @contextlib.contextmanager
-def pool(folder: Path) -> Iterator[list[str]]:
-    """Runs Beam's worker pool, which starts a process for each worker; yields the options that name it."""
+def pool(folder: Path, start: Path = Path(sys.executable).parent) -> Iterator[list[str]]:
+    """Runs Beam's worker pool, which starts a process for each worker; yields the options that name it.
+
+    Args:
+        folder: for the log.
+        start: folder of the program `python` that the pool starts.
+    """
     port = free_port()
     command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
     # The pool starts its workers as "python", and they import imagegate.
-    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    path = os.pathsep.join([str(start), os.environ["PATH"]])
     with running(command, folder / "workers.log", lambda: listens(port), {"PATH": path, "PYTHONPATH": str(ROOT)}):
         yield [
             "--environment_type=EXTERNAL",
