@@ -1,0 +1,93 @@
+"""Measures what each further image costs in each stage of a run: bytes read and written, and seconds of processor.
+
+python -m benchmarks.stages --backbone FILE --counts 1000 4000
+
+Runs photos of about 40 KB through the whole pipeline twice, few and many, with the head alone on stored features. The
+difference between the two runs, divided by that of the images, is free of what each run needs anyway: imports, the
+graph, the serving check's process. Bytes are those that the process asked the system for, from its cache or its disk
+(`rchar` and `wchar` in /proc/PID/io; so Linux only); files that are mapped into memory are not among them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks import photos
+
+
+class Used(NamedTuple):
+    """What a process and its ended children have used so far."""
+
+    read: float
+    written: float
+    seconds: float
+
+
+def main() -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbone", required=True, help="file of a Keras model")
+    parser.add_argument("--counts", type=int, nargs=2, default=(1000, 4000), help="few images, and many")
+    options = parser.parse_args()
+    few, many = options.counts
+    with tempfile.TemporaryDirectory() as folder:
+        roots = [photos.folder(folder, count) for count in (few, many)]
+        size = sum(path.stat().st_size for path in Path(roots[1]).rglob("*.jpg")) / many
+        low, high = (_run(Path(folder, f"run-{i}"), root, options.backbone) for i, root in enumerate(roots))
+    print(f"for each image of {size / 1000:.1f} KB, from runs of {few:,} and {many:,}:")
+    print(f"{'stage':18}{'read':>10}{'written':>10}{'processor':>12}")
+    for name in high:
+        read, written, seconds = (np.subtract(high[name], low[name]) / (many - few)).tolist()
+        print(f"{name:18}{read / 1000:7.1f} KB{written / 1000:7.1f} KB{1000 * seconds:9.2f} ms")
+
+
+def _run(folder: Path, root: str, backbone: str) -> dict[str, Used]:
+    """What each stage of a run used, in the order in which they ended."""
+    folder.mkdir()
+    config = {
+        "name": "photos",
+        "task": "single_label",
+        "data": {"root": root},
+        "output": str(folder / "out"),
+        "push": {"destination": str(folder / "models")},
+        "training": {"recipe": "fast", "image_size": [64, 64], "backbone": os.path.abspath(backbone)},
+        "evaluation": {"thresholds": [{"metric": "ece", "max": 1}]},
+    }
+    path = folder / "imagegate.yaml"
+    path.write_text(json.dumps(config))
+    command = [sys.executable, "-m", "pipeline", "run", str(path)]
+    found: dict[str, Used] = {}
+    before = Used(0, 0, 0)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            name, *rest = line.split()
+            if rest[:1] == ["ok"]:  # the line that ends a stage
+                now = _used(process.pid)
+                found[name] = Used(*np.subtract(now, before))
+                before = now
+    if process.returncode:
+        raise SystemExit("".join(lines))
+    return found
+
+
+def _used(pid: int) -> Used:
+    told = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = sum(map(int, fields[11:15]))  # in user and system mode, of the process and of its ended children
+    return Used(int(told["rchar"]), int(told["wchar"]), ticks / os.sysconf("SC_CLK_TCK"))
+
+
+if __name__ == "__main__":
+    main()
