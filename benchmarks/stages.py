@@ -1,11 +1,12 @@
-"""Measures what each further image costs in each stage of a run: bytes read and written, and seconds of processor.
+"""Measures what each further image costs in each stage of a run: bytes read and written, seconds of processor, memory.
 
 python -m benchmarks.stages --backbone FILE --counts 1000 4000
 
 Runs photos of about 40 KB through the whole pipeline twice, few and many, with the head alone on stored features. The
 difference between the two runs, divided by that of the images, is free of what each run needs anyway: imports, the
 graph, the serving check's process. Bytes are those that the process asked the system for, from its cache or its disk
-(`rchar` and `wchar` in /proc/PID/io; so Linux only); files that are mapped into memory are not among them.
+(`rchar` and `wchar` in /proc/PID/io; so Linux only); files that are mapped into memory are not among them. Memory is
+the most that the process had of it during the stage of the larger run, with all that it had loaded until then.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -30,6 +32,7 @@ class Used(NamedTuple):
     read: float
     written: float
     seconds: float
+    memory: float
 
 
 def main() -> None:
@@ -44,10 +47,11 @@ def main() -> None:
         size = sum(path.stat().st_size for path in Path(roots[1]).rglob("*.jpg")) / many
         low, high = (_run(Path(folder, f"run-{i}"), root, options.backbone) for i, root in enumerate(roots))
     print(f"for each image of {size / 1000:.1f} KB, from runs of {few:,} and {many:,}:")
-    print(f"{'stage':18}{'read':>10}{'written':>10}{'processor':>12}")
+    print(f"{'stage':18}{'read':>10}{'written':>10}{'processor':>12}{'memory':>10}")
     for name in high:
-        read, written, seconds = (np.subtract(high[name], low[name]) / (many - few)).tolist()
-        print(f"{name:18}{read / 1000:7.1f} KB{written / 1000:7.1f} KB{1000 * seconds:9.2f} ms")
+        read, written, seconds, _ = (np.subtract(high[name], low[name]) / (many - few)).tolist()
+        used = f"{read / 1000:7.1f} KB{written / 1000:7.1f} KB{1000 * seconds:9.2f} ms"
+        print(f"{name:18}{used}{high[name].memory / 2**30:6.1f} GiB")
 
 
 def _run(folder: Path, root: str, backbone: str) -> dict[str, Used]:
@@ -66,7 +70,7 @@ def _run(folder: Path, root: str, backbone: str) -> dict[str, Used]:
     path.write_text(json.dumps(config))
     command = [sys.executable, "-m", "pipeline", "run", str(path)]
     found: dict[str, Used] = {}
-    before = Used(0, 0, 0)
+    before = Used(0, 0, 0, 0)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout
         lines = []
@@ -75,8 +79,9 @@ def _run(folder: Path, root: str, backbone: str) -> dict[str, Used]:
             name, *rest = line.split()
             if rest[:1] == ["ok"]:  # the line that ends a stage
                 now = _used(process.pid)
-                found[name] = Used(*np.subtract(now, before))
+                found[name] = Used(*np.subtract(now, before))._replace(memory=now.memory)
                 before = now
+                Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak of memory begins anew
     if process.returncode:
         raise SystemExit("".join(lines))
     return found
@@ -86,7 +91,9 @@ def _used(pid: int) -> Used:
     told = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     ticks = sum(map(int, fields[11:15]))  # in user and system mode, of the process and of its ended children
-    return Used(int(told["rchar"]), int(told["wchar"]), ticks / os.sysconf("SC_CLK_TCK"))
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert peak
+    return Used(int(told["rchar"]), int(told["wchar"]), ticks / os.sysconf("SC_CLK_TCK"), 1024 * int(peak[1]))
 
 
 if __name__ == "__main__":
