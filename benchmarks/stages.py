@@ -12,18 +12,21 @@ the most that the process had of it during the stage of the larger run, with all
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import multiprocessing
 import os
 import re
-import subprocess
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks import photos
+from pipeline import cli
 
 
 class Used(NamedTuple):
@@ -68,30 +71,43 @@ def _run(folder: Path, root: str, backbone: str) -> dict[str, Used]:
     }
     path = folder / "imagegate.yaml"
     path.write_text(json.dumps(config))
-    command = [sys.executable, "-m", "pipeline", "run", str(path)]
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_measured, str(path)).result()
+
+
+def _measured(path: str) -> dict[str, Used]:
+    """Runs `imagegate run` in this process, and reads its counters each time that it prints the end of a stage."""
     found: dict[str, Used] = {}
-    before = Used(0, 0, 0, 0)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            name, *rest = line.split()
-            if rest[:1] == ["ok"]:  # the line that ends a stage
-                now = _used(process.pid)
+    before = _used()
+    out = sys.stdout
+
+    class Lines(io.StringIO):
+        """Passes everything on, and looks at the lines."""
+
+        def write(self, text: str) -> int:
+            nonlocal before
+            name, *rest = text.split() or [""]
+            if rest[:1] == ["ok"]:
+                now = _used()
                 found[name] = Used(*np.subtract(now, before))._replace(memory=now.memory)
+                Path("/proc/self/clear_refs").write_text("5")  # the peak of memory begins anew
                 before = now
-                Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak of memory begins anew
-    if process.returncode:
-        raise SystemExit("".join(lines))
+            return out.write(text)
+
+    sys.stdout = Lines()
+    try:
+        code = cli.main(["run", path])
+    finally:
+        sys.stdout = out
+    assert code == 0, f"imagegate run ended with {code}"
     return found
 
 
-def _used(pid: int) -> Used:
-    told = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+def _used() -> Used:
+    told = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     ticks = sum(map(int, fields[11:15]))  # in user and system mode, of the process and of its ended children
-    peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert peak
     return Used(int(told["rchar"]), int(told["wchar"]), ticks / os.sysconf("SC_CLK_TCK"), 1024 * int(peak[1]))
 

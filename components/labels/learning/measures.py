@@ -142,10 +142,14 @@ class TemperedLoss(keras.metrics.Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch: the arguments of the loss."""
+        import tensorflow as tf
+
         size = ops.cast(ops.shape(y_pred)[0], "float32")
         logits = ops.cast(y_pred, "float32")
         losses = [self._loss(y_true, logits / t, sample_weight) for t in self._temperatures]
-        self._sums.assign_add(ops.stack(losses) * size)
+        # Keras divides a loss by the number of devices, so that the sum over them is that of the whole batch.
+        devices = tf.distribute.get_strategy().num_replicas_in_sync
+        self._sums.assign_add(ops.stack(losses) * size * devices)
         self._count.assign_add(size)
 
     def result(self) -> Any:

@@ -193,7 +193,8 @@ class Pace(keras.callbacks.Callback):
     def __init__(self, task: str, epochs: int, memory: str) -> None:
         super().__init__()
         self._task, self._epochs, self._memory = task, epochs, memory
-        self._begun: tuple[int, float] | None = None
+        self._begun: float | None = None
+        self._steps = 0  # since then; an epoch may have a single one
         self._told = False
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -206,13 +207,13 @@ class Pace(keras.callbacks.Callback):
         if self._told:
             return
         if self._begun is None:
-            self._begun = (batch, time.monotonic())
+            self._begun = time.monotonic()
             return
-        first, since = self._begun
-        seconds, steps = time.monotonic() - since, self.params.get("steps")
+        self._steps += 1
+        seconds, steps = time.monotonic() - self._begun, self.params.get("steps")
         if steps and (seconds >= _PACE_SECONDS or batch + 1 == steps):
             self._told = True
-            whole = seconds / (batch - first) * steps * self._epochs
+            whole = seconds / self._steps * steps * self._epochs
             progress.announce(f"{self._task}: {_duration(whole)} for {self._epochs} epochs, fewer if it stops early")
 
 

@@ -222,7 +222,7 @@ def _train(
         metrics=lambda: [*head.metrics(len(names)), *metrics()],
         callbacks=callbacks,
         strategy=strategy,
-        jit=gpus > 0,
+        jit=gpus == 1,  # XLA compiles the steps of several devices into one, which cannot reach their variables
         average=parts.pretrained and not kind.per_pixel,
         plan=_plan(parts, extra.data, settings, kind) if settings.all_epochs and not (gpus or detects) else None,
         wrap=extra.wrap and functools.partial(extra.wrap, parts),

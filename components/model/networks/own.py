@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,9 +97,9 @@ def _check(network: Any, path: str, request: Request, *, maps: bool) -> None:
     shape = (3, *request.image_size, 3)
     images = np.random.default_rng(request.seed).uniform(0, 255, shape).astype(np.float32)
     with _broken(path, f"the network does not take images float32 {list(shape)}"):
-        three, two = network(images, training=False), network(images[:2], training=False)
+        three, two = _once(lambda: (network(images, training=False), network(images[:2], training=False)))
         before = network.get_weights()
-        learning, unreached = _learning(network, images)
+        learning, unreached = _once(lambda: _learning(network, images))
         network.set_weights(before)
     for found, size in ((three, 3), (two, 2), (learning, 3)):
         _check_features(found, size, where, maps=maps)
@@ -113,6 +113,15 @@ def _check(network: Any, path: str, request: Request, *, maps: bool) -> None:
             f"{where} has trainable weights that its output does not depend on: {truncated_list(unreached)}; remove "
             "them, or make their layers not trainable"
         )
+
+
+def _once(call: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
+    """What the call returns on the first device; a network on several devices answers only on each of them."""
+    import tensorflow as tf
+
+    strategy = tf.distribute.get_strategy()
+    one, other = strategy.run(call)
+    return strategy.experimental_local_results(one)[0], strategy.experimental_local_results(other)[0]
 
 
 def _check_features(found: Any, size: int, where: str, *, maps: bool) -> None:
