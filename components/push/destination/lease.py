@@ -20,7 +20,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 
-from components.push.destination.calls import Calls
+from components.data.storage.calls import Calls
 from components.push.destination.process import alive, this_process
 
 LOCK = ".imagegate-lock-"

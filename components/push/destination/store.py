@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 
 from components.base.artifact_files import PUSHED_MANIFEST, SAVED_MODEL
-from components.base.errors import ConfigError
 from components.data.location import check_url
+from components.data.storage.objects import Objects
 from components.push.destination.base import MARKER, Content, Destination, Seal, parsed, served_first
-from components.push.destination.calls import Calls
 from components.push.destination.lease import Lease, Lost
 
 
@@ -24,16 +22,10 @@ class Store(Destination):
     """
 
     def __init__(self, root: str) -> None:
-        import fsspec
-
-        self.root = root.rstrip("/")
-        try:
-            check_url(root)
-            fs, path = fsspec.core.url_to_fs(self.root)
-        except (ImportError, ValueError) as error:
-            raise ConfigError(f"{self.root} cannot be opened: {error}") from error
-        self._fs, self._base = Calls(fs), path.rstrip("/")
-        self._lease = Lease(self._fs, self._base, self.root, self.root.partition("://")[0])
+        check_url(root)
+        self._objects = Objects(root, "push.destination")
+        self.root, self._fs = self._objects.url, self._objects.calls
+        self._lease = Lease(self._fs, self._path(), self.root, self.root.partition("://")[0])
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -43,16 +35,16 @@ class Store(Destination):
     def versions(self) -> list[str]:
         self._fs.invalidate_cache()
         try:
-            entries = self._fs.ls(self._base, detail=True)
+            entries = self._fs.ls(self._path(), detail=True)
         except FileNotFoundError:
             return []
         return served_first(entry["name"].rstrip("/").rpartition("/")[2] for entry in entries)
 
     def read(self, version: str, name: str) -> bytes | None:
-        return self._fs.content(self._path(version, name))
+        return self._objects.read(f"{version}/{name}")
 
     def digests(self, version: str) -> dict[str, str]:
-        return {name: self._digest(version, name) for name in self._names(version)}
+        return {name: self._objects.digest(f"{version}/{name}") for name in self._names(version)}
 
     def put(self, version: str, files: Mapping[str, Content], seal: Seal) -> None:
         arrived, mine = {}, self._lease.holder.owner.encode()
@@ -62,7 +54,7 @@ class Store(Destination):
             for name in sorted(files, key=lambda name: (name == SAVED_MODEL, name)):
                 self._lease.check_if_late()
                 self._put(version, name, files[name])
-                arrived[name] = self._digest(version, name)
+                arrived[name] = self._objects.digest(f"{version}/{name}")
             sealed = seal(dict(sorted(arrived.items())))
             self._complete(version, sealed, arrived)
         except BaseException:
@@ -123,32 +115,15 @@ class Store(Destination):
     def local(self, version: str) -> Iterator[str]:
         with tempfile.TemporaryDirectory(prefix="imagegate-") as folder:
             for name in [PUSHED_MANIFEST, *self._names(version)]:
-                path = os.path.join(folder, name)
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                self._fs.get_file(self._path(version, name), path)
+                self._objects.get(f"{version}/{name}", os.path.join(folder, name))
             yield folder
 
     def _names(self, version: str) -> list[str]:
         """Lists the names of a version's files, without manifest and marker."""
-        folder = self._path(version) + "/"
-        self._fs.invalidate_cache()
-        names = [path.removeprefix(folder) for path in self._fs.find(folder)]
-        if any(name.startswith("/") or ".." in name.split("/") for name in names):
-            raise OSError(f"{self.root}/{version} contains file names that lead out of the folder")
-        return sorted(set(names) - {PUSHED_MANIFEST, MARKER})
+        return sorted(set(self._objects.names(version)) - {PUSHED_MANIFEST, MARKER})
 
     def _put(self, version: str, name: str, content: Content) -> None:
-        path = self._path(version, name)
-        self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-        if isinstance(content, bytes):
-            self._fs.pipe_file(path, content)
-        else:
-            self._fs.put_file(content, path)
-
-    def _digest(self, version: str, name: str) -> str:
-        self._fs.invalidate_cache()
-        with self._fs.open(self._path(version, name), "rb") as f:
-            return hashlib.file_digest(f, "sha256").hexdigest()
+        self._objects.put(f"{version}/{name}", content)
 
     def _path(self, *names: str) -> str:
-        return "/".join([self._base, *names])
+        return self._objects.path("/".join(names))
