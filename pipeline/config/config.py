@@ -86,6 +86,11 @@ class Config(Value):
         return self._absolute(self.output.folder or f"runs/{self.name}")
 
     @property
+    def artifacts(self) -> str:
+        """`output.artifacts`, or "" if stages write to this machine alone."""
+        return (self.output.artifacts or "").rstrip("/")
+
+    @property
     def destination(self) -> str:
         """`push.destination`, absolute."""
         return self._absolute(self.push.destination)

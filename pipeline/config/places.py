@@ -21,16 +21,28 @@ def check(config: Config) -> None:
     """
     output, destination, root = config.output_folder, config.destination, config.data_root
     if storage.is_url(output):
-        raise ValueError(f"output: expected a folder on this machine, got the URL {output}")
-    for key, path in (("output", output), ("push.destination", destination)):
+        raise ValueError(
+            f"output: expected a folder on this machine, got the URL {output}; output.artifacts takes one, for what "
+            "the stages write"
+        )
+    written = {"output": output, "push.destination": destination}
+    if config.artifacts:
+        _check_artifacts(config.artifacts)
+        written["output.artifacts"] = config.artifacts
+    for key, path in written.items():
         if storage.in_archive(path):
             raise ValueError(f"{key}: {path} lies in an archive, in which nothing is written; {_ANOTHER}")
         if _below(root, path) is not None:
             raise ValueError(f"{key}: {path} must not be data.root {root}, or contain it; {_ANOTHER}")
-    if _below(destination, output) is not None or _below(output, destination) is not None:
+    if _either(destination, output):
         raise ValueError(
             f"push.destination: {destination} must not be inside output {output}, or contain it; {_ANOTHER}"
         )
+    for key, path in (("output", output), ("push.destination", destination)):
+        if config.artifacts and _either(config.artifacts, path):
+            raise ValueError(
+                f"output.artifacts: {config.artifacts} must not be inside {key} {path}, or contain it; {_ANOTHER}"
+            )
     pool = config.unlabelled_root
     if pool is not None and config.data.layout == "folders" and _below(root, pool) is not None:
         raise ValueError(
@@ -45,6 +57,20 @@ def check(config: Config) -> None:
         )
 
 
+def _check_artifacts(url: str) -> None:
+    """Raises ValueError unless it is the URL of a folder in one store."""
+    if re.fullmatch(r"[a-z][a-z0-9]*://.+", url) is None or "::" in url:
+        raise ValueError(
+            f"output.artifacts: expected the URL of a folder in a store, such as s3://BUCKET/FOLDER, got {url}; "
+            "output.folder takes a folder of this machine"
+        )
+
+
+def _either(one: str, other: str) -> bool:
+    """Whether one of two places is inside the other, or is it."""
+    return _below(one, other) is not None or _below(other, one) is not None
+
+
 def skipped(config: Config, root: str | None = None) -> tuple[tuple[str, str], ...]:
     """Returns (key, place) of what lies inside `data.root`, or another root, but is no part of the data set.
 
@@ -54,6 +80,7 @@ def skipped(config: Config, root: str | None = None) -> tuple[tuple[str, str], .
     root = config.data_root if root is None else root
     own = {
         "output": config.output_folder,
+        "output.artifacts": config.artifacts or None,
         "push.destination": config.destination,
         "evaluation.out_of_distribution": config.out_of_distribution_root,
         "data.unlabelled": config.unlabelled_root if config.data.layout == "folders" else None,

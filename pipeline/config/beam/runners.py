@@ -59,12 +59,14 @@ def _dataflow(config: Config, told: dict[str, Any], *, here: bool) -> None:
     for option, value in needed.items():
         if not value:
             raise ConfigError(f"beam: DataflowRunner lacks an option; add {option}")
-    for key, path in _local(config, here=here):
-        hint = "name a URL such as gs://BUCKET/FOLDER, or " if key == "data.root" else ""  # output takes no URL
-        raise ConfigError(
-            f"{key}: {path} is a folder of this machine, which the workers of Dataflow do not see; {hint}choose a "
-            "runner whose workers see this folder"
-        )
+    for key, path in _seen_by_workers(config, here=here):
+        if not path.startswith("gs://"):
+            what = "is not in Google Cloud Storage" if _is_remote(path) else "is a folder of this machine"
+            place = "set output.artifacts to" if key == "output" else "name"
+            raise ConfigError(
+                f"{key}: {path} {what}, and the workers of Dataflow see nothing else; {place} a URL such as "
+                "gs://BUCKET/FOLDER, or choose a runner whose workers see this place"
+            )
 
 
 def _direct(told: dict[str, Any], *, here: bool) -> None:
@@ -215,10 +217,23 @@ def _exists(option: str, path: str | None, *, here: bool) -> None:
 
 
 def _local(config: Config, *, here: bool) -> Iterator[tuple[str, str]]:
-    """Yields (key, path) of what lies on this machine and workers read or write; on Kubeflow, `output` is not used."""
-    for key, path in (("data.root", config.data_root), *([("output", config.output_folder)] if here else [])):
-        if not storage.is_url(re.sub("^(file|local)://", "", path)):
-            yield key, path
+    """Yields (key, path) of what lies on this machine and workers read or write."""
+    return ((key, path) for key, path in _seen_by_workers(config, here=here) if not _is_remote(path))
+
+
+def _seen_by_workers(config: Config, *, here: bool) -> Iterator[tuple[str, str]]:
+    """Yields (key, path or URL) of what workers read or write; on Kubeflow, `output` is not used."""
+    yield "data.root", config.data_root
+    if config.unlabelled_images is not None:
+        yield "data.unlabelled", config.unlabelled_images.root
+    if here and config.artifacts:
+        yield "output.artifacts", config.artifacts
+    elif here:
+        yield "output", config.output_folder
+
+
+def _is_remote(path: str) -> bool:
+    return storage.is_url(re.sub("^(file|local)://", "", path))
 
 
 def _handed_on(*, here: bool) -> Iterator[str]:

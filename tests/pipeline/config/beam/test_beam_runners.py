@@ -44,8 +44,9 @@ def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def checked(tmp_path: Path) -> Checked:
     """`checked(*options)` returns the notes."""
 
-    def check(*options: str, here: bool = True, root: str = "images") -> list[str]:
-        told = {"name": "pets", "task": "single_label", "data": {"root": root}, "push": {"destination": "served"}}
+    def check(*options: str, here: bool = True, root: str = "images", artifacts: str | None = None) -> list[str]:
+        told: dict[str, Any] = {"name": "pets", "task": "single_label", "data": {"root": root}}
+        told |= {"output": {"artifacts": artifacts}, "push": {"destination": "served"}}
         loaded = config.validated(told | {"beam": list(options), "folder": str(tmp_path)})
         return beam.check(loaded, here=here)
 
@@ -78,7 +79,7 @@ def checked(tmp_path: Path) -> Checked:
         (DATAFLOW[:2], "add --region=REGION, or set CLOUDSDK_COMPUTE_REGION"),
         (DATAFLOW[:3], "add --temp_location=gs://BUCKET/FOLDER"),
         (DATAFLOW[:4], "add --sdk_container_image=IMAGE, an image that holds imagegate"),
-        (DATAFLOW, "images is a folder of this machine, which the workers of Dataflow do not see; name a URL such as"),
+        (DATAFLOW, "images is a folder of this machine, and the workers of Dataflow see nothing else; name a URL such"),
     ],
 )  # fmt: skip
 def test_what_a_runner_lacks_is_said(checked: Checked, options: list[str], message: str, here: bool) -> None:
@@ -125,6 +126,7 @@ def test_folders_that_workers_elsewhere_must_see_are_named(checked: Checked, tmp
     root, output = f"{tmp_path}/images", f"{tmp_path}/runs/pets"
     assert checked(*remote) == [f"warning: beam: data.root: {root} {tail}", f"warning: beam: output: {output} {tail}"]
     assert checked(*remote, root="s3://pets/images") == [f"warning: beam: output: {output} {tail}"]
+    assert checked(*remote, root="s3://pets/images", artifacts="s3://pets/runs") == []
     pods = checked(*remote, here=False, root="s3://pets/images")
     assert pods[0].startswith("warning: beam: a stage in a pod reads and writes folders of its pod")
     process = ["--environment_type=PROCESS", "--environment_option=process_command=boot"]
@@ -141,12 +143,16 @@ def test_an_environment_that_does_not_do_what_it_seems_to_is_named(checked: Chec
     assert image[1].startswith("warning: beam: --environment_config has no effect, because the environment type is LOO")
 
 
-def test_dataflow_takes_no_folder_of_this_machine(checked: Checked) -> None:
-    with pytest.raises(
-        ConfigError, match=r"^output: .*/runs/pets is a folder of this machine, .* see; choose a runner"
-    ):
-        checked(*DATAFLOW, root="gs://pets/images")
-    assert len(checked(*DATAFLOW, root="gs://pets/images", here=False)) == 1
+def test_dataflow_takes_only_places_in_google_cloud_storage(checked: Checked) -> None:
+    images, artifacts = "gs://pets/images", "gs://pets/runs"
+    with pytest.raises(ConfigError, match=r"^output: .*/runs/pets is a folder of this machine, .*; set output\.artifac"):
+        checked(*DATAFLOW, root=images)
+    with pytest.raises(ConfigError, match=r"^output\.artifacts: s3://pets/runs is not in Google Cloud Storage, and the"):
+        checked(*DATAFLOW, root=images, artifacts="s3://pets/runs")
+    with pytest.raises(ConfigError, match=r"^data\.root: .*/images is a folder of this machine, .*; name a URL such as"):
+        checked(*DATAFLOW, artifacts=artifacts)
+    assert checked(*DATAFLOW, root=images, artifacts=artifacts) == []
+    assert len(checked(*DATAFLOW, root=images, here=False)) == 1  # on Kubeflow, `output` is not used
 
 
 @pytest.mark.parametrize("runner", [[], ["--runner=FnApiRunner"], ["--runner=BundleBasedDirectRunner"]])
