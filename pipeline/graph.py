@@ -43,12 +43,12 @@ def build(
         only_search: whether the graph ends with the search for better settings, which it then has in any case.
         compares: methods that the graph ends with a comparison of, instead of a model; or None.
     """
-    remembered = "" if files is None else derived.remembered(config)
+    remembered, artifacts = ("", "") if files is None else (derived.remembered(config), config.artifacts)
     files = files or derived.Files()
-    run = nodes.Run(config, data_fingerprint, earlier_splits, remembered, served_version, frozen, files)
+    run = nodes.Run(config, data_fingerprint, earlier_splits, remembered, artifacts, served_version, frozen, files)
     return Pipeline(
         pipeline_name=config.name,
-        pipeline_root=os.path.join(config.output_folder, "pipeline"),
+        pipeline_root=artifacts or os.path.join(config.output_folder, "pipeline"),
         metadata_connection_config=metadata.sqlite_metadata_connection_config(
             os.path.join(config.output_folder, "metadata.sqlite")
         ),

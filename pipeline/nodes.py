@@ -36,12 +36,13 @@ from pipeline.config import Config
 
 @dataclass(frozen=True)
 class Run:
-    """The run that a graph is built for; see `graph.build` for its fields."""
+    """The run that a graph is built for; see `graph.build` for its fields, and `ImageExampleGen` for some."""
 
     config: Config
     data_fingerprint: str
     earlier_splits: str
     remembered: str
+    artifacts: str
     served_version: str
     frozen: str
     files: derived.Files
@@ -53,6 +54,7 @@ def ingest(run: Run) -> BaseNode:
         data_fingerprint=run.data_fingerprint,
         earlier_splits=run.earlier_splits,
         destination=run.config.destination,
+        artifacts=run.artifacts,
         remembered=run.remembered,
         task=run.config.task,
         code_fingerprint=fingerprint.code("components.stages.ingest"),

@@ -149,6 +149,7 @@ class _Spec(component_spec.ComponentSpec):
         "data_fingerprint": component_spec.ExecutionParameter(type=str),
         "earlier_splits": component_spec.ExecutionParameter(type=str),
         "destination": component_spec.ExecutionParameter(type=str),
+        "artifacts": component_spec.ExecutionParameter(type=str),
         "remembered": component_spec.ExecutionParameter(type=str),
         "task": component_spec.ExecutionParameter(type=str),
         "code_fingerprint": component_spec.ExecutionParameter(type=str),
@@ -165,6 +166,7 @@ class ImageExampleGen(base_beam_component.BaseBeamComponent):
         data_fingerprint: changes when the data do; part of the cache key.
         earlier_splits: digest of the splits of earlier runs, see `ingest.earlier.key`; part of the cache key.
         destination: folder of the pushed models; the record of the served one tells the splits of its images.
+        artifacts: URL below which stages write, or ""; part of the cache key, so that a store begins with the shards.
         remembered: file with the splits of earlier runs below the same `output`, or "".
         task: the task in the configuration.
         code_fingerprint: changes when the code of this stage does; part of the cache key.

@@ -1,7 +1,8 @@
 """What stays of earlier runs: the artifacts of the newest ones; history rows, reports and logs always do.
 
 Every artifact is a folder `pipeline/STAGE/KEY/EXECUTION` below the output. A run's summary names those that it wrote or
-took from the cache. TFX's cache passes over artifacts whose folder is gone.
+took from the cache. TFX's cache passes over artifacts whose folder is gone. Where `output.artifacts` names a store, an
+artifact there and its copy here go together.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from components.base.artifact_files import SUMMARY
 from pipeline import stages
+from pipeline.artifacts import written
+from pipeline.artifacts.store import FOLDER as ARTIFACTS
+from pipeline.artifacts.store import ArtifactStore, Stored
 
-ARTIFACTS = "pipeline"
 CHECKPOINTS = "checkpoints"
 COMPARISONS = "comparisons"  # the trainings of each method, from which a comparison goes on
 FEATURES = "features"  # of frozen backbones, a folder for each backbone and image size
-DIGESTS = "digests"
 STATE = "state.json"
 _HISTORY = "history"
 _SYSTEM = (".system/executor_execution", ".system/stateful_working_dir")  # TFX's own, also by execution
@@ -45,10 +48,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Removable:
-    """A folder or file that no kept run needs, and the bytes that its removal frees."""
+    """A folder or file that no kept run needs.
+
+    Attributes:
+        path: relative to the output.
+        size: bytes that its removal frees on this machine.
+        stored: the same in the store of `output.artifacts`; None if it is not there.
+    """
 
     path: str
     size: int
+    stored: int | None = None
 
 
 def rows(output: str) -> list[Row]:
@@ -65,13 +75,17 @@ def rows(output: str) -> list[Row]:
     return found
 
 
-def removable(output: str, keep: int, *, remains: bool) -> list[Removable]:
+_NOTHING: Mapping[str, Stored] = MappingProxyType({})
+
+
+def removable(output: str, keep: int, *, remains: bool, stored: Mapping[str, Stored] = _NOTHING) -> list[Removable]:
     """Lists what is not needed any more, without the links that lead out of the output.
 
     Args:
         output: folder of all runs.
         keep: how many runs keep their artifacts, besides the one that pushed what is served.
         remains: whether also the remains of killed runs and of comparisons go, from which the next could continue.
+        stored: what lies in the store of `output.artifacts`.
     """
     known = rows(output)
     pushed = _pushed(output)
@@ -82,7 +96,8 @@ def removable(output: str, keep: int, *, remains: bool) -> list[Removable]:
     seen: set[tuple[int, int]] = set()
     for path in sorted(needed):  # a file that a kept artifact shares frees nothing
         size(os.path.join(output, path), seen)
-    paths = [path for path in _artifacts(output) if path not in needed and (remains or path in named)]
+    artifacts = dict.fromkeys((*_artifacts(output), *stored))
+    paths = [path for path in artifacts if path not in needed and (remains or path in named)]
     paths += [path for path in _working_folders(output) if remains and os.path.basename(path) not in numbers]
     paths += _stale_features(output, keep)
     if remains:
@@ -90,23 +105,34 @@ def removable(output: str, keep: int, *, remains: bool) -> list[Removable]:
             paths += [os.path.join(place, name) for name in _names(os.path.join(output, place))]
         paths += [name for name in _names(output) if name.startswith(_TEMPORARY)]
     paths += [_REMOVED] if _names(os.path.join(output, _REMOVED)) else []
-    return [Removable(path, size(os.path.join(output, path), seen)) for path in paths]
+    in_store = {path: stored[path].size if path in stored else None for path in paths}
+    return [Removable(path, size(os.path.join(output, path), seen), in_store[path]) for path in paths]
 
 
-def remove(output: str, found: Iterable[Removable]) -> None:
+def remove(output: str, found: Iterable[Removable], store: ArtifactStore | None = None) -> None:
     """Removes what `removable` listed; a removal that stops half way leaves no half artifact.
+
+    Args:
+        output: folder of all runs.
+        found: what to remove.
+        store: of `output.artifacts`, or None.
 
     Raises:
         OSError: something cannot be removed; it names it.
+        StoreError: the store cannot remove something.
     """
     trash = os.path.join(output, _REMOVED)
     for each in found:
         path = os.path.join(output, each.path)
+        if store is not None and each.stored is not None:
+            store.remove(each.path)
+        if not os.path.lexists(path):
+            continue
         if each.path != _REMOVED:
             os.makedirs(trash, exist_ok=True)
             os.rename(path, os.path.join(trash, each.path.replace(os.sep, "-")))
             with contextlib.suppress(OSError):
-                os.unlink(os.path.join(output, DIGESTS, f"{each.path}.json"))
+                os.unlink(written.record(output, path))
         shutil.rmtree(trash)
 
 

@@ -7,17 +7,13 @@ transform graph or a model that changed on disk would be used without a word.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 
 from components.base import digests
-from components.base.artifact_files import DATASET_MANIFEST, LEDGER
 from components.base.errors import ImagegateError
 from components.base.files import write_atomically
-from components.ingest import manifest
+from pipeline.artifacts import written
 
-_FOLDER = "digests"
-_LEFT_OUT = (LEDGER,)  # a run may refresh its proofs
 _AGAIN = "run again with --force"
 
 
@@ -41,16 +37,13 @@ class HandedOn:
         """
         if folder in self._expected or not os.path.isdir(folder):
             return
-        record = os.path.join(self._output, _FOLDER, os.path.relpath(folder, self._output) + ".json")
+        record = written.record(self._output, folder)
         expected = _read(record) if cached else None
         if expected is None:
-            # Ingest took the digests of its shards when it wrote them.
-            shards = manifest.read(folder).files if os.path.exists(os.path.join(folder, DATASET_MANIFEST)) else ()
-            written = {shard.name: shard.sha256 for shard in shards}
-            expected = digests.of_folder(folder, (*_LEFT_OUT, *written)) | written
+            expected = written.take(folder)
             os.makedirs(os.path.dirname(record), exist_ok=True)
             _forget(os.path.dirname(record), os.path.dirname(folder))
-            write_atomically(record, json.dumps(expected, indent=1))
+            write_atomically(record, written.render(expected))
         self._expected[folder] = expected
 
     def check(self) -> None:
@@ -60,7 +53,7 @@ class HandedOn:
             ImagegateError: a file is missing, was changed, or was not there; the message names it.
         """
         for folder, expected in self._expected.items():
-            found = digests.of_folder(folder, _LEFT_OUT)
+            found = digests.of_folder(folder, written.LEFT_OUT)
             for name in sorted({*expected, *found}):
                 path = os.path.join(folder, name)
                 if name not in found:
@@ -78,10 +71,9 @@ def _read(path: str) -> dict[str, str] | None:
     """Digests of an earlier run; None if it wrote none, as when it was killed just then."""
     try:
         with open(path, encoding="utf-8") as f:
-            found: dict[str, str] = json.load(f)
-    except (OSError, ValueError):
+            return written.parse(f.read())
+    except OSError:
         return None
-    return found if isinstance(found, dict) else None
 
 
 def _forget(records: str, artifacts: str) -> None:

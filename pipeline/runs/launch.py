@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.disk import room
 from pipeline.runs.handed_on import HandedOn
 from pipeline.runs.summary import Summary
@@ -22,7 +23,12 @@ StageListener = Callable[[str, str, float, bool], None]
 
 
 def run(
-    pipeline: Pipeline, summary: Summary, listener: StageListener, log: str, needs: Sequence[tuple[str, int]] = ()
+    pipeline: Pipeline,
+    summary: Summary,
+    listener: StageListener,
+    log: str,
+    needs: Sequence[tuple[str, int]] = (),
+    store: ArtifactStore | None = None,
 ) -> None:
     """Runs the stages in order and adds each to the summary.
 
@@ -32,14 +38,17 @@ def run(
         listener: called as (name, "started" | "finished" | "failed", seconds, cached).
         log: path of the log file, for messages.
         needs: the folders that the run writes to, with the bytes that it needs there.
+        store: the store that holds what the stages write, which is below the root of the pipeline; or None.
 
     Raises:
         NoRoom: a disk is full or cannot be written; the message names the stage.
+        StoreError: the store cannot be read or written.
     """
     from tfx.orchestration import metadata
 
     connection, handed_on = pipeline.metadata_connection_config, HandedOn(summary.config.output_folder)
-    for name, launch in _launchers(pipeline, summary.run_id):
+    place = store.fetch if store is not None else str
+    for name, launch in _launchers(pipeline, summary.run_id, store):
         started = time.monotonic()
         listener(name, "started", 0.0, False)
         try:
@@ -47,8 +56,8 @@ def run(
             handed_on.check()
             execution = launch()
             seconds = time.monotonic() - started
-            with metadata.Metadata(connection) as store:
-                cached = summary.add_stage(store.store, name, execution, seconds, handed_on)
+            with metadata.Metadata(connection) as connected:
+                cached = summary.add_stage(connected.store, name, execution, seconds, handed_on, place)
         except BaseException as error:
             listener(name, "failed", time.monotonic() - started, False)
             full = room.explain(error, needs, stage=name) if isinstance(error, Exception) else None
@@ -63,13 +72,20 @@ def run(
         listener(name, "finished", seconds, cached)
 
 
-def _launchers(pipeline: Pipeline, run_id: str) -> list[tuple[str, Callable[[], Any]]]:
+def _launchers(pipeline: Pipeline, run_id: str, store: ArtifactStore | None) -> list[tuple[str, Callable[[], Any]]]:
     """Compiles the graph; returns (name of the stage, function that runs it) in the order of the graph."""
     from tfx.dsl.compiler import compiler, constants
     from tfx.orchestration import metadata
     from tfx.orchestration.local import runner_utils
     from tfx.orchestration.portable import launcher, runtime_parameter_utils
 
+    operators = {}
+    if store is not None:
+        from pipeline.artifacts import filesystem
+        from pipeline.artifacts.operators import operators as on_copies
+
+        filesystem.register(store)
+        operators = on_copies(store)
     ir = compiler.Compiler().compile(pipeline)
     runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
     deployment = runner_utils.extract_local_deployment_config(ir)
@@ -85,6 +101,7 @@ def _launchers(pipeline: Pipeline, run_id: str) -> list[tuple[str, Callable[[], 
             pipeline_runtime_spec=ir.runtime_spec,
             executor_spec=runner_utils.extract_executor_spec(deployment, name),
             custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, name),
+            custom_executor_operators=operators,
         )
         launchers.append((name, stage.launch))
     return launchers

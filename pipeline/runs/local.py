@@ -19,6 +19,7 @@ from components.ingest import census, splits
 from components.push import versions
 from components.report import evidence
 from pipeline import derived, jobs, lock, stopping
+from pipeline.artifacts import store
 from pipeline.disk import cleaning, room
 from pipeline.disk.room import NoRoom
 from pipeline.runs import data, history, launch, preflight, report
@@ -49,6 +50,7 @@ class Runner:
     ) -> None:
         self._only_search, self._compares = only_search, compares
         self._config, self._listener, self._frozen, self._files = config, stage, "", derived.Files()
+        self._store = store.of(config.artifacts, config.output_folder)
         self._needs: tuple[tuple[str, int], ...] = ((config.output_folder, 0),)
         self._running, self._recording = "", threading.Lock()
         self.summary = Summary(config)
@@ -122,8 +124,10 @@ class Runner:
         """Removes what older runs wrote, see `output.keep`. A failure here does not change the outcome of the run."""
         output = self._config.output_folder
         try:
-            cleaning.remove(output, cleaning.removable(output, self._config.output.keep, remains=False))
-        except OSError:
+            stored = self._store.artifacts() if self._store is not None and self._store.is_own() else {}
+            found = cleaning.removable(output, self._config.output.keep, remains=False, stored=stored)
+            cleaning.remove(output, found, self._store)
+        except (OSError, store.StoreError):
             with output_to(self.log):
                 traceback.print_exc()
 
@@ -153,6 +157,8 @@ class Runner:
                 return
             if not dataset.records:
                 raise DataRejected(data.judge_data(self._config, *census.merge(dataset, []), self._frozen))
+            if self._store is not None:
+                self._store.begin(self._config.name)
             with output_to(self.log):
                 self._begin_or_end("loading TFX", "started", 0.0, False)
                 from pipeline import graph
@@ -171,7 +177,7 @@ class Runner:
                 elsewhere = jobs.watched(progress.announce) if self._config.beam else contextlib.nullcontext()
                 try:
                     with elsewhere:
-                        launch.run(built, self.summary, self._begin_or_end, self.log, self._needs)
+                        launch.run(built, self.summary, self._begin_or_end, self.log, self._needs, self._store)
                 finally:
                     data.remember_splits(self._config, self.summary.artifacts)
                 if self._only_search or self._compares:

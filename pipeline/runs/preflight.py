@@ -19,6 +19,7 @@ from components.data.dataset import Dataset
 from components.model.networks import weights
 from components.push import versions
 from pipeline import stages
+from pipeline.artifacts import store
 from pipeline.config import backbones, beam
 from pipeline.disk import room
 from pipeline.runs import database
@@ -39,9 +40,9 @@ def places(config: Config) -> None:
     """Checks what takes no look at the data.
 
     Raises:
-        ConfigError: `output`, its database or `push.destination` cannot be written, the backbone's file cannot be
-            used, its weights are missing and cannot be fetched, Beam's runner lacks something, or what is served was
-            pushed by another configuration.
+        ConfigError: `output`, its database, `output.artifacts` or `push.destination` cannot be written, the
+            backbone's file cannot be used, its weights are missing and cannot be fetched, Beam's runner lacks
+            something, or what is served was pushed by another configuration.
         NoNumber: no version can follow what lies in `push.destination`.
     """
     _places(config)
@@ -56,6 +57,9 @@ def _places(config: Config) -> None:
     if config.module_path is not None:
         backbones.check_module(config.module_path)
     writable("output", config.output_folder)
+    if config.artifacts:
+        _protocols(store.KEY, config.artifacts)
+        store.ArtifactStore(config.artifacts, config.output_folder).check()
     for used in ("history", "pipeline"):  # of earlier runs, maybe of another user
         path = os.path.join(config.output_folder, used)
         if os.path.lexists(path) and not os.access(path, os.W_OK, **_READ):

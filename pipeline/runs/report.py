@@ -14,6 +14,7 @@ from components.report import evidence, page
 from components.report.records import Evidence
 from components.report.run_summary import RunSummary
 from pipeline import config, derived
+from pipeline.artifacts import store
 from pipeline.runs import history, summary
 
 _EARLIER = 60  # earlier runs in the chart
@@ -68,6 +69,7 @@ def again(path: str) -> str:
         raise ConfigError(f"{path}: no run here; expected an imagegate.yaml that has run, or a folder with {SUMMARY}")
     output = os.path.dirname(os.path.dirname(folder))
     page_path, artifacts = os.path.join(folder, REPORT), summary.located(run, output)
+    _fetch(run, output)
     if os.path.exists(page_path) and not all(map(os.path.isdir, artifacts.values())):
         raise ImagegateError(
             f"what this run wrote was removed (output.keep), so its page cannot be written anew; {page_path} stays "
@@ -77,3 +79,17 @@ def again(path: str) -> str:
     summary_path = os.path.join(folder, SUMMARY)
     write_atomically(summary_path, run.model_copy(update={"report": written}).to_json(indent=1))
     return written
+
+
+def _fetch(run: RunSummary, output: str) -> None:
+    """Makes the copies of a run's artifacts that are only in the store of `output.artifacts`.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    place = store.of((run.configuration.get("output") or {}).get("artifacts") or "", output)
+    if place is None:
+        return
+    for path in run.artifacts.values():
+        if not os.path.isdir(os.path.join(output, path)) and place.is_complete(place.uri(path)):
+            place.fetch(place.uri(path))

@@ -66,7 +66,15 @@ class Summary(Outcome):
         self._clock, self._seconds = time.monotonic(), 0.0
         self.run_id = f"{self._started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
-    def add_stage(self, store: Any, name: str, execution: Any, seconds: float, handed_on: HandedOn) -> bool:
+    def add_stage(
+        self,
+        store: Any,
+        name: str,
+        execution: Any,
+        seconds: float,
+        handed_on: HandedOn,
+        place: Callable[[str], str] = str,
+    ) -> bool:
         """Records a finished stage and reads its outputs. Returns whether they came from the cache.
 
         Args:
@@ -75,6 +83,7 @@ class Summary(Outcome):
             execution: the launcher's result.
             seconds: duration.
             handed_on: gets the outputs; those from the cache are checked before they are read.
+            place: gives the folder on this machine for the URI of an output.
 
         Raises:
             ImagegateError: an output from the cache changed after it was written.
@@ -87,14 +96,15 @@ class Summary(Outcome):
         events = store.get_events_by_execution_ids([execution.execution_id])
         outputs = {e.artifact_id: e.path.steps[0].key for e in events if e.type == mlmd.Event.OUTPUT}
         artifacts = store.get_artifacts_by_id(list(outputs))
-        for artifact in artifacts:
-            handed_on.add(artifact.uri, cached=cached)
+        folders = {artifact.id: place(artifact.uri) for artifact in artifacts}
+        for folder in folders.values():
+            handed_on.add(folder, cached=cached)
         if cached:
             handed_on.check()
         for artifact in artifacts:
             key = outputs[artifact.id]
             properties = {k: getattr(v, v.WhichOneof("value")) for k, v in artifact.custom_properties.items()}
-            self.add(key, artifact.uri, properties)
+            self.add(key, folders[artifact.id], properties)
         return cached
 
     def _readers(self) -> dict[str, Callable[[str, Properties], None]]:

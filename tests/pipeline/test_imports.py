@@ -91,6 +91,8 @@ def test_only_the_modules_that_tensorflow_calls_load_it() -> None:
         "components.model.tuning.tuner",
         "pipeline.graph",
         "pipeline.nodes",
+        "pipeline.artifacts.filesystem",
+        "pipeline.artifacts.operators",
     }
 
 

@@ -15,9 +15,9 @@ import object_store
 import pytest
 
 from components.base.errors import ImagegateError
+from components.data.storage.calls import Calls
 from components.push import versions as push
 from components.push.destination import at, lease
-from components.data.storage.calls import Calls
 from components.push.destination.lease import Holder, Lease, Lost
 from components.push.destination.process import alive, this_process
 from components.push.manifest import PushedManifest

@@ -145,11 +145,17 @@ def test_an_environment_that_does_not_do_what_it_seems_to_is_named(checked: Chec
 
 def test_dataflow_takes_only_places_in_google_cloud_storage(checked: Checked) -> None:
     images, artifacts = "gs://pets/images", "gs://pets/runs"
-    with pytest.raises(ConfigError, match=r"^output: .*/runs/pets is a folder of this machine, .*; set output\.artifac"):
+    with pytest.raises(
+        ConfigError, match=r"^output: .*/runs/pets is a folder of this machine, .*; set output\.artifac"
+    ):
         checked(*DATAFLOW, root=images)
-    with pytest.raises(ConfigError, match=r"^output\.artifacts: s3://pets/runs is not in Google Cloud Storage, and the"):
+    with pytest.raises(
+        ConfigError, match=r"^output\.artifacts: s3://pets/runs is not in Google Cloud Storage, and the"
+    ):
         checked(*DATAFLOW, root=images, artifacts="s3://pets/runs")
-    with pytest.raises(ConfigError, match=r"^data\.root: .*/images is a folder of this machine, .*; name a URL such as"):
+    with pytest.raises(
+        ConfigError, match=r"^data\.root: .*/images is a folder of this machine, .*; name a URL such as"
+    ):
         checked(*DATAFLOW, artifacts=artifacts)
     assert checked(*DATAFLOW, root=images, artifacts=artifacts) == []
     assert len(checked(*DATAFLOW, root=images, here=False)) == 1  # on Kubeflow, `output` is not used

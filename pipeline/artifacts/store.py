@@ -1,0 +1,369 @@
+"""The store of `output.artifacts`: what the stages wrote, and the copies of it on this machine.
+
+In the store, an artifact is the folder STAGE/KEY/EXECUTION, as in the folder `pipeline` of the output, where its copy
+is. Beside it, below `.complete`, is a record with the digests of its files. It is written last and removed first, so an
+artifact without it is the remains of an upload or a removal that was killed, and nobody takes it for a result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from components.base import digests
+from components.base.errors import ConfigError, ImagegateError
+from components.base.files import write_atomically
+from components.base.text import truncated_list
+from components.data.storage.objects import Objects, each
+from pipeline import stages
+from pipeline.artifacts import written
+
+FOLDER = "pipeline"  # of the copies, below the output
+KEY = "output.artifacts"
+_OWNER = ".owner.json"  # whose artifacts lie in the store
+_COMPLETE = ".complete"
+_MINE = "artifacts.json"  # in the output: the name by which the owner knows it
+_COPY = ".new."  # beginning of a folder in the output that is being filled
+
+
+class StoreError(ImagegateError):
+    """The store cannot be read or written, or its content is not what was written there."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An artifact in the store.
+
+    Attributes:
+        size: bytes.
+        complete: whether its record is there.
+    """
+
+    size: int
+    complete: bool
+
+
+class ArtifactStore:
+    """The artifacts of one output behind a URL.
+
+    Args:
+        url: `output.artifacts`.
+        output: folder of all runs.
+
+    Raises:
+        ConfigError: fsspec cannot open such a URL.
+    """
+
+    def __init__(self, url: str, output: str) -> None:
+        self.url, self._output = url.rstrip("/"), output
+        self._left_none = set[str]()  # URLs of artifacts whose stage left no folder, see `Baseline`
+        self._objects = Objects(self.url, KEY)
+
+    def check(self) -> None:
+        """Says before a run what would keep it from writing; leaves nothing behind.
+
+        Raises:
+            ConfigError: the store cannot be reached, read or written, or another output writes to this URL.
+        """
+        try:
+            self._objects.check()
+            owner = self._owner()
+        except OSError as error:
+            raise ConfigError(
+                f"{KEY}: {self.url} cannot be written: {_reason(error)}; check that the bucket exists, and the "
+                "credentials in the environment"
+            ) from None
+        if owner is not None and owner.get("id", "") != self._id():
+            raise ConfigError(
+                f"{KEY}: {self.url} holds what another output wrote ({owner.get('name')} on {owner.get('host')}); "
+                f"choose another folder or, if that output is gone, remove {self.url}/{_OWNER}"
+            )
+
+    def begin(self, name: str) -> None:
+        """Takes the URL for this output, and sweeps what killed uploads left there. The caller holds the output's lock.
+
+        Args:
+            name: of the configuration, for people who look who writes there.
+
+        Raises:
+            ConfigError: see `check`.
+            StoreError: the store cannot be written.
+        """
+        self.check()
+        with self._told("written"):
+            if self._owner() is None:
+                mine = self._id() or secrets.token_hex(16)
+                write_atomically(os.path.join(self._output, _MINE), json.dumps({"id": mine}))
+                told = {"id": mine, "name": name, "host": socket.gethostname()}
+                self._objects.calls.create(self._objects.path(_OWNER), json.dumps(told).encode())
+        self.check()  # of two that came at once, one goes on
+        for path, stored in self.artifacts().items():
+            if not stored.complete:
+                self.remove(path)
+
+    def is_own(self) -> bool:
+        """Whether what lies in the store is this output's.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        with self._told("read"):
+            owner = self._owner()
+        return owner is not None and owner.get("id", "") == self._id()
+
+    def _owner(self) -> dict[str, str] | None:
+        content = self._objects.read(_OWNER)
+        return None if content is None else written.parse(content) or {}
+
+    def _id(self) -> str | None:
+        try:
+            with open(os.path.join(self._output, _MINE), encoding="ascii") as f:
+                return (written.parse(f.read()) or {}).get("id")
+        except OSError:
+            return None
+
+    def uri(self, path: str) -> str:
+        """The URL of an artifact.
+
+        Args:
+            path: relative to the output, as in `artifacts`.
+        """
+        return f"{self.url}/{_name(path)}"
+
+    def local(self, uri: str) -> str:
+        """The path of the copy of what lies at a URL below that of the store."""
+        name = uri.removeprefix(self.url + "/")
+        if name == uri or ".." in name.split("/"):
+            raise StoreError(f"{uri} does not lie below {KEY} {self.url}; run again with --force")
+        return os.path.join(self._output, FOLDER, *name.split("/"))
+
+    def artifacts(self) -> dict[str, Stored]:
+        """What lies in the store, by its path relative to the output; also what is incomplete.
+
+        Raises:
+            StoreError: it cannot be listed.
+        """
+        with self._told("listed"):
+            names = self._objects.names()
+        sizes, complete = dict[str, int](), set[str]()
+        for name, size in names.items():
+            record = name.startswith(f"{_COMPLETE}/")
+            parts = (name.removeprefix(f"{_COMPLETE}/").removesuffix(".json") if record else name).split("/")
+            if len(parts) >= 3 and parts[0] in stages.BY_NAME and parts[2].isdecimal():
+                path = os.path.join(FOLDER, *parts[:3])
+                sizes[path] = sizes.get(path, 0) + (0 if record else size)
+                complete |= {path} if record else set()
+        return {path: Stored(size, path in complete) for path, size in sorted(sizes.items())}
+
+    def is_complete(self, uri: str) -> bool:
+        """Whether the artifact at a URL is there as a whole."""
+        with self._told("read"):
+            return self._objects.read(f"{_COMPLETE}/{_name(self._relative(uri))}.json") is not None
+
+    def send(self, uri: str, there: Mapping[str, str] | None = None) -> None:
+        """Uploads an artifact from its copy. A file that an earlier one of the stage has, too, is copied in the store.
+
+        A stage that left no folder has no result: then there is nothing in the store either.
+
+        Args:
+            uri: of the artifact.
+            there: digests of the files that are in the store already, as workers wrote them.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        folder, name = self.local(uri), _name(self._relative(uri))
+        if not os.path.isdir(folder):
+            self._left_none.add(uri)
+            return
+        sums = written.take(folder)
+        files = sorted({*sums, *(f for f in written.LEFT_OUT if os.path.exists(os.path.join(folder, f)))})
+        known, there = self._earlier(name), there or {}
+
+        def put(file: str) -> None:
+            digest = sums.get(file, "")
+            if digest and there.get(file) == digest:
+                return
+            if (source := known.get(digest)) is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    self._objects.copy("/".join(source), f"{name}/{file}")
+                    return
+            self._objects.put(f"{name}/{file}", os.path.join(folder, *file.split("/")))
+
+        with self._told("written", uri):
+            for left in set(self._objects.names(name)) - set(there):  # of a run whose metadata are gone
+                self._objects.remove(f"{name}/{left}")
+            each(put, files)
+            sizes = {file: os.path.getsize(os.path.join(folder, *file.split("/"))) for file in files}
+            if (found := self._objects.names(name)) != sizes:
+                wrong = truncated_list(sorted(f for f in {*found, *sizes} if found.get(f) != sizes.get(f)))
+                raise StoreError(f"{KEY}: {uri} was not stored as it was written: {wrong}; run again")
+            self._objects.put(f"{_COMPLETE}/{name}.json", written.render(sums).encode())
+
+    def fetch(self, uri: str) -> str:
+        """The folder with the copy of an artifact, which is downloaded if it is not there.
+
+        Raises:
+            StoreError: the store cannot be read, or holds something else than what was written there.
+        """
+        folder = self.local(uri)
+        if os.path.isdir(folder) or uri in self._left_none:
+            return folder
+        name = _name(self._relative(uri))
+        with self._told("read", uri):
+            content = self._objects.read(f"{_COMPLETE}/{name}.json")
+            if content is None or (sums := written.parse(content)) is None:
+                raise StoreError(f"{KEY}: {uri} is not complete; run again with --force")
+            files = [*sums, *(f for f in written.LEFT_OUT if f in self._objects.names(name))]
+        self.download(uri, files, sums)
+        write_atomically(_made(written.record(self._output, folder)), written.render(sums))
+        return folder
+
+    def download(self, uri: str, files: Collection[str], sums: Mapping[str, str]) -> None:
+        """Makes the copy of an artifact; it appears as a whole. Files that an earlier copy has are linked.
+
+        Args:
+            uri: of the artifact.
+            files: their paths in it.
+            sums: SHA-256 by path, of those that must have it.
+
+        Raises:
+            StoreError: the store cannot be read, or holds something else.
+        """
+        folder, name = self.local(uri), _name(self._relative(uri))
+        new = os.path.join(self._output, _COPY + name.replace("/", "-"))
+        known = self._earlier(name)
+
+        def get(file: str) -> None:
+            path, expected = os.path.join(new, *_inside(file).split("/")), sums.get(file, "")
+            source = known.get(expected)
+            if source is not None and _linked(os.path.join(self._copies, *source), expected, path):
+                return
+            self._objects.get(f"{name}/{file}", path)
+            if expected:
+                with open(path, "rb") as f:
+                    found = hashlib.file_digest(f, "sha256").hexdigest()
+                if found != expected:
+                    raise StoreError(
+                        f"{KEY}: {uri}/{file} changed after it was written: expected SHA-256 {expected}, found "
+                        f"{found}; run again with --force"
+                    )
+
+        shutil.rmtree(new, ignore_errors=True)
+        os.makedirs(new)
+        try:
+            with self._told("read", uri):
+                each(get, sorted(files))
+            os.makedirs(os.path.dirname(folder), exist_ok=True)
+            os.rename(new, folder)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+
+    def remove(self, path: str) -> None:
+        """Removes an artifact from the store, if it is there.
+
+        Args:
+            path: relative to the output, as in `artifacts`.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        name = _name(path)
+        with self._told("removed", f"{self.url}/{name}"):
+            self._objects.remove(f"{_COMPLETE}/{name}.json")
+            self._objects.remove_folder(name)
+
+    def remove_at(self, uri: str) -> None:
+        """Removes what lies at a URL below that of the store, if anything does: an artifact, or a folder of TFX's own.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        self.remove(self._relative(uri.rstrip("/")))
+
+    @property
+    def _copies(self) -> str:
+        return os.path.join(self._output, FOLDER)
+
+    def _relative(self, uri: str) -> str:
+        return os.path.relpath(self.local(uri), self._output)
+
+    def _earlier(self, name: str) -> dict[str, tuple[str, ...]]:
+        """The files of other executions of the same stage that have a copy here: SHA-256 -> the parts of its name."""
+        found: dict[str, tuple[str, ...]] = {}
+        parent, own = name.rpartition("/")[::2]
+        folder = os.path.join(self._copies, *parent.split("/"))
+        for number in sorted(os.listdir(folder) if os.path.isdir(folder) else (), reverse=True):
+            if number == own or not number.isdecimal():
+                continue
+            try:
+                with open(written.record(self._output, os.path.join(folder, number)), encoding="utf-8") as f:
+                    sums = written.parse(f.read()) or {}
+            except OSError:
+                continue
+            for file, digest in sums.items():
+                found.setdefault(digest, (*parent.split("/"), number, *file.split("/")))
+        return found
+
+    @contextlib.contextmanager
+    def _told(self, what: str, uri: str = "") -> Iterator[None]:
+        """Turns an error of the store into a sentence."""
+        try:
+            yield
+        except OSError as error:
+            of_disk = error.filename and os.path.isabs(str(error.filename)) and os.path.lexists(error.filename)
+            if of_disk or error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # of this machine
+            raise StoreError(
+                f"{KEY}: {uri or self.url} cannot be {what}: {_reason(error)}; run again once it can, and the run goes "
+                "on from there"
+            ) from error
+
+
+def of(url: str, output: str) -> ArtifactStore | None:
+    """The store of a configuration; None if stages write to this machine alone."""
+    return ArtifactStore(url, output) if url else None
+
+
+def _name(path: str) -> str:
+    """The name in the store of an artifact, from its path relative to the output."""
+    return "/".join(path.split(os.sep)[1:])
+
+
+def _inside(file: str) -> str:
+    """Refuses a name that leads out of its folder."""
+    if file.startswith("/") or ".." in file.split("/"):
+        raise StoreError(f"{KEY}: a record of the store names {file!r}, which leads out of its folder")
+    return file
+
+
+def _linked(source: str, sha256: str, path: str) -> bool:
+    """Puts the file `source` at `path` if it has this digest, and says whether it did."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    try:
+        if digests.of_file(source) != sha256:
+            return False
+        os.link(source, path)
+    except OSError:
+        return False
+    return True
+
+
+def _made(path: str) -> str:
+    """The path, whose folder is made."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    return path
+
+
+def _reason(error: OSError) -> str:
+    text = " ".join(str(error.strerror or error).split())
+    return text[:300] or type(error).__name__
