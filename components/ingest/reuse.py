@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from components.base.artifact_files import SHARD_REPORTS
 from components.base.errors import ImagegateError
 from components.data.dataset import SPLITS, Record
+from components.data.storage.objects import Objects
 from components.ingest import ledger, manifest, shard_files, shards, splits
 from components.ingest.census import Report
 
@@ -119,6 +120,29 @@ def link(source: str, known: str, folder: str, index: int, count: int, tick: Cal
     if len(linked) < len(SPLITS):
         return None
     found.files = linked
+    tick(len(found.paths) + len(found.quarantined))
+    return found
+
+
+def copy(source: str, known: str, store: Objects, index: int, count: int, tick: Callable[[int], None]) -> Report | None:
+    """Copies the files of an earlier shard within a store; None if one is not there, or has another size.
+
+    Args:
+        source: URL of the earlier shards.
+        known: what `report` returned.
+        store: that of the new ones.
+        index, count, tick: as in `shards.write`.
+    """
+    found, name, earlier = Report.from_json(known), shards.name(index, count), Objects(source, "output.artifacts")
+    files = []
+    for entry in found.files:
+        new = entry.model_copy(update={"name": f"Split-{entry.split}/{name}"})
+        try:
+            store.copy_from(earlier, entry.name, new.name)
+        except FileNotFoundError:
+            return None
+        files.append(new)
+    found.files = files
     tick(len(found.paths) + len(found.quarantined))
     return found
 

@@ -22,6 +22,7 @@ from components.gates.errors import DataRejected
 from components.ingest import census, earlier, ledger, manifest, reuse, settling, shards
 from components.ingest.layouts import reading
 from components.ingest.settings import Source
+from components.ingest.spread import place as spread_place
 from components.ingest.spread import plan as spread
 from components.ingest.spread.plan import UnseenError
 from components.push import versions
@@ -106,6 +107,8 @@ def write_shards(
 ) -> list[census.Report]:
     """Writes the shards of a plan with Beam; returns their reports.
 
+    Workers that reach a store write there, see `spread.place`; then the shards are fetched into the folder.
+
     Args:
         make_pipeline: makes a Beam pipeline.
         folder: of the shards; it is made.
@@ -114,7 +117,12 @@ def write_shards(
         known: for each shard the report of an equal one of an earlier ingest, as JSON, or None.
         there: the files of that ingest.
     """
-    written = spread.write(folder, plan, job, known, there)
+    place = spread_place.current()
+    if place is None:
+        written = spread.write(folder, plan, job, known, there)
+    else:
+        earlier_files = reuse.Files(place.url_of(there.folder) if there.folder else "")
+        written = spread.write(place.url, plan, job, known, earlier_files)
     progress.start(_TASK)
     try:
         with make_pipeline() as pipeline:
@@ -126,13 +134,17 @@ def write_shards(
                 | "Spread" >> beam.Reshuffle()
                 | "WriteShard" >> beam.ParDo(_WriteShard(written))
             )
-        return spread.reports(written)
+        reports = spread.reports(written)
+        if place is not None:
+            place.there = {file.name: file.sha256 for report in reports for file in report.files}
+            place.fetch(place.there, place.there)
+        return reports
     except Exception as error:
         if isinstance(error, UnseenError) or (told := _UNSEEN.search(str(error))) is None:
             raise
         raise UnseenError(told[0]) from None
     finally:
-        spread.remove(folder)
+        spread.remove(written.folder)
 
 
 def _versions(source: Source) -> dict[str, str]:

@@ -268,6 +268,37 @@ class ArtifactStore:
             shutil.rmtree(new, ignore_errors=True)
             raise
 
+    def compare(self, uri: str) -> None:
+        """Compares the sizes of an artifact's files in the store with those of its copy, before workers read it there.
+
+        Raises:
+            StoreError: they differ, or the store cannot be read.
+        """
+        folder, name = self.local(uri), _name(self._relative(uri))
+        with self._told("read", uri):
+            found = self._objects.names(name)
+        for file in written.take(folder):
+            size = os.path.getsize(os.path.join(folder, *file.split("/")))
+            if found.get(file) != size:
+                raise StoreError(
+                    f"{KEY}: {uri}/{file} changed after it was written: expected {size:,} bytes, found "
+                    f"{found.get(file, 0):,}; run again with --force"
+                )
+
+    def settle(self, uri: str) -> None:
+        """Makes the copy of an artifact that workers wrote to the store, and completes it.
+
+        Raises:
+            StoreError: the store cannot be read or written.
+        """
+        folder, name = self.local(uri), _name(self._relative(uri))
+        shutil.rmtree(folder, ignore_errors=True)
+        with self._told("read", uri):
+            files = self._objects.names(name)
+        self.download(uri, files, {})
+        with self._told("written", uri):
+            self._objects.put(f"{_COMPLETE}/{name}.json", written.render(written.take(folder)).encode())
+
     def remove(self, path: str) -> None:
         """Removes an artifact from the store, if it is there.
 
@@ -294,8 +325,12 @@ class ArtifactStore:
     def _copies(self) -> str:
         return os.path.join(self._output, FOLDER)
 
+    def relative(self, folder: str) -> str:
+        """The path of a copy relative to the output, as in `artifacts`."""
+        return os.path.relpath(folder, self._output)
+
     def _relative(self, uri: str) -> str:
-        return os.path.relpath(self.local(uri), self._output)
+        return self.relative(self.local(uri))
 
     def _earlier(self, name: str) -> dict[str, tuple[str, ...]]:
         """The files of other executions of the same stage that have a copy here: SHA-256 -> the parts of its name."""

@@ -48,7 +48,7 @@ def run(
 
     connection, handed_on = pipeline.metadata_connection_config, HandedOn(summary.config.output_folder)
     place = store.fetch if store is not None else str
-    for name, launch in _launchers(pipeline, summary.run_id, store):
+    for name, launch in _launchers(pipeline, summary, store):
         started = time.monotonic()
         listener(name, "started", 0.0, False)
         try:
@@ -72,7 +72,9 @@ def run(
         listener(name, "finished", seconds, cached)
 
 
-def _launchers(pipeline: Pipeline, run_id: str, store: ArtifactStore | None) -> list[tuple[str, Callable[[], Any]]]:
+def _launchers(
+    pipeline: Pipeline, summary: Summary, store: ArtifactStore | None
+) -> list[tuple[str, Callable[[], Any]]]:
     """Compiles the graph; returns (name of the stage, function that runs it) in the order of the graph."""
     from tfx.dsl.compiler import compiler, constants
     from tfx.orchestration import metadata
@@ -85,9 +87,9 @@ def _launchers(pipeline: Pipeline, run_id: str, store: ArtifactStore | None) -> 
         from pipeline.artifacts.operators import operators as on_copies
 
         filesystem.register(store)
-        operators = on_copies(store)
+        operators = on_copies(store, engine=bool(summary.config.beam))
     ir = compiler.Compiler().compile(pipeline)
-    runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+    runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: summary.run_id})
     deployment = runner_utils.extract_local_deployment_config(ir)
     launchers = []
     for node in (n.pipeline_node for n in ir.nodes):

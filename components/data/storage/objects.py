@@ -89,10 +89,14 @@ class Objects:
 
     def copy(self, source: str, name: str) -> None:
         """Copies an object within the store; nothing of it passes through this machine where the store can do so."""
+        self.copy_from(self, source, name)
+
+    def copy_from(self, other: Objects, source: str, name: str) -> None:
+        """Does the same with an object of another folder of the store."""
         path = self.path(name)
         if not self._flat:
             self.calls.makedirs(path.rpartition("/")[0], exist_ok=True)
-        self.calls.cp_file(self.path(source), path)
+        self.calls.cp_file(other.path(source), path)
 
     def digest(self, name: str) -> str:
         """The SHA-256 of an object, in hexadecimal; reads it."""
