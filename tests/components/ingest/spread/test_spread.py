@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import apache_beam as beam
+import object_store
 import pytest
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from PIL import Image
 
 from components.base.errors import ImagegateError
 from components.data.dataset import Dataset, Record
+from components.data.storage.objects import Objects
 from components.ingest import reuse, shards
+from components.ingest.census import Report
+from components.ingest.spread import place
 from components.ingest.spread import plan as spread
+from components.ingest.spread.place import Place
 from components.ingest.spread.plan import Plan, UnseenError
 from components.stages import ingest
 
@@ -177,3 +183,71 @@ def test_what_a_worker_does_not_see_is_the_error_of_the_run(
     assert str(caught.value).startswith("worker ")
     assert "\n" not in str(caught.value)
     assert "Beam" not in str(caught.value)
+
+
+@pytest.fixture
+def url(server: str) -> str:
+    """Of a folder in an S3 server."""
+    return "s3://models/runs/ImageExampleGen/examples/7"
+
+
+def digests(reports: list[Report]) -> dict[str, str]:
+    return {file.name: file.sha256 for report in reports for file in report.files}
+
+
+def test_workers_write_to_a_store_what_they_would_write_to_a_folder(dataset: Dataset, url: str, tmp_path: Path) -> None:
+    parts, job = shards.plan(dataset.records), shards.job(dataset, 1000)
+    alone = [shards.write(str(tmp_path), i, len(parts), part, job, lambda _: None) for i, part in enumerate(parts)]
+    plan = spread.write(url, parts, job, [None] * len(parts), reuse.Files())
+    done(plan)
+    found = spread.reports(plan)
+    assert [report.to_json() for report in found] == [report.to_json() for report in alone]
+    spread.remove(url)
+    store = Objects(url, "test")
+    assert {name: store.digest(name) for name in store.names()} == digests(alone)
+
+    # The next ingest copies the shards of equal images within the store.
+    known = [report.to_json() for report in found]
+    after = spread.write(f"{url[:-1]}8", parts, job, known, reuse.Files(url))
+    os.rename(dataset.root, f"{dataset.root}.away")
+    os.mkdir(dataset.root)  # nothing of it can be read any more
+    done(after)
+    assert digests(spread.reports(after)) == digests(alone)
+
+
+def test_a_shard_that_is_not_in_the_store_is_missed(dataset: Dataset, url: str) -> None:
+    plan = spread.write(
+        url, parts := shards.plan(dataset.records), shards.job(dataset, 1000), [None] * 4, reuse.Files()
+    )
+    done(plan)
+    Objects(url, "test").remove(f"Split-train/{shards.name(2, len(parts))}")
+    with pytest.raises(UnseenError, match="1 of 4 shards that the workers wrote are not in s3://models/runs/"):
+        spread.reports(plan)
+
+
+def test_a_worker_that_does_not_reach_the_store_says_so(dataset: Dataset, url: str, server: str) -> None:
+    plan = spread.write(url, shards.plan(dataset.records), shards.job(dataset, 1000), [None] * 4, reuse.Files())
+    object_store.faults(server, ("GET", ".plan", 10**6, "403"))
+    with pytest.raises(UnseenError, match=r"^worker \S+ does not see s3://models/.* \(.*\); workers need the packages"):
+        spread.work(plan, 0, lambda _: None)
+
+
+def test_the_folder_of_the_shards_is_filled_from_the_store(dataset: Dataset, url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+
+    def fetch(files: Collection[str], sums: Mapping[str, str]) -> None:
+        for name in files:
+            Objects(url, "test").get(name, str(folder / name))
+
+    def pipeline() -> beam.Pipeline:
+        return beam.Pipeline(FnApiRunner())
+
+    parts, job = shards.plan(dataset.records), shards.job(dataset, 1000)
+    there = Place(url, lambda folder: f"s3://models/{folder}", fetch)
+    with place.at(there):
+        found = ingest.write_shards(pipeline, str(folder), parts, job, [None] * 4, reuse.Files())
+    assert there.there == digests(found)
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert {name: hashlib.sha256(content).hexdigest() for name, content in files.items()} == digests(found)
+    assert place.current() is None
+    assert Objects(url, "test").names().keys() == files.keys()  # the plan and the reports are gone
