@@ -102,7 +102,13 @@ def _shared_memory(config: Config) -> list[Spec]:
 
 def notes(config: Config) -> list[str]:
     """Returns a sentence for each thing that pods need and that the compiled pipeline does not hold."""
-    return [*outside_of_volumes(config), *_fetched(config)]
+    return [*outside_of_volumes(config), *_fetched(config), *_stored(config)]
+
+
+def _stored(config: Config) -> list[str]:
+    root = config.kubeflow.pipeline_root
+    note = f"output.artifacts: it has no effect on Kubeflow, whose stages write below kubeflow.pipeline_root {root}"
+    return [note] if config.artifacts else []
 
 
 def _fetched(config: Config) -> list[str]:

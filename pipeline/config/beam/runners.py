@@ -38,6 +38,11 @@ def check(config: Config, kinds: Sequence[str], given: Sequence[Given], *, here:
         ConfigError: the runner lacks something.
     """
     told = options.values(given)
+    if here and config.artifacts:
+        yield (
+            "note: beam: with output.artifacts, the engine runs ingest and, where Beam reads such a store, the "
+            "statistics; Transform and Evaluator run on this machine, because TensorFlow opens no models there"
+        )
     if "DataflowRunner" in kinds:
         _dataflow(config, told, here=here)
         yield from _handed_on(here=here)

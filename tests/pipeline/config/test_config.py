@@ -283,6 +283,31 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         least(output="/tmp/runs/x", push={"destination": "file:///tmp/runs/x/served"}),
         "push.destination: file:///tmp/runs/x/served must not be inside output /tmp/runs/x, or",
     ),
+    "artifacts in a folder": (
+        least(output={"artifacts": "/data/runs"}),
+        "output.artifacts: expected the URL of a folder in a store, such as s3://BUCKET/FOLDER, got /data/runs; outp",
+    ),
+    "artifacts through a cache": (
+        least(output={"artifacts": "simplecache::s3://b/runs"}),
+        "output.artifacts: expected the URL of a folder in a store, .* got simplecache::s3://b/runs; ",
+    ),
+    "artifacts are the data": (
+        least(data={"root": "s3://b/images"}, output={"artifacts": "s3://b/images"}),
+        "output.artifacts: s3://b/images must not be data.root s3://b/images, or contain it",
+    ),
+    "artifacts where models are pushed": (
+        least(output={"artifacts": "s3://b/x/runs"}, push={"destination": "s3://b/x"}),
+        "output.artifacts: s3://b/x/runs must not be inside push.destination s3://b/x, or contain it",
+    ),
+    "artifacts in the output": (
+        least(output={"folder": "/tmp/runs/x", "artifacts": "file:///tmp/runs/x/pipeline"}),
+        "output.artifacts: file:///tmp/runs/x/pipeline must not be inside output /tmp/runs/x, or contain it",
+    ),
+    "query in artifacts": (least(output={"artifacts": "s3://b/x?key=1"}), "output.artifacts: the URL has a query"),
+    "password in artifacts": (
+        least(output={"artifacts": "s3://me:secret@b/x"}),
+        "output.artifacts: the URL holds a password",
+    ),
     "query": (least(push={"destination": "https://host/x?sig=1"}), "push.destination: the URL has a query"),
     "keep nothing": (least(push={"destination": "x", "keep": 0}), "push.keep: .*greater than or equal to 1, got 0"),
     "keep yes": (least(push={"destination": "x", "keep": True}), "push.keep: expected a whole number, got true"),

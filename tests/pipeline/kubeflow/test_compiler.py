@@ -312,6 +312,19 @@ def test_a_module_outside_of_every_volume_is_reported(tmp_path: Path) -> None:
     )
 
 
+def test_a_store_of_runs_on_this_machine_has_no_effect_in_pods(tmp_path: Path) -> None:
+    told = settings(tmp_path, output={"artifacts": "s3://b/runs"}, kubeflow=FULL)
+    [note] = pods.notes(told)
+    assert note == (
+        "output.artifacts: it has no effect on Kubeflow, whose stages write below kubeflow.pipeline_root "
+        "minio://mlpipeline/v2/artifacts"
+    )
+    compiled = compiler.compile(told)[0]
+    ingest = tasks(compiled)["ImageExampleGen"]["inputs"]["parameters"]
+    assert ingest["artifacts"]["runtimeValue"]["constant"] == ""
+    assert compiled["defaultPipelineRoot"] == "minio://mlpipeline/v2/artifacts"
+
+
 def test_weights_that_pods_download_are_reported(tmp_path: Path) -> None:
     [told] = pods.notes(settings(tmp_path, training={"backbone": "VGG16"}, kubeflow=FULL))
     assert told.startswith(
