@@ -109,6 +109,15 @@ class ArtifactStore:
             if not stored.complete:
                 self.remove(path)
 
+    def probe(self) -> None:
+        """Says before a stage, which may take hours, that its results could not be stored, as with expired credentials.
+
+        Raises:
+            StoreError: the store cannot be read or written.
+        """
+        with self._told("written"):
+            self._objects.check()
+
     def is_own(self) -> bool:
         """Whether what lies in the store is this output's.
 

@@ -90,7 +90,8 @@ class Kubeflow(Value):
     pipeline_root: str = Field(
         "minio://mlpipeline/v2/artifacts",
         pattern=r"^(minio|s3|gs)://[^/]+.*$",
-        description="Where artifacts are written: `minio://`, `s3://` or `gs://`, then a bucket.",
+        description="Where artifacts are written: `minio://`, `s3://` or `gs://`, then a bucket. `imagegate run` takes "
+        "`output.artifacts` instead.",
     )
     gpu: Gpu | None = Field(
         None, description="GPUs of the Trainer, see [`kubeflow.gpu`](#kubeflowgpu). With `null`, it has none."

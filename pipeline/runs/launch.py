@@ -53,6 +53,8 @@ def run(
         listener(name, "started", 0.0, False)
         try:
             room.check(needs)
+            if store is not None:
+                store.probe()
             handed_on.check()
             execution = launch()
             seconds = time.monotonic() - started

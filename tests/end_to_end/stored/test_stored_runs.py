@@ -19,6 +19,7 @@ pytestmark = pytest.mark.end_to_end
 
 URL = "s3://models/runs"
 ARTIFACTS = f"output.artifacts={URL}"
+PROCESSES = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]  # workers that share nothing
 LAST = {"Pusher", "ModelReport"}
 GATE = {"Evaluator", "ServingCheck"} | LAST
 
@@ -58,7 +59,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     "made",
     ["digits", pytest.param("shapes", marks=pytest.mark.slow), pytest.param("regions", marks=pytest.mark.slow)],
 )
-@pytest.mark.parametrize("beam", [[], pytest.param(["--direct_num_workers=1"], marks=pytest.mark.slow)])
+@pytest.mark.parametrize("beam", [[], pytest.param(PROCESSES, marks=pytest.mark.slow)])
 def test_a_run_with_a_store_comes_to_the_same(
     made: str, beam: list[str], server: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -86,8 +87,11 @@ def test_later_runs_reuse_what_the_store_holds_and_remove_what_no_run_needs(
     assert project.run(ARTIFACTS)["status"] == "pushed"
     assert project.run(ARTIFACTS)["status"] == "up_to_date"
 
-    # Other thresholds judge again. The copies are gone, so what the stages read is fetched.
+    # Other thresholds judge again. The copies are gone, so what the page and the stages read is fetched.
     before = copies(project.output)
+    shutil.rmtree(project.output / "pipeline")
+    assert cli.main(["report", project.config]) == 0
+    assert copies(project.output) == before
     shutil.rmtree(project.output / "pipeline")
     sent.clear()
     summary = project.run(ARTIFACTS, "evaluation.thresholds=[{metric: accuracy, min: 0.01}]", "balance.max_ratio=50")

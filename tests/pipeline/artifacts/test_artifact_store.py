@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from pipeline.artifacts.store import ArtifactStore, StoreError
 from pipeline.runs.handed_on import HandedOn
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 of b"abc", FIPS 180-2
+ROOT = Path(__file__).parents[3]
 MODEL = "pipeline/Trainer/model"
 
 
@@ -121,6 +125,34 @@ def test_an_upload_that_did_not_end_is_no_result_and_is_swept(server: str, outpu
         store.fetch(f"{url}/Trainer/model/7")
     begun(url, output)
     assert list(everything(url)) == [".owner.json"]
+
+
+SEND = """
+import sys
+from pipeline.artifacts.store import ArtifactStore
+url, output = sys.argv[1:]
+store = ArtifactStore(url, output)
+store.begin("pets")
+store.send(f"{url}/Trainer/model/7")
+"""
+
+
+def test_an_upload_that_is_killed_is_no_result_and_is_swept(output: Path, tmp_path: Path) -> None:
+    folder, url, many = write(output, 7), f"file://{tmp_path}/store", 2000
+    for i in range(many):
+        (folder / str(i)).write_bytes(b"x")
+    process = subprocess.Popen([sys.executable, "-c", SEND, url, str(output)], cwd=ROOT)
+    arriving = tmp_path / "store" / "Trainer" / "model" / "7"
+    while process.poll() is None and not (arriving.is_dir() and len(os.listdir(arriving)) > 5):
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert 5 < len(os.listdir(arriving)) < many
+    assert not ArtifactStore(url, str(output)).is_complete(f"{url}/Trainer/model/7")
+    begun(url, output)
+    assert not arriving.exists()
+    ArtifactStore(url, str(output)).send(f"{url}/Trainer/model/7")  # the next one is whole
+    assert len([path for path in arriving.rglob("*") if path.is_file()]) == many + 2
 
 
 def test_a_removal_that_did_not_end_leaves_no_result(server: str, output: Path) -> None:
