@@ -9,33 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
-import json
 import os
-import secrets
 import shutil
-import socket
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from components.base import digests
-from components.base.errors import ConfigError, ImagegateError
+from components.base.errors import ConfigError
 from components.base.files import write_atomically
 from components.base.text import truncated_list
 from components.data.storage.objects import Objects, each
 from pipeline import stages
 from pipeline.artifacts import written
+from pipeline.artifacts.copies import FOLDER, KEY, Copies, StoreError
+from pipeline.artifacts.owner import RECORD, Owner
 
-FOLDER = "pipeline"  # of the copies, below the output
-KEY = "output.artifacts"
-_OWNER = ".owner.json"  # whose artifacts lie in the store
 _COMPLETE = ".complete"
-_MINE = "artifacts.json"  # in the output: the name by which the owner knows it
-_COPY = ".new."  # beginning of a folder in the output that is being filled
-
-
-class StoreError(ImagegateError):
-    """The store cannot be read or written, or its content is not what was written there."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +54,7 @@ class ArtifactStore:
         self.url, self._output = url.rstrip("/"), output
         self._left_none = set[str]()  # URLs of artifacts whose stage left no folder, see `Baseline`
         self._objects = Objects(self.url, KEY)
+        self._owner, self._copies = Owner(self._objects, output), Copies(self._objects, output)
 
     def check(self) -> None:
         """Says before a run what would keep it from writing; leaves nothing behind.
@@ -75,16 +64,16 @@ class ArtifactStore:
         """
         try:
             self._objects.check()
-            owner = self._owner()
+            other = self._owner.other()
         except OSError as error:
             raise ConfigError(
                 f"{KEY}: {self.url} cannot be written: {_reason(error)}; check that the bucket exists, and the "
                 "credentials in the environment"
             ) from None
-        if owner is not None and owner.get("id", "") != self._id():
+        if other:
             raise ConfigError(
-                f"{KEY}: {self.url} holds what another output wrote ({owner.get('name')} on {owner.get('host')}); "
-                f"choose another folder or, if that output is gone, remove {self.url}/{_OWNER}"
+                f"{KEY}: {self.url} holds what another output wrote ({other}); choose another folder or, if that "
+                f"output is gone, remove {self.url}/{RECORD}"
             )
 
     def begin(self, name: str) -> None:
@@ -99,11 +88,7 @@ class ArtifactStore:
         """
         self.check()
         with self._told("written"):
-            if self._owner() is None:
-                mine = self._id() or secrets.token_hex(16)
-                write_atomically(os.path.join(self._output, _MINE), json.dumps({"id": mine}))
-                told = {"id": mine, "name": name, "host": socket.gethostname()}
-                self._objects.calls.create(self._objects.path(_OWNER), json.dumps(told).encode())
+            self._owner.take(name)
         self.check()  # of two that came at once, one goes on
         for path, stored in self.artifacts().items():
             if not stored.complete:
@@ -125,19 +110,7 @@ class ArtifactStore:
             StoreError: the store cannot be read.
         """
         with self._told("read"):
-            owner = self._owner()
-        return owner is not None and owner.get("id", "") == self._id()
-
-    def _owner(self) -> dict[str, str] | None:
-        content = self._objects.read(_OWNER)
-        return None if content is None else written.parse(content) or {}
-
-    def _id(self) -> str | None:
-        try:
-            with open(os.path.join(self._output, _MINE), encoding="ascii") as f:
-                return (written.parse(f.read()) or {}).get("id")
-        except OSError:
-            return None
+            return self._owner.is_own()
 
     def uri(self, path: str) -> str:
         """The URL of an artifact.
@@ -145,14 +118,11 @@ class ArtifactStore:
         Args:
             path: relative to the output, as in `artifacts`.
         """
-        return f"{self.url}/{_name(path)}"
+        return "/".join([self.url, *path.split(os.sep)[1:]])
 
     def local(self, uri: str) -> str:
         """The path of the copy of what lies at a URL below that of the store."""
-        name = uri.removeprefix(self.url + "/")
-        if name == uri or ".." in name.split("/"):
-            raise StoreError(f"{uri} does not lie below {KEY} {self.url}; run again with --force")
-        return os.path.join(self._output, FOLDER, *name.split("/"))
+        return self._copies.folder(self._name_of(uri))
 
     def artifacts(self) -> dict[str, Stored]:
         """What lies in the store, by its path relative to the output; also what is incomplete.
@@ -175,7 +145,7 @@ class ArtifactStore:
     def is_complete(self, uri: str) -> bool:
         """Whether the artifact at a URL is there as a whole."""
         with self._told("read"):
-            return self._objects.read(f"{_COMPLETE}/{_name(self._relative(uri))}.json") is not None
+            return self._objects.read(f"{_COMPLETE}/{self._name_of(uri)}.json") is not None
 
     def send(self, uri: str, there: Mapping[str, str] | None = None) -> None:
         """Uploads an artifact from its copy. A file that an earlier one of the stage has, too, is copied in the store.
@@ -189,13 +159,13 @@ class ArtifactStore:
         Raises:
             StoreError: the store cannot be written.
         """
-        folder, name = self.local(uri), _name(self._relative(uri))
+        folder, name = self.local(uri), self._name_of(uri)
         if not os.path.isdir(folder):
             self._left_none.add(uri)
             return
         sums = written.take(folder)
         files = sorted({*sums, *(f for f in written.LEFT_OUT if os.path.exists(os.path.join(folder, f)))})
-        known, there = self._earlier(name), there or {}
+        known, there = self._copies.earlier(name), there or {}
 
         def put(file: str) -> None:
             digest = sums.get(file, "")
@@ -203,7 +173,7 @@ class ArtifactStore:
                 return
             if (source := known.get(digest)) is not None:
                 with contextlib.suppress(FileNotFoundError):
-                    self._objects.copy("/".join(source), f"{name}/{file}")
+                    self._objects.copy(source, f"{name}/{file}")
                     return
             self._objects.put(f"{name}/{file}", os.path.join(folder, *file.split("/")))
 
@@ -226,7 +196,7 @@ class ArtifactStore:
         folder = self.local(uri)
         if os.path.isdir(folder) or uri in self._left_none:
             return folder
-        name = _name(self._relative(uri))
+        name = self._name_of(uri)
         with self._told("read", uri):
             content = self._objects.read(f"{_COMPLETE}/{name}.json")
             if content is None or (sums := written.parse(content)) is None:
@@ -236,8 +206,22 @@ class ArtifactStore:
         write_atomically(_made(written.record(self._output, folder)), written.render(sums))
         return folder
 
+    def restore(self, stage: str, key: str) -> None:
+        """Fetches the newest artifact of a stage, unless there is a copy of any.
+
+        Raises:
+            StoreError: as in `fetch`.
+        """
+        folder = self.local(f"{self.url}/{stage}/{key}")
+        if os.path.isdir(folder) and any(name.isdecimal() for name in os.listdir(folder)):
+            return
+        with self._told("listed"):
+            records = self._objects.names(f"{_COMPLETE}/{stage}/{key}")
+        if numbers := [int(name.removesuffix(".json")) for name in records if name.removesuffix(".json").isdecimal()]:
+            self.fetch(f"{self.url}/{stage}/{key}/{max(numbers)}")
+
     def download(self, uri: str, files: Collection[str], sums: Mapping[str, str]) -> None:
-        """Makes the copy of an artifact; it appears as a whole. Files that an earlier copy has are linked.
+        """Makes the copy of an artifact; see `Copies.fill`.
 
         Args:
             uri: of the artifact.
@@ -247,35 +231,8 @@ class ArtifactStore:
         Raises:
             StoreError: the store cannot be read, or holds something else.
         """
-        folder, name = self.local(uri), _name(self._relative(uri))
-        new = os.path.join(self._output, _COPY + name.replace("/", "-"))
-        known = self._earlier(name)
-
-        def get(file: str) -> None:
-            path, expected = os.path.join(new, *_inside(file).split("/")), sums.get(file, "")
-            source = known.get(expected)
-            if source is not None and _linked(os.path.join(self._copies, *source), expected, path):
-                return
-            self._objects.get(f"{name}/{file}", path)
-            if expected:
-                with open(path, "rb") as f:
-                    found = hashlib.file_digest(f, "sha256").hexdigest()
-                if found != expected:
-                    raise StoreError(
-                        f"{KEY}: {uri}/{file} changed after it was written: expected SHA-256 {expected}, found "
-                        f"{found}; run again with --force"
-                    )
-
-        shutil.rmtree(new, ignore_errors=True)
-        os.makedirs(new)
-        try:
-            with self._told("read", uri):
-                each(get, sorted(files))
-            os.makedirs(os.path.dirname(folder), exist_ok=True)
-            os.rename(new, folder)
-        except BaseException:
-            shutil.rmtree(new, ignore_errors=True)
-            raise
+        with self._told("read", uri):
+            self._copies.fill(self._name_of(uri), files, sums)
 
     def compare(self, uri: str) -> None:
         """Compares the sizes of an artifact's files in the store with those of its copy, before workers read it there.
@@ -283,7 +240,7 @@ class ArtifactStore:
         Raises:
             StoreError: they differ, or the store cannot be read.
         """
-        folder, name = self.local(uri), _name(self._relative(uri))
+        folder, name = self.local(uri), self._name_of(uri)
         with self._told("read", uri):
             found = self._objects.names(name)
         for file in written.take(folder):
@@ -300,7 +257,7 @@ class ArtifactStore:
         Raises:
             StoreError: the store cannot be read or written.
         """
-        folder, name = self.local(uri), _name(self._relative(uri))
+        folder, name = self.local(uri), self._name_of(uri)
         shutil.rmtree(folder, ignore_errors=True)
         with self._told("read", uri):
             files = self._objects.names(name)
@@ -317,10 +274,7 @@ class ArtifactStore:
         Raises:
             StoreError: it cannot be removed.
         """
-        name = _name(path)
-        with self._told("removed", f"{self.url}/{name}"):
-            self._objects.remove(f"{_COMPLETE}/{name}.json")
-            self._objects.remove_folder(name)
+        self.remove_at(self.uri(path))
 
     def remove_at(self, uri: str) -> None:
         """Removes what lies at a URL below that of the store, if anything does: an artifact, or a folder of TFX's own.
@@ -328,35 +282,16 @@ class ArtifactStore:
         Raises:
             StoreError: it cannot be removed.
         """
-        self.remove(self._relative(uri.rstrip("/")))
+        name = self._name_of(uri.rstrip("/"))
+        with self._told("removed", uri):
+            self._objects.remove(f"{_COMPLETE}/{name}.json")
+            self._objects.remove_folder(name)
 
-    @property
-    def _copies(self) -> str:
-        return os.path.join(self._output, FOLDER)
-
-    def relative(self, folder: str) -> str:
-        """The path of a copy relative to the output, as in `artifacts`."""
-        return os.path.relpath(folder, self._output)
-
-    def _relative(self, uri: str) -> str:
-        return self.relative(self.local(uri))
-
-    def _earlier(self, name: str) -> dict[str, tuple[str, ...]]:
-        """The files of other executions of the same stage that have a copy here: SHA-256 -> the parts of its name."""
-        found: dict[str, tuple[str, ...]] = {}
-        parent, own = name.rpartition("/")[::2]
-        folder = os.path.join(self._copies, *parent.split("/"))
-        for number in sorted(os.listdir(folder) if os.path.isdir(folder) else (), reverse=True):
-            if number == own or not number.isdecimal():
-                continue
-            try:
-                with open(written.record(self._output, os.path.join(folder, number)), encoding="utf-8") as f:
-                    sums = written.parse(f.read()) or {}
-            except OSError:
-                continue
-            for file, digest in sums.items():
-                found.setdefault(digest, (*parent.split("/"), number, *file.split("/")))
-        return found
+    def _name_of(self, uri: str) -> str:
+        name = uri.removeprefix(self.url + "/")
+        if name == uri or ".." in name.split("/"):
+            raise StoreError(f"{uri} does not lie below {KEY} {self.url}; run again with --force")
+        return name
 
     @contextlib.contextmanager
     def _told(self, what: str, uri: str = "") -> Iterator[None]:
@@ -376,30 +311,6 @@ class ArtifactStore:
 def of(url: str, output: str) -> ArtifactStore | None:
     """The store of a configuration; None if stages write to this machine alone."""
     return ArtifactStore(url, output) if url else None
-
-
-def _name(path: str) -> str:
-    """The name in the store of an artifact, from its path relative to the output."""
-    return "/".join(path.split(os.sep)[1:])
-
-
-def _inside(file: str) -> str:
-    """Refuses a name that leads out of its folder."""
-    if file.startswith("/") or ".." in file.split("/"):
-        raise StoreError(f"{KEY}: a record of the store names {file!r}, which leads out of its folder")
-    return file
-
-
-def _linked(source: str, sha256: str, path: str) -> bool:
-    """Puts the file `source` at `path` if it has this digest, and says whether it did."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    try:
-        if digests.of_file(source) != sha256:
-            return False
-        os.link(source, path)
-    except OSError:
-        return False
-    return True
 
 
 def _made(path: str) -> str:

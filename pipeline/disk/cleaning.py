@@ -18,7 +18,7 @@ from types import MappingProxyType
 from components.base.artifact_files import SUMMARY
 from pipeline import stages
 from pipeline.artifacts import written
-from pipeline.artifacts.store import FOLDER as ARTIFACTS
+from pipeline.artifacts.copies import FOLDER as ARTIFACTS
 from pipeline.artifacts.store import ArtifactStore, Stored
 
 CHECKPOINTS = "checkpoints"

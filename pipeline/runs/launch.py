@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipeline.artifacts.copies import StoreError
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.disk import room
 from pipeline.runs.handed_on import HandedOn
@@ -62,10 +63,11 @@ def run(
                 cached = summary.add_stage(connected.store, name, execution, seconds, handed_on, place)
         except BaseException as error:
             listener(name, "failed", time.monotonic() - started, False)
-            full = room.explain(error, needs, stage=name) if isinstance(error, Exception) else None
+            of_store = error if isinstance(error, StoreError) else None
+            full = room.explain(error, needs, stage=name) if isinstance(error, Exception) and not of_store else None
             if BY_NAME[name].optional and isinstance(error, Exception):
                 traceback.print_exc()
-                summary.notes.append(f"warning: {full or f'the stage {name} broke; see {log}'}")
+                summary.notes.append(f"warning: {full or of_store or f'the stage {name} broke; see {log}'}")
                 continue
             if full is not None:
                 traceback.print_exc()

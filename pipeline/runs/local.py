@@ -18,8 +18,8 @@ from components.gates.errors import DataRejected
 from components.ingest import census, splits
 from components.push import versions
 from components.report import evidence
-from pipeline import derived, jobs, lock, stopping
-from pipeline.artifacts import store
+from pipeline import derived, jobs, lock, stages, stopping
+from pipeline.artifacts import copies, store
 from pipeline.disk import cleaning, room
 from pipeline.disk.room import NoRoom
 from pipeline.runs import data, history, launch, preflight, report
@@ -127,7 +127,7 @@ class Runner:
             stored = self._store.artifacts() if self._store is not None and self._store.is_own() else {}
             found = cleaning.removable(output, self._config.output.keep, remains=False, stored=stored)
             cleaning.remove(output, found, self._store)
-        except (OSError, store.StoreError):
+        except (OSError, copies.StoreError):
             with output_to(self.log):
                 traceback.print_exc()
 
@@ -139,6 +139,13 @@ class Runner:
         return error
 
     def _run(self, dataset: Dataset, *, force: bool) -> None:
+        if self._store is not None:
+            try:
+                self._store.begin(self._config.name)
+                self._store.restore(stages.INGEST.name, "examples")  # which tell what was read before
+            except ImagegateError as error:
+                self.summary.fail(error)
+                return
         recognised = data.recognise(self._config, dataset, force=force)
         inputs = {
             "config": self._config.fingerprint(),
@@ -157,8 +164,6 @@ class Runner:
                 return
             if not dataset.records:
                 raise DataRejected(data.judge_data(self._config, *census.merge(dataset, []), self._frozen))
-            if self._store is not None:
-                self._store.begin(self._config.name)
             with output_to(self.log):
                 self._begin_or_end("loading TFX", "started", 0.0, False)
                 from pipeline import graph

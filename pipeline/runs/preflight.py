@@ -19,7 +19,7 @@ from components.data.dataset import Dataset
 from components.model.networks import weights
 from components.push import versions
 from pipeline import stages
-from pipeline.artifacts import store
+from pipeline.artifacts import copies, store
 from pipeline.config import backbones, beam
 from pipeline.disk import room
 from pipeline.runs import database
@@ -58,7 +58,7 @@ def _places(config: Config) -> None:
         backbones.check_module(config.module_path)
     writable("output", config.output_folder)
     if config.artifacts:
-        _protocols(store.KEY, config.artifacts)
+        _protocols(copies.KEY, config.artifacts)
         store.ArtifactStore(config.artifacts, config.output_folder).check()
     for used in ("history", "pipeline"):  # of earlier runs, maybe of another user
         path = os.path.join(config.output_folder, used)

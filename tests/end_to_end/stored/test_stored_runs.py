@@ -125,7 +125,7 @@ def test_a_store_that_fails_in_the_middle_ends_the_run_and_the_next_goes_on(
     server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = write_tiny(tmp_path / "project")
-    object_store.faults(server, ("PUT", "Trainer/model/.*/saved_model.pb", 10**6, "403"))
+    object_store.faults(server, ("PUT", "Trainer/model/.*/saved_model.pb", 10**6, "503"))
     summary = project.run(ARTIFACTS)
     assert (summary["status"], summary["exit_code"]) == ("failed", 1)
     assert summary["error"].startswith(f"output.artifacts: {URL}/Trainer/model/")

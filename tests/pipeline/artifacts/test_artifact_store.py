@@ -15,7 +15,8 @@ import pytest
 
 from components.base.errors import ConfigError
 from components.data.storage.objects import Objects
-from pipeline.artifacts.store import ArtifactStore, StoreError
+from pipeline.artifacts.copies import StoreError
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.runs.handed_on import HandedOn
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 of b"abc", FIPS 180-2
