@@ -80,6 +80,7 @@ def test_a_run_with_a_store_comes_to_the_same(
     assert all(uri.startswith(f"{URL}/") for uri in uris)
 
 
+@pytest.mark.slow
 def test_later_runs_reuse_what_the_store_holds_and_remove_what_no_run_needs(
     server: str, tmp_path: Path, sent: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
