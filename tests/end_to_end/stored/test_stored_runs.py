@@ -117,7 +117,7 @@ def test_later_runs_reuse_what_the_store_holds_and_remove_what_no_run_needs(
     # The remains of a killed run go with `clean`, here and there.
     Objects(URL, "test").put("Trainer/model/999/half", b"x" * 10)
     assert cli.main(["clean", project.config, "--set", ARTIFACTS]) == 0
-    assert f"pipeline/Trainer/model/999 (10 B in {URL})" in capsys.readouterr().out
+    assert f"pipeline/Trainer/model/999 (0.0 KB in {URL})" in capsys.readouterr().out
     assert "Trainer/model/999/half" not in stored()
 
 

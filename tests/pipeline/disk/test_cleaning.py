@@ -9,6 +9,7 @@ import pytest
 
 from components.base.errors import ConfigError, ImagegateError
 from pipeline import cli, config, lock
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.disk import clean, cleaning
 from pipeline.runs import history, report
 
@@ -182,3 +183,36 @@ def test_features_of_the_backbones_that_were_used_last_stay(output: Path) -> Non
         os.utime(output / f"features/key{n}", (n, n))
     found = [each.path for each in cleaning.removable(str(output), 2, remains=False)]
     assert [path for path in found if path.startswith("features")] == ["features/key1", "features/key2"]
+
+
+def test_what_lies_in_a_store_goes_with_its_copy(
+    output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"file://{tmp_path}/store"
+    store = ArtifactStore(url, str(output))
+    store.begin("pets")
+    for number in (10, 20, 30, 40):
+        store.send(f"{url}/Trainer/model/{number}")
+    shutil.rmtree(output / "pipeline/Trainer/model/30")  # a copy that somebody removed
+    found = cleaning.removable(str(output), 1, remains=False, stored=store.artifacts())
+    assert {(each.path, each.size, each.stored) for each in found} == {
+        ("pipeline/Trainer/model/20", 20, 20),
+        ("pipeline/Trainer/model/30", 0, 30),
+    }
+    cleaning.remove(str(output), found, store)
+    kept = {"pipeline/Trainer/model/10", "pipeline/Trainer/model/40"}
+    assert store.artifacts().keys() == kept
+    assert not (output / "pipeline/Trainer/model/20").exists()
+
+    write(tmp_path / "store/Trainer/model/70/half", 2_000)  # of a run that was killed
+    settings = (str(tmp_path / "pets.yaml"), "--set", f"output.artifacts={url}")
+    assert cli.main(["clean", *settings, "--dry-run"]) == 0
+    assert f"0.0 KB  pipeline/Trainer/model/70 (2.0 KB in {url})" in capsys.readouterr().out
+    assert cli.main(["clean", *settings]) == 0
+    assert capsys.readouterr().out.endswith(f" removed below {output}, and 2.0 KB below {url}\n")
+    assert store.artifacts().keys() == kept
+    assert cli.main(["clean", *settings]) == 0  # what another output wrote is not touched
+    shutil.rmtree(output)
+    (output / "history").mkdir(parents=True)
+    assert cli.main(["clean", *settings]) == 0
+    assert store.artifacts().keys() == kept
