@@ -128,6 +128,31 @@ def test_an_upload_that_did_not_end_is_no_result_and_is_swept(server: str, outpu
     assert list(everything(url)) == [".owner.json"]
 
 
+def test_an_earlier_artifact_that_is_not_in_the_store_is_no_source(url: str, output: Path) -> None:
+    """As after the first run with a store, or another one."""
+    HandedOn(str(output)).add(str(write(output, 7)), cached=False)
+    write(output, 9)
+    store = begun(url, output)
+    store.send(f"{url}/Trainer/model/9")
+    stored = everything(url)
+    assert (stored["Trainer/model/9/saved_model.pb"], stored["Trainer/model/9/variables/data"]) == (b"abc", b"weights")
+
+
+def test_the_newest_artifact_is_fetched_where_there_is_no_copy_of_any(url: str, output: Path) -> None:
+    store = begun(url, output)
+    store.restore("Trainer", "model")  # there is none
+    for number in (9, 10):
+        write(output, number, card=b"%d" % number)
+        store.send(f"{url}/Trainer/model/{number}")
+    shutil.rmtree(output / MODEL / "10")
+    store.restore("Trainer", "model")
+    assert os.listdir(output / MODEL) == ["9"]
+    shutil.rmtree(output / "pipeline")
+    store.restore("Trainer", "model")
+    assert os.listdir(output / MODEL) == ["10"]
+    assert (output / MODEL / "10" / "card").read_bytes() == b"10"
+
+
 SEND = """
 import sys
 from pipeline.artifacts.store import ArtifactStore
