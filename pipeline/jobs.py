@@ -1,11 +1,25 @@
-"""Jobs that Beam runs on other machines: each is told when it starts, and cancelled if the run is stopped."""
+"""Beam's jobs: those on other machines are named when they start, and cancelled if the run is stopped.
+
+A worker process on this machine that is lost ends the run, which would wait for it for ever.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+from components.base.errors import ImagegateError
+
+_LOST = (
+    "a worker process of Beam ended in the middle of its work, as by a kill or for lack of memory (then take fewer "
+    "--direct_num_workers); nothing of this stage is used, and the next run goes on from there"
+)
+
+
+class WorkerLost(ImagegateError):
+    """A worker process of Beam's runner on this machine ended without its answer."""
 
 
 @contextlib.contextmanager
@@ -14,21 +28,32 @@ def watched(say: Callable[[str], None]) -> Iterator[None]:
 
     A stage hands its graph to Beam itself, so the place where every graph begins to run is watched. What runs in this
     process, as with the default runner, ends with it.
+
+    Raises:
+        WorkerLost: a worker process on this machine ended.
     """
     from apache_beam import pipeline as beam
 
     begin, started = beam.Pipeline.run, list[Any]()
 
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        result = begin(self, *args, **kwargs)
-        if told := described(result, self.options):
+        told = self.options.get_all_options(drop_default=True)  # Beam changes them when it runs
+        try:
+            result = begin(self, *args, **kwargs)
+        except RuntimeError as error:
+            if _LOST in str(error):
+                raise WorkerLost(_LOST) from None
+            raise
+        sentence = described(result, told)
+        if sentence and all(result is not one for one in started):  # Beam runs some graphs through a copy of them
             started.append(result)
-            say(told)
+            say(sentence)
         return result
 
     beam.Pipeline.run = run
     try:
-        yield
+        with _lost_workers_answer():
+            yield
     except KeyboardInterrupt:
         for result in started:
             _cancel(result)
@@ -37,29 +62,75 @@ def watched(say: Callable[[str], None]) -> Iterator[None]:
         beam.Pipeline.run = begin
 
 
-def described(result: Any, options: Any) -> str:
+def described(result: Any, told: Mapping[str, Any]) -> str:
     """Names a job, the place where it is seen, and that of its workers' logs; "" for one of this process.
 
     Args:
         result: what Beam gives when a graph begins to run.
-        options: `PipelineOptions` of the graph.
+        told: option of Beam -> value, where the user named it.
     """
     name = getattr(result, "_job_id", None) or getattr(result, "job_id", None)
     name = name() if callable(name) else name
     if not name:
         return ""
-    told = options.get_all_options(drop_default=True)
     if type(result).__name__ == "DataflowPipelineResult":
         project, region = told.get("project"), told.get("region")
         place = f"https://console.cloud.google.com/dataflow/jobs/{region}/{name}?project={project}"
         return f"job {name}: {place}, which has its workers' logs"
-    master = next((told[key] for key in ("flink_master", "spark_master_url", "job_endpoint") if told.get(key)), "")
-    logs = {
-        "flink_master": "the logs of Flink's task managers",
-        "spark_master_url": "the logs of Spark's executors",
-    }
-    where = next((text for key, text in logs.items() if told.get(key)), "the logs of the environment that it starts")
-    return f"job {name}{f' on {master}' if master else ''}; its workers' messages are in {where}"
+    places = ("flink_master", "spark_master_url", "job_endpoint")
+    place = next((told[key] for key in places if told.get(key)), "")
+    return f"job {name}{f' on {place}' if place else ''}; its workers' messages are in {_logs(told)}"
+
+
+def _logs(told: Mapping[str, Any]) -> str:
+    """Where the workers of a job write their messages: a worker gives them to the engine, but for those of a pool."""
+    kind = told.get("environment_type")
+    if kind == "EXTERNAL":
+        return f"the output of the worker pool at {told.get('environment_config')}"
+    if kind == "LOOPBACK":
+        return "the log of this run"  # whose threads they are
+    if told.get("flink_master"):
+        return "the logs of Flink's task managers"
+    if told.get("spark_master_url"):
+        return "the logs of Spark's executors"
+    return "the log of the engine"
+
+
+@contextlib.contextmanager
+def _lost_workers_answer() -> Iterator[None]:
+    """Has a worker process that ends answer what it was asked, with an error.
+
+    Beam's in-process runner (2.77, `--direct_running_mode=multi_processing`) waits for an answer without asking whether
+    the worker is there. The thread that reads the worker's answers ends with the connection, and knows.
+    """
+    from apache_beam.portability.api import beam_fn_api_pb2
+    from apache_beam.runners.portability.fn_api_runner.worker_handlers import ControlConnection, ControlFuture
+
+    read, push = ControlConnection._read, ControlConnection.push
+    lost = set[int]()  # identities of connections; Beam keeps them to the end of the job
+
+    def answer(identity: str) -> Any:
+        return beam_fn_api_pb2.InstructionResponse(instruction_id=identity, error=_LOST)
+
+    def read_to_the_end(self: Any) -> None:
+        try:
+            read(self)
+        except Exception:  # noqa: BLE001  whatever breaks the connection, no answer comes any more
+            lost.add(id(self))
+            traceback.print_exc()
+            for identity, future in list(self._futures_by_id.items()):
+                future.set(answer(identity))
+
+    def push_if_there(self: Any, request: Any) -> Any:
+        if id(self) in lost and isinstance(request, beam_fn_api_pb2.InstructionRequest):
+            return ControlFuture(request.instruction_id, answer(request.instruction_id))
+        return push(self, request)
+
+    ControlConnection._read, ControlConnection.push = read_to_the_end, push_if_there
+    try:
+        yield
+    finally:
+        ControlConnection._read, ControlConnection.push = read, push
 
 
 def _cancel(result: Any) -> None:

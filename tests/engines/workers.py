@@ -21,11 +21,13 @@ def pool(folder: Path, start: Path = Path(sys.executable).parent) -> Iterator[li
         folder: for the log.
         start: folder of the program `python` that the pool starts.
     """
+    also = [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
     port = free_port()
     command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
     # The pool starts its workers as "python", and they import imagegate.
     path = os.pathsep.join([str(start), os.environ["PATH"]])
-    with running(command, folder / "workers.log", lambda: listens(port), {"PATH": path, "PYTHONPATH": str(ROOT)}):
+    places = os.pathsep.join([str(ROOT), *also])
+    with running(command, folder / "workers.log", lambda: listens(port), {"PATH": path, "PYTHONPATH": places}):
         yield [
             "--environment_type=EXTERNAL",
             f"--environment_config={HOST}:{port}",

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import grpc
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_job_api_pb2 as job_api
 from apache_beam.portability.api import beam_job_api_pb2_grpc as job_service
 
@@ -71,7 +70,7 @@ def test_jobs_are_told_and_ctrl_c_cancels_the_one_that_still_runs(endpoint: str,
     command = [sys.executable, "-c", _PROGRAM, endpoint, str(tmp_path / "begun")]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=120, check=True)
     lines = [line for line in done.stdout.splitlines() if line.strip()]
-    sentence = rf"job \S+ on {endpoint}; its workers' messages are in the logs of the environment that it starts"
+    sentence = rf"job \S+ on {endpoint}; its workers' messages are in the log of this run"
     assert re.fullmatch(sentence, lines[0])
     assert lines[1] == "apache_beam.pipeline"  # as it was; the job of this process was not told
     assert re.fullmatch(sentence, lines[2])
@@ -81,11 +80,64 @@ def test_jobs_are_told_and_ctrl_c_cancels_the_one_that_still_runs(endpoint: str,
     assert sorted(job_api.JobState.Enum.Name(one.state) for one in found) == ["CANCELLED", "DONE"]
 
 
-def test_a_dataflow_job_is_named_by_its_page() -> None:
-    class DataflowPipelineResult:
-        def job_id(self) -> str:
-            return "2026-1"
+class DataflowPipelineResult:
+    def job_id(self) -> str:
+        return "2026-1"
 
-    told = PipelineOptions(["--project=p", "--region=europe-west4"])
+
+class PipelineResult:
+    _job_id = "7"
+
+
+def test_a_dataflow_job_is_named_by_its_page() -> None:
     page = "https://console.cloud.google.com/dataflow/jobs/europe-west4/2026-1?project=p"
-    assert jobs.described(DataflowPipelineResult(), told) == f"job 2026-1: {page}, which has its workers' logs"
+    found = jobs.described(DataflowPipelineResult(), {"project": "p", "region": "europe-west4"})
+    assert found == f"job 2026-1: {page}, which has its workers' logs"
+
+
+@pytest.mark.parametrize(
+    ("told", "place", "logs"),
+    [
+        ({"flink_master": "a:8081"}, "a:8081", "the logs of Flink's task managers"),
+        ({"spark_master_url": "spark://a:7077"}, "spark://a:7077", "the logs of Spark's executors"),
+        ({"job_endpoint": "a:8099", "environment_type": "DOCKER"}, "a:8099", "the log of the engine"),
+        (
+            {"job_endpoint": "a:8099", "environment_type": "EXTERNAL", "environment_config": "localhost:50000"},
+            "a:8099",
+            "the output of the worker pool at localhost:50000",
+        ),
+    ],
+)
+def test_a_job_is_named_with_its_place_and_that_of_its_workers_logs(
+    told: dict[str, str], place: str, logs: str
+) -> None:
+    assert jobs.described(PipelineResult(), told) == f"job 7 on {place}; its workers' messages are in {logs}"
+
+
+def test_what_runs_in_this_process_is_not_named() -> None:
+    assert jobs.described(object(), {}) == ""
+
+
+# A process whose only step ends it, as the kernel does where memory is short.
+_KILLED = """
+import os, signal
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from pipeline import jobs
+
+def die(element):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+told = PipelineOptions(["--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner",
+                        "--direct_running_mode=multi_processing", "--direct_num_workers=2"])
+try:
+    with jobs.watched(print), beam.Pipeline(options=told) as pipeline:
+        _ = pipeline | beam.Create([1, 2]) | beam.Reshuffle() | beam.Map(die)
+except jobs.WorkerLost as lost:
+    print(lost)
+"""
+
+
+def test_a_worker_process_that_is_killed_ends_the_run_with_one_sentence() -> None:
+    done = subprocess.run([sys.executable, "-c", _KILLED], stdout=subprocess.PIPE, text=True, timeout=120, check=True)
+    assert re.fullmatch("a worker process of Beam ended .*; nothing of this stage is used, and .*\n", done.stdout)
