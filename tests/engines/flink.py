@@ -72,17 +72,23 @@ def cluster(folder: Path, start: Path = Path(sys.executable).parent) -> Iterator
     )
     entry = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
     manager = java.command(jars, entry, "--configDir", str(conf), "--executionMode", "cluster")
-    runner = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
-    worker = java.command(jars, runner, "--configDir", str(conf), options=["-XX:MaxDirectMemorySize=256m"])
     with contextlib.ExitStack() as stack:
         stack.enter_context(running(manager, folder / "job-manager.log", lambda: _slots(rest) == 0))
-        for count in (1, 2):
-            stack.enter_context(
-                running(worker, folder / f"task-manager-{count}.log", lambda count=count: _slots(rest) == count)
-            )
+        for number in (1, 2):
+            stack.enter_context(task_manager(folder, number))
         where = ["--flink-master", f"{HOST}:{rest}", "--flink-conf-dir", str(conf)]
         submit = stack.enter_context(java.job_server(jars, _JOB_SERVER, folder, *where))
         yield [*submit, *stack.enter_context(workers.pool(folder, start)), "--parallelism=2"]
+
+
+@contextlib.contextmanager
+def task_manager(folder: Path, number: int) -> Iterator[None]:
+    """A task manager of the cluster whose logs are in `folder`, with one slot."""
+    main, log = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner", folder / f"task-manager-{number}.log"
+    options = ["-XX:MaxDirectMemorySize=256m"]
+    command = java.command(fetching.jars("flink"), main, "--configDir", str(folder / "conf"), options=options)
+    with running(command, log, lambda: "Successful registration at resource manager" in log.read_text()):
+        yield
 
 
 def _configured(folder: Path, settings: dict[str, str | int | float]) -> Path:

@@ -16,7 +16,7 @@ TASKS = ("single_label", "multi_label", "segmentation")
 # Stages that run on the engine.
 ON_ENGINE = ("ImageExampleGen", "StatisticsGen", "Transform", "Evaluator")
 # One epoch on small images, weights that follow from counts, and a threshold that any model meets.
-_QUICK = [
+QUICK = [
     *("training.epochs=1", "training.image_size=[16, 16]", "training.imbalance=weights", "training.augment=false"),
     *("evaluation.thresholds=[{metric: ece, max: 1}]", "balance.min_examples=5"),
 ]
@@ -48,15 +48,31 @@ def run(made: Project, name: str, beam: Sequence[str] = ()) -> Outcome:
         name: of the engine, unique for the project.
         beam: the options of the engine; none for the default runner.
     """
-    output = made.folder / name
-    places = [f"output.folder={output}", f"push.destination={made.folder / 'models' / name}"]
-    changes = [part for key in (*_QUICK, *places, f"beam={json.dumps(list(beam))}") for part in ("--set", key)]
-    done: Run = command(ROOT, made.folder)("run", made.config, *changes)
+    done = attempt(made, name, beam)
     assert done.code == 0, f"{name}: {done.out[-3000:]}{done.err[-3000:]}"
-    summary = json.loads((output / "latest" / "summary.json").read_text())
+    summary = summary_of(made, name)
     assert not any(stage["cached"] for stage in summary["stages"])
+    return read(made, name)
+
+
+def attempt(made: Project, name: str, beam: Sequence[str] = (), **variables: str) -> Run:
+    """Like `run`, but may fail; with variables for the environment."""
+    places = [f"output.folder={made.folder / name}", f"push.destination={made.folder / 'models' / name}"]
+    changes = [part for key in (*QUICK, *places, f"beam={json.dumps(list(beam))}") for part in ("--set", key)]
+    return command(ROOT, made.folder, 1800)("run", made.config, *changes, **variables)
+
+
+def summary_of(made: Project, name: str) -> dict[str, Any]:
+    """The summary of the newest run of a project below the output folder `name`."""
+    found: dict[str, Any] = json.loads((made.folder / name / "latest" / "summary.json").read_text())
+    return found
+
+
+def read(made: Project, name: str) -> Outcome:
+    """What the newest run of a project came to below the output folder `name`."""
+    summary = summary_of(made, name)
     seconds = {stage["name"]: stage["seconds"] for stage in summary["stages"]} | {"all": summary["seconds"]}
-    return Outcome(compare_runs.results(str(output)), seconds)
+    return Outcome(compare_runs.results(str(made.folder / name)), seconds)
 
 
 def differences(one: Outcome, other: Outcome) -> list[str]:

@@ -42,11 +42,11 @@ def listens(port: int) -> bool:
 def running(
     command: Sequence[str], log: Path, ready: Callable[[], bool], environment: Mapping[str, str] | None = None
 ) -> Iterator[None]:
-    """Runs a command until the block ends.
+    """Runs a command until the block ends, or `kill` ends it.
 
     Args:
         command: the command.
-        log: file for its output; made anew.
+        log: file for its output; made anew, and names the command for `kill`.
         ready: whether the block may begin.
         environment: variables besides those of this process.
 
@@ -63,6 +63,7 @@ def running(
             env=os.environ | (environment or {}),
             start_new_session=True,
         )
+    log.with_suffix(".session").write_text(str(process.pid))
     try:
         end = time.monotonic() + _SECONDS
         while not ready():
@@ -72,6 +73,11 @@ def running(
         yield
     finally:
         _stop(process)
+
+
+def kill(log: Path) -> None:
+    """Kills a command and all that it started, as where a machine is switched off."""
+    os.killpg(int(log.with_suffix(".session").read_text()), signal.SIGKILL)
 
 
 def tail(log: Path, characters: int = 3000) -> str:

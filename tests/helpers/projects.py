@@ -165,8 +165,11 @@ def copy_source(folder: Path) -> Path:
     return folder
 
 
-def command(source: Path, folder: Path) -> Callable[..., Run]:
-    """A function that runs `imagegate` with the packages below `source`, in a process of its own in `folder`."""
+def command(source: Path, folder: Path, seconds: float = 600) -> Callable[..., Run]:
+    """A function that runs `imagegate` with the packages below `source`, in a process of its own in `folder`.
+
+    It raises an error if that takes longer than `seconds`.
+    """
 
     def run(*arguments: object, source: Path = source, **variables: str) -> Run:
         environment = {k: v for k, v in os.environ.items() if k not in ("TF_CPP_MIN_LOG_LEVEL", "PYTHONPATH")}
@@ -180,7 +183,7 @@ def command(source: Path, folder: Path) -> Callable[..., Run]:
             check=False,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=seconds,
         )
         return Run(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
 
