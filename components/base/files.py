@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 
 
-def write_atomically(path: str, content: str | bytes) -> None:
+def write_atomically(path: str, content: str | bytes, *, shared: bool = False) -> None:
     """Writes a file whose reader sees the old content or the new one, even after a crash or a power failure.
+
+    Args:
+        path: of the file.
+        content: all of it; text becomes UTF-8.
+        shared: whether others may write the same file at the same time, on this machine or another one.
 
     Raises:
         OSError: the file cannot be written; it names `path`, and the old file is unchanged.
     """
-    with replacing(path) as temporary, open(temporary, "wb") as f:
+    with replacing(path, shared=shared) as temporary, open(temporary, "wb") as f:
         f.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
-def replacing(path: str) -> Iterator[str]:
+def replacing(path: str, *, shared: bool = False) -> Iterator[str]:
     """Yields the path of a temporary file that replaces `path` when the block ends; on an error it is removed.
 
-    For writers that open a file themselves. It has the ending of `path`, by which some choose their format.
+    For writers that open a file themselves. It has the ending of `path`, by which some choose their format. Unless
+    others may write the same file (`shared`), it has one name, so that killed writers leave one file at most.
     """
     folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".new.{name}")  # one name, so that killed writers leave one file at most
+    temporary = os.path.join(folder, f".new.{secrets.token_hex(8)}.{name}" if shared else f".new.{name}")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)  # of a writer that was killed
     try:

@@ -6,7 +6,6 @@ place, and deleting one of two links leaves the other.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import secrets
@@ -82,16 +81,12 @@ def link(source: str, folder: str, name: str, entry: Shard) -> Shard | None:
 
 
 def _places(folder: str, split: str, name: str) -> tuple[str, str]:
-    """The path of a file, and of the one that it is written as."""
+    """The path of a file, and of the one that it is written as, which is unique: two workers may write the same shard."""
     os.makedirs(os.path.join(folder, f"Split-{split}"), exist_ok=True)
     # Beside the split folders rather than in them, where every file is read as data.
-    return os.path.join(folder, f"Split-{split}", name), os.path.join(folder, f"{PARTIAL}{split}-{name}.{_writer()}")
-
-
-@functools.cache
-def _writer() -> str:
-    """A name of this process: numbers of processes are the same in many containers."""
-    return f"{os.getpid()}-{secrets.token_hex(8)}"
+    return os.path.join(folder, f"Split-{split}", name), os.path.join(
+        folder, f"{PARTIAL}{split}-{name}.{secrets.token_hex(8)}"
+    )
 
 
 def _linked(earlier: str, sha256: str, path: str) -> bool:

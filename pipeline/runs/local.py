@@ -20,7 +20,7 @@ from components.push import versions
 from components.report import evidence
 from pipeline import derived, jobs, lock, stages, stopping
 from pipeline.artifacts import copies, store
-from pipeline.disk import cleaning, room
+from pipeline.disk import cleaning, room, temporary
 from pipeline.disk.room import NoRoom
 from pipeline.runs import data, history, launch, preflight, report
 from pipeline.runs.launch import StageListener
@@ -90,8 +90,9 @@ class Runner:
         with lock.held(config.output_folder, self.summary.run_id):
             try:
                 history.record_killed(config.output_folder)
+                temporary.sweep(config.output_folder)
                 self._make_folder()
-                with stopping.recorded(self._record_stop):
+                with temporary.own_folder(config.output_folder), stopping.recorded(self._record_stop):
                     try:
                         self._run_and_record(full or dataset, force=force)
                     except KeyboardInterrupt as error:

@@ -118,7 +118,9 @@ def test_a_worker_that_is_killed_in_each_stage_loses_nothing(
             for stage in outcomes.ON_ENGINE:
                 if (deaths / f"{stage}.reached").exists() and stage not in told:
                     told.add(stage)
-                    said = f"failed: {error}; the next run went on" if error else "nothing; the engine repeated the work"
+                    said = (
+                        f"failed: {error}; the next run went on" if error else "nothing; the engine repeated the work"
+                    )
                     rows.append((engine, stage, "a worker", said, "nothing"))
             if not error:
                 break
@@ -133,9 +135,7 @@ def test_a_worker_that_is_killed_in_each_stage_loses_nothing(
 @pytest.mark.slow
 @pytest.mark.end_to_end
 @pytest.mark.java
-@pytest.mark.parametrize(
-    ("engine", "machine"), [("flink-cluster", "task-manager-1"), ("spark-cluster", "worker-1")]
-)
+@pytest.mark.parametrize(("engine", "machine"), [("flink-cluster", "task-manager-1"), ("spark-cluster", "worker-1")])
 def test_a_machine_that_is_lost_in_ingest_loses_nothing(
     engine: str, machine: str, undisturbed: tuple[Project, Outcome], deaths: Path, tmp_path: Path
 ) -> None:

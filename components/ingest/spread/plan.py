@@ -209,7 +209,8 @@ def _write(folder: str, name: str, content: bytes) -> None:
     if (store := _store(folder)) is not None:
         store.put(name, content)
     else:
-        write_atomically(os.path.join(folder, name), content)
+        # A worker that an engine has given up may live on, and write the same report at the same time.
+        write_atomically(os.path.join(folder, name), content, shared=True)
 
 
 def _read(folder: str, name: str) -> bytes:

@@ -7,10 +7,12 @@ place. Here they are there, and right, before anything else begins.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import http.client
 import os
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ from components.model.networks.catalogue import WEIGHTS, Weights
 MIRROR = "IMAGEGATE_WEIGHTS_URL"  # a server with the same paths
 _SERVER = "https://storage.googleapis.com"  # of Keras
 _TIMEOUT = 30  # seconds without an answer or a byte
+_ABANDONED = 3600  # seconds after its last byte, a file that was being fetched is that of a killed run
 _BLOCK = 1 << 20
 _SLACK = 2  # a file may be this many times as large as its weights
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -39,8 +42,12 @@ def folder() -> str:
     with contextlib.suppress(OSError):
         os.makedirs(home, exist_ok=True)
     if not os.path.isdir(home):
-        home = os.path.join(tempfile.gettempdir(), ".keras")
+        home = os.path.join(_temporary(), ".keras")
     return os.path.join(home, "models")
+
+
+# A run has a folder for temporary files of its own; what is found here before it begins must be found in it.
+_temporary = functools.cache(tempfile.gettempdir)
 
 
 def url(weights: Weights) -> str:
@@ -110,8 +117,17 @@ def fetch(weights: Weights) -> str:
 
 @contextlib.contextmanager
 def _beside(place: str) -> Iterator[str]:
-    """Yields the path of a file of its own beside `place`, since several runs may fetch at once."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".new.{os.path.basename(place)}.", dir=os.path.dirname(place))
+    """Yields the path of a file of its own beside `place`, since several runs may fetch at once.
+
+    Removes those of killed runs first.
+    """
+    folder, prefix = os.path.dirname(place), f".new.{os.path.basename(place)}."
+    for name in os.listdir(folder):
+        with contextlib.suppress(OSError):  # another run does the same
+            path = os.path.join(folder, name)
+            if name.startswith(prefix) and time.time() - os.path.getmtime(path) > _ABANDONED:
+                os.unlink(path)
+    descriptor, temporary = tempfile.mkstemp(prefix=prefix, dir=folder)
     os.close(descriptor)
     try:
         yield temporary

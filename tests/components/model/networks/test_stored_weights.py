@@ -3,7 +3,9 @@
 import hashlib
 import os
 import socket
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -95,6 +97,18 @@ def test_a_file_is_fetched_with_progress_and_is_then_there(server: Server, tmp_p
     assert os.stat(weights.path(KNOWN)).st_mode & 0o777 == 0o644
 
 
+def test_what_killed_runs_had_fetched_in_part_goes_and_what_others_fetch_now_stays(server: Server) -> None:
+    server.answers["/net/tree.h5"] = whole(CONTENT)
+    os.makedirs(weights.folder())
+    for name, age in ((".new.tree.h5.old", 3700), (".new.tree.h5.now", 60), (".new.bush.h5.old", 3700)):
+        path = os.path.join(weights.folder(), name)
+        with open(path, "wb") as f:
+            f.write(CONTENT[:5])
+        os.utime(path, (time.time() - age,) * 2)
+    weights.fetch(KNOWN)
+    assert files(weights.folder()) == [".new.bush.h5.old", ".new.tree.h5.now", "tree.h5"]
+
+
 FAULTS: dict[str, tuple[Answer, str]] = {
     "other content": (
         whole(b"as large as a bush"),
@@ -160,6 +174,7 @@ def test_without_a_home_the_folder_is_temporary(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file" / "keras"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(weights, "_temporary", tempfile.gettempdir)  # it is asked once in a process
     assert weights.folder() == str(tmp_path / ".keras" / "models")
     monkeypatch.delenv("KERAS_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
