@@ -81,12 +81,11 @@ def link(source: str, folder: str, name: str, entry: Shard) -> Shard | None:
 
 
 def _places(folder: str, split: str, name: str) -> tuple[str, str]:
-    """The path of a file, and of the one that it is written as, which is unique: two workers may write the same shard."""
+    """The path of a file, and the unique one that it is written as: two workers may write the same shard."""
     os.makedirs(os.path.join(folder, f"Split-{split}"), exist_ok=True)
     # Beside the split folders rather than in them, where every file is read as data.
-    return os.path.join(folder, f"Split-{split}", name), os.path.join(
-        folder, f"{PARTIAL}{split}-{name}.{secrets.token_hex(8)}"
-    )
+    partial = f"{PARTIAL}{split}-{name}.{secrets.token_hex(8)}"
+    return os.path.join(folder, f"Split-{split}", name), os.path.join(folder, partial)
 
 
 def _linked(earlier: str, sha256: str, path: str) -> bool:

@@ -35,8 +35,8 @@ def own_folder(output: str) -> Iterator[None]:
     """Has this process, and those that it starts, write temporary files to a folder that is removed at the end.
 
     Libraries leave files and folders behind when a process is killed. The folder has a name that follows from the
-    output, so the next run finds and empties it; the caller holds the output's lock, so nobody uses it. Where the folder
-    belongs to somebody else, files go to where they would otherwise.
+    output, so the next run finds and empties it; the caller holds the output's lock, so nobody uses it. Where the
+    folder belongs to somebody else, files go to where they would otherwise.
 
     Args:
         output: folder of all runs.

@@ -15,8 +15,8 @@ _JOB_SERVER = "org.apache.beam.runners.flink.FlinkJobServerDriver"
 SETTINGS = {
     "taskmanager.network.sort-shuffle.min-buffers": 16,
     "restart-strategy.type": "fixed-delay",
-    "restart-strategy.fixed-delay.attempts": 10,
-    "restart-strategy.fixed-delay.delay": "10 s",
+    "restart-strategy.fixed-delay.attempts": 3,
+    "restart-strategy.fixed-delay.delay": "20 s",
 }
 # Flink's start script computes these from the total; the class that it starts asks for each.
 _MEMORY = {

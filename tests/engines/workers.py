@@ -31,6 +31,6 @@ def pool(folder: Path, start: Path = Path(sys.executable).parent) -> Iterator[li
         yield [
             "--environment_type=EXTERNAL",
             f"--environment_config={HOST}:{port}",
-            # Each worker imports TensorFlow: one that is kept for a minute serves the later steps of a job.
-            "--environment_cache_millis=60000",
+            # Each worker imports TensorFlow: one that is kept serves the later steps of a job, too.
+            "--environment_cache_millis=10000",
         ]

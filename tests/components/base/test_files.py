@@ -38,3 +38,14 @@ def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as raised:
         write_atomically(str(path), "")
     assert raised.value.filename == str(path)
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    with replacing(str(path), shared=True) as first:
+        Path(first).write_text("the first, half")
+        write_atomically(str(path), "the second", shared=True)
+        assert path.read_text() == "the second"
+        Path(first).write_text("the first")
+    assert path.read_text() == "the first"
+    assert list(tmp_path.iterdir()) == [path]

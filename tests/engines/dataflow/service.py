@@ -1,7 +1,7 @@
-"""The job API of Dataflow and the Cloud Storage that it needs, on localhost: takes what the real ones would, and does it.
+"""The job API of Dataflow and the Cloud Storage that it needs, on localhost: takes what the real ones would.
 
-A job is the graph that Beam has put into the bucket. It runs here with Beam's own runner, in threads of this process,
-which stand for the workers in their image. All requests are kept, as they came.
+A job is the graph that Beam has put into the bucket. It is done here, with Beam's own runner, in threads of this
+process, which stand for the workers in their image. All requests are kept, as they came.
 
 Sources: https://cloud.google.com/dataflow/docs/reference/rest/v1b3/projects.locations.jobs,
 https://cloud.google.com/storage/docs/json_api/v1, https://cloud.google.com/dataflow/quotas.

@@ -1,8 +1,8 @@
 """Kills one of Beam's workers, with SIGKILL, in the middle of each stage that the test names.
 
-Python imports this module when it starts, where this folder is on PYTHONPATH; so the workers of every engine do. A file
-in the folder `IMAGEGATE_DEATHS`, named by a stage, has one worker die in this stage, at the place below, or wait there if
-that is what the file says. The worker moves the file to `STAGE.reached` first, so that only one does.
+Python imports this module when it starts, where this folder is on PYTHONPATH; so the workers of every engine do. A
+file in the folder `IMAGEGATE_DEATHS`, named by a stage, has one worker die in this stage, at the place below, or wait
+there if that is what the file says. The worker moves the file to `STAGE.reached` first, so that only one does.
 """
 
 import importlib.machinery
