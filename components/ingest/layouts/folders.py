@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from components.base.packed import Packed
 from components.base.text import truncated_list
 from components.data import storage
-from components.data.dataset import Dataset, LayoutError, Record, label_name
+from components.data.dataset import Dataset, LayoutError, Record, label_name, packed
 from components.data.storage import File
 from components.ingest.layouts.label_names import check_spelling
 from components.ingest.layouts.paths import sidecars, tree_notes
@@ -33,7 +34,7 @@ def read(root: str, split: Mapping[str, float], names: Sequence[str] | None = No
         LayoutError: there is no label folder, it is not clear which folders are the labels, or a name cannot be a
             label.
     """
-    images, others = sidecars.without(root, storage.files(root))
+    images, others = sidecars.without(root, Packed.ordered(File, storage.files(root), key=lambda file: file.path))
     top = _top(root, images, others, names)
     levels = decide(root, top, (file.path.split("/") for file in images if not file.problem), names)
     label_of = _label_folders(root, top, images, levels)
@@ -41,28 +42,31 @@ def read(root: str, split: Mapping[str, float], names: Sequence[str] | None = No
         raise LayoutError(_no_labels(root, top, images, others, levels))
     splits = _splits(top, images, levels)
     fractions = shares(split, set(splits.values()))
-    records: list[Record] = []
     rejected = [(file.path, file.problem) for file in others if file.problem]
     misplaced: list[str] = []
-    for file in images:
-        parts = file.path.split("/")
-        label = label_of.get("/".join(parts[: levels.label + 1])) if len(parts) > levels.label + 1 else None
-        if file.problem:
-            rejected.append((file.path, file.problem))
-        elif label is None:
-            misplaced.append(file.path)
-        else:
-            named = None if levels.split is None else splits.get(parts[levels.split], "train")
-            records.append(Record(file.path, (label,), resolved_split(named, fractions), file.size, file.version))
-    beside = sorted((file for file in others if not file.problem), key=lambda file: file.path)
+
+    def labelled() -> Iterator[Record]:
+        for file in images:
+            parts = file.path.split("/")
+            label = label_of.get("/".join(parts[: levels.label + 1])) if len(parts) > levels.label + 1 else None
+            if file.problem:
+                rejected.append((file.path, file.problem))
+            elif label is None:
+                misplaced.append(file.path)
+            else:
+                named = None if levels.split is None else splits.get(parts[levels.split], "train")
+                yield Record(file.path, (label,), resolved_split(named, fractions), file.size, file.version)
+
+    records = packed(labelled())
+    beside = [file for file in others if not file.problem]
     return Dataset(
         root=root,
         labels=ordered_labels(set(label_of.values()), names, f"data.root: {root}"),
-        records=tuple(sorted(records, key=lambda r: r.path)),
+        records=records,
         fractions=fractions,
         rejected=tuple(sorted(rejected)),
         ignored=tuple(sorted([*misplaced, *(file.path for file in beside)])),
-        notes=tuple(tree_notes.sentences(Found(top, levels, label_of, records, sorted(misplaced), beside))),
+        notes=tuple(tree_notes.sentences(Found(top, levels, label_of, records, misplaced, beside))),
     )
 
 

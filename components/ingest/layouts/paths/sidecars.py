@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
+from components.base.packed import Packed
 from components.data import storage
 from components.data.storage import File
 from components.ingest.layouts.listing import endings
@@ -73,7 +74,7 @@ def ending(path: str) -> str:
     return ".0" if found[1:].isdecimal() else found
 
 
-def without(root: str, files: Iterable[File]) -> tuple[list[File], list[File]]:
+def without(root: str, files: Packed[File]) -> tuple[Packed[File], list[File]]:
     """Separates the files that may be images from those that are not, in their order.
 
     A file may be an image if its name has the ending of one, or none, unless it is a name such as LICENSE. Of other
@@ -82,18 +83,24 @@ def without(root: str, files: Iterable[File]) -> tuple[list[File], list[File]]:
     Returns:
         the files that may be images, and the others.
     """
-    files = list(files)
-    strange: dict[str, list[File]] = defaultdict(list)
+    strange: Counter[str] = Counter()
+    smallest: dict[str, File] = {}
     for file in files:
         if (kind := ending(file.path)) not in endings() and kind not in _OTHER and not file.problem:
-            strange[kind].append(file)
-    often = sorted(strange, key=lambda kind: (-len(strange[kind]), kind))[:_MOST_LOOKS]
-    taken = endings() | {kind for kind in often if _is_image(root, min(strange[kind], key=lambda f: (f.size, f.path)))}
-    images: list[File] = []
+            strange[kind] += 1
+            smallest[kind] = min(file, smallest.get(kind, file), key=lambda f: (f.size, f.path))
+    often = sorted(strange, key=lambda kind: (-strange[kind], kind))[:_MOST_LOOKS]
+    taken = endings() | {kind for kind in often if _is_image(root, smallest[kind])}
     others: list[File] = []
-    for file in files:
-        (images if ending(file.path) in taken and not _is_plain(file.path) else others).append(file)
-    return images, others
+
+    def images() -> Iterator[File]:
+        for file in files:
+            if ending(file.path) in taken and not _is_plain(file.path):
+                yield file
+            else:
+                others.append(file)
+
+    return Packed(File, images()), others
 
 
 def is_known(file: File) -> bool:
