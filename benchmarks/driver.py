@@ -181,8 +181,9 @@ def _report(folder: str, index: int, count: int, records: list[list[Any]]) -> ce
     name = shards.name(index, count)
     for split in SPLITS:
         sha256 = hashlib.sha256(f"{folder} {name} {split}".encode()).hexdigest()
-        report.files.append(Shard(name=f"Split-{split}/{name}", split=split, records=chosen.count(split), bytes=0,
-                                  sha256=sha256))
+        report.files.append(
+            Shard(name=f"Split-{split}/{name}", split=split, records=chosen.count(split), bytes=0, sha256=sha256)
+        )
     return report
 
 

@@ -7,8 +7,9 @@ import hashlib
 import itertools
 import operator
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from typing import overload
 
 from components.base.errors import ImagegateError
 from components.base.packed import Packed
@@ -102,9 +103,40 @@ def by_path(records: Iterable[Record]) -> Packed[Record]:
     return Packed.ordered(Record, records, key=_PATH)
 
 
+def in_order(records: Sequence[Record]) -> Packed[Record]:
+    """The same records by path; those of a listing are in order already."""
+    if isinstance(records, Packed) and all(one <= other for one, other in itertools.pairwise(Paths(records))):
+        return records
+    return by_path(records)
+
+
 def packed(records: Iterable[Record]) -> Packed[Record]:
     """The same records, packed."""
     return records if isinstance(records, Packed) else Packed(Record, records)
+
+
+class Paths(Sequence[str]):
+    """The paths of records."""
+
+    def __init__(self, records: Packed[Record]) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            return [record.path for record in self._records[place]]
+        return self._records[place].path
+
+    def __iter__(self) -> Iterator[str]:
+        return (path for (path,) in self._records.values("path"))
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def joined(sets: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.i
     """Unites the sets of left[i] and right[i] for every i.
 
     >>> joined(np.array([0, 1, 2, 3]), np.array([0, 1]), np.array([1, 3])).tolist()
-    [0, 0, 1, 0]
+    [0, 0, 2, 0]
 
     Args:
         sets: int64 [n]: the number of each element's set, from 0 to n - 1.
@@ -147,10 +147,15 @@ def joined(sets: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.i
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    edges = (np.ones(len(left), bool), (sets[left], sets[right]))
-    united = connected_components(coo_array(edges, shape=(len(sets), len(sets))), directed=False)[1]
-    # Numbers of sets that are gone are counted, too: what is left is numbered anew, from 0.
-    return np.unique(united[sets], return_inverse=True)[1].astype(np.int64)
+    if not len(left):
+        return sets
+    # The graph is of the sets that are united alone, which are few.
+    nodes, ends = np.unique(np.concatenate([sets[left], sets[right]]), return_inverse=True)
+    edges = (np.ones(len(left), bool), (ends[: len(left)], ends[len(left) :]))
+    united = connected_components(coo_array(edges, shape=(len(nodes), len(nodes))), directed=False)[1]
+    first = nodes[np.unique(united, return_index=True)[1]]  # the smallest number in each
+    place = np.minimum(nodes.searchsorted(sets), len(nodes) - 1)
+    return np.where(nodes[place] == sets, first[united[place]], sets)
 
 
 def _candidates(rows: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:

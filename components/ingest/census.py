@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.base.artifact_files import IMAGE_PATHS, IMAGE_ROWS
+from components.base.places import Places
 from components.data import properties
 from components.data.arrays.moments import Moments
 from components.data.dataset import SPLITS, UNLABELLED, Dataset, Record
@@ -44,6 +45,7 @@ ROW = np.dtype(
 
 _PLACES = (*SPLITS, UNLABELLED)
 _NAMED = 5  # files that a remark names
+_CHUNK = 1 << 16  # rows
 _ALL = ""  # key of the histogram of all images; no label has an empty name
 
 
@@ -187,12 +189,8 @@ class Report:
                 histogram[i] += 1
 
     def include(self, other: Report) -> None:
-        """Adds the counts of another report, except its `files`."""
-        self.rows += other.rows
-        self.bands += other.bands
-        self.paths += other.paths
+        """Adds the counts of another report, but neither its files nor what it tells of each image kept."""
         self.quarantined += other.quarantined
-        self.digests |= other.digests
         self.changed.update(other.changed)
         for remark, (images, paths) in other.remarks.items():
             self._remark(remark, images, paths)
@@ -315,7 +313,8 @@ class Images:
         """Looks up the paths of the images with these indices; reads the file of all paths once."""
         wanted = list(indices)
         if not self.folder:
-            return [self.listed[i] for i in wanted]
+            path_of = {i: self.listed[i] for i in sorted(set(wanted))}
+            return [path_of[i] for i in wanted]
         lines = set(wanted)
         with open(os.path.join(self.folder, IMAGE_PATHS), encoding="ascii") as f:
             path_of = {i: json.loads(line) for i, line in enumerate(f) if i in lines}
@@ -333,21 +332,51 @@ class Images:
         return Images(np.load(os.path.join(folder, IMAGE_ROWS), allow_pickle=False), folder)
 
 
-def total(reports: Iterable[Report]) -> Report:
-    """Adds up the reports of all shards, in any order."""
-    summed = Report()
+def images(paths: Iterable[str], count: int, reports: Iterable[Report]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+    """Puts the rows of all shards into the order of the listing.
+
+    Args:
+        paths: of all records, which differ.
+        count: how many these are.
+        reports: of all shards, in any order.
+
+    Returns:
+        `ROW` [n] of the images kept; bool [count]: which of the records these are.
+    """
+    places, rows, kept = Places(paths, count), np.zeros(count, ROW), np.zeros(count, bool)
+    for report in reports:
+        at = places.find(report.paths)
+        rows[at], kept[at] = np.frombuffer(bytes(report.rows), ROW), True
+    if kept.all():
+        return rows, kept
+    end = 0
+    for start in range(0, count, _CHUNK):  # in place, since the rows are most of what is in memory
+        some = rows[start : start + _CHUNK][kept[start : start + _CHUNK]]
+        rows[end : end + len(some)] = some
+        end += len(some)
+    return rows[:end], kept
+
+
+def merge(dataset: Dataset, reports: Iterable[Report], found: Images | None = None) -> tuple[DatasetManifest, Images]:
+    """Adds up the reports of all shards, in any order, to the data set's manifest and its images.
+
+    Args:
+        dataset: the listing.
+        reports: of all shards, in any order.
+        found: the images in the order of their paths; None: those of the reports, which is meant for few.
+    """
+    summed, few, paths = Report(), bytearray(), list[str]()
     for report in reports:
         summed.include(report)
         summed.files += report.files
-    return summed
-
-
-def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[DatasetManifest, Images]:
-    """Adds up the reports of all shards, in any order, to the data set's manifest and its images."""
-    summed = total(reports)
-    # Sorted by path, so that messages name the same file of equal ones, however records are distributed over shards.
-    order = sorted(range(len(summed.paths)), key=summed.paths.__getitem__)
-    rows, paths = np.frombuffer(bytes(summed.rows), ROW)[order], [summed.paths[i] for i in order]
+        if found is None:
+            few += report.rows
+            paths += report.paths
+    if found is None:
+        # Sorted by path, so that messages name the same file of equal ones, however records are distributed.
+        order = sorted(range(len(paths)), key=paths.__getitem__)
+        found = Images(np.frombuffer(bytes(few), ROW)[order], listed=[paths[i] for i in order])
+    split_of = found.rows["split"]
     counts, unknown = _empty(dataset.labels), _empty(dataset.labels)
     unlabelled = dict.fromkeys(SPLITS, 0)
     for (split, labels, unknown_labels), n in summed.label_sets.items():
@@ -359,7 +388,7 @@ def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[DatasetManifest,
             unlabelled[split] += n * (not labels if summed.pixels else len(unknown_labels) == len(dataset.labels))
     manifest = DatasetManifest(
         labels=dataset.labels,
-        counts={split: int((rows["split"] == i).sum()) for i, split in enumerate(SPLITS)},
+        counts={split: int((split_of == i).sum()) for i, split in enumerate(SPLITS)},
         label_counts=counts,
         unknown=unknown,
         unlabelled=unlabelled,
@@ -381,7 +410,7 @@ def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[DatasetManifest,
         files=sorted(summed.files, key=lambda f: f.name),
         content=f"{summed.content:064x}",
     )
-    return manifest, Images(rows, listed=paths)
+    return manifest, found
 
 
 def _empty(labels: Sequence[str]) -> dict[str, dict[str, int]]:

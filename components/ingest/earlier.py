@@ -27,6 +27,7 @@ NONE = 255  # in the place of an index in SPLITS
 SEEN = np.dtype([("sha256", "<u8"), ("perceptual", "<u8", 4), ("comparable", "?"), ("split", "u1"), ("gone", "u1")])
 # bound: the split that the image must keep, unless it moves towards train; or NONE.
 ROW = np.dtype([*SEEN.descr, ("bound", "u1")])
+_CHUNK = 1 << 18  # digests that are looked up at once
 _FORGOTTEN = 100  # runs after which an image that was removed from the data set is forgotten: bounds the file
 
 
@@ -128,19 +129,23 @@ class Earlier:
         """For the search, which would copy a field of the rows every time."""
         return np.ascontiguousarray(self.rows["sha256"])
 
-    def find(self, sha256: NDArray[np.uint64]) -> NDArray[np.void]:
-        """Rows of images by the first 64 bits of their digests [m]; `split` and `bound` are NONE where unknown."""
-        out = np.zeros(len(sha256), ROW)
-        out["split"], out["bound"] = NONE, NONE
-        if self:
-            place = np.minimum(self._digests.searchsorted(sha256), len(self.rows) - 1)
-            known = self._digests[place] == sha256
-            out[known] = self.rows[place[known]]
+    def find(self, sha256: NDArray[np.uint64], field: str) -> NDArray[np.uint8]:
+        """The `split` or `bound` of images by the first 64 bits of their digests [m]; NONE where it is not known."""
+        out = np.full(len(sha256), NONE, np.uint8)
+        for start in range(0, len(sha256) if self else 0, _CHUNK):
+            some = sha256[start : start + _CHUNK]
+            place = np.minimum(self._digests.searchsorted(some), len(self.rows) - 1)
+            out[start : start + _CHUNK] = np.where(self._digests[place] == some, self.rows[field][place], NONE)
         return out
 
     def absent(self, sha256: NDArray[np.uint64]) -> NDArray[np.void]:
         """Rows of the images that are not among these."""
-        return self.rows[~np.isin(self.rows["sha256"], sha256)]
+        absent = np.ones(len(self.rows), bool)
+        for start in range(0, len(sha256) if self else 0, _CHUNK):
+            some = sha256[start : start + _CHUNK]
+            place = np.minimum(self._digests.searchsorted(some), len(self.rows) - 1)
+            absent[place[self._digests[place] == some]] = False
+        return self.rows[absent]
 
     def after(self, rows: NDArray[np.void], assigned: Assigned, served: str) -> Seen:
         """The record of a run: its images, and those of earlier runs that it does not hold.

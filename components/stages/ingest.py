@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -15,7 +15,7 @@ from components.base import progress
 from components.base.artifact_files import EARLIER_SPLITS
 from components.base.errors import ImagegateError
 from components.base.files import write_atomically
-from components.data.dataset import SPLITS, Record
+from components.data.dataset import SPLITS, Dataset, Record, packed
 from components.data.manifest import Assigned
 from components.gates import data_gate, reference
 from components.gates.errors import DataRejected
@@ -63,11 +63,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         served = reference.seen(versions.current(exec_properties["destination"]), exec_properties["task"])
         before = earlier.joined(served, own, dataset.fractions)
         job = shards.job(dataset, source.data.max_pixels, rule, source.data.bits, before, source.data.arrays)
-        plan = shards.plan(dataset.records)
         key, code = exec_properties["data_fingerprint"], exec_properties["code_fingerprint"]
         previous = reuse.Previous() if key.startswith(ledger.ANEW) else reuse.find(examples.uri)
-        known = [reuse.report(previous, records, job, code) for records in plan]
-        written = write_shards(self._make_beam_pipeline, examples.uri, plan, job, known, previous.files)
+        written = _written(self._make_beam_pipeline, examples.uri, dataset, job, previous, code)
         counted, seen = settling.merge(dataset, written, job, source.near, examples.uri, previous.files.paths)
         assigned = Assigned(
             fractions=dataset.fractions,
@@ -79,13 +77,29 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         write_atomically(os.path.join(examples.uri, EARLIER_SPLITS), remembered.to_bytes())
         seen.write(examples.uri)
         manifest.write(examples.uri, counted)
-        digests = {path: digest for report in written for path, digest in report.digests.items()}
-        reuse.write(examples.uri, plan, written, job, code)
+        del before, remembered, seen  # what is known of each image is in files now
+        reuse.write(examples.uri, written.planned(), written, job, code)
+        digests = (pair for report in written for pair in report.digests.items())
         ledger.write(examples.uri, key, dataset, _versions(source), digests)
+        spread.remove(examples.uri)
         describe(examples, SPLITS)
         if not all(counted.counts.values()):
             # TFDV and Transform cannot process an empty split, so this rule of the data gate is applied here.
-            raise DataRejected(data_gate.empty_splits(counted), counted, seen)
+            raise DataRejected(data_gate.empty_splits(counted), counted, census.Images.read(examples.uri))
+
+
+def _written(
+    make_pipeline: Callable[[], beam.Pipeline],
+    folder: str,
+    dataset: Dataset,
+    job: shards.Job,
+    previous: reuse.Previous,
+    code: str,
+) -> spread.Written:
+    """Plans and writes the shards; the plan is kept on disk alone."""
+    plan = shards.plan(dataset.records)
+    known = (reuse.report(previous, records, job, code) for records in plan)
+    return write_shards(make_pipeline, folder, plan, job, known, previous.files)
 
 
 def describe(examples: types.Artifact, splits: Sequence[str]) -> None:
@@ -99,12 +113,12 @@ def describe(examples: types.Artifact, splits: Sequence[str]) -> None:
 def write_shards(
     make_pipeline: Callable[[], beam.Pipeline],
     folder: str,
-    plan: Sequence[Sequence[Record]],
+    plan: Iterable[Sequence[Record]],
     job: shards.Job,
-    known: Sequence[str | None],
+    known: Iterable[str | None],
     there: reuse.Files,
-) -> list[census.Report]:
-    """Writes the shards of a plan with Beam; returns their reports.
+) -> spread.Written:
+    """Writes the shards of a plan with Beam; returns their reports, which stay in `folder` until `spread.remove`.
 
     Args:
         make_pipeline: makes a Beam pipeline.
@@ -128,19 +142,18 @@ def write_shards(
             )
         return spread.reports(written)
     except Exception as error:
+        spread.remove(folder)
         if isinstance(error, UnseenError) or (told := _UNSEEN.search(str(error))) is None:
             raise
         raise UnseenError(told[0]) from None
-    finally:
-        spread.remove(folder)
 
 
-def _versions(source: Source) -> dict[str, str]:
-    """Lists the data set again: path -> version, or nothing where it cannot be listed any more."""
+def _versions(source: Source) -> Iterator[tuple[str, str]]:
+    """Lists the data set again: (path, version), or nothing where it cannot be listed any more."""
     try:
-        return {record.path: record.version for record in reading.read(source)[0].records}
+        yield from packed(reading.read(source)[0].records).values("path", "version")
     except ImagegateError:
-        return {}
+        return
 
 
 class _Spec(component_spec.ComponentSpec):

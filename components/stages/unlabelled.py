@@ -12,6 +12,7 @@ from components.gates import data_gate
 from components.gates.errors import DataRejected
 from components.ingest import census, manifest, reuse, shards
 from components.ingest.settings import Pool
+from components.ingest.spread import plan as spread
 from components.ingest.unlabelled import listing, merging
 from components.stages.ingest import describe, write_shards
 
@@ -39,6 +40,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         verdicts = data_gate.unlabelled_files(
             sum(len(report.paths) for report in written), counted.quarantined, pool.max_bad_fraction
         )
+        spread.remove(examples.uri)
         if not all(verdict.passed for verdict in verdicts):
             raise DataRejected(verdicts)
 

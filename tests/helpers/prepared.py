@@ -113,7 +113,8 @@ def ingest(
         place = str(folder), i, len(plan)
         known = reuse.report(previous, part, job, "code")
         linked = reuse.link(there.folder, known, *place, lambda _: None) if known else None
-        reports.append(linked or shards.write(*place, part, job, lambda _: None, there.paths))
+        reports.append((i, linked or shards.write(*place, part, job, lambda _: None, there.paths)))
+    reports = [report for _, report in sorted(reports, key=lambda one: one[0])]
     counted, images = settling.merge(dataset, reports, job, near, str(folder), there.paths)
     images.write(str(folder))
     manifest.write(str(folder), counted)

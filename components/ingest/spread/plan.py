@@ -6,7 +6,6 @@ that did not come back: `reports` names what is missing.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -14,8 +13,10 @@ import os
 import pickle
 import shutil
 import socket
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import overload
 
 from components.base.errors import ImagegateError
 from components.base.files import write_atomically
@@ -27,6 +28,7 @@ from components.ingest.shards import Job
 
 _PLAN, _REPORTS = ".plan", ".reports"
 _JOB = "job"
+_row = attrgetter(*(field.name for field in fields(Record)))
 _SHARED = (
     "all workers must see the folders of data.root and output: put them on a shared disk, or data.root behind a URL"
 )
@@ -54,7 +56,7 @@ class Plan:
 
 
 def write(
-    folder: str, plan: Sequence[Sequence[Record]], job: Job, known: Sequence[str | None], there: reuse.Files
+    folder: str, plan: Iterable[Sequence[Record]], job: Job, known: Iterable[str | None], there: reuse.Files
 ) -> Plan:
     """Writes the plan.
 
@@ -70,10 +72,12 @@ def write(
         os.makedirs(os.path.join(folder, name))
     settings = pickle.dumps((job, there))
     write_atomically(os.path.join(folder, _PLAN, _JOB), settings)
-    for i, (records, report) in enumerate(zip(plan, known, strict=True)):
-        text = json.dumps([[dataclasses.astuple(record) for record in records], report])
-        write_atomically(_path(folder, _PLAN, i), text)
-    return Plan(folder, len(plan), sum(map(len, plan)), hashlib.sha256(settings).hexdigest())
+    count = total = 0
+    for records, report in zip(plan, known, strict=True):
+        text = json.dumps([[_row(record) for record in records], report])
+        write_atomically(_path(folder, _PLAN, count), text)
+        count, total = count + 1, total + len(records)
+    return Plan(folder, count, total, hashlib.sha256(settings).hexdigest())
 
 
 def work(plan: Plan, index: int, tick: Callable[[int], None]) -> None:
@@ -89,8 +93,7 @@ def work(plan: Plan, index: int, tick: Callable[[int], None]) -> None:
     """
     try:
         job, there = _settings(plan.folder, plan.digest)
-        with open(_path(plan.folder, _PLAN, index), encoding="ascii") as f:
-            rows, known = json.load(f)
+        records, known = _planned(plan, index)
     except FileNotFoundError:
         raise UnseenError(f"worker {socket.gethostname()} does not see {plan.folder}; {_SHARED}") from None
     if not _is_there(job.root):
@@ -98,35 +101,58 @@ def work(plan: Plan, index: int, tick: Callable[[int], None]) -> None:
     place = plan.folder, index, plan.count
     report = reuse.link(there.folder, known, *place, tick) if known else None
     if report is None:
-        records = [Record(*map(census.tupled, row)) for row in rows]
         report = shards.write(*place, records, job, tick, there.paths)
     write_atomically(_path(plan.folder, _REPORTS, index), report.to_json())
 
 
-def reports(plan: Plan) -> list[Report]:
+class Written(Sequence[Report]):
+    """The reports of all shards, each read when it is asked for; a report may be replaced by another."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def __len__(self) -> int:
+        return self._plan.count
+
+    @overload
+    def __getitem__(self, index: int) -> Report: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Report]: ...
+
+    def __getitem__(self, index: int | slice) -> Report | list[Report]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        with open(_path(self._plan.folder, _REPORTS, range(len(self))[index]), encoding="ascii") as f:
+            return Report.from_json(f.read())
+
+    def __setitem__(self, index: int, report: Report) -> None:
+        write_atomically(_path(self._plan.folder, _REPORTS, index), report.to_json())
+
+    def planned(self) -> Iterator[list[Record]]:
+        """Yields the records of each shard."""
+        return (_planned(self._plan, index)[0] for index in range(len(self)))
+
+
+def reports(plan: Plan) -> Written:
     """The reports of all shards, whose files are there as they say.
 
     Raises:
         UnseenError: a report or a file is missing, though the job ended well.
     """
-    found, missing = [], []
+    written, missing = Written(plan), 0
     for index in range(plan.count):
         try:
-            with open(_path(plan.folder, _REPORTS, index), encoding="ascii") as f:
-                report = Report.from_json(f.read())
-            whole = all(os.path.getsize(os.path.join(plan.folder, file.name)) == file.bytes for file in report.files)
+            files = written[index].files
+            missing += any(os.path.getsize(os.path.join(plan.folder, file.name)) != file.bytes for file in files)
         except FileNotFoundError:
-            whole = False
-        if whole:
-            found.append(report)
-        else:
-            missing.append(index)
+            missing += 1
     if missing:
         raise UnseenError(
-            f"{len(missing):,} of {plan.count:,} shards that the workers wrote are not in {plan.folder}, so the "
+            f"{missing:,} of {plan.count:,} shards that the workers wrote are not in {plan.folder}, so the "
             f"workers wrote them to disks of their own; {_SHARED}"
         )
-    return found
+    return written
 
 
 def remove(folder: str) -> None:
@@ -136,6 +162,13 @@ def remove(folder: str) -> None:
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
         if name.startswith(shard_files.PARTIAL):
             os.unlink(os.path.join(folder, name))
+
+
+def _planned(plan: Plan, index: int) -> tuple[list[Record], str | None]:
+    """The records of a shard, and the report of an equal one of an earlier ingest."""
+    with open(_path(plan.folder, _PLAN, index), encoding="ascii") as f:
+        rows, known = json.load(f)
+    return [Record(*map(census.tupled, row)) for row in rows], known
 
 
 @functools.lru_cache(maxsize=2)
