@@ -47,6 +47,10 @@ class Packed(Sequence[T]):
         row = operator.attrgetter(*self._names)
         iterator = iter(items)
         while some := list(itertools.islice(iterator, _BLOCK)):
+            if len(self._blocks) < _KEPT:
+                self._unpacked[len(self._blocks)] = some
+            elif len(self._blocks) == _KEPT:
+                self._unpacked.clear()
             # Only this process reads it, for which marshal is the fastest.
             self._blocks.append(zlib.compress(marshal.dumps(tuple(zip(*map(row, some), strict=True))), 1))
             self._length += len(some)
@@ -58,6 +62,8 @@ class Packed(Sequence[T]):
         while some := list(itertools.islice(iterator, _RUN)):
             some.sort(key=key)
             runs.append(cls(kind, some))
+        if len(runs) == 1:
+            return runs[0]
         if all(key(one[-1]) <= key(other[0]) for one, other in itertools.pairwise(runs)):
             whole = cls(kind)
             whole._blocks = [block for run in runs for block in run._blocks]
@@ -97,6 +103,10 @@ class Packed(Sequence[T]):
 
     def values(self, *names: str) -> Iterator[tuple[Any, ...]]:
         """Yields the values of these fields of each item, without making the items."""
+        if len(self._blocks) <= _KEPT:
+            row = operator.attrgetter(*names)
+            yield from map(row, self) if len(names) > 1 else ((value,) for value in map(row, self))
+            return
         places = [self._names.index(name) for name in names]
         for i in range(len(self._blocks)):
             columns = self._columns(i)

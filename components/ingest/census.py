@@ -11,6 +11,7 @@ import collections
 import hashlib
 import json
 import os
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +43,9 @@ ROW = np.dtype(
         ("comparable", "?"),
     ]
 )
+
+# Of a record in its shard. length: bytes. digest: the first 128 bits of its SHA-256.
+STORED = np.dtype([("length", "<u4"), ("digest", "<u8", 2)])
 
 _PLACES = (*SPLITS, UNLABELLED)
 _NAMED = 5  # files that a remark names
@@ -88,6 +92,7 @@ class Report:
         content: sum modulo 2^256 of a digest per image, of everything that training can see but the path.
         files: one entry per file written: name, split, records, bytes, sha256.
         bands: float64 [5, B] of each array kept, as bytes; see `moments.Moments`. Empty for photos.
+        stored: `STORED` of the records of the images kept, as bytes; empty if no shard was written.
         digests: path -> digest of the content of every file, also of those quarantined; see `ledger.digest`.
     """
 
@@ -108,11 +113,16 @@ class Report:
     content: int = 0
     files: list[Shard] = field(default_factory=list)
     bands: bytearray = field(default_factory=bytearray)
+    stored: bytearray = field(default_factory=bytearray)
     digests: dict[str, str] = field(default_factory=dict)
 
     def reject(self, path: str, reason: str) -> None:
         """Counts a quarantined file."""
         self.quarantined.append((path, reason))
+
+    def store(self, record: bytes) -> None:
+        """Enters the record of the image that was added last."""
+        self.stored += struct.pack("<I", len(record)) + hashlib.sha256(record).digest()[:16]
 
     def leave_out(self, path: str, what: str) -> None:
         """Counts a tile that is left out for what it lacks."""
@@ -230,6 +240,7 @@ class Report:
         plain = vars(self) | {
             "rows": base64.b64encode(self.rows).decode(),
             "bands": base64.b64encode(self.bands).decode(),
+            "stored": base64.b64encode(self.stored).decode(),
             "label_sets": sorted(self.label_sets.items()),
             "formats": sorted(self.formats.items()),
             "slices": sorted(self.slices.items()),
@@ -249,6 +260,7 @@ class Report:
         converted = {
             "rows": bytearray(base64.b64decode(plain["rows"])),
             "bands": bytearray(base64.b64decode(plain["bands"])),
+            "stored": bytearray(base64.b64decode(plain["stored"])),
             "changed": collections.Counter(plain["changed"]),
             "remarks": {remark: (images, paths) for remark, (images, paths) in plain["remarks"].items()},
             "quarantined": [tupled(q) for q in plain["quarantined"]],

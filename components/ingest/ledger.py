@@ -6,6 +6,7 @@ there is none, the file is read; equal content is then no change.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import itertools
@@ -15,7 +16,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from components.data.dataset import Dataset, Paths, Record, packed
 from components.ingest import splits
 
 ANEW = "anew-"  # with this begins the key of an ingest that takes nothing from earlier ones
+_UNKNOWN = "0" * 64  # as long as a fingerprint
 UNREAD = ""  # digest of a file that could not be read
 _READERS = 16  # threads, for a store
 _MOST = 10  # ledgers that are looked at
@@ -151,19 +153,25 @@ def write(
     """
     read = Packed.ordered(_Read, itertools.starmap(_Read, digests), key=lambda one: one.path)
 
+    records = packed(listed.records)
+
     def entries() -> Iterator[Entry]:
-        own = packed(listed.records).values("path", "version")
-        told = zip(own, _beside(own_paths(), again), _beside(own_paths(), read.values("path", "digest")), strict=True)
-        for (path, version), later, digest in told:
-            proven = bool(digest) and later == version and proof.proves(version)
+        later = _beside(Paths(records), again)
+        contents = _beside(Paths(records), read.values("path", "digest"))
+        for (path, version), one, digest in zip(records.values("path", "version"), later, contents, strict=True):
+            proven = bool(digest) and one == version and proof.proves(version)
             yield Entry(path, version if proven else "", digest or UNREAD)
 
-    def own_paths() -> Iterator[str]:
-        return iter(Paths(packed(listed.records)))
+    def written(file: TextIO) -> Iterator[str]:
+        for entry in entries():
+            file.write(_line(entry))
+            yield entry.digest
 
-    known = Packed(Entry, entries())
-    content = listed.fingerprint(digest for (digest,) in known.values("digest"))
-    _write(Ledger(folder, key, listed.outline(), content), known)
+    ledger = Ledger(folder, key, listed.outline(), _UNKNOWN)
+    with _replacing(ledger) as f:
+        content = listed.fingerprint(written(f))  # known when the last entry is written
+        f.seek(0)
+        f.write(_head(replace(ledger, content=content)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +192,21 @@ def _beside(paths: Iterable[str], pairs: Iterable[tuple[Any, ...]]) -> Iterator[
         yield value if key == path else None
 
 
-def _write(ledger: Ledger, entries: Iterable[Entry]) -> None:
-    head = {"key": ledger.key, "outline": ledger.outline, "content": ledger.content}
-    with replacing(os.path.join(ledger.folder, LEDGER)) as temporary, open(temporary, "w", encoding="ascii") as f:
-        f.write(f"{json.dumps(head)}\n")
-        f.writelines(f"{json.dumps([entry.path, entry.version, entry.digest])}\n" for entry in entries)
+@contextlib.contextmanager
+def _replacing(ledger: Ledger) -> Iterator[TextIO]:
+    """Yields the file that takes the place of the ledger's; its head is written already."""
+    path = os.path.join(ledger.folder, LEDGER)
+    with replacing(path) as temporary, open(temporary, "w", encoding="ascii") as f:
+        f.write(_head(ledger))
+        yield f
+
+
+def _head(ledger: Ledger) -> str:
+    return json.dumps({"key": ledger.key, "outline": ledger.outline, "content": ledger.content}) + "\n"
+
+
+def _line(entry: Entry) -> str:
+    return json.dumps([entry.path, entry.version, entry.digest]) + "\n"
 
 
 def read(folders: Iterable[str]) -> list[Ledger]:
@@ -275,7 +293,8 @@ def _holds(ledger: Ledger, dataset: Dataset, found: _Found, most_bytes: int) -> 
             if entry.digest != content:
                 return False
         if doubtful:
-            _write(ledger, map(_refreshed, dataset.records, ledger.entries()))
+            with _replacing(ledger) as f:
+                f.writelines(map(_line, map(_refreshed, dataset.records, ledger.entries())))
     except (OSError, ValueError):
         return False
     return True

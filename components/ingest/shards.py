@@ -450,6 +450,7 @@ def write(
             if item.image is not None:
                 example = examples.to_example(item.record, item.sha256, item.image, item.mask)
                 files[item.split].write(example)
+                report.store(example)
             if number % _CHUNK == 0:
                 tick(_CHUNK)
         tick(len(records) % _CHUNK)

@@ -14,7 +14,6 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from components.base import progress
 from components.base.artifact_files import EARLIER_SPLITS
 from components.base.errors import ImagegateError
-from components.base.files import write_atomically
 from components.data.dataset import SPLITS, Dataset, Record, packed
 from components.data.manifest import Assigned
 from components.gates import data_gate, reference
@@ -24,6 +23,7 @@ from components.ingest.layouts import reading
 from components.ingest.settings import Source
 from components.ingest.spread import plan as spread
 from components.ingest.spread.plan import UnseenError
+from components.ingest.stored import index
 from components.push import versions
 
 _TASK = "images"
@@ -74,8 +74,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         )
         counted = counted.model_copy(update={"assigned": assigned})
         remembered = before.after(seen.rows, assigned, served.digest() if served else "")
-        write_atomically(os.path.join(examples.uri, EARLIER_SPLITS), remembered.to_bytes())
+        remembered.write(os.path.join(examples.uri, EARLIER_SPLITS))
         seen.write(examples.uri)
+        counted = counted.model_copy(update={"records": index.write(examples.uri, counted.files, written)})
         manifest.write(examples.uri, counted)
         del before, remembered, seen  # what is known of each image is in files now
         reuse.write(examples.uri, written.planned(), written, job, code)

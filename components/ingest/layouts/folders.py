@@ -36,7 +36,8 @@ def read(root: str, split: Mapping[str, float], names: Sequence[str] | None = No
     """
     images, others = sidecars.without(root, Packed.ordered(File, storage.files(root), key=lambda file: file.path))
     top = _top(root, images, others, names)
-    levels = decide(root, top, (file.path.split("/") for file in images if not file.problem), names)
+    sound = (path.split("/") for path, problem in images.values("path", "problem") if not problem)
+    levels = decide(root, top, sound, names)
     label_of = _label_folders(root, top, images, levels)
     if not label_of:
         raise LayoutError(_no_labels(root, top, images, others, levels))
@@ -70,13 +71,13 @@ def read(root: str, split: Mapping[str, float], names: Sequence[str] | None = No
     )
 
 
-def _top(root: str, images: Iterable[File], others: Sequence[File], names: Collection[str] | None) -> list[str]:
+def _top(root: str, images: Packed[File], others: Sequence[File], names: Collection[str] | None) -> list[str]:
     """Returns the folders at the top, without those that hold only files that are no images.
 
     Raises:
         LayoutError: such a folder holds files of a kind that nobody knows, which might be meant as images.
     """
-    with_images = {file.path.partition("/")[0] for file in images}
+    with_images = {path.partition("/")[0] for (path,) in images.values("path")}
     without: dict[str, list[File]] = {}
     for file in others:
         name, _, rest = file.path.partition("/")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from components.base.packed import Packed
 from components.data import storage
@@ -91,16 +92,12 @@ def without(root: str, files: Packed[File]) -> tuple[Packed[File], list[File]]:
             smallest[kind] = min(file, smallest.get(kind, file), key=lambda f: (f.size, f.path))
     often = sorted(strange, key=lambda kind: (-strange[kind], kind))[:_MOST_LOOKS]
     taken = endings() | {kind for kind in often if _is_image(root, smallest[kind])}
-    others: list[File] = []
 
-    def images() -> Iterator[File]:
-        for file in files:
-            if ending(file.path) in taken and not _is_plain(file.path):
-                yield file
-            else:
-                others.append(file)
+    def is_image(file: File) -> bool:
+        return ending(file.path) in taken and not _is_plain(file.path)
 
-    return Packed(File, images()), others
+    others = list(itertools.filterfalse(is_image, files))
+    return Packed(File, filter(is_image, files)) if others else files, others
 
 
 def is_known(file: File) -> bool:
