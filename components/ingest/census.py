@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from components.base.artifact_files import IMAGE_PATHS, IMAGE_ROWS
 from components.base.places import Places
-from components.data import properties
+from components.data import duplicates, perceptual, properties
 from components.data.arrays.moments import Moments
 from components.data.dataset import SPLITS, UNLABELLED, Dataset, Record
 from components.data.images import Checked
@@ -332,6 +332,17 @@ class Images:
             path_of = {i: json.loads(line) for i, line in enumerate(f) if i in lines}
         return [path_of[i] for i in wanted]
 
+    def near_pairs(self, field: str, distance: int) -> list[duplicates.Pair]:
+        """Pairs of nearly equal images that differ in `field`; see `duplicates.nearly_equal_images`."""
+        path = os.path.join(self.folder, _near_file(field, distance)) if self.folder else ""
+        known = np.load(path, allow_pickle=False) if path and os.path.exists(path) else None
+        return duplicates.nearly_equal_images(self.rows, field, distance, known)
+
+    def write_near_pairs(self, folder: str, field: str, distance: int, search: perceptual.Search) -> None:
+        """Looks for these pairs elsewhere, and writes them beside the shards for `near_pairs`."""
+        pairs = duplicates.near_pairs(self.rows, field, distance, search)
+        np.save(os.path.join(folder, _near_file(field, distance)), pairs, allow_pickle=False)
+
     def write(self, folder: str) -> None:
         """Writes rows and paths beside the shards."""
         np.save(os.path.join(folder, IMAGE_ROWS), self.rows, allow_pickle=False)
@@ -342,6 +353,10 @@ class Images:
     def read(folder: str) -> Images:
         """Reads the files of `write`; paths are looked up when needed."""
         return Images(np.load(os.path.join(folder, IMAGE_ROWS), allow_pickle=False), folder)
+
+
+def _near_file(field: str, distance: int) -> str:
+    return f"near-{field}-{distance}.npy"
 
 
 def images(paths: Iterable[str], count: int, reports: Iterable[Report]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:

@@ -48,6 +48,7 @@ def settle(
     limits: NearLimits | None,
     before: earlier.Earlier,
     fractions: Mapping[str, float],
+    search: perceptual.Search | None = None,
 ) -> Settled:
     """Decides the final splits.
 
@@ -58,11 +59,12 @@ def settle(
         limits: which images are nearly equal and how many may move; None: nearly equal images may be in two splits.
         before: the splits of earlier runs.
         fractions: see `Dataset.fractions`.
+        search: see `perceptual.near_pairs`.
     """
     digests = rows["sha256"][:, 0]
     gone = before.absent(digests)
     gone = gone[gone["bound"] != earlier.NONE]
-    sets = connected_sets(records, rows, None if limits is None else limits.distance, gone)
+    sets = connected_sets(records, rows, None if limits is None else limits.distance, gone, search)
     bound = before.find(digests, "bound")
     # An image that is gone cannot be asked to stay in a split that takes none any more.
     shares = np.array([fractions.get(split, 0) > 0 for split in SPLITS])
@@ -85,6 +87,7 @@ def connected_sets(
     rows: NDArray[np.void],
     distance: int | None,
     gone: NDArray[np.void] = _NOTHING_GONE,
+    search: perceptual.Search | None = None,
 ) -> NDArray[np.int64]:
     """The sets of images that belong together: nearly equal ones, equal ones, those of one group, and chains of these.
 
@@ -95,6 +98,7 @@ def connected_sets(
         rows: `census.ROW` [n], of the same images.
         distance: bits in which the perceptual hashes of nearly equal images may differ; None: these are not looked for.
         gone: `earlier.ROW` [g], of images that the data set no longer holds.
+        search: see `perceptual.near_pairs`.
 
     Returns:
         int64 [n + g]: the number of each image's set; those that are gone come last.
@@ -103,8 +107,9 @@ def connected_sets(
     comparable = np.concatenate([rows["comparable"] & ~rows["named"], gone["comparable"]])
     kept = np.flatnonzero(comparable if distance is not None else False)
     if len(kept) and distance is not None:
-        hashes = np.concatenate([rows["perceptual"], gone["perceptual"]])
-        sets = _united(sets, kept, perceptual.connected(hashes[kept], distance))
+        hashes = np.concatenate([rows["perceptual"], gone["perceptual"]]) if len(gone) else rows["perceptual"]
+        hashes = hashes if len(kept) == len(hashes) else hashes[kept]
+        sets = _united(sets, kept, perceptual.connected(hashes, distance, search))
     keys, scenes = _digests(records, rows)
     by_hash = np.flatnonzero(~rows["named"])
     sets = _united(sets, by_hash, _same(keys[by_hash]))

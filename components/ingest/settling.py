@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from components.base.errors import ImagegateError
+from components.data import perceptual
 from components.data.arrays import bins, moments
 from components.data.arrays.moments import Moments
 from components.data.arrays.spec import ByBand
@@ -41,6 +42,7 @@ def merge(
     limits: NearLimits | None,
     folder: str = "",
     there: Mapping[str, str] = MappingProxyType({}),
+    search: perceptual.Search | None = None,
 ) -> tuple[DatasetManifest, census.Images]:
     """Adds up the reports of all shards after images that belong together were put into one split.
 
@@ -52,6 +54,7 @@ def merge(
         limits: which images are nearly equal and how many may move; None: nearly equal images may be in two splits.
         folder: folder of the shards, which are rewritten; "" if none were written.
         there: as in `shards.write`.
+        search: where nearly equal images are looked for; see `perceptual.near_pairs`.
 
     Returns:
         the manifest and the images, see `census.merge`.
@@ -65,7 +68,7 @@ def merge(
         records = packed(itertools.compress(records, kept))
     images, near = census.Images(rows, listed=Paths(records)), None
     if limits is not None or job.earlier:
-        settled = near_duplicates.settle(records, rows, dataset.labels, limits, job.earlier, job.fractions)
+        settled = near_duplicates.settle(records, rows, dataset.labels, limits, job.earlier, job.fractions, search)
         moving = np.flatnonzero(settled.target != rows["split"])
         changed = {(record := records[i]).path: (record, SPLITS[settled.target[i]]) for i in moving.tolist()}
         for number, report in enumerate(reports) if changed else ():

@@ -16,12 +16,14 @@ from components.base.artifact_files import EARLIER_SPLITS
 from components.base.errors import ImagegateError
 from components.data.dataset import SPLITS, Dataset, Record, packed
 from components.data.manifest import Assigned
+from components.data.perceptual import Search
 from components.gates import data_gate, reference
 from components.gates.errors import DataRejected
 from components.ingest import census, earlier, ledger, manifest, reuse, settling, shards
 from components.ingest.layouts import reading
 from components.ingest.settings import Source
 from components.ingest.spread import plan as spread
+from components.ingest.spread import search
 from components.ingest.spread.plan import UnseenError
 from components.ingest.stored import index
 from components.push import versions
@@ -43,8 +45,45 @@ class _WriteShard(beam.DoFn):
         progress.advance(_TASK, count, self._plan.total)
 
 
+class _SearchBand(beam.DoFn):
+    """Looks for nearly equal images in the bands whose numbers come."""
+
+    def __init__(self, task: search.Task) -> None:
+        self._task = task
+
+    def process(self, element: int) -> None:
+        search.work(self._task, element)
+
+
 def _numbers(count: int) -> list[int]:
     return list(range(count))
+
+
+def _each(make_pipeline: Callable[[], beam.Pipeline], count: int, name: str, work: beam.DoFn) -> None:
+    """Runs `work` on the numbers below `count`.
+
+    Raises:
+        UnseenError: a worker does not see what it needs.
+    """
+    try:
+        with make_pipeline() as pipeline:
+            _ = (
+                pipeline
+                | "Start" >> beam.Create([count])
+                | "Numbers" >> beam.FlatMap(_numbers)
+                # Without it, runners would do everything where the numbers were made.
+                | "Spread" >> beam.Reshuffle()
+                | name >> beam.ParDo(work)
+            )
+    except Exception as error:
+        if isinstance(error, UnseenError) or (told := _UNSEEN.search(str(error))) is None:
+            raise
+        raise UnseenError(told[0]) from None
+
+
+def _search(make_pipeline: Callable[[], beam.Pipeline], folder: str) -> Search:
+    """The search for nearly equal images on the workers."""
+    return search.spread(folder, lambda task: _each(make_pipeline, task.count, "SearchBand", _SearchBand(task)))
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -66,7 +105,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         key, code = exec_properties["data_fingerprint"], exec_properties["code_fingerprint"]
         previous = reuse.Previous() if key.startswith(ledger.ANEW) else reuse.find(examples.uri)
         written = _written(self._make_beam_pipeline, examples.uri, dataset, job, previous, code)
-        counted, seen = settling.merge(dataset, written, job, source.near, examples.uri, previous.files.paths)
+        compare = _search(self._make_beam_pipeline, examples.uri) if len(dataset.records) > search.ALONE else None
+        counted, seen = settling.merge(dataset, written, job, source.near, examples.uri, previous.files.paths, compare)
+        if compare is not None and source.near is not None:  # for the data gate and the report, which have no workers
+            for field in ("truth", "split"):
+                seen.write_near_pairs(examples.uri, field, source.near.distance, compare)
         assigned = Assigned(
             fractions=dataset.fractions,
             origin=earlier.origin(source, exec_properties["data_fingerprint"]),
@@ -132,21 +175,11 @@ def write_shards(
     written = spread.write(folder, plan, job, known, there)
     progress.start(_TASK)
     try:
-        with make_pipeline() as pipeline:
-            _ = (
-                pipeline
-                | "Start" >> beam.Create([written.count])
-                | "Shards" >> beam.FlatMap(_numbers)
-                # Without it, runners would write all shards where their numbers were made.
-                | "Spread" >> beam.Reshuffle()
-                | "WriteShard" >> beam.ParDo(_WriteShard(written))
-            )
+        _each(make_pipeline, written.count, "WriteShard", _WriteShard(written))
         return spread.reports(written)
-    except Exception as error:
+    except Exception:
         spread.remove(folder)
-        if isinstance(error, UnseenError) or (told := _UNSEEN.search(str(error))) is None:
-            raise
-        raise UnseenError(told[0]) from None
+        raise
 
 
 def _versions(source: Source) -> Iterator[tuple[str, str]]:

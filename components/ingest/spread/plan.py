@@ -29,7 +29,7 @@ from components.ingest.shards import Job
 _PLAN, _REPORTS = ".plan", ".reports"
 _JOB = "job"
 _row = attrgetter(*(field.name for field in fields(Record)))
-_SHARED = (
+SHARED = (
     "all workers must see the folders of data.root and output: put them on a shared disk, or data.root behind a URL"
 )
 
@@ -95,9 +95,9 @@ def work(plan: Plan, index: int, tick: Callable[[int], None]) -> None:
         job, there = _settings(plan.folder, plan.digest)
         records, known = _planned(plan, index)
     except FileNotFoundError:
-        raise UnseenError(f"worker {socket.gethostname()} does not see {plan.folder}; {_SHARED}") from None
+        raise UnseenError(f"worker {socket.gethostname()} does not see {plan.folder}; {SHARED}") from None
     if not _is_there(job.root):
-        raise UnseenError(f"worker {socket.gethostname()} does not see {job.root}; {_SHARED}")
+        raise UnseenError(f"worker {socket.gethostname()} does not see {job.root}; {SHARED}")
     place = plan.folder, index, plan.count
     report = reuse.link(there.folder, known, *place, tick) if known else None
     if report is None:
@@ -150,7 +150,7 @@ def reports(plan: Plan) -> Written:
     if missing:
         raise UnseenError(
             f"{missing:,} of {plan.count:,} shards that the workers wrote are not in {plan.folder}, so the "
-            f"workers wrote them to disks of their own; {_SHARED}"
+            f"workers wrote them to disks of their own; {SHARED}"
         )
     return written
 
