@@ -19,6 +19,10 @@ _RUN = 64 * _BLOCK  # items that are sorted at once
 _KEPT = 8  # blocks that stay unpacked, so that a small sequence is unpacked once
 
 
+def _alone(field: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
+    return lambda item: (field(item),)
+
+
 class Packed(Sequence[T]):
     """An immutable sequence of dataclass instances, compressed in blocks; items are made anew when they are asked for.
 
@@ -26,8 +30,10 @@ class Packed(Sequence[T]):
     each, where as objects they take 420.
 
     Args:
-        kind: a dataclass whose fields are numbers, texts, None, and tuples of these.
+        kind: makes an item from its fields: a dataclass, or a function. Fields are numbers, texts, None, and tuples or
+            frozen sets of these.
         items: what it holds, in order.
+        fields: the fields of an item; None: those of the dataclass.
 
     >>> @dataclasses.dataclass(frozen=True)
     ... class Point:
@@ -38,13 +44,21 @@ class Packed(Sequence[T]):
     (5000, Point(x=4321, name='a'), 4999, True)
     """
 
-    def __init__(self, kind: Callable[..., T], items: Iterable[T] = ()) -> None:
-        self._kind, self._names = kind, [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    def __init__(
+        self,
+        kind: Callable[..., T],
+        items: Iterable[T] = (),
+        fields: Callable[[T], tuple[Any, ...]] | None = None,
+    ) -> None:
+        self._kind, self._names = kind, list[str]()
+        if fields is None:
+            self._names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+            fields = operator.attrgetter(*self._names)
+            fields = fields if len(self._names) > 1 else _alone(fields)
         self._blocks: deque[bytes] | list[bytes] = []
         self._length = 0
         self._unpacked: OrderedDict[int, list[T]] = OrderedDict()
         self._lock = threading.Lock()
-        row = operator.attrgetter(*self._names)
         iterator = iter(items)
         while some := list(itertools.islice(iterator, _BLOCK)):
             if len(self._blocks) < _KEPT:
@@ -52,24 +66,30 @@ class Packed(Sequence[T]):
             elif len(self._blocks) == _KEPT:
                 self._unpacked.clear()
             # Only this process reads it, for which marshal is the fastest.
-            self._blocks.append(zlib.compress(marshal.dumps(tuple(zip(*map(row, some), strict=True))), 1))
+            self._blocks.append(zlib.compress(marshal.dumps(tuple(zip(*map(fields, some), strict=True))), 1))
             self._length += len(some)
 
     @classmethod
-    def ordered(cls, kind: Callable[..., T], items: Iterable[T], key: Callable[[T], Any]) -> Packed[T]:
+    def ordered(
+        cls,
+        kind: Callable[..., T],
+        items: Iterable[T],
+        key: Callable[[T], Any],
+        fields: Callable[[T], tuple[Any, ...]] | None = None,
+    ) -> Packed[T]:
         """Sorts items by a key; of equal ones, the first stays first. Never are all of them unpacked at once."""
         iterator, runs = iter(items), list[Packed[T]]()
         while some := list(itertools.islice(iterator, _RUN)):
             some.sort(key=key)
-            runs.append(cls(kind, some))
+            runs.append(cls(kind, some, fields))
         if len(runs) == 1:
             return runs[0]
         if all(key(one[-1]) <= key(other[0]) for one, other in itertools.pairwise(runs)):
-            whole = cls(kind)
+            whole = cls(kind, (), fields)
             whole._blocks = [block for run in runs for block in run._blocks]
             whole._length = sum(map(len, runs))
             return whole
-        return cls(kind, heapq.merge(*(run._drained() for run in runs), key=key))
+        return cls(kind, heapq.merge(*(run._drained() for run in runs), key=key), fields)
 
     def __len__(self) -> int:
         return self._length
@@ -105,7 +125,7 @@ class Packed(Sequence[T]):
         """Yields the values of these fields of each item, without making the items."""
         if len(self._blocks) <= _KEPT:
             row = operator.attrgetter(*names)
-            yield from map(row, self) if len(names) > 1 else ((value,) for value in map(row, self))
+            yield from map(row if len(names) > 1 else _alone(row), self)
             return
         places = [self._names.index(name) for name in names]
         for i in range(len(self._blocks)):

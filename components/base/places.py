@@ -27,6 +27,14 @@ class Places:
         # Of 10 million texts, two have one hash of 64 bits once in 400,000 times.
         self._others = {key: i for i, key in enumerate(keys) if np.isin(hash(key), again)} if len(again) else {}
 
+    def of(self, key: str) -> int:
+        """As `find`, of one key."""
+        hashed = hash(key)
+        at = int(self._hashes.searchsorted(hashed))
+        if at == len(self._hashes) or self._hashes[at] != hashed:
+            return -1
+        return self._others.get(key, int(self._order[at]))
+
     def find(self, keys: Sequence[str]) -> NDArray[np.int64]:
         """The place of each of these keys; of one that is not there, very likely -1, since only hashes are kept."""
         hashes = np.fromiter(map(hash, keys), np.int64, len(keys))
