@@ -15,7 +15,8 @@ from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 _BLOCK = 1024  # items that are compressed together
-_RUN = 64 * _BLOCK  # items that are sorted at once
+_RUN = 32 * _BLOCK  # items that are sorted at once
+_FAN = 16  # sorted runs that are merged at once; of each, a block is unpacked meanwhile
 _KEPT = 8  # blocks that stay unpacked, so that a small sequence is unpacked once
 
 
@@ -78,18 +79,32 @@ class Packed(Sequence[T]):
         fields: Callable[[T], tuple[Any, ...]] | None = None,
     ) -> Packed[T]:
         """Sorts items by a key; of equal ones, the first stays first. Never are all of them unpacked at once."""
-        iterator, runs = iter(items), list[Packed[T]]()
-        while some := list(itertools.islice(iterator, _RUN)):
-            some.sort(key=key)
-            runs.append(cls(kind, some, fields))
-        if len(runs) == 1:
-            return runs[0]
-        if all(key(one[-1]) <= key(other[0]) for one, other in itertools.pairwise(runs)):
+
+        def merged(runs: Sequence[Packed[T]]) -> Packed[T]:
+            if len(runs) == 1:
+                return runs[0]
+            if any(key(one[-1]) > key(other[0]) for one, other in itertools.pairwise(runs)):
+                return cls(kind, heapq.merge(*(run._drained() for run in runs), key=key), fields)
             whole = cls(kind, (), fields)
             whole._blocks = [block for run in runs for block in run._blocks]
             whole._length = sum(map(len, runs))
             return whole
-        return cls(kind, heapq.merge(*(run._drained() for run in runs), key=key), fields)
+
+        iterator, levels = iter(items), list[list[Packed[T]]]()
+        while some := list(itertools.islice(iterator, _RUN)):
+            some.sort(key=key)
+            run = cls(kind, some, fields)
+            del some  # before the next run is read
+            for level in levels:
+                level.append(run)
+                if len(level) < _FAN:
+                    break
+                run = merged(level)
+                level.clear()
+            else:
+                levels.append([run])
+        runs = [run for level in reversed(levels) for run in level]  # in the order of their items
+        return merged(runs) if runs else cls(kind, (), fields)
 
     def __len__(self) -> int:
         return self._length
