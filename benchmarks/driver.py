@@ -29,7 +29,7 @@ from components.data.manifest import Shard
 from components.data.storage import File
 from components.ingest import census, splits
 
-_LABELS, _BYTES = 20, 200_000
+_LABELS, _BYTES, _DISTANCE = 20, 200_000, 32
 _SHARES = {"train": 0.8, "eval": 0.1, "test": 0.1}
 _TIME = 1_700_000_000_000_000_000  # ns
 
@@ -142,7 +142,16 @@ class _Workers:
 
 
 def work(folder: str) -> None:
-    """Writes the reports of all shards, without images."""
+    """Writes the reports of all shards, without images, or searches all bands."""
+    from components.data import perceptual
+    from components.ingest.spread import search
+
+    if (hashes := Path(folder, ".search", "hashes.npy")).exists():
+        count = len(perceptual.bands(len(np.load(hashes, mmap_mode="r"))))
+        task = search.Task(folder, count, _DISTANCE, hashes.with_name("groups.npy").exists())
+        for band in range(count):
+            search.work(task, band)
+        return
     plans = sorted(Path(folder, ".plan").glob("*.json"))
     for split in SPLITS:
         os.makedirs(os.path.join(folder, f"Split-{split}"), exist_ok=True)
@@ -196,9 +205,11 @@ def night(count: int, folder: str, number: int) -> None:
     from components.ingest.layouts import reading
     from components.ingest.settings import Data, Labels, NearLimits, Source
     from components.ingest.spread import plan as spread
+    from components.ingest.spread import search
     from components.stages import ingest
 
-    near = NearLimits(distance=32, max_share=0.2)
+    search.ALONE = 0  # as for millions of images, of which a part tells what each takes
+    near = NearLimits(distance=_DISTANCE, max_share=0.2)
     source = Source(exclusive=True, per_pixel=False, data=Data(root=folder), labels=Labels(), near=near)
     examples, before = standard_artifacts.Examples(), os.path.join(folder, "examples", str(number - 1))
     examples.uri = os.path.join(folder, "examples", str(number))
@@ -237,7 +248,7 @@ def gate(count: int, folder: str) -> None:
     from components.gates.settings import DataGateLimits
     from components.ingest import manifest
 
-    limits = DataGateLimits(max_bad_fraction=0.05, contradictions=True, min_labels=2, near_duplicate_distance=32)
+    limits = DataGateLimits(max_bad_fraction=0.05, contradictions=True, min_labels=2, near_duplicate_distance=_DISTANCE)
     meter, uri = _Meter(count), os.path.join(folder, "examples", "1")
     with meter.step("data gate"):
         verdicts = data_gate.check(manifest.read(uri), census.Images.read(uri), limits, None, [])
