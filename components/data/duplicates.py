@@ -34,14 +34,15 @@ def equal_files(rows: NDArray[np.void]) -> tuple[list[Pair], list[Pair]]:
         pairs with different labels or masks; pairs in different splits.
     """
     words = rows["sha256"]
-    order = np.lexsort((np.arange(len(rows)), words[:, 3], words[:, 2], words[:, 1], words[:, 0]))
-    new = np.ones(len(rows), bool)
-    new[1:] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
-    first = order[np.flatnonzero(new)[np.cumsum(new) - 1]] if len(rows) else order
+    order = np.lexsort(tuple(words.T[::-1]))  # of equal ones, in their order
+    new = perceptual.differ(words, order)
+    starts, copies = np.flatnonzero(new), np.flatnonzero(~new)
+    second, first = order[copies], order[starts[starts.searchsorted(copies, "right") - 1]] if len(copies) else copies
+    del order, new, starts
 
     def where(field: str) -> list[Pair]:
-        differ = np.flatnonzero(rows[field][order] != rows[field][first])
-        return [Pair(int(first[i]), int(order[i])) for i in sorted(differ, key=lambda i: order[i])]
+        differ = np.flatnonzero(rows[field][second] != rows[field][first])
+        return [Pair(int(first[i]), int(second[i])) for i in sorted(differ, key=lambda i: second[i])]
 
     return where("truth"), where("split")
 

@@ -98,7 +98,7 @@ def near_pairs(
         return np.empty((0, 2), np.int64)
     groups = np.asarray(groups, np.int64)
     order = np.lexsort((groups, *hashes.T))  # of equal ones, in their order
-    own, other_hash = groups[order], _differ(hashes, order)
+    own, other_hash = groups[order], differ(hashes, order)
     new = other_hash.copy()
     new[1:] |= own[1:] != own[:-1]
     # From here on there is one entry for each hash and group.
@@ -123,7 +123,7 @@ def near_pairs(
     return np.unique(pairs.astype(np.int64), axis=0)
 
 
-def _differ(hashes: NDArray[np.uint64], order: NDArray[np.int64]) -> NDArray[np.bool_]:
+def differ(hashes: NDArray[np.uint64], order: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether each hash in this order is another one than that before it."""
     new = np.ones(len(order), bool)
     for start in range(1, len(order), _CHUNK):
@@ -150,7 +150,7 @@ def connected(hashes: NDArray[np.uint64], distance: int, search: Search | None =
     if not len(hashes):
         return np.empty(0, np.int64)
     order = np.lexsort(tuple(hashes.T[::-1]))
-    new = _differ(hashes, order)
+    new = differ(hashes, order)
     own = np.empty(len(order), np.int64)
     own[order] = np.cumsum(new) - 1
     order = order[new]
