@@ -76,6 +76,7 @@ class _Meter:
 
     def __init__(self, images: int) -> None:
         self._images, self._base = images, self._resident("VmRSS")
+        self._peak = 0  # of what was done since the step around began
         print(f"{images:,} images; the process before: {self._base / 1e6:.0f} MB", flush=True)
 
     @staticmethod
@@ -85,17 +86,22 @@ class _Meter:
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
+        """Measures what is done within it, also between the steps within it."""
+        around = max(self._peak, self._resident("VmHWM"))
+        self._peak = 0
         with open("/proc/self/clear_refs", "w", encoding="ascii") as f:
             f.write("5")  # resets the mark
         start = time.process_time()
         yield
         seconds = time.process_time() - start
-        peak, after = self._resident("VmHWM") - self._base, self._resident("VmRSS") - self._base
+        highest = max(self._peak, self._resident("VmHWM"))
+        self._peak = max(around, highest)
+        peak, after = highest - self._base, self._resident("VmRSS") - self._base
         each = f"{peak / self._images:7.0f} B/image at most, {after / self._images:5.0f} after"
         print(f"  {name:<34}{seconds:7.1f} s {each}", flush=True)
 
     def watch(self, place: Any, name: str) -> None:
-        """Makes each call of a module's function a step."""
+        """Makes each call of a function of a module or class a step."""
         function, title = getattr(place, name), f"{place.__name__.rpartition('.')[2]}.{name}"
 
         @functools.wraps(function)
@@ -103,7 +109,8 @@ class _Meter:
             with self.step(title):
                 return function(*arguments, **named)
 
-        setattr(place, name, watched)
+        static = isinstance(place, type) and isinstance(vars(place)[name], staticmethod)
+        setattr(place, name, staticmethod(watched) if static else watched)
 
 
 def listing(count: int) -> None:
@@ -201,11 +208,12 @@ def night(count: int, folder: str, number: int) -> None:
     """Measures the stage; from the second night on, it finds the shards of the one before."""
     from tfx.types import standard_artifacts
 
-    from components.ingest import ledger, manifest, reuse, settling, shards
+    from components.ingest import earlier, ledger, manifest, reuse, settling, shards
     from components.ingest.layouts import reading
     from components.ingest.settings import Data, Labels, NearLimits, Source
     from components.ingest.spread import plan as spread
     from components.ingest.spread import search
+    from components.ingest.stored import index
     from components.stages import ingest
 
     search.ALONE = 0  # as for millions of images, of which a part tells what each takes
@@ -226,7 +234,9 @@ def night(count: int, folder: str, number: int) -> None:
         del dataset
         for place, name in (
             *((reuse, "find"), (shards, "job"), (shards, "plan"), (spread, "write"), (spread, "reports")),
-            *((settling, "merge"), (manifest, "write"), (reuse, "write"), (ledger, "write")),
+            *((settling, "merge"), (manifest, "write"), (reuse, "write"), (ledger, "write"), (index, "write")),
+            *((earlier.Earlier, "after"), (earlier.Seen, "write"), (earlier.Seen, "read")),
+            *((census.Images, "write"), (census.Images, "write_near_pairs")),
         ):
             meter.watch(place, name)
         with meter.step("the whole stage"):
