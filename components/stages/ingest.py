@@ -96,6 +96,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         examples = artifact_utils.get_single_instance(output_dict["examples"])
+        try:
+            self._ingest(examples, exec_properties)
+        finally:
+            spread.remove(examples.uri)
+
+    def _ingest(self, examples: types.Artifact, exec_properties: dict[str, Any]) -> None:
         source = Source.from_json(exec_properties["source"])
         dataset, rule = reading.read(source)
         own = earlier.Seen.read(exec_properties["remembered"]) if exec_properties["remembered"] else None
@@ -125,7 +131,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         reuse.write(examples.uri, written.planned(), written, job, code)
         digests = (pair for report in written for pair in report.digests.items())
         ledger.write(examples.uri, key, dataset, _versions(source), digests)
-        spread.remove(examples.uri)
         describe(examples, SPLITS)
         if not all(counted.counts.values()):
             # TFDV and Transform cannot process an empty split, so this rule of the data gate is applied here.

@@ -28,6 +28,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     ) -> None:
         labelled = census.Images.read(artifact_utils.get_single_uri(input_dict["examples"]))
         examples = artifact_utils.get_single_instance(output_dict["unlabelled"])
+        try:
+            self._ingest(examples, labelled, exec_properties)
+        finally:
+            spread.remove(examples.uri)
+
+    def _ingest(self, examples: types.Artifact, labelled: census.Images, exec_properties: dict[str, Any]) -> None:
         pool = Pool.from_json(exec_properties["pool"])
         dataset = listing.read(pool)
         job = dataclasses.replace(shards.job(dataset, pool.max_pixels, bits=pool.bits), splits=(UNLABELLED,))
@@ -40,7 +46,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         verdicts = data_gate.unlabelled_files(
             sum(len(report.paths) for report in written), counted.quarantined, pool.max_bad_fraction
         )
-        spread.remove(examples.uri)
         if not all(verdict.passed for verdict in verdicts):
             raise DataRejected(verdicts)
 
