@@ -1,5 +1,6 @@
 """ImageExampleGen: reads a data set, checks its images, and writes them as TFRecord shards with a manifest."""
 
+import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -104,9 +105,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     def _ingest(self, examples: types.Artifact, exec_properties: dict[str, Any]) -> None:
         source = Source.from_json(exec_properties["source"])
         dataset, rule = reading.read(source)
-        own = earlier.Seen.read(exec_properties["remembered"]) if exec_properties["remembered"] else None
+        path = exec_properties["remembered"]
         served = reference.seen(versions.current(exec_properties["destination"]), exec_properties["task"])
-        before = earlier.joined(served, own, dataset.fractions)
+        before = earlier.joined(served, earlier.Seen.read(path) if path else None, dataset.fractions)
         job = shards.job(dataset, source.data.max_pixels, rule, source.data.bits, before, source.data.arrays)
         key, code = exec_properties["data_fingerprint"], exec_properties["code_fingerprint"]
         previous = reuse.Previous() if key.startswith(ledger.ANEW) else reuse.find(examples.uri)
@@ -127,7 +128,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         seen.write(examples.uri)
         counted = counted.model_copy(update={"records": index.write(examples.uri, counted.files, written)})
         manifest.write(examples.uri, counted)
-        del before, remembered, seen  # what is known of each image is in files now
+        # What is known of each image is in files now.
+        del before, remembered, seen, served
+        job = dataclasses.replace(job, earlier=earlier.Earlier())
         reuse.write(examples.uri, written.planned(), written, job, code)
         digests = (pair for report in written for pair in report.digests.items())
         ledger.write(examples.uri, key, dataset, _versions(source), digests)
