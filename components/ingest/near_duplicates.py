@@ -112,7 +112,7 @@ def connected_sets(
         sets = _united(sets, kept, perceptual.connected(hashes, distance, search))
     keys, scenes = _digests(records, rows)
     by_hash = np.flatnonzero(~rows["named"])
-    sets = _united(sets, by_hash, _same(keys[by_hash]))
+    sets = _united(sets, by_hash, _same(keys if len(by_hash) == len(keys) else keys[by_hash]))
     tiles = np.array(sorted(i for i in scenes if not rows["named"][i]), np.int64)
     if len(tiles):  # those of one scene
         sets = _united(sets, tiles, np.unique([scenes[i] for i in tiles.tolist()], return_inverse=True)[1])
