@@ -54,8 +54,8 @@ def _measure(place: Path, files: int) -> None:
     digests = {record.path: found for record, found in ledger.digests(str(data), dataset.records, _MOST_BYTES)}
 
     def write() -> None:
-        again = {record.path: record.version for record in _listed(data).records}
-        ledger.write(str(output), "key", dataset, again, digests)
+        again = ((record.path, record.version) for record in _listed(data).records)
+        ledger.write(str(output), "key", dataset, again, digests.items())
 
     first, _ = _timed(write)
     second, found = _timed(lambda: _known(data, output))

@@ -7,6 +7,7 @@ DATASET_MANIFEST = "manifest.json"
 IMAGE_ROWS = "images.npy"
 IMAGE_PATHS = "paths.txt"
 LEDGER = "ledger.jsonl"
+RECORD_INDEX = "records.bin"  # see `ingest.stored.index`
 SHARD_REPORTS = "shards.jsonl"
 EARLIER_SPLITS = "splits.npy"  # also in `output`: the splits of all images so far, see `ingest.earlier`
 

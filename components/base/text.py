@@ -17,8 +17,12 @@ def shown(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
-def truncated_list(items: Iterable[str]) -> str:
+def truncated_list(items: Iterable[str], count: int | None = None) -> str:
     """The first five names, made safe to print, and the number of the others.
+
+    Args:
+        items: the names, or the first of them.
+        count: how many there are; None: those given.
 
     >>> truncated_list("abc")
     'a, b, c'
@@ -26,7 +30,7 @@ def truncated_list(items: Iterable[str]) -> str:
     'a, b, c, d, e, and 3 more'
     """
     names = list(map(shown, items))
-    more = len(names) - _MOST_NAMES
+    more = (len(names) if count is None else count) - _MOST_NAMES
     return ", ".join(names[:_MOST_NAMES]) + (f", and {more} more" if more > 0 else "")
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import operator
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from typing import overload
 
 from components.base.errors import ImagegateError
+from components.base.packed import Packed
 
 SPLITS = ("train", "eval", "test")
 UNLABELLED = "unlabelled"  # the split of images without labels, which lie in a folder of their own
@@ -91,7 +94,49 @@ class Record:
         return self.path.rpartition("@")[0] if self.tile else self.path
 
 
-_BUT_VERSION = operator.attrgetter(*(f.name for f in fields(Record) if f.name != "version"))
+_PATH = operator.attrgetter("path")
+_BUT_VERSION = tuple(f.name for f in fields(Record) if f.name != "version")
+
+
+def by_path(records: Iterable[Record]) -> Packed[Record]:
+    """Sorts records by path. They are packed, since a data set may have millions of them."""
+    return Packed.ordered(Record, records, key=_PATH)
+
+
+def in_order(records: Sequence[Record]) -> Packed[Record]:
+    """The same records by path; those of a listing are in order already."""
+    if isinstance(records, Packed) and all(one <= other for one, other in itertools.pairwise(Paths(records))):
+        return records
+    return by_path(records)
+
+
+def packed(records: Iterable[Record]) -> Packed[Record]:
+    """The same records, packed."""
+    return records if isinstance(records, Packed) else Packed(Record, records)
+
+
+class Paths(Sequence[str]):
+    """The paths of records."""
+
+    def __init__(self, records: Packed[Record]) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            return [record.path for record in self._records[place]]
+        return self._records[place].path
+
+    def __iter__(self) -> Iterator[str]:
+        return (path for (path,) in self._records.values("path"))
 
 
 @dataclass(frozen=True)
@@ -101,7 +146,7 @@ class Dataset:
     Attributes:
         root: folder or URL that the records' paths are relative to.
         labels: every label's name, in the order of the model's outputs.
-        records: sorted by path.
+        records: sorted by path, and packed where there may be millions.
         fractions: share of each split among the records that name none; sums to 1.
         rejected: (path, reason) of files that must not be used.
         ignored: paths of files that no rule of the layout matches.
@@ -112,7 +157,7 @@ class Dataset:
 
     root: str
     labels: tuple[str, ...]
-    records: tuple[Record, ...]
+    records: Sequence[Record]
     fractions: dict[str, float]
     rejected: tuple[tuple[str, str], ...] = ()
     ignored: tuple[str, ...] = field(default=())
@@ -120,18 +165,23 @@ class Dataset:
     notes: tuple[str, ...] = ()
     excluded: tuple[tuple[str, str], ...] = ()
 
-    def fingerprint(self, versions: Mapping[str, str] | None = None) -> str:
+    def fingerprint(self, versions: Iterable[str] | None = None) -> str:
         """SHA-256 over the listing, which changes when a file is added, removed, changed, moved or relabelled.
 
         Args:
-            versions: path of a record -> what takes the place of its version, or ""; None: the versions themselves,
-                which a copy of the data set does not have.
+            versions: for each record what takes the place of its version; None: the versions themselves, which a copy
+                of the data set does not have.
         """
         digest = hashlib.sha256(
             repr((self.labels, sorted(self.fractions.items()), self.rejected, self.excluded)).encode()
         )
-        for record in self.records:
-            version = record.version if versions is None else versions.get(record.path, "")
+        records = packed(self.records)
+        own = (version for (version,) in records.values("version"))
+        for rest, version in zip(records.values(*_BUT_VERSION), own if versions is None else versions, strict=True):
             # `repr` covers fields added later, and escapes undecodable file names.
-            digest.update(repr((_BUT_VERSION(record), version)).encode())
+            digest.update(repr((rest, version)).encode())
         return digest.hexdigest()
+
+    def outline(self) -> str:
+        """The fingerprint of the listing without versions."""
+        return self.fingerprint(itertools.repeat("", len(self.records)))

@@ -34,32 +34,49 @@ def equal_files(rows: NDArray[np.void]) -> tuple[list[Pair], list[Pair]]:
         pairs with different labels or masks; pairs in different splits.
     """
     words = rows["sha256"]
-    order = np.lexsort((np.arange(len(rows)), words[:, 3], words[:, 2], words[:, 1], words[:, 0]))
-    new = np.ones(len(rows), bool)
-    new[1:] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
-    first = order[np.flatnonzero(new)[np.cumsum(new) - 1]] if len(rows) else order
+    order = np.lexsort(tuple(words.T[::-1]))  # of equal ones, in their order
+    new = perceptual.differ(words, order)
+    starts, copies = np.flatnonzero(new), np.flatnonzero(~new)
+    second, first = order[copies], order[starts[starts.searchsorted(copies, "right") - 1]] if len(copies) else copies
+    del order, new, starts
 
     def where(field: str) -> list[Pair]:
-        differ = np.flatnonzero(rows[field][order] != rows[field][first])
-        return [Pair(int(first[i]), int(order[i])) for i in sorted(differ, key=lambda i: order[i])]
+        differ = np.flatnonzero(rows[field][second] != rows[field][first])
+        return [Pair(int(first[i]), int(second[i])) for i in sorted(differ, key=lambda i: second[i])]
 
     return where("truth"), where("split")
 
 
-def nearly_equal_images(rows: NDArray[np.void], field: str, distance: int) -> list[Pair]:
+def near_pairs(
+    rows: NDArray[np.void], field: str, distance: int, search: perceptual.Search | None = None
+) -> NDArray[np.int64]:
+    """Pairs [m, 2] of images, equal files too, that are nearly equal and differ in `field`; see `nearly_equal_images`.
+
+    Args:
+        rows, field, distance: as in `nearly_equal_images`.
+        search: see `perceptual.near_pairs`.
+    """
+    kept = np.flatnonzero(rows["comparable"])
+    groups = np.unique(rows[field][kept], return_inverse=True)[1]
+    hashes = rows["perceptual"] if len(kept) == len(rows) else rows["perceptual"][kept]
+    return kept[perceptual.near_pairs(hashes, groups, distance, search)]
+
+
+def nearly_equal_images(
+    rows: NDArray[np.void], field: str, distance: int, known: NDArray[np.int64] | None = None
+) -> list[Pair]:
     """Pairs of nearly equal images that differ in `field`, "split" or "truth"; equal files are left out.
 
     Args:
         rows: `census.ROW` [n].
         field: of `census.ROW`.
         distance: number of bits in which their perceptual hashes may differ.
+        known: what `near_pairs` finds, if that was done before.
 
     Returns:
         at least one pair for each image that has such a partner; see `perceptual.near_pairs`.
     """
-    kept = np.flatnonzero(rows["comparable"])
-    groups = np.unique(rows[field][kept], return_inverse=True)[1]
-    pairs = kept[perceptual.near_pairs(rows["perceptual"][kept], groups, distance)]
+    pairs = near_pairs(rows, field, distance) if known is None else known
     a, b = pairs[:, 0], pairs[:, 1]
     bits = np.bitwise_count(rows["perceptual"][a] ^ rows["perceptual"][b]).sum(axis=1)
     unlike = (rows["sha256"][a] != rows["sha256"][b]).any(axis=1)

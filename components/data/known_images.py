@@ -19,15 +19,17 @@ def to_bytes(rows: NDArray[np.void]) -> bytes:
     Args:
         rows: `census.ROW` [n].
     """
-    known = np.zeros(len(rows), ROW)
-    known["sha256"] = rows["sha256"][:, 0]
+    known, digests = np.zeros(len(rows), ROW), rows["sha256"][:, 0]
+    order = np.lexsort((rows["split"], rows["truth"], digests))
+    known["sha256"] = digests[order]
     for name in ("truth", "perceptual", "split", "comparable"):
-        known[name] = rows[name]
-    known = known[np.lexsort([known[name] for name in ("split", "truth", "sha256")])]
+        known[name] = rows[name][order]
     again = np.zeros(len(known), bool)
     again[1:] = np.logical_and.reduce([known[name][1:] == known[name][:-1] for name in ("split", "truth", "sha256")])
+    del order
     out = io.BytesIO()
-    np.save(out, known[~again], allow_pickle=False)
+    np.save(out, known[~again] if again.any() else known, allow_pickle=False)
+    del known
     return out.getvalue()
 
 

@@ -125,6 +125,7 @@ class DatasetManifest(LabelCounts):
     )
     assigned: Assigned | None = Field(None, description="what the splits follow from; null if nothing was stored")
     files: tuple[Shard, ...] = Field((), description="the shards")
+    records: str = Field("", description='digest of records.bin, the index of the shards; "" if there is none')
     content: str = Field(description="digest of everything that training can see of the images")
 
 

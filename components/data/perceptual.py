@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ SMALLEST = 32
 # compressed again at quality 50, 98 % differ in no more, of larger photos all; different photos differ in 52 or more.
 DEFAULT_DISTANCE = 32
 _SIDE, _FREQUENCIES = 32, 16
+_WORDS = 4  # of a hash
 # Two hashes within 23 bits have a word in which they differ in at most 23 // 4 = 5 bits.
 _WORD_DISTANCE = 5
 # The number of hashes with the same key that each hash is compared with. It bounds the time where a key is very common.
@@ -57,7 +58,18 @@ def perceptual_hash(luma: Image.Image) -> NDArray[np.uint64]:
     return np.packbits(quarters, axis=1, bitorder="little").view("<u8").ravel()
 
 
-def near_pairs(hashes: NDArray[np.uint64], groups: NDArray[np.int64], distance: int) -> NDArray[np.int64]:
+# A word of the hash, and its blocks that agree.
+Band = tuple[int, tuple[int, ...]]
+# What the search in a band finds. Without groups: one end and the other of pairs that connect all that is connected.
+# With groups: places, and for each its nearest partner in another group, as distance * 2^40 + place.
+Found = tuple[NDArray[np.int64], NDArray[np.int64]]
+# Searches all bands of hashes [n, 4] at places [m], perhaps in groups [m], within a distance.
+Search = Callable[[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64] | None, int], Iterable[Found]]
+
+
+def near_pairs(
+    hashes: NDArray[np.uint64], groups: NDArray[np.int64], distance: int, search: Search | None = None
+) -> NDArray[np.int64]:
     """Pairs of nearly equal hashes in different groups, in time that grows little faster than their number.
 
     Only hashes that agree in some blocks of one of their words are compared (Manku, Jain & Das Sarma, WWW 2007). Each
@@ -70,6 +82,7 @@ def near_pairs(hashes: NDArray[np.uint64], groups: NDArray[np.int64], distance: 
         hashes: uint64 [n, 4].
         groups: int [n].
         distance: how many of the 256 bits may differ.
+        search: searches the bands elsewhere, with the same result; None: here, one after the other.
 
     Returns:
         int64 [m, 2], sorted: each hash that has a partner in another group, with its nearest one; of several, the
@@ -83,36 +96,49 @@ def near_pairs(hashes: NDArray[np.uint64], groups: NDArray[np.int64], distance: 
     """
     if not len(hashes):
         return np.empty((0, 2), np.int64)
-    words, groups = np.ascontiguousarray(hashes, np.uint64), np.asarray(groups, np.int64)
-    order = np.lexsort((np.arange(len(words)), groups, *words.T))
-    rows, own = words[order], groups[order]
-    other_hash = np.ones(len(rows), bool)
-    other_hash[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+    groups = np.asarray(groups, np.int64)
+    order = np.lexsort((groups, *hashes.T))  # of equal ones, in their order
+    own, other_hash = groups[order], differ(hashes, order)
     new = other_hash.copy()
     new[1:] |= own[1:] != own[:-1]
     # From here on there is one entry for each hash and group.
-    order, rows, own, other_hash = order[new], rows[new], own[new], other_hash[new]
+    order, own, other_hash = order[new], own[new], other_hash[new]
     # The nearest partner of each entry so far, as distance * 2^40 + the partner's place: the smallest number is the
     # nearest partner, and of several the first.
-    best = np.full(len(rows), _NONE)
+    best = np.full(len(order), _NONE)
     # Equal hashes need no comparison, and more than 256 of them would not all meet the first.
     first = np.flatnonzero(other_hash)[np.cumsum(other_hash) - 1]
     twins = np.flatnonzero(~other_hash)
     best[twins] = first[twins]
     np.minimum.at(best, first[twins], twins)
-    for left, right in _candidates(rows):
-        _compare(rows, own, left, right, distance, best)
+    if search is not None and len(order) > _EXHAUSTIVE:
+        for places, values in search(hashes, order, own, distance):
+            np.minimum.at(best, places, values)
+    else:
+        rows = np.ascontiguousarray(hashes[order])
+        for left, right in _candidates(rows):
+            _compare(rows, own, left, right, distance, best)
     paired = np.flatnonzero(best != _NONE)
     pairs = np.sort(np.stack([order[paired], order[best[paired] & (1 << 40) - 1]], axis=1), axis=1)
     return np.unique(pairs.astype(np.int64), axis=0)
 
 
-def connected(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
+def differ(hashes: NDArray[np.uint64], order: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each hash in this order is another one than that before it."""
+    new = np.ones(len(order), bool)
+    for start in range(1, len(order), _CHUNK):
+        end = min(len(order), start + _CHUNK)
+        new[start:end] = (hashes[order[start:end]] != hashes[order[start - 1 : end - 1]]).any(axis=1)
+    return new
+
+
+def connected(hashes: NDArray[np.uint64], distance: int, search: Search | None = None) -> NDArray[np.int64]:
     """The sets of hashes that a chain of nearly equal ones connects; finds the pairs that `near_pairs` compares.
 
     Args:
         hashes: uint64 [n, 4].
         distance: how many of the 256 bits may differ between neighbours in a chain.
+        search: as in `near_pairs`.
 
     Returns:
         int64 [n]: a number for each hash, equal within a set; which numbers they are has no meaning.
@@ -123,22 +149,67 @@ def connected(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
     """
     if not len(hashes):
         return np.empty(0, np.int64)
-    rows, own = np.unique(np.ascontiguousarray(hashes, np.uint64), axis=0, return_inverse=True)
-    found = np.arange(len(rows))
-    for left, right in _candidates(rows):
+    order = np.lexsort(tuple(hashes.T[::-1]))
+    new = differ(hashes, order)
+    own = np.empty(len(order), np.int64)
+    own[order] = np.cumsum(new) - 1
+    order = order[new]
+    found = np.arange(len(order))
+    if search is not None and len(order) > _EXHAUSTIVE:
+        for left, right in search(hashes, order, None, distance):
+            found = joined(found, left, right)
+    else:
+        rows = np.ascontiguousarray(hashes[order])
+        for left, right in _connecting(rows, _candidates(rows), distance, found):
+            found = joined(found, left, right)
+    return found[own]
+
+
+def _connecting(
+    rows: NDArray[np.uint64],
+    candidates: Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    distance: int,
+    found: NDArray[np.int64],
+) -> Iterator[Found]:
+    """Yields near pairs of different sets, which are joined before the next candidates are looked at."""
+    for left, right in candidates:
         apart = found[left] != found[right]
         one, other = left[apart], right[apart]
         near = np.bitwise_count(rows[one] ^ rows[other]).sum(axis=1, dtype=np.int64) <= distance
         if near.any():
             found = joined(found, one[near], other[near])
-    return found[own.ravel()]
+            yield one[near], other[near]
+
+
+def bands(count: int) -> list[Band]:
+    """The bands in which `count` hashes are looked for, each on its own."""
+    agreeing = _agreeing_blocks(count)
+    chosen = itertools.combinations(range(agreeing + _WORD_DISTANCE), agreeing)
+    return list(itertools.product(range(_WORDS), chosen))
+
+
+def of_band(
+    rows: NDArray[np.uint64], groups: NDArray[np.int64] | None, band: Band, distance: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What is near among the hashes [n, 4] that agree in a band; see `Found`."""
+    word, chosen = band
+    candidates = _equal_keys(_key(np.ascontiguousarray(rows[:, word]), chosen, len(chosen) + _WORD_DISTANCE))
+    if groups is None:
+        pairs = list(_connecting(rows, candidates, distance, np.arange(len(rows))))
+        nothing = np.empty(0, np.int64)
+        return np.concatenate([nothing, *(one for one, _ in pairs)]), np.concatenate([nothing, *(p for _, p in pairs)])
+    best = np.full(len(rows), _NONE)
+    for left, right in candidates:
+        _compare(rows, groups, left, right, distance, best)
+    places = np.flatnonzero(best != _NONE)
+    return places, best[places]
 
 
 def joined(sets: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
     """Unites the sets of left[i] and right[i] for every i.
 
     >>> joined(np.array([0, 1, 2, 3]), np.array([0, 1]), np.array([1, 3])).tolist()
-    [0, 0, 1, 0]
+    [0, 0, 2, 0]
 
     Args:
         sets: int64 [n]: the number of each element's set, from 0 to n - 1.
@@ -147,10 +218,15 @@ def joined(sets: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.i
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    edges = (np.ones(len(left), bool), (sets[left], sets[right]))
-    united = connected_components(coo_array(edges, shape=(len(sets), len(sets))), directed=False)[1]
-    # Numbers of sets that are gone are counted, too: what is left is numbered anew, from 0.
-    return np.unique(united[sets], return_inverse=True)[1].astype(np.int64)
+    if not len(left):
+        return sets
+    # The graph is of the sets that are united alone, which are few.
+    nodes, ends = np.unique(np.concatenate([sets[left], sets[right]]), return_inverse=True)
+    edges = (np.ones(len(left), bool), (ends[: len(left)], ends[len(left) :]))
+    united = connected_components(coo_array(edges, shape=(len(nodes), len(nodes))), directed=False)[1]
+    first = nodes[np.unique(united, return_index=True)[1]]  # the smallest number in each
+    place = np.minimum(nodes.searchsorted(sets), len(nodes) - 1)
+    return np.where(nodes[place] == sets, first[united[place]], sets)
 
 
 def _candidates(rows: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
@@ -160,9 +236,8 @@ def _candidates(rows: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], N
         for i in range(0, len(left), _CHUNK):
             yield left[i : i + _CHUNK], right[i : i + _CHUNK]
         return
-    for word in range(4):
-        for key in _keys(rows[:, word], _agreeing_blocks(len(rows))):
-            yield from _equal_keys(key)
+    for word, chosen in bands(len(rows)):
+        yield from _equal_keys(_key(rows[:, word], chosen, len(chosen) + _WORD_DISTANCE))
 
 
 def _agreeing_blocks(count: int) -> int:
@@ -170,17 +245,15 @@ def _agreeing_blocks(count: int) -> int:
     return next(k for k in range(1, 65) if 64 * k / (k + _WORD_DISTANCE) >= np.log2(max(1, count / 8)))
 
 
-def _keys(words: NDArray[np.uint64], agreeing: int) -> Iterator[NDArray[np.uint32] | NDArray[np.uint64]]:
-    """Every choice of `agreeing` blocks of [n] words: words that differ in at most 5 bits are equal in one of them."""
-    count = agreeing + _WORD_DISTANCE
+def _key(words: NDArray[np.uint64], chosen: Sequence[int], count: int) -> NDArray[np.uint32] | NDArray[np.uint64]:
+    """Some of the `count` blocks of [n] words; words that differ in at most 5 bits are equal in one choice of them."""
     edges = [64 * i // count for i in range(count + 1)]
-    for chosen in itertools.combinations(range(count), agreeing):
-        key, bits = np.zeros_like(words), 0
-        for i in chosen:
-            width = edges[i + 1] - edges[i]
-            key = (key << np.uint64(width)) | (words >> np.uint64(edges[i]) & np.uint64((1 << width) - 1))
-            bits += width
-        yield key.astype(np.uint32) if bits <= 32 else key
+    key, bits = np.zeros_like(words), 0
+    for i in chosen:
+        width = edges[i + 1] - edges[i]
+        key = (key << np.uint64(width)) | (words >> np.uint64(edges[i]) & np.uint64((1 << width) - 1))
+        bits += width
+    return key.astype(np.uint32) if bits <= 32 else key
 
 
 def _equal_keys(keys: NDArray[Any]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:

@@ -11,7 +11,9 @@ import collections
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.base.artifact_files import IMAGE_PATHS, IMAGE_ROWS
-from components.data import properties
+from components.base.places import Places
+from components.data import duplicates, perceptual, properties
 from components.data.arrays.moments import Moments
 from components.data.dataset import SPLITS, UNLABELLED, Dataset, Record
 from components.data.images import Checked
@@ -42,8 +45,12 @@ ROW = np.dtype(
     ]
 )
 
+# Of a record in its shard. length: bytes. digest: the first 128 bits of its SHA-256.
+STORED = np.dtype([("length", "<u4"), ("digest", "<u8", 2)])
+
 _PLACES = (*SPLITS, UNLABELLED)
 _NAMED = 5  # files that a remark names
+_CHUNK = 1 << 16  # rows
 _ALL = ""  # key of the histogram of all images; no label has an empty name
 
 
@@ -86,6 +93,7 @@ class Report:
         content: sum modulo 2^256 of a digest per image, of everything that training can see but the path.
         files: one entry per file written: name, split, records, bytes, sha256.
         bands: float64 [5, B] of each array kept, as bytes; see `moments.Moments`. Empty for photos.
+        stored: `STORED` of the records of the images kept, as bytes; empty if no shard was written.
         digests: path -> digest of the content of every file, also of those quarantined; see `ledger.digest`.
     """
 
@@ -106,11 +114,16 @@ class Report:
     content: int = 0
     files: list[Shard] = field(default_factory=list)
     bands: bytearray = field(default_factory=bytearray)
+    stored: bytearray = field(default_factory=bytearray)
     digests: dict[str, str] = field(default_factory=dict)
 
     def reject(self, path: str, reason: str) -> None:
         """Counts a quarantined file."""
         self.quarantined.append((path, reason))
+
+    def store(self, record: bytes) -> None:
+        """Enters the record of the image that was added last."""
+        self.stored += struct.pack("<I", len(record)) + hashlib.sha256(record).digest()[:16]
 
     def leave_out(self, path: str, what: str) -> None:
         """Counts a tile that is left out for what it lacks."""
@@ -187,12 +200,8 @@ class Report:
                 histogram[i] += 1
 
     def include(self, other: Report) -> None:
-        """Adds the counts of another report, except its `files`."""
-        self.rows += other.rows
-        self.bands += other.bands
-        self.paths += other.paths
+        """Adds the counts of another report, but neither its files nor what it tells of each image kept."""
         self.quarantined += other.quarantined
-        self.digests |= other.digests
         self.changed.update(other.changed)
         for remark, (images, paths) in other.remarks.items():
             self._remark(remark, images, paths)
@@ -232,6 +241,7 @@ class Report:
         plain = vars(self) | {
             "rows": base64.b64encode(self.rows).decode(),
             "bands": base64.b64encode(self.bands).decode(),
+            "stored": base64.b64encode(self.stored).decode(),
             "label_sets": sorted(self.label_sets.items()),
             "formats": sorted(self.formats.items()),
             "slices": sorted(self.slices.items()),
@@ -251,6 +261,7 @@ class Report:
         converted = {
             "rows": bytearray(base64.b64decode(plain["rows"])),
             "bands": bytearray(base64.b64decode(plain["bands"])),
+            "stored": bytearray(base64.b64decode(plain["stored"])),
             "changed": collections.Counter(plain["changed"]),
             "remarks": {remark: (images, paths) for remark, (images, paths) in plain["remarks"].items()},
             "quarantined": [tupled(q) for q in plain["quarantined"]],
@@ -258,6 +269,24 @@ class Report:
             "files": [Shard(**file) for file in plain["files"]],
         }
         return Report(**plain | counters | converted)
+
+
+class Kept:
+    """Reports that are gone through several times, compressed: about 90 bytes for each image."""
+
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
+
+    def append(self, report: Report) -> None:
+        """Adds a report, which is empty afterwards."""
+        self._lines.append(zlib.compress(report.to_json().encode("ascii"), 1))
+        vars(report).update(vars(Report()))
+
+    def __iter__(self) -> Iterator[Report]:
+        return (Report.from_json(zlib.decompress(line).decode("ascii")) for line in self._lines)
+
+    def __setitem__(self, number: int, report: Report) -> None:
+        self._lines[number] = zlib.compress(report.to_json().encode("ascii"), 1)
 
 
 def _wider(one: list[list[int]], other: list[list[int]]) -> list[list[int]]:
@@ -315,11 +344,23 @@ class Images:
         """Looks up the paths of the images with these indices; reads the file of all paths once."""
         wanted = list(indices)
         if not self.folder:
-            return [self.listed[i] for i in wanted]
+            path_of = {i: self.listed[i] for i in sorted(set(wanted))}
+            return [path_of[i] for i in wanted]
         lines = set(wanted)
         with open(os.path.join(self.folder, IMAGE_PATHS), encoding="ascii") as f:
             path_of = {i: json.loads(line) for i, line in enumerate(f) if i in lines}
         return [path_of[i] for i in wanted]
+
+    def near_pairs(self, field: str, distance: int) -> list[duplicates.Pair]:
+        """Pairs of nearly equal images that differ in `field`; see `duplicates.nearly_equal_images`."""
+        path = os.path.join(self.folder, _near_file(field, distance)) if self.folder else ""
+        known = np.load(path, allow_pickle=False) if path and os.path.exists(path) else None
+        return duplicates.nearly_equal_images(self.rows, field, distance, known)
+
+    def write_near_pairs(self, folder: str, field: str, distance: int, search: perceptual.Search) -> None:
+        """Looks for these pairs elsewhere, and writes them beside the shards for `near_pairs`."""
+        pairs = duplicates.near_pairs(self.rows, field, distance, search)
+        np.save(os.path.join(folder, _near_file(field, distance)), pairs, allow_pickle=False)
 
     def write(self, folder: str) -> None:
         """Writes rows and paths beside the shards."""
@@ -333,21 +374,55 @@ class Images:
         return Images(np.load(os.path.join(folder, IMAGE_ROWS), allow_pickle=False), folder)
 
 
-def total(reports: Iterable[Report]) -> Report:
-    """Adds up the reports of all shards, in any order."""
-    summed = Report()
+def _near_file(field: str, distance: int) -> str:
+    return f"near-{field}-{distance}.npy"
+
+
+def images(paths: Iterable[str], count: int, reports: Iterable[Report]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+    """Puts the rows of all shards into the order of the listing.
+
+    Args:
+        paths: of all records, which differ.
+        count: how many these are.
+        reports: of all shards, in any order.
+
+    Returns:
+        `ROW` [n] of the images kept; bool [count]: which of the records these are.
+    """
+    places, rows, kept = Places(paths, count), np.zeros(count, ROW), np.zeros(count, bool)
+    for report in reports:
+        at = places.find(report.paths)
+        rows[at], kept[at] = np.frombuffer(bytes(report.rows), ROW), True
+    if kept.all():
+        return rows, kept
+    end = 0
+    for start in range(0, count, _CHUNK):  # in place, since the rows are most of what is in memory
+        some = rows[start : start + _CHUNK][kept[start : start + _CHUNK]]
+        rows[end : end + len(some)] = some
+        end += len(some)
+    return rows[:end], kept
+
+
+def merge(dataset: Dataset, reports: Iterable[Report], found: Images | None = None) -> tuple[DatasetManifest, Images]:
+    """Adds up the reports of all shards, in any order, to the data set's manifest and its images.
+
+    Args:
+        dataset: the listing.
+        reports: of all shards, in any order.
+        found: the images in the order of their paths; None: those of the reports, which is meant for few.
+    """
+    summed, few, paths = Report(), bytearray(), list[str]()
     for report in reports:
         summed.include(report)
         summed.files += report.files
-    return summed
-
-
-def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[DatasetManifest, Images]:
-    """Adds up the reports of all shards, in any order, to the data set's manifest and its images."""
-    summed = total(reports)
-    # Sorted by path, so that messages name the same file of equal ones, however records are distributed over shards.
-    order = sorted(range(len(summed.paths)), key=summed.paths.__getitem__)
-    rows, paths = np.frombuffer(bytes(summed.rows), ROW)[order], [summed.paths[i] for i in order]
+        if found is None:
+            few += report.rows
+            paths += report.paths
+    if found is None:
+        # Sorted by path, so that messages name the same file of equal ones, however records are distributed.
+        order = sorted(range(len(paths)), key=paths.__getitem__)
+        found = Images(np.frombuffer(bytes(few), ROW)[order], listed=[paths[i] for i in order])
+    split_of = found.rows["split"]
     counts, unknown = _empty(dataset.labels), _empty(dataset.labels)
     unlabelled = dict.fromkeys(SPLITS, 0)
     for (split, labels, unknown_labels), n in summed.label_sets.items():
@@ -359,7 +434,7 @@ def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[DatasetManifest,
             unlabelled[split] += n * (not labels if summed.pixels else len(unknown_labels) == len(dataset.labels))
     manifest = DatasetManifest(
         labels=dataset.labels,
-        counts={split: int((rows["split"] == i).sum()) for i, split in enumerate(SPLITS)},
+        counts={split: int((split_of == i).sum()) for i, split in enumerate(SPLITS)},
         label_counts=counts,
         unknown=unknown,
         unlabelled=unlabelled,
@@ -381,7 +456,7 @@ def merge(dataset: Dataset, reports: Iterable[Report]) -> tuple[DatasetManifest,
         files=sorted(summed.files, key=lambda f: f.name),
         content=f"{summed.content:064x}",
     )
-    return manifest, Images(rows, listed=paths)
+    return manifest, found
 
 
 def _empty(labels: Sequence[str]) -> dict[str, dict[str, int]]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.base.errors import ImagegateError
+from components.base.files import replacing
 from components.data.dataset import SPLITS
 from components.data.manifest import Assigned
 from components.ingest.settings import Source
@@ -27,6 +28,7 @@ NONE = 255  # in the place of an index in SPLITS
 SEEN = np.dtype([("sha256", "<u8"), ("perceptual", "<u8", 4), ("comparable", "?"), ("split", "u1"), ("gone", "u1")])
 # bound: the split that the image must keep, unless it moves towards train; or NONE.
 ROW = np.dtype([*SEEN.descr, ("bound", "u1")])
+_CHUNK = 1 << 18  # digests that are looked up at once
 _FORGOTTEN = 100  # runs after which an image that was removed from the data set is forgotten: bounds the file
 
 
@@ -61,33 +63,40 @@ class Seen:
         """Digest of the images and their splits."""
         return _digest(self.rows, "sha256", "split")
 
-    def to_bytes(self) -> bytes:
-        """Content of the file `splits.npy`: a line of JSON, and the rows as NumPy writes them."""
-        out = io.BytesIO()
-        np.save(out, self.rows, allow_pickle=False)
-        content = out.getvalue()
-        about = {"assigned": self.assigned.model_dump(), "served": self.served, "sha256": _sha256(content)}
-        return json.dumps(about).encode() + b"\n" + content
+    def write(self, path: str) -> None:
+        """Writes the file `splits.npy`: a line of JSON, and the rows as NumPy writes them."""
+        head, rows = io.BytesIO(), np.ascontiguousarray(self.rows)
+        np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(rows))
+        digest = hashlib.sha256(head.getvalue())
+        digest.update(rows.view(np.uint8).data)
+        about = {"assigned": self.assigned.model_dump(), "served": self.served, "sha256": digest.hexdigest()}
+        with replacing(path) as temporary, open(temporary, "wb") as f:
+            f.write(json.dumps(about).encode() + b"\n" + head.getvalue())
+            f.write(rows.view(np.uint8).data)
 
     @staticmethod
     def read(path: str) -> Seen | None:
-        """Reads the content of `to_bytes`; None if there is no such file.
+        """Reads the file of `write`; None if there is no such file.
 
         Raises:
             ImagegateError: the file was changed, or written by another release.
         """
         try:
             with open(path, "rb") as f:
-                line, _, content = f.read().partition(b"\n")
+                return Seen._of_file(f, path)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise ImagegateError(f"{path}: {error.strerror}") from None
+
+    @staticmethod
+    def _of_file(f: io.BufferedReader, path: str) -> Seen:
         try:
-            about = json.loads(line)
-            if about["sha256"] != _sha256(content):
+            about, start = json.loads(f.readline()), f.tell()
+            if about["sha256"] != hashlib.file_digest(f, "sha256").hexdigest():
                 raise ValueError("another digest")
-            rows = np.load(io.BytesIO(content), allow_pickle=False)
+            f.seek(start)
+            rows = np.load(f, allow_pickle=False)
             if rows.dtype != SEEN:
                 raise ValueError("other rows")
             return Seen(rows, Assigned(**about["assigned"]), str(about["served"]))
@@ -128,19 +137,23 @@ class Earlier:
         """For the search, which would copy a field of the rows every time."""
         return np.ascontiguousarray(self.rows["sha256"])
 
-    def find(self, sha256: NDArray[np.uint64]) -> NDArray[np.void]:
-        """Rows of images by the first 64 bits of their digests [m]; `split` and `bound` are NONE where unknown."""
-        out = np.zeros(len(sha256), ROW)
-        out["split"], out["bound"] = NONE, NONE
-        if self:
-            place = np.minimum(self._digests.searchsorted(sha256), len(self.rows) - 1)
-            known = self._digests[place] == sha256
-            out[known] = self.rows[place[known]]
+    def find(self, sha256: NDArray[np.uint64], field: str) -> NDArray[np.uint8]:
+        """The `split` or `bound` of images by the first 64 bits of their digests [m]; NONE where it is not known."""
+        out = np.full(len(sha256), NONE, np.uint8)
+        for start in range(0, len(sha256) if self else 0, _CHUNK):
+            some = sha256[start : start + _CHUNK]
+            place = np.minimum(self._digests.searchsorted(some), len(self.rows) - 1)
+            out[start : start + _CHUNK] = np.where(self._digests[place] == some, self.rows[field][place], NONE)
         return out
 
     def absent(self, sha256: NDArray[np.uint64]) -> NDArray[np.void]:
         """Rows of the images that are not among these."""
-        return self.rows[~np.isin(self.rows["sha256"], sha256)]
+        absent = np.ones(len(self.rows), bool)
+        for start in range(0, len(sha256) if self else 0, _CHUNK):
+            some = sha256[start : start + _CHUNK]
+            place = np.minimum(self._digests.searchsorted(some), len(self.rows) - 1)
+            absent[place[self._digests[place] == some]] = False
+        return self.rows[absent]
 
     def after(self, rows: NDArray[np.void], assigned: Assigned, served: str) -> Seen:
         """The record of a run: its images, and those of earlier runs that it does not hold.
@@ -149,17 +162,20 @@ class Earlier:
             rows: `census.ROW` [n], with the splits that the run gave them.
             assigned, served: see `Seen`.
         """
-        now = np.zeros(len(rows), SEEN)
-        now["sha256"] = rows["sha256"][:, 0]
-        for name in ("perceptual", "comparable", "split"):
-            now[name] = rows[name]
-        left = self.absent(now["sha256"])
+        digests = rows["sha256"][:, 0]
+        left = self.absent(digests)
         left = left[(left["bound"] != NONE) & (left["gone"] < _FORGOTTEN)]
-        before = np.zeros(len(left), SEEN)
+        # Sorted from the start, so that `_once` seldom has to.
+        order = np.concatenate([digests, left["sha256"]]).argsort(kind="stable")
+        own, gone = np.flatnonzero(order < len(rows)), np.flatnonzero(order >= len(rows))
+        seen = np.zeros(len(order), SEEN)
+        seen["sha256"][own] = digests[order[own]]
+        for name in ("perceptual", "comparable", "split"):
+            seen[name][own] = rows[name][order[own]]
         for name in SEEN.names or ():
-            before[name] = left[name]
-        before["gone"] += 1
-        return Seen(_once(np.concatenate([now, before]), "split"), assigned, served)
+            seen[name][gone] = left[name][order[gone] - len(rows)]
+        seen["gone"][gone] += 1
+        return Seen(_once(seen, "split"), assigned, served)
 
 
 def origin(source: Source, data_fingerprint: str) -> str:
@@ -195,7 +211,8 @@ def joined(served: Seen | None, own: Seen | None, fractions: Mapping[str, float]
     if not parts:
         return Earlier()
     loose = served is not None and not binding and served.assigned.fractions != fractions
-    return Earlier(_once(np.concatenate(parts), "split", "bound", "gone"), loose)
+    both = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return Earlier(_once(both, "split", "bound", "gone"), loose)
 
 
 def key(served: Seen | None, own: Seen | None, fractions: Mapping[str, float], origin: str) -> str:
@@ -222,13 +239,18 @@ def key(served: Seen | None, own: Seen | None, fractions: Mapping[str, float], o
 
 
 def _once(rows: NDArray[np.void], *smallest: str) -> NDArray[np.void]:
-    """Sorts rows by digest and leaves each once, with the smallest value of these fields."""
-    _, first, own = np.unique(rows["sha256"], return_index=True, return_inverse=True)
-    out = rows[first]
+    """Sorts rows by digest and leaves each once, the first, with the smallest value of these fields."""
+    digests = rows["sha256"]
+    if (digests[1:] < digests[:-1]).any():
+        rows = rows[digests.argsort(kind="stable")]
+        digests = rows["sha256"]
+    new = np.ones(len(rows), bool)
+    new[1:] = digests[1:] != digests[:-1]
+    if new.all():
+        return rows
+    out, first = rows[new], np.flatnonzero(new)
     for name in smallest:
-        lowest = np.full(len(first), NONE, np.uint8)
-        np.minimum.at(lowest, own.ravel(), rows[name])
-        out[name] = lowest
+        out[name] = np.minimum.reduceat(rows[name], first)
     return out
 
 

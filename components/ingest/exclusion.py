@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from components.base.errors import ConfigError
 from components.base.text import truncated_list
-from components.data.dataset import Dataset
+from components.data.dataset import Dataset, packed
 from components.ingest.settings import Exclusion
 
 _NO_REASON = "no reason given"
@@ -102,7 +102,7 @@ def apply(dataset: Dataset, exclusions: Sequence[Exclusion], *, prune: bool) -> 
             unmatched.append(one.path)
     left = dataclasses.replace(
         dataset,
-        records=tuple(r for r in dataset.records if r.path not in reasons),
+        records=packed(r for r in dataset.records if r.path not in reasons),
         rejected=tuple(item for item in dataset.rejected if item[0] not in reasons),
         contradictory=tuple(item for item in dataset.contradictory if item[0] not in reasons),
         excluded=tuple(sorted(reasons.items())),
@@ -214,7 +214,7 @@ def _pruned(before: Dataset, left: Dataset) -> Dataset:
     gone -= {name for record in left.records for name in record.labels}
     if not gone or not left.records:
         return left
-    records = tuple(
+    records = packed(
         dataclasses.replace(r, unknown=tuple(name for name in r.unknown if name not in gone)) if r.unknown else r
         for r in left.records
     )

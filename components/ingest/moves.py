@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -30,13 +31,14 @@ def notes(
         settled: their final splits.
         earlier: the splits of earlier runs.
     """
-    before = earlier.find(rows["sha256"][:, 0])
-    new = ~rows["named"] & (before["bound"] == NONE) & ~settled.follows
+    digests = rows["sha256"][:, 0]
+    was, bound = earlier.find(digests, "split"), earlier.find(digests, "bound")
+    new = ~rows["named"] & (bound == NONE) & ~settled.follows
     found = list(_near_duplicates(rows["split"][new], settled.target[new]))
     if earlier:
-        found += _changed(records, rows, settled.target, before)
-        found += _kept(dataset, records, rows, settled.target, before) if earlier.loose else ()
-        found += _lacking(dataset, records, settled.target, rows["named"] | (before["bound"] != NONE))
+        found += _changed(records, rows, settled.target, was)
+        found += _kept(dataset, records, rows, settled.target, bound) if earlier.loose else ()
+        found += _lacking(dataset, records, settled.target, rows["named"] | (bound != NONE))
     return tuple(found)
 
 
@@ -54,10 +56,10 @@ def _near_duplicates(split: NDArray[np.uint8], target: NDArray[np.uint8]) -> Ite
 
 
 def _changed(
-    records: Sequence[Record], rows: NDArray[np.void], target: NDArray[np.uint8], before: NDArray[np.void]
+    records: Sequence[Record], rows: NDArray[np.void], target: NDArray[np.uint8], before: NDArray[np.uint8]
 ) -> Iterator[str]:
     """Of images that are in another split than in an earlier run."""
-    changed = (before["split"] != NONE) & (before["split"] != target)
+    changed = (before != NONE) & (before != target)
     named, apart = rows["named"], rows["split"] != target
     reasons = (
         (named, "as the data set says"),
@@ -65,8 +67,8 @@ def _changed(
         (~named & ~apart, "because the shares in data.split have changed"),
     )
     for which, reason in reasons:
-        for was, now in sorted(set(zip(before["split"].tolist(), target.tolist(), strict=True))):
-            images = np.flatnonzero(changed & which & (before["split"] == was) & (target == now))
+        for was, now in itertools.product(range(len(SPLITS)), repeat=2):
+            images = np.flatnonzero(changed & which & (before == was) & (target == now))
             if len(images):
                 what = _images(len(images), f"was in {SPLITS[was]}", f"were in {SPLITS[was]}")
                 paths = truncated_list(sorted(records[i].path for i in images.tolist()))
@@ -78,11 +80,11 @@ def _kept(
     records: Sequence[Record],
     rows: NDArray[np.void],
     target: NDArray[np.uint8],
-    before: NDArray[np.void],
+    bound: NDArray[np.uint8],
 ) -> Iterator[str]:
     """Of images that the new shares put into another split, but that the served model knows."""
     count: collections.Counter[str] = collections.Counter()
-    for i in np.flatnonzero((before["bound"] == target) & ~rows["named"]).tolist():
+    for i in np.flatnonzero((bound == target) & ~rows["named"]).tolist():
         key = splits.split_key(records[i], rows["sha256"][i].tobytes().hex())
         if splits.by_hash(key, dataset.fractions) != SPLITS[target[i]]:
             count[SPLITS[target[i]]] += 1
@@ -99,7 +101,7 @@ def _lacking(
     """Of labels that get no image in a split, because all those in train were there in an earlier run."""
     counts: dict[str, list[int]] = {label: [0] * len(SPLITS) for label in dataset.labels}
     free: collections.Counter[str] = collections.Counter()
-    for record, split, known in zip(records, target.tolist(), bound.tolist(), strict=True):
+    for record, split, known in zip(records, target.tobytes(), bound.tobytes(), strict=True):
         for label in record.labels:
             counts[label][split] += 1
             free[label] += split == _TRAIN and not known

@@ -7,7 +7,8 @@ train holds. Otherwise, images that the hash of their content put into different
 from __future__ import annotations
 
 import collections
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,7 @@ def settle(
     limits: NearLimits | None,
     before: earlier.Earlier,
     fractions: Mapping[str, float],
+    search: perceptual.Search | None = None,
 ) -> Settled:
     """Decides the final splits.
 
@@ -57,12 +59,13 @@ def settle(
         limits: which images are nearly equal and how many may move; None: nearly equal images may be in two splits.
         before: the splits of earlier runs.
         fractions: see `Dataset.fractions`.
+        search: see `perceptual.near_pairs`.
     """
     digests = rows["sha256"][:, 0]
     gone = before.absent(digests)
     gone = gone[gone["bound"] != earlier.NONE]
-    sets = connected_sets(records, rows, None if limits is None else limits.distance, gone)
-    bound = before.find(digests)["bound"]
+    sets = connected_sets(records, rows, None if limits is None else limits.distance, gone, search)
+    bound = before.find(digests, "bound")
     # An image that is gone cannot be asked to stay in a split that takes none any more.
     shares = np.array([fractions.get(split, 0) > 0 for split in SPLITS])
     known = np.where((bound != earlier.NONE) & ~rows["named"], rows["split"], earlier.NONE)
@@ -76,8 +79,7 @@ def settle(
     if limits is not None:
         found = _count(rows, target, ~rows["named"] & ~follows, limits.max_share)
         target = target if found.moved else np.where(follows, first, rows["split"])
-    settled = set(sets[first != earlier.NONE].tolist())
-    return Settled(with_rare_labels(records, rows, sets, target, labels, settled), follows, found)
+    return Settled(with_rare_labels(records, rows, sets, target, labels, first != earlier.NONE), follows, found)
 
 
 def connected_sets(
@@ -85,6 +87,7 @@ def connected_sets(
     rows: NDArray[np.void],
     distance: int | None,
     gone: NDArray[np.void] = _NOTHING_GONE,
+    search: perceptual.Search | None = None,
 ) -> NDArray[np.int64]:
     """The sets of images that belong together: nearly equal ones, equal ones, those of one group, and chains of these.
 
@@ -95,6 +98,7 @@ def connected_sets(
         rows: `census.ROW` [n], of the same images.
         distance: bits in which the perceptual hashes of nearly equal images may differ; None: these are not looked for.
         gone: `earlier.ROW` [g], of images that the data set no longer holds.
+        search: see `perceptual.near_pairs`.
 
     Returns:
         int64 [n + g]: the number of each image's set; those that are gone come last.
@@ -103,17 +107,15 @@ def connected_sets(
     comparable = np.concatenate([rows["comparable"] & ~rows["named"], gone["comparable"]])
     kept = np.flatnonzero(comparable if distance is not None else False)
     if len(kept) and distance is not None:
-        hashes = np.concatenate([rows["perceptual"], gone["perceptual"]])
-        sets = _united(sets, kept, perceptual.connected(hashes[kept], distance))
+        hashes = np.concatenate([rows["perceptual"], gone["perceptual"]]) if len(gone) else rows["perceptual"]
+        hashes = hashes if len(kept) == len(hashes) else hashes[kept]
+        sets = _united(sets, kept, perceptual.connected(hashes, distance, search))
+    keys, scenes = _digests(records, rows)
     by_hash = np.flatnonzero(~rows["named"])
-    if not len(by_hash):
-        return sets
-    # Tiles of one scene, and equal tiles of its copies.
-    for keys in (
-        [_split_key(records, rows, int(i)) for i in by_hash],
-        [records[i].file if records[i].tile else _split_key(records, rows, i) for i in by_hash.tolist()],
-    ):
-        sets = _united(sets, by_hash, np.unique(keys, return_inverse=True)[1])
+    sets = _united(sets, by_hash, _same(keys if len(by_hash) == len(keys) else keys[by_hash]))
+    tiles = np.array(sorted(i for i in scenes if not rows["named"][i]), np.int64)
+    if len(tiles):  # those of one scene
+        sets = _united(sets, tiles, np.unique([scenes[i] for i in tiles.tolist()], return_inverse=True)[1])
     return sets
 
 
@@ -121,10 +123,40 @@ def _split_key(records: Sequence[Record], rows: NDArray[np.void], i: int) -> str
     return splits.split_key(records[i], rows["sha256"][i].tobytes().hex())
 
 
+def _digests(records: Sequence[Record], rows: NDArray[np.void]) -> tuple[NDArray[np.uint64], dict[int, str]]:
+    """The split key of each image, as uint64 [n, 4], and the scenes of the tiles by their places."""
+    keys, scenes = rows["sha256"], {}
+    grouped = False
+    for i, record in enumerate(records):
+        if record.group:
+            keys = keys if grouped else keys.copy()
+            grouped = True
+            keys[i] = np.frombuffer(bytes.fromhex(splits.split_key(record, "")), "<u8")
+        if record.tile:
+            scenes[i] = record.file
+    return keys, scenes
+
+
+def _same(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Numbers [n] that are equal where the keys [n, 4] are; most keys come once."""
+    numbers = np.arange(len(keys))
+    order = keys[:, 0].argsort(kind="stable")
+    word = keys[:, 0][order]
+    twice = np.zeros(len(keys), bool)
+    twice[1:] = word[1:] == word[:-1]
+    twice[:-1] |= twice[1:]
+    some = np.sort(order[twice])
+    if len(some):
+        _, first, own = np.unique(keys[some], axis=0, return_index=True, return_inverse=True)
+        numbers[some] = some[first[own.ravel()]]
+    return numbers
+
+
 def _united(sets: NDArray[np.int64], places: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Unites the sets of the places that have the same key."""
-    _, first, own = np.unique(keys, return_index=True, return_inverse=True)
-    return perceptual.joined(sets, places, places[first[own]])
+    """Unites the sets of the places that have the same key; keys are numbers."""
+    order = keys.argsort(kind="stable")
+    same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
+    return perceptual.joined(sets, places[order[same]], places[order[same + 1]])
 
 
 def to_train(rows: NDArray[np.void], sets: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -151,7 +183,7 @@ def with_rare_labels(
     sets: NDArray[np.int64],
     target: NDArray[np.uint8],
     labels: Iterable[str],
-    fixed: Collection[int] = (),
+    fixed: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
     """Gives a label that lost its last image of eval or test another one, as `splits.rare_label_splits` does.
 
@@ -162,7 +194,7 @@ def with_rare_labels(
         records, rows, sets: as in `connected_sets`.
         target: uint8 [n]: the split of each image so far.
         labels: all labels, in order.
-        fixed: sets of which an image was in a split in an earlier run; they stay.
+        fixed: bool [n]: images of sets of which one was in a split in an earlier run; they stay.
 
     Returns:
         uint8 [n]: the splits, with these images moved.
@@ -170,13 +202,18 @@ def with_rare_labels(
     target = target.copy()
     changed = np.flatnonzero(target != rows["split"]).tolist()
     lost = {label for i in changed for label in records[i].labels}
-    for label in (label for label in labels if label in lost):
-        mine = np.array([i for i, record in enumerate(records) if label in record.labels])
-        for split in _JUDGED:
-            index = SPLITS.index(split)
-            if (rows["split"][mine] == index).any() and not (target[mine] == index).any():
-                chosen = _spare(records, rows, sets, target, mine, fixed)
-                target[chosen] = index
+    before, now = collections.Counter[tuple[str, int]](), collections.Counter[tuple[str, int]]()
+    for record, was, to in zip(records, rows["split"].tobytes(), target.tobytes(), strict=True) if lost else ():
+        before.update((label, was) for label in record.labels)
+        now.update((label, to) for label in record.labels)
+    for label, split in itertools.product((label for label in labels if label in lost), _JUDGED):
+        index = SPLITS.index(split)
+        if before[label, index] and not now[label, index]:
+            mine = np.array([i for i, record in enumerate(records) if label in record.labels])
+            for i in _spare(records, rows, sets, target, mine, fixed):
+                now.subtract((other, target[i].item()) for other in records[i].labels)
+                now.update((other, index) for other in records[i].labels)
+                target[i] = index
     return target
 
 
@@ -186,18 +223,21 @@ def _spare(
     sets: NDArray[np.int64],
     target: NDArray[np.uint8],
     mine: NDArray[np.int64],
-    fixed: Collection[int],
+    fixed: NDArray[np.bool_] | None,
 ) -> list[int]:
     """The images of the set that can best leave train, or none."""
     in_train: dict[str, set[int]] = collections.defaultdict(set)
-    for i in np.flatnonzero(target == _TRAIN).tolist():
-        for label in records[i].labels:
-            in_train[label].add(int(sets[i]))
-    settled = set(sets[(target != rows["split"]) | rows["named"]].tolist()).union(fixed)
+    for i, record in enumerate(records):
+        for label in record.labels if target[i] == _TRAIN else ():
+            if len(in_train[label]) < _KEEP:
+                in_train[label].add(int(sets[i]))
+    stays = (target != rows["split"]) | rows["named"]
+    settled = np.zeros(len(sets), bool)
+    settled[sets[stays if fixed is None else stays | fixed]] = True
     choice: list[tuple[int, str, list[int]]] = []
-    for one in set(sets[mine[target[mine] == _TRAIN]].tolist()) - settled:
-        images = np.flatnonzero(sets == one).tolist()
-        if all(len(in_train[label]) >= _KEEP for i in images for label in records[i].labels):
+    for one in set(sets[mine[target[mine] == _TRAIN]].tolist()):
+        images = [] if settled[one] else np.flatnonzero(sets == one).tolist()
+        if images and all(len(in_train[label]) >= _KEEP for i in images for label in records[i].labels):
             choice.append((-len(images), max(_split_key(records, rows, i) for i in images), images))
     return max(choice)[2] if choice else []
 

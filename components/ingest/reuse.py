@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import operator
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from components.base.artifact_files import SHARD_REPORTS
@@ -43,13 +43,21 @@ class Previous:
 
     Attributes:
         files: its shard files.
-        proofs: see `ledger.Ledger.proofs`.
-        reports: key of a shard -> JSON of its report, with the final splits and files.
+        proofs: what is known of its images; None: nothing.
+        reports: key of a shard -> where the line begins that has its report, with the final splits and files.
     """
 
     files: Files = field(default_factory=Files)
-    proofs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    reports: Mapping[str, str] = field(default_factory=dict)
+    proofs: ledger.Proofs | None = None
+    reports: Mapping[str, int] = field(default_factory=dict)
+
+    def report(self, key: str) -> str | None:
+        """The report of the shard with this key, as JSON."""
+        if key not in self.reports:
+            return None
+        with open(os.path.join(self.files.folder, SHARD_REPORTS), "rb") as f:
+            f.seek(self.reports[key])
+            return f.readline().decode("ascii").rstrip("\n").partition(" ")[2]
 
 
 def find(folder: str) -> Previous:
@@ -66,8 +74,11 @@ def find(folder: str) -> Previous:
 def _read(folder: str) -> Previous | None:
     try:
         [known] = ledger.read([folder])
-        with open(os.path.join(folder, SHARD_REPORTS), encoding="ascii") as f:
-            reports = dict(line.rstrip("\n").split(" ", 1) for line in f)
+        reports, start = dict[str, int](), 0
+        with open(os.path.join(folder, SHARD_REPORTS), "rb") as f:
+            for line in f:
+                reports[line.partition(b" ")[0].decode("ascii")] = start
+                start += len(line)
         paths = {file.sha256: os.path.join(folder, file.name) for file in manifest.read(folder).files}
         return Previous(Files(folder, paths), known.proofs(), reports)
     except (OSError, ValueError, KeyError, TypeError, ImagegateError):
@@ -83,11 +94,14 @@ def report(previous: Previous, records: Sequence[Record], job: shards.Job, code:
         job: settings of the ingest.
         code: fingerprint of the code of ingest.
     """
-    known = [previous.proofs.get(record.path, ("", "")) for record in records]
-    if not records or any(not v or v != r.version for r, (v, _) in zip(records, known, strict=True)):
+    if not records or previous.proofs is None:
         return None
-    digests = {record.path: digest for record, (_, digest) in zip(records, known, strict=True)}
-    found = previous.reports.get(key(records, digests, job, code))
+    digests = {}
+    for record, entry in zip(records, previous.proofs.find([record.path for record in records]), strict=True):
+        if entry is None or not entry.version or entry.version != record.version:
+            return None
+        digests[record.path] = entry.digest
+    found = previous.report(key(records, digests, job, code))
     if found is None:
         return None
     before = Report.from_json(found).splits()  # of the images that are not quarantined
@@ -147,17 +161,15 @@ def copy(source: str, known: str, store: Objects, index: int, count: int, tick: 
     return found
 
 
-def write(folder: str, plan: Sequence[Sequence[Record]], reports: Sequence[Report], job: shards.Job, code: str) -> None:
+def write(folder: str, plan: Iterable[Sequence[Record]], reports: Iterable[Report], job: shards.Job, code: str) -> None:
     """Writes the reports beside the shards, for the next ingest.
 
     Args:
         folder: of the shards.
         plan: the records of each shard.
-        reports: of the shards, with their final splits and files, in any order.
+        reports: of the same shards in their order, with their final splits and files.
         job, code: as in `report`.
     """
-    of_shard = {file.name.rpartition("/")[2]: one for one in reports for file in one.files}
     with open(os.path.join(folder, SHARD_REPORTS), "w", encoding="ascii") as f:
-        for index, records in enumerate(plan):
-            one = of_shard[shards.name(index, len(plan))]
+        for records, one in zip(plan, reports, strict=True):
             f.write(f"{key(records, one.digests, job, code)} {one.to_json()}\n")

@@ -8,40 +8,53 @@ that knew their split from the start.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from components.base.errors import ImagegateError
+from components.data import perceptual
 from components.data.arrays import bins, moments
 from components.data.arrays.moments import Moments
 from components.data.arrays.spec import ByBand
-from components.data.dataset import SPLITS, Dataset, Record
+from components.data.dataset import SPLITS, Dataset, Paths, Record, packed
 from components.data.manifest import ArrayFacts, DatasetManifest, Histograms
 from components.data.storage import bundles
 from components.ingest import census, moves, near_duplicates, shards
 from components.ingest.settings import NearLimits
 
 
+class Reports(Protocol):
+    """Reports of all shards, perhaps on disk: a list, or `spread.plan.Written`."""
+
+    def __iter__(self) -> Iterator[census.Report]: ...
+
+    def __setitem__(self, number: int, report: census.Report, /) -> None: ...
+
+
 def merge(
     dataset: Dataset,
-    reports: Sequence[census.Report],
+    reports: Reports,
     job: shards.Job,
     limits: NearLimits | None,
     folder: str = "",
     there: Mapping[str, str] = MappingProxyType({}),
+    search: perceptual.Search | None = None,
 ) -> tuple[DatasetManifest, census.Images]:
     """Adds up the reports of all shards after images that belong together were put into one split.
 
     Args:
         dataset: the listing.
-        reports: of the shards, in any order; the images that move are counted in their final splits then.
+        reports: of the shards, in any order; they are gone through several times. The images that move are counted
+            in their final splits then.
         job: settings of the ingest, with which the images that move are read again.
         limits: which images are nearly equal and how many may move; None: nearly equal images may be in two splits.
         folder: folder of the shards, which are rewritten; "" if none were written.
         there: as in `shards.write`.
+        search: where nearly equal images are looked for; see `perceptual.near_pairs`.
 
     Returns:
         the manifest and the images, see `census.merge`.
@@ -49,32 +62,36 @@ def merge(
     Raises:
         ImagegateError: a file has changed since it was read.
     """
-    total = census.total(reports)
-    if limits is None and not job.earlier:
-        manifest, images = census.merge(dataset, [total])
-        return manifest.model_copy(update={"arrays": _arrays(total, job)}), images
-    record_of = {record.path: record for record in dataset.records}
-    records, rows = [record_of[path] for path in total.paths], np.frombuffer(bytes(total.rows), census.ROW)
-    settled = near_duplicates.settle(records, rows, dataset.labels, limits, job.earlier, job.fractions)
-    changed = {total.paths[i]: SPLITS[settled.target[i]] for i in np.flatnonzero(settled.target != rows["split"])}
-    if changed:
-        for report in reports:
+    records = packed(dataset.records)
+    rows, kept = census.images(Paths(records), len(records), reports)
+    if not kept.all():
+        records = packed(itertools.compress(records, kept))
+    images, near = census.Images(rows, listed=Paths(records)), None
+    if limits is not None or job.earlier:
+        settled = near_duplicates.settle(records, rows, dataset.labels, limits, job.earlier, job.fractions, search)
+        moving = np.flatnonzero(settled.target != rows["split"])
+        changed = {(record := records[i]).path: (record, SPLITS[settled.target[i]]) for i in moving.tolist()}
+        for number, report in enumerate(reports) if changed else ():
             mine = {path: changed[path] for path in report.paths if path in changed}
             if mine:
-                files = shards.move(folder, report, mine, there) if folder else report.files
-                _count_again(report, [record_of[path] for path in sorted(mine)], job, mine)
+                splits = {path: split for path, (_, split) in mine.items()}
+                files = shards.move(folder, report, splits, there) if folder else report.files
+                _count_again(report, [mine[path][0] for path in sorted(mine)], job, splits)
                 report.files = files
-        total = census.total(reports)
-    notes = moves.notes(dataset, records, rows, settled, job.earlier)
-    manifest, images = census.merge(dataclasses.replace(dataset, notes=dataset.notes + notes), [total])
-    return manifest.model_copy(update={"near_duplicates": settled.found, "arrays": _arrays(total, job)}), images
+                reports[number] = report
+        notes = moves.notes(dataset, records, rows, settled, job.earlier)
+        dataset, near = dataclasses.replace(dataset, notes=dataset.notes + notes), settled.found
+        rows["split"] = settled.target
+    manifest, images = census.merge(dataset, reports, images)
+    return manifest.model_copy(update={"near_duplicates": near, "arrays": _arrays(reports, job)}), images
 
 
-def _arrays(total: census.Report, job: shards.Job) -> ArrayFacts | None:
+def _arrays(reports: Reports, job: shards.Job) -> ArrayFacts | None:
     """What the arrays have in common; None for photos."""
     if job.expected is None:
         return None
-    expected, train = job.expected, total.moments_of("train")
+    parts = {split: [one for report in reports for one in report.moments_of(split)] for split in SPLITS}
+    expected, train = job.expected, parts["train"]
 
     def of_files(path: str) -> bool:
         return bundles.find(path.rpartition("@")[0] if expected.bands.tile else path) is not None
@@ -84,7 +101,7 @@ def _arrays(total: census.Report, job: shards.Job) -> ArrayFacts | None:
         frames=expected.bands.frames,
         shown=expected.bands.shown,
         dtype=expected.dtype,
-        calendar=expected.calendar if any(map(of_files, total.paths)) else None,
+        calendar=expected.calendar if any(of_files(path) for report in reports for path in report.paths) else None,
         height=expected.height,
         width=expected.width,
     )
@@ -93,7 +110,6 @@ def _arrays(total: census.Report, job: shards.Job) -> ArrayFacts | None:
     sums = moments.total(train)
     told = {"mean": sums.mean, "deviation": sums.deviation, "least": sums.least, "most": sums.most}
     whole = (facts.frames or 1) * facts.height * facts.width
-    parts = {split: total.moments_of(split) for split in SPLITS}
     valid = {
         split: float(moments.total(of_split).number[0]) / (whole * len(of_split))
         for split, of_split in parts.items()

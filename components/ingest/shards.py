@@ -17,14 +17,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import overload
 
+import numpy as np
+from numpy.typing import NDArray
+
+from components.base.packed import Packed
 from components.data import images, mask_rules, masks, storage
 from components.data.arrays import check as arrays
 from components.data.arrays import tiles
 from components.data.arrays.check import Expected
 from components.data.arrays.spec import Bands
 from components.data.arrays.stored import Array
-from components.data.dataset import SPLITS, Dataset, Record
+from components.data.dataset import SPLITS, Dataset, Record, in_order
 from components.data.manifest import Shard
 from components.data.mask_rules import Rule
 from components.data.storage import bundles
@@ -162,7 +167,34 @@ def _expected(
     return replace(expected, calendar=arrays.calendar(told, bands.frames))
 
 
-def plan(records: Sequence[Record]) -> list[list[Record]]:
+class Parts(Sequence[list[Record]]):
+    """The records of each shard, in the order of their paths.
+
+    Args:
+        records: of all shards, one behind the other.
+        sizes: how many each shard has.
+    """
+
+    def __init__(self, records: Sequence[Record], sizes: NDArray[np.int64]) -> None:
+        self._records, self._ends = records, np.cumsum(sizes).tolist()
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, place: int) -> list[Record]: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[list[Record]]: ...
+
+    def __getitem__(self, place: int | slice) -> list[Record] | list[list[Record]]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        i = range(len(self))[place]
+        return list(self._records[self._ends[i - 1] if i else 0 : self._ends[i]])
+
+
+def plan(records: Sequence[Record]) -> Parts:
     """Distributes records over shards by the hash of their path: four, or more so that each has about 64 MiB.
 
     Images that have to be read together, as those of a Parquet file's row group, are in one shard. A new image changes
@@ -176,11 +208,13 @@ def plan(records: Sequence[Record]) -> list[list[Record]]:
     """
     total = sum(r.size for r in records)
     count = max(_MIN_SHARDS, -(-total // _SHARD_BYTES))
-    shards: list[list[Record]] = [[] for _ in range(count)]
-    for record in sorted(records, key=lambda r: r.path):
+
+    def shard(record: Record) -> int:
         path = storage.unit(record.file).encode("utf-8", "surrogateescape")
-        shards[_place(int.from_bytes(hashlib.blake2b(path, digest_size=8).digest(), "big"), count)].append(record)
-    return shards
+        return _place(int.from_bytes(hashlib.blake2b(path, digest_size=8).digest(), "big"), count)
+
+    ordered = Packed.ordered(Record, in_order(records), key=shard)
+    return Parts(ordered, np.bincount(np.fromiter(map(shard, ordered), np.int64, len(ordered)), minlength=count))
 
 
 def _place(number: int, count: int) -> int:
@@ -416,6 +450,7 @@ def write(
             if item.image is not None:
                 example = examples.to_example(item.record, item.sha256, item.image, item.mask)
                 files[item.split].write(example)
+                report.store(example)
             if number % _CHUNK == 0:
                 tick(_CHUNK)
         tick(len(records) % _CHUNK)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 
@@ -123,16 +123,15 @@ def rare_label_splits(
     fractions = {s: f for s, f in dataset.fractions.items() if f > 0}
     if len(fractions) < 2:
         return {}
-    by_label: dict[str, list[Record]] = defaultdict(list)
-    for record in dataset.records:
+    images = Counter(label for record in dataset.records if record.split is None for label in record.labels)
+    rare = [label for label in dataset.labels if images[label] * min(fractions.values()) < _RARE]
+    by_label: dict[str, list[Record]] = {label: [] for label in rare}
+    for record in dataset.records if any(images[label] for label in rare) else ():
         if record.split is None:
-            for label in record.labels:
+            for label in by_label.keys() & set(record.labels):
                 by_label[label].append(record)
     moved: dict[str, str] = {}
-    for label in dataset.labels:
-        records = by_label[label]
-        if len(records) * min(fractions.values()) >= _RARE:
-            continue
+    for records in by_label.values():
         candidates = _Candidates(fractions, moved, earlier or Earlier())
         for record in records:
             if data := read(record):

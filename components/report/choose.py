@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from components.data import duplicates
 from components.data.duplicates import Pair
+from components.ingest.census import Images
 from components.labels.kind import LabelKind
 from components.metrics.base import ratio
 from components.report.answers import Answers
@@ -118,20 +119,20 @@ def masks(answers: Answers, labels: Sequence[str], seed: int) -> list[Pick]:
     return list(chosen.values())
 
 
-def pairs(rows: NDArray[np.void], distance: int | None, contradictions: bool) -> list[tuple[Pair, str]]:
+def pairs(images: Images, distance: int | None, contradictions: bool) -> list[tuple[Pair, str]]:
     """Pairs of identical or similar images that break a rule of the data gate, and how they do.
 
     The most similar come first, alternating between different labels and different splits.
 
     Args:
-        rows: `census.ROW` [n].
+        images: of the data set.
         distance: bits of the perceptual hashes that may differ, or None: identical files only.
         contradictions: whether similar images with different labels count.
     """
-    conflicts, leaks = duplicates.equal_files(rows)
+    conflicts, leaks = duplicates.equal_files(images.rows)
     if distance is not None:
-        conflicts += duplicates.nearly_equal_images(rows, "truth", distance) if contradictions else []
-        leaks += duplicates.nearly_equal_images(rows, "split", distance)
+        conflicts += images.near_pairs("truth", distance) if contradictions else []
+        leaks += images.near_pairs("split", distance)
     ranked = [
         [(pair, what) for pair in sorted(group, key=lambda p: p.bits or 0)]
         for group, what in ((conflicts, "different labels"), (leaks, "different splits"))

@@ -171,7 +171,7 @@ def duplicates(
         contradictions: whether similar images with different labels count.
     """
     images = census.Images.read(examples)
-    pairs = choose.pairs(images.rows, distance, contradictions)
+    pairs = choose.pairs(images, distance, contradictions)
     indices = sorted({i for pair, _ in pairs for i in (pair.first, pair.second)})
     paths = dict(zip(indices, images.paths(indices), strict=True))
     album, labels = Album(), list(manifest.read(examples).labels)

@@ -6,10 +6,8 @@ import base64
 import hashlib
 import io
 import itertools
-import mmap
 import os
-import struct
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,10 +19,10 @@ from components.data import features, images
 from components.data.arrays import composite, stored
 from components.evaluation import predictions
 from components.ingest import manifest
+from components.ingest.stored import index
 
 SIDE, MASK_SIDE = 112, 200  # pixels of the longer side
 _QUALITY = 70
-_HEAD, _TAIL = 12, 4  # bytes around a record: its length and the length's checksum; the record's checksum
 _CHUNK = 32  # images in memory
 _BATCH = 8  # images that a model predicts at once
 
@@ -51,45 +49,17 @@ class Album:
 
 
 def records(folder: str, split: str, wanted: Collection[Identity]) -> Iterator[tuple[Identity, Any]]:
-    """Yields (identity, features) of the images wanted, in the order of the shards.
-
-    The shards are verified first; if no image is wanted, none is read.
+    """Yields (identity, features) of the images wanted, in the order of the shards; no other record is read.
 
     Raises:
-        ImagegateError: the shards differ from the manifest.
+        ImagegateError: one of their records is not as ingest wrote it.
     """
     import tensorflow as tf
 
-    for record in serialised(folder, split) if wanted else ():
+    for record in index.of_images(folder, split, {sha256 for _, sha256 in wanted}):
         identity = predictions.identity(record)
         if identity in wanted:
             yield identity, tf.train.Example.FromString(record).features.feature
-
-
-def serialised(folder: str, split: str, chosen: Container[int] | None = None) -> Iterator[bytes]:
-    """Yields the records of a split in the order of the shards: those with the numbers `chosen`, or all.
-
-    Raises:
-        ImagegateError: the shards differ from the manifest.
-    """
-    number = 0
-    for path in manifest.verify(folder, split):
-        if not os.path.getsize(path):  # cannot be mapped
-            continue
-        with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as shard:
-            for start, end in _extents(shard):
-                if chosen is None or number in chosen:
-                    yield shard[start:end]
-                number += 1
-
-
-def _extents(shard: mmap.mmap) -> Iterator[tuple[int, int]]:
-    """Yields start and end of each record of a TFRecord file."""
-    at = 0
-    while at < len(shard):
-        (length,) = struct.unpack_from("<Q", shard, at)
-        yield at + _HEAD, at + _HEAD + length
-        at += _HEAD + length + _TAIL
 
 
 def small(encoded: bytes, side: int = SIDE, shown: Sequence[int] = (0,)) -> Pillow.Image:

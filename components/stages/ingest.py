@@ -1,8 +1,9 @@
 """ImageExampleGen: reads a data set, checks its images, and writes them as TFRecord shards with a manifest."""
 
+import dataclasses
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -14,9 +15,9 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from components.base import progress
 from components.base.artifact_files import EARLIER_SPLITS
 from components.base.errors import ImagegateError
-from components.base.files import write_atomically
-from components.data.dataset import SPLITS, Record
+from components.data.dataset import SPLITS, Dataset, Record, packed
 from components.data.manifest import Assigned
+from components.data.perceptual import Search
 from components.gates import data_gate, reference
 from components.gates.errors import DataRejected
 from components.ingest import census, earlier, ledger, manifest, reuse, settling, shards
@@ -24,7 +25,9 @@ from components.ingest.layouts import reading
 from components.ingest.settings import Source
 from components.ingest.spread import place as spread_place
 from components.ingest.spread import plan as spread
+from components.ingest.spread import search
 from components.ingest.spread.plan import UnseenError
+from components.ingest.stored import index
 from components.push import versions
 
 _TASK = "images"
@@ -44,8 +47,45 @@ class _WriteShard(beam.DoFn):
         progress.advance(_TASK, count, self._plan.total)
 
 
+class _SearchBand(beam.DoFn):
+    """Looks for nearly equal images in the bands whose numbers come."""
+
+    def __init__(self, task: search.Task) -> None:
+        self._task = task
+
+    def process(self, element: int) -> None:
+        search.work(self._task, element)
+
+
 def _numbers(count: int) -> list[int]:
     return list(range(count))
+
+
+def _each(make_pipeline: Callable[[], beam.Pipeline], count: int, name: str, work: beam.DoFn) -> None:
+    """Runs `work` on the numbers below `count`.
+
+    Raises:
+        UnseenError: a worker does not see what it needs.
+    """
+    try:
+        with make_pipeline() as pipeline:
+            _ = (
+                pipeline
+                | "Start" >> beam.Create([count])
+                | "Numbers" >> beam.FlatMap(_numbers)
+                # Without it, runners would do everything where the numbers were made.
+                | "Spread" >> beam.Reshuffle()
+                | name >> beam.ParDo(work)
+            )
+    except Exception as error:
+        if isinstance(error, UnseenError) or (told := _UNSEEN.search(str(error))) is None:
+            raise
+        raise UnseenError(told[0]) from None
+
+
+def _search(make_pipeline: Callable[[], beam.Pipeline], folder: str) -> Search:
+    """The search for nearly equal images on the workers."""
+    return search.spread(folder, lambda task: _each(make_pipeline, task.count, "SearchBand", _SearchBand(task)))
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -58,18 +98,28 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         examples = artifact_utils.get_single_instance(output_dict["examples"])
+        try:
+            self._ingest(examples, exec_properties)
+        finally:
+            spread.remove(examples.uri)
+
+    def _ingest(self, examples: types.Artifact, exec_properties: dict[str, Any]) -> None:
         source = Source.from_json(exec_properties["source"])
         dataset, rule = reading.read(source)
-        own = earlier.Seen.read(exec_properties["remembered"]) if exec_properties["remembered"] else None
+        path = exec_properties["remembered"]
         served = reference.seen(versions.current(exec_properties["destination"]), exec_properties["task"])
-        before = earlier.joined(served, own, dataset.fractions)
+        before = earlier.joined(served, earlier.Seen.read(path) if path else None, dataset.fractions)
         job = shards.job(dataset, source.data.max_pixels, rule, source.data.bits, before, source.data.arrays)
-        plan = shards.plan(dataset.records)
         key, code = exec_properties["data_fingerprint"], exec_properties["code_fingerprint"]
         previous = reuse.Previous() if key.startswith(ledger.ANEW) else reuse.find(examples.uri)
-        known = [reuse.report(previous, records, job, code) for records in plan]
-        written = write_shards(self._make_beam_pipeline, examples.uri, plan, job, known, previous.files)
-        counted, seen = settling.merge(dataset, written, job, source.near, examples.uri, previous.files.paths)
+        written = _written(self._make_beam_pipeline, examples.uri, dataset, job, previous, code)
+        compare = None
+        if len(dataset.records) > search.ALONE and spread_place.current() is None:  # a store has no folder to search in
+            compare = _search(self._make_beam_pipeline, examples.uri)
+        counted, seen = settling.merge(dataset, written, job, source.near, examples.uri, previous.files.paths, compare)
+        if compare is not None and source.near is not None:  # for the data gate and the report, which have no workers
+            for field in ("truth", "split"):
+                seen.write_near_pairs(examples.uri, field, source.near.distance, compare)
         assigned = Assigned(
             fractions=dataset.fractions,
             origin=earlier.origin(source, exec_properties["data_fingerprint"]),
@@ -77,16 +127,34 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         )
         counted = counted.model_copy(update={"assigned": assigned})
         remembered = before.after(seen.rows, assigned, served.digest() if served else "")
-        write_atomically(os.path.join(examples.uri, EARLIER_SPLITS), remembered.to_bytes())
+        remembered.write(os.path.join(examples.uri, EARLIER_SPLITS))
         seen.write(examples.uri)
+        counted = counted.model_copy(update={"records": index.write(examples.uri, counted.files, written)})
         manifest.write(examples.uri, counted)
-        digests = {path: digest for report in written for path, digest in report.digests.items()}
-        reuse.write(examples.uri, plan, written, job, code)
+        # What is known of each image is in files now.
+        del before, remembered, seen, served
+        job = dataclasses.replace(job, earlier=earlier.Earlier())
+        reuse.write(examples.uri, written.planned(), written, job, code)
+        digests = (pair for report in written for pair in report.digests.items())
         ledger.write(examples.uri, key, dataset, _versions(source), digests)
         describe(examples, SPLITS)
         if not all(counted.counts.values()):
             # TFDV and Transform cannot process an empty split, so this rule of the data gate is applied here.
-            raise DataRejected(data_gate.empty_splits(counted), counted, seen)
+            raise DataRejected(data_gate.empty_splits(counted), counted, census.Images.read(examples.uri))
+
+
+def _written(
+    make_pipeline: Callable[[], beam.Pipeline],
+    folder: str,
+    dataset: Dataset,
+    job: shards.Job,
+    previous: reuse.Previous,
+    code: str,
+) -> spread.Written:
+    """Plans and writes the shards; the plan is kept on disk alone."""
+    plan = shards.plan(dataset.records)
+    known = (reuse.report(previous, records, job, code) for records in plan)
+    return write_shards(make_pipeline, folder, plan, job, known, previous.files)
 
 
 def describe(examples: types.Artifact, splits: Sequence[str]) -> None:
@@ -100,12 +168,12 @@ def describe(examples: types.Artifact, splits: Sequence[str]) -> None:
 def write_shards(
     make_pipeline: Callable[[], beam.Pipeline],
     folder: str,
-    plan: Sequence[Sequence[Record]],
+    plan: Iterable[Sequence[Record]],
     job: shards.Job,
-    known: Sequence[str | None],
+    known: Iterable[str | None],
     there: reuse.Files,
-) -> list[census.Report]:
-    """Writes the shards of a plan with Beam; returns their reports.
+) -> spread.Written:
+    """Writes the shards of a plan with Beam; returns their reports, which stay in `folder` until `spread.remove`.
 
     Workers that reach a store write there, see `spread.place`; then the shards are fetched into the folder.
 
@@ -118,41 +186,33 @@ def write_shards(
         there: the files of that ingest.
     """
     place = spread_place.current()
-    if place is None:
-        written = spread.write(folder, plan, job, known, there)
-    else:
-        earlier_files = reuse.Files(place.url_of(there.folder) if there.folder else "")
-        written = spread.write(place.url, plan, job, known, earlier_files)
+    written = spread.write(folder, plan, job, known, there)
+    handed = written
+    if place is not None:
+        handed = spread.hand(written, place.url, job, reuse.Files(place.url_of(there.folder) if there.folder else ""))
     progress.start(_TASK)
     try:
-        with make_pipeline() as pipeline:
-            _ = (
-                pipeline
-                | "Start" >> beam.Create([written.count])
-                | "Shards" >> beam.FlatMap(_numbers)
-                # Without it, runners would write all shards where their numbers were made.
-                | "Spread" >> beam.Reshuffle()
-                | "WriteShard" >> beam.ParDo(_WriteShard(written))
-            )
-        reports = spread.reports(written)
-        if place is not None:
-            place.there = {file.name: file.sha256 for report in reports for file in report.files}
-            place.fetch(place.there, place.there)
+        _each(make_pipeline, written.count, "WriteShard", _WriteShard(handed))
+        if place is None:
+            return spread.reports(written)
+        reports = spread.collect(handed, written)
+        place.there = {file.name: file.sha256 for report in reports for file in report.files}
+        place.fetch(place.there, place.there)
         return reports
-    except Exception as error:
-        if isinstance(error, UnseenError) or (told := _UNSEEN.search(str(error))) is None:
-            raise
-        raise UnseenError(told[0]) from None
+    except Exception:
+        spread.remove(folder)
+        raise
     finally:
-        spread.remove(written.folder)
+        if place is not None:
+            spread.remove(handed.folder)
 
 
-def _versions(source: Source) -> dict[str, str]:
-    """Lists the data set again: path -> version, or nothing where it cannot be listed any more."""
+def _versions(source: Source) -> Iterator[tuple[str, str]]:
+    """Lists the data set again: (path, version), or nothing where it cannot be listed any more."""
     try:
-        return {record.path: record.version for record in reading.read(source)[0].records}
+        yield from packed(reading.read(source)[0].records).values("path", "version")
     except ImagegateError:
-        return {}
+        return
 
 
 class _Spec(component_spec.ComponentSpec):

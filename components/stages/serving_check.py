@@ -1,6 +1,5 @@
 """ServingCheck: the last gate before the push. It asks the exported model for its answers to real images."""
 
-import itertools
 import json
 import os
 
@@ -19,6 +18,7 @@ from components.gates.records import ServingResult
 from components.gates.requests import PHOTOS, Frames
 from components.gates.settings import Serving
 from components.ingest import manifest
+from components.ingest.stored import index
 from components.labels import kinds
 from components.push import versions
 from components.stages import artifacts
@@ -79,9 +79,8 @@ def _samples(examples: str, model_evaluation: str) -> list[serving_check.Sample]
     import tensorflow as tf
 
     predicted = {(row["path"], row["sha256"]): row for row in predictions.read(model_evaluation, analysis.CANDIDATE)}
-    records = tf.data.TFRecordDataset(manifest.verify(examples, "test")).as_numpy_iterator()
     samples = []
-    for record in itertools.islice(records, serving_check.IMAGES):
+    for record in index.numbered(examples, "test", range(serving_check.IMAGES)):
         image = tf.train.Example.FromString(record).features.feature[features.IMAGE].bytes_list.value[0]
         samples.append(
             serving_check.Sample(image=image, example=record, predicted=predicted[predictions.identity(record)])

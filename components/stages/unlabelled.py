@@ -12,6 +12,7 @@ from components.gates import data_gate
 from components.gates.errors import DataRejected
 from components.ingest import census, manifest, reuse, shards
 from components.ingest.settings import Pool
+from components.ingest.spread import plan as spread
 from components.ingest.unlabelled import listing, merging
 from components.stages.ingest import describe, write_shards
 
@@ -27,6 +28,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     ) -> None:
         labelled = census.Images.read(artifact_utils.get_single_uri(input_dict["examples"]))
         examples = artifact_utils.get_single_instance(output_dict["unlabelled"])
+        try:
+            self._ingest(examples, labelled, exec_properties)
+        finally:
+            spread.remove(examples.uri)
+
+    def _ingest(self, examples: types.Artifact, labelled: census.Images, exec_properties: dict[str, Any]) -> None:
         pool = Pool.from_json(exec_properties["pool"])
         dataset = listing.read(pool)
         job = dataclasses.replace(shards.job(dataset, pool.max_pixels, bits=pool.bits), splits=(UNLABELLED,))

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
-from pipeline.disk.cleaning import ARTIFACTS
+from pipeline.artifacts.copies import FOLDER as ARTIFACTS
 
 # Names in the folders of stages: of ingest's shards, plan and reports, of files that replace others, of TFX, TensorFlow
 # Transform and Beam's file sinks.

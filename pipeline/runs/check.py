@@ -23,6 +23,8 @@ from pipeline.runs import data, preflight
 from pipeline.runs.show import excluded_lines, imbalance_lines, label_table, quarantined_lines, unknown_lines, untold
 from pipeline.terminal import output_to
 
+_PART = 1 << 14  # images that are counted together
+
 if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.terminal import Terminal
@@ -85,17 +87,22 @@ def examine(
     each: Callable[[shards.Examined], object] = lambda _: None,
 ) -> tuple[DatasetManifest, census.Images]:
     """Decodes every image of a data set and counts what a run would store; calls `each` with every image."""
-    report = census.Report()
+    report, reports = census.Report(), census.Kept()
     with output_to(os.devnull):  # decoders print warnings; real problems are in the report
         told = config.data
         before = data.earlier_splits(config, dataset)
         job = shards.job(dataset, told.max_pixels, rule, told.bits, before, told.arrays)
         for number, item in enumerate(shards.examine(dataset.records, job), 1):
             shards.enter(item, report)
+            if number % _PART == 0:
+                report.digests.clear()  # which only a later run would ask for
+                reports.append(report)
             each(item)
             terminal.progress("images", number, len(dataset.records))
     terminal.close()
-    return settling.merge(dataset, [report], job, config.source.near)
+    report.digests.clear()
+    reports.append(report)
+    return settling.merge(dataset, reports, job, config.source.near)
 
 
 def show(config: Config, manifest: DatasetManifest, verdicts: Sequence[Verdict], terminal: Terminal) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from components.base.artifact_files import EARLIER_SPLITS
 from components.base.errors import ConfigError
-from components.base.files import write_atomically
+from components.base.files import replacing
 from components.base.verdict import Verdict
 from components.data import images, schema
 from components.data.dataset import Dataset
@@ -95,8 +96,8 @@ def remember_splits(config: Config, artifacts: Mapping[str, str]) -> None:
         artifacts: folders of the run's artifacts, by key.
     """
     if "class_balance" in artifacts:
-        with open(os.path.join(artifacts["examples"], EARLIER_SPLITS), "rb") as f:
-            write_atomically(derived.remembered(config), f.read())
+        with replacing(derived.remembered(config)) as temporary:
+            shutil.copyfile(os.path.join(artifacts["examples"], EARLIER_SPLITS), temporary)
 
 
 def frozen_schema(config: Config) -> str:

@@ -53,6 +53,7 @@ class Runner:
         self._store = store.of(config.artifacts, config.output_folder)
         self._needs: tuple[tuple[str, int], ...] = ((config.output_folder, 0),)
         self._running, self._recording = "", threading.Lock()
+        self._listed: Dataset | LayoutError | NoRoom | None = None
         self.summary = Summary(config)
         self.folder = os.path.join(config.output_folder, "history", self.summary.run_id)
 
@@ -73,8 +74,9 @@ class Runner:
         config = self._config
         lock.refuse_if_held(config.output_folder)  # at once, before the data are listed
         preflight.places(config)
+        dataset: Dataset | LayoutError | NoRoom
         try:
-            dataset: Dataset | LayoutError = data.read_dataset(config)[0]
+            dataset = data.read_dataset(config)[0]
         except LayoutError as error:
             dataset = error
         self._frozen = data.frozen_schema(config)
@@ -87,6 +89,8 @@ class Runner:
             except NoRoom as error:
                 full = error
         self._make_output()
+        self._listed = full or dataset
+        del dataset
         with lock.held(config.output_folder, self.summary.run_id):
             try:
                 history.record_killed(config.output_folder)
@@ -94,7 +98,7 @@ class Runner:
                 self._make_folder()
                 with temporary.own_folder(config.output_folder), stopping.recorded(self._record_stop):
                     try:
-                        self._run_and_record(full or dataset, force=force)
+                        self._run_and_record(force=force)
                     except KeyboardInterrupt as error:
                         self._record_stop(stopping.Stopped.by(error))
             except OSError as error:
@@ -103,12 +107,12 @@ class Runner:
                 raise self._without_record(full or error) from None
         return self.summary
 
-    def _run_and_record(self, dataset: Dataset | LayoutError | NoRoom, *, force: bool) -> None:
+    def _run_and_record(self, *, force: bool) -> None:
         with room.reserved(self._config.output_folder):
-            if isinstance(dataset, Dataset):
-                self._run(dataset, force=force)
-            else:
-                self.summary.fail(dataset)
+            if isinstance(self._listed, Dataset):
+                self._run(force=force)
+            elif self._listed is not None:
+                self.summary.fail(self._listed)
             self.summary.stop()
             with output_to(self.log):
                 self._write_report()
@@ -139,7 +143,7 @@ class Runner:
             return NoRoom(f"{error}; version {self.summary.pushed.version} is served, but this run has no record")
         return error
 
-    def _run(self, dataset: Dataset, *, force: bool) -> None:
+    def _run(self, *, force: bool) -> None:
         if self._store is not None:
             try:
                 self._store.begin(self._config.name)
@@ -147,6 +151,8 @@ class Runner:
             except ImagegateError as error:
                 self.summary.fail(error)
                 return
+        dataset, self._listed = self._listed, None
+        assert isinstance(dataset, Dataset)
         recognised = data.recognise(self._config, dataset, force=force)
         inputs = {
             "config": self._config.fingerprint(),
@@ -165,6 +171,8 @@ class Runner:
                 return
             if not dataset.records:
                 raise DataRejected(data.judge_data(self._config, *census.merge(dataset, []), self._frozen))
+            earlier_splits = data.earlier_splits_key(self._config, dataset, recognised.key)
+            del dataset  # a listing of millions of images is not kept while ingest makes its own
             with output_to(self.log):
                 self._begin_or_end("loading TFX", "started", 0.0, False)
                 from pipeline import graph
@@ -173,7 +181,7 @@ class Runner:
                     self._config,
                     data_fingerprint=recognised.key,
                     served_version=served.version if served else "",
-                    earlier_splits=data.earlier_splits_key(self._config, dataset, recognised.key),
+                    earlier_splits=earlier_splits,
                     frozen=self._frozen,
                     cache=not force,
                     files=self._files,

@@ -36,6 +36,17 @@ def test_init_is_timed_on_a_folder_and_archives() -> None:
     assert [line.split()[0] for line in lines] == ["many", "one.zip", "two.tar.gz"]
 
 
+@pytest.mark.slow  # five processes, two of which load TFX
+def test_the_memory_of_the_driver_is_measured_step_by_step() -> None:
+    command = [sys.executable, "-m", "benchmarks.driver", "2000"]
+    lines = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    steps = [line.split("  ")[1].strip() for line in lines if "B/image at most" in line]
+    assert {"listing of folders", "listing of a table", "data gate"} <= set(steps)
+    assert [steps.count(step) for step in ("settling.merge", "ledger.write", "the whole stage")] == [2, 2, 2]
+    fingerprints = {line.split()[0] for line in lines if line.strip().startswith(tuple("0123456789abcdef"))}
+    assert len([one for one in fingerprints if len(one) == 16]) == 1  # both layouts list the same records
+
+
 @pytest.mark.slow  # waits until change times prove something
 def test_a_night_with_nothing_new_is_timed() -> None:
     command = [sys.executable, "-m", "benchmarks.nightly", "100"]

@@ -23,6 +23,7 @@ from components.data.mask_rules import Rule
 from components.ingest import census, manifest, reuse, settling, shards
 from components.ingest.earlier import Earlier
 from components.ingest.settings import NearLimits, Pool
+from components.ingest.stored import index
 from components.ingest.unlabelled import listing, merging
 from components.labels import kinds
 from components.model import preprocessing
@@ -113,9 +114,11 @@ def ingest(
         place = str(folder), i, len(plan)
         known = reuse.report(previous, part, job, "code")
         linked = reuse.link(there.folder, known, *place, lambda _: None) if known else None
-        reports.append(linked or shards.write(*place, part, job, lambda _: None, there.paths))
+        reports.append((i, linked or shards.write(*place, part, job, lambda _: None, there.paths)))
+    reports = [report for _, report in sorted(reports, key=lambda one: one[0])]
     counted, images = settling.merge(dataset, reports, job, near, str(folder), there.paths)
     images.write(str(folder))
+    counted = counted.model_copy(update={"records": index.write(str(folder), counted.files, reports)})
     manifest.write(str(folder), counted)
     reuse.write(str(folder), shards.plan(dataset.records), reports, job, "code")
     return counted

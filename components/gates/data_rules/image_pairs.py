@@ -66,8 +66,7 @@ def _contradictory(data: GateInput, limits: DataGateLimits) -> tuple[_Pairs, _Pa
     """Pairs of equal and of nearly equal images with different labels; None if the latter are not looked for."""
     if limits.near_duplicate_distance is None or not limits.contradictions:
         return data.equal_files[0], None
-    rows = data.images.rows
-    return data.equal_files[0], duplicates.nearly_equal_images(rows, "truth", limits.near_duplicate_distance)
+    return data.equal_files[0], data.images.near_pairs("truth", limits.near_duplicate_distance)
 
 
 def _leaking(data: GateInput, limits: DataGateLimits) -> tuple[_Pairs, _Pairs | None, _Pairs]:
@@ -80,7 +79,7 @@ def _leaking(data: GateInput, limits: DataGateLimits) -> tuple[_Pairs, _Pairs | 
         return equal, None, []
     if not rows["named"].any() and (near is None or near.moved):  # none is left, and the search takes seconds
         return equal, [], []
-    pairs = duplicates.nearly_equal_images(rows, "split", limits.near_duplicate_distance)
+    pairs = data.images.near_pairs("split", limits.near_duplicate_distance)
     named = [bool(rows["named"][[pair.first, pair.second]].any()) for pair in pairs]
     by_hash = [pair for pair, by_name in zip(pairs, named, strict=True) if not by_name]
     return equal, list(itertools.compress(pairs, named)), by_hash

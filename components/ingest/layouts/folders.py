@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from components.base.packed import Packed
 from components.base.text import truncated_list
 from components.data import storage
-from components.data.dataset import Dataset, LayoutError, Record, label_name
+from components.data.dataset import Dataset, LayoutError, Record, label_name, packed
 from components.data.storage import File
 from components.ingest.layouts.label_names import check_spelling
 from components.ingest.layouts.paths import sidecars, tree_notes
@@ -33,46 +34,50 @@ def read(root: str, split: Mapping[str, float], names: Sequence[str] | None = No
         LayoutError: there is no label folder, it is not clear which folders are the labels, or a name cannot be a
             label.
     """
-    images, others = sidecars.without(root, storage.files(root))
+    images, others = sidecars.without(root, Packed.ordered(File, storage.files(root), key=lambda file: file.path))
     top = _top(root, images, others, names)
-    levels = decide(root, top, (file.path.split("/") for file in images if not file.problem), names)
+    sound = (path.split("/") for path, problem in images.values("path", "problem") if not problem)
+    levels = decide(root, top, sound, names)
     label_of = _label_folders(root, top, images, levels)
     if not label_of:
         raise LayoutError(_no_labels(root, top, images, others, levels))
     splits = _splits(top, images, levels)
     fractions = shares(split, set(splits.values()))
-    records: list[Record] = []
     rejected = [(file.path, file.problem) for file in others if file.problem]
     misplaced: list[str] = []
-    for file in images:
-        parts = file.path.split("/")
-        label = label_of.get("/".join(parts[: levels.label + 1])) if len(parts) > levels.label + 1 else None
-        if file.problem:
-            rejected.append((file.path, file.problem))
-        elif label is None:
-            misplaced.append(file.path)
-        else:
-            named = None if levels.split is None else splits.get(parts[levels.split], "train")
-            records.append(Record(file.path, (label,), resolved_split(named, fractions), file.size, file.version))
-    beside = sorted((file for file in others if not file.problem), key=lambda file: file.path)
+
+    def labelled() -> Iterator[Record]:
+        for file in images:
+            parts = file.path.split("/")
+            label = label_of.get("/".join(parts[: levels.label + 1])) if len(parts) > levels.label + 1 else None
+            if file.problem:
+                rejected.append((file.path, file.problem))
+            elif label is None:
+                misplaced.append(file.path)
+            else:
+                named = None if levels.split is None else splits.get(parts[levels.split], "train")
+                yield Record(file.path, (label,), resolved_split(named, fractions), file.size, file.version)
+
+    records = packed(labelled())
+    beside = [file for file in others if not file.problem]
     return Dataset(
         root=root,
         labels=ordered_labels(set(label_of.values()), names, f"data.root: {root}"),
-        records=tuple(sorted(records, key=lambda r: r.path)),
+        records=records,
         fractions=fractions,
         rejected=tuple(sorted(rejected)),
         ignored=tuple(sorted([*misplaced, *(file.path for file in beside)])),
-        notes=tuple(tree_notes.sentences(Found(top, levels, label_of, records, sorted(misplaced), beside))),
+        notes=tuple(tree_notes.sentences(Found(top, levels, label_of, records, misplaced, beside))),
     )
 
 
-def _top(root: str, images: Iterable[File], others: Sequence[File], names: Collection[str] | None) -> list[str]:
+def _top(root: str, images: Packed[File], others: Sequence[File], names: Collection[str] | None) -> list[str]:
     """Returns the folders at the top, without those that hold only files that are no images.
 
     Raises:
         LayoutError: such a folder holds files of a kind that nobody knows, which might be meant as images.
     """
-    with_images = {file.path.partition("/")[0] for file in images}
+    with_images = {path.partition("/")[0] for (path,) in images.values("path")}
     without: dict[str, list[File]] = {}
     for file in others:
         name, _, rest = file.path.partition("/")

@@ -15,6 +15,7 @@ from components.data import storage
 from components.data.dataset import LayoutError
 from components.data.storage import File
 from components.data.storage.bundles import ENDING
+from components.ingest.layouts.listed import Listed
 from components.ingest.layouts.nearby import Nearby
 
 # Endings of photos, in lower case.
@@ -55,7 +56,7 @@ class Listing:
 
     def __init__(self, root: str, files: Mapping[str, File] | None = None) -> None:
         self.root = root
-        self.files = {file.path: file for file in storage.files(root)} if files is None else dict(files)
+        self.files: Mapping[str, File] = Listed(storage.files(root)) if files is None else files
         # macOS writes accents as separate characters; a table that was typed elsewhere has composed letters.
         self._composed = {unicodedata.normalize("NFC", path): path for path in self.files if not path.isascii()}
 

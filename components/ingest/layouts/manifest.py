@@ -6,15 +6,18 @@ whether the label applies to the image, while 0 means that it does not. The loss
 
 from __future__ import annotations
 
+import itertools
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from components.base.errors import ConfigError
+from components.base.packed import Packed
 from components.base.text import truncated_list
-from components.data.dataset import Dataset, LayoutError, Record
+from components.data.dataset import Dataset, LayoutError, Record, packed
 from components.ingest.layouts import sequences
+from components.ingest.layouts.listed import Listed
 from components.ingest.layouts.listing import Listing
 from components.ingest.layouts.rules import ordered_labels, resolved_split, shares, truncated_lines
 from components.ingest.layouts.sequences import Moments
@@ -34,7 +37,7 @@ class _Read:
     """The contents of the tables, and the notes on them; of sequences, the name and time that each row has."""
 
     columns: Columns
-    rows: list[Row] = field(default_factory=list)
+    rows: Packed[Row] = field(default_factory=lambda: rows.packed(()))
     readers: list[Reader] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
@@ -106,7 +109,8 @@ def read(
     _check_separator(found, separator, names)
     moments: Mapping[str, Moments] = {}
     if columns.sequence is not None:
-        entries, moments = sequences.joined(list(zip(found.moments, found.rows, strict=True)))
+        whole, moments = sequences.joined(list(zip(found.moments, found.rows, strict=True)))
+        entries = rows.packed(whole)
         found.notes.append(
             f"data.manifest: {len(found.rows):,} rows are the moments of {len(moments):,} sequences (data.columns."
             "sequence)"
@@ -123,22 +127,27 @@ def read(
     fractions = shares(split, {row.content.split for row in entries} | named_splits)
     may_be_long = not single and not columns.label_of
     kept, rejected, contradictory = rows.unique(entries, may_be_long)
-    used = {row.file.path for row in found.rows} | {listing.find("", path).path for _, path in paths}
     return Dataset(
         root=root,
         labels=labels,
-        records=tuple(
-            sorted(
-                (_record(row, labels, fractions, columns.applies is not None, moments) for row in kept),
-                key=lambda r: r.path,
-            )
-        ),
+        records=packed(_record(row, labels, fractions, columns.applies is not None, moments) for row in kept),
         fractions=fractions,
         rejected=tuple(sorted(rejected)),
         contradictory=tuple(sorted(contradictory.items())),
-        ignored=tuple(sorted({f.path for folder in found.folders for f in listing.below(folder)} - used)),
+        ignored=tuple(_unused(found, listing, {listing.find("", path).path for _, path in paths})),
         notes=(*remarks.of_tables(found.tables), *found.notes, *missing),
     )
+
+
+def _unused(found: _Read, listing: Listing, tables: Collection[str]) -> Iterator[str]:
+    """The files in the folders of images that no row names, sorted."""
+    named = (path for path, _ in rows.of_files(found.rows))
+    folders, name = tuple(found.folders), next(named, None)
+    for path in sorted(listing.files) if not isinstance(listing.files, Listed) else listing.files:
+        while name is not None and name < path:
+            name = next(named, None)
+        if path != name and path not in tables and path.startswith(folders):
+            yield path
 
 
 def _expected(listing: Listing, folders: set[str], prefix: str) -> str:
@@ -153,18 +162,25 @@ def _read_table(found: _Read, listing: Listing, lookup: Lookup, reader: Reader) 
     found.columns, guessed = default_columns(table, found.columns, lookup.is_file)
     reader = replace(reader, columns=found.columns)
     problems = []
-    for number, cells in table.rows:
-        try:
-            name = reader.file_name(number, cells)
-            file = lookup.find(name) if isinstance(name, str) else name
-            labels, moment = reader.row_labels(number, cells), _moment(reader, number, cells)
-            found.rows.append(Row(f"row {number} of {table.path}", file, labels))
-            found.moments.append(moment)
-        except LayoutError as error:
-            problems.append(str(error))
+
+    def read_rows() -> Iterator[Row]:
+        for number, cells in table.rows:
+            try:
+                name = reader.file_name(number, cells)
+                file = lookup.find(name) if isinstance(name, str) else name
+                labels, moment = reader.row_labels(number, cells), _moment(reader, number, cells)
+            except LayoutError as error:
+                problems.append(str(error))
+                continue
+            if reader.columns.sequence is not None:
+                found.moments.append(moment)
+            yield Row(f"row {number} of {table.path}", file, labels)
+
+    part = rows.packed(read_rows())
     if problems:
         raise LayoutError(truncated_lines(problems))
-    found.tables.append(table)
+    found.rows = rows.packed(itertools.chain(found.rows, part)) if found.rows else part
+    found.tables.append(replace(table, rows=()))
     found.readers.append(reader)
     found.notes += [guessed] if guessed else []
     found.notes += lookup.notes(reader.path)

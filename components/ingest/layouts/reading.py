@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from components.base.errors import ConfigError
 from components.data import storage
-from components.data.dataset import Dataset, LayoutError
+from components.data.dataset import Dataset, LayoutError, packed
 from components.data.mask_rules import Rule, rule
 from components.ingest import exclusion
 from components.ingest.layouts import coco, folders, manifest, masks, own, sequences, tiles
@@ -40,7 +40,8 @@ def read(source: Source) -> tuple[Dataset, Rule | None]:
             # What is missing may be what was left out.
             aside = own.notes(left, places, root)[0]
             raise type(error)(f"{str(error).rstrip('.')}. {aside[0].upper()}{aside[1:]}") from None
-    dataset = replace(dataset, notes=(*dataset.notes, *own.notes(left, places, root)))
+    notes = (*dataset.notes, *own.notes(left, places, root))
+    dataset = replace(dataset, records=packed(dataset.records), notes=notes)
     bands = source.data.arrays
     # The meaning of a mask counts on every label.
     prune = meaning is None and source.labels.names is None

@@ -10,7 +10,7 @@ from dataclasses import replace
 from components.data import images, storage
 from components.data.arrays import heads, reading, tiles
 from components.data.arrays.spec import Bands
-from components.data.dataset import Dataset, Record
+from components.data.dataset import Dataset, Record, by_path
 from components.data.storage import bundles
 
 _THREADS = 4  # of reading headers, which wait for the disk or the network
@@ -29,8 +29,8 @@ def tiled(dataset: Dataset, bands: Bands, max_pixels: int) -> Dataset:
     with ThreadPoolExecutor(_THREADS) as pool:
         sizes = pool.map(lambda record: _size(dataset.root, record, bands, max_pixels), dataset.records)
         pairs = zip(dataset.records, sizes, strict=True)
-        records = [tile for record, size in pairs for tile in _tiles(record, size, bands)]
-    return replace(dataset, records=tuple(sorted(records, key=lambda record: record.path)))
+        records = by_path(tile for record, size in pairs for tile in _tiles(record, size, bands))
+    return replace(dataset, records=records)
 
 
 def _tiles(record: Record, size: tiles.Size | None, bands: Bands) -> Iterator[Record]:

@@ -1,13 +1,12 @@
 """The plan of an ingest as files beside the shards, so that the graph of a Beam job does not grow with the images.
 
 Each worker reads what it needs of the plan, writes its shard, and then the shard's report. The driver counts nothing
-that did not come back: `reports` names what is missing. All of this lies in a folder, or in a store that the workers
-reach; there, a worker writes its shard to a folder of its own first.
+that did not come back: `reports` names what is missing. Workers that share no folder with the driver find the same in a
+store: the driver puts the plan there (`hand`) and collects the reports (`collect`).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -16,8 +15,10 @@ import pickle
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
+from typing import overload
 
 from components.base.errors import ConfigError, ImagegateError
 from components.base.files import write_atomically
@@ -30,7 +31,9 @@ from components.ingest.shards import Job
 
 _PLAN, _REPORTS = ".plan", ".reports"
 _JOB = "job"
-_SHARED = (
+_KEY = "output.artifacts"  # names the store in messages
+_row = attrgetter(*(field.name for field in fields(Record)))
+SHARED = (
     "all workers must see the folders of data.root and output: put them on a shared disk, or name URLs in data.root "
     "and output.artifacts"
 )
@@ -46,7 +49,7 @@ class Plan:
     """Where the plan is, and what a worker may believe of it.
 
     Attributes:
-        folder: of the shards, or their URL in a store.
+        folder: of the shards, or its URL in a store.
         count: number of shards.
         total: number of records.
         digest: SHA-256 of the settings. Only what this run wrote is loaded, because loading it may run code.
@@ -59,33 +62,67 @@ class Plan:
 
 
 def write(
-    folder: str, plan: Sequence[Sequence[Record]], job: Job, known: Sequence[str | None], there: reuse.Files
+    folder: str, plan: Iterable[Sequence[Record]], job: Job, known: Iterable[str | None], there: reuse.Files
 ) -> Plan:
     """Writes the plan.
 
     Args:
-        folder: of the shards, or their URL; it is made.
+        folder: of the shards; it is made.
         plan: the records of each shard.
         job: settings that all shards share.
         known: for each shard the report of an equal one of an earlier ingest, as JSON, or None.
         there: the files of that ingest.
     """
     remove(folder)
-    settings, store = pickle.dumps((job, there)), _store(folder)
-    for name in (_PLAN, _REPORTS) if store is None else ():
+    for name in (_PLAN, _REPORTS):
         os.makedirs(os.path.join(folder, name))
-    _write(folder, f"{_PLAN}/{_JOB}", settings)
+    digest = _write_settings(folder, job, there)
+    count = total = 0
+    for records, report in zip(plan, known, strict=True):
+        text = json.dumps([[_row(record) for record in records], report])
+        _write(folder, _name(_PLAN, count), text)
+        count, total = count + 1, total + len(records)
+    return Plan(folder, count, total, digest)
 
-    def write_part(i: int) -> None:
-        text = json.dumps([[dataclasses.astuple(record) for record in plan[i]], known[i]])
-        _write(folder, _name(_PLAN, i), text.encode())
 
-    if store is None:
-        for i in range(len(plan)):
-            write_part(i)
-    else:
-        each(write_part, range(len(plan)))
-    return Plan(folder, len(plan), sum(map(len, plan)), hashlib.sha256(settings).hexdigest())
+def hand(plan: Plan, url: str, job: Job, there: reuse.Files) -> Plan:
+    """Puts a plan into a store, for workers that see only that.
+
+    Args:
+        plan: in a folder.
+        url: of the shards in the store.
+        job: settings that all shards share.
+        there: the files of an earlier ingest, in the store.
+    """
+    remove(url)
+    store = Objects(url, _KEY)
+    names = (_name(_PLAN, index) for index in range(plan.count))
+    each(lambda name: store.put(name, os.path.join(plan.folder, name)), names)
+    return replace(plan, folder=url, digest=_write_settings(url, job, there))
+
+
+def collect(handed: Plan, plan: Plan) -> Written:
+    """Fetches the reports of the workers from the store into the folder of the plan; see `reports`.
+
+    Args:
+        handed: what `hand` returned.
+        plan: what it was given.
+    """
+    store, there = Objects(handed.folder, _KEY), list[int]()
+    sizes = store.names()
+
+    def fetch(index: int) -> None:
+        try:
+            content = _read(handed.folder, name := _name(_REPORTS, index)).decode()
+        except FileNotFoundError:
+            return
+        if all(sizes.get(file.name) == file.bytes for file in Report.from_json(content).files):
+            _write(plan.folder, name, content)
+            there.append(index)
+
+    each(fetch, range(plan.count))
+    _require(plan.count - len(there), handed)
+    return Written(plan)
 
 
 def work(plan: Plan, index: int, tick: Callable[[int], None]) -> None:
@@ -101,61 +138,69 @@ def work(plan: Plan, index: int, tick: Callable[[int], None]) -> None:
     """
     try:
         job, there = _settings(plan.folder, plan.digest)
-        rows, known = json.loads(_read(plan.folder, _name(_PLAN, index)))
+        records, known = _planned(plan, index)
     except FileNotFoundError:
-        raise UnseenError(f"worker {socket.gethostname()} does not see {plan.folder}; {_SHARED}") from None
+        raise UnseenError(f"worker {socket.gethostname()} does not see {plan.folder}; {SHARED}") from None
     except (ConfigError, OSError) as error:  # of a store
         reason = " ".join(str(error).split())
         raise UnseenError(
             f"worker {socket.gethostname()} does not see {plan.folder} ({reason}); {_CREDENTIALS}"
         ) from None
     if not _is_there(job.root):
-        raise UnseenError(f"worker {socket.gethostname()} does not see {job.root}; {_SHARED}")
+        raise UnseenError(f"worker {socket.gethostname()} does not see {job.root}; {SHARED}")
     place, store = (plan.folder, index, plan.count), _store(plan.folder)
     if store is None:
         report = reuse.link(there.folder, known, *place, tick) if known else None
+        report = report or shards.write(*place, records, job, tick, there.paths)
     else:
         report = reuse.copy(there.folder, known, store, index, plan.count, tick) if known else None
-    if report is None:
-        records = [Record(*map(census.tupled, row)) for row in rows]
-        if store is None:
-            report = shards.write(*place, records, job, tick, there.paths)
-        else:
-            report = _write_and_put(store, index, plan.count, records, job, tick)
-    _write(plan.folder, _name(_REPORTS, index), report.to_json().encode())
+        report = report or _write_and_put(store, index, plan.count, records, job, tick)
+    _write(plan.folder, _name(_REPORTS, index), report.to_json())
 
 
-def reports(plan: Plan) -> list[Report]:
+class Written(Sequence[Report]):
+    """The reports of all shards, each read when it is asked for; a report may be replaced by another."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def __len__(self) -> int:
+        return self._plan.count
+
+    @overload
+    def __getitem__(self, index: int) -> Report: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Report]: ...
+
+    def __getitem__(self, index: int | slice) -> Report | list[Report]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return Report.from_json(_read(self._plan.folder, _name(_REPORTS, range(len(self))[index])).decode())
+
+    def __setitem__(self, index: int, report: Report) -> None:
+        _write(self._plan.folder, _name(_REPORTS, index), report.to_json())
+
+    def planned(self) -> Iterator[list[Record]]:
+        """Yields the records of each shard."""
+        return (_planned(self._plan, index)[0] for index in range(len(self)))
+
+
+def reports(plan: Plan) -> Written:
     """The reports of all shards, whose files are there as they say.
 
     Raises:
         UnseenError: a report or a file is missing, though the job ended well.
     """
-    store, there = _store(plan.folder), dict[int, Report]()
-    sizes = {} if store is None else store.names()
-
-    def size(name: str) -> int | None:
-        return os.path.getsize(os.path.join(plan.folder, name)) if store is None else sizes.get(name)
-
-    def look(index: int) -> None:
+    written, missing = Written(plan), 0
+    for index in range(plan.count):
         try:
-            report = Report.from_json(_read(plan.folder, _name(_REPORTS, index)).decode())
-            if all(size(file.name) == file.bytes for file in report.files):
-                there[index] = report
+            files = written[index].files
+            missing += any(os.path.getsize(os.path.join(plan.folder, file.name)) != file.bytes for file in files)
         except FileNotFoundError:
-            pass
-
-    if store is None:
-        for index in range(plan.count):
-            look(index)
-    else:
-        each(look, range(plan.count))
-    if missing := plan.count - len(there):
-        raise UnseenError(
-            f"{missing:,} of {plan.count:,} shards that the workers wrote are not in {plan.folder}, so the "
-            f"workers wrote them to disks of their own; {_SHARED}"
-        )
-    return [there[index] for index in range(plan.count)]
+            missing += 1
+    _require(missing, plan)
+    return written
 
 
 def remove(folder: str) -> None:
@@ -169,6 +214,20 @@ def remove(folder: str) -> None:
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
         if name.startswith(shard_files.PARTIAL):
             os.unlink(os.path.join(folder, name))
+
+
+def _require(missing: int, plan: Plan) -> None:
+    if missing:
+        raise UnseenError(
+            f"{missing:,} of {plan.count:,} shards that the workers wrote are not in {plan.folder}, so the "
+            f"workers wrote them to disks of their own; {SHARED}"
+        )
+
+
+def _planned(plan: Plan, index: int) -> tuple[list[Record], str | None]:
+    """The records of a shard, and the report of an equal one of an earlier ingest."""
+    rows, known = json.loads(_read(plan.folder, _name(_PLAN, index)))
+    return [Record(*map(census.tupled, row)) for row in rows], known
 
 
 @functools.lru_cache(maxsize=2)
@@ -190,6 +249,13 @@ def _is_there(root: str) -> bool:
     return storage.is_url(root) or storage.in_archive(root) or os.path.exists(root)
 
 
+def _write_settings(folder: str, job: Job, there: reuse.Files) -> str:
+    """Writes what `_settings` reads; returns its digest."""
+    settings = pickle.dumps((job, there))
+    _write(folder, f"{_PLAN}/{_JOB}", settings)
+    return hashlib.sha256(settings).hexdigest()
+
+
 def _write_and_put(
     store: Objects, index: int, count: int, records: Sequence[Record], job: Job, tick: Callable[[int], None]
 ) -> Report:
@@ -202,12 +268,12 @@ def _write_and_put(
 
 
 def _store(folder: str) -> Objects | None:
-    return Objects(folder, "output.artifacts") if storage.is_url(folder) else None
+    return Objects(folder, _KEY) if storage.is_url(folder) else None
 
 
-def _write(folder: str, name: str, content: bytes) -> None:
+def _write(folder: str, name: str, content: str | bytes) -> None:
     if (store := _store(folder)) is not None:
-        store.put(name, content)
+        store.put(name, content.encode() if isinstance(content, str) else content)
     else:
         # A worker that an engine has given up may live on, and write the same report at the same time.
         write_atomically(os.path.join(folder, name), content, shared=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from components.base import proof
+from components.base.packed import Packed
 from components.base.text import truncated_list
 from components.data import images, storage
-from components.data.dataset import UNLABELLED, Dataset, Record
+from components.data.dataset import UNLABELLED, Dataset, Record, packed
+from components.data.storage import File
 from components.ingest import splits
 from components.ingest.layouts import own
 from components.ingest.layouts.paths import sidecars
@@ -25,7 +27,8 @@ def read(pool: Pool) -> Dataset:
     """
     places = {place: key for key, place in pool.skipped}
     with storage.watch(tuple(places)) as left:
-        found, others = sidecars.without(pool.root, storage.files(pool.root, KEY))
+        listed = Packed.ordered(File, storage.files(pool.root, KEY), key=lambda file: file.path)
+    found, others = sidecars.without(pool.root, listed)
     notes = []
     beside = sorted(file.path for file in others if not file.problem)
     if beside:
@@ -33,10 +36,8 @@ def read(pool: Pool) -> Dataset:
     return Dataset(
         root=pool.root,
         labels=(),
-        records=tuple(
-            Record(file.path, (), UNLABELLED, file.size, file.version)
-            for file in sorted(found, key=lambda file: file.path)
-            if not file.problem
+        records=packed(
+            Record(file.path, (), UNLABELLED, file.size, file.version) for file in found if not file.problem
         ),
         fractions={},
         rejected=tuple(sorted((file.path, file.problem) for file in (*found, *others) if file.problem)),
@@ -63,4 +64,4 @@ def fingerprint(pool: Pool | None) -> str:
         except OSError as error:
             return f"cannot be read: {error.strerror or error}"
 
-    return dataset.fingerprint({record.path: version(record) for record in dataset.records})
+    return dataset.fingerprint(map(version, dataset.records))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
 
-import numpy as np
-
-from components.data.dataset import UNLABELLED, Dataset
+from components.data.dataset import UNLABELLED, Dataset, Paths, packed
 from components.data.manifest import DatasetManifest, LeftOut
-from components.ingest import census, shards
+from components.ingest import census, settling, shards
 from components.ingest.unlabelled import overlap
 
 
 def merge(
-    dataset: Dataset, reports: Sequence[census.Report], labelled: census.Images, distance: int | None, folder: str
+    dataset: Dataset, reports: settling.Reports, labelled: census.Images, distance: int | None, folder: str
 ) -> DatasetManifest:
     """Rewrites the shards without the images that are among the labelled ones; see `overlap.find`.
 
@@ -27,16 +25,18 @@ def merge(
     Returns:
         the manifest; `excluded` has the images that equal or nearly equal one of eval or test.
     """
-    rows = np.concatenate([np.frombuffer(bytes(report.rows), census.ROW) for report in reports])
-    paths = [path for report in reports for path in report.paths]
+    records = packed(dataset.records)
+    rows, kept = census.images(Paths(records), len(records), reports)
+    paths = Paths(records if kept.all() else packed(itertools.compress(records, kept)))
     found = overlap.find(rows, labelled.rows, distance)
-    gone = {paths[i] for i in (*found.train, *found.judged)}
-    for report in reports:
+    gone = {paths[i] for i in sorted((*found.train, *found.judged))}
+    for number, report in enumerate(reports):
         mine = {path: None for path in report.paths if path in gone}
         if mine:
             report.files = shards.move(folder, report, mine)
+            reports[number] = report
     reasons = ((paths[i], reason) for i, reason in overlap.reasons(found, labelled).items())
-    counted, _ = census.merge(dataset, reports)
+    counted, _ = census.merge(dataset, reports, census.Images(rows, listed=paths))
     known = [f"{len(found.train):,} images are in train with their labels, and were left out"] if found.train else []
     return counted.model_copy(
         update={

@@ -12,6 +12,7 @@ from components.data import features
 from components.data.arrays import stored
 from components.data.arrays.curves import Labelled
 from components.data.manifest import ArrayFacts, DatasetManifest
+from components.ingest.stored import index
 from components.report import pictures
 
 SPLIT = "train"
@@ -28,13 +29,13 @@ def read(folder: str, told: DatasetManifest, facts: ArrayFacts, bands: int, mask
         masks: whether each pixel has a label of its own.
 
     Raises:
-        ImagegateError: the shards differ from the manifest.
+        ImagegateError: one of their records is not as ingest wrote it.
     """
     records = sum(shard.records for shard in told.files if shard.split == SPLIT)
     size = (facts.frames or 1) * facts.height * facts.width * bands * np.dtype(facts.dtype).itemsize
     count = min(records, MOST, max(1, MOST_BYTES // size))
     numbers = {i * records // count for i in range(count)}
-    return [_labelled(record, told.labels, bands, masks) for record in pictures.serialised(folder, SPLIT, numbers)]
+    return [_labelled(record, told.labels, bands, masks) for record in index.numbered(folder, SPLIT, numbers)]
 
 
 def _labelled(serialised: bytes, labels: Sequence[str], bands: int, masks: bool) -> Labelled:

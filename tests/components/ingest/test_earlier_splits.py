@@ -287,11 +287,11 @@ def test_a_damaged_file_is_named(tmp_path, content: bytes) -> None:
 def test_the_file_gives_back_what_was_written(tmp_path) -> None:
     path, seen = tmp_path / "splits.npy", night(take("train", 3)).record
     assert Seen.read(str(path)) is None
-    path.write_bytes(seen.to_bytes())
+    seen.write(str(path))
     found = Seen.read(str(path))
     assert found.rows.tobytes() == seen.rows.tobytes()
     assert (found.assigned, found.served) == (seen.assigned, seen.served)
-    path.write_bytes(seen.to_bytes()[:-1] + b"x")
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(earlier.ImagegateError, match="damaged"):
         Seen.read(str(path))
 

@@ -266,7 +266,7 @@ def test_a_plan_has_each_record_once_in_shards_of_64_mebibytes() -> None:
 def test_a_new_file_leaves_the_others_in_their_shards(paths: list[str], new: str) -> None:
     before = shards.plan([record(path, 1) for path in paths])
     after = shards.plan([record(path, 1) for path in {*paths, new}])
-    assert [[r for r in part if r.path in paths] for part in after] == before
+    assert [[r for r in part if r.path in paths] for part in after] == list(before)
 
 
 def test_large_files_and_urls_get_threads_and_small_files_none() -> None:

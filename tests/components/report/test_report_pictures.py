@@ -110,9 +110,27 @@ def identities(examples: str) -> list[tuple[str, str]]:
 def test_a_damaged_shard_is_not_read(tmp_path: Path) -> None:
     examples = stored(tmp_path, ["1.png"])
     [shard] = [p for p in Path(examples).glob("Split-test/*") if p.stat().st_size]
-    shard.write_bytes(shard.read_bytes()[:-1] + b"!")
+    wanted = set(identities(examples))
+    whole = shard.read_bytes()
+    shard.write_bytes(whole.replace(b"PNG", b"PNg"))
+    with pytest.raises(ImagegateError, match=r"record at byte 12 of shard Split-test/data-.* changed after it was"):
+        list(pictures.records(examples, "test", wanted))
+    shard.write_bytes(whole[:-5])
     with pytest.raises(ImagegateError, match="changed after it was written"):
-        list(pictures.records(examples, "test", {("test/hat/1.png", "0a")}))
+        list(pictures.records(examples, "test", wanted))
+    shard.write_bytes(whole)
+    assert len(list(pictures.records(examples, "test", wanted))) == 1
+
+
+def test_a_damaged_index_is_not_used(tmp_path: Path) -> None:
+    examples = stored(tmp_path, ["1.png", "2.png"])
+    path = Path(examples, "records.bin")
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(ImagegateError, match=r"records\.bin changed after it was written: expected SHA-256"):
+        list(pictures.records(examples, "test", {("test/hat/1.png", "0a" * 32)}))
+    path.unlink()
+    with pytest.raises(ImagegateError, match=r"records\.bin cannot be read: No such file"):
+        list(pictures.records(examples, "test", {("test/hat/1.png", "0a" * 32)}))
 
 
 def test_many_images_have_the_pictures_that_each_has_alone(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from components.data.dataset import LayoutError
 from components.ingest.layouts.paths.folder_names import are_images_and_masks
 from components.ingest.layouts.paths.split_names import split_of
 
+_Folders = Counter[tuple[str, ...]]  # path of a folder, cut into parts -> number of images directly in it
+
 
 @dataclass(frozen=True)
 class Levels:
@@ -38,13 +40,13 @@ def decide(root: str, top: Sequence[str], images: Iterable[Sequence[str]], names
     Raises:
         LayoutError: the tree can be read in two ways, or the labels seem to be on another level.
     """
-    paths = [parts for parts in images if len(parts) > 1]
+    paths = Counter(tuple(parts[:-1]) for parts in images if len(parts) > 1)
     levels = _decided(root, top, paths, names)
     _refuse_masks(root, paths, levels)
     return levels
 
 
-def _decided(root: str, top: Sequence[str], paths: Sequence[Sequence[str]], names: Sequence[str] | None) -> Levels:
+def _decided(root: str, top: Sequence[str], paths: _Folders, names: Sequence[str] | None) -> Levels:
     splits = {name: split_of(name) for name in top}
     known = frozenset(_plain(name) for name in names or ())
     if known & {_plain(name) for name in top}:
@@ -58,7 +60,7 @@ def _decided(root: str, top: Sequence[str], paths: Sequence[Sequence[str]], name
     return _below(root, paths, tree, known)
 
 
-def _below(root: str, paths: Sequence[Sequence[str]], tree: _Tree, known: frozenset[str]) -> Levels:
+def _below(root: str, paths: _Folders, tree: _Tree, known: frozenset[str]) -> Levels:
     split = _splits_below(root, tree, 0)
     if split is not None and _Tree.of(paths, 1).direct:  # else there are folders inside, which may be the labels
         return Levels(0, split)
@@ -78,15 +80,15 @@ class _Tree:
     below: dict[str, Counter[str]]
 
     @classmethod
-    def of(cls, paths: Iterable[Sequence[str]], level: int) -> _Tree:
+    def of(cls, paths: _Folders, level: int) -> _Tree:
         """Counts the images of the folders at this level; those of the same name count as one."""
         direct: Counter[str] = Counter()
         below: dict[str, Counter[str]] = defaultdict(Counter)
-        for parts in paths:
-            if len(parts) > level + 2:
-                below[parts[level]][parts[level + 1]] += 1
-            elif len(parts) == level + 2:
-                direct[parts[level]] += 1
+        for parts, images in paths.items():
+            if len(parts) > level + 1:
+                below[parts[level]][parts[level + 1]] += images
+            elif len(parts) == level + 1:
+                direct[parts[level]] += images
         return cls(direct, dict(below))
 
     @property
@@ -94,7 +96,7 @@ class _Tree:
         return sorted({*self.direct, *self.below})
 
 
-def _label_level(root: str, paths: Sequence[Sequence[str]], level: int, known: frozenset[str]) -> int:
+def _label_level(root: str, paths: _Folders, level: int, known: frozenset[str]) -> int:
     """Returns the level of the labels at `level` or below, by the configured names; refuses where it is not clear."""
     tree = _Tree.of(paths, level)
     if known and not known & {_plain(name) for name in tree.folders}:
@@ -138,7 +140,7 @@ def _refuse_mixed(root: str, splits: Sequence[str], others: Sequence[str], tree:
     )
 
 
-def _refuse_wrapped(root: str, paths: Sequence[Sequence[str]], level: int, tree: _Tree) -> None:
+def _refuse_wrapped(root: str, paths: _Folders, level: int, tree: _Tree) -> None:
     """Refuses a level with one folder that only holds other folders, because the labels seem to be these."""
     chain: list[str] = []
     while len(tree.folders) == 1 and not tree.direct:
@@ -175,15 +177,15 @@ def _refuse_repeated(root: str, level: int, tree: _Tree) -> None:
     )
 
 
-def _refuse_masks(root: str, paths: Sequence[Sequence[str]], levels: Levels) -> None:
+def _refuse_masks(root: str, paths: _Folders, levels: Levels) -> None:
     """Refuses labels that hold folders of images and of masks, because the masks would be taken for images."""
     depth = max(levels.label, levels.split or 0) + 1
     inside: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
-    for parts in paths:
-        if len(parts) > depth + 1:
-            inside[tuple(parts[:-2])][parts[-2]] += 1
+    for parts, images in paths.items():
+        if len(parts) > depth:
+            inside[parts[:-1]][parts[-1]] += images
     both = {"/".join(folder): names for folder, names in inside.items() if are_images_and_masks(names)}
-    if not both or sum(names.total() for names in both.values()) * 2 < len(paths):
+    if not both or sum(names.total() for names in both.values()) * 2 < paths.total():
         return
     names = sorted({name for found in both.values() for name in found})
     which = (

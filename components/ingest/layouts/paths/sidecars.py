@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 
+from components.base.packed import Packed
 from components.data import storage
 from components.data.storage import File
 from components.ingest.layouts.listing import endings
@@ -73,7 +75,7 @@ def ending(path: str) -> str:
     return ".0" if found[1:].isdecimal() else found
 
 
-def without(root: str, files: Iterable[File]) -> tuple[list[File], list[File]]:
+def without(root: str, files: Packed[File]) -> tuple[Packed[File], list[File]]:
     """Separates the files that may be images from those that are not, in their order.
 
     A file may be an image if its name has the ending of one, or none, unless it is a name such as LICENSE. Of other
@@ -82,18 +84,20 @@ def without(root: str, files: Iterable[File]) -> tuple[list[File], list[File]]:
     Returns:
         the files that may be images, and the others.
     """
-    files = list(files)
-    strange: dict[str, list[File]] = defaultdict(list)
+    strange: Counter[str] = Counter()
+    smallest: dict[str, File] = {}
     for file in files:
         if (kind := ending(file.path)) not in endings() and kind not in _OTHER and not file.problem:
-            strange[kind].append(file)
-    often = sorted(strange, key=lambda kind: (-len(strange[kind]), kind))[:_MOST_LOOKS]
-    taken = endings() | {kind for kind in often if _is_image(root, min(strange[kind], key=lambda f: (f.size, f.path)))}
-    images: list[File] = []
-    others: list[File] = []
-    for file in files:
-        (images if ending(file.path) in taken and not _is_plain(file.path) else others).append(file)
-    return images, others
+            strange[kind] += 1
+            smallest[kind] = min(file, smallest.get(kind, file), key=lambda f: (f.size, f.path))
+    often = sorted(strange, key=lambda kind: (-strange[kind], kind))[:_MOST_LOOKS]
+    taken = endings() | {kind for kind in often if _is_image(root, smallest[kind])}
+
+    def is_image(file: File) -> bool:
+        return ending(file.path) in taken and not _is_plain(file.path)
+
+    others = list(itertools.filterfalse(is_image, files))
+    return Packed(File, filter(is_image, files)) if others else files, others
 
 
 def is_known(file: File) -> bool:

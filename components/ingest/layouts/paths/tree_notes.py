@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from components.base.packed import Packed
 from components.base.text import truncated_list
-from components.data.dataset import Record
+from components.data.dataset import Paths, Record
 from components.data.storage import File
 from components.ingest.layouts.listing import ARRAYS
 from components.ingest.layouts.paths import sidecars
@@ -32,7 +33,7 @@ class Found:
     top: Sequence[str]
     levels: Levels
     label_of: Mapping[str, str]
-    records: Sequence[Record]
+    records: Packed[Record]
     misplaced: Sequence[str]
     beside: Sequence[File]
 
@@ -71,7 +72,7 @@ def _label_notes(found: Found) -> Iterator[str]:
             f"the labels are called {truncated_list(map(repr, folders))}; if these are images and their masks, set "
             "task: segmentation and data.layout: masks"
         )
-    used = {"/".join(record.path.split("/")[: levels.label + 1]) for record in found.records}
+    used = {"/".join(path.split("/")[: levels.label + 1]) for path in Paths(found.records)}
     if empty := [folder for folder in found.label_of if folder not in used]:
         yield f"{_count(len(empty), 'label folder')} without images: {truncated_list(empty)}"
     if levels.label == 0 and (twice := [label for label, n in folders.items() if n > 1]):
@@ -81,7 +82,7 @@ def _label_notes(found: Found) -> Iterator[str]:
 def _depth_notes(found: Found) -> Iterator[str]:
     levels = found.levels
     depth = max(levels.label, -1 if levels.split is None else levels.split) + 2
-    split = (record.path.split("/") for record in found.records)
+    split = (path.split("/") for path in Paths(found.records))
     deep = Counter("/".join(parts[:depth]) for parts in split if len(parts) > depth)
     if deep:
         yield (
@@ -94,7 +95,7 @@ def _split_notes(found: Found) -> Iterator[str]:
     at = found.levels.split
     assert at is not None
     folders: dict[str, set[str]] = {}
-    names = found.top if at == 0 else {record.path.split("/")[at] for record in found.records}
+    names = found.top if at == 0 else {path.split("/")[at] for path in Paths(found.records)}
     for name in names:
         folders.setdefault(split_of(name) or "", set()).add(name)
     for split, same in folders.items():

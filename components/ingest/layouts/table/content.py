@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
 
 from components.base.errors import ConfigError
+from components.base.packed import Packed
 from components.data.dataset import LayoutError
 from components.ingest.layouts.listing import Listing
 from components.ingest.layouts.rules import truncated_lines
@@ -36,8 +40,8 @@ def read(listing: Listing, path: str, is_file: IsFile) -> Table:
 def parse(data: bytes, path: str, is_file: IsFile = lambda name: False) -> Table:
     r"""Parses a table. The ending of `path` tells its kind; everything else is concluded from the content.
 
-    >>> parse(b"file_name;label\na.jpg;cat\n", "labels.csv").rows
-    ((2, {'file_name': 'a.jpg', 'label': 'cat'}),)
+    >>> list(parse(b"file_name;label\na.jpg;cat\n", "labels.csv").rows)
+    [(2, {'file_name': 'a.jpg', 'label': 'cat'})]
 
     Args:
         data: content of the file.
@@ -53,6 +57,7 @@ def parse(data: bytes, path: str, is_file: IsFile = lambda name: False) -> Table
     if kind not in ENDINGS:
         raise ConfigError(f"data.manifest: {path}: expected a table; its name must end in {', '.join(ENDINGS)}")
     text, encoded = decode(data, path)
+    del data  # of the size of the text
     if kind in DELIMITED:
         table = _delimited(text, path, is_file)
     elif kind in LINES:
@@ -65,25 +70,75 @@ def parse(data: bytes, path: str, is_file: IsFile = lambda name: False) -> Table
     return Table(path, table.header, table.rows, remarks, table.named)
 
 
-def _lacks_first(header: Sequence[str], lines: Sequence[dialect.Row], is_file: IsFile) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A row of a delimited table: the line where it starts, and its cells."""
+
+    number: int
+    cells: tuple[str, ...]
+
+
+class _Rows(Sequence[tuple[int, dict[str, Any]]]):
+    """The rows of a delimited table, each made when it is asked for.
+
+    Args:
+        header: names of the columns.
+        lines: of the file.
+        first: number of lines that are no rows.
+    """
+
+    def __init__(self, header: Sequence[str], lines: Packed[_Line], first: int) -> None:
+        self._header, self._lines, self._first = tuple(header), lines, first
+
+    def _row(self, line: _Line) -> tuple[int, dict[str, Any]]:
+        return line.number, dict(zip(self._header, line.cells, strict=True))
+
+    def __len__(self) -> int:
+        return len(self._lines) - self._first
+
+    @overload
+    def __getitem__(self, place: int) -> tuple[int, dict[str, Any]]: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[tuple[int, dict[str, Any]]]: ...
+
+    def __getitem__(self, place: int | slice) -> tuple[int, dict[str, Any]] | list[tuple[int, dict[str, Any]]]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        return self._row(self._lines[self._first + range(len(self))[place]])
+
+    def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        return map(self._row, itertools.islice(self._lines, self._first, None))
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _lacks_first(header: Sequence[str], lines: Packed[_Line], is_file: IsFile) -> bool:
     """Whether a header has one name less than all rows have cells, since it does not name the column of file names.
 
     A header that begins with such a name, or rows that end in nothing, lack something else.
     """
     if DEFAULT_IMAGE in header or not header or IMAGE.fullmatch(folded(header[0])):
         return False
-    one_more = bool(lines) and all(len(cells) == len(header) + 1 for _, cells in lines)
+
+    def below() -> Iterator[tuple[str, ...]]:
+        return (line.cells for line in itertools.islice(lines, 1, None))
+
     return (
-        one_more
-        and any(cells[-1].strip() for _, cells in lines)
-        and all(is_name(cells[0], is_file) for _, cells in lines)
+        len(lines) > 1
+        and all(len(cells) == len(header) + 1 for cells in below())
+        and any(cells[-1].strip() for cells in below())
+        and all(is_name(cells[0], is_file) for cells in below())
     )
 
 
 def _delimited(text: str, path: str, is_file: IsFile) -> Table:
     found = dialect.detect(text, path, is_file)
     try:
-        lines = list(found.rows(text))
+        lines = Packed(_Line, (_Line(number, tuple(cells)) for number, cells in found.rows(text)))
     except csv.Error as error:
         raise LayoutError(f"{path}: {error}") from None
     if not lines:
@@ -91,14 +146,14 @@ def _delimited(text: str, path: str, is_file: IsFile) -> Table:
     remarks = [f"separated by {NAMES.get(found.delimiter, repr(found.delimiter))}"] if found.delimiter != "," else []
     remarks += ["with cells in single quotes"] if found.quote == "'" else []
     remarks += ["after a line with the number of rows"] if found.aligned and found.skipped else []
-    named = dialect.has_header(lines, is_file)
+    named = dialect.has_header([(line.number, list(line.cells)) for line in lines[: dialect.ROWS + 1]], is_file)
     if named:
-        header = [name.strip() for name in lines.pop(0)[1]]
+        header = [name.strip() for name in lines[0].cells]
         if _lacks_first(header, lines, is_file):
             header.insert(0, DEFAULT_IMAGE)
             remarks.append(f"whose first column has no name and is called {DEFAULT_IMAGE}")
     else:
-        header = [f"column_{i}" for i in range(1, 1 + len(lines[0][1]))]
+        header = [f"column_{i}" for i in range(1, 1 + len(lines[0].cells))]
         remarks.append(f"without a row that names the columns, which are called {header[0]} to {header[-1]}")
     # pandas writes its index without a name, so columns without a name may repeat.
     twice = sorted({name for name in header if name and header.count(name) > 1})
@@ -106,12 +161,11 @@ def _delimited(text: str, path: str, is_file: IsFile) -> Table:
         raise LayoutError(f"{path}: the column {twice[0]!r} is twice in the header; rename or remove one")
     expected = "in the header" if named else "in the first row"
     ragged = [
-        f"{path}: row {line}: expected {len(header)} cells as {expected}, got {len(cells)}; "
+        f"{path}: row {number}: expected {len(header)} cells as {expected}, got {len(cells)}; "
         f"put cells that contain {'a comma' if found.delimiter == ',' else NAMES[found.delimiter]} in quotes"
-        for line, cells in lines
+        for number, cells in itertools.islice(lines.values("number", "cells"), int(named), None)
         if len(cells) != len(header)
     ]
     if ragged:
         raise LayoutError(truncated_lines(ragged))
-    rows = ((line, dict(zip(header, cells, strict=True))) for line, cells in lines)
-    return Table(path, tuple(header), tuple(rows), tuple(remarks), named)
+    return Table(path, tuple(header), _Rows(header, lines, int(named)), tuple(remarks), named)

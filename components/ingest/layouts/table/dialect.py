@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import itertools
 import posixpath
 import re
@@ -15,8 +14,9 @@ from components.ingest.layouts.listing import endings
 from components.ingest.layouts.table import aligned
 
 NAMES = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'", " ": "blanks"}
-_ROWS = 500  # from which the delimiter is concluded
+ROWS = 500  # from which the delimiter is concluded
 _CHARACTERS = 1 << 20  # that are searched for these rows
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _SEP = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 
 Row = tuple[int, list[str]]  # (line where the row starts, counted from 1; cells)
@@ -50,7 +50,7 @@ class Dialect:
             yield from aligned.rows(text[self.skipped :], lines_before)
             return
         reader = csv.reader(
-            io.StringIO(text[self.skipped :], newline=""),
+            _lines(text, self.skipped),
             delimiter=self.delimiter,
             quotechar=self.quote,
             skipinitialspace=self.skips_blanks,
@@ -67,6 +67,11 @@ class Dialect:
             if len(cells) > 1 or (cells and cells[0].strip()):
                 yield start + lines_before, cells
             start = reader.line_num + 1
+
+
+def _lines(text: str, start: int) -> Iterator[str]:
+    """Yields the lines of a text with their ends, as `csv` wants them; a StringIO would take four times the text."""
+    return (match[0] for match in _LINE.finditer(text, start))
 
 
 def detect(text: str, path: str, is_file: IsFile) -> Dialect:
@@ -110,7 +115,7 @@ def has_header(rows: Sequence[Row], is_file: IsFile) -> bool:
     A name without an ending, of which there is a file, says little: a label may be called like an image. So all other
     cells below it must be names of files, too, and most of them different ones.
     """
-    for column in itertools.zip_longest(*(cells for _, cells in rows[: _ROWS + 1]), fillvalue=""):
+    for column in itertools.zip_longest(*(cells for _, cells in rows[: ROWS + 1]), fillvalue=""):
         if is_name(column[0], lambda cell: False):
             return False
         if is_file(column[0]) and 2 * len(set(column)) > len(column) and all(is_name(c, is_file) for c in column):
@@ -147,7 +152,7 @@ def _sample(sample: str, whole: bool, dialect: Dialect) -> list[Row] | None:
     try:
         for row in dialect.rows(sample):
             rows.append(row)
-            if len(rows) > _ROWS:
+            if len(rows) > ROWS:
                 return rows[:-1]
     except csv.Error:
         return rows if not whole and len(rows) > 1 else None

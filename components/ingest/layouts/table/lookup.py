@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import urllib.parse
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from components.base.text import truncated_list
@@ -14,6 +14,7 @@ from components.data.storage import File
 from components.ingest.layouts.listing import Listing, endings
 
 _DRIVE = re.compile(r"[A-Za-z]:/")
+_SHOWN = 5  # examples
 _REPAIRS = {
     "ending": "has no ending and was matched to the image of this name",
     "case": "differs from its file in case",
@@ -37,7 +38,8 @@ class Lookup:
 
     def __init__(self, listing: Listing, folders: Sequence[str], prefix: str = "") -> None:
         self._listing, self._folders, self._prefix = listing, tuple(dict.fromkeys(folders)), _slashed(prefix)
-        self._repaired: dict[str, list[tuple[str, str]]] = defaultdict(list)  # kind -> (name, path)
+        self._repairs: Counter[str] = Counter()  # kind -> names
+        self._examples: dict[str, list[str]] = defaultdict(list)  # kind -> the first of them
 
     def find(self, name: str) -> File:
         """Finds the file of a name; if there is none, or several might be meant, its `problem` says so."""
@@ -46,7 +48,9 @@ class Lookup:
             return File(name, 0, "", problem)
         for kinds, file in self._found(rest):
             for kind in kinds:
-                self._repaired[kind].append((name, file.path))
+                self._repairs[kind] += 1
+                if len(self._examples[kind]) < _SHOWN:
+                    self._examples[kind].append(f"{name} → {file.path}")
             return file
         return self._missing(rest)
 
@@ -57,12 +61,12 @@ class Lookup:
 
     def notes(self, path: str) -> Iterator[str]:
         """Yields one sentence for each kind of repair: how many names of the table, and which for example."""
-        for kind, pairs in self._repaired.items():
-            shown = truncated_list(f"{name} → {found}" for name, found in pairs)
-            if len(pairs) == 1:
+        for kind, count in self._repairs.items():
+            shown = truncated_list(self._examples[kind], count)
+            if count == 1:
                 yield f"{path}: one name {_REPAIRS[kind]}: {shown}"
             else:
-                yield f"{path}: {len(pairs):,} names {_MANY[kind]}: {shown}"
+                yield f"{path}: {count:,} names {_MANY[kind]}: {shown}"
 
     def _cut(self, name: str) -> tuple[str, str]:
         """Cuts the prefix off; returns the rest, and why there is none or ""."""
@@ -90,12 +94,14 @@ class Lookup:
             file.path: file for folder in self._folders if self._is_there(file := self._listing.find(folder, name))
         }
         paths = [path for folder in self._folders if not (path := posixpath.normpath(folder + name)).startswith("..")]
-        nearby = self._listing.nearby
-        same = {p: self._listing.files[p] for path in paths for p in nearby.same(path)} if not exact else {}
+        # Its index of all names is not made where each name is that of a file.
+        same = (
+            {p: self._listing.files[p] for path in paths for p in self._listing.nearby.same(path)} if not exact else {}
+        )
         stems = {}
         ending = posixpath.splitext(name)[1].lower()
         if not exact and not same and (not ending or ending not in endings()):
-            stems = {p: self._listing.files[p] for path in paths for p in nearby.without_ending(path)}
+            stems = {p: self._listing.files[p] for path in paths for p in self._listing.nearby.without_ending(path)}
         for found, repair in ((exact, ()), (same, ("case",)), (stems, ("ending",))):
             if len(found) > 1:
                 yield (), File(name, 0, "", f"could be any of {truncated_list(sorted(found))}; name the file in full")

@@ -47,15 +47,15 @@ def of_missing(rows: Sequence[Row], expected: str) -> Iterator[str]:
     Raises:
         LayoutError: that is so of all rows, and there are more than a few.
     """
-    missing = [row for row in rows if row.file.problem]
-    if len(missing) <= _FEW or 2 * len(missing) <= len(rows):
+    missing = sum(1 for row in rows if row.file.problem)
+    if missing <= _FEW or 2 * missing <= len(rows):
         return
-    examples = "; ".join(map(_missing, itertools.islice(missing, _FEW)))
+    examples = "; ".join(map(_missing, itertools.islice((row for row in rows if row.file.problem), _FEW)))
     said = (
-        f"data.manifest: {len(missing):,} of {len(rows):,} rows name no file that can be used; expected {expected}; "
-        f"got {examples}, and {len(missing) - _FEW:,} more"
+        f"data.manifest: {missing:,} of {len(rows):,} rows name no file that can be used; expected {expected}; "
+        f"got {examples}, and {missing - _FEW:,} more"
     )
-    if len(missing) == len(rows):
+    if missing == len(rows):
         raise LayoutError(said)
     yield said
 

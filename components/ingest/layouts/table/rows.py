@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import operator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
+from components.base.packed import Packed
 from components.data.dataset import LayoutError
 from components.data.storage import File, bundles
 from components.ingest.layouts.table.columns import RowLabels
@@ -23,30 +25,54 @@ class Row:
     content: RowLabels
 
 
-def merged(rows: Sequence[Row]) -> list[Row]:
+def packed(rows: Iterable[Row]) -> Packed[Row]:
+    """The same rows, packed."""
+    return Packed(_row, rows, _fields)
+
+
+def _row(where: str, path: str, size: int, version: str, problem: str, *content: Any) -> Row:
+    return Row(where, File(path, size, version, problem), RowLabels(*content))
+
+
+def _fields(row: Row) -> tuple[Any, ...]:
+    return row.where, *_of_file(row.file), *_of_content(row.content)
+
+
+_of_file = operator.attrgetter(*(field.name for field in fields(File)))
+_of_content = operator.attrgetter(*(field.name for field in fields(RowLabels)))
+
+
+def of_files(rows: Iterable[Row]) -> Iterator[tuple[str, list[Row]]]:
+    """Yields each path with the rows that name it, in their order; the paths are sorted."""
+    ordered = Packed.ordered(_row, rows, _path, _fields)
+    return ((path, list(same)) for path, same in itertools.groupby(ordered, key=_path))
+
+
+_path = operator.attrgetter("file.path")
+
+
+def merged(rows: Iterable[Row]) -> Packed[Row]:
     """Makes one row of all rows of a file, with the labels of all, if they agree in everything else.
 
     A label that one row gives is known; the image's labels are unknown only if no row says anything.
     """
-    of_file: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        of_file[row.file.path].append(row)
-    result: list[Row] = []
-    for same in of_file.values():
-        if same[0].file.problem or len({_without_labels(row.content) for row in same}) > 1:
-            result += same  # `unique` says why they cannot be used
-            continue
-        labels = frozenset().union(*(row.content.labels for row in same))
-        known = [row.content.unknown for row in same if row.content.unknown is not None]
-        absent = frozenset().union(*(row.content.absent for row in same))
-        content = replace(same[0].content, labels=labels, unknown=frozenset() if known else None, absent=absent)
-        if both := sorted(labels & absent):
-            content = replace(content, problem=f"its rows say both that {both[0]!r} applies and that it does not")
-        result.append(replace(same[0], content=content))
-    return result
+    return packed(itertools.chain.from_iterable(_merged(same) for _, same in of_files(rows)))
 
 
-def with_group_splits(rows: Sequence[Row]) -> list[Row]:
+def _merged(same: list[Row]) -> list[Row]:
+    """One row of the rows of a file, or all of them if they do not agree."""
+    if same[0].file.problem or len({_without_labels(row.content) for row in same}) > 1:
+        return same  # `unique` says why they cannot be used
+    labels = frozenset().union(*(row.content.labels for row in same))
+    known = [row.content.unknown for row in same if row.content.unknown is not None]
+    absent = frozenset().union(*(row.content.absent for row in same))
+    content = replace(same[0].content, labels=labels, unknown=frozenset() if known else None, absent=absent)
+    if both := sorted(labels & absent):
+        content = replace(content, problem=f"its rows say both that {both[0]!r} applies and that it does not")
+    return [replace(same[0], content=content)]
+
+
+def with_group_splits(rows: Packed[Row]) -> Packed[Row]:
     """Gives rows without a split that of their group, after checking that no group is in two splits."""
     first: dict[str, Row] = {}
     for row in rows:
@@ -62,11 +88,11 @@ def with_group_splits(rows: Sequence[Row]) -> list[Row]:
             return row
         return replace(row, content=replace(row.content, split=first[row.content.group].content.split))
 
-    return [completed(row) for row in rows] if first else list(rows)
+    return packed(map(completed, rows)) if first else rows
 
 
-def unique(rows: Sequence[Row], may_be_long: bool) -> tuple[list[Row], list[tuple[str, str]], dict[str, str]]:
-    """Keeps one row per file.
+def unique(rows: Iterable[Row], may_be_long: bool) -> tuple[Packed[Row], list[tuple[str, str]], dict[str, str]]:
+    """Keeps one row per file, in the order of their paths.
 
     Args:
         rows: of all tables.
@@ -75,21 +101,24 @@ def unique(rows: Sequence[Row], may_be_long: bool) -> tuple[list[Row], list[tupl
     Returns:
         the rows to use; (path, reason) of all others; and path -> reason for files whose rows contradict each other.
     """
-    first: dict[str, dict[RowLabels, Row]] = defaultdict(dict)  # path -> content -> the first row that has it
-    for row in rows:
-        first[row.file.path].setdefault(row.content, row)
-    kept, rejected = [], []
+    rejected: list[tuple[str, str]] = []
     contradictory: dict[str, str] = {}
-    for row in rows:
-        same_file = first[row.file.path]
-        problem = row.file.problem or row.content.problem or _named_twice(row, same_file, may_be_long)
-        if problem and len(same_file) > 1 and not row.file.problem:
-            contradictory.setdefault(row.file.path, f"{row.where}: {problem}")
-        if problem:
-            rejected.append((row.file.path, f"{row.where}: {problem}"))
-        else:
-            kept.append(row)
-    return kept, rejected, contradictory
+
+    def kept() -> Iterator[Row]:
+        for path, same in of_files(rows):
+            first: dict[RowLabels, Row] = {}  # content -> the first row that has it
+            for row in same:
+                first.setdefault(row.content, row)
+            for row in same:
+                problem = row.file.problem or row.content.problem or _named_twice(row, first, may_be_long)
+                if problem and len(first) > 1 and not row.file.problem:
+                    contradictory.setdefault(path, f"{row.where}: {problem}")
+                if problem:
+                    rejected.append((path, f"{row.where}: {problem}"))
+                else:
+                    yield row
+
+    return packed(kept()), rejected, contradictory
 
 
 def _named_twice(row: Row, same_file: Mapping[RowLabels, Row], may_be_long: bool) -> str:

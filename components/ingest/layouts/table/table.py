@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ class Table:
 
     path: str
     header: tuple[str, ...]
-    rows: tuple[tuple[int, dict[str, Any]], ...]
+    rows: Sequence[tuple[int, dict[str, Any]]]
     remarks: tuple[str, ...] = ()
     named: bool = True
     classes: frozenset[str] = frozenset()

@@ -37,7 +37,7 @@ def ingest(dataset: Dataset, again: Dataset, folder: Path, key: str) -> Ledger:
     job = shards.job(dataset, MAX_PIXELS)
     digests = {item.record.path: item.digest for item in shards.examine(dataset.records, job)}
     folder.mkdir(exist_ok=True)
-    ledger.write(str(folder), key, dataset, {r.path: r.version for r in again.records}, digests)
+    ledger.write(str(folder), key, dataset, ((r.path, r.version) for r in again.records), digests.items())
     [written] = ledger.read([str(folder)])
     return written
 
@@ -245,8 +245,8 @@ def test_a_changed_mask_is_found(tmp_path: Path, png: Png) -> None:
     dataset = read(tmp_path)
     contents = dict(ledger.digests(str(tmp_path), dataset.records, MOST))
     (tmp_path / "1").mkdir()
-    versions = {r.path: r.version for r in dataset.records}
-    ledger.write(str(tmp_path / "1"), "key", dataset, versions, {r.path: d for r, d in contents.items()})
+    versions = ((r.path, r.version) for r in dataset.records)
+    ledger.write(str(tmp_path / "1"), "key", dataset, versions, ((r.path, d) for r, d in contents.items()))
     ledgers = ledger.read([str(tmp_path / "1")])
     assert recognised(dataset, *ledgers).key == "key"
     status = (tmp_path / "masks" / "0.png").stat()

@@ -57,7 +57,7 @@ def test_shards_are_those_of_one_process_and_nothing_is_left_beside_them(dataset
     plan = planned(dataset, tmp_path / "out")
     done(plan)
     spread.work(plan, 1, lambda _: None)  # a worker may be told twice
-    found = spread.reports(plan)
+    found = list(spread.reports(plan))
     spread.remove(plan.folder)
     assert sorted(os.listdir(plan.folder)) == ["Split-eval", "Split-test", "Split-train"]
     parts, job = shards.plan(dataset.records), shards.job(dataset, 1000)
