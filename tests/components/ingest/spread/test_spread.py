@@ -8,7 +8,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import apache_beam as beam
@@ -191,16 +191,25 @@ def url(server: str) -> str:
     return "s3://models/runs/ImageExampleGen/examples/7"
 
 
-def digests(reports: list[Report]) -> dict[str, str]:
+def digests(reports: Iterable[Report]) -> dict[str, str]:
     return {file.name: file.sha256 for report in reports for file in report.files}
+
+
+def handed(
+    folder: Path, url: str, dataset: Dataset, known: Sequence[str | None] = (), there: reuse.Files | None = None
+) -> tuple[Plan, Plan]:
+    """The plan in a folder, and in a store."""
+    parts, job = shards.plan(dataset.records), shards.job(dataset, 1000)
+    plan = spread.write(str(folder), parts, job, known or [None] * len(parts), reuse.Files())
+    return spread.hand(plan, url, job, there or reuse.Files()), plan
 
 
 def test_workers_write_to_a_store_what_they_would_write_to_a_folder(dataset: Dataset, url: str, tmp_path: Path) -> None:
     parts, job = shards.plan(dataset.records), shards.job(dataset, 1000)
     alone = [shards.write(str(tmp_path), i, len(parts), part, job, lambda _: None) for i, part in enumerate(parts)]
-    plan = spread.write(url, parts, job, [None] * len(parts), reuse.Files())
-    done(plan)
-    found = spread.reports(plan)
+    plans = handed(tmp_path / "plan", url, dataset)
+    done(plans[0])
+    found = spread.collect(*plans)
     assert [report.to_json() for report in found] == [report.to_json() for report in alone]
     spread.remove(url)
     store = Objects(url, "test")
@@ -208,25 +217,25 @@ def test_workers_write_to_a_store_what_they_would_write_to_a_folder(dataset: Dat
 
     # The next ingest copies the shards of equal images within the store.
     known = [report.to_json() for report in found]
-    after = spread.write(f"{url[:-1]}8", parts, job, known, reuse.Files(url))
+    after = handed(tmp_path / "next", f"{url[:-1]}8", dataset, known, reuse.Files(url))
     os.rename(dataset.root, f"{dataset.root}.away")
     os.mkdir(dataset.root)  # nothing of it can be read any more
-    done(after)
-    assert digests(spread.reports(after)) == digests(alone)
+    done(after[0])
+    assert digests(spread.collect(*after)) == digests(alone)
 
 
-def test_a_shard_that_is_not_in_the_store_is_missed(dataset: Dataset, url: str) -> None:
-    plan = spread.write(
-        url, parts := shards.plan(dataset.records), shards.job(dataset, 1000), [None] * 4, reuse.Files()
-    )
-    done(plan)
-    Objects(url, "test").remove(f"Split-train/{shards.name(2, len(parts))}")
+def test_a_shard_that_is_not_in_the_store_is_missed(dataset: Dataset, url: str, tmp_path: Path) -> None:
+    plans = handed(tmp_path / "plan", url, dataset)
+    done(plans[0])
+    Objects(url, "test").remove(f"Split-train/{shards.name(2, 4)}")
     with pytest.raises(UnseenError, match="1 of 4 shards that the workers wrote are not in s3://models/runs/"):
-        spread.reports(plan)
+        spread.collect(*plans)
 
 
-def test_a_worker_that_does_not_reach_the_store_says_so(dataset: Dataset, url: str, server: str) -> None:
-    plan = spread.write(url, shards.plan(dataset.records), shards.job(dataset, 1000), [None] * 4, reuse.Files())
+def test_a_worker_that_does_not_reach_the_store_says_so(
+    dataset: Dataset, url: str, server: str, tmp_path: Path
+) -> None:
+    plan, _ = handed(tmp_path / "plan", url, dataset)
     object_store.faults(server, ("GET", ".plan", 10**6, "403"))
     with pytest.raises(UnseenError, match=r"^worker \S+ does not see s3://models/.* \(.*\); workers need the packages"):
         spread.work(plan, 0, lambda _: None)
@@ -245,9 +254,10 @@ def test_the_folder_of_the_shards_is_filled_from_the_store(dataset: Dataset, url
     parts, job = shards.plan(dataset.records), shards.job(dataset, 1000)
     there = Place(url, lambda folder: f"s3://models/{folder}", fetch)
     with place.at(there):
-        found = ingest.write_shards(pipeline, str(folder), parts, job, [None] * 4, reuse.Files())
-    assert there.there == digests(found)
+        found = digests(ingest.write_shards(pipeline, str(folder), parts, job, [None] * 4, reuse.Files()))
+    assert there.there == found
+    spread.remove(str(folder))
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert {name: hashlib.sha256(content).hexdigest() for name, content in files.items()} == digests(found)
+    assert {name: hashlib.sha256(content).hexdigest() for name, content in files.items()} == found
     assert place.current() is None
     assert Objects(url, "test").names().keys() == files.keys()  # the plan and the reports are gone
