@@ -101,30 +101,30 @@ def _lost_workers_answer() -> Iterator[None]:
     """Has a worker process that ends answer what it was asked, with an error.
 
     Beam's in-process runner (2.77, `--direct_running_mode=multi_processing`) waits for an answer without asking whether
-    the worker is there. The thread that reads the worker's answers ends with the connection, and knows.
+    the worker is there. The thread that reads the worker's answers ends with the connection, with an error or without.
     """
     from apache_beam.portability.api import beam_fn_api_pb2
-    from apache_beam.runners.portability.fn_api_runner.worker_handlers import ControlConnection, ControlFuture
+    from apache_beam.runners.portability.fn_api_runner.worker_handlers import ControlConnection
 
     read, push = ControlConnection._read, ControlConnection.push
-    lost = set[int]()  # identities of connections; Beam keeps them to the end of the job
 
-    def answer(identity: str) -> Any:
-        return beam_fn_api_pb2.InstructionResponse(instruction_id=identity, error=_LOST)
+    def answer(future: Any) -> None:
+        future.set(beam_fn_api_pb2.InstructionResponse(instruction_id=future.instruction_id, error=_LOST))
 
     def read_to_the_end(self: Any) -> None:
         try:
             read(self)
         except Exception:  # noqa: BLE001  whatever breaks the connection, no answer comes any more
-            lost.add(id(self))
             traceback.print_exc()
-            for identity, future in list(self._futures_by_id.items()):
-                future.set(answer(identity))
+        self.is_over = True
+        for future in list(self._futures_by_id.values()):
+            answer(future)
 
     def push_if_there(self: Any, request: Any) -> Any:
-        if id(self) in lost and isinstance(request, beam_fn_api_pb2.InstructionRequest):
-            return ControlFuture(request.instruction_id, answer(request.instruction_id))
-        return push(self, request)
+        future = push(self, request)
+        if future is not None and getattr(self, "is_over", False):
+            answer(future)
+        return future
 
     ControlConnection._read, ControlConnection.push = read_to_the_end, push_if_there
     try:
