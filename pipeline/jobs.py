@@ -6,6 +6,7 @@ A worker process on this machine that is lost ends the run, which would wait for
 from __future__ import annotations
 
 import contextlib
+import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -74,7 +75,7 @@ def described(result: Any, told: Mapping[str, Any]) -> str:
     if not name:
         return ""
     if type(result).__name__ == "DataflowPipelineResult":
-        project, region = told.get("project"), told.get("region")
+        project, region = told.get("project"), told.get("region") or os.environ.get("CLOUDSDK_COMPUTE_REGION")
         place = f"https://console.cloud.google.com/dataflow/jobs/{region}/{name}?project={project}"
         return f"job {name}: {place}, which has its workers' logs"
     places = ("flink_master", "spark_master_url", "job_endpoint")

@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection
 
 from components.base import proof
+from components.base.files import is_temporary
 
 _known: dict[str, tuple[str, str]] = {}  # path -> (proof, digest)
 
@@ -30,7 +31,9 @@ def of_file(path: str) -> str:
 
 
 def of_folder(folder: str, leave_out: Collection[str] = ()) -> dict[str, str]:
-    """The SHA-256 of each file below a folder, by its path relative to the folder, sorted.
+    """The SHA-256 of each file below the folder of a stage, by its path relative to the folder, sorted.
+
+    Temporary files are left out, see `files.is_temporary`.
 
     Args:
         folder: need not exist.
@@ -38,4 +41,5 @@ def of_folder(folder: str, leave_out: Collection[str] = ()) -> dict[str, str]:
     """
     paths = [os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names]
     relative = sorted(os.path.relpath(path, folder) for path in paths)
-    return {name: of_file(os.path.join(folder, name)) for name in relative if name not in leave_out}
+    wanted = [name for name in relative if name not in leave_out and not is_temporary(name)]
+    return {name: of_file(os.path.join(folder, name)) for name in wanted}

@@ -7,6 +7,20 @@ import os
 import secrets
 from collections.abc import Iterator
 
+# Names of files and folders that a stage writes on its way: of ingest's shards, plan and reports, of files that replace
+# others, of TFX, TensorFlow Transform and Beam's file sinks.
+_TEMPORARY_BEGINNINGS = (".partial-", ".new.", "beam-temp-")
+_TEMPORARY_NAMES = (".plan", ".reports", ".temp", ".temp_path")
+
+
+def is_temporary(path: str) -> bool:
+    """Whether a file in the folder of a stage is no part of its results, by its path in the folder.
+
+    A worker that an engine has given up may still write such files when the stage has ended.
+    """
+    parts = path.split("/")
+    return any(part.startswith(_TEMPORARY_BEGINNINGS) or part in _TEMPORARY_NAMES for part in parts)
+
 
 def write_atomically(path: str, content: str | bytes, *, shared: bool = False) -> None:
     """Writes a file whose reader sees the old content or the new one, even after a crash or a power failure.

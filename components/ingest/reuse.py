@@ -152,6 +152,8 @@ def copy(source: str, known: str, store: Objects, index: int, count: int, tick: 
     for entry in found.files:
         new = entry.model_copy(update={"name": f"Split-{entry.split}/{name}"})
         try:
+            if earlier.calls.info(earlier.path(entry.name)).get("size") != entry.bytes:
+                return None
             store.copy_from(earlier, entry.name, new.name)
         except FileNotFoundError:
             return None

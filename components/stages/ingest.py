@@ -31,7 +31,8 @@ from components.ingest.stored import index
 from components.push import versions
 
 _TASK = "images"
-_UNSEEN = re.compile(r"worker \S+ does not see [^\n]*")  # a sentence of `spread.work` in the error of any runner
+# A sentence of `spread.work` in the error of any runner.
+_UNSEEN = re.compile(r"worker \S+ (?:does not see|cannot write) [^\n]*")
 
 
 class _WriteShard(beam.DoFn):

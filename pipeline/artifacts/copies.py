@@ -57,7 +57,8 @@ class Copies:
         return found
 
     def fill(self, name: str, files: Collection[str], sums: Mapping[str, str]) -> None:
-        """Downloads an artifact; its copy appears as a whole. Files that an earlier copy has are linked.
+        """Downloads an artifact; its copy appears as a whole, unless its folder is there already. Files that an earlier
+        copy has are linked.
 
         Args:
             name: of the artifact in the store.
@@ -89,8 +90,14 @@ class Copies:
         os.makedirs(new)
         try:
             each(get, sorted(files))
-            os.makedirs(os.path.dirname(self.folder(name)), exist_ok=True)
-            os.rename(new, self.folder(name))
+            target = self.folder(name)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            if os.path.isdir(target):  # of an ingest that still runs: its plan and reports are there
+                for entry in os.listdir(new):
+                    os.rename(os.path.join(new, entry), os.path.join(target, entry))
+                os.rmdir(new)
+            else:
+                os.rename(new, target)
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
             raise

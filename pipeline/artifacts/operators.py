@@ -97,6 +97,7 @@ def _read_there(run: Callable[[ExecutionInfo], Any], execution: ExecutionInfo, s
         for artifact in artifacts:
             store.fetch(artifact.uri)
     store.compare(execution.input_dict["examples"][0].uri)
+    _clear(store, [artifact.uri for artifacts in execution.output_dict.values() for artifact in artifacts])
     schema = _moved({"schema": execution.input_dict["schema"]}, store.fetch)
     here, working = _prepared(execution, store, {**execution.input_dict, **schema}, execution.output_dict)
     try:
@@ -125,6 +126,7 @@ def _run(
     here, working = _prepared(
         execution, store, _moved(execution.input_dict, store.fetch), _moved(execution.output_dict, store.local)
     )
+    _clear(store, outputs)
     folders = [store.local(uri) for uri in outputs]
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)  # of a run whose metadata are gone
@@ -145,6 +147,12 @@ def _run(
         for artifact in of_key.artifacts:
             artifact.uri = url_of[artifact.uri]
     return result
+
+
+def _clear(store: ArtifactStore, outputs: Sequence[str]) -> None:
+    """Removes what lies where a stage will write: where the metadata began anew, numbers come again."""
+    for uri in outputs:
+        store.remove_at(uri)
 
 
 def _prepared(

@@ -31,7 +31,11 @@ class Owner:
         told = self._read()
         if told is None or self._is_mine(told):
             return ""
-        return f"{told.get('name')} on {told.get('host')}"
+        return f"{told.get('name', 'unknown')} on {told.get('host', 'an unknown machine')}"
+
+    def exists(self) -> bool:
+        """Whether there is an owner."""
+        return self._read() is not None
 
     def is_own(self) -> bool:
         """Whether the owner is this output."""
@@ -61,5 +65,5 @@ class Owner:
         try:
             with open(self._path, encoding="ascii") as f:
                 return (written.parse(f.read()) or {}).get("id")
-        except OSError:
+        except (OSError, ValueError):  # damaged, and so of nobody
             return None

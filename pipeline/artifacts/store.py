@@ -15,13 +15,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from components.base.errors import ConfigError
-from components.base.files import write_atomically
+from components.base.files import is_temporary, write_atomically
 from components.base.text import truncated_list
 from components.data.storage.objects import Objects, each
 from pipeline import stages
 from pipeline.artifacts import written
 from pipeline.artifacts.copies import FOLDER, KEY, Copies, StoreError
-from pipeline.artifacts.owner import RECORD, Owner
+from pipeline.artifacts.owner import Owner
 
 _COMPLETE = ".complete"
 
@@ -57,14 +57,15 @@ class ArtifactStore:
         self._owner, self._copies = Owner(self._objects, output), Copies(self._objects, output)
 
     def check(self) -> None:
-        """Says before a run what would keep it from writing; leaves nothing behind.
+        """Says before a run what would keep it from writing; leaves no file behind.
 
         Raises:
-            ConfigError: the store cannot be reached, read or written, or another output writes to this URL.
+            ConfigError: the store cannot be reached, read or written, or others write to this URL.
         """
         try:
             self._objects.check()
             other = self._owner.other()
+            foreign = "" if self._owner.exists() else next(iter(self._objects.names()), "")
         except OSError as error:
             raise ConfigError(
                 f"{KEY}: {self.url} cannot be written: {_reason(error)}; check that the bucket exists, and the "
@@ -73,7 +74,11 @@ class ArtifactStore:
         if other:
             raise ConfigError(
                 f"{KEY}: {self.url} holds what another output wrote ({other}); choose another folder or, if that "
-                f"output is gone, remove {self.url}/{RECORD}"
+                f"output is gone, remove all of {self.url}"
+            )
+        if foreign:
+            raise ConfigError(
+                f"{KEY}: {self.url} holds files that no run wrote there, such as {foreign}; choose a folder of its own"
             )
 
     def begin(self, name: str) -> None:
@@ -260,7 +265,7 @@ class ArtifactStore:
         folder, name = self.local(uri), self._name_of(uri)
         shutil.rmtree(folder, ignore_errors=True)
         with self._told("read", uri):
-            files = self._objects.names(name)
+            files = [file for file in self._objects.names(name) if not is_temporary(file)]
         self.download(uri, files, {})
         with self._told("written", uri):
             self._objects.put(f"{_COMPLETE}/{name}.json", written.render(written.take(folder)).encode())

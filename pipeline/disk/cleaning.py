@@ -69,7 +69,8 @@ def rows(output: str) -> list[Row]:
             with open(os.path.join(output, _HISTORY, run_id, SUMMARY), encoding="utf-8") as f:
                 told = json.load(f)
             artifacts = frozenset(os.path.normpath(path) for path in told["artifacts"].values())
-            found.append(Row(run_id, artifacts, bool(artifacts) and told["status"] != "up_to_date"))
+            # A model that equals the served one is up to date as well, and its stages ran.
+            found.append(Row(run_id, artifacts, bool(artifacts) and bool(told.get("stages"))))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
     return found
@@ -126,8 +127,9 @@ def remove(output: str, found: Iterable[Removable], store: ArtifactStore | None 
         path = os.path.join(output, each.path)
         if store is not None and each.stored is not None:
             store.remove(each.path)
-        if not os.path.lexists(path):
-            continue
+        parent = os.path.join(os.path.realpath(output), os.path.dirname(each.path))
+        if not os.path.lexists(path) or os.path.realpath(os.path.dirname(path)) != parent.rstrip(os.sep):
+            continue  # of the store alone, or behind a link that leads out of the output
         if each.path != _REMOVED:
             os.makedirs(trash, exist_ok=True)
             os.rename(path, os.path.join(trash, each.path.replace(os.sep, "-")))

@@ -9,12 +9,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
+from components.base.files import is_temporary
 from pipeline.artifacts.copies import FOLDER as ARTIFACTS
-
-# Names in the folders of stages: of ingest's shards, plan and reports, of files that replace others, of TFX, TensorFlow
-# Transform and Beam's file sinks.
-_BEGINNINGS = (".partial-", ".new.", "beam-temp-")
-_NAMES = (".plan", ".reports", ".temp", ".temp_path")
 
 
 def sweep(output: str) -> None:
@@ -25,7 +21,7 @@ def sweep(output: str) -> None:
     """
     for folder, folders, files in os.walk(os.path.join(output, ARTIFACTS)):
         for name in (*folders, *files):
-            if name.startswith(_BEGINNINGS) or name in _NAMES:
+            if is_temporary(name):
                 _remove(os.path.join(folder, name))
         folders[:] = [name for name in folders if os.path.isdir(os.path.join(folder, name))]
 

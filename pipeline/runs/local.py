@@ -147,7 +147,8 @@ class Runner:
         if self._store is not None:
             try:
                 self._store.begin(self._config.name)
-                self._store.restore(stages.INGEST.name, "examples")  # which tell what was read before
+                if not force:
+                    self._store.restore(stages.INGEST.name, "examples")  # which tell what was read before
             except ImagegateError as error:
                 self.summary.fail(error)
                 return

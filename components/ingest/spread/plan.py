@@ -7,6 +7,7 @@ store: the driver puts the plan there (`hand`) and collects the reports (`collec
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -152,10 +153,13 @@ def work(plan: Plan, index: int, tick: Callable[[int], None]) -> None:
     if store is None:
         report = reuse.link(there.folder, known, *place, tick) if known else None
         report = report or shards.write(*place, records, job, tick, there.paths)
-    else:
+        _write(plan.folder, _name(_REPORTS, index), report.to_json())
+        return
+    with _written_there(plan.folder):
         report = reuse.copy(there.folder, known, store, index, plan.count, tick) if known else None
-        report = report or _write_and_put(store, index, plan.count, records, job, tick)
-    _write(plan.folder, _name(_REPORTS, index), report.to_json())
+    report = report or _write_and_put(store, index, plan.count, records, job, tick)
+    with _written_there(plan.folder):
+        _write(plan.folder, _name(_REPORTS, index), report.to_json())
 
 
 class Written(Sequence[Report]):
@@ -217,6 +221,11 @@ def remove(folder: str) -> None:
 
 
 def _require(missing: int, plan: Plan) -> None:
+    if missing and _store(plan.folder) is not None:
+        raise UnseenError(
+            f"{missing:,} of {plan.count:,} shards are not in {plan.folder} as the workers wrote them; run again with "
+            "--force"
+        )
     if missing:
         raise UnseenError(
             f"{missing:,} of {plan.count:,} shards that the workers wrote are not in {plan.folder}, so the "
@@ -262,9 +271,20 @@ def _write_and_put(
     """Writes a shard to a folder of this worker, and its files to the store."""
     with tempfile.TemporaryDirectory(prefix="imagegate-") as folder:
         report = shards.write(folder, index, count, records, job, tick)
-        for file in report.files:
-            store.put(file.name, os.path.join(folder, file.name))
+        with _written_there(store.url):
+            for file in report.files:
+                store.put(file.name, os.path.join(folder, file.name))
     return report
+
+
+@contextlib.contextmanager
+def _written_there(url: str) -> Iterator[None]:
+    """Turns an error of the store into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise UnseenError(f"worker {socket.gethostname()} cannot write {url} ({reason}); {_CREDENTIALS}") from None
 
 
 def _store(folder: str) -> Objects | None:

@@ -249,3 +249,11 @@ def test_a_store_that_cannot_be_written_is_named(server: str, output: Path) -> N
     object_store.faults(server, ("PUT", "models", 10**6, "403"))
     with pytest.raises(ConfigError, match=r"s3://models/runs cannot be written: .*credentials in the environment$"):
         ArtifactStore("s3://models/runs", str(output)).check()
+
+
+def test_a_url_with_files_of_others_is_refused_and_they_stay(url: str, output: Path) -> None:
+    objects = Objects(url, "test")
+    objects.put("Trainer/model/5/saved_model.pb", b"of another program")
+    with pytest.raises(ConfigError, match=r"files that no run wrote there, such as Trainer/model/5/saved_model\.pb"):
+        begun(url, output)
+    assert objects.read("Trainer/model/5/saved_model.pb") == b"of another program"

@@ -32,7 +32,7 @@ def output(tmp_path: Path) -> Path:
         write(folder / f"pipeline/Trainer/.system/executor_execution/{run * 10}/x", 1)
         shards = {"examples": "pipeline/ImageExampleGen/examples/1"} if run < 3 else {}
         summary(folder, f"run{run}", trained | shards)
-    summary(folder, "run5", {"model": "pipeline/Trainer/model/10"}, status="up_to_date")
+    summary(folder, "run5", {"model": "pipeline/Trainer/model/10"}, status="up_to_date", ran=False)
     (folder / "history/run6").mkdir()
     write(folder / "pipeline/Trainer/model/60/half", 7)
     write(folder / "checkpoints/abc/latest.weights.h5", 8)
@@ -48,8 +48,10 @@ def write(path: Path, size: int) -> None:
     path.write_bytes(bytes(size))
 
 
-def summary(folder: Path, run: str, artifacts: dict[str, str], status: str = "pushed") -> None:
+def summary(folder: Path, run: str, artifacts: dict[str, str], status: str = "pushed", ran: bool = True) -> None:
     told = {"run_id": run, "name": "pets", "task": "single_label", "status": status, "artifacts": artifacts}
+    if ran:
+        told["stages"] = [{"name": "Trainer", "seconds": 1, "cached": False}]
     write(folder / "history" / run / "report.html", 100)
     (folder / "history" / run / "summary.json").write_text(json.dumps(told))
 
