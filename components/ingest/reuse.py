@@ -101,10 +101,13 @@ def report(previous: Previous, records: Sequence[Record], job: shards.Job, code:
         if entry is None or not entry.version or entry.version != record.version:
             return None
         digests[record.path] = entry.digest
-    found = previous.report(key(records, digests, job, code))
-    if found is None:
-        return None
-    before = Report.from_json(found).splits()  # of the images that are not quarantined
+    try:
+        found = previous.report(key(records, digests, job, code))
+        if found is None:
+            return None
+        before = Report.from_json(found).splits()  # of the images that are not quarantined
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # damaged
     now = {
         record.path: splits.assign(record, digests[record.path][:_DIGEST], job.fractions, job.moved, job.earlier)
         for record in records

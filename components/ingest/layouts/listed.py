@@ -49,6 +49,8 @@ class Listed(Mapping[str, File]):
         return len(self._files)
 
     def __iter__(self) -> Iterator[str]:
+        if self._few is not None:
+            return iter(self._few)
         return (path for (path,) in self._files.values("path"))
 
     def values(self) -> ValuesView[File]:

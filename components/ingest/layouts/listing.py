@@ -87,6 +87,17 @@ class Listing:
         """Whether a file has a backslash in its name, which then does not separate folders."""
         return any("\\" in path for path in self.files)
 
+    @functools.cached_property
+    def _folders(self) -> set[str]:
+        """All folders that hold files, also further below, as prefixes."""
+        found = {""} if self.files else set[str]()
+        for folder in {path.rpartition("/")[0] for path in self.files}:
+            parent = folder
+            while parent and parent + "/" not in found:
+                found.add(parent + "/")
+                parent = parent.rpartition("/")[0]
+        return found
+
     def folder(self, value: str, key: str) -> str:
         """Turns a configured folder into a prefix of paths: "" for the root, or "a/b/".
 
@@ -98,7 +109,7 @@ class Listing:
         if value.startswith("/") or path.split("/")[0] == "..":
             raise ConfigError(f"{key}: {value} is not below data.root ({self.root}); expected a relative path")
         prefix = "" if path == "." else path + "/"
-        if not any(p.startswith(prefix) for p in self.files):
+        if prefix not in self._folders:
             raise LayoutError(f"{key}: there is no file below {value or '.'} in {self.root}")
         return prefix
 

@@ -37,7 +37,7 @@ class _Read:
     """The contents of the tables, and the notes on them; of sequences, the name and time that each row has."""
 
     columns: Columns
-    rows: Packed[Row] = field(default_factory=lambda: rows.packed(()))
+    parts: list[Packed[Row]] = field(default_factory=list)
     readers: list[Reader] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
@@ -86,7 +86,7 @@ def read(
     columns = columns or Columns()
     listing = Listing(root)
     paths = paths_of(manifest, listing)
-    named_splits = {named for named, _ in paths}
+    named_splits = {all_rows for all_rows, _ in paths}
     if None not in named_splits and columns.split is not None:
         raise ConfigError("data.columns.split: data.manifest already has one table per split; remove one of the two")
     if columns.applies is not None and not (long and isinstance(columns.labels, str)):
@@ -104,22 +104,23 @@ def read(
         reader = Reader(path, columns, separator, empty == "none", single, named_split, frozenset(names or ()))
         _read_table(found, listing, lookup, reader)
     columns = found.columns
-    missing = tuple(remarks.of_missing(found.rows, _expected(listing, found.folders, prefix)))
+    all_rows = found.parts[0] if len(found.parts) == 1 else rows.packed(itertools.chain.from_iterable(found.parts))
+    missing = tuple(remarks.of_missing(all_rows, _expected(listing, found.folders, prefix)))
     _check_names(names, columns, separator, (path for _, path in paths))
     _check_separator(found, separator, names)
     moments: Mapping[str, Moments] = {}
     if columns.sequence is not None:
-        whole, moments = sequences.joined(list(zip(found.moments, found.rows, strict=True)))
+        whole, moments = sequences.joined(list(zip(found.moments, all_rows, strict=True)))
         entries = rows.packed(whole)
         found.notes.append(
-            f"data.manifest: {len(found.rows):,} rows are the moments of {len(moments):,} sequences (data.columns."
-            "sequence)"
+            f"data.manifest: {len(all_rows):,} rows are the moments of {len(moments):,} sequences "
+            "(data.columns.sequence)"
         )
     else:
-        entries = rows.merged(found.rows) if long else found.rows
-    if long and len(entries) < len(found.rows):
+        entries = rows.merged(all_rows) if long else all_rows
+    if long and len(entries) < len(all_rows):
         found.notes.append(
-            f"data.manifest: {len(found.rows):,} rows name {len(entries):,} images; the labels of all rows of an image "
+            f"data.manifest: {len(all_rows):,} rows name {len(entries):,} images; the labels of all rows of an image "
             "count together"
         )
     entries = rows.with_group_splits(entries)
@@ -134,14 +135,14 @@ def read(
         fractions=fractions,
         rejected=tuple(sorted(rejected)),
         contradictory=tuple(sorted(contradictory.items())),
-        ignored=tuple(_unused(found, listing, {listing.find("", path).path for _, path in paths})),
+        ignored=tuple(_unused(found, all_rows, listing, {listing.find("", path).path for _, path in paths})),
         notes=(*remarks.of_tables(found.tables), *found.notes, *missing),
     )
 
 
-def _unused(found: _Read, listing: Listing, tables: Collection[str]) -> Iterator[str]:
+def _unused(found: _Read, all_rows: Packed[Row], listing: Listing, tables: Collection[str]) -> Iterator[str]:
     """The files in the folders of images that no row names, sorted."""
-    named = (path for path, _ in rows.of_files(found.rows))
+    named = (path for path, _ in rows.of_files(all_rows))
     folders, name = tuple(found.folders), next(named, None)
     for path in sorted(listing.files) if not isinstance(listing.files, Listed) else listing.files:
         while name is not None and name < path:
@@ -179,7 +180,7 @@ def _read_table(found: _Read, listing: Listing, lookup: Lookup, reader: Reader) 
     part = rows.packed(read_rows())
     if problems:
         raise LayoutError(truncated_lines(problems))
-    found.rows = rows.packed(itertools.chain(found.rows, part)) if found.rows else part
+    found.parts.append(part)
     found.tables.append(replace(table, rows=()))
     found.readers.append(reader)
     found.notes += [guessed] if guessed else []

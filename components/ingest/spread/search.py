@@ -97,7 +97,7 @@ def work(task: Task, index: int) -> None:
     except FileNotFoundError:
         raise UnseenError(f"worker {socket.gethostname()} does not see {task.folder}; {SHARED}") from None
     found = perceptual.of_band(hashes, groups, perceptual.bands(len(hashes))[index], task.distance)
-    with replacing(_result(task, index)) as temporary, open(temporary, "wb") as f:
+    with replacing(_result(task, index), shared=True) as temporary, open(temporary, "wb") as f:
         np.save(f, np.stack(found), allow_pickle=False)
 
 

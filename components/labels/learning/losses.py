@@ -29,6 +29,16 @@ Kind = Literal["cross_entropy", "focal"]
 _TINY = 1e-30
 
 
+def devices_total(own: Any) -> tuple[Any, int]:
+    """The sum of a number over the devices that share a batch, and how many there are."""
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:  # None while a network is built for several
+        return own, 1
+    return context.all_reduce("sum", own), context.num_replicas_in_sync
+
+
 class Known(keras.losses.Loss):
     """Common part of the losses. Subclasses define the truth, weight and cross-entropy of each entry.
 
@@ -67,7 +77,11 @@ class Known(keras.losses.Loss):
         for name, values in given:
             if isinstance(values, list) and len(values) != y_pred.shape[-1]:
                 raise ValueError(f"{len(values)} {name} for {y_pred.shape[-1]} labels")
-        return super().__call__(y_true, y_pred, sample_weight=self._entries(y_true, sample_weight))
+        loss = super().__call__(y_true, y_pred, sample_weight=self._entries(y_true, sample_weight))
+        # Keras takes the mean over the devices that share a batch; their weights may have other sums.
+        own = self.total_weight(y_true, sample_weight)
+        whole, devices = devices_total(own)
+        return loss if devices == 1 else loss * ops.divide_no_nan(own * devices, whole)
 
     def total_weight(self, y_true: Any, sample_weight: Any = None) -> Any:
         """The sum of the weights of all entries, scalar float32, by which the loss is divided."""

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from components.labels.learning.losses import devices_total
+
 # Overconfident networks need temperatures above 1 (Guo et al. 2017), and underconfident ones, whose training has not
 # come far, below: from 1/4 to 4, and one beyond on each side, so that a minimum lies between two.
 _TEMPERATURES = tuple(4.0 ** (i / 3) for i in range(-4, 5))
@@ -142,14 +144,12 @@ class TemperedLoss(keras.metrics.Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch: the arguments of the loss."""
-        import tensorflow as tf
-
         size = ops.cast(ops.shape(y_pred)[0], "float32")
         logits = ops.cast(y_pred, "float32")
         losses = [self._loss(y_true, logits / t, sample_weight) for t in self._temperatures]
-        # Keras divides a loss by the number of devices, so that the sum over them is that of the whole batch.
-        devices = tf.distribute.get_strategy().num_replicas_in_sync
-        self._sums.assign_add(ops.stack(losses) * size * devices)
+        # The losses of the devices that share a batch add up to that of the batch.
+        whole, _ = devices_total(size)
+        self._sums.assign_add(ops.stack(losses) * whole)
         self._count.assign_add(size)
 
     def result(self) -> Any:

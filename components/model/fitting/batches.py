@@ -83,6 +83,7 @@ class Batches:
             label per image.
         unlabelled: folder of the shards of images without labels, or "". They are the split `UNLABELLED`, with the
             images of train of which no label is known.
+        devices: how many share a batch of training. With several, an epoch leaves out the images that fill no batch.
 
     Attributes:
         arrays: what the arrays of the shards have in common; None for photos.
@@ -103,11 +104,12 @@ class Batches:
         least_steps: int = 1,
         balanced: bool = False,
         unlabelled: str = "",
+        devices: int = 1,
     ) -> None:
         self._pool, self._synthetic = unlabelled, ""
         self._others: Others | None = None
         self._fold: tuple[int, int] | None = None
-        self._folder, self._batch_size = folder, batch_size
+        self._folder, self._batch_size, self._devices = folder, batch_size, devices
         self._masks, self._epochs, self._seed = kind.per_pixel, epochs, seed
         self.counted = told = manifest.read(folder)
         self.arrays = told.arrays
@@ -281,9 +283,13 @@ class Batches:
                 data = self._drawn(data, count, size, order)
         if not kept:
             data = data.map(self._parse, _THREADS)
-        batches = data.batch(self._batch_size).map(self._encode, _AHEAD)
+        # A device without an image would have no batch statistics; each epoch leaves out other images.
+        whole = shuffle and self._devices > 1 and count >= self._batch_size
+        batches = data.batch(self._batch_size, drop_remainder=whole).map(self._encode, _AHEAD)
         # tf.data does not know how many records a file has, but the manifest does.
-        known = tf.data.experimental.assert_cardinality(-(-count // self._batch_size))
+        known = tf.data.experimental.assert_cardinality(
+            count // self._batch_size if whole else -(-count // self._batch_size)
+        )
         return ready(batches.apply(known))
 
     def _records(self, split: str, *, parallel: bool = False) -> tf.data.Dataset:

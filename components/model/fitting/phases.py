@@ -158,7 +158,8 @@ class Phases:
 
     def measure(self, network: keras.Model, evaluation: tf.data.Dataset) -> float:
         """The measure by which weights are chosen, on the eval split."""
-        network.compile(loss=self._loss(), metrics=[TemperedLoss(self._loss())], jit_compile=self._jit)
+        with self._strategy.scope():
+            network.compile(loss=self._loss(), metrics=[TemperedLoss(self._loss())], jit_compile=self._jit)
         return float(network.evaluate(evaluation, verbose=0, return_dict=True)[SELECTION_METRIC])
 
     def optimizer(self, steps: int, epochs: int) -> keras.optimizers.Optimizer:

@@ -21,7 +21,7 @@ import tensorflow_transform as tft
 from components.base import fingerprint, progress
 from components.base.artifact_files import CHECKPOINT, IMBALANCE, LABEL_WEIGHTS, POOL, SYNTHETIC, TRAINING_HISTORY
 from components.base.checkpoint import Checkpoint
-from components.base.errors import ImagegateError
+from components.base.errors import ConfigError, ImagegateError
 from components.base.files import write_atomically
 from components.data.dataset import UNLABELLED
 from components.data.manifest import ArrayFacts
@@ -161,7 +161,7 @@ def learn(
             images without labels for the method that is configured.
         propagation.Refused: unless `judged`, labels cannot be propagated.
     """
-    data = _data(given, settings)
+    data = _data(given, settings, gpus)
 
     def train(part: Batches, place: str, made: Callable[[Batches], choice.Extra] | None) -> Learnt:
         return _train(given, settings, gpus, part, place, made and made(part), metrics, callbacks)
@@ -270,8 +270,13 @@ def _heads(
     return recipe.Heads(features, first, later, last)
 
 
-def _data(given: Given, settings: TrainerSettings) -> Batches:
+def _data(given: Given, settings: TrainerSettings, gpus: int) -> Batches:
     masks = given.kind.per_pixel
+    if settings.batch(masks=masks) < gpus:
+        raise ConfigError(
+            f"training.batch_size: {settings.batch(masks=masks)} images cannot be shared by {gpus} GPUs; raise it, or "
+            "hide some GPUs with CUDA_VISIBLE_DEVICES"
+        )
     return Batches(
         given.folder,
         tft.TFTransformOutput(given.transform),
@@ -283,6 +288,7 @@ def _data(given: Given, settings: TrainerSettings) -> Batches:
         least_steps=_LEAST_STEPS if masks or settings.pretrained else 1,
         balanced=settings.imbalance == "balanced_sampling",
         unlabelled=given.unlabelled,
+        devices=max(1, gpus),
     )
 
 

@@ -50,9 +50,9 @@ def build(settings):
 
 def trained(prepared: Prepared, names: list[str], folder: Path, devices: int, **told: Any) -> Any:
     folder.mkdir()
-    config = {"epochs": 2, "batch_size": 4, "learning_rate": 0.01, "imbalance": "none"} | told
+    config = {"epochs": 2, "batch_size": 4, "learning_rate": 0.01, "imbalance": "weights", "label_weights": None} | told
     given = {
-        "settings": prepared.arguments(folder, **config).custom_config | {"label_weights": None},
+        "settings": prepared.arguments(folder, **config).custom_config,
         "examples": str(prepared.examples),
         "transform": str(prepared.transform),
         "logs": str(folder / "logs"),
@@ -70,13 +70,14 @@ def trained(prepared: Prepared, names: list[str], folder: Path, devices: int, **
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Prepared:
-    """Eight images of train and four of eval, dark and light: whole batches, which two devices share equally."""
+    """Eight images of train and four of eval, dark and light."""
     random, records = np.random.default_rng(0), []
     for split, count in (("train", 8), ("eval", 4), ("test", 1)):
         for i in range(count):
-            low = 120 * (i % 2)
+            light = i in (0, 3, 5)
+            low = 120 * light
             Image.fromarray(random.integers(low, low + 130, (8, 8, 3), np.uint8)).save(tmp_path / f"{split}-{i}.png")
-            records.append(Record(f"{split}-{i}.png", (("dark", "light")[i % 2],), split, 1, ""))
+            records.append(Record(f"{split}-{i}.png", (("dark", "light")[light],), split, 1, ""))
     return prepare(tmp_path, "single_label", Dataset(str(tmp_path), ("dark", "light"), tuple(records), {}))
 
 
@@ -84,6 +85,7 @@ def test_two_devices_learn_what_one_learns(photos: Prepared, tmp_path: Path) -> 
     (tmp_path / "network.py").write_text(_NETWORK)
     # All of train in one batch: its order, which differs between the two, does not matter then.
     told = {"module": str(tmp_path / "network.py"), "backbone": "small", "batch_size": 8, "epochs": 4}
+    told["label_weights"] = {"dark": 1, "light": 10}  # whose sums differ between the devices
     one, two = (trained(photos, ["dark", "light"], tmp_path / str(n), n, **told) for n in (1, 2))
     for a, b in zip(one["weights"], two["weights"], strict=True):
         np.testing.assert_allclose(a, b, atol=2e-4)
@@ -91,9 +93,18 @@ def test_two_devices_learn_what_one_learns(photos: Prepared, tmp_path: Path) -> 
         assert a == pytest.approx(b, abs=2e-3)  # losses, accuracies, and the measure that chooses the weights
 
 
+def test_the_best_of_several_runs_on_two_devices_are_averaged(photos: Prepared, tmp_path: Path) -> None:
+    (tmp_path / "network.py").write_text(_NETWORK)
+    told = {"module": str(tmp_path / "network.py"), "weights": "module", "recipe": "best", "epochs": 1}
+    history = trained(photos, ["dark", "light"], tmp_path / "best", 2, **told)["history"]
+    assert history
+    assert all(np.isfinite(epoch["val_loss"]) for epoch in history)
+
+
 def test_masks_are_trained_on_two_devices(tmp_path: Path) -> None:
+    """With a last batch of one image, which one of the devices would lack, and batch normalisation."""
     random, meaning, records = np.random.default_rng(0), rule(["ground", "thing"]), []
-    for split, count in (("train", 8), ("eval", 4), ("test", 1)):
+    for split, count in (("train", 9), ("eval", 5), ("test", 1)):
         for i in range(count):
             mask = np.zeros((8, 8), np.uint8)
             mask[:, i % 5 :] = 1
