@@ -187,6 +187,15 @@ class _Memory(io.BytesIO):
         return "memory.weights.h5"  # Keras insists on a name with this ending
 
 
+class Averaged(keras.callbacks.Callback):
+    """Replaces the weights by their average after the last step of each epoch, before they are evaluated."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Replaces them."""
+        if batch + 1 == self.params.get("steps"):
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+
+
 class Pace(keras.callbacks.Callback):
     """Tells, after the first steps, how long the epochs will take at most; the memory at the begin."""
 

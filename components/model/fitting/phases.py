@@ -13,7 +13,7 @@ from components.base.checkpoint import Checkpoint
 from components.base.errors import ImagegateError
 from components.labels.learning.measures import TemperedLoss
 from components.model.fitting.accumulation import InParts
-from components.model.fitting.callbacks import SELECTION_METRIC, Pace, Progress, Stopping
+from components.model.fitting.callbacks import SELECTION_METRIC, Averaged, Pace, Progress, Stopping
 from components.model.fitting.memory import Plan
 
 _TASKS = {"head": "training the head", "all": "training"}  # phase -> name of its progress
@@ -63,6 +63,7 @@ class Phases:
         self.checkpoints, self._logs, self._rate, self._jit = checkpoints, logs, learning_rate, jit
         self._average, self._plan, self._wrap = average, plan, wrap
         self._loss, self._metrics, self._callbacks, self._strategy = loss, metrics, callbacks, strategy
+        self._shared = strategy.num_replicas_in_sync > 1  # whether several devices share each batch
 
     def finished_epochs(self, name: str) -> list[dict[str, float]]:
         """Returns the metrics of the epochs of this phase that a killed run finished."""
@@ -108,6 +109,7 @@ class Phases:
             keras.callbacks.TensorBoard(os.path.join(self._logs, name)),
             Progress(task, epochs),
             Pace(task, epochs, "" if plan is None or again else plan.sentence()),
+            *([Averaged()] if self._average and self._shared else []),
             *self._callbacks(name),
         ]
         last = done if stopping.exhausted() else epochs
@@ -187,5 +189,7 @@ class Phases:
         if not self._average:
             return keras.optimizers.Adam(schedule)
         momentum = 1 - 1 / max(_MIN_AVERAGED_STEPS, steps)
-        average = {"use_ema": True, "ema_momentum": momentum, "ema_overwrite_frequency": steps}
+        # On several devices, Keras cannot replace the weights within a step; `Averaged` does it between steps.
+        often = None if self._shared else steps
+        average = {"use_ema": True, "ema_momentum": momentum, "ema_overwrite_frequency": often}
         return keras.optimizers.AdamW(schedule, weight_decay=_WEIGHT_DECAY, **average)
