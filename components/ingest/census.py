@@ -343,6 +343,8 @@ class Images:
     def paths(self, indices: Iterable[int]) -> list[str]:
         """Looks up the paths of the images with these indices; reads the file of all paths once."""
         wanted = list(indices)
+        if not wanted:
+            return []  # a data set without a readable image has no file of paths
         if not self.folder:
             path_of = {i: self.listed[i] for i in sorted(set(wanted))}
             return [path_of[i] for i in wanted]

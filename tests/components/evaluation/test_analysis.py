@@ -215,10 +215,10 @@ def test_batches_are_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> Non
     finally:
         progress.listen(None)
     rows = [part[tfma.ARROW_RECORD_BATCH_KEY].column(0).to_pylist() for part in parts]
-    assert [len(r) for r in rows] == [32, 32, 6]
+    assert [len(r) for r in rows] == [24, 24, 22]
     assert [n for r in rows for n in r] == list(range(70))
     assert all(part["kept"] == 1 for part in parts)
-    assert told == [(32, 70), (64, 70), (70, 70)]
+    assert told == [(24, 70), (48, 70), (70, 70)]
 
 
 @pytest.mark.parametrize("call", [lambda f, x: f(x), lambda f, x: f(examples=x)], ids=["position", "keyword"])

@@ -220,7 +220,14 @@ def test_phases_train_it_with_frozen_and_with_learnt_statistics(
             model = wrapped(parts)
             head = head_of(kinds.kind("single_label"))
             phases = Phases(
-                "", "", learning_rate=0.01, loss=head.loss, metrics=list, strategy=None, jit=False, average=frozen
+                "",
+                "",
+                learning_rate=0.01,
+                loss=head.loss,
+                metrics=list,
+                strategy=tf.distribute.get_strategy(),
+                jit=False,
+                average=frozen,
             )
             metrics = [*head.metrics(K), TemperedLoss(head.loss())]
             model.compile(optimizer=phases.optimizer(2, 2), loss=head.loss(), metrics=metrics, jit_compile=False)
