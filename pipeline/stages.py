@@ -160,7 +160,7 @@ STAGES = (
     BASELINE := Stage("Baseline", reads=frozenset({Source.DESTINATION}), cached_by_backend=False, memory="4Gi"),
     EVALUATOR := Stage(
         "Evaluator",
-        reads=frozenset({Source.OUT_OF_DISTRIBUTION}),
+        reads=frozenset({Source.OUT_OF_DISTRIBUTION, Source.BACKBONE}),
         cpu="2",
         memory="8Gi",
         memory_request="2Gi",

@@ -205,7 +205,7 @@ class Config(Value):
         default = () if self.kind.per_pixel else ("label",)
         configured = default if self.evaluation.slices is None else self.evaluation.slices
         crosses = [(s,) if isinstance(s, str) else s for s in configured]
-        crosses += [tuple(t.slice) for t in self.evaluation.thresholds if t.slice]
+        crosses += [tuple(t.columns) for t in self.evaluation.thresholds if t.columns]
         return tuple(sorted({tuple(sorted(c)) for c in crosses}))
 
     @property

@@ -150,6 +150,7 @@ class Stage:
             {
                 "task": self._task,
                 "settings": Evaluation(slices=SLICES, thresholds=thresholds, tfma_metrics=standard).to_json(),
+                "features": "",
                 "max_pixels": 0,
                 "bits": 0,
                 "near_duplicate_distance": distance,
