@@ -126,14 +126,13 @@ class _Told:
             return {
                 "pixel_accuracy": (np.diagonal(cells, axis1=1, axis2=2).sum(axis=1), cells.reshape(n, -1).sum(axis=1))
             }
+        labelled = np.asarray(self.known.any(axis=1), np.float64)
         if self.kind.exclusive:
-            right = self.applies[np.arange(n), answers.argmax(axis=1)] & self.known.any(axis=1)
-            return {"accuracy": (right.astype(np.float64), self.known.any(axis=1).astype(np.float64))}
+            return {"accuracy": (labelled * self.applies[np.arange(n), answers.argmax(axis=1)], labelled)}
         right = ((answers >= _APPLIES) == self.applies) & self.known
-        labelled = self.known.any(axis=1)
         of_labels = right.sum(axis=1).astype(np.float64), self.known.sum(axis=1).astype(np.float64)
-        exact = ((right | ~self.known).all(axis=1) & labelled).astype(np.float64), labelled.astype(np.float64)
-        return {"binary_accuracy": of_labels, "hamming_loss": of_labels, "exact_match": exact}
+        exact = labelled * (right | ~self.known).all(axis=1)
+        return {"binary_accuracy": of_labels, "hamming_loss": of_labels, "exact_match": (exact, labelled)}
 
 
 def _method(name: str, told: _Told, answers: Floats, own: Mapping[str, tuple[Floats, Floats]]) -> TrivialMethod:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from components.base.text import truncated_list
 from components.base.values import ForeignText, Sparse
 
 FOUND = "found"  # the slice of a threshold that stands for every weak group, and the column of such a group
@@ -23,8 +24,22 @@ class WeakGroup(Sparse):
     chance: float = Field(
         description="probability that chance makes any of the groups tried as weak (Holm's correction)"
     )
-    images: tuple[tuple[ForeignText, str], ...] = Field(description="path and SHA-256 of each, the worst first")
+    count: int = Field(description="images of the group")
+    images: tuple[tuple[ForeignText, str], ...] = Field(
+        (), description="path and SHA-256 of each, the worst first; in a summary only of the first"
+    )
     numbers: dict[str, float | None] = Field({}, description="metrics of its images; null: not a number")
+
+    def sentence(self) -> str:
+        """The group in a sentence."""
+        return (
+            f"{self.name}: {self.measure} {self.value:.2f} against {self.rest:.2f} on the rest, {self.count:,} images "
+            f"({truncated_list((path for path, _ in self.images), self.count)})"
+        )
+
+    def shortened(self, images: int) -> WeakGroup:
+        """The group with so many of its images, and without its metrics."""
+        return self.model_copy(update={"images": self.images[:images], "numbers": {}})
 
 
 class WeakGroups(Sparse):
@@ -34,6 +49,16 @@ class WeakGroups(Sparse):
     fewest: int = Field(0, description="of fewer images, nothing is a group")
     tried: int = Field(0, description="groups that were tried")
     groups: tuple[WeakGroup, ...] = Field((), description="those that are weak, the least likely by chance first")
+
+    def sentence(self) -> str:
+        """What was found, in a sentence.
+
+        >>> WeakGroups(images=400, fewest=10, tried=70).sentence()
+        '70 groups of 10 or more of the 400 test images were tried; none is weaker than the rest beyond chance.'
+        """
+        found = len(self.groups)
+        are = f"{found or 'none'} {'is' if found < 2 else 'are'} weaker than the rest beyond chance"
+        return f"{self.tried} groups of {self.fewest} or more of the {self.images:,} test images were tried; {are}."
 
 
 class Paired(Sparse):

@@ -116,7 +116,7 @@ class _Gate:
         self, rule: Threshold, label: str | None, where: _Where, groups: Mapping[str, WeakGroup]
     ) -> Verdict:
         [(_, name)] = where
-        verdict = self._judge(rule, label, where, among=name, detail=_weakness(groups[name]))
+        verdict = self._judge(rule, label, where, among=name, detail=groups[name].sentence().removeprefix(f"{name}: "))
         return verdict.model_copy(update={"slice": {FOUND: name}})
 
     def _judge_drop(self, rule: Threshold) -> list[Verdict]:
@@ -260,12 +260,6 @@ class _Gate:
 
 def _numbers(written: Mapping[str, float | None]) -> Numbers:
     return {key: math.nan if value is None else value for key, value in written.items()}
-
-
-def _weakness(group: WeakGroup) -> str:
-    """How a group differs from the rest, with its first files."""
-    files = truncated_list(path for path, _ in group.images)
-    return f"{group.measure} {group.value:.2f} against {group.rest:.2f} on the rest; its images are {files}"
 
 
 def _gain_interval(rule: Threshold, method: TrivialMethod, key: str) -> intervals.Interval | None:

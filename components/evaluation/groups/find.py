@@ -74,6 +74,7 @@ def find(
                 value=value,
                 rest=rest,
                 chance=p,
+                count=len(members),
                 images=tuple((row["path"], row["sha256"]) for row in members),
                 numbers={key: number if math.isfinite(number) else None for key, number in found.items()},
             )
