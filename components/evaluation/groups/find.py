@@ -9,18 +9,16 @@ from typing import NamedTuple
 import numpy as np
 
 from components.evaluation.groups import chance
-from components.evaluation.groups.parts import Clusters, Part, Seen, extremes
+from components.evaluation.groups.parts import Clusters, Part, Seen, common, extremes
 from components.evaluation.groups.questions import Question, questions
 from components.evaluation.predictions import Prediction
 from components.gates.compared import Numbers
 from components.gates.found import WeakGroup, WeakGroups
 from components.gates.judge import CHANCE
 from components.labels.kind import LabelKind
-from components.metrics.base import Bools
 
 FEWEST = 10  # images of a group, and beside it. Chosen by hand: the tests hold for any number
 _LEAST = 0.05  # difference: of many images, one that matters to nobody is beyond chance, too. Chosen by hand
-_SAME = 0.5  # share of the smaller of two groups from which they are told as one
 
 
 class _Tried(NamedTuple):
@@ -41,7 +39,8 @@ def find(
     The groups are made without looking at the answers, so each test is as good as if the group had been declared. Their
     p-values are corrected for the number of groups tried (Holm), and groups whose corrected p-value is at least
     `judge.CHANCE` are not reported: with right and wrong answers spread at random, one split in a thousand has any.
-    Of groups that have most of their images in common, the least likely one is told.
+    Of groups that have images in common, the least likely one is told, and of equally likely ones the smallest; another
+    only if those of its images that no group before it has are a weak group of their own.
 
     Args:
         rows: the predictions.
@@ -53,22 +52,23 @@ def find(
     tried = list(_tried(rows, questions(rows, labels, kind), seen))
     corrected = chance.holm([one.p for one in tried])
     groups: list[WeakGroup] = []
-    taken: list[Bools] = []
-    for place in np.argsort(corrected, kind="stable"):
+    told = np.zeros(len(rows), bool)
+    for place in sorted(range(len(tried)), key=lambda i: (float(f"{corrected[i]:.6g}"), tried[i].part.inside.sum())):
         (question, part, _), p = tried[place], float(corrected[place])
+        if p >= CHANCE:
+            break
         value = float(question.score[part.inside].mean())
         rest = chance.rest(question.score, part.inside, question.strata)
-        own = np.zeros(len(rows), bool)
-        own[question.images[part.inside]] = True
-        if p >= CHANCE or not value <= rest - _LEAST or any(_same(own, other) for other in taken):
+        left = part.inside & ~told[question.images]
+        if value > rest - _LEAST or left.sum() < FEWEST or question.score[left].mean() > rest - _LEAST:
             continue
-        taken.append(own)
+        told[question.images[part.inside]] = True
         worst = np.flatnonzero(part.inside)[np.argsort(question.score[part.inside], kind="stable")]
         members = [rows[i] for i in question.images[worst]]
         found = numbers(members)
         groups.append(
             WeakGroup(
-                name=part.name(question.label),
+                name=part.name(question.label, common(part, rows, question.images, seen)),
                 label=question.label,
                 measure=question.measure,
                 value=value,
@@ -87,12 +87,8 @@ def _tried(rows: Sequence[Prediction], asked: Sequence[Question], seen: Seen) ->
     for question in asked:
         parts = [part for name, values in seen.properties.items() for part in extremes(name, values[question.images])]
         if clusters is not None and len(question.images):
-            parts += clusters.parts(rows, question.images, seen)
+            parts += clusters.parts(rows, question.images)
         different = {part.inside.tobytes(): part for part in reversed(parts)}
         for part in reversed(different.values()):
             if FEWEST <= part.inside.sum() <= len(part.inside) - FEWEST:
                 yield _Tried(question, part, chance.weaker(question.score, part.inside, question.strata))
-
-
-def _same(one: Bools, other: Bools) -> bool:
-    return bool((one & other).sum() > _SAME * min(one.sum(), other.sum()))

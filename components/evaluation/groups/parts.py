@@ -20,7 +20,7 @@ _LARGEST = 0.4  # share of the images from which a part is no extreme any more: 
 _PER_CLUSTER = 40  # images, so that the clusters of a small split are not too small to be judged
 _CLUSTERS = (2, 20)  # at least and at most
 _SEED = 0
-_MOSTLY = 0.5  # share of a cluster that must have a label, and distance of a property, to be named
+_MOSTLY = 0.5  # share of a part that must have a label, and distance of a property from the rest, to be named
 # Property -> images with little and with much of it. Others are "of low" and "of high" value.
 _WORDS = {
     "brightness": ("dark images", "bright images"),
@@ -73,13 +73,13 @@ class Part:
     tail: str
     inside: Bools
 
-    def name(self, label: str | None) -> str:
+    def name(self, label: str | None, common: str = "") -> str:
         """The part in words.
 
         >>> Part("dark images", "brightness below 0.2", np.ones(1, bool)).name("cat")
         "dark images of label 'cat' (brightness below 0.2)"
         """
-        return f"{self.head}{'' if label is None else f' of label {label!r}'}{f' ({self.tail})' if self.tail else ''}"
+        return f"{self.head}{'' if label is None else f' of label {label!r}'} ({self.tail}{common})"
 
 
 def extremes(name: str, values: Floats) -> Iterator[Part]:
@@ -131,18 +131,30 @@ class Clusters:
         number = apart.argmin(axis=1)
         return Clusters(number, apart[np.arange(len(rows)), number].astype(np.float64))
 
-    def parts(self, rows: Sequence[Prediction], images: NDArray[np.intp], seen: Seen) -> Iterator[Part]:
-        """Each cluster's share of some images [m], named by its most typical one and by what it has in common."""
+    def parts(self, rows: Sequence[Prediction], images: NDArray[np.intp]) -> Iterator[Part]:
+        """Each cluster's share of some images [m], named by its most typical one."""
         number, apart = self.number[images], self.apart[images]
         for k in np.unique(number):
             inside = np.asarray(number == k)
             typical = images[inside][np.argmin(apart[inside])]
-            common = [*_label_of([rows[i] for i in images[inside]]), *_property_of(seen, images, inside)]
-            yield Part("images", f"like {rows[typical]['path']}{''.join(f'; {text}' for text in common)}", inside)
+            yield Part("images", f"like {rows[typical]['path']}", inside)
+
+
+def common(part: Part, rows: Sequence[Prediction], images: NDArray[np.intp], seen: Seen) -> str:
+    """What the images of a part have in common besides, from "; " on: a label, and a property; or "".
+
+    Args:
+        part: some of the images.
+        rows: all predictions.
+        images: [m], places of the images that were asked about.
+        seen: what is known of all images.
+    """
+    texts = [*_label_of([rows[i] for i in images[part.inside]]), *_property_of(part, images, seen)]
+    return "".join(f"; {text}" for text in texts)
 
 
 def _label_of(rows: Sequence[Prediction]) -> Iterator[str]:
-    """The label that most images have; nothing if it is all that was asked about, or if no label is that frequent."""
+    """The label that most images have; nothing if all have it, or if none is that frequent."""
     names = [name for row in rows for name in row["labels"]]
     label = max(sorted(set(names)), key=names.count, default="")
     share = names.count(label) / len(rows)
@@ -150,18 +162,20 @@ def _label_of(rows: Sequence[Prediction]) -> Iterator[str]:
         yield f"{percent(round(share, 2))} with label {label!r}"
 
 
-def _property_of(seen: Seen, images: NDArray[np.intp], inside: Bools) -> Iterator[str]:
-    """The property that tells the images inside from the others best, if it does, by their medians."""
+def _property_of(part: Part, images: NDArray[np.intp], seen: Seen) -> Iterator[str]:
+    """The other property that tells the images inside from the rest best, if one does, by their medians."""
     from scipy import stats
 
     distances = {}
     for name, values in seen.properties.items():
-        own, others = (chosen[np.isfinite(chosen)] for chosen in (values[images][inside], values[images][~inside]))
-        if len(own) and len(others):
+        own, others = (
+            chosen[np.isfinite(chosen)] for chosen in (values[images][part.inside], values[images][~part.inside])
+        )
+        if len(own) and len(others) and not part.tail.startswith(_plain(name)):
             distances[name] = float(stats.ks_2samp(own, others, method="asymp").statistic)
     name = max(distances, key=distances.__getitem__, default="")
     if name and distances[name] >= _MOSTLY:
-        medians = [np.nanmedian(seen.properties[name][images][chosen]) for chosen in (inside, ~inside)]
+        medians = [np.nanmedian(seen.properties[name][images][chosen]) for chosen in (part.inside, ~part.inside)]
         own_text, others_text = (properties.text(name, float(median)) for median in medians)
         yield f"median {_plain(name)} {own_text} against {others_text}"
 
