@@ -27,7 +27,7 @@ from components.gates.reference import Reference
 from components.gates.settings import DataGateLimits
 from components.ingest.census import Images
 from components.labels.weights import applied, label_weights
-from components.model.features.described import Features
+from components.model.features.rows import Features
 
 # In the order of their verdicts: the data by themselves, then against the served model's data, then the schema.
 RULES: tuple[DataRule, ...] = (

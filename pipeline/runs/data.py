@@ -19,7 +19,7 @@ from components.gates import data_gate, reference
 from components.ingest import census, earlier, ledger
 from components.ingest.layouts import reading
 from components.ingest.ledger import Recognised
-from components.model.features.described import Features
+from components.model.features.rows import Features
 from components.push import versions
 from pipeline import derived, stages
 from pipeline.config.checks import check_labels, check_slices

@@ -19,7 +19,7 @@ from components.gates.judge import Rule, judge
 from components.gates.reference import Reference
 from components.gates.settings import DataGateLimits
 from components.ingest.census import Images
-from components.model.features.described import Features
+from components.model.features.rows import Features
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from components.model.features.settings import FeatureSettings
 from components.model.networks import network
 
 _BATCH = 32
+_READ = 512  # encoded images in memory
 _WARM = 1  # batches before the first that is timed, in which TensorFlow builds the graph
 _TIMED = 2  # batches from which the time of all others is estimated
 _PART = 2048  # images whose features are stored together
@@ -87,10 +88,8 @@ def _computed(
         return tf.cast(extractor(tf.cast(pixels, tf.float32), training=False), tf.float32)
 
     extract = tf.function(features_of, reduce_retracing=True)
-    data = tf.data.Dataset.from_generator(lambda: iter(encoded), output_signature=tf.TensorSpec([], tf.string))
-    data = data.map(lambda one: images.decode(one, size), _THREADS).batch(_BATCH).prefetch(2)
     done, started = 0, 0.0
-    for number, pixels in enumerate(data):
+    for number, pixels in enumerate(_batches(encoded, size)):
         yield from enumerate(extract(pixels).numpy(), done)
         done += len(pixels)
         if number + 1 == _WARM:
@@ -99,6 +98,14 @@ def _computed(
             seconds = (time.monotonic() - started) / (_TIMED * _BATCH) * count
             progress.announce(f"computing features of {count:,} images takes about {_duration(seconds)}")
         progress.report("features", done, count)
+
+
+def _batches(encoded: Iterable[bytes], size: tuple[int, int]) -> Iterator[tf.Tensor]:
+    """Decodes images; a generator of tf.data would hide the errors of those who read them."""
+    rest = iter(encoded)
+    while some := list(itertools.islice(rest, _READ)):
+        data = tf.data.Dataset.from_tensor_slices(some).map(lambda one: images.decode(one, size), _THREADS)
+        yield from data.batch(_BATCH).prefetch(1)
 
 
 def _duration(seconds: float) -> str:

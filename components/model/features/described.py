@@ -6,11 +6,7 @@ Both give the same rows. Loads Keras only when it is called.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterator, Sequence
 
 from components.base.errors import ImagegateError
 from components.data import features, images, storage
@@ -18,22 +14,10 @@ from components.ingest import manifest
 from components.ingest.census import Images
 from components.ingest.shards import Examined
 from components.ingest.stored import index
+from components.model.features.rows import Features
 from components.model.features.settings import FeatureSettings
 
 _READ = 1024  # records that are looked up in the shards at once
-
-
-@dataclass(frozen=True)
-class Features:
-    """What a frozen backbone says of every image, and the images themselves.
-
-    Attributes:
-        rows: float32 [n, F], in the order of `census.Images`.
-        encoded: indices -> these images as ingest stores them, in this order; see `images.decode`.
-    """
-
-    rows: NDArray[np.float32]
-    encoded: Callable[[Sequence[int]], Iterator[bytes]]
 
 
 def of_shards(folder: str, found: Images, settings: FeatureSettings) -> Features:
@@ -129,5 +113,5 @@ class Files:
         except (OSError, images.BadImage) as error:
             raise ImagegateError(f"{path} cannot be read again: {error}") from None
         if hashlib.sha256(data).digest() != digest:
-            raise ImagegateError(f"{path} changed while the data set was being read; run again")
+            raise ImagegateError(f"{path} changed while the data set was read; run again")
         return data
