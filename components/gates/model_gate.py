@@ -99,17 +99,16 @@ class _Gate:
 
     def _judge_found(self, rule: Threshold) -> list[Verdict]:
         """Judges every weak group that has enough examples, also of the label that the rule is about."""
-        weak = self.beside.weak
+        weak, every = self.beside.weak, rule.model_copy(update={"slice": {FOUND: EVERY}})
         if not weak.groups:
             why = f"no part of the test split is weaker than the rest beyond chance; {number(weak.tried)} were tried"
-            return [not_judged(_rule(rule, None if rule.label == EVERY else rule.label, None, "weak groups"), why)]
+            return [not_judged(_rule(every, None if rule.label == EVERY else rule.label, every.columns), why)]
         groups = {group.name: group for group in weak.groups}
         found = {frozenset({(FOUND, name)}): _numbers(group.numbers) for name, group in groups.items()}
         among = replace(self, candidate=found, baseline=None)
-        cases, few, all_few = among._cases(rule.model_copy(update={"slice": {FOUND: EVERY}}))
+        cases, few, all_few = among._cases(every)
         if all_few:  # a group without an image of the label says nothing about it
-            least, lacking = all_few
-            return [_not_judged(rule, least, lacking)]
+            return [_not_judged(every, *all_few)]
         return [*(among._judge_group(rule, label, where, groups) for label, where in cases), *few]
 
     def _judge_group(

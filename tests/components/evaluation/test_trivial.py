@@ -164,7 +164,7 @@ def test_weights_count_in_the_gain() -> None:
 
 
 def test_the_interval_of_the_gain_covers_it_as_often_as_it_says() -> None:
-    """2,000 samples of 150 images: both right 0.5, the model alone 0.3, the method alone 0.1, none 0.1; the gain 0.2."""
+    """2,000 samples of 150 images: both right in 0.5, the model in 0.3, the method in 0.1: the gain is 0.2."""
     random = np.random.default_rng(0)
     z, covered = intervals.two_sided(0.95), 0
     for _ in range(2_000):
