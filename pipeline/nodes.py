@@ -96,11 +96,13 @@ def example_validator(**inputs: Any) -> BaseNode:
 
 def class_balance(run: Run, **inputs: Any) -> BaseNode:
     config = run.config
+    features = config.feature_settings(run.files.backbone)
     return ClassBalance(
         **inputs,
         frozen=run.frozen,
         frozen_file=config.data.schema_file or "",
         limits=config.data_gate_limits.to_json(),
+        features=features.to_json() if features else "",
         task=config.task,
         destination=config.destination,
         served_version=run.served_version,
@@ -168,10 +170,12 @@ def baseline(run: Run, **inputs: Any) -> BaseNode:
 def evaluator(run: Run, **inputs: Any) -> BaseNode:
     config, root = run.config, run.config.out_of_distribution_root
     distance = config.balance.near_duplicate_distance
+    features = config.feature_settings(run.files.backbone)
     return Evaluator(
         **inputs,
         task=config.task,
         settings=config.absolute_evaluation.to_json(),
+        features=features.to_json() if features else "",
         max_pixels=config.data.max_pixels if root else 0,
         bits=(config.data.bits or 0) if root else 0,
         near_duplicate_distance=-1 if distance is None else distance,

@@ -103,7 +103,15 @@ STAGES = (
     SCHEMA := Stage("CuratedSchema"),
     STATISTICS := Stage("StatisticsGen", cpu="2", memory="4Gi"),
     VALIDATOR := Stage("ExampleValidator"),
-    DATA_GATE := Stage("ClassBalance", refusal=3, reads=frozenset({Source.DESTINATION}), retried=False),
+    # It needs more than others where a pretrained backbone is configured, whose features it looks at.
+    DATA_GATE := Stage(
+        "ClassBalance",
+        refusal=3,
+        reads=frozenset({Source.DESTINATION, Source.BACKBONE}),
+        retried=False,
+        cpu="2",
+        memory="4Gi",
+    ),
     TRANSFORM := Stage("Transform", cpu="2", memory="4Gi"),
     # Only where the configuration wants images of rare labels to be made.
     SYNTHESIS := Stage(
@@ -152,7 +160,7 @@ STAGES = (
     BASELINE := Stage("Baseline", reads=frozenset({Source.DESTINATION}), cached_by_backend=False, memory="4Gi"),
     EVALUATOR := Stage(
         "Evaluator",
-        reads=frozenset({Source.OUT_OF_DISTRIBUTION}),
+        reads=frozenset({Source.OUT_OF_DISTRIBUTION, Source.BACKBONE}),
         cpu="2",
         memory="8Gi",
         memory_request="2Gi",

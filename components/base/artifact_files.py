@@ -32,6 +32,7 @@ VERDICTS = "verdicts.json"
 MODEL_DIGESTS = "model_digests.json"  # of the model that was evaluated, which is the one that may be pushed
 OUT_OF_DISTRIBUTION_FILE = "out_of_distribution.json"
 COMPARISON = "comparison.json"  # with the served model
+BESIDE = "beside.json"  # weak groups of the test split, and trivial methods; see `gates.found`
 PREDICTIONS = "predictions"  # a folder
 SERVING = "serving.json"
 

@@ -186,7 +186,7 @@ def scope(
         images=remain,
         left_out=left_out,
         counts=learnt.counted(left_out, digests),
-        slices={tuple(sorted(rule.slice)) for rule in rules if rule.slice and rule.max_drop is not None},
+        slices={tuple(sorted(rule.columns)) for rule in rules if rule.columns and rule.max_drop is not None},
         why_not=why_not,
     )
 

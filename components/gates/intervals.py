@@ -95,3 +95,24 @@ def f1(score: float, n: float, z: float) -> Interval:
     """
     low, high = wilson(score / (2 - score), n, z)
     return 2 * low / (1 + low), 2 * high / (1 + high)
+
+
+def difference(value: float, n: float, z: float) -> Interval:
+    """Computes the bounds of the difference of two shares of the same images, from Wilson's of (1 + difference) / 2.
+
+    An image gives this share 1 if only the first of two answers is right, 0 if only the second is, else 1 / 2.
+
+    Args:
+        value: the measured difference, in [-1, 1].
+        n: as many independent answers as the share has the variance of, above 0; see `metrics.clusters.worth`.
+        z: quantile of the normal distribution, see `two_sided` and `one_sided`.
+
+    Returns:
+        (lower, upper) bound, in [-1, 1].
+
+    >>> low, high = difference(0.5, 100, two_sided(0.95))
+    >>> f"{low:.2f} to {high:.2f}"
+    '0.31 to 0.65'
+    """
+    low, high = wilson((1 + value) / 2, n, z)
+    return 2 * low - 1, 2 * high - 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from components.base.text import number, percent
 from components.base.verdict import Verdict
@@ -30,9 +31,11 @@ class Rule:
         slice: column -> value that the examples have, or None for all examples.
         minimum, maximum: inclusive bounds, or None.
         max_drop: how far below the served model's number it may be (above, if smaller is better), or None.
-        smaller_is_better: whether a smaller number is better; only `max_drop` depends on it.
+        min_gain: by how much it must be better than that of the best trivial method, or None.
+        smaller_is_better: whether a smaller number is better; only `max_drop` and `min_gain` depend on it.
         confidence: in (0, 1): `minimum` must hold for the lower, `maximum` for the upper bound of the confidence
-            interval, each with this confidence; None: for the number itself.
+            interval, and `min_gain` for the lower bound of the gain, each with this confidence; None: for the number
+            itself.
         advice: what to do when the rule fails.
 
     >>> rule = Rule(gate="model_gate", metric="recall", label="cat", minimum=0.5, max_drop=0.1)
@@ -50,6 +53,7 @@ class Rule:
     minimum: float | None = None
     maximum: float | None = None
     max_drop: float | None = None
+    min_gain: float | None = None
     smaller_is_better: bool = False
     confidence: float | None = None
     advice: str = ""
@@ -65,6 +69,9 @@ class Rule:
         if self.max_drop is not None:
             sign, order = ("+", "<=") if self.smaller_is_better else ("-", ">=")
             bounds.append(f"{self.metric} {order} served model's {sign} {number(self.max_drop)}")
+        if self.min_gain is not None:
+            sign, order = ("-", "<=") if self.smaller_is_better else ("+", ">=")
+            bounds.append(f"{self.metric} {order} best trivial method's {sign} {number(self.min_gain)}{confidence}")
         return " and ".join(bounds)
 
     def subject(self) -> str:
@@ -73,6 +80,20 @@ class Rule:
         where = " and ".join(f"{column}={value}" for column, value in (self.slice or {}).items())
         among = f" on {self.among}" if self.among else ""
         return self.metric + label + (f" where {where}" if where else "") + among
+
+
+class Beaten(NamedTuple):
+    """The trivial method that a number must exceed.
+
+    Attributes:
+        name: what it does, such as "always answering 'cat'".
+        value: its number; None or NaN if there is none, which fails `min_gain`.
+        interval: (lower, upper) bound of the gain over it, as the interval of `judge`, or None.
+    """
+
+    name: str
+    value: float | None
+    interval: intervals.Interval | None = None
 
 
 _Violation = tuple[float | None, str]  # the bound that is broken, if it is a number, and a sentence
@@ -87,6 +108,7 @@ def judge(
     interval: intervals.Interval | None = None,
     baseline: float | None = None,
     unknown_baseline: str = "",
+    beaten: Beaten | None = None,
     chance: float = 0.0,
     missing: str = "",
     detail: str = "",
@@ -102,6 +124,7 @@ def judge(
             two-sided interval with `intervals.SHOWN`, which is only shown. A rule with a confidence fails without it.
         baseline: the served model's number. None if no model is served: then `max_drop` holds. NaN fails `max_drop`.
         unknown_baseline: why the served model has no such number; fails `max_drop`.
+        beaten: the best trivial method; a rule with `min_gain` fails without it.
         chance: p-value: the probability that chance alone gives a value as extreme. From `CHANCE` on, a broken bound
             does not fail the rule. For several tests, multiply it by their number (Bonferroni).
         missing: why there is no value, if the reason is not a lack of examples.
@@ -120,7 +143,10 @@ def judge(
         violations = [
             *_crossed(rule, value, support, interval),
             *_dropped(rule, value, support, baseline, unknown_baseline),
+            *_gained(rule, value, support, beaten),
         ]
+        if rule.min_gain is not None and beaten is not None and not violations:
+            detail = _gain(rule, value, beaten)
     passed = not violations or chance >= CHANCE
     reason = "; ".join(text for _, text in violations) or f"{rule.subject()} is {number(value)}{support}: {rule.text()}"
     if detail:
@@ -129,7 +155,13 @@ def judge(
         reason += f". Chance alone can cause a difference of this size (p = {min(1.0, chance):.2g}), so the rule passes"
     elif violations and rule.advice:
         reason += f". {rule.advice}"
-    bounds = (*(bound for bound, _ in violations), rule.minimum, rule.maximum, _floor(rule, baseline))
+    bounds = (
+        *(bound for bound, _ in violations),
+        rule.minimum,
+        rule.maximum,
+        _floor(rule, baseline),
+        _needed(rule, beaten),
+    )
     return Verdict(
         gate=rule.gate,
         rule=rule.text(),
@@ -183,6 +215,45 @@ def _floor(rule: Rule, baseline: float | None) -> float | None:
     if baseline is None or rule.max_drop is None:
         return None
     return _finite(baseline + rule.max_drop if rule.smaller_is_better else baseline - rule.max_drop)
+
+
+def _gained(rule: Rule, value: float, support: str, beaten: Beaten | None) -> Iterator[_Violation]:
+    """Checks `min_gain` against the best trivial method's number."""
+    if rule.min_gain is None:
+        return
+    text = f"{rule.subject()} is {number(value)}{support}"
+    if beaten is None or beaten.value is None or math.isnan(beaten.value):
+        yield (
+            None,
+            f"{text} and cannot be compared: no trivial method has such a number; expected {rule.text()}",
+        )
+        return
+    low, _ = beaten.interval or (math.nan, math.nan)
+    judged = _better(rule, value, beaten.value) if rule.confidence is None else low
+    # NaN fulfils no comparison, and so it fails.
+    if judged >= rule.min_gain - _ROUNDING:
+        return
+    shown, limit = _distinct_numbers(judged, rule.min_gain)
+    least = "" if rule.confidence is None else f", with {percent(rule.confidence)} confidence at least {shown}"
+    yield _needed(rule, beaten), f"{text}, {_gain(rule, value, beaten)}{least}; at least {limit} is demanded"
+
+
+def _gain(rule: Rule, value: float, beaten: Beaten) -> str:
+    """The gain over a trivial method: "0.3 better than always answering 'cat' (0.5)"."""
+    gain = _better(rule, value, beaten.value or 0.0)
+    size = f"{number(abs(gain))} {'better' if gain >= 0 else 'worse'} than"
+    return f"{size if gain else 'as good as'} {beaten.name} ({number(beaten.value)})"
+
+
+def _better(rule: Rule, value: float, other: float) -> float:
+    return other - value if rule.smaller_is_better else value - other
+
+
+def _needed(rule: Rule, beaten: Beaten | None) -> float | None:
+    """Worst number that `min_gain` allows, or None if there is none."""
+    if rule.min_gain is None or beaten is None or beaten.value is None:
+        return None
+    return _finite(beaten.value + (-rule.min_gain if rule.smaller_is_better else rule.min_gain))
 
 
 def _finite(value: float | None) -> float | None:

@@ -11,7 +11,8 @@ from components.base.text import number, truncated_list
 from components.base.verdict import Verdict
 from components.gates import intervals
 from components.gates.compared import Compared, Numbers, Results, results
-from components.gates.judge import Rule, failed, judge, not_judged
+from components.gates.found import FOUND, Beside, TrivialMethod, WeakGroup
+from components.gates.judge import Beaten, Rule, failed, judge, not_judged
 from components.gates.settings import Threshold
 from components.labels import kinds
 from components.labels.kind import LabelKind
@@ -19,6 +20,7 @@ from components.labels.kind import LabelKind
 # As the label of a threshold: every label. As a value of its slice: every value in the test split.
 EVERY = "*"
 _NOTHING = Compared()
+_NOTHING_BESIDE = Beside()
 
 
 def thresholds(
@@ -28,6 +30,7 @@ def thresholds(
     candidate: Results,
     baseline: Results | None,
     compared: Compared = _NOTHING,
+    beside: Beside = _NOTHING_BESIDE,
 ) -> list[Verdict]:
     """Judges a candidate by every threshold.
 
@@ -45,6 +48,7 @@ def thresholds(
         candidate: results as `analysis.results` reads them.
         baseline: results of the served model for the same examples and labels, or None if there are none.
         compared: what is compared, and why not the rest. If the served model is broken, every `max_drop` fails.
+        beside: the weak groups of the test split, for thresholds on them, and the trivial methods, for `min_gain`.
 
     Returns:
         one verdict per threshold, label and slice.
@@ -58,7 +62,7 @@ def thresholds(
     recall of label 'dog' is 0.2 (10 examples, 95 % interval 0.06 to 0.51), below the minimum 0.5
     """
     served = _index(baseline) if baseline is not None else None if compared.whole else _index(results(compared.served))
-    gate = _Gate(labels, kinds.kind(task), _index(candidate), served, compared)
+    gate = _Gate(labels, kinds.kind(task), _index(candidate), served, compared, beside)
     return [verdict for rule in rules for verdict in gate.judge(rule)]
 
 
@@ -77,24 +81,49 @@ class _Gate:
     candidate: Mapping[_Where, Numbers]
     baseline: Mapping[_Where, Numbers] | None
     compared: Compared
+    beside: Beside
 
     def judge(self, rule: Threshold) -> list[Verdict]:
         """Returns one verdict per label and slice value, and one that lists those with too few examples.
 
-        If not everything is compared, the bounds and the drop have verdicts of their own.
+        If not everything is compared, the bounds and the drop have verdicts of their own. Of weak groups, each has one.
         """
+        if rule.slice == FOUND:
+            return self._judge_found(rule)
         whole = self.baseline is not None and self.compared.whole
         if rule.max_drop is None or whole or self.compared.broken:
             return self._judge_all(rule)
         bounds = self._judge_all(rule.model_copy(update={"max_drop": None})) if _has_bounds(rule) else []
-        return [*bounds, *self._judge_drop(rule.model_copy(update={"min": None, "max": None, "confidence": None}))]
+        only = {"min": None, "max": None, "min_gain": None, "confidence": None}
+        return [*bounds, *self._judge_drop(rule.model_copy(update=only))]
+
+    def _judge_found(self, rule: Threshold) -> list[Verdict]:
+        """Judges every weak group that has enough examples, also of the label that the rule is about."""
+        weak, every = self.beside.weak, rule.model_copy(update={"slice": {FOUND: EVERY}})
+        if not weak.groups:
+            why = f"no part of the test split is weaker than the rest beyond chance; {number(weak.tried)} were tried"
+            return [not_judged(_rule(every, None if rule.label == EVERY else rule.label, every.columns), why)]
+        groups = {group.name: group for group in weak.groups}
+        found = {frozenset({(FOUND, name)}): _numbers(group.numbers) for name, group in groups.items()}
+        among = replace(self, candidate=found, baseline=None)
+        cases, few, all_few = among._cases(every)
+        if all_few:  # a group without an image of the label says nothing about it
+            return [_not_judged(every, *all_few)]
+        return [*(among._judge_group(rule, label, where, groups) for label, where in cases), *few]
+
+    def _judge_group(
+        self, rule: Threshold, label: str | None, where: _Where, groups: Mapping[str, WeakGroup]
+    ) -> Verdict:
+        [(_, name)] = where
+        verdict = self._judge(rule, label, where, among=name, detail=groups[name].sentence().removeprefix(f"{name}: "))
+        return verdict.model_copy(update={"slice": {FOUND: name}})
 
     def _judge_drop(self, rule: Threshold) -> list[Verdict]:
         """Judges the drop where enough is compared, and says where not."""
         if self.baseline is None:
             # Without a number of its own, a candidate would be refused by every later comparison.
             label, why = None if rule.label == EVERY else rule.label, self.compared.why_not or "no model is served yet"
-            return failed(self._judge_all(rule)) or [not_judged(_rule(rule, label, rule.slice), why)]
+            return failed(self._judge_all(rule)) or [not_judged(_rule(rule, label, rule.columns), why)]
         among = replace(self, candidate=_index(results(self.compared.candidate)))
         least = max(1, rule.min_examples or 0)
         cases, few, all_few = self._cases(rule)
@@ -134,7 +163,7 @@ class _Gate:
         return self.labels if rule.label == EVERY else [rule.label]
 
     def _slices(self, rule: Threshold) -> list[_Where]:
-        wanted = rule.slice or {}
+        wanted = rule.columns
         if not _every_value(rule):
             return [frozenset(wanted.items())]
         same_columns = [where for where in self.candidate if {column for column, _ in where} == wanted.keys()]
@@ -158,21 +187,33 @@ class _Gate:
             counts += [numbers.get(metrics.key(count, label), 0.0) for count in needed]
         return float(min(counts))
 
-    def _judge(self, rule: Threshold, label: str | None, where: _Where, among: str = "") -> Verdict:
+    def _judge(self, rule: Threshold, label: str | None, where: _Where, among: str = "", detail: str = "") -> Verdict:
         metric, numbers = rule.metric, self.candidate.get(where, {})
         key = metric if label is None else metrics.key(metric, label)
         value = numbers.get(key)
         examples, unit = self._support(metric, label, numbers)
         return judge(
-            _rule(rule, label, dict(sorted(where)), among),
+            _rule(rule, label, None if rule.slice == FOUND else dict(sorted(where)), among),
             value,
             examples=examples,
             unit=unit,
             interval=self._interval(rule, label, value, numbers),
             baseline=None if self.baseline is None else float(self.baseline.get(where, {}).get(key, math.nan)),
             unknown_baseline=self.compared.broken,
+            beaten=None if rule.min_gain is None else self._beaten(rule, key),
             missing=_missing(metric, label, numbers),
+            detail=detail,
         )
+
+    def _beaten(self, rule: Threshold, key: str) -> Beaten | None:
+        """The best trivial method by a metric, or None if none has it."""
+        smaller = rule.metric in metrics.SMALLER_IS_BETTER
+        values = {m.name: value for m in self.beside.trivial.methods if (value := m.numbers.get(key)) is not None}
+        if not values:
+            return None
+        name = (min if smaller else max)(values, key=values.__getitem__)
+        [method] = [m for m in self.beside.trivial.methods if m.name == name]
+        return Beaten(name, values[name], _gain_interval(rule, method, key))
 
     def _support(self, metric: str, label: str | None, numbers: Numbers) -> tuple[float, str]:
         """Number of examples behind a metric, and their unit."""
@@ -208,12 +249,25 @@ class _Gate:
             if len(few) == 1 and not _every_value(rule):
                 missing = f"min_examples is {number(least)}, but there are only {number(max(few.values()))}"
         return judge(
-            _rule(rule, None if rule.label == EVERY else rule.label, rule.slice),
+            _rule(rule, None if rule.label == EVERY else rule.label, rule.columns),
             None,
             examples=max(few.values(), default=0.0),
             missing=missing,
             unknown_baseline=self.compared.broken,
         )
+
+
+def _numbers(written: Mapping[str, float | None]) -> Numbers:
+    return {key: math.nan if value is None else value for key, value in written.items()}
+
+
+def _gain_interval(rule: Threshold, method: TrivialMethod, key: str) -> intervals.Interval | None:
+    """The interval of the gain over a method on the same images, or None if the metric has none; see `_interval`."""
+    paired = method.paired.get(key)
+    if paired is None or rule.confidence is None or not min(paired.images, paired.worth) > 0:
+        return None
+    z = intervals.one_sided(rule.confidence)
+    return intervals.difference(paired.gain, intervals.worth(paired.worth, paired.images, z), z)
 
 
 _F1 = ("f1", "micro_f1", "threshold_f1")
@@ -236,11 +290,11 @@ def _missing(metric: str, label: str | None, numbers: Numbers) -> str:
 
 
 def _every_value(rule: Threshold) -> bool:
-    return EVERY in (rule.slice or {}).values()
+    return EVERY in rule.columns.values()
 
 
 def _has_bounds(rule: Threshold) -> bool:
-    return rule.min is not None or rule.max is not None
+    return rule.min is not None or rule.max is not None or rule.min_gain is not None
 
 
 def _rule(rule: Threshold, label: str | None, where: Mapping[str, str] | None, among: str = "") -> Rule:
@@ -253,6 +307,7 @@ def _rule(rule: Threshold, label: str | None, where: Mapping[str, str] | None, a
         minimum=rule.min,
         maximum=rule.max,
         max_drop=rule.max_drop,
+        min_gain=rule.min_gain,
         smaller_is_better=rule.metric in metrics.SMALLER_IS_BETTER,
         confidence=rule.confidence,
     )
@@ -262,7 +317,7 @@ def _not_judged(rule: Threshold, least: int, few: Mapping[_Case, float]) -> Verd
     """Verdict that lists the labels and slices that pass because they have too few examples."""
     label = None if rule.label == EVERY else rule.label
     lacking = "there is no example" if least == 1 else f"there are fewer than {_examples(least)}"
-    return not_judged(_rule(rule, label, rule.slice), f"where {lacking}: {_listed(few)}")
+    return not_judged(_rule(rule, label, rule.columns), f"where {lacking}: {_listed(few)}")
 
 
 def _grouped(lacking: Mapping[_Case, str]) -> list[tuple[str, list[_Case]]]:
@@ -273,9 +328,9 @@ def _grouped(lacking: Mapping[_Case, str]) -> list[tuple[str, list[_Case]]]:
 def _not_compared(rule: Threshold, why: str, cases: Sequence[_Case]) -> Verdict:
     """Verdict on labels and slices that are not compared with the served model."""
     if rule.label != EVERY and not _every_value(rule):
-        return not_judged(_rule(rule, rule.label, rule.slice), why)
+        return not_judged(_rule(rule, rule.label, rule.columns), why)
     label, which = None if rule.label == EVERY else rule.label, truncated_list(_place(*case) for case in cases)
-    return not_judged(_rule(rule, label, rule.slice), f"for {which}: {why}")
+    return not_judged(_rule(rule, label, rule.columns), f"for {which}: {why}")
 
 
 def _listed(few: Mapping[_Case, float]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from components.base.values import Flag, Fraction, LabelName, Positive, Value
 from components.data import perceptual
+from components.gates.found import FOUND
 
 
 class Balance(Value):
@@ -114,7 +115,9 @@ class DataGateLimits(Balance):
 
 
 class Threshold(Value):
-    """One rule of [the model gate](model-gate.md). At least one of `min`, `max` and `max_drop` is needed."""
+    """One rule of [the model gate](model-gate.md). At least one of `min`, `max`, `max_drop` and `min_gain` is
+    needed.
+    """
 
     metric: str = Field(description="The name of one of the [metrics](#metrics).")
     label: LabelName | None = Field(
@@ -122,10 +125,11 @@ class Threshold(Value):
         description='The label whose metric is judged; `"*"` judges each label separately. With `null`, the metric of '
         "all labels together is judged.",
     )
-    slice: dict[str, LabelName] | None = Field(
+    slice: dict[str, LabelName] | Literal["found"] | None = Field(
         None,
         description="Judges only the test examples that have this value in this column, such as `{camera: night}`; "
-        '`"*"` judges each value in the test split separately.',
+        '`"*"` judges each value in the test split separately. `found` judges each [weak '
+        "group](model-gate.md#weak-groups) that was found; without any, it is not judged.",
     )
     min: float | None = Field(None, description="The smallest value that passes.")
     max: float | None = Field(None, description="The largest value that passes.")
@@ -133,6 +137,11 @@ class Threshold(Value):
         None,
         description="The metric may be worse than that of the served model by at most this much. Without a served "
         "model, this is not judged.",
+    )
+    min_gain: Annotated[float, Field(ge=0)] | None = Field(
+        None,
+        description="The metric must be better than that of the best [trivial method](model-gate.md#trivial-methods) "
+        "by at least this much. For metrics that follow from the answers without their probabilities.",
     )
     min_examples: Positive | None = Field(
         None,
@@ -142,22 +151,38 @@ class Threshold(Value):
     confidence: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
         description="The confidence, such as 0.95, with which the bounds must hold: the lower confidence bound of the "
-        "metric is compared with `min`, the upper one with `max`. With `null`, the metric's value is compared. See "
-        "[the model gate](model-gate.md).",
+        "metric is compared with `min`, the upper one with `max`, the lower one of the gain over a trivial method with "
+        "`min_gain`. With `null`, the metric's value is compared. See [the model gate](model-gate.md).",
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> Threshold:
-        if self.min is None and self.max is None and self.max_drop is None:
-            raise ValueError(f"{self.metric}: a threshold without a limit; give min, max or max_drop")
+        if self.min is None and self.max is None and self.max_drop is None and self.min_gain is None:
+            raise ValueError(f"{self.metric}: a threshold without a limit; give min, max, max_drop or min_gain")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"{self.metric}: min {self.min:g} is above max {self.max:g}")
-        if self.confidence is not None and self.min is None and self.max is None:
+        if self.confidence is not None and self.min is None and self.max is None and self.min_gain is None:
             raise ValueError(
-                f"{self.metric}: confidence applies to min and max only, not to max_drop: both models predict the same "
-                "images, so their difference has no such interval; remove confidence, or give min or max"
+                f"{self.metric}: confidence applies to min, max and min_gain only, not to max_drop: both models "
+                "predict the same images, so their difference has no such interval; remove confidence, or give min or "
+                "max"
+            )
+        if self.min_gain is not None and self.slice is not None:
+            raise ValueError(
+                f"{self.metric}: min_gain is about the whole test split, for which trivial methods are judged; remove "
+                "slice, or give it a threshold of its own"
+            )
+        if self.max_drop is not None and self.slice == FOUND:
+            raise ValueError(
+                f"{self.metric}: max_drop does not apply to slice: {FOUND}: the groups are found anew for each model; "
+                "give min or max"
             )
         return self
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Column -> value of the slice; empty for the whole test split, and for the groups that are found."""
+        return self.slice if isinstance(self.slice, dict) else {}
 
 
 class Serving(Value):

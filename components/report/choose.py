@@ -88,6 +88,13 @@ def unfamiliar(answers: Answers, kind: LabelKind) -> list[Pick]:
     ]
 
 
+def members(answers: Answers, images: Sequence[tuple[str, str]], kind: LabelKind) -> list[Pick]:
+    """The images with these paths and digests, in their order."""
+    place = {identity: i for i, identity in enumerate(zip(answers.paths, answers.sha256, strict=True))}
+    sure = answers.probabilities.max(axis=1, initial=0) if kind.one_per_image else None
+    return [Pick(place[one], None if sure is None else _finite(sure[place[one]])) for one in images]
+
+
 def masks(answers: Answers, labels: Sequence[str], seed: int) -> list[Pick]:
     """Images by mean IoU of their true labels: the worst, the worst of each label, random ones and the best.
 

@@ -46,11 +46,12 @@ def collect(
     evidence = Evidence(confusion=None, cases=[], duplicates=[], images={})
     if "evaluation" in artifacts:
         evaluation = artifacts["evaluation"]
+        groups = summary.weak_groups.groups if summary.weak_groups else ()
         rows = predictions.read(evaluation, predictions.CANDIDATE)
         evidence["confusion"] = _confusion(rows, labels, kind)
         evidence["cases"] = _cases(rows, labels) if not kind.exclusive else []
         evidence["examples"], evidence["images"] = examples.collect(
-            artifacts["examples"], evaluation, artifacts["model"], kind, labels, seed
+            artifacts["examples"], evaluation, artifacts["model"], kind, labels, seed, groups
         )
     if "examples" in artifacts:
         evidence["duplicates"], images = examples.duplicates(artifacts["examples"], distance, contradictions)

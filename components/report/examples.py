@@ -15,6 +15,7 @@ from components.data.dataset import SPLITS
 from components.data.manifest import ArrayFacts
 from components.drawing import overlay
 from components.evaluation import predictions
+from components.gates.found import WeakGroup
 from components.ingest import census, manifest
 from components.labels.kind import LabelKind
 from components.report import answers, budget, choose, pictures, suspects
@@ -22,13 +23,28 @@ from components.report.answers import Answers
 from components.report.arrays import strips
 from components.report.choose import Pick
 from components.report.pictures import Album, Identity
-from components.report.records import LabelExamples, LegendEntry, ModelExamples, NearDuplicates, Pictures, ShownImage
+from components.report.records import (
+    GroupExamples,
+    LabelExamples,
+    LegendEntry,
+    ModelExamples,
+    NearDuplicates,
+    Pictures,
+    ShownImage,
+)
 
 _SPLIT = "test"
+_GROUPS = 6  # weak groups that have pictures
 
 
 def collect(
-    examples: str, evaluation: str, model: str, kind: LabelKind, labels: Sequence[str], seed: int
+    examples: str,
+    evaluation: str,
+    model: str,
+    kind: LabelKind,
+    labels: Sequence[str],
+    seed: int,
+    groups: Sequence[WeakGroup] = (),
 ) -> tuple[ModelExamples, dict[str, str]]:
     """Test images with the model's predictions, and their pictures: key -> data URI.
 
@@ -37,16 +53,19 @@ def collect(
         kind: of the labels.
         labels: in the order of the model's outputs.
         seed: of the random choices.
+        groups: weak groups with the images to show of each.
 
     Raises:
         ImagegateError: the artifacts are damaged or do not belong together.
     """
     read = answers.read(evaluation, predictions.CANDIDATE, kind, labels)
     masks = kind.per_pixel
+    of_groups = {f"group {i}": choose.members(read, group.images, kind) for i, group in enumerate(groups[:_GROUPS])}
     picks = {
         "masks": choose.masks(read, labels, seed) if masks else [],
         "suspects": suspects.find(read, kind, labels),
         "unfamiliar": choose.unfamiliar(read, kind),
+        **of_groups,
     }
     level = 0 if masks else budget.level(len(labels))
     by_label = [] if masks else _by_label(read, kind, labels, seed, level)
@@ -60,11 +79,11 @@ def collect(
         return [_shown_image(read, pick, labels, drawn) for pick in chosen]
 
     sections = {name: describe(chosen) for name, chosen in picks.items()}
-    for image in sections["unfamiliar"]:
+    for image in itertools.chain(sections["unfamiliar"], *(sections[key] for key in of_groups)):
         image.pop("truth_overlay", None)
         image.pop("predicted_overlay", None)
-    groups = [[describe(group) for group in of_label] for of_label in by_label]
-    kept, omitted = budget.fit(groups, level, sections, album)
+    by_group = [[describe(group) for group in of_label] for of_label in by_label]
+    kept, omitted = budget.fit(by_group, level, sections, album)
     result = ModelExamples(
         labels=[
             LabelExamples(label=name, mistakes=mistakes, hits=hits, random=random)
@@ -74,6 +93,9 @@ def collect(
         legend=_legend(labels) if masks else [],
         unfamiliar=sections["unfamiliar"],
         suspects=sections["suspects"],
+        groups=[
+            GroupExamples(name=group.name, images=sections[key]) for key, group in zip(of_groups, groups, strict=False)
+        ],
         omitted=omitted,
         strips=strips.about(facts) if facts is not None else "",
     )

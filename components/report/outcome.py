@@ -30,10 +30,11 @@ from components.base.text import truncated_list
 from components.base.verdict import Verdict
 from components.data.dataset import LayoutError
 from components.data.manifest import DatasetManifest
-from components.evaluation import comparison, out_of_distribution
+from components.evaluation import beside, comparison, out_of_distribution
 from components.gates import data_gate
 from components.gates.compared import Compared, whole
 from components.gates.errors import DataRejected
+from components.gates.found import Trivial, WeakGroups
 from components.gates.records import DataGateResult, ServingMeasurement, ServingResult
 from components.labels import kinds
 from components.model.comparing.record import MethodComparison
@@ -46,6 +47,7 @@ from components.report.run_summary import DataSummary, Numbers, PoolSummary, Pus
 
 Properties = Mapping[str, Any]  # custom properties of an artifact
 _UNJUDGED = "no threshold is configured and nothing has judged this model; push.without_thresholds lets it pass"
+_IMAGES = 8  # of a weak group, that a summary names and the page shows
 _SUMMARIZED = (
     *(
         "task",
@@ -61,6 +63,8 @@ _SUMMARIZED = (
         "metrics",
         "per_label",
         "slices",
+        "weak_groups",
+        "trivial",
         "tfma",
     ),
     *("baseline", "checkpoint", "decisions", "serving", "gates", "pushed", "error", "notes"),
@@ -94,6 +98,8 @@ class Outcome:
     metrics: Numbers = field(default_factory=dict)
     per_label: dict[str, Numbers] = field(default_factory=dict)
     slices: list[SliceResult] = field(default_factory=list)
+    weak_groups: WeakGroups | None = None
+    trivial: Trivial | None = None
     tfma: Mapping[str, Any] = field(default_factory=dict)
     baseline: ServedModel | None = None
     gates: list[Verdict] = field(default_factory=list)
@@ -227,6 +233,10 @@ class Outcome:
                 self.slices.append(SliceResult(slice=where, metrics=overall, per_label=per_label))
             else:
                 self.metrics, self.per_label = overall, per_label
+        found = beside.read(uri)
+        groups = tuple(group.shortened(_IMAGES) for group in found.weak.groups)
+        self.weak_groups, self.trivial = found.weak.model_copy(update={"groups": groups}), found.trivial
+        self.notes += [f"warning: weak group: {group.sentence()}" for group in groups]
         self.tfma = analysis.standard_results(uri, analysis.CANDIDATE)
         if compared.version:
             self.baseline = self._served(uri, compared)

@@ -101,6 +101,9 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "labels_intro": _labels_intro(summary),
         "slices": tables.slices(summary),
         "slices_intro": _SLICES_INTRO,
+        "weak": tables.weak_groups(summary),
+        "weak_intro": summary.weak_groups.sentence() if summary.weak_groups and summary.weak_groups.tried else "",
+        "trivial": tables.trivial(summary),
         "confusion": tables.matrix(evidence.get("confusion"), kind),
         "cases": tables.cases(evidence.get("cases", ())),
         "charts": evidence.get("charts", []),
@@ -131,12 +134,14 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "synthetic": content["synthetic"],
         "labels": content["labels"],
         "slices": content["slices"],
+        "weak-groups": content["weak_intro"],
+        "trivial-methods": content["trivial"],
         "charts": content["confusion"] or content["cases"] or content["charts"],
         "bands": content["bands"],
         "examples": examples or content["duplicates"] or quarantined or content["excluded"],
         "run": True,
     }
-    content["sections"] = [(key, key.capitalize()) for key, there in present.items() if there]
+    content["sections"] = [(key, key.capitalize().replace("-", " ")) for key, there in present.items() if there]
     html: str = template.render(content)
     return html
 

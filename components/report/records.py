@@ -49,6 +49,13 @@ class LegendEntry(TypedDict):
     colour: str
 
 
+class GroupExamples(TypedDict):
+    """Test images of a weak group, the worst first."""
+
+    name: str
+    images: list[ShownImage]
+
+
 class ModelExamples(TypedDict, total=False):
     """Test images with the model's predictions; `omitted` is a sentence about images left out, or empty."""
 
@@ -57,6 +64,7 @@ class ModelExamples(TypedDict, total=False):
     legend: list[LegendEntry]
     unfamiliar: list[ShownImage]
     suspects: list[ShownImage]
+    groups: list[GroupExamples]
     omitted: str
     strips: str  # what the strips of sequences show; "" without any
 

@@ -10,6 +10,7 @@ from components.base.checkpoint import Checkpoint
 from components.base.values import ForeignText, Sparse
 from components.base.verdict import Verdict
 from components.data.manifest import BySplit, LeftOut
+from components.gates.found import Trivial, WeakGroups
 from components.gates.records import ServingMeasurement
 from components.model.comparing.record import MethodComparison
 from components.model.fitting.synthetic import Synthetic
@@ -124,6 +125,12 @@ class RunSummary(Sparse):
     metrics: Numbers = Field({}, description="of the test split")
     per_label: dict[str, Numbers] = Field({}, description="label -> metrics")
     slices: tuple[SliceResult, ...] = ()
+    weak_groups: WeakGroups | None = Field(
+        None, description="parts of the test split where the model is weak; null where nothing was evaluated"
+    )
+    trivial: Trivial | None = Field(
+        None, description="what trivial methods reach on the test split; null where nothing was evaluated"
+    )
     tfma: dict[str, Any] = Field({}, description="TensorFlow Model Analysis's own metrics, by its names")
     baseline: ServedModel | None = Field(None, description="null where no model could be compared with")
     checkpoint: Checkpoint | None = Field(

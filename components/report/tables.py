@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NotRequired, TypedDict
 
+from components import metrics
 from components.labels import kinds
 from components.labels.kind import LabelKind
 from components.model.fitting.synthetic import Synthetic
@@ -130,6 +131,35 @@ def _details(results: Sequence[SliceResult], kind: LabelKind) -> tuple[list[Slic
         details.append({"name": _slice_name(where), "table": {"heads": _label_heads(kind), "rows": rows}})
     more = len(detailed) - len(details)
     return details, f"The labels of {more} further slice{plural(more)} are in summary.json." if more else ""
+
+
+def weak_groups(summary: RunSummary) -> Table | None:
+    """How the model does on each weak group and on the rest; None without any."""
+    groups = summary.weak_groups.groups if summary.weak_groups else ()
+    rows: list[Row] = [
+        {
+            "name": group.name,
+            "cells": [
+                count(group.count),
+                {"value": group.value, "text": f"{group.measure} {group.value:.3f}", "bar": round(group.value, 3)},
+                {"value": group.rest, "text": f"{group.measure} {group.rest:.3f}", "bar": round(group.rest, 3)},
+                {"value": group.chance, "text": f"{group.chance:.1g}"},
+            ],
+        }
+        for group in groups
+    ]
+    return {"heads": ["group", "images", "here", "on the rest", "by chance"], "rows": rows} if rows else None
+
+
+def trivial(summary: RunSummary) -> Table | None:
+    """The model beside trivial methods, by the metrics that these have; None without any."""
+    methods = summary.trivial.methods if summary.trivial else ()
+    shown = [metric for metric in kinds.kind(summary.task).overall if metric in metrics.OF_ANSWERS]
+    compared = [("this model", summary.metrics), *((method.name, method.numbers) for method in methods)]
+    rows: list[Row] = [
+        {"name": name, "cells": [bar(metric, numbers.get(metric)) for metric in shown]} for name, numbers in compared
+    ]
+    return {"heads": ["method", *map(head, shown)], "rows": rows} if methods else None
 
 
 def matrix(confusion: Confusion | None, kind: LabelKind) -> Matrix | None:

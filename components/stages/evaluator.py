@@ -19,17 +19,19 @@ from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 from components.base.artifact_files import MODEL_DIGESTS, OUT_OF_DISTRIBUTION_FILE, PREDICTIONS, VERDICTS
 from components.data import schema
 from components.data.dataset import SPLITS
-from components.evaluation import analysis, comparison, out_of_distribution, predictions, served_copy
+from components.evaluation import analysis, beside, comparison, out_of_distribution, predictions, served_copy
 from components.evaluation.comparison import Scope
 from components.evaluation.served_copy import ServedCopy
 from components.evaluation.settings import Evaluation
 from components.gates import model_gate
 from components.gates.compared import Compared
+from components.gates.found import Beside
 from components.gates.judge import failed
 from components.gates.settings import Threshold
 from components.ingest import census, manifest
 from components.labels import kinds
 from components.model import identity
+from components.model.features.settings import FeatureSettings
 from components.push import versions
 
 
@@ -87,7 +89,11 @@ class Executor(executor.Executor):
         compared = comparison.compare(folder, scope, broken="" if equal else served.broken)
         comparison.write(folder, compared)
         baseline = analysis.CANDIDATE if equal else analysis.BASELINE if scope.compares and compared.whole else None
-        self._judge(labels, settings.thresholds, output_dict, exec_properties, baseline, compared)
+        told = exec_properties["features"]
+        network = FeatureSettings.from_json(told) if told else None
+        found = beside.measure(folder, examples, labels, kind, settings.thresholds, network)
+        beside.write(folder, found)
+        self._judge(labels, settings.thresholds, output_dict, exec_properties, baseline, compared, found)
 
     def _judge(
         self,
@@ -97,12 +103,14 @@ class Executor(executor.Executor):
         exec_properties: dict[str, Any],
         served: str | None,
         compared: Compared,
+        found: Beside,
     ) -> None:
         """Writes the verdicts, and the blessing as TFX's Evaluator does: a file, and a property."""
         folder = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
         candidate = analysis.results(folder, analysis.CANDIDATE)
         baseline = analysis.results(folder, served) if served else None
-        result = model_gate.thresholds(thresholds, labels, exec_properties["task"], candidate, baseline, compared)
+        task = exec_properties["task"]
+        result = model_gate.thresholds(thresholds, labels, task, candidate, baseline, compared, found)
         with open(os.path.join(folder, VERDICTS), "w", encoding="utf-8") as f:
             json.dump([vars(v) for v in result], f, ensure_ascii=False, indent=1)
         blessed = not failed(result) and bool(result or exec_properties["without_thresholds"])
@@ -150,6 +158,7 @@ class _Spec(component_spec.ComponentSpec):
     PARAMETERS = {  # noqa: RUF012  TFX's way
         "task": component_spec.ExecutionParameter(type=str),
         "settings": component_spec.ExecutionParameter(type=str),
+        "features": component_spec.ExecutionParameter(type=str),
         "max_pixels": component_spec.ExecutionParameter(type=int),
         "bits": component_spec.ExecutionParameter(type=int),
         "near_duplicate_distance": component_spec.ExecutionParameter(type=int),
@@ -177,6 +186,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         task: the task in the configuration.
         settings: JSON of `evaluation.settings.Evaluation`, with all slices, and an absolute path of the
             out-of-distribution images.
+        features: JSON of `FeatureSettings`, "" without a pretrained backbone.
         max_pixels: largest size of an out-of-distribution image, in pixels; 0 if there are none.
         bits: of the values in such an image of 16 bits; 0 for all.
         near_duplicate_distance: number of bits in which the perceptual hash of a test image may differ from that of an

@@ -133,7 +133,7 @@ def check_slices(config: Config, values: Mapping[str, Collection[str]]) -> None:
         values: those of each column of `data.columns.slices` in the listing of the data set.
     """
     for i, threshold in enumerate(config.evaluation.thresholds):
-        for column, value in (threshold.slice or {}).items():
+        for column, value in threshold.columns.items():
             known = values.get(column)
             if known is None or value == "*" or value in known:
                 continue
@@ -158,7 +158,7 @@ def check_labels(config: Config, labels: Sequence[str]) -> None:
     named += [("training.focal.alpha", label) for label in (alpha if isinstance(alpha, dict) else ())]
     named += [("tuning.over.label_weights", label) for label in tuned.weighted(config)]
     for threshold in config.evaluation.thresholds:
-        of_slice = (threshold.slice or {}).get("label")
+        of_slice = threshold.columns.get("label")
         names = [name for name in (threshold.label, of_slice) if name is not None]
         if "*" in names and "*" in labels:
             raise ConfigError(
@@ -201,12 +201,14 @@ def _thresholds(config: Config) -> None:
 def _in_range(where: str, threshold: Threshold) -> None:
     """Raises ValueError if a bound is no value that the metric can have, so that it always or never holds."""
     largest = metrics.largest(threshold.metric)
-    for key, bound in (("min", threshold.min), ("max", threshold.max), ("max_drop", threshold.max_drop)):
+    bounds = {key: getattr(threshold, key) for key in ("min", "max", "max_drop", "min_gain")}
+    for key, bound in bounds.items():
         if bound is not None and not 0 <= bound <= largest:
             range_ = f"between 0 and {number(largest)}" if math.isfinite(largest) else "0 or more"
             hint = f"; did you mean {number(bound / 100)}?" if 1 < bound <= _PERCENT else ""
             raise ValueError(f"{where}.{key}: {threshold.metric} is {range_}; got {number(bound)}{hint}")
-    for key, bound, end in (("min", threshold.min, largest), ("max", threshold.max, 0.0)):
+    for key, end in (("min", largest), ("max", 0.0), ("min_gain", largest)):
+        bound = bounds[key]
         if threshold.confidence is not None and bound == end:
             raise ValueError(
                 f"{where}.{key}: a confidence bound never reaches {number(end)}, however many images there are; choose "
@@ -233,6 +235,8 @@ def _known_metric(where: str, config: Config, threshold: Threshold) -> None:
             )
         if threshold.label is not None or threshold.slice is not None:
             raise ValueError(f"{where}: metric: {threshold.metric} takes no label and no slice; remove them")
+        if threshold.min_gain is not None:
+            raise ValueError(f"{where}: min_gain: trivial methods have no {threshold.metric}; remove the key")
         _has_interval(where, kind, threshold, metrics.OUT_OF_DISTRIBUTION)
         return
     known, other = (kind.overall, kind.per_label) if whole else (kind.per_label, kind.overall)
@@ -243,6 +247,8 @@ def _known_metric(where: str, config: Config, threshold: Threshold) -> None:
             + (hint if threshold.metric in other else "")
         )
     _has_interval(where, kind, threshold, known)
+    if threshold.min_gain is not None:
+        _has_gain(where, threshold, known)
 
 
 def _has_interval(where: str, kind: LabelKind, threshold: Threshold, known: Sequence[str]) -> None:
@@ -253,6 +259,21 @@ def _has_interval(where: str, kind: LabelKind, threshold: Threshold, known: Sequ
         raise ValueError(
             f"{where}: confidence: metric {threshold.metric!r} has no confidence interval; remove the key, or choose "
             f"one of {some}"
+        )
+
+
+def _has_gain(where: str, threshold: Threshold, known: Sequence[str]) -> None:
+    """Raises ValueError if trivial methods have no such metric, or the gain over them no interval."""
+    if threshold.metric not in metrics.OF_ANSWERS:
+        raise ValueError(
+            f"{where}: min_gain: trivial methods answer without probabilities and have no {threshold.metric}; choose "
+            f"one of {', '.join(m for m in known if m in metrics.OF_ANSWERS)}"
+        )
+    if threshold.confidence is not None and threshold.metric not in metrics.PAIRED:
+        some = ", ".join(m for m in known if m in metrics.PAIRED)
+        raise ValueError(
+            f"{where}: confidence: the gain in {threshold.metric!r} over a trivial method has no interval; remove the "
+            f"key{some and f', or choose one of {some}'}"
         )
 
 

@@ -12,7 +12,8 @@ from counting import Seen
 from evaluator_stage import LABELS, TASKS, K, Row, Stage, assert_same, direct, multi_row, random_rows, rule
 
 from components.base.errors import ImagegateError
-from components.evaluation import analysis, comparison, predictions
+from components.base.text import number
+from components.evaluation import analysis, beside, comparison, predictions
 from components.gates.compared import results
 from components.gates.intervals import two_sided, wilson
 from components.gates.settings import Threshold
@@ -258,3 +259,30 @@ def test_a_copy_of_the_served_model_that_was_changed_is_not_loaded(tmp_path: Pat
 
     with pytest.raises(ImagegateError, match=r"saved_model.pb does not match .*; run again with --force"):
         Stage(tmp_path, "single_label").run(TWO, has_baseline=True, change=change)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_trivial_methods_and_weak_groups_stand_beside_the_evaluation(task: str, tmp_path: Path) -> None:
+    """The images of this stage are the model's answers, not photos: no property of theirs can be measured."""
+    rows, metric = random_rows(task, 40), {"multi_label": "binary_accuracy", "segmentation": "pixel_accuracy"}
+    name = metric.get(task, "accuracy")
+    limits = [Threshold(metric=name, min_gain=0.9), Threshold(metric=name, slice="found", min=1)]
+    stage = Stage(tmp_path, task).run(rows, has_baseline=False, thresholds=limits)
+    told = beside.read(stage.evaluation.uri)
+    [method] = told.trivial.methods
+    assert method.name == (
+        "the most frequent answer of each label" if task == "multi_label" else "always answering 'cat'"
+    )
+    if task == "single_label":
+        labels = [row.label[0] for row in rows if row.label]
+        weights = [row.weight or 1.0 for row in rows if row.label]
+        share = sum(w for w, label in zip(weights, labels, strict=True) if label == "cat") / sum(weights)
+        assert method.numbers[name] == pytest.approx(share)
+    gain, found = stage.verdicts()
+    value = stage.results()[0][1][name]
+    better = "better" if value > method.numbers[name] else "worse"
+    assert f"{better} than {method.name} ({number(method.numbers[name])}); at least 0.9 is demanded" in gain["reason"]
+    assert method.paired[name].gain == pytest.approx(value - method.numbers[name])
+    assert (found["passed"], found["value"]) == (True, None)
+    assert told.weak.tried == 0
+    assert stage.blessed == 0

@@ -25,6 +25,7 @@ from components.data.features import IGNORED_ID
 from components.data.mask_rules import rule
 from components.drawing import overlay
 from components.evaluation import predictions
+from components.gates.found import WeakGroup
 from components.labels import kinds
 from components.model import signatures
 from components.model.networks import network
@@ -409,3 +410,16 @@ def test_both_kinds_of_many_pairs_are_shown(tmp_path: Path) -> None:
 def test_without_duplicates_no_pairs_are_shown(tmp_path: Path) -> None:
     ingested(tmp_path, {"train/cat/1.png": photo(1)})
     assert examples.duplicates(str(tmp_path / "examples"), 10, True) == ([], {})
+
+
+def test_weak_groups_show_their_images_in_the_order_given(single: tuple[Path, dict[str, Any]]) -> None:
+    base, _ = single
+    identities = {identity[0]: identity for identity in map(predictions.identity, records(base / "examples"))}
+    images = (identities["test/dog/3.png"], identities["test/cat/1.png"])
+    told = {"measure": "accuracy", "value": 0.0, "rest": 1.0, "chance": 0.0, "count": 2}
+    group = WeakGroup(name="dark images", images=images, **told)
+    arguments = (str(base / "examples"), str(base / "evaluation"), "", SINGLE, ["cat", "dog"], 1, (group,))
+    [shown] = collect(*arguments)["groups"]
+    assert shown["name"] == "dark images"
+    assert paths(shown["images"]) == ["test/dog/3.png", "test/cat/1.png"]
+    assert [one["probability"] for one in shown["images"]] == pytest.approx([0.75, 0.9])

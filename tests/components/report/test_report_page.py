@@ -33,6 +33,15 @@ def summary(**more: object) -> RunSummary:
         "metrics": {"accuracy": 0.5},
         "per_label": {HOSTILE: {"support": 1.0, "f1": 0.5}},
         "slices": [{"slice": {HOSTILE: HOSTILE}, "metrics": {"accuracy": 0.5}, "per_label": {}}],
+        "weak_groups": {
+            "images": 400,
+            "fewest": 10,
+            "tried": 70,
+            "groups": [
+                {"name": HOSTILE, "measure": "accuracy", "value": 0.25, "rest": 0.75, "chance": 1e-6, "count": 40}
+            ],
+        },
+        "trivial": {"methods": [{"name": HOSTILE, "numbers": {"accuracy": 0.25}}]},
         "gates": [failed],
         "error": failed["reason"],
         "notes": [HOSTILE],
@@ -60,6 +69,7 @@ def evidence() -> dict:
             "labels": [{"label": HOSTILE, "mistakes": [shown], "hits": [shown], "random": [shown]}],
             "suspects": [shown],
             "unfamiliar": [shown],
+            "groups": [{"name": HOSTILE, "images": [shown]}],
             "omitted": HOSTILE,
         },
         "duplicates": [{"first": shown, "second": shown, "what": HOSTILE, "bits": None}],
@@ -180,3 +190,13 @@ def test_the_page_says_how_the_weights_were_chosen() -> None:
     assert "The weights are those after epoch 1 of 2 of training the head." in page.render(
         summary(checkpoint=chosen), evidence()
     )
+
+
+def test_weak_groups_and_trivial_methods_have_sections_of_their_own() -> None:
+    parsed = Reader(page.render(summary(), evidence()))
+    assert {"weak-groups", "trivial-methods"} <= {a["id"] for _, a in parsed.tags if "id" in a}
+    assert {"Weak groups", "Trivial methods"} <= set(parsed.text)
+    sentence = "70 groups of 10 or more of the 400 test images were tried; 1 is weaker than the rest beyond chance."
+    assert sentence in parsed.text
+    without = Reader(page.render(summary(weak_groups=None, trivial=None), {}))
+    assert not {"Weak groups", "Trivial methods"} & set(without.text)

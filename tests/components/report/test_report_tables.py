@@ -162,3 +162,39 @@ def test_a_confusion_cell_has_its_count_and_its_share_of_the_row() -> None:
 )
 def test_counts_fit_a_cell(n: float, text: str) -> None:
     assert cells.short_count(n) == text
+
+
+WEAK = {
+    "images": 400,
+    "fewest": 10,
+    "tried": 70,
+    "groups": [
+        {
+            "name": "dark images (brightness below 0.2)",
+            "measure": "accuracy",
+            "value": 0.25,
+            "rest": 0.875,
+            "chance": 2e-7,
+            "count": 37,
+            "images": [("cat/1.jpg", "0a")],
+        }
+    ],
+}
+
+
+def test_weak_groups_have_their_numbers_beside_those_of_the_rest() -> None:
+    [row] = tables.weak_groups(summary(weak_groups=WEAK))["rows"]
+    assert row["name"] == "dark images (brightness below 0.2)"
+    assert [cell["text"] for cell in row["cells"]] == ["37", "accuracy 0.250", "accuracy 0.875", "2e-07"]
+    assert [cell.get("bar") for cell in row["cells"][1:3]] == [0.25, 0.875]
+    assert tables.weak_groups(summary(weak_groups=WEAK | {"groups": []})) is None
+    assert tables.weak_groups(EMPTY) is None
+
+
+def test_the_model_stands_above_the_trivial_methods() -> None:
+    methods = [{"name": "always answering 'cat'", "numbers": {"accuracy": 0.5, "macro_f1": None}}]
+    table = tables.trivial(summary(trivial={"methods": methods}))
+    assert table["heads"] == ["method", "accuracy", "balanced accuracy", "macro F1"]
+    told = [(row["name"], [cell and cell["text"] for cell in row["cells"]]) for row in table["rows"]]
+    assert told == [("this model", ["0.750", None, None]), ("always answering 'cat'", ["0.500", None, None])]
+    assert tables.trivial(EMPTY) is None

@@ -159,7 +159,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "confidence of a drop": (
         threshold(metric="accuracy", max_drop=0.1, confidence=0.9),
-        "thresholds.0: accuracy: confidence applies to min and max only, not to max_drop",
+        "thresholds.0: accuracy: confidence applies to min, max and min_gain only, not to max_drop",
     ),
     "confidence of a mean": (
         threshold(metric="macro_f1", min=0.1, confidence=0.9),
@@ -168,6 +168,26 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "confidence of an area": (
         threshold(metric="auc", label="*", min=0.1, confidence=0.9),
         "confidence: metric 'auc' has no confidence interval; .* precision, recall, f1, specificity, binary_accuracy",
+    ),
+    "a gain in probabilities": (
+        threshold(metric="loss", min_gain=0.1),
+        "min_gain: trivial methods answer without probabilities and have no loss; choose one of accuracy, balanced",
+    ),
+    "a gain of a label that a constant answer has": (
+        threshold(metric="recall", label="*", min_gain=0.1),
+        "min_gain: trivial methods answer without probabilities and have no recall; choose one of f1",
+    ),
+    "confidence of a gain in a mean": (
+        threshold(metric="f1", label="*", min_gain=0.1, confidence=0.9),
+        "confidence: the gain in 'f1' over a trivial method has no interval; remove the key",
+    ),
+    "a gain of more than everything": (
+        threshold(metric="accuracy", min_gain=10),
+        "thresholds.0.min_gain: accuracy is between 0 and 1; got 10; did you mean 0.1?",
+    ),
+    "a slice that is no column": (
+        threshold(metric="accuracy", slice="fund", min=0.1),
+        "evaluation.thresholds.0.slice",
     ),
     "no confidence": (threshold(metric="accuracy", min=0, confidence=0), "confidence: .*greater than 0, got 0"),
     "certainty": (threshold(metric="accuracy", min=0, confidence=1), "confidence: .*less than 1, got 1"),
@@ -202,7 +222,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no bound": (
         threshold(metric="accuracy"),
-        "thresholds.0: accuracy: a threshold without a limit; give min, max or max_drop",
+        "thresholds.0: accuracy: a threshold without a limit; give min, max, max_drop or min_gain",
     ),
     "percent": (
         threshold(metric="accuracy", min=95),
