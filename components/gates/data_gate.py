@@ -6,7 +6,7 @@ To add a rule, declare its limit in `settings.Balance`, write a function of type
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from components.base.text import truncated_list
 from components.base.verdict import Verdict
@@ -21,7 +21,7 @@ from components.gates.data_rules import (
     property_drift,
     relabelled,
 )
-from components.gates.data_rules.base import DataRule, GateInput, bound, share, train_pixels
+from components.gates.data_rules.base import DataRule, Finding, FindingRule, GateInput, bound, share, train_pixels
 from components.gates.judge import judge
 from components.gates.reference import Reference
 from components.gates.settings import DataGateLimits
@@ -53,6 +53,12 @@ RULES: tuple[DataRule, ...] = (
     files.schema_anomalies,
 )
 
+# What they object to or suspect, file by file; a rule of the list above need not have one.
+FINDINGS: tuple[FindingRule, ...] = (
+    files.findings,
+    image_pairs.findings,
+)
+
 
 def check(
     manifest: DatasetManifest,
@@ -76,19 +82,10 @@ def check(
     return [verdict for rule in RULES for verdict in rule(data, limits)]
 
 
-def findings(manifest: DatasetManifest, images: Images, limits: DataGateLimits) -> Iterator[tuple[str, str]]:
-    """Yields (path, reason) for each file that a rule objects to; a pair of images gives both, naming each other.
-
-    Args:
-        manifest, images, limits: as in `check`.
-    """
-    contradictory = {file.path: file.reason for file in manifest.contradictory}
-    for file in manifest.quarantined:
-        if file.path not in contradictory:
-            yield file.path, f"quarantined: {file.reason}"
-    for path, reason in contradictory.items():
-        yield path, f"contradictory entries: {reason}"
-    yield from image_pairs.findings(GateInput(manifest, images), limits)
+def findings(data: GateInput, limits: DataGateLimits) -> list[Finding]:
+    """Every file that a rule objects to or suspects, most certain first; see `Finding`."""
+    found = [finding for rule in FINDINGS for finding in rule(data, limits)]
+    return sorted(found, key=lambda finding: -finding.certainty)  # stable: otherwise in the order of the rules
 
 
 def unlabelled_files(kept: int, quarantined: Sequence[LeftOut], most: float | None) -> list[Verdict]:

@@ -17,7 +17,7 @@ from components.data.dataset import Dataset, packed
 from components.ingest.settings import Exclusion
 
 _NO_REASON = "no reason given"
-_HEADER = ("path", "reason")
+_HEADER = ("path", "reason", "kind", "certainty", "other")
 _DELIMITERS = ",;\t"  # as spreadsheets write them
 UNSAFE = "=+-@\t\r"  # a cell that begins with one of these is a formula to a spreadsheet
 _WILD = re.compile(r"[*?\[]")
@@ -25,21 +25,31 @@ _MOST_NAMED = 5  # lines in one sentence
 _MOST_SEARCHED = 20_000  # paths among which a near match is looked for: takes about 0.1 s
 
 
-def write(findings: Iterable[tuple[str, str]]) -> str:
-    """The text of a file that `parse` reads: CSV with the columns path and reason.
+def write(findings: Iterable[tuple[str, str, str, float, str]]) -> str:
+    """The text of a file that `parse` reads: CSV with the columns of `_HEADER`.
 
-    A path that a spreadsheet would take for a formula begins with "./", which `excluded` ignores.
+    A cell that a spreadsheet would take for a formula is changed: a path begins with "./", which `Paths` ignores.
 
-    >>> write([("cat/1.jpg", "broken"), ("=1.jpg", "broken")])
-    'path,reason\\r\\ncat/1.jpg,broken\\r\\n./=1.jpg,broken\\r\\n'
+    Args:
+        findings: (path, reason, kind, certainty, path of the other file or "") of each.
+
+    >>> print(write([("cat/1.jpg", "broken", "quarantined", 1, ""), ("=1.jpg", "brightness 0.01", "dark", 0.5, "")]))
+    path,reason,kind,certainty,other\r
+    cat/1.jpg,broken,quarantined,1.00,\r
+    ./=1.jpg,brightness 0.01,dark,0.50,\r
+    <BLANKLINE>
     """
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow(_HEADER)
-    for path, reason in findings:
-        safe = reason if not reason.startswith(tuple(UNSAFE)) else f"reason: {reason}"
-        writer.writerow((f"./{path}" if path.startswith(tuple(UNSAFE)) else path, safe))
+    for path, reason, kind, certainty, other in findings:
+        safe = f"reason: {reason}" if reason.startswith(tuple(UNSAFE)) else reason
+        writer.writerow((_safe_path(path), safe, kind, f"{certainty:.2f}", _safe_path(other)))
     return out.getvalue()
+
+
+def _safe_path(path: str) -> str:
+    return f"./{path}" if path.startswith(tuple(UNSAFE)) else path
 
 
 def parse(content: bytes, where: str) -> tuple[Exclusion, ...]:

@@ -17,6 +17,7 @@ from components.data.dataset import Dataset
 from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
 from components.gates import data_gate
+from components.gates.data_rules.base import GateInput
 from components.gates.judge import failed
 from components.ingest import census, exclusion, settling, shards
 from pipeline.runs import data, preflight
@@ -50,7 +51,7 @@ def run(config: Config, terminal: Terminal, issues: str | None = None) -> int:
     manifest, images = examine(config, dataset, rule, terminal)
     code = show(config, manifest, data.judge_data(config, manifest, images, frozen), terminal)
     if issues is not None:
-        found = list(data_gate.findings(manifest, images, config.data_gate_limits))
+        found = data_gate.findings(GateInput(manifest, images), config.data_gate_limits)
         try:
             write_atomically(issues, exclusion.write(found).encode("utf-8", "surrogateescape"))
         except OSError as error:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from components.base.text import number, truncated_list
 from components.base.verdict import Verdict
-from components.gates.data_rules.base import GateInput, bound
+from components.gates.data_rules.base import Finding, GateInput, bound
 from components.gates.judge import judge
 from components.gates.settings import DataGateLimits
 
@@ -60,6 +60,16 @@ def schema_anomalies(data: GateInput, limits: DataGateLimits) -> Iterable[Verdic
     for feature, text in data.anomalies:
         rule = bound(metric=f"number of schema anomalies of feature {feature!r}", maximum=0)
         yield judge(rule, 1, detail=text)
+
+
+def findings(data: GateInput, limits: DataGateLimits) -> Iterator[Finding]:
+    """Yields the files that cannot be used, and those with contradictory entries."""
+    contradictory = {file.path: file.reason for file in data.manifest.contradictory}
+    for file in data.manifest.quarantined:
+        if file.path not in contradictory:
+            yield Finding(file.path, f"quarantined: {file.reason}", "quarantined", 1.0)
+    for path, reason in contradictory.items():
+        yield Finding(path, f"contradictory entries: {reason}", "contradictory entries", 1.0)
 
 
 def _any_file(data: GateInput) -> bool:

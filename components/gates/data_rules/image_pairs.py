@@ -10,7 +10,7 @@ from components.base.verdict import Verdict
 from components.data import duplicates
 from components.data.dataset import SPLITS
 from components.data.manifest import NearDuplicates
-from components.gates.data_rules.base import GateInput, bound
+from components.gates.data_rules.base import Finding, GateInput, bound
 from components.gates.judge import judge
 from components.gates.settings import DataGateLimits
 from components.ingest import near_duplicates
@@ -51,15 +51,18 @@ def leaking_pairs(data: GateInput, limits: DataGateLimits) -> Iterable[Verdict]:
         yield from _moves(data.images, by_hash, near, limits.max_near_duplicates)
 
 
-def findings(data: GateInput, limits: DataGateLimits) -> Iterator[tuple[str, str]]:
-    """Yields (path, reason) for both images of each pair that a rule refuses; the reason names the other one."""
+def findings(data: GateInput, limits: DataGateLimits) -> Iterator[Finding]:
+    """Yields both images of each pair that a rule refuses; the reason names the other one."""
     equal, near = _contradictory(data, limits)
-    yield from _both(data.images, equal, "the same file as {}, which has other labels")
-    yield from _both(data.images, near or (), "nearly equal to {}, which has other labels")
+    yield from _both(data.images, equal, "equal files with other labels", "the same file as {}, which has other labels")
+    kind = "nearly equal with other labels"
+    yield from _both(data.images, near or (), kind, "nearly equal to {}, which has other labels")
     if not limits.allow_duplicates_across_splits:
         equal, predefined, by_hash = _leaking(data, limits)
-        yield from _both(data.images, equal, "the same file as {}, which is in another split")
-        yield from _both(data.images, [*(predefined or ()), *by_hash], "nearly equal to {}, which is in another split")
+        kind = "equal files across splits"
+        yield from _both(data.images, equal, kind, "the same file as {}, which is in another split")
+        pairs, kind = [*(predefined or ()), *by_hash], "nearly equal across splits"
+        yield from _both(data.images, pairs, kind, "nearly equal to {}, which is in another split")
 
 
 def _contradictory(data: GateInput, limits: DataGateLimits) -> tuple[_Pairs, _Pairs | None]:
@@ -85,12 +88,16 @@ def _leaking(data: GateInput, limits: DataGateLimits) -> tuple[_Pairs, _Pairs | 
     return equal, list(itertools.compress(pairs, named)), by_hash
 
 
-def _both(images: Images, pairs: Iterable[duplicates.Pair], reason: str) -> Iterator[tuple[str, str]]:
+def _both(images: Images, pairs: Iterable[duplicates.Pair], kind: str, reason: str) -> Iterator[Finding]:
+    """Certain are equal files; the certainty of others is the share of the bits of their hashes that agree."""
     found = list(pairs)
     paths = images.paths(i for pair in found for i in (pair.first, pair.second))
-    for one, other in sorted(map(sorted, zip(paths[::2], paths[1::2], strict=True))):
-        yield one, reason.format(other)
-        yield other, reason.format(one)
+    named = [
+        (*sorted(both), 1 - (pair.bits or 0) / 256) for pair, *both in zip(found, paths[::2], paths[1::2], strict=True)
+    ]
+    for one, other, certainty in sorted(named):
+        yield Finding(one, reason.format(other), kind, certainty, other)
+        yield Finding(other, reason.format(one), kind, certainty, one)
 
 
 def _moves(images: Images, pairs: Sequence[duplicates.Pair], near: NearDuplicates, limit: float) -> Iterable[Verdict]:

@@ -75,7 +75,7 @@ LETTERS = st.one_of(
 def test_what_check_writes_leaves_out_the_same_files(names: list[str]) -> None:
     """Whatever the names hold: formulas, quotes, line ends, commas, patterns, and bytes that are not UTF-8."""
     paths = sorted({f"{name}.png" for name in names})
-    text = exclusion.write((path, f"broken: {path}") for path in paths)
+    text = exclusion.write((path, f"broken: {path}", "quarantined", 1, path) for path in paths)
     for row in csv.reader(io.StringIO(text, newline="")):
         assert all(not cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row)
     rows = exclusion.parse(text.encode("utf-8", "surrogateescape"), "x.csv")

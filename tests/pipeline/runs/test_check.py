@@ -297,10 +297,11 @@ def test_what_check_finds_can_be_excluded_and_then_it_passes(check: Check, tmp_p
     assert "list the other in data.exclude; `imagegate check CONFIG -o issues.csv` writes the list" in out
     assert f"wrote {issues}: 7 lines; keep those to leave out" in out
     rows = list(csv.reader(issues.read_text().splitlines()))
-    assert rows[0] == ["path", "reason"]
+    assert rows[0] == ["path", "reason", "kind", "certainty", "other"]
     assert rows[1][0] == "train/cat/=1.png"
     assert rows[1][1].startswith("quarantined: ")
-    assert rows[2:] == [
+    assert rows[1][2:] == ["quarantined", "1.00", ""]
+    assert [row[:2] for row in rows[2:]] == [
         ["train/cat/same.png", "the same file as train/dog/same.png, which has other labels"],
         ["train/dog/same.png", "the same file as train/cat/same.png, which has other labels"],
         ["train/cat/near.png", "nearly equal to train/dog/near.png, which has other labels"],
@@ -308,6 +309,7 @@ def test_what_check_finds_can_be_excluded_and_then_it_passes(check: Check, tmp_p
         ["test/cat/leak.png", "nearly equal to train/cat/leak.png, which is in another split"],
         ["train/cat/leak.png", "nearly equal to test/cat/leak.png, which is in another split"],
     ]
+    assert rows[2][2:] == ["equal files with other labels", "1.00", "train/dog/same.png"]
     # Of each pair, the line that names the worse one is kept.
     kept = [
         line for line in issues.read_text().splitlines(keepends=True) if not line.startswith(("train/dog", "test/"))
@@ -319,7 +321,7 @@ def test_what_check_finds_can_be_excluded_and_then_it_passes(check: Check, tmp_p
     assert "lets 21 images pass" in out  # 18, and near, leak and same once each
     code, out = check({}, data={"exclude": "issues.csv"}, more=["-o", str(tmp_path / "again.csv")])
     assert "again.csv: nothing was found" in out
-    assert (tmp_path / "again.csv").read_text() == "path,reason\n"
+    assert (tmp_path / "again.csv").read_text() == "path,reason,kind,certainty,other\n"
 
 
 @pytest.mark.parametrize(
