@@ -13,7 +13,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -354,6 +354,15 @@ class Images:
         with open(os.path.join(self.folder, IMAGE_PATHS), encoding="ascii") as f:
             path_of = {i: json.loads(line) for i, line in enumerate(f) if i in lines}
         return [path_of[i] for i in wanted]
+
+    def find(self, paths: Collection[str]) -> dict[str, int]:
+        """The index of each of these paths that is an image; reads the file of all paths once."""
+        if not paths:
+            return {}
+        if not self.folder:
+            return {path: i for i, path in enumerate(self.listed) if path in paths}
+        with open(os.path.join(self.folder, IMAGE_PATHS), encoding="ascii") as f:
+            return {path: i for i, path in enumerate(map(json.loads, f)) if path in paths}
 
     def near_pairs(self, field: str, distance: int) -> list[duplicates.Pair]:
         """Pairs of nearly equal images that differ in `field`; see `duplicates.nearly_equal_images`."""

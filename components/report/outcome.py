@@ -34,7 +34,7 @@ from components.evaluation import comparison, out_of_distribution
 from components.gates import data_gate
 from components.gates.compared import Compared, whole
 from components.gates.errors import DataRejected
-from components.gates.records import DataGateResult, ServingMeasurement, ServingResult
+from components.gates.records import DataGateResult, ServingMeasurement, ServingResult, Suspicions
 from components.labels import kinds
 from components.model.comparing.record import MethodComparison
 from components.model.fitting.synthetic import Synthetic
@@ -157,12 +157,13 @@ class Outcome:
 
     def _read_class_balance(self, uri: str, _: Properties) -> None:
         result = DataGateResult.from_json(_text(uri, CLASS_BALANCE))
-        self._read_manifest(result.manifest)
+        self._read_manifest(result.manifest, result.suspicions)
         self.notes += [f"warning: labels {text}" for text in data_gate.warnings(self.data.labels)]
         self.gates += result.verdicts
 
-    def _read_manifest(self, manifest: DatasetManifest | None) -> None:
+    def _read_manifest(self, manifest: DatasetManifest | None, found: Suspicions) -> None:
         if manifest:
+            self.notes += found.notes
             self.data = DataSummary(
                 counts=manifest.counts,
                 labels=manifest.label_counts,
@@ -170,6 +171,8 @@ class Outcome:
                 excluded=manifest.excluded,
                 ignored=manifest.ignored,
                 notes=manifest.notes,
+                found=found.counts,
+                findings=found.first,
                 reencoded=manifest.changed,
                 unlabelled=manifest.unlabelled,
                 unknown=data_gate.unknown(manifest),
@@ -275,7 +278,7 @@ class Outcome:
         self.exit_code, self.error = error.exit_code, str(error)
         if isinstance(error, DataRejected):
             self.gates += error.verdicts
-            self._read_manifest(error.manifest)
+            self._read_manifest(error.manifest, error.suspicions)
         rejected = isinstance(error, DataRejected | LayoutError)
         refused = "not_blessed" if isinstance(error, NotPushed) else "failed"
         self.status = "data_rejected" if rejected else refused

@@ -109,6 +109,9 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "examples": examples,
         "opened": _opened(examples),
         "duplicates": evidence.get("duplicates", []),
+        "pictured": evidence.get("findings", []),
+        "found": [one for one in summary.data.findings if one.kind != "quarantined"][:_QUARANTINED],
+        "found_more": max(0, sum(n for kind, n in summary.data.found.items() if kind != "quarantined") - _QUARANTINED),
         "images": evidence.get("images", {}),
         "quarantined": quarantined[:_QUARANTINED],
         "quarantined_more": max(0, len(quarantined) - _QUARANTINED),
@@ -133,7 +136,7 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "slices": content["slices"],
         "charts": content["confusion"] or content["cases"] or content["charts"],
         "bands": content["bands"],
-        "examples": examples or content["duplicates"] or quarantined or content["excluded"],
+        "examples": examples or content["duplicates"] or quarantined or content["excluded"] or content["found"],
         "run": True,
     }
     content["sections"] = [(key, key.capitalize()) for key, there in present.items() if there]

@@ -49,9 +49,11 @@ def run(config: Config, terminal: Terminal, issues: str | None = None) -> int:
     dataset, rule = data.read_dataset(config)
     preflight.files(config, dataset)
     manifest, images = examine(config, dataset, rule, terminal)
-    code = show(config, manifest, data.judge_data(config, manifest, images, frozen), terminal)
+    gate = GateInput(manifest, images)
+    suspected = data_gate.notes(gate, config.data_gate_limits)
+    code = show(config, manifest, data.judge_data(config, manifest, images, frozen), terminal, suspected)
     if issues is not None:
-        found = data_gate.findings(GateInput(manifest, images), config.data_gate_limits)
+        found = data_gate.findings(gate, config.data_gate_limits)
         try:
             decided = [row for row in config.exclusions if row.decision != "undecided"]
             write_atomically(issues, exclusion.write(found, decided).encode("utf-8", "surrogateescape"))
@@ -111,8 +113,14 @@ def examine(
     return settling.merge(dataset, reports, job, config.source.near)
 
 
-def show(config: Config, manifest: DatasetManifest, verdicts: Sequence[Verdict], terminal: Terminal) -> int:
-    """Prints what was counted, and the verdict on it. Returns the exit code."""
+def show(
+    config: Config,
+    manifest: DatasetManifest,
+    verdicts: Sequence[Verdict],
+    terminal: Terminal,
+    suspected: Sequence[str] = (),
+) -> int:
+    """Prints what was counted, what is `suspected`, and the verdict on it. Returns the exit code."""
     console = terminal.console
     weights = data_gate.weights(manifest, config.label_weights, count_ignored=config.labels.count_ignored)
     console.print(label_table(manifest.label_counts, weights))
@@ -121,7 +129,7 @@ def show(config: Config, manifest: DatasetManifest, verdicts: Sequence[Verdict],
     lines += unknown_lines(data_gate.unknown(manifest))
     lines += excluded_lines(manifest.excluded)
     lines += quarantined_lines(manifest.quarantined)
-    lines += [f"note: {text}" for text in manifest.notes]
+    lines += [f"note: {text}" for text in (*manifest.notes, *suspected)]
     lines += [
         f"{count:,} image{'' if count == 1 else 's'} will be stored as PNG: {reason}"
         for reason, count in manifest.changed.items()

@@ -30,11 +30,13 @@ class Carriers:
         labels: of each group.
         states: int64 [n], which of the distinct sets of labels each image has.
         members: for each group, the sets that have its label.
+        unknown: for each group, the sets of which it is unknown whether they have its label.
     """
 
     labels: Sequence[str | None]
     states: NDArray[np.int64]
     members: Sequence[NDArray[np.int64]]
+    unknown: Sequence[NDArray[np.int64]]
 
     def count(self, indices: NDArray[np.int64] | None = None) -> list[int]:
         """How many of these images, or of all, each label applies to."""
@@ -72,16 +74,20 @@ class GateInput:
         """Which images each label applies to; computed once, since it sorts all."""
         labels, rows = self.manifest.labels, self.images.rows
         if self.manifest.pixels:
-            return Carriers([None], np.zeros(len(rows), np.int64), [np.zeros(1, np.int64)])
+            return Carriers([None], np.zeros(len(rows), np.int64), [np.zeros(1, np.int64)], [np.empty(0, np.int64)])
         truths, states = np.unique(rows["truth"], return_inverse=True)
         place = {int(truth): i for i, truth in enumerate(truths)}
         members: dict[str, set[int]] = {label: set() for label in labels}
+        open_: dict[str, set[int]] = {label: set() for label in labels}
         for _, applying, unknown, _ in self.manifest.label_sets:
             state = place.get(census.truth(applying, unknown))
             if state is not None:
                 for label in applying:
                     members[label].add(state)
-        return Carriers(labels, states, [np.array(sorted(members[label]), np.int64) for label in labels])
+                for label in unknown:
+                    open_[label].add(state)
+        sets = ([np.array(sorted(of[label]), np.int64) for label in labels] for of in (members, open_))
+        return Carriers(labels, states, *sets)
 
 
 class Finding(NamedTuple):

@@ -30,6 +30,7 @@ _NEAR_OTHER_LABELS = "nearly equal with other labels", "nearly equal to {}, whic
 _SAME_OTHER_SPLIT = "equal files across splits", "the same file as {}, which is in another split"
 _NEAR_OTHER_SPLIT = "nearly equal across splits", "nearly equal to {}, which is in another split"
 _ALLOW_LEAKS = "or set balance.allow_duplicates_across_splits"
+KINDS = frozenset(kind for kind, _ in (_SAME_OTHER_LABELS, _NEAR_OTHER_LABELS, _SAME_OTHER_SPLIT, _NEAR_OTHER_SPLIT))
 
 
 def contradictory_pairs(data: GateInput, limits: DataGateLimits) -> Iterable[Verdict]:
