@@ -267,7 +267,7 @@ def test_a_real_folder_of_photographs_passes(
 
 
 def photo(seed: int, spot: int = 0, bar: int = 0) -> bytes:
-    """Noise that is large enough for a perceptual hash; another `spot` changes a pixel, a `bar` some bits of the hash."""
+    """Noise that is large enough for a perceptual hash; another `spot` changes a pixel, a `bar` bits of the hash."""
     pixels = np.random.default_rng(seed).integers(0, 256, (10, 10, 3), np.uint8).repeat(4, 0).repeat(4, 1)
     pixels[0, spot] ^= 1 if spot else 0
     pixels[:bar] = 128
@@ -347,7 +347,9 @@ def test_what_somebody_decided_to_keep_stays_and_is_not_reported_again(check: Ch
     assert "lets 23 images pass" in out  # 18; near and same twice each; leak once
     assert "nothing new was found, and 2 earlier decisions" in out
     # The decision is on this pair: another image like them is a finding.
-    code, out = check({"train/dog/third.png": photo(900, bar=1)}, data={"exclude": "again.csv"}, more=["-o", str(issues)])
+    code, out = check(
+        {"train/dog/third.png": photo(900, bar=1)}, data={"exclude": "again.csv"}, more=["-o", str(issues)]
+    )
     assert code == 3, out
     found = [row for row in csv.reader(issues.read_text().splitlines()) if not row[-1]]
     assert [(row[0], row[4]) for row in found] == [
