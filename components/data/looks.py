@@ -43,9 +43,9 @@ _BLURRED = 0.25  # the sharpest edges are weaker than this share of the range of
 _UNINFORMATIVE = 10  # the range of luma is smaller [42]
 _GREY = 4  # channels differ by no more, in all pixels but a percent; JPEG makes differences of 2 [1.4 % of CIFAR-10]
 _BORDER = 0.3  # share of the area [0.33]
-# Of a row of a border, this share has its level, give or take `_LEVEL`; of the row behind it, after at most `_MIXED`
-# rows in between, less than half.
-_UNIFORM, _BEHIND, _LEVEL, _MIXED = 0.98, 0.5, 6, 4
+# Of a row of a border, this share has its level, give or take `_LEVEL`; of the row behind it, after at most a part of
+# `_MIXED` of all rows in between, less than half.
+_UNIFORM, _BEHIND, _LEVEL, _MIXED = 0.98, 0.5, 6, 25
 _STEP = 3  # every third pixel of every third row is looked at for its colour
 _EDGES = 20  # the sharpest edge of a row is taken from the sharpest twentieth of the rows, so that a spot is no edge
 
@@ -145,7 +145,7 @@ def _bar(rows: NDArray[np.uint8]) -> int:
     share = _near(rows, level).mean(axis=1)
     inside, behind = np.flatnonzero(share < _UNIFORM), np.flatnonzero(share < _BEHIND)
     # Reduction and compression mix the last rows of the border with what is behind.
-    return int(behind[0]) if len(behind) and behind[0] - inside[0] <= _MIXED else 0
+    return int(behind[0]) if len(behind) and behind[0] - inside[0] <= len(share) // _MIXED else 0
 
 
 def _near(pixels: NDArray[np.uint8], level: int) -> NDArray[np.bool_]:

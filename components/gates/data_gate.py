@@ -33,6 +33,8 @@ from components.ingest.census import Images
 from components.labels.weights import applied, label_weights
 
 _LISTED = 1_000  # findings that a summary lists
+_Note = Callable[[GateInput, DataGateLimits], list[str]]
+
 # In the order of their verdicts: the data by themselves, then against the served model's data, then the schema.
 RULES: tuple[DataRule, ...] = (
     files.quarantined_files,
@@ -68,7 +70,7 @@ FINDINGS: tuple[FindingRule, ...] = (
 )
 
 # Sentences on what is only suspected, and refuses nothing.
-NOTES: tuple[Callable[[GateInput, DataGateLimits], list[str]], ...] = (shortcuts.notes,)
+NOTES: tuple[_Note, ...] = (shortcuts.notes,)
 
 
 def check(

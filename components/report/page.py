@@ -26,6 +26,7 @@ _OPTIONAL = (
     ("random", "random examples"),
     ("hits", "least confident correct predictions"),
     ("unfamiliar", "least familiar images"),
+    ("findings", "pictures of findings"),
     ("suspects", "suspected label errors"),
     ("mistakes", "mistakes"),
 )
@@ -53,15 +54,15 @@ def render(summary: RunSummary, evidence: Evidence, runs: str = "") -> str:
         if len(html.encode()) < LIMIT:
             break
         left_out.append(name)
-        examples = kept.setdefault("examples", {})
-        _drop(examples, key)
-        examples["omitted"] = f"Left out to keep this page small: {', '.join(left_out)}."
+        _drop(kept, key)
+        kept["examples"]["omitted"] = f"Left out to keep this page small: {', '.join(left_out)}."
         html = _render(summary, kept, runs)
     return html
 
 
-def _drop(examples: ModelExamples, key: str) -> None:
-    for group in (examples, *examples.get("labels", ())):
+def _drop(evidence: Evidence, key: str) -> None:
+    examples = evidence.setdefault("examples", {})
+    for group in (evidence, examples, *examples.get("labels", ())):
         if key in group:
             cast("dict[str, list[ShownImage]]", group)[key] = []
 
