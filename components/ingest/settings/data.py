@@ -166,7 +166,7 @@ class Data(Value):
         None,
         description="Images to leave out, or to keep in spite of what was found: a CSV file with the columns `path` "
         "and `reason`, and `decision` if any are kept, whose path starts at the configuration's folder; or a list of "
-        "such entries. See [the data gate](data-gate.md#leaving-images-out).",
+        "such entries. See [the data gate](data-gate.md#leaving-images-out-and-keeping-them).",
     )
     bits: Bits | None = Field(
         None,
