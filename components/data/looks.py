@@ -67,19 +67,21 @@ def look(rgb: Image.Image, measured: Measured, made: tuple[int, int, int]) -> by
     >>> black = Image.new("RGB", (40, 20))
     >>> measured = properties.measure(black, black.convert("L"), 40, 20)
     >>> named(np.frombuffer(look(black, measured, (0, 0, 0)), LOOK)["faults"][0])
-    ['dark', 'uninformative', 'grey']
+    ['dark', 'uninformative']
     """
     width, height, _, brightness, *_ = measured.values
     pixels = rgb.width * rgb.height
     low, high = np.searchsorted(np.cumsum(measured.histogram), (0.01 * pixels, 0.99 * pixels)).tolist()
     border = border_share(measured.pixels)
+    dark, bright, flat = high < _DARK, low > _BRIGHT, high - low < _UNINFORMATIVE
+    visible = not (dark or bright or flat)  # or else neither colours nor borders can be told
     found = (
-        high < _DARK,
-        low > _BRIGHT,
-        high - low >= _UNINFORMATIVE and sharpest_edge(measured.laplacian) < _BLURRED * (high - low),
-        high - low < _UNINFORMATIVE,
-        _is_grey(rgb, measured.values[-3:]),
-        border > _BORDER,
+        dark,
+        bright,
+        not flat and sharpest_edge(measured.laplacian) < _BLURRED * (high - low),
+        flat,
+        visible and _is_grey(rgb, measured.values[-3:]),
+        visible and border > _BORDER,
     )
     faults = sum(1 << i for i, one in enumerate(found) if one)
     sides = min(int(width), _MOST), min(int(height), _MOST)

@@ -163,14 +163,13 @@ class Outcome:
 
     def _read_manifest(self, manifest: DatasetManifest | None, found: Suspicions) -> None:
         if manifest:
-            self.notes += found.notes
             self.data = DataSummary(
                 counts=manifest.counts,
                 labels=manifest.label_counts,
                 quarantined=manifest.quarantined,
                 excluded=manifest.excluded,
                 ignored=manifest.ignored,
-                notes=manifest.notes,
+                notes=(*manifest.notes, *found.notes),
                 found=found.counts,
                 findings=found.first,
                 reencoded=manifest.changed,

@@ -46,7 +46,7 @@ class DataSummary(Sparse):
     excluded: tuple[LeftOut, ...] = Field((), description="files that `data.exclude` leaves out")
     ignored: tuple[ForeignText, ...] = Field((), description="paths of files that have no meaning in this layout")
     notes: tuple[ForeignText, ...] = Field(
-        (), description="one sentence for each kind of thing that was left out, merged, guessed or converted"
+        (), description="one sentence for each kind of thing that was left out, merged, guessed, converted or suspected"
     )
     found: dict[str, int] = Field({}, description="kind -> files that the data gate objects to or suspects")
     findings: tuple[Found, ...] = Field((), description="the most certain of them, 1,000 at most")

@@ -338,7 +338,7 @@ class Config(Value):
         """Returns `plain` for another machine: without the section `kubeflow`, and with the rows of `data.exclude`."""
         raw = self.model_dump(mode="json", exclude_unset=True, exclude={"kubeflow"})
         if self.data.exclude is not None:
-            raw["data"]["exclude"] = [one.model_dump(mode="json", exclude_defaults=True) for one in self.exclusions]
+            raw["data"]["exclude"] = [dict(one) for one in self.exclusions]
         return raw
 
     def fingerprint(self) -> str:
