@@ -182,10 +182,14 @@ def wrong_labels(data: Collection, seed: int) -> Copy:
     """One in twenty pictures has a wrong label: another one, or of several labels one more or one less."""
     random = np.random.default_rng(seed)
     copy = Copy("labels", data, list(data.pictures))
+    taken = {copy.path(picture) for picture in data.pictures}
     for i in random.permutation(len(data.pictures))[: round(_WRONG * len(data.pictures))]:
         picture = data.pictures[i]
-        copy.pictures[i] = dataclasses.replace(picture, labels=_other_labels(data, picture, random))
-        copy.planted[copy.path(copy.pictures[i])] = Planted(faults.WRONG_LABEL, faults.WRONG_LABEL_KINDS)
+        picture = dataclasses.replace(picture, labels=_other_labels(data, picture, random))
+        if copy.path(picture) in taken and data.task == "single_label":  # by a picture of that label with this name
+            picture = dataclasses.replace(picture, name=random.bytes(6).hex() + picture.file.suffix)
+        copy.pictures[i] = picture
+        copy.planted[copy.path(picture)] = Planted(faults.WRONG_LABEL, faults.WRONG_LABEL_KINDS)
     return copy
 
 

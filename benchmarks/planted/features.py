@@ -2,13 +2,14 @@
 
 python -m benchmarks.planted.features backbone.keras FOLDER/*/planted.json
 
-Writes `features.npy`, [images, features] in float32, beside each record. A picture that occurs in several copies, which
-are links to one file, is computed once; FOLDER/features.npz remembers it.
+Writes `features.npy`, [images, features] in float32, beside each record. A picture that occurs in several copies is
+computed once; FOLDER/features.npz remembers it by the digest of its file.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for record in options.records:
         images = json.loads(record.read_text(encoding="utf-8"))["images"]
         files = [record.parent / "data" / image["path"] for image in images]
-        keys = [f"{file.stat().st_ino}-{file.stat().st_mtime_ns}" for file in files]
+        keys = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
         missing = {key: file for key, file in zip(keys, files, strict=True) if key not in known}
         found = pooled(options.backbone, list(missing.values()), (options.size[0], options.size[1]))
         known |= dict(zip(missing, found, strict=True))

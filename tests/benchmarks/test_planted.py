@@ -122,6 +122,17 @@ def test_one_picture_in_twenty_gets_another_label(folder: Path, tmp_path: Path) 
     assert {Path(path).name for path in files} == {f"{i}.png" for i in range(60)}
 
 
+def test_a_name_that_the_other_label_has_already_is_not_overwritten(tmp_path: Path) -> None:
+    for i, label in enumerate(LABELS * 20):
+        file = tmp_path / "images" / label / f"{i // 3}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels(i, (16, 24))).save(file)
+    copy = copies.wrong_labels(Collection.labelled(tmp_path / "images"), seed=1)
+    files = written(copy, tmp_path / "copy")
+    assert len({file.read_bytes() for file in files.values()}) == 60
+    assert len(copy.planted) == 3
+
+
 def test_a_leak_is_in_test_and_its_original_in_train(folder: Path, tmp_path: Path) -> None:
     copy = copies.leaks(Collection.labelled(folder), seed=1, between="splits")
     files = written(copy, tmp_path / "copy")
