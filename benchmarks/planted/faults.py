@@ -75,8 +75,8 @@ def _constant(image: Image.Image, ignored: int | None) -> Image.Image:
     return Image.fromarray(np.clip(np.round(mean + noise), 0, 255).astype(np.uint8))
 
 
-def _grey(image: Image.Image, ignored: int | None) -> Image.Image:
-    return image.convert("L").convert("RGB")
+def _grey(mode: str, image: Image.Image, ignored: int | None) -> Image.Image:
+    return image.convert("L").convert(mode)
 
 
 def _sliver(image: Image.Image, ignored: int | None) -> Image.Image:
@@ -150,7 +150,8 @@ SINGLE: Mapping[str, Fault] = {
     "bright": Fault(("bright",), _points(lambda value: 255 - (255 - value) / _FACTOR)),
     "blurred": Fault(("blurred",), _blurred),
     "constant": Fault(("uninformative",), _constant),
-    "grey": Fault(("grey",), _grey),
+    "grey, three channels": Fault(("grey",), functools.partial(_grey, "RGB")),
+    "grey, one channel": Fault(("grey",), functools.partial(_grey, "L")),
     "an eighth of the size": Fault(("odd_size",), functools.partial(_scaled, 1 / 8), moves=True),
     "a sliver": Fault(("odd_size",), _sliver, moves=True),
     "border, 36 % of the area left": Fault(("border",), functools.partial(_framed, 0.6, WHITE), moves=True),

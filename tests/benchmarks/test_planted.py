@@ -49,8 +49,8 @@ def test_values_change_as_described() -> None:
     assert changed("dark", values).tolist() == [[[0, 10, 20]]]  # a twelfth
     assert changed("bright", values).tolist() == [[[234, 244, 254]]]  # 255 - 255/12 = 233.75, 255 - 135/12, 255 - 15/12
     image = pixels(0)
-    grey = changed("grey", image)
-    assert (grey == grey[..., :1]).all()
+    grey = changed("grey, one channel", image)
+    assert (changed("grey, three channels", image) == grey[..., np.newaxis]).all()
     assert changed("constant", image).std(axis=(0, 1)).max() < 1.2  # noise of one level, rounded
     assert changed("blurred", image).std() < 0.3 * image.std()
 
