@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -233,6 +234,18 @@ def test_findings_of_other_tools_are_compared_alike() -> None:
     planted = {"a": dark, "b": dark, "c": leak | {"partner": "x"}, "d": leak | {"partner": "y"}}
     found: peers.Findings = {"dark": ["e", "a"], "near_duplicates": [["c", "x", "z"]], "near_duplicate": [["d", "z"]]}
     assert peers.compare({"planted": planted}, found) == ["| dark | 2 | 1 | 1 |", "| mirrored | 2 | 1 | 1 |"]
+
+
+@pytest.mark.parametrize(
+    ("planted", "cleanvision", "datalab"),
+    [((), True, True), (faults.SINGLE, True, False), (faults.LEAKS, True, True), ([faults.WRONG_LABEL], False, True)],
+)
+def test_other_tools_run_where_they_look_for_what_was_planted(
+    planted: Iterable[str], cleanvision: bool, datalab: bool
+) -> None:
+    record = {"planted": {fault: {"fault": fault} for fault in planted}}
+    assert peers.looks_for("CleanVision", record) == cleanvision
+    assert peers.looks_for("Datalab", record) == datalab
 
 
 def test_features_follow_the_pictures(tmp_path: Path) -> None:
