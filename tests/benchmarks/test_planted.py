@@ -230,10 +230,24 @@ def test_findings_are_compared_with_what_was_planted() -> None:
 
 
 def test_findings_of_other_tools_are_compared_alike() -> None:
-    dark, leak = {"fault": "dark", "partner": None}, {"fault": "mirrored"}
-    planted = {"a": dark, "b": dark, "c": leak | {"partner": "x"}, "d": leak | {"partner": "y"}}
-    found: peers.Findings = {"dark": ["e", "a"], "near_duplicates": [["c", "x", "z"]], "near_duplicate": [["d", "z"]]}
-    assert peers.compare({"planted": planted}, found) == ["| dark | 2 | 1 | 1 |", "| mirrored | 2 | 1 | 1 |"]
+    """Of two dark files one is named, and one more; g and h are grey, each with its own number of channels."""
+    leak = {"fault": "mirrored"}
+    planted = {name: {"fault": "dark", "partner": None} for name in "ab"}
+    planted |= {"c": leak | {"partner": "x"}, "d": leak | {"partner": "y"}}
+    planted |= {"g": {"fault": "grey, one channel", "partner": None}}
+    planted |= {"h": {"fault": "grey, three channels", "partner": None}}
+    found: peers.Findings = {
+        "dark": ["e", "a"],
+        "grayscale": ["g"],
+        "near_duplicates": [["c", "x", "z"]],
+        "near_duplicate": [["d", "z"]],
+    }
+    assert peers.compare({"planted": planted}, found) == [
+        "| dark | 2 | 1 | 1 |",
+        "| mirrored | 2 | 1 | 1 |",
+        "| grey, one channel | 1 | 1 | 0 |",
+        "| grey, three channels | 1 | 0 | 0 |",
+    ]
 
 
 @pytest.mark.parametrize(
