@@ -96,11 +96,13 @@ def example_validator(**inputs: Any) -> BaseNode:
 
 def class_balance(run: Run, **inputs: Any) -> BaseNode:
     config = run.config
+    features = config.feature_settings(run.files.backbone)
     return ClassBalance(
         **inputs,
         frozen=run.frozen,
         frozen_file=config.data.schema_file or "",
         limits=config.data_gate_limits.to_json(),
+        features=features.to_json() if features else "",
         task=config.task,
         destination=config.destination,
         served_version=run.served_version,

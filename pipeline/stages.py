@@ -103,7 +103,15 @@ STAGES = (
     SCHEMA := Stage("CuratedSchema"),
     STATISTICS := Stage("StatisticsGen", cpu="2", memory="4Gi"),
     VALIDATOR := Stage("ExampleValidator"),
-    DATA_GATE := Stage("ClassBalance", refusal=3, reads=frozenset({Source.DESTINATION}), retried=False),
+    # It needs more than others where a pretrained backbone is configured, whose features it looks at.
+    DATA_GATE := Stage(
+        "ClassBalance",
+        refusal=3,
+        reads=frozenset({Source.DESTINATION, Source.BACKBONE}),
+        retried=False,
+        cpu="2",
+        memory="4Gi",
+    ),
     TRANSFORM := Stage("Transform", cpu="2", memory="4Gi"),
     # Only where the configuration wants images of rare labels to be made.
     SYNTHESIS := Stage(

@@ -27,6 +27,7 @@ from components.gates.reference import Reference
 from components.gates.settings import DataGateLimits
 from components.ingest.census import Images
 from components.labels.weights import applied, label_weights
+from components.model.features.rows import Features
 
 # In the order of their verdicts: the data by themselves, then against the served model's data, then the schema.
 RULES: tuple[DataRule, ...] = (
@@ -66,6 +67,7 @@ def check(
     limits: DataGateLimits,
     reference: Reference | None = None,
     anomalies: Sequence[tuple[str, str]] = (),
+    features: Features | None = None,
 ) -> list[Verdict]:
     """Judges a data set by all rules.
 
@@ -74,11 +76,12 @@ def check(
         limits: the limit of each rule.
         reference: data behind the model that is now served, or None if there is none to compare with.
         anomalies: (feature, text) of each difference from the schema.
+        features: of the images, or None without a pretrained backbone.
 
     Returns:
         one verdict per rule, label and split; the data set is accepted if all of them passed.
     """
-    data = GateInput(manifest, images, reference, anomalies)
+    data = GateInput(manifest, images, reference, anomalies, features)
     return [verdict for rule in RULES for verdict in rule(data, limits)]
 
 

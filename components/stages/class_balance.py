@@ -19,6 +19,8 @@ from components.gates.records import DataGateResult
 from components.gates.settings import DataGateLimits
 from components.ingest import manifest
 from components.ingest.census import Images
+from components.model.features.described import of_shards
+from components.model.features.settings import FeatureSettings
 from components.push import versions
 from components.stages import artifacts
 
@@ -32,6 +34,7 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
     frozen: Parameter[str],
     frozen_file: Parameter[str],
     limits: Parameter[str],
+    features: Parameter[str],
     task: Parameter[str],
     destination: Parameter[str],
     served_version: Parameter[str],
@@ -43,6 +46,7 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
         frozen: text of the user's schema, "" for none.
         frozen_file: path of the user's schema, for messages.
         limits: JSON of `DataGateLimits`.
+        features: JSON of `FeatureSettings`, "" without a pretrained backbone.
         task: the task in the configuration.
         destination: folder of the pushed models.
         served_version: version served when the run began, "" for none; part of the cache key.
@@ -59,7 +63,8 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
     differences = schema.compare(schema.parse(frozen, task, frozen_file), counted, frozen_file) if frozen else []
     # TensorFlow Data Validation reports the same differences, in its own words.
     differences += [(feature, text) for feature, text in _anomalies(anomalies) if feature not in dict(differences)]
-    verdicts = data_gate.check(counted, images, DataGateLimits.from_json(limits), served, differences)
+    described = of_shards(examples.uri, images, FeatureSettings.from_json(features)) if features else None
+    verdicts = data_gate.check(counted, images, DataGateLimits.from_json(limits), served, differences, described)
     if failed(verdicts):
         raise DataRejected(verdicts, counted)
     kept, content = reference.remember(counted, images)

@@ -18,6 +18,7 @@ from components.ingest.settings import Data, Exclusion, Labels, NearLimits, Pool
 from components.labels import kinds
 from components.labels.kind import LabelKind
 from components.model.comparing.settings import ComparisonSettings, Plan
+from components.model.features.settings import FeatureSettings
 from components.model.settings import BUILT_IN, DecisionSettings, TrainerSettings, Training
 from components.model.synthesis.settings import SynthesisSettings
 from components.model.tuning.settings import TunerSettings, Tuning
@@ -277,6 +278,10 @@ class Config(Value):
                 "tuned": None,  # its values are in the section already
             }
         )
+
+    def feature_settings(self, code_fingerprint: str = "") -> FeatureSettings | None:
+        """Returns the backbone whose features the data gate looks at; None if there are none."""
+        return FeatureSettings.of(self.trainer_settings(code_fingerprint))
 
     @property
     def _of_arrays(self) -> dict[str, Any]:

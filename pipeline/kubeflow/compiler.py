@@ -99,6 +99,9 @@ def _compile_graph(config: Config) -> Spec:
     for name in {stages.TUNER.name, stages.TRAINER.name} & set(spec.tasks(pipeline)):
         told = spec.tasks(pipeline)[name]["inputs"]["parameters"]["custom_config"]["runtimeValue"]
         told["constant"] = json.dumps(_without_folders(json.loads(told["constant"])))
+    told = spec.tasks(pipeline)[stages.DATA_GATE.name]["inputs"]["parameters"]["features"]["runtimeValue"]
+    if told["constant"]:
+        told["constant"] = json.dumps(json.loads(told["constant"]) | {"folder": ""})
     return pipeline
 
 

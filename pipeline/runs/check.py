@@ -20,6 +20,7 @@ from components.gates import data_gate
 from components.gates.data_rules.base import GateInput
 from components.gates.judge import failed
 from components.ingest import census, exclusion, settling, shards
+from components.model.features.described import Files
 from pipeline.runs import data, preflight
 from pipeline.runs.show import excluded_lines, imbalance_lines, label_table, quarantined_lines, unknown_lines, untold
 from pipeline.terminal import output_to
@@ -48,10 +49,17 @@ def run(config: Config, terminal: Terminal, issues: str | None = None) -> int:
     frozen = data.frozen_schema(config)
     dataset, rule = data.read_dataset(config)
     preflight.files(config, dataset)
-    manifest, images = examine(config, dataset, rule, terminal)
-    code = show(config, manifest, data.judge_data(config, manifest, images, frozen), terminal)
+    settings, files = config.feature_settings(), Files(config.data_root, config.data.max_pixels, config.data.bits)
+    manifest, images = examine(config, dataset, rule, terminal, files.note if settings else lambda _: None)
+    features = None
+    if settings is not None:
+        with output_to(os.devnull):
+            features = files.features(images, settings)
+    verdicts = data.judge_data(config, manifest, images, frozen, features)
+    terminal.close()
+    code = show(config, manifest, verdicts, terminal)
     if issues is not None:
-        found = data_gate.findings(GateInput(manifest, images), config.data_gate_limits)
+        found = data_gate.findings(GateInput(manifest, images, features=features), config.data_gate_limits)
         try:
             write_atomically(issues, exclusion.write(found).encode("utf-8", "surrogateescape"))
         except OSError as error:
@@ -100,7 +108,6 @@ def examine(
                 reports.append(report)
             each(item)
             terminal.progress("images", number, len(dataset.records))
-    terminal.close()
     report.digests.clear()
     reports.append(report)
     return settling.merge(dataset, reports, job, config.source.near)

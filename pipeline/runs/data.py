@@ -19,6 +19,7 @@ from components.gates import data_gate, reference
 from components.ingest import census, earlier, ledger
 from components.ingest.layouts import reading
 from components.ingest.ledger import Recognised
+from components.model.features.rows import Features
 from components.push import versions
 from pipeline import derived, stages
 from pipeline.config.checks import check_labels, check_slices
@@ -119,13 +120,16 @@ def frozen_schema(config: Config) -> str:
     return text
 
 
-def judge_data(config: Config, manifest: DatasetManifest, images: census.Images, frozen: str) -> list[Verdict]:
+def judge_data(
+    config: Config, manifest: DatasetManifest, images: census.Images, frozen: str, features: Features | None = None
+) -> list[Verdict]:
     """Applies the data gate outside of the graph.
 
     Args:
         config: the settings.
         manifest, images: counts of the data set and a row for each image, see `census.merge`.
         frozen: text of the user's schema, see `frozen_schema`.
+        features: of the images, or None without a pretrained backbone.
 
     Raises:
         ImagegateError: the record of the served model's data is damaged.
@@ -133,5 +137,5 @@ def judge_data(config: Config, manifest: DatasetManifest, images: census.Images,
     served = reference.recall(versions.current(config.destination), config.task)
     file = config.data.schema_file or ""
     anomalies = schema.compare(schema.parse(frozen, config.task, file), manifest, file) if frozen else []
-    verdicts = data_gate.check(manifest, images, config.data_gate_limits, served, anomalies)
+    verdicts = data_gate.check(manifest, images, config.data_gate_limits, served, anomalies, features)
     return verdicts + ([] if all(manifest.counts.values()) else data_gate.empty_splits(manifest))

@@ -19,6 +19,7 @@ from components.gates.judge import Rule, judge
 from components.gates.reference import Reference
 from components.gates.settings import DataGateLimits
 from components.ingest.census import Images
+from components.model.features.rows import Features
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,14 @@ class GateInput:
         manifest, images: counts of the data set and a row for each image, see `census.merge`.
         reference: data behind the model that is now served, or None if there is none to compare with.
         anomalies: (feature, text) of each difference from the schema.
+        features: what a pretrained backbone says of every image; None without one: rules that need it are silent.
     """
 
     manifest: DatasetManifest
     images: Images
     reference: Reference | None = None
     anomalies: Sequence[tuple[str, str]] = ()
+    features: Features | None = None
 
     @cached_property
     def equal_files(self) -> tuple[list[duplicates.Pair], list[duplicates.Pair]]:

@@ -25,8 +25,9 @@ from components.ingest import manifest
 from components.labels import weights
 from components.labels.kind import LabelKind
 from components.labels.learning.pixels import decode_mask
-from components.model.fitting import feature_store, synthetic
-from components.model.fitting.feature_store import FeatureStore
+from components.model.features import feature_store
+from components.model.features.feature_store import FeatureStore
+from components.model.fitting import synthetic
 from components.model.fitting.regression import Examples
 from components.model.networks.bands.inputs import given, shape
 

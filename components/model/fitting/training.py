@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.base import fingerprint, progress
+from components.base import progress
 from components.base.artifact_files import CHECKPOINT, IMBALANCE, LABEL_WEIGHTS, POOL, SYNTHETIC, TRAINING_HISTORY
 from components.base.checkpoint import Checkpoint
 from components.base.errors import ConfigError, ImagegateError
@@ -31,9 +31,10 @@ from components.labels.kind import LabelKind
 from components.labels.learning.heads import head_of
 from components.labels.weights import applied
 from components.model import signatures
+from components.model.features import backbone
+from components.model.features.feature_store import FeatureStore
 from components.model.fitting import answers, memory, recipe, synthetic
 from components.model.fitting.batches import Batches
-from components.model.fitting.feature_store import FeatureStore
 from components.model.fitting.given import FOLDERS, Given
 from components.model.fitting.phases import Phases
 from components.model.fitting.regression import Examples
@@ -128,13 +129,8 @@ def tuned(hyperparameters: Mapping[str, Any] | None) -> dict[str, Any]:
 def prepared(settings: TrainerSettings) -> Iterator[int]:
     """Sets the seed and the arithmetic of Keras for a training; yields the number of GPUs."""
     _begin(settings)
-    gpus = _prepare_gpus()
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(_policy(settings.mixed_precision, gpus))
-    try:
+    with backbone.policy(settings.mixed_precision) as gpus:
         yield gpus
-    finally:
-        keras.config.set_dtype_policy(policy)
 
 
 def learn(
@@ -345,20 +341,11 @@ def _focal(settings: Focal, names: Sequence[str], kind: LabelKind) -> dict[str, 
 
 def _feature_key(parts: network.Parts, settings: TrainerSettings, arrays: ArrayFacts | None) -> str:
     """Names what the features of an image depend on besides the image."""
-    told = hashlib.sha256()
-    source = "" if os.path.isabs(settings.backbone) else settings.backbone
+    source = settings.backbone
     if settings.module is not None:
         with open(settings.module, "rb") as f:
             source = hashlib.file_digest(f, "sha256").hexdigest()
-    code = [fingerprint.code(module) for module in ("components.data.images", "components.model.networks.network")]
-    told.update(json.dumps([source, settings.image_size, keras.config.dtype_policy().name, code]).encode())
-    if arrays is not None:
-        of_arrays = fingerprint.code("components.model.networks.bands.pretrained"), arrays.bands, arrays.dtype
-        told.update(json.dumps([*of_arrays, arrays.mean, arrays.deviation]).encode())
-    for variable in parts.extractor.variables:
-        told.update(str(variable.shape).encode())
-        told.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes())
-    return told.hexdigest()[:32]
+    return backbone.key(parts.extractor, source, settings.image_size, arrays)
 
 
 def _begin(settings: TrainerSettings) -> None:
@@ -375,22 +362,3 @@ def _job_name(given: Given, settings: TrainerSettings, weights: Sequence[float])
     made = synthetic.read(given.synthetic).sha256 if given.synthetic else ""
     text = json.dumps([data.content, pool, made, data.labels, told, [float(w) for w in weights]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _prepare_gpus() -> int:
-    """Lets every GPU allocate memory as needed; returns their number."""
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    return len(gpus)
-
-
-def _policy(mixed_precision: str | bool, gpus: int) -> str:
-    """Chooses the dtype policy: bfloat16, which needs no loss scaling, or float16 before compute capability 8."""
-    if not gpus or mixed_precision is False:
-        return "float32"
-    details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
-    major = details.get("compute_capability", (0, 0))[0]
-    if major >= 8:
-        return "mixed_bfloat16"
-    return "mixed_float16" if major >= 7 or mixed_precision is True else "float32"

@@ -15,9 +15,9 @@ from prepared import Prepared, prepare, prepare_pool
 from components.data import features, images
 from components.data.dataset import UNLABELLED, Dataset, Record
 from components.data.mask_rules import rule
+from components.model.features.feature_store import FeatureStore
 from components.model.fitting import batches
 from components.model.fitting.batches import HELD_OUT, Batches, Others
-from components.model.fitting.feature_store import FeatureStore
 from components.model.networks import augmentation
 
 NAMES = ("cat", "dog", "emu")

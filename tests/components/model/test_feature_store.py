@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from components.model.fitting.feature_store import FeatureStore, digest
+from components.model.features.feature_store import FeatureStore, digest
 
 ROWS = {digest(b"cat"): np.array([1.0, 2.0], np.float32), digest(b"dog"): np.array([3.0, 4.0], np.float32)}
 
