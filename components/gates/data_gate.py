@@ -20,6 +20,7 @@ from components.gates.data_rules import (
     label_drift,
     property_drift,
     relabelled,
+    single_images,
 )
 from components.gates.data_rules.base import DataRule, Finding, FindingRule, GateInput, bound, share, train_pixels
 from components.gates.judge import judge
@@ -34,6 +35,7 @@ RULES: tuple[DataRule, ...] = (
     files.quarantined_files,
     files.contradictory_files,
     files.unlabelled_images,
+    single_images.faulty_images,
     image_pairs.contradictory_pairs,
     image_pairs.leaking_pairs,
     label_counts.number_of_labels,
@@ -58,6 +60,7 @@ RULES: tuple[DataRule, ...] = (
 FINDINGS: tuple[FindingRule, ...] = (
     files.findings,
     image_pairs.findings,
+    single_images.findings,
 )
 
 

@@ -218,7 +218,7 @@ class Config(Value):
         near = None if distance is None or free else NearLimits(distance=distance, max_share=share)
         return Source(
             near=near,
-            exclude=self.exclusions,
+            exclude=tuple(row for row in self.exclusions if row.decision != "keep"),
             exclusive=self.kind.exclusive,
             per_pixel=self.kind.per_pixel,
             data=self.data.model_copy(update=data),
@@ -257,6 +257,7 @@ class Config(Value):
             max_bad_fraction=self.data.max_bad_fraction,
             contradictions=self.kind.one_per_image,
             min_labels=self.kind.fewest_labels(pretrained=self.training.pretrained),
+            kept=tuple(row for row in self.exclusions if row.decision == "keep"),
         )
 
     def trainer_settings(self, code_fingerprint: str) -> TrainerSettings:
@@ -342,7 +343,7 @@ class Config(Value):
         """Returns `plain` for another machine: without the section `kubeflow`, and with the rows of `data.exclude`."""
         raw = self.model_dump(mode="json", exclude_unset=True, exclude={"kubeflow"})
         if self.data.exclude is not None:
-            raw["data"]["exclude"] = [dict(one) for one in self.exclusions]
+            raw["data"]["exclude"] = [one.model_dump(mode="json", exclude_defaults=True) for one in self.exclusions]
         return raw
 
     def fingerprint(self) -> str:

@@ -61,10 +61,11 @@ def run(config: Config, terminal: Terminal, issues: str | None = None) -> int:
     if issues is not None:
         found = data_gate.findings(GateInput(manifest, images, features=features), config.data_gate_limits)
         try:
-            write_atomically(issues, exclusion.write(found).encode("utf-8", "surrogateescape"))
+            decided = [row for row in config.exclusions if row.decision != "undecided"]
+            write_atomically(issues, exclusion.write(found, decided).encode("utf-8", "surrogateescape"))
         except OSError as error:
             raise ConfigError(f"-o {issues}: {error.strerror}") from None
-        terminal.line(shown(_next(issues, len(found))))
+        terminal.line(shown(_next(issues, len(found), len(decided))))
     return code
 
 
@@ -81,11 +82,15 @@ def _check_place(config: Config, path: str) -> None:
         raise ConfigError(f"-o {path}: is data.exclude of this configuration and would be lost; name another file")
 
 
-def _next(path: str, count: int) -> str:
+def _next(path: str, count: int, decided: int) -> str:
+    earlier = f", and {decided:,} earlier decision{'' if decided == 1 else 's'}" if decided else ""
     if not count:
-        return f"wrote {path}: nothing was found"
+        return f"wrote {path}: nothing new was found{earlier}" if decided else f"wrote {path}: nothing was found"
     lines = f"{count:,} line{'' if count == 1 else 's'}"
-    return f"wrote {path}: {lines}; keep those to leave out, delete the others, and set data.exclude to this file"
+    return (
+        f"wrote {path}: {lines}, most certain first{earlier}; write exclude or keep into the column decision, and set "
+        "data.exclude to this file"
+    )
 
 
 def examine(
