@@ -98,7 +98,8 @@ def _planted(part: str, data: Collection, folder: Path, options: argparse.Namesp
         print("| fault | planted | caught | listed otherwise | other files | precision at the top |")
         print("|---|---|---|---|---|---|")
         for row in outcome.compare(copy.record(), found.findings):
-            cells = row.planted, row.caught, row.otherwise, row.others, f"{row.precision:.2f}"
+            precision = "none" if row.precision is None else f"{row.precision:.2f}"
+            cells = row.planted, row.caught, row.otherwise, row.others, precision
             print(f"| {row.fault} | {' | '.join(map(str, cells))} |")
         print(flush=True)
 

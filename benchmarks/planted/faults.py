@@ -152,8 +152,8 @@ SINGLE: Mapping[str, Fault] = {
     "constant": Fault(("uninformative",), _constant),
     "grey, three channels": Fault(("grey",), functools.partial(_grey, "RGB")),
     "grey, one channel": Fault(("grey",), functools.partial(_grey, "L")),
-    "an eighth of the size": Fault(("odd_size",), functools.partial(_scaled, 1 / 8), moves=True),
-    "a sliver": Fault(("odd_size",), _sliver, moves=True),
+    "an eighth of the size": Fault(("odd size",), functools.partial(_scaled, 1 / 8), moves=True),
+    "a sliver": Fault(("odd size",), _sliver, moves=True),
     "border, 36 % of the area left": Fault(("border",), functools.partial(_framed, 0.6, WHITE), moves=True),
     "letterbox, 40 % of the height left": Fault(("border",), functools.partial(_letterboxed, 0.4), moves=True),
 }

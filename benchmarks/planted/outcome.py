@@ -58,8 +58,9 @@ class Row:
         planted: how many files have it.
         caught: how many of these are listed for what they have; a leak only if its original is named as well.
         otherwise: how many of the rest are listed, but for something else.
-        others: how many other files are listed under the same kinds.
-        precision: of the first findings of these kinds, as many as were planted, the share that was planted.
+        others: how many files in which nothing was planted are listed under the same kinds.
+        precision: of the first files listed under these kinds, as many as were planted, the share in which something
+            was planted; None if no file is.
     """
 
     fault: str
@@ -67,7 +68,7 @@ class Row:
     caught: int
     otherwise: int
     others: int
-    precision: float
+    precision: float | None
 
 
 def check(config: Path) -> Outcome:
@@ -101,6 +102,7 @@ def compare(record: dict[str, Any], findings: Sequence[Finding]) -> list[Row]:
     rows = []
     faults = record["planted"]
     listed = {finding.path for finding in findings}
+    known = faults.keys() | {fault["partner"] for fault in faults.values()}
     for name in dict.fromkeys(fault["fault"] for fault in faults.values()):
         planted = {path: fault for path, fault in faults.items() if fault["fault"] == name}
         kinds = next(iter(planted.values()))["kinds"]
@@ -110,8 +112,6 @@ def compare(record: dict[str, Any], findings: Sequence[Finding]) -> list[Row]:
         caught = {
             path for path, fault in planted.items() if path in named and _names_original(path, fault["partner"], pairs)
         }
-        meant = {path for path, fault in faults.items() if set(fault["kinds"]) & set(kinds)}
-        meant |= {faults[path]["partner"] for path in meant}
         first = list(dict.fromkeys(finding.path for finding in alike))[: len(planted)]
         rows.append(
             Row(
@@ -119,8 +119,8 @@ def compare(record: dict[str, Any], findings: Sequence[Finding]) -> list[Row]:
                 planted=len(planted),
                 caught=len(caught),
                 otherwise=len((listed & planted.keys()) - caught),
-                others=len(named - meant),
-                precision=sum(path in meant for path in first) / len(first) if first else 0.0,
+                others=len(named - known),
+                precision=sum(path in known for path in first) / len(first) if first else None,
             )
         )
     return rows

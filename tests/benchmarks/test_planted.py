@@ -212,11 +212,13 @@ def test_several_labels_and_masks_are_copied_with_their_tables_and_masks(folder:
 
 def test_findings_are_compared_with_what_was_planted() -> None:
     """Of two dark files one is caught and one is listed as blurred; of two leaks one is named with another file."""
-    dark, leak = {"fault": "dark", "kinds": ["dark"], "partner": None}, {"fault": "mirrored", "kinds": ["near"]}
-    planted = {"a": dark, "b": dark, "c": leak | {"partner": "x"}, "d": leak | {"partner": "y"}}
+    dark = {"fault": "dark", "kinds": ["dark"], "partner": None}
+    grey, leak = {"fault": "grey", "kinds": ["grey"], "partner": None}, {"fault": "mirrored", "kinds": ["near"]}
+    planted = {"a": dark, "b": dark, "c": leak | {"partner": "x"}, "d": leak | {"partner": "y"}, "g": grey}
     found = [
         Finding("e", "dark", ""),
         Finding("a", "dark", ""),
+        Finding("c", "dark", ""),  # has another fault, and so is no false one
         Finding("b", "blurred", ""),
         Finding("x", "near", "c"),
         Finding("c", "near", "x"),
@@ -226,6 +228,7 @@ def test_findings_are_compared_with_what_was_planted() -> None:
     assert outcome.compare({"planted": planted}, found) == [
         Row("dark", planted=2, caught=1, otherwise=1, others=1, precision=0.5),  # e and a are the first two
         Row("mirrored", planted=2, caught=1, otherwise=1, others=1, precision=1.0),  # x and c are the first two
+        Row("grey", planted=1, caught=0, otherwise=0, others=0, precision=None),
     ]
 
 
