@@ -118,7 +118,10 @@ def _clean(data: Collection, folder: Path, options: argparse.Namespace) -> None:
 
 
 def _check(copy: Copy, folder: Path, options: argparse.Namespace) -> Outcome:
-    config = copy.write(folder / copy.name, _training(options))
+    try:
+        config = copy.write(folder / copy.name, _training(options))
+    except FileExistsError as error:
+        raise SystemExit(f"{error.filename}: exists already; remove it, or name another folder with --keep") from None
     found = outcome.check(config)
     told = {"lines": found.lines, "findings": [vars(finding) for finding in found.findings], "seconds": found.seconds}
     config.with_name("found.json").write_text(json.dumps(told, indent=1), encoding="utf-8")

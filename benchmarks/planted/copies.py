@@ -103,7 +103,11 @@ class Copy:
         Args:
             folder: is created.
             training: the section `training` of the configuration.
+
+        Raises:
+            FileExistsError: the folder exists; pictures of an earlier copy in it may be links to the data set's files.
         """
+        folder.mkdir(parents=True)
         root = folder / "data"
         for picture in self.pictures:
             _place(picture.file, picture.content, root / self.path(picture))
@@ -254,11 +258,19 @@ def _changed(picture: Picture, fault: Fault, ignored: int | None) -> Picture:
 
 
 def _place(source: Path, content: bytes | None, target: Path) -> None:
+    """Writes a file of a copy. Never writes into one that exists: it may be a link to a file of the data set itself.
+
+    Raises:
+        FileExistsError: two pictures have one path, or the folder holds an earlier copy.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    if content is not None:
-        target.write_bytes(content)
-        return
-    try:
-        os.link(source, target)
-    except OSError:  # on another file system
-        target.write_bytes(source.read_bytes())
+    if content is None:
+        try:
+            os.link(source, target)
+            return
+        except FileExistsError:
+            raise
+        except OSError:  # on another file system
+            content = source.read_bytes()
+    with target.open("xb") as f:
+        f.write(content)

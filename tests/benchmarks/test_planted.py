@@ -1,6 +1,7 @@
 """That faults are planted as they are described, each is known by name, and findings are compared with them."""
 
 import csv
+import dataclasses
 import json
 import subprocess
 import sys
@@ -132,6 +133,25 @@ def test_a_name_that_the_other_label_has_already_is_not_overwritten(tmp_path: Pa
     files = written(copy, tmp_path / "copy")
     assert len({file.read_bytes() for file in files.values()}) == 60
     assert len(copy.planted) == 3
+
+
+def test_nothing_is_ever_written_into_a_file_of_the_data_set(folder: Path, tmp_path: Path) -> None:
+    """Copies hold links to the data set's files; writing where one lies would change the data set itself."""
+    before = {file: file.read_bytes() for file in folder.rglob("*.png")}
+    data = Collection.labelled(folder)
+    first, second = data.pictures[:2]
+    same_place = dataclasses.replace(second, name=first.name, labels=first.labels)
+    for other in (same_place, dataclasses.replace(same_place, content=b"changed")):
+        with pytest.raises(FileExistsError):
+            Copy("two of one name", data, [first, other]).write(tmp_path / f"copy-{other.content}", {})
+    made = [copies.clean(data, 0), copies.single(data, 1), copies.wrong_labels(data, 1)]
+    made += [copies.leaks(data, 1, between=between) for between in ("splits", "labels")]
+    made += [copies.shortcut(data, name) for name in faults.SHORTCUTS]
+    for copy in made:
+        written(copy, tmp_path / copy.name)
+        with pytest.raises(FileExistsError):
+            copy.write(tmp_path / copy.name, {})
+    assert {file: file.read_bytes() for file in folder.rglob("*.png")} == before
 
 
 def test_a_leak_is_in_test_and_its_original_in_train(folder: Path, tmp_path: Path) -> None:
@@ -278,11 +298,13 @@ def test_features_follow_the_pictures(tmp_path: Path) -> None:
 
 
 def test_a_copy_is_checked_and_what_it_found_is_printed(folder: Path, tmp_path: Path) -> None:
-    """Of noise, a mirrored picture is not nearly equal by its hash; a border keeps the hash of no picture."""
+    """Of noise, in which no picture is like another."""
     command = [sys.executable, "-m", "benchmarks.planted", folder, "--only", "single", "clean", "--samples", "1"]
     done = subprocess.run([*command, "--keep", tmp_path / "keep"], cwd=ROOT, check=True, capture_output=True, text=True)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines() if line[:1] == "|"]
     table = {row[0]: row[1:] for row in rows}
     assert {name: table[name][0] for name in faults.SINGLE} == dict.fromkeys(faults.SINGLE, "1")
+    assert {name: table[name][1] for name in faults.SINGLE} == dict.fromkeys(faults.SINGLE, "1")
+    assert table["all"][1] == "none"
     found = json.loads((tmp_path / "keep" / "single" / "found.json").read_text())
     assert found["seconds"] > 0
