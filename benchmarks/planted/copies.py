@@ -60,7 +60,7 @@ class Collection:
         """Reads a folder with a folder for each label, or a table with a column of 0 and 1 for each."""
         data = Labelled.read(folder, table, None)
         pictures = (
-            Picture(file.name, file, tuple(data.labels[i] for i in np.flatnonzero(target)))
+            Picture(file.name, file, tuple(data.labels[i] for i in np.flatnonzero(target).tolist()))
             for file, target in zip(data.files, data.targets, strict=True)
         )
         return cls("single_label" if data.exclusive else "multi_label", tuple(data.labels), tuple(pictures))
