@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,24 +90,6 @@ class GateInput:
                     open_[label].add(state)
         sets = ([np.array(sorted(of[label]), np.int64) for label in labels] for of in (members, open_))
         return Carriers(labels, states, *sets)
-
-
-class Finding(NamedTuple):
-    """A file that a rule objects to or suspects, for the list that `imagegate check -o` writes.
-
-    Attributes:
-        path: of the file, relative to the data set.
-        reason: what was found, in words.
-        kind: name of the check that found it, such as "blurred"; the same for all its findings.
-        certainty: in [0, 1]: 1 for what is certain, such as two equal files; the list is sorted by it.
-        other: path of the other file of a pair, or "".
-    """
-
-    path: str
-    reason: str
-    kind: str
-    certainty: float
-    other: str = ""
 
 
 DataRule = Callable[[GateInput, DataGateLimits], Iterable[Verdict]]
