@@ -92,6 +92,24 @@ class GateInput:
         return Carriers(labels, states, *sets)
 
 
+class Finding(NamedTuple):
+    """A file that a rule objects to or suspects, for the list that `imagegate check -o` writes.
+
+    Attributes:
+        path: of the file, relative to the data set.
+        reason: what was found, in words.
+        kind: name of the check that found it, such as "blurred"; the same for all its findings.
+        certainty: in [0, 1]: 1 for what is certain, such as two equal files; the list is sorted by it.
+        other: path of the other file of a pair, or "".
+    """
+
+    path: str
+    reason: str
+    kind: str
+    certainty: float
+    other: str = ""
+
+
 DataRule = Callable[[GateInput, DataGateLimits], Iterable[Verdict]]
 FindingRule = Callable[[GateInput, DataGateLimits], Iterable[Finding]]
 
