@@ -18,6 +18,9 @@ _LOST = (
     "--direct_num_workers); nothing of this stage is used, and the next run goes on from there"
 )
 
+# What Beam says of it: our own answer, or that of the thread that waits for the elements of the lost worker.
+_SIGNS = (_LOST, "Channel closed prematurely")
+
 
 class WorkerLost(ImagegateError):
     """A worker process of Beam's runner on this machine ended without its answer."""
@@ -42,7 +45,7 @@ def watched(say: Callable[[str], None]) -> Iterator[None]:
         try:
             result = begin(self, *args, **kwargs)
         except RuntimeError as error:
-            if _LOST in str(error):
+            if any(text in str(error) for text in _SIGNS):
                 raise WorkerLost(_LOST) from None
             raise
         sentence = described(result, told)
