@@ -137,7 +137,7 @@ class Clusters:
         for k in np.unique(number):
             inside = np.asarray(number == k)
             typical = images[inside][np.argmin(apart[inside])]
-            yield Part("images", f"like {rows[typical]['path']}", inside)
+            yield Part("look-alike images", f"like {rows[typical]['path']}", inside)
 
 
 def common(part: Part, rows: Sequence[Prediction], images: NDArray[np.intp], seen: Seen) -> str:

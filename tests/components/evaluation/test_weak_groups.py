@@ -227,7 +227,7 @@ def test_a_weak_cluster_is_found_by_its_features() -> None:
     right = [i % 2 == 0 if 80 <= i < 120 else i % 10 > 0 for i in range(200)]
     [group] = found(cats_and_dogs(right, [i // 10 % 2 for i in range(200)]), Seen({}, features)).groups
     assert {path for path, _ in group.images} == {f"{i:03}.jpg" for i in range(80, 120)}
-    assert group.name.startswith("images (like ")
+    assert group.name.startswith("look-alike images (like ")
 
 
 @pytest.mark.parametrize("kind", [SINGLE, MULTI, MASKS], ids=lambda kind: kind.task)
