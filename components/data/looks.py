@@ -36,18 +36,21 @@ _PACK = struct.Struct("<BBBHHBBH")
 FAULTS = ("dark", "bright", "blurred", "uninformative", "grey", "border")
 _BITS = tuple(1 << i for i in range(len(FAULTS)))
 
-# Luma and differences of channels in [0, 255]. Each was chosen so that it is rare among 4,990 clean photos (clothes,
-# scenes, streets, CIFAR-10); docs/data-gate.md has the rates. In brackets: the most extreme of them.
+# Luma and differences of channels in [0, 255]. Each was chosen so that it is rare among 12,023 clean photos (clothes,
+# scenes, streets, CIFAR-10); docs/data-gate.md has the rates. In brackets: the most extreme of 4,990 of them.
 _DARK = 51  # the brightest percent of the pixels is below [62]
 _BRIGHT = 191  # the darkest percent is above [139]
 _BLURRED = 0.25  # the sharpest edges are weaker than this share of the range of luma [0.12, the next 0.29]
 _UNINFORMATIVE = 10  # the range of luma is smaller [42]
-_GREY = 4  # channels differ by no more, in all pixels but a percent; JPEG makes differences of 2 [1.4 % of CIFAR-10]
+_GREY = 4  # channels differ by no more, in all pixels but a percent; JPEG makes differences of 2 [1.2 % of CIFAR-10]
 _BORDER = 0.3  # share of the area [0.33]
 # Of a row of a border, this share has its level, give or take `_LEVEL`; of the row behind it, after at most a part of
 # `_MIXED` of all rows in between, less than half.
 _UNIFORM, _BEHIND, _LEVEL, _MIXED = 0.98, 0.5, 6, 25
 _LOOKED_AT = (1, 4, 11, 14)  # sixteenths of a row, of which one may differ from the middle in a border
+_SMALLEST = (
+    32  # pixels of the shorter side, below which few rows around a subject look like a border, and edges blurred
+)
 _STEP = 3  # every third pixel of every third row is looked at for its colour
 _EDGES = 20  # the sharpest edge of a row is taken from the sharpest twentieth of the rows, so that a spot is no edge
 
@@ -74,13 +77,14 @@ def look(rgb: Image.Image, measured: Measured, made: tuple[int, int, int]) -> by
     width, height, _, brightness, *_ = measured.values
     pixels = rgb.width * rgb.height
     low, high = measured.histogram.cumsum().searchsorted((0.01 * pixels, 0.99 * pixels)).tolist()
-    border = border_share(measured.pixels)
+    large = min(width, height) >= _SMALLEST
+    border = border_share(measured.pixels) if large else 0.0
     dark, bright, flat = high < _DARK, low > _BRIGHT, high - low < _UNINFORMATIVE
     visible = not (dark or bright or flat)  # or else neither colours nor borders can be told
     found = (
         dark,
         bright,
-        not flat and sharpest_edge(measured.laplacian) < _BLURRED * (high - low),
+        large and not flat and sharpest_edge(measured.laplacian) < _BLURRED * (high - low),
         flat,
         visible and _is_grey(rgb, measured.values[-3:]),
         visible and border > _BORDER,
