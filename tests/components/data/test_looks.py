@@ -1,6 +1,7 @@
 """What a single image looks like: each fault in an image that is made for it, and none in plain or dark scenes."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +102,16 @@ def test_an_even_ground_is_no_border() -> None:
     assert look(np.full((90, 90, 3), 7, np.uint8))["border"] == 0  # nothing is framed
 
 
+def test_tiny_images_have_neither_borders_nor_blur() -> None:
+    """As the digits of 8 x 8 and 28 x 28 pixels, which have empty rows and columns around them."""
+    digit = np.zeros((28, 28), np.uint8)
+    digit[7:21, 4:24] = scene()[:14, :20, 0]
+    row = look(np.stack([digit] * 2 + [digit // 2], axis=-1))
+    assert (row["border"], looks.named(row["faults"])) == (0, [])
+    enlarged = look(np.stack([digit] * 2 + [digit // 2], axis=-1).repeat(2, axis=0).repeat(2, axis=1))
+    assert looks.named(enlarged["faults"]) == ["border"]
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (2, 2), (3, 2), (5000, 1)])
 def test_images_of_any_size_have_a_look(size: tuple[int, int]) -> None:
     row = look(Image.new("RGB", size, (10, 20, 200)))
@@ -129,3 +140,40 @@ def test_a_camera_without_a_clock_has_no_day(time: str) -> None:
     exif = Image.Exif()
     exif[0x0132] = time
     assert look(scene(), "JPEG", exif=exif)["day"] == 0
+
+
+def dimmed(image: Image.Image) -> Image.Image:
+    return image.point(lambda level: int(0.15 * level))
+
+
+def whitened(image: Image.Image) -> Image.Image:
+    return Image.blend(image, Image.new("RGB", image.size, "white"), 0.8)
+
+
+def blurred(image: Image.Image) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(0.03 * min(image.size)))
+
+
+def barred(image: Image.Image) -> Image.Image:
+    copy, fifth = image.copy(), image.height // 5
+    copy.paste((0, 0, 0), (0, 0, image.width, fifth))
+    copy.paste((0, 0, 0), (0, image.height - fifth, image.width, image.height))
+    return copy
+
+
+PLANTED = {"dark": dimmed, "bright": whitened, "blurred": blurred, "border": barred, "grey": lambda i: i.convert("L")}
+
+
+@pytest.mark.real_images
+@pytest.mark.parametrize("pattern", ["clothing/*/*.jpg", "miml/images/*.jpg", "camvid/val/*.png"])
+def test_photos_have_no_fault_and_their_changed_copies_the_one_that_was_planted(
+    real_images: Path, pattern: str
+) -> None:
+    files = sorted(real_images.glob(pattern))
+    some = [Image.open(file).convert("RGB") for file in files[:: max(1, len(files) // 20)]]
+    assert len(some) > 10
+    assert sum(faults(photo, "JPEG") != [] for photo in some) == 0
+    for fault, plant in PLANTED.items():
+        rows = [look(plant(photo), "JPEG", quality=92) for photo in some]
+        # Bars beside what is black anyway, such as the ground of a sunset, have no edge.
+        assert sum(fault in looks.named(row["faults"]) for row in rows) >= 0.8 * len(some), fault
