@@ -59,6 +59,7 @@ def write_photos(root: Path) -> None:
 
 
 @pytest.mark.end_to_end
+@pytest.mark.filterwarnings(r"ignore:label\(\) is deprecated")  # by protobuf; see `Project.run`
 def test_the_documented_commands_run(demo: Demo, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write_photos(tmp_path / "clothes")
     pages = (ROOT / "README.md", ROOT / "docs" / "report.md")
