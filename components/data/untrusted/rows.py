@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any
 
 from components.data.decoding import MAX_PIXELS, max_file_bytes
 from components.data.untrusted import bmp, gif, jpeg, plan, png, webp
@@ -33,9 +34,6 @@ _OTHERS = (
 def decode(encoded: tf.Tensor, size: tuple[int, int], bits: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes files to the pixels that `images.check` and `decoding.decode` give; TensorFlow graph code.
 
-    An op that fails fails its whole call. TensorFlow leaves out what fails only in a data set, so the rows are one. Its
-    function is built anew in each call, so it only decodes: what can be told from the headers is told before.
-
     Args:
         encoded: string [batch], anything.
         size: height and width in pixels of the result.
@@ -44,6 +42,34 @@ def decode(encoded: tf.Tensor, size: tuple[int, int], bits: int | None = None) -
     Returns:
         uint8 [batch, height, width, 3], RGB, upright, with alpha blended over white; zeros for a refused row.
         string [batch]: a sentence that says why a row is refused, or "".
+    """
+    answer: tuple[tf.Tensor, tf.Tensor] = _graph(tuple(size), bits)(encoded)
+    return answer
+
+
+@functools.lru_cache(maxsize=8)
+def _graph(size: tuple[int, int], bits: int | None) -> Any:
+    """`decode` as a function of the encoded rows alone, whose graph of some thousand nodes takes seconds to build.
+
+    All signatures of a model, and all models of a process, call the one that is built first. It is built outside of any
+    graph, so that it keeps none of theirs in memory.
+    """
+    import tensorflow as tf
+
+    function = tf.function(
+        lambda encoded: _decode(encoded, size, bits),
+        input_signature=[tf.TensorSpec([None], tf.string, name="encoded")],
+        autograph=False,
+    )
+    with tf.init_scope():
+        return function.get_concrete_function()
+
+
+def _decode(encoded: tf.Tensor, size: tuple[int, int], bits: int | None) -> tuple[tf.Tensor, tf.Tensor]:
+    """`decode` without the cache.
+
+    An op that fails fails its whole call. TensorFlow leaves out what fails only in a data set, so the rows are one. Its
+    function is built anew in each call, so it only decodes: what can be told from the headers is told before.
     """
     import tensorflow as tf
 

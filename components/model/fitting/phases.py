@@ -145,6 +145,8 @@ class Phases:
                 # Compiling with XLA pays on a GPU; on a CPU a step takes many times longer.
                 jit_compile=self._jit,
             )
+            # `fit` would make its variables in the first step, and then trace the step a second time without that.
+            network.optimizer.build(network.trainable_variables)
         return network
 
     def _stopping(self, folder: str, network: keras.Model, evaluation: tf.data.Dataset | None) -> Stopping:

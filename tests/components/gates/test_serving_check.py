@@ -56,7 +56,11 @@ def samples(exported: str) -> list[Sample]:
     return taken
 
 
-def test_the_served_answers_equal_the_evaluated_ones(exported: str, samples: list[Sample]) -> None:
+def test_the_served_answers_equal_the_evaluated_ones_and_need_no_keras(
+    exported: str, samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "keras.py").write_text("raise SystemExit('a server has no Keras')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     result = serving_check.check(exported, samples, SINGLE, FREE)
     assert [(v.gate, v.passed) for v in result.verdicts] == [("serving", True)] * 5
     assert result.latency_ms is not None

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,10 +14,12 @@ from PIL import Image
 from components.base.artifact_files import DECISIONS_FILE
 from components.data import images
 from components.data.features import IGNORED_ID, IMAGE, MASK
+from components.data.untrusted import rows
 from components.labels import kinds
 from components.metrics import curves
-from components.model import decisions, familiarity, signatures
+from components.model import decisions, familiarity, identity, signatures
 from components.model.networks import network
+from components.push import versions
 
 SINGLE, MULTI, MASKS = kinds.KINDS.values()
 
@@ -264,6 +267,26 @@ def test_no_python_hides_in_the_graph(serve) -> None:
     operations = {node.op for node in graph.node} | {n.op for f in graph.library.function for n in f.node_def}
     assert not {op for op in operations if "PyFunc" in op}
     assert "DecodePng" in operations  # the nested functions were looked at, too
+
+
+def test_what_decodes_files_is_in_a_model_once_and_its_identity_does_not_tell_who_built_it(
+    parts: network.Parts, tmp_path
+) -> None:
+    """The first export of a process builds the function, and those after it take it over."""
+    decides, size = decided(parts, scale=[0.5] * 3, bias=[0.0] * 3), (10, 15)
+    rows._graph.cache_clear()
+    for name in ("first", "second"):
+        signatures.export(parts, LABELS, SIZE, SINGLE, decides, str(tmp_path / name))
+    assert rows._graph.cache_info().misses == 1  # not one for each signature
+    assert told(tmp_path / "first") == told(tmp_path / "second")
+    signatures.export(parts, LABELS, SIZE, SINGLE, decides, str(tmp_path / "of 12 bits"), bits=12)
+    assert rows._graph.cache_info().misses == 2
+    assert told(tmp_path / "of 12 bits") != told(tmp_path / "first")
+    assert rows.decode(tf.constant([encoded("PNG")]), size)[0].shape == (1, *size, 3)
+
+
+def told(folder: Path) -> str:
+    return identity.identity(str(folder), versions.digests(str(folder)))
 
 
 # Several labels.

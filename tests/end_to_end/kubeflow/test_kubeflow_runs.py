@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import simulator
-from projects import Demo, Project, Trained, copy_source
+from projects import Project, Trained, copy_source
 from simulator import Backend, Pod, Task, in_process_of_its_own, in_this_process
 
 from components.push import versions as push
@@ -20,6 +20,9 @@ pytestmark = pytest.mark.end_to_end
 IMAGE = "kubeflow.image=registry.example/imagegate@sha256:" + "0" * 64
 # Stages whose start should not take what Transform, the Trainer and the Evaluator need.
 LIGHT = {"Preflight", "ImageExampleGen", "CuratedSchema", "ClassBalance", "Baseline"}
+# Tasks that run in processes of their own, which take seconds each to start: these, and the two that load the most.
+# The other tasks' processes: test_pod.py, every task.
+ALONE = LIGHT | {"Trainer", "Evaluator"}
 
 
 def compiled(project: Project, folder: Path, *overrides: str) -> Path:
@@ -48,27 +51,38 @@ def assert_like_the_run_here(tasks: dict[str, Task], backend: Backend, told: dic
 
 
 @pytest.fixture(scope="module")
-def sequence(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The demo three times: processes of their own, then in this one, with logs kept, on the older paths."""
+def here(_tiny: tuple[Project, Path]) -> Project:
+    """The tiny project after its runs, which no test changes."""
+    return Project(_tiny[1], "tiny")
+
+
+@pytest.fixture(scope="module")
+def sequence(here: Project, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Three runs: some tasks in processes of their own, then all in this one, with logs kept, on the older paths."""
     folder, loaded = tmp_path_factory.mktemp("kubeflow"), dict[str, set[str]]()
     alone = in_process_of_its_own(copy_source(folder / "source"), loaded)
-    backend = Backend(folder / "backend", alone, release="2.14", logs=True)
-    path = compiled(demo, folder)
+
+    def execute(pod: Pod) -> tuple[int, str]:
+        return alone(pod) if pod.task in ALONE else in_this_process(pod)
+
+    backend = Backend(folder / "backend", execute, release="2.14", logs=True)
+    path = compiled(here, folder)
     runs = [backend.run(path)]
     backend._execute = in_this_process
     runs += [backend.run(path), backend.run(path)]
     return backend, runs, loaded, folder / "models"
 
 
-def test_a_first_run_pushes_what_a_run_here_pushes(sequence: Any, demo: Demo) -> None:
+def test_a_first_run_pushes_what_a_run_here_pushes(sequence: Any, here: Project) -> None:
     backend, [first, *_], _, models = sequence
     assert set(statuses(first)) == {"succeeded"}, {n: t.log[-2000:] for n, t in first.items() if t.status == "failed"}
-    assert_like_the_run_here(first, backend, demo.summary)
+    told = here.latest_summary()
+    assert_like_the_run_here(first, backend, told)
     served = push.current(str(models))
     assert served is not None
     push.verify(served)
     assert first["Pusher"].artifacts["pushed_model"].metadata["pushed_version"] == served.version
-    assert served.manifest.labels == tuple(demo.summary["label_weights"])
+    assert served.manifest.labels == tuple(told["label_weights"])
 
 
 def test_a_second_run_compares_with_the_served_model_and_trains_nothing(sequence: Any) -> None:
@@ -99,11 +113,11 @@ def test_light_stages_load_neither_model_analysis_nor_transform(sequence: Any) -
     assert "tensorflow" not in loaded["Preflight"]
 
 
-def test_the_user_interface_gets_metrics_and_a_confusion_matrix(sequence: Any, demo: Demo) -> None:
+def test_the_user_interface_gets_metrics_and_a_confusion_matrix(sequence: Any, here: Project) -> None:
     evaluator = sequence[1][0]["Evaluator"].artifacts
     assert evaluator["metrics"].schema["schemaTitle"] == "system.Metrics"
     drawn = evaluator["confusion_matrix"].metadata["confusionMatrix"]
-    assert [label["displayName"] for label in drawn["annotationSpecs"]] == list(demo.summary["label_weights"])
+    assert [label["displayName"] for label in drawn["annotationSpecs"]] == list(here.latest_summary()["label_weights"])
     rows = [row["row"] for row in drawn["rows"]]
     right, every = sum(row[i] for i, row in enumerate(rows)), sum(map(sum, rows))
     assert right / every == pytest.approx(evaluator["metrics"].metadata["accuracy"])
