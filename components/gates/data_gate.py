@@ -14,10 +14,12 @@ from components.data.manifest import DatasetManifest, LeftOut
 from components.gates.data_rules import (
     bands,
     cooccurrence,
+    copies,
     files,
     image_pairs,
     label_counts,
     label_drift,
+    label_errors,
     property_drift,
     relabelled,
 )
@@ -36,6 +38,8 @@ RULES: tuple[DataRule, ...] = (
     files.unlabelled_images,
     image_pairs.contradictory_pairs,
     image_pairs.leaking_pairs,
+    copies.leaking_copies,
+    label_errors.wrong_labels,
     label_counts.number_of_labels,
     label_counts.examples_per_label,
     label_counts.imbalance,
@@ -58,6 +62,8 @@ RULES: tuple[DataRule, ...] = (
 FINDINGS: tuple[FindingRule, ...] = (
     files.findings,
     image_pairs.findings,
+    copies.findings,
+    label_errors.findings,
 )
 
 
