@@ -67,7 +67,7 @@ class Balance(Value):
         "since the served model was trained on them. A single changed image is tolerated.",
     )
     max_label_errors: Fraction | None = Field(
-        0.1,
+        None,
         description="The largest share of the labels in train that may be wrong, as far as features of a pretrained "
         "backbone tell; see [the data gate](data-gate.md#wrong-labels). A larger share that chance explains is "
         "tolerated. Without a pretrained backbone, this is not judged.",

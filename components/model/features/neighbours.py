@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 _EXACT = 50_000
 _BLOCK = 2048  # rows of a product
-_PROBES = 8  # cells that an image is compared with
+_PROBES = 16  # cells that an image is compared with
 _COMPONENTS = 256
 _SEED = 1
 
