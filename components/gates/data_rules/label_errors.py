@@ -63,12 +63,12 @@ def wrong_labels(data: GateInput, limits: DataGateLimits) -> Iterable[Verdict]:
 
 
 def findings(data: GateInput, limits: DataGateLimits) -> Iterator[Finding]:
-    """Yields the images of train whose label confident learning finds wrong, the most certain first."""
+    """Yields the images of train with a label that all others contradict, the most certain first."""
     if (searched := _searched(data, limits)) is None:
         return
     indices, found = searched
     wrong: dict[int, list[tuple[float, str]]] = {}
-    for i, k in zip(*np.nonzero(found.suspected), strict=True):
+    for i, k in zip(*np.nonzero(label_errors.listed(found)), strict=True):
         wrong.setdefault(int(i), []).append((float(found.stated[i, k]), _said(data, found, int(i), int(k))))
     ranked = sorted(wrong, key=lambda i: min(wrong[i]))
     for i, path in zip(ranked, data.images.paths(int(indices[i]) for i in ranked), strict=True):
