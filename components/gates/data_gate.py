@@ -15,10 +15,12 @@ from components.data.manifest import DatasetManifest, LeftOut
 from components.gates.data_rules import (
     bands,
     cooccurrence,
+    copies,
     files,
     image_pairs,
     label_counts,
     label_drift,
+    label_errors,
     property_drift,
     relabelled,
     shortcuts,
@@ -44,6 +46,8 @@ RULES: tuple[DataRule, ...] = (
     single_images.faulty_images,
     image_pairs.contradictory_pairs,
     image_pairs.leaking_pairs,
+    copies.leaking_copies,
+    label_errors.wrong_labels,
     label_counts.number_of_labels,
     label_counts.examples_per_label,
     label_counts.imbalance,
@@ -68,6 +72,8 @@ FINDINGS: tuple[FindingRule, ...] = (
     files.findings,
     image_pairs.findings,
     single_images.findings,
+    copies.findings,
+    label_errors.findings,
 )
 
 # Sentences on what is only suspected, and refuses nothing.

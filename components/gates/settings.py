@@ -68,6 +68,12 @@ class Balance(Value):
         description="The largest share of a label's images (for masks: of all images) whose label or mask has changed "
         "since the served model was trained on them. A single changed image is tolerated.",
     )
+    max_label_errors: Fraction | None = Field(
+        None,
+        description="The largest share of the labels in train that may be wrong, as far as features of a pretrained "
+        "backbone tell; see [the data gate](data-gate.md#wrong-labels). A larger share that chance explains is "
+        "tolerated. Without a pretrained backbone, this is not judged.",
+    )
     max_unlabelled: Fraction | None = Field(0.2, description="The largest share of images without any known label.")
     allow_duplicates_across_splits: Flag = Field(
         False, description="Whether identical or nearly equal images may be in different splits."

@@ -72,6 +72,7 @@ def test_only_the_modules_that_tensorflow_calls_load_it() -> None:
         "components.labels.learning.measures",
         "components.evaluation.tfma_standard",
         "components.evaluation.tfma_metrics",
+        "components.model.features.backbone",
         "components.model.networks.bands.build",
         "components.model.networks.bands.masked",
         "components.model.networks.bands.parts",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Features:
     """What a frozen backbone says of every image, and the images themselves.
 
@@ -20,3 +23,11 @@ class Features:
 
     rows: NDArray[np.float32]
     encoded: Callable[[Sequence[int]], Iterator[bytes]]
+    _known: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    def once(self, name: Hashable, compute: Callable[[], T]) -> T:
+        """Returns what is computed under this name; rules and findings share it."""
+        if name not in self._known:
+            self._known[name] = compute()
+        found: T = self._known[name]
+        return found

@@ -133,9 +133,7 @@ def test_a_file_that_changes_while_it_is_read_is_named(base: Path, dataset: Data
     before = path.read_bytes()
     path.write_bytes((base / "images" / "test" / "dark" / "2.png").read_bytes())
     try:
-        with pytest.raises(
-            ImagegateError, match=re.escape("test/dark/1.png changed while the data set was being read")
-        ):
+        with pytest.raises(ImagegateError, match=re.escape("test/dark/1.png changed while the data set was read")):
             files.features(found, settings(base, tmp_path))
     finally:
         path.write_bytes(before)

@@ -1,0 +1,116 @@
+"""Rules on copies that hashes miss: crops, mirror images, small rotations, borders and screenshots of another image.
+
+Images with similar features are laid over each other; only those that show the same picture are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.base import progress
+from components.base.text import truncated_list
+from components.base.verdict import Verdict
+from components.gates.data_rules.base import Finding, GateInput, bound
+from components.gates.judge import judge
+from components.gates.settings import DataGateLimits
+from components.model.features import neighbours, registration
+
+# Measured by `python -m benchmarks.leaks`; see docs/data-gate.md.
+LEAST = 0.6  # cosine of the features of two images that are compared
+PARTNERS = 3  # that an image is compared with, in other splits and under other labels
+_MOST = 20_000  # pairs that are compared, the most similar ones
+_KEPT = 2048  # pictures in memory
+_ADVICE = (
+    "Keep one of them (list the other in data.exclude; `imagegate check CONFIG -o issues.csv` writes the list), or set "
+    "balance.allow_duplicates_across_splits"
+)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Two images that show the same picture; `agreement` in [0, 1] as `registration.same` returns it."""
+
+    first: int
+    second: int
+    agreement: float
+
+
+def leaking_copies(data: GateInput, limits: DataGateLimits) -> Iterable[Verdict]:
+    """Refuses changed copies in different splits, if the data set names the split of one of them."""
+    if data.features is None or limits.near_duplicate_distance is None or limits.allow_duplicates_across_splits:
+        return
+    named = data.images.rows["named"]
+    if not named.any():
+        return
+    pairs = [pair for pair in _between(data, limits, "split") if named[[pair.first, pair.second]].any()]
+    rule = bound(metric="number of changed copies in different predefined splits", maximum=0, advice=_ADVICE)
+    paths = data.images.paths(i for pair in pairs for i in (pair.first, pair.second))
+    texts = (" ~ ".join(sorted(both)) for both in zip(paths[::2], paths[1::2], strict=True))
+    yield judge(rule, len(pairs), detail=truncated_list(texts))
+
+
+def findings(data: GateInput, limits: DataGateLimits) -> Iterator[Finding]:
+    """Yields both images of each pair that is in different splits, or has different labels."""
+    if data.features is None or limits.near_duplicate_distance is None:
+        return
+    if limits.contradictions:
+        reason = "shows the same picture as {}, which has other labels"
+        yield from _both(data, _between(data, limits, "truth"), "changed copy with other labels", reason)
+    if not limits.allow_duplicates_across_splits:
+        reason = "shows the same picture as {}, which is in another split"
+        yield from _both(data, _between(data, limits, "split"), "changed copy across splits", reason)
+
+
+def _both(data: GateInput, pairs: Iterable[Copy], kind: str, reason: str) -> Iterator[Finding]:
+    found = list(pairs)
+    paths = data.images.paths(i for pair in found for i in (pair.first, pair.second))
+    named = ((*sorted(both), pair.agreement) for pair, *both in zip(found, paths[::2], paths[1::2], strict=True))
+    for one, other, agreement in sorted(named):
+        yield Finding(one, reason.format(other), kind, agreement, other)
+        yield Finding(other, reason.format(one), kind, agreement, one)
+
+
+def _between(data: GateInput, limits: DataGateLimits, field: str) -> list[Copy]:
+    """The copies whose `field` of `census.ROW` differs."""
+    assert data.features is not None
+    found = data.features.once(("copies", limits.near_duplicate_distance), lambda: _found(data, limits))
+    rows = data.images.rows[field]
+    return [pair for pair in found if rows[pair.first] != rows[pair.second]]
+
+
+def _found(data: GateInput, limits: DataGateLimits) -> list[Copy]:
+    """All copies in different splits or with different labels that are neither equal nor nearly equal files."""
+    assert data.features is not None
+    rows, described = data.images.rows, neighbours.compact(data.features.rows)
+    fields = ["truth"] * limits.contradictions + ["split"] * (not limits.allow_duplicates_across_splits)
+    groups = [np.unique(rows[field], return_inverse=True)[1] for field in fields]
+    pairs = [neighbours.similar(described, group, LEAST, PARTNERS) for group in groups]
+    candidates = np.unique(np.concatenate([np.empty((0, 2), np.int64), *pairs]), axis=0)
+    a, b = candidates.T
+    bits = np.bitwise_count(rows["perceptual"][a] ^ rows["perceptual"][b]).sum(axis=1)
+    near = rows["comparable"][a] & rows["comparable"][b] & (bits <= (limits.near_duplicate_distance or 0))
+    equal = (rows["sha256"][a] == rows["sha256"][b]).all(axis=1)
+    candidates = candidates[~near & ~equal]
+    cosine = neighbours.cosine(described, candidates)
+    return list(_aligned(data, candidates[np.sort(np.argsort(-cosine, kind="stable")[:_MOST])]))
+
+
+def _aligned(data: GateInput, pairs: NDArray[np.int64]) -> Iterator[Copy]:
+    """Yields those pairs that show the same picture; pictures stay in memory while pairs near in the list need them."""
+    assert data.features is not None
+    step = _KEPT // 2
+    for start in range(0, len(pairs), step):
+        some = pairs[start : start + step]
+        wanted = np.unique(some).tolist()
+        pictures = {
+            i: registration.opened(encoded) for i, encoded in zip(wanted, data.features.encoded(wanted), strict=True)
+        }
+        for number, (one, other) in enumerate(some.tolist(), start + 1):
+            agreement = registration.same(pictures[one], pictures[other])
+            progress.report("comparing similar images", number, len(pairs))
+            if agreement is not None:
+                yield Copy(one, other, agreement)

@@ -1,0 +1,92 @@
+"""Pairs of images with similar features, for rules that then look at the images themselves.
+
+Up to `_EXACT` images, all are compared, in blocks of matrix products. Beyond, scikit-learn's k-means distributes them
+over about sqrt(n) cells, and an image is compared with those of the cells next to it, so that time grows with n^1.5 (an
+inverted file; Sivic & Zisserman, ICCV 2003).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+_EXACT = 50_000
+_BLOCK = 2048  # rows of a product
+_PROBES = 16  # cells that an image is compared with
+_COMPONENTS = 256
+_SEED = 1
+
+
+def compact(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    """The principal components of standardised features, turned at random, with deviation 1 over all.
+
+    Distances are those of the standardised features, as far as 256 components tell them. Turned, each coordinate has
+    about the same deviation, so that whoever standardises them again changes little.
+
+    Args:
+        rows: [n, F].
+
+    Returns:
+        float32 [n, min(F, 256)].
+    """
+    count = min(rows.shape[1], _COMPONENTS)
+    deviation = rows.std(axis=0, dtype=np.float64)
+    centred = ((rows - rows.mean(axis=0, dtype=np.float64)) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
+    axes = np.linalg.eigh(centred.T @ centred)[1][:, -count:]
+    turn = np.linalg.qr(np.random.default_rng(_SEED).normal(size=(count, count)))[0].astype(np.float32)
+    turned = centred @ axes @ turn
+    return np.asarray(turned / max(float(turned.std()), 1e-12), np.float32)
+
+
+def similar(rows: NDArray[np.float32], groups: NDArray[np.integer], least: float, most: int) -> NDArray[np.int64]:
+    """Pairs of similar rows in different groups.
+
+    Args:
+        rows: [n, F], see `compact`.
+        groups: int [n].
+        least: smallest cosine of a pair.
+        most: partners that a row names, the most similar ones.
+
+    Returns:
+        int64 [m, 2], sorted, the smaller index first.
+    """
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit = (rows / np.where(length > 0, length, 1)).astype(np.float32)
+    found = [np.empty((0, 2), np.int64)]
+    for asked, among in _blocks(unit):
+        cosine = unit[asked] @ unit[among].T
+        cosine[groups[asked][:, None] == groups[among][None]] = -1
+        kept = min(most, len(among))
+        best = np.argpartition(-cosine, kept - 1, axis=1)[:, :kept]
+        near = np.take_along_axis(cosine, best, axis=1) >= least
+        row, place = np.nonzero(near)
+        found.append(np.sort(np.stack([asked[row], among[best[row, place]]], axis=1), axis=1))
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def cosine(rows: NDArray[np.float32], pairs: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Cosine [m] of the rows of each pair [m, 2]."""
+    length = np.linalg.norm(rows, axis=1)
+    products = np.einsum("ij,ij->i", rows[pairs[:, 0]], rows[pairs[:, 1]])
+    return np.asarray(products / np.maximum(length[pairs[:, 0]] * length[pairs[:, 1]], 1e-12), np.float32)
+
+
+def _blocks(unit: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yields the rows that are compared, with those that they are compared with."""
+    count = len(unit)
+    if count <= _EXACT:
+        for start in range(0, count, _BLOCK):
+            yield np.arange(start, min(start + _BLOCK, count)), np.arange(count)
+        return
+    from sklearn.cluster import MiniBatchKMeans
+
+    means = MiniBatchKMeans(round(count**0.5), batch_size=8192, n_init=1, max_iter=20, random_state=_SEED).fit(unit)
+    centres, own = means.cluster_centers_.astype(np.float32), means.labels_
+    of_cell = np.split(np.argsort(own, kind="stable"), np.cumsum(np.bincount(own, minlength=len(centres)))[:-1])
+    distance = (centres**2).sum(axis=1) - 2 * centres @ centres.T  # squared, but for a constant in each row
+    for cell, asked in enumerate(of_cell):
+        among = np.concatenate([of_cell[near] for near in np.argsort(distance[cell], kind="stable")[:_PROBES]])
+        for start in range(0, len(asked), _BLOCK):
+            yield asked[start : start + _BLOCK], among
