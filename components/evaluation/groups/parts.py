@@ -149,17 +149,20 @@ def common(part: Part, rows: Sequence[Prediction], images: NDArray[np.intp], see
         images: [m], places of the images that were asked about.
         seen: what is known of all images.
     """
-    texts = [*_label_of([rows[i] for i in images[part.inside]]), *_property_of(part, images, seen)]
+    texts = [*_label_of(part, [rows[i]["labels"] for i in images]), *_property_of(part, images, seen)]
     return "".join(f"; {text}" for text in texts)
 
 
-def _label_of(rows: Sequence[Prediction]) -> Iterator[str]:
-    """The label that most images have; nothing if all have it, or if none is that frequent."""
-    names = [name for row in rows for name in row["labels"]]
+def _label_of(part: Part, labels: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The label that most images inside have, and at most half as many of the rest; nothing if there is none."""
+
+    def share(label: str, chosen: Bools) -> float:
+        return float(np.mean([label in names for names, there in zip(labels, chosen, strict=True) if there]))
+
+    names = [name for of_image, there in zip(labels, part.inside, strict=True) if there for name in of_image]
     label = max(sorted(set(names)), key=names.count, default="")
-    share = names.count(label) / len(rows)
-    if label and _MOSTLY <= share < 1:
-        yield f"{percent(round(share, 2))} with label {label!r}"
+    if label and (own := share(label, part.inside)) >= max(_MOSTLY, 2 * share(label, ~part.inside)):
+        yield f"{percent(round(own, 2))} with label {label!r}"
 
 
 def _property_of(part: Part, images: NDArray[np.intp], seen: Seen) -> Iterator[str]:

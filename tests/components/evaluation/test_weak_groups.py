@@ -184,7 +184,7 @@ def test_clusters_are_named_by_their_most_typical_image_and_by_what_they_have_in
     centre = (features / np.linalg.norm(features, axis=1, keepdims=True))[:40].mean(axis=0)
     apart = np.linalg.norm(features[:40] / np.linalg.norm(features[:40], axis=1, keepdims=True) - centre, axis=1)
     assert first.tail == f"like {apart.argmin():03}.jpg"
-    assert common(first, rows, np.arange(80), seen) == "; median brightness 0.1 against 0.6"
+    assert common(first, rows, np.arange(80), seen) == "; 100 % with label 'dog'; median brightness 0.1 against 0.6"
     assert common(second, rows, np.arange(80), seen) == "; 75 % with label 'cat'; median brightness 0.6 against 0.1"
 
 
