@@ -77,7 +77,7 @@ FINDINGS: tuple[FindingRule, ...] = (
 )
 
 # Sentences on what is only suspected, and refuses nothing.
-NOTES: tuple[_Note, ...] = (shortcuts.notes,)
+NOTES: tuple[_Note, ...] = (single_images.notes, shortcuts.notes)
 
 
 def check(

@@ -104,9 +104,7 @@ class Balance(Value):
     max_uninformative: Fraction | None = Field(
         0.2, description="Likewise: images that are nearly of one level, and so show nothing."
     )
-    max_grey: Fraction | None = Field(
-        0.2, description="Likewise: images without any colour, in a data set of which most images have colours."
-    )
+    max_grey: Fraction | None = Field(0.2, description="Likewise: images without any colour.")
     max_odd_size: Fraction | None = Field(
         0.2,
         description="Likewise: images that are much smaller, larger, wider or taller than nearly all others of the "

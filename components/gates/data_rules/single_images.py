@@ -98,6 +98,18 @@ def findings(data: GateInput, limits: DataGateLimits) -> Iterator[Finding]:
         yield from _described(data.images, kind, indices)
 
 
+def notes(data: GateInput, limits: DataGateLimits) -> list[str]:
+    """Sentences on faults that most images have, and that are therefore none."""
+    if data.manifest.arrays is not None:
+        return []
+    return [
+        f"{number(n)} of {number(len(data.images.rows))} images are {_WORDS.get(kind, kind)}: so most of this data set "
+        "look, and none of them is a finding"
+        for kind, n in _usual(data.images.rows).items()
+        if getattr(limits, _KINDS[kind][0]) is not None and kind != "grey"
+    ]
+
+
 def _faulty(data: GateInput, limits: DataGateLimits) -> dict[str, NDArray[np.int64]]:
     """Kind -> indices of the images with this fault, but for those that somebody decided to keep.
 
@@ -107,15 +119,24 @@ def _faulty(data: GateInput, limits: DataGateLimits) -> dict[str, NDArray[np.int
     if data.manifest.arrays is not None or not len(rows):
         return {}
     flags = {kind: rows["faults"] & (1 << bit) > 0 for bit, kind in enumerate(looks.FAULTS)}
-    if 2 * np.count_nonzero(flags["grey"]) > len(rows):
-        flags["grey"] = np.zeros(len(rows), bool)  # a data set of grey images
     flags[_ODD] = _odd_sizes(rows)
+    for kind in _usual(rows):
+        flags[kind] = np.zeros(len(rows), bool)
     found = {
         kind: np.flatnonzero(flags[kind]) for kind, (key, *_) in _KINDS.items() if getattr(limits, key) is not None
     }
     if not limits.kept:
         return found
     return {kind: _undecided(data.images, kind, indices, limits) for kind, indices in found.items()}
+
+
+def _usual(rows: NDArray[np.void]) -> dict[str, int]:
+    """Fault -> images that have it, where these are most of all: so this data set looks, and the images are no fault.
+
+    Ultrasound is dark and smooth, and digits are grey. But of images of one level nothing can be learnt.
+    """
+    counts = {kind: int(np.count_nonzero(rows["faults"] & (1 << bit))) for bit, kind in enumerate(looks.FAULTS)}
+    return {kind: n for kind, n in counts.items() if 2 * n > len(rows) and kind != "uninformative"}
 
 
 def _undecided(images: Images, kind: str, indices: NDArray[np.int64], limits: DataGateLimits) -> NDArray[np.int64]:

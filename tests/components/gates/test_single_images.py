@@ -83,6 +83,20 @@ def test_grey_images_are_findings_among_colours_only() -> None:
     assert found([*seen("cat", 9, fault="grey", faulty=9), *seen("dog", 9, fault="grey", faulty=1)]) == []
 
 
+def test_what_most_images_have_is_how_the_data_set_looks() -> None:
+    """11 of 20 images are dark: no finding, but a note. Of 10 of 20, each is one."""
+    most = [*seen("cat", 10, fault="dark", faulty=10), *seen("dog", 10, fault="dark", faulty=1)]
+    assert found(most) == []
+    assert judged(most)["dark"].value == 0
+    told = single_images.notes(GateInput(*merged(most)), limits())
+    assert told == ["11 of 20 images are dark: so most of this data set look, and none of them is a finding"]
+    half = [*seen("cat", 10, fault="dark", faulty=10), *seen("dog", 10)]
+    assert len(found(half)) == 10
+    assert single_images.notes(GateInput(*merged(half)), limits()) == []
+    constant = seen("cat", 20, fault="uninformative", faulty=20)
+    assert len(found(constant)) == 20  # nothing can be learnt of it
+
+
 @pytest.mark.parametrize("size", [(213, 160), (1920, 1440), (1280, 240), (240, 1280)])
 def test_sizes_of_a_third_or_three_times_all_others_are_odd(size: tuple[int, int]) -> None:
     """All others are 640 x 480. Half, twice and the same turned by 90 degrees are not odd."""
@@ -105,10 +119,11 @@ def test_a_data_set_of_many_sizes_has_no_odd_one() -> None:
 
 def test_masks_have_one_share_for_all_images() -> None:
     images = [
-        Seen(f"{i}", pixels=(1, 1), mask=b"m", path=f"{i:02}.png", look=(1, 0, 0, 640, 480, 0, 0, 0)) for i in range(20)
+        Seen(f"{i}", pixels=(1, 1), mask=b"m", path=f"{i:02}.png", look=(i < 20, 0, 0, 640, 480, 0, 0, 0))
+        for i in range(40)
     ]
     verdict = judged(images)["dark"]
-    assert (verdict.label, verdict.value, verdict.passed) == (None, 1.0, False)
+    assert (verdict.label, verdict.value, verdict.passed) == (None, 0.5, False)
 
 
 def test_what_is_kept_is_neither_found_nor_counted() -> None:
