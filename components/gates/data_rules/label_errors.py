@@ -68,7 +68,7 @@ def findings(data: GateInput, limits: DataGateLimits) -> Iterator[Finding]:
         return
     indices, found = searched
     wrong: dict[int, list[tuple[float, str]]] = {}
-    for i, k in zip(*np.nonzero(label_errors.listed(found)), strict=True):
+    for i, k in zip(*np.nonzero(label_errors.certain(found)), strict=True):
         wrong.setdefault(int(i), []).append((float(found.stated[i, k]), _said(data, found, int(i), int(k))))
     ranked = sorted(wrong, key=lambda i: min(wrong[i]))
     for i, path in zip(ranked, data.images.paths(int(indices[i]) for i in ranked), strict=True):
