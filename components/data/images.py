@@ -11,16 +11,16 @@ import contextlib
 import io
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from components.data import perceptual, properties
+from components.data import looks, perceptual, properties
 from components.data.decoding import decode, max_file_bytes
 from components.data.formats import deep, opening, tiff
 from components.data.formats.bad_image import BadImage
@@ -79,6 +79,7 @@ class Checked:
         sideways: whether the file stores the image turned by 90 degrees.
         moments: sums over the valid pixels of each band; None for a photo.
         unseen: bool [H, W], the pixels that are valid at no moment; None if there are none, as in a photo.
+        look: bytes of a `looks.LOOK`.
     """
 
     encoded: bytes
@@ -93,6 +94,7 @@ class Checked:
     sideways: bool = False
     moments: Moments | None = field(default=None, compare=False)
     unseen: NDArray[np.bool_] | None = field(default=None, compare=False)
+    look: bytes = field(default=looks.UNKNOWN, compare=False)
 
 
 def check(data: bytes, max_pixels: int, bits: int | None = None) -> Checked:
@@ -142,7 +144,9 @@ def _check(data: bytes, max_pixels: int, bits: int | None, decoded: Decoded) -> 
         if width * height > max_pixels:
             raise BadImage(f"{width:,} x {height:,} pixels are more than data.max_pixels ({max_pixels:,})")
         kind = image.format or ""
-        orientation = _orientation(image)
+        exif = _exif(image)
+        orientation = _orientation(exif)
+        made = (looks.encoding(image), *looks.taken(exif))
         reason = _why_reencode(image, data, orientation)
         # Pillow fills missing parts of a PNG with black and checks no checksum, so TensorFlow decodes every PNG.
         if not reason or kind == "PNG":
@@ -154,7 +158,7 @@ def _check(data: bytes, max_pixels: int, bits: int | None, decoded: Decoded) -> 
                 reason = f"{kind} of a rare kind"
             else:
                 if not reason:
-                    return described(Checked(data, kind.lower(), width, height), Pillow.fromarray(pixels))
+                    return described(Checked(data, kind.lower(), width, height), Pillow.fromarray(pixels), made)
         remarks = _remarks(image, data)
         rgb, highest = _to_rgb(image, data, orientation, bits, remarks)
         out = io.BytesIO()
@@ -169,18 +173,26 @@ def _check(data: bytes, max_pixels: int, bits: int | None, decoded: Decoded) -> 
             highest=highest,
             sideways=orientation in _SIDEWAYS,
         )
-        return described(stored, rgb)
+        return described(stored, rgb, made)
 
 
-def described(checked: Checked, rgb: Pillow.Image) -> Checked:
-    """Adds properties and perceptual hash; `rgb` is the image, whole or reduced to no less than `_REDUCED`."""
+def described(checked: Checked, rgb: Pillow.Image, made: tuple[int, int, int] = (0, 0, 0)) -> Checked:
+    """Adds properties, look and perceptual hash.
+
+    Args:
+        checked: the image without these.
+        rgb: the image, whole or reduced to no less than `_REDUCED`.
+        made: see `looks.look`.
+    """
     factor = max(min(rgb.size) // _REDUCED, max(rgb.size) // _LONGEST)
     small = rgb.reduce(factor) if factor > 1 else rgb
     luma = small.convert("L")
     comparable = min(checked.width, checked.height) >= perceptual.SMALLEST
+    measured = properties.measure(small, luma, checked.width, checked.height)
     return replace(
         checked,
-        properties=properties.measure(small, luma, checked.width, checked.height),
+        properties=measured.values,
+        look=looks.look(small, measured, made),
         perceptual=perceptual.perceptual_hash(luma) if comparable else None,
     )
 
@@ -209,13 +221,19 @@ def _why_reencode(image: Pillow.Image, data: bytes, orientation: int) -> str:
     return f"EXIF orientation {orientation}" if orientation > 1 else ""
 
 
-def _orientation(image: Pillow.Image) -> int:
-    """How the image is stored: EXIF's 2 to 8, or 1 for upright and for everything else."""
+def _exif(image: Pillow.Image) -> dict[int, Any]:
+    """The tags that are read; none if they cannot be."""
     try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001  unreadable EXIF states no orientation
-        return 1
-    return orientation if orientation in _TURNS else 1
+        tags = image.getexif()
+        return {tag: tags[tag] for tag in (_ORIENTATION, *looks.TAGS) if tag in tags}
+    except Exception:  # noqa: BLE001  unreadable EXIF states nothing
+        return {}
+
+
+def _orientation(exif: Mapping[int, Any]) -> int:
+    """How the image is stored: EXIF's 2 to 8, or 1 for upright and for everything else."""
+    orientation = exif.get(_ORIENTATION)
+    return next((turn for turn in _TURNS if turn == orientation), 1)
 
 
 def _remarks(image: Pillow.Image, data: bytes) -> list[str]:

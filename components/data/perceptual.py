@@ -17,6 +17,7 @@ SMALLEST = 32
 # compressed again at quality 50, 98 % differ in no more, of larger photos all; different photos differ in 52 or more.
 DEFAULT_DISTANCE = 32
 _SIDE, _FREQUENCIES = 32, 16
+_MIDDLE = (_FREQUENCIES**2 - 1) // 2
 _WORDS = 4  # of a hash
 # Two hashes within 23 bits have a word in which they differ in at most 23 // 4 = 5 bits.
 _WORD_DISTANCE = 5
@@ -52,8 +53,9 @@ def perceptual_hash(luma: Image.Image) -> NDArray[np.uint64]:
     small = np.asarray(luma.resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float64)
     # Rounded, because frequencies that an image does not have must be exactly 0, not 1e-14 above or below.
     table = np.round(dctn(small, norm="ortho")[:_FREQUENCIES, :_FREQUENCIES], 6)
-    # The first frequency is the image's mean, larger than all others: it takes no part in the median.
-    above = table > np.median(table.ravel()[1:])
+    # The first frequency is the image's mean, larger than all others: it takes no part in the median. The median of the
+    # other 255 is one of them, and found faster than by np.median.
+    above = table > np.partition(table.ravel()[1:], _MIDDLE)[_MIDDLE]
     quarters = above.reshape(2, 8, 2, 8).swapaxes(1, 2).reshape(4, 64)
     return np.packbits(quarters, axis=1, bitorder="little").view("<u8").ravel()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +45,24 @@ _LEVELS = np.arange(256) / 255
 _SHARPNESS_SIDE = 80
 
 
-def measure(rgb: Image.Image, luma: Image.Image, width: int, height: int) -> tuple[float, ...]:
-    """The properties of an image, in the order of `NAMES`.
+class Measured(NamedTuple):
+    """The properties of an image, and what was computed on the way.
+
+    Attributes:
+        values: [P], in the order of `NAMES`.
+        histogram: [256] pixels of each level of luma, of all pixels.
+        pixels: luma, uint8 [h, w], the shorter side reduced to between 80 and 159 pixels.
+        laplacian: 4-neighbour Laplacian of `pixels` without the outermost ones, int16 [h - 2, w - 2].
+    """
+
+    values: tuple[float, ...]
+    histogram: NDArray[np.int64]
+    pixels: NDArray[np.uint8]
+    laplacian: NDArray[np.int16]
+
+
+def measure(rgb: Image.Image, luma: Image.Image, width: int, height: int) -> Measured:
+    """The properties of an image.
 
     Width and height are in pixels, the aspect ratio is width / height. Brightness is the mean of luma (ITU-R BT.601,
     as Pillow's mode L) in [0, 1], contrast its standard deviation (RMS contrast; Peli, J. Opt. Soc. Am. A, 1990),
@@ -58,37 +75,47 @@ def measure(rgb: Image.Image, luma: Image.Image, width: int, height: int) -> tup
         width, height: pixels of the image itself.
 
     >>> grey = Image.new("RGB", (40, 20), (51, 51, 51))
-    >>> dict(zip(NAMES, measure(grey, grey.convert("L"), 40, 20), strict=True))["brightness"]
+    >>> dict(zip(NAMES, measure(grey, grey.convert("L"), 40, 20).values, strict=True))["brightness"]
     0.2
     """
     # The histogram gives exact moments, and is computed in C.
-    counts = np.array(luma.histogram()) / (luma.width * luma.height)
+    histogram = np.array(luma.histogram())
+    counts = histogram / (luma.width * luma.height)
     mean = counts @ _LEVELS
     variance = counts @ (_LEVELS - mean) ** 2
     colours = rgb.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
     factor = min(luma.size) // _SHARPNESS_SIDE
     pixels = np.asarray(luma.reduce(factor) if factor > 1 else luma)
-    return (
+    laplacian = _laplacian(pixels)
+    values = (
         float(width),
         float(height),
         width / height,
         float(mean),
         math.sqrt(variance),
-        _laplacian_variance(pixels),
+        _variance(laplacian),
         *(level / 255 for level in colours),  # type: ignore[union-attr]  # three of them, in mode RGB
     )
+    return Measured(values, histogram, pixels, laplacian)
 
 
-def _laplacian_variance(grey: NDArray[np.uint8]) -> float:
-    """Variance of the 4-neighbour Laplacian of luma in [0, 1], without the border; 0 where nothing else is left."""
+def _laplacian(grey: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """The 4-neighbour Laplacian without the border; empty where nothing else is left."""
     if min(grey.shape) < 3:
-        return 0.0
+        return np.empty((0, 0), np.int16)
     # Values are whole numbers up to 4 * 255: 16 bits hold them exactly and are fast.
     p = grey.astype(np.int16)
     laplacian = p[:-2, 1:-1] + p[2:, 1:-1]
     laplacian += p[1:-1, :-2]
     laplacian += p[1:-1, 2:]
     laplacian -= p[1:-1, 1:-1] << 2
+    return laplacian
+
+
+def _variance(laplacian: NDArray[np.int16]) -> float:
+    """The variance of the Laplacian of luma in [0, 1]; 0 where there is none."""
+    if not laplacian.size:
+        return 0.0
     flat = laplacian.ravel().astype(np.float32)
     mean = float(flat.mean())
     return max(0.0, float(np.dot(flat, flat)) / flat.size - mean * mean) / 255**2

@@ -6,7 +6,8 @@ To add a rule, declare its limit in `settings.Balance`, write a function of type
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import collections
+from collections.abc import Callable, Mapping, Sequence
 
 from components.base.text import truncated_list
 from components.base.verdict import Verdict
@@ -22,20 +23,27 @@ from components.gates.data_rules import (
     label_errors,
     property_drift,
     relabelled,
+    shortcuts,
+    single_images,
 )
 from components.gates.data_rules.base import DataRule, Finding, FindingRule, GateInput, bound, share, train_pixels
 from components.gates.judge import judge
+from components.gates.records import Found, Suspicions
 from components.gates.reference import Reference
 from components.gates.settings import DataGateLimits
 from components.ingest.census import Images
 from components.labels.weights import applied, label_weights
 from components.model.features.rows import Features
 
+_LISTED = 1_000  # findings that a summary lists
+_Note = Callable[[GateInput, DataGateLimits], list[str]]
+
 # In the order of their verdicts: the data by themselves, then against the served model's data, then the schema.
 RULES: tuple[DataRule, ...] = (
     files.quarantined_files,
     files.contradictory_files,
     files.unlabelled_images,
+    single_images.faulty_images,
     image_pairs.contradictory_pairs,
     image_pairs.leaking_pairs,
     copies.leaking_copies,
@@ -45,6 +53,7 @@ RULES: tuple[DataRule, ...] = (
     label_counts.imbalance,
     label_counts.mask_shares,
     cooccurrence.cooccurrence,
+    shortcuts.shortcuts,
     bands.invalid_pixels,
     bands.useless_bands,
     property_drift.split_properties,
@@ -64,7 +73,11 @@ FINDINGS: tuple[FindingRule, ...] = (
     image_pairs.findings,
     copies.findings,
     label_errors.findings,
+    single_images.findings,
 )
+
+# Sentences on what is only suspected, and refuses nothing.
+NOTES: tuple[_Note, ...] = (shortcuts.notes,)
 
 
 def check(
@@ -95,6 +108,24 @@ def findings(data: GateInput, limits: DataGateLimits) -> list[Finding]:
     """Every file that a rule objects to or suspects, most certain first; see `Finding`."""
     found = [finding for rule in FINDINGS for finding in rule(data, limits)]
     return sorted(found, key=lambda finding: -finding.certainty)  # stable: otherwise in the order of the rules
+
+
+def notes(data: GateInput, limits: DataGateLimits) -> list[str]:
+    """One sentence for each thing that is suspected of the data set as a whole, and refuses nothing."""
+    return [sentence for rule in NOTES for sentence in rule(data, limits)]
+
+
+def suspicions(
+    manifest: DatasetManifest, images: Images, limits: DataGateLimits, features: Features | None = None
+) -> Suspicions:
+    """What is found beside the verdicts, for the summary and the report; arguments as in `check`."""
+    data = GateInput(manifest, images, features=features)
+    found = findings(data, limits)
+    return Suspicions(
+        counts=dict(collections.Counter(finding.kind for finding in found)),
+        first=tuple(Found(**finding._asdict()) for finding in found[:_LISTED]),
+        notes=tuple(notes(data, limits)),
+    )
 
 
 def unlabelled_files(kept: int, quarantined: Sequence[LeftOut], most: float | None) -> list[Verdict]:

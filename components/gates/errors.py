@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from components.base.errors import ImagegateError
 from components.base.verdict import Verdict
 from components.data.manifest import DatasetManifest
+from components.gates.records import Suspicions
 from components.ingest.census import Images
 
 
@@ -22,13 +23,18 @@ class DataRejected(ImagegateError):
     Args:
         verdicts: verdicts of all rules.
         manifest, images: what ingest counted, if it has finished.
+        suspicions: what was found beside.
     """
 
     exit_code = 3
 
     def __init__(
-        self, verdicts: Sequence[Verdict], manifest: DatasetManifest | None = None, images: Images | None = None
+        self,
+        verdicts: Sequence[Verdict],
+        manifest: DatasetManifest | None = None,
+        images: Images | None = None,
+        suspicions: Suspicions | None = None,
     ) -> None:
         super().__init__("\n".join(v.reason for v in verdicts if not v.passed))
         self.verdicts = list(verdicts)
-        self.manifest, self.images = manifest, images
+        self.manifest, self.images, self.suspicions = manifest, images, suspicions or Suspicions()

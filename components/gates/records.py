@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from components.base.values import Sparse, Value
+from components.base.values import ForeignText, Sparse, Value
 from components.base.verdict import Verdict
 from components.data.manifest import DatasetManifest, KnownData
 
@@ -30,6 +30,24 @@ class ServingResult(ServingMeasurement):
     verdicts: tuple[Verdict, ...] = ()
 
 
+class Found(Value):
+    """A file that the data gate objects to or suspects."""
+
+    path: ForeignText
+    reason: ForeignText = Field(description="what was found")
+    kind: str = Field(description='such as "blurred"')
+    certainty: float = Field(description="in [0, 1]")
+    other: ForeignText = Field("", description='path of the other file of a pair, or ""')
+
+
+class Suspicions(Value):
+    """What the data gate found beside its verdicts."""
+
+    counts: dict[str, int] = Field({}, description="kind -> findings of it")
+    first: tuple[Found, ...] = Field((), description="the most certain ones; `imagegate check -o` writes all")
+    notes: tuple[ForeignText, ...] = Field((), description="sentences on what is suspected of the whole data set")
+
+
 class DataGateResult(Value):
     """Result of the data gate for data that it accepts.
 
@@ -38,9 +56,11 @@ class DataGateResult(Value):
         compared_with: version of the served model whose data these were compared with, or None.
         verdicts: one per rule, label and split.
         pushed: description of the data that goes into the manifest of a pushed model.
+        suspicions: what was found beside.
     """
 
     manifest: DatasetManifest
     compared_with: str | None
     verdicts: tuple[Verdict, ...]
     pushed: KnownData
+    suspicions: Suspicions = Suspicions()

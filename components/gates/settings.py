@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from components.base.values import Flag, Fraction, LabelName, Positive, Value
 from components.data import perceptual
+from components.ingest.settings import Exclusion
 
 
 class Balance(Value):
@@ -87,6 +88,38 @@ class Balance(Value):
         "the largest share of the images of eval, and of test, that may move there. Beyond it, nothing is moved and "
         "the data gate refuses. A single image is tolerated.",
     )
+    max_dark: Fraction | None = Field(
+        0.2,
+        description="The largest share of a label's images (for masks: of all images) that are dark: of which 99 % of "
+        "the pixels have a luma below 0.2. A larger share that chance explains is tolerated, as with all limits of "
+        "[single images](data-gate.md#single-images).",
+    )
+    max_bright: Fraction | None = Field(
+        0.2, description="Likewise: images of which 99 % of the pixels have a luma above 0.75."
+    )
+    max_blurred: Fraction | None = Field(
+        0.2, description="Likewise: images that have no sharp edge, at a shorter side of 80 to 159 pixels."
+    )
+    max_uninformative: Fraction | None = Field(
+        0.2, description="Likewise: images that are nearly of one level, and so show nothing."
+    )
+    max_grey: Fraction | None = Field(
+        0.2, description="Likewise: images without any colour, in a data set of which most images have colours."
+    )
+    max_odd_size: Fraction | None = Field(
+        0.2,
+        description="Likewise: images that are much smaller, larger, wider or taller than nearly all others of the "
+        "data set.",
+    )
+    max_border: Fraction | None = Field(
+        0.2, description="Likewise: images of which more than 0.3 is a border of one level, such as letterbox bars."
+    )
+    max_shortcut: Annotated[float, Field(ge=0.5, le=1)] | None = Field(
+        None,
+        description="The largest balanced accuracy with which a label may be told from one property of the files "
+        "alone, such as brightness, size or the pattern of their names; with its confidence interval. With `null`, "
+        "such [shortcuts](data-gate.md#shortcuts) are notes.",
+    )
     max_invalid: Fraction | None = Field(
         0.95,
         description="With `data.bands`: the largest share of the pixels of train, eval and test, of all moments, that "
@@ -112,11 +145,13 @@ class DataGateLimits(Balance):
         max_bad_fraction: `data.max_bad_fraction`.
         contradictions: whether nearly equal images under different labels are refused.
         min_labels: smallest number of labels that the task can learn.
+        kept: the rows of `data.exclude` that say `keep`; what they name is no finding.
     """
 
     max_bad_fraction: Fraction | None
     contradictions: bool
     min_labels: int
+    kept: tuple[Exclusion, ...] = ()
 
 
 class Threshold(Value):

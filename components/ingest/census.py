@@ -13,7 +13,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from components.base.artifact_files import IMAGE_PATHS, IMAGE_ROWS
 from components.base.places import Places
-from components.data import duplicates, perceptual, properties
+from components.data import duplicates, looks, perceptual, properties
 from components.data.arrays.moments import Moments
 from components.data.dataset import SPLITS, UNLABELLED, Dataset, Record
 from components.data.images import Checked
@@ -33,7 +33,7 @@ from components.ingest import observed
 
 # sha256: digest of the file. perceptual: see `perceptual.perceptual_hash`; comparable: whether that is meaningful.
 # truth: see `truth`. split: index in SPLITS, or behind them for UNLABELLED. named: whether the data set names the
-# split, rather than the hash.
+# split, rather than the hash. The other fields are those of `looks.LOOK`.
 ROW = np.dtype(
     [
         ("sha256", "<u8", 4),
@@ -42,8 +42,10 @@ ROW = np.dtype(
         ("split", "u1"),
         ("named", "?"),
         ("comparable", "?"),
+        *looks.LOOK.descr,
     ]
 )
+_HEAD = np.dtype(ROW.descr[: -len(looks.LOOK.descr)])
 
 # Of a record in its shard. length: bytes. digest: the first 128 bits of its SHA-256.
 STORED = np.dtype([("length", "<u4"), ("digest", "<u8", 2)])
@@ -143,7 +145,7 @@ class Report:
         comparable = image.perceptual is not None
         row = (words, image.perceptual if comparable else 0, truth(labels, record.unknown, digest))
         flags = (_PLACES.index(split), record.split is not None, comparable)
-        self.rows += np.array((*row, *flags), ROW).tobytes()
+        self.rows += np.array((*row, *flags), _HEAD).tobytes() + image.look
         if image.moments is not None:
             self.bands += np.stack(image.moments).astype("<f8").tobytes()
         self.label_sets[split, labels, record.unknown] += 1
@@ -352,6 +354,15 @@ class Images:
         with open(os.path.join(self.folder, IMAGE_PATHS), encoding="ascii") as f:
             path_of = {i: json.loads(line) for i, line in enumerate(f) if i in lines}
         return [path_of[i] for i in wanted]
+
+    def find(self, paths: Collection[str]) -> dict[str, int]:
+        """The index of each of these paths that is an image; reads the file of all paths once."""
+        if not paths:
+            return {}
+        if not self.folder:
+            return {path: i for i, path in enumerate(self.listed) if path in paths}
+        with open(os.path.join(self.folder, IMAGE_PATHS), encoding="ascii") as f:
+            return {path: i for i, path in enumerate(map(json.loads, f)) if path in paths}
 
     def near_pairs(self, field: str, distance: int) -> list[duplicates.Pair]:
         """Pairs of nearly equal images that differ in `field`; see `duplicates.nearly_equal_images`."""

@@ -17,7 +17,8 @@ from components.data.dataset import Dataset, packed
 from components.ingest.settings import Exclusion
 
 _NO_REASON = "no reason given"
-_HEADER = ("path", "reason", "kind", "certainty", "other")
+_HEADER = ("path", "reason", "kind", "certainty", "other", "decision")
+_DECISIONS = ("exclude", "keep")
 _DELIMITERS = ",;\t"  # as spreadsheets write them
 UNSAFE = "=+-@\t\r"  # a cell that begins with one of these is a formula to a spreadsheet
 _WILD = re.compile(r"[*?\[]")
@@ -25,27 +26,34 @@ _MOST_NAMED = 5  # lines in one sentence
 _MOST_SEARCHED = 20_000  # paths among which a near match is looked for: takes about 0.1 s
 
 
-def write(findings: Iterable[tuple[str, str, str, float, str]]) -> str:
+def write(findings: Iterable[tuple[str, str, str, float, str]], decided: Iterable[Exclusion] = ()) -> str:
     """The text of a file that `parse` reads: CSV with the columns of `_HEADER`.
 
     A cell that a spreadsheet would take for a formula is changed: a path begins with "./", which `Paths` ignores.
 
     Args:
-        findings: (path, reason, kind, certainty, path of the other file or "") of each.
+        findings: (path, reason, kind, certainty, path of the other file or "") of each; their decision is left empty.
+        decided: earlier decisions, which follow, so that the file can take the place of the earlier one.
 
     >>> print(write([("cat/1.jpg", "broken", "quarantined", 1, ""), ("=1.jpg", "brightness 0.01", "dark", 0.5, "")]))
-    path,reason,kind,certainty,other\r
-    cat/1.jpg,broken,quarantined,1.00,\r
-    ./=1.jpg,brightness 0.01,dark,0.50,\r
+    path,reason,kind,certainty,other,decision\r
+    cat/1.jpg,broken,quarantined,1.00,,\r
+    ./=1.jpg,brightness 0.01,dark,0.50,,\r
     <BLANKLINE>
     """
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow(_HEADER)
     for path, reason, kind, certainty, other in findings:
-        safe = f"reason: {reason}" if reason.startswith(tuple(UNSAFE)) else reason
-        writer.writerow((_safe_path(path), safe, kind, f"{certainty:.2f}", _safe_path(other)))
+        writer.writerow((_safe_path(path), _safe_text(reason), kind, f"{certainty:.2f}", _safe_path(other), ""))
+    for row in decided:
+        cells = (_safe_path(row.path), _safe_text(row.reason), _safe_text(row.kind), "", _safe_path(row.other))
+        writer.writerow((*cells, row.decision))
     return out.getvalue()
+
+
+def _safe_text(text: str) -> str:
+    return f"reason: {text}" if text.startswith(tuple(UNSAFE)) else text
 
 
 def _safe_path(path: str) -> str:
@@ -53,7 +61,9 @@ def _safe_path(path: str) -> str:
 
 
 def parse(content: bytes, where: str) -> tuple[Exclusion, ...]:
-    """Reads a table with the column path, and reason if there is one; other columns have no effect.
+    """Reads a table with the column path, and the others of `_HEADER` if it has them; further ones have no effect.
+
+    Without the column decision, every row excludes; in a table with it, a row whose cell is empty decides nothing.
 
     Args:
         content: CSV in UTF-8, separated by commas, semicolons or tabs.
@@ -87,11 +97,24 @@ def _exclusion(header: Sequence[str], row: Sequence[str], where: str) -> Exclusi
     cells = dict(zip(header, row, strict=False))
     if not cells["path"].strip():
         raise ConfigError(f"{where}: expected a path or a pattern, got an empty cell; remove the row")
-    return Exclusion(path=cells["path"], reason=cells.get("reason", "").strip() or _NO_REASON)
+    decision = cells.get("decision", "").strip().lower() if "decision" in header else "exclude"
+    if decision and decision not in _DECISIONS:
+        raise ConfigError(f"{where}: expected the decision exclude or keep, or an empty cell, got {decision!a}")
+    return Exclusion.model_validate(
+        {
+            "path": cells["path"],
+            "reason": cells.get("reason", "").strip() or _NO_REASON,
+            "kind": cells.get("kind", "").strip(),
+            "other": cells.get("other", "").removeprefix("./"),
+            "decision": decision or "undecided",
+        }
+    )
 
 
 def apply(dataset: Dataset, exclusions: Sequence[Exclusion], *, prune: bool) -> Dataset:
     """Leaves out every file that one of the exclusions names; of several, the first gives the reason.
+
+    Rows that keep files are the data gate's; those without a decision are only counted.
 
     Args:
         dataset: the listing.
@@ -104,7 +127,10 @@ def apply(dataset: Dataset, exclusions: Sequence[Exclusion], *, prune: bool) -> 
     ignored = Paths(dataset.ignored)
     reasons: dict[str, str] = {}
     unmatched = []
+    undecided = sum(one.decision == "undecided" for one in exclusions)
     for one in exclusions:
+        if one.decision != "exclude":
+            continue
         found = files.matches(one.path)
         for path in found:
             reasons.setdefault(path, one.reason)
@@ -116,7 +142,7 @@ def apply(dataset: Dataset, exclusions: Sequence[Exclusion], *, prune: bool) -> 
         rejected=tuple(item for item in dataset.rejected if item[0] not in reasons),
         contradictory=tuple(item for item in dataset.contradictory if item[0] not in reasons),
         excluded=tuple(sorted(reasons.items())),
-        notes=(*dataset.notes, *_unmatched(unmatched, files)),
+        notes=(*dataset.notes, *_undecided(undecided), *_unmatched(unmatched, files)),
     )
     return _pruned(dataset, left) if prune else left
 
@@ -204,6 +230,14 @@ def _of_set(token: str) -> str:
 
 def _normal(path: str) -> str:
     return path if path.isascii() else unicodedata.normalize("NFC", path)
+
+
+def _undecided(lines: int) -> list[str]:
+    """A sentence on the lines without a decision; none if there are none."""
+    if not lines:
+        return []
+    have = "line has" if lines == 1 else "lines have"
+    return [f"data.exclude: {lines:,} {have} no decision; write exclude or keep into the column decision"]
 
 
 def _unmatched(patterns: Sequence[str], files: Paths) -> list[str]:

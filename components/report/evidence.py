@@ -54,7 +54,8 @@ def collect(
         )
     if "examples" in artifacts:
         evidence["duplicates"], images = examples.duplicates(artifacts["examples"], distance, contradictions)
-        evidence["images"] = evidence["images"] | images
+        evidence["findings"], others = examples.findings(artifacts["examples"], summary.data.findings)
+        evidence["images"] = evidence["images"] | images | others
         evidence["bands"] = bands.collect(artifacts["examples"], kind)
     if "synthetic" in artifacts:
         evidence["synthetic"] = _synthetic(artifacts["synthetic"])

@@ -15,6 +15,8 @@ from components.data.dataset import SPLITS
 from components.data.manifest import ArrayFacts
 from components.drawing import overlay
 from components.evaluation import predictions
+from components.gates.data_rules import image_pairs
+from components.gates.records import Found
 from components.ingest import census, manifest
 from components.labels.kind import LabelKind
 from components.report import answers, budget, choose, pictures, suspects
@@ -22,9 +24,18 @@ from components.report.answers import Answers
 from components.report.arrays import strips
 from components.report.choose import Pick
 from components.report.pictures import Album, Identity
-from components.report.records import LabelExamples, LegendEntry, ModelExamples, NearDuplicates, Pictures, ShownImage
+from components.report.records import (
+    FindingGroup,
+    LabelExamples,
+    LegendEntry,
+    ModelExamples,
+    NearDuplicates,
+    Pictures,
+    ShownImage,
+)
 
 _SPLIT = "test"
+_OF_A_KIND = 8  # findings of a kind that are shown
 
 
 def collect(
@@ -172,24 +183,59 @@ def duplicates(
     """
     images = census.Images.read(examples)
     pairs = choose.pairs(images, distance, contradictions)
-    indices = sorted({i for pair, _ in pairs for i in (pair.first, pair.second)})
+    drawn, album = _without_predictions(examples, images, {i for pair, _ in pairs for i in (pair.first, pair.second)})
+    return [
+        {"first": drawn[pair.first], "second": drawn[pair.second], "bits": pair.bits, "what": what}
+        for pair, what in pairs
+    ], album.images
+
+
+def findings(examples: str, found: Sequence[Found]) -> tuple[list[FindingGroup], dict[str, str]]:
+    """Images that the data gate objects to or suspects, by kind, and their pictures: key -> data URI.
+
+    Pairs are shown as near-duplicates, and quarantined files cannot be shown.
+
+    Args:
+        examples: folder of the artifact.
+        found: the findings, most certain first.
+    """
+    shown_of: dict[str, list[Found]] = {}
+    for one in found:
+        group = shown_of.setdefault(one.kind, [])
+        if len(group) < _OF_A_KIND and one.kind not in image_pairs.KINDS:
+            group.append(one)
+    images = census.Images.read(examples)
+    index = images.find({one.path for group in shown_of.values() for one in group})
+    drawn, album = _without_predictions(examples, images, set(index.values()))
+    groups = [
+        FindingGroup(
+            kind=kind,
+            images=[{**drawn[index[one.path]], "note": one.reason} for one in group if one.path in index],
+        )
+        for kind, group in shown_of.items()
+    ]
+    return [group for group in groups if group["images"]], album.images
+
+
+def _without_predictions(
+    examples: str, images: census.Images, wanted: Collection[int]
+) -> tuple[dict[int, ShownImage], Album]:
+    """Some images of any split by their indices, and the album of their pictures."""
+    indices = sorted(wanted)
     paths = dict(zip(indices, images.paths(indices), strict=True))
     album, labels = Album(), list(manifest.read(examples).labels)
     described: dict[int, ShownImage] = {}
     for number, split in enumerate(SPLITS):
-        wanted = {
+        of_split = {
             (_as_text(paths[i]), images.rows["sha256"][i].tobytes().hex()): i
             for i in indices
             if images.rows["split"][i] == number
         }
-        for identity, record, picture in pictures.reduced(examples, split, wanted):
-            described[wanted[identity]] = _without_prediction(identity[0], split, record, labels, album.add(picture))
+        for identity, record, picture in pictures.reduced(examples, split, of_split):
+            described[of_split[identity]] = _without_prediction(identity[0], split, record, labels, album.add(picture))
     for i in set(indices) - set(described):
         raise ImagegateError(f"{examples}: holds no image {shown(paths[i])}; run again with --force")
-    return [
-        {"first": described[pair.first], "second": described[pair.second], "bits": pair.bits, "what": what}
-        for pair, what in pairs
-    ], album.images
+    return described, album
 
 
 def _as_text(path: str) -> str:

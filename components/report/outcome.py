@@ -34,7 +34,7 @@ from components.evaluation import comparison, out_of_distribution
 from components.gates import data_gate
 from components.gates.compared import Compared, whole
 from components.gates.errors import DataRejected
-from components.gates.records import DataGateResult, ServingMeasurement, ServingResult
+from components.gates.records import DataGateResult, ServingMeasurement, ServingResult, Suspicions
 from components.labels import kinds
 from components.model.comparing.record import MethodComparison
 from components.model.fitting.synthetic import Synthetic
@@ -157,11 +157,11 @@ class Outcome:
 
     def _read_class_balance(self, uri: str, _: Properties) -> None:
         result = DataGateResult.from_json(_text(uri, CLASS_BALANCE))
-        self._read_manifest(result.manifest)
+        self._read_manifest(result.manifest, result.suspicions)
         self.notes += [f"warning: labels {text}" for text in data_gate.warnings(self.data.labels)]
         self.gates += result.verdicts
 
-    def _read_manifest(self, manifest: DatasetManifest | None) -> None:
+    def _read_manifest(self, manifest: DatasetManifest | None, found: Suspicions) -> None:
         if manifest:
             self.data = DataSummary(
                 counts=manifest.counts,
@@ -169,7 +169,9 @@ class Outcome:
                 quarantined=manifest.quarantined,
                 excluded=manifest.excluded,
                 ignored=manifest.ignored,
-                notes=manifest.notes,
+                notes=(*manifest.notes, *found.notes),
+                found=found.counts,
+                findings=found.first,
                 reencoded=manifest.changed,
                 unlabelled=manifest.unlabelled,
                 unknown=data_gate.unknown(manifest),
@@ -275,7 +277,7 @@ class Outcome:
         self.exit_code, self.error = error.exit_code, str(error)
         if isinstance(error, DataRejected):
             self.gates += error.verdicts
-            self._read_manifest(error.manifest)
+            self._read_manifest(error.manifest, error.suspicions)
         rejected = isinstance(error, DataRejected | LayoutError)
         refused = "not_blessed" if isinstance(error, NotPushed) else "failed"
         self.status = "data_rejected" if rejected else refused

@@ -26,6 +26,7 @@ _OPTIONAL = (
     ("random", "random examples"),
     ("hits", "least confident correct predictions"),
     ("unfamiliar", "least familiar images"),
+    ("findings", "pictures of findings"),
     ("suspects", "suspected label errors"),
     ("mistakes", "mistakes"),
 )
@@ -53,15 +54,15 @@ def render(summary: RunSummary, evidence: Evidence, runs: str = "") -> str:
         if len(html.encode()) < LIMIT:
             break
         left_out.append(name)
-        examples = kept.setdefault("examples", {})
-        _drop(examples, key)
-        examples["omitted"] = f"Left out to keep this page small: {', '.join(left_out)}."
+        _drop(kept, key)
+        kept["examples"]["omitted"] = f"Left out to keep this page small: {', '.join(left_out)}."
         html = _render(summary, kept, runs)
     return html
 
 
-def _drop(examples: ModelExamples, key: str) -> None:
-    for group in (examples, *examples.get("labels", ())):
+def _drop(evidence: Evidence, key: str) -> None:
+    examples = evidence.setdefault("examples", {})
+    for group in (evidence, examples, *examples.get("labels", ())):
         if key in group:
             cast("dict[str, list[ShownImage]]", group)[key] = []
 
@@ -109,6 +110,9 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "examples": examples,
         "opened": _opened(examples),
         "duplicates": evidence.get("duplicates", []),
+        "pictured": evidence.get("findings", []),
+        "found": [one for one in summary.data.findings if one.kind != "quarantined"][:_QUARANTINED],
+        "found_more": max(0, sum(n for kind, n in summary.data.found.items() if kind != "quarantined") - _QUARANTINED),
         "images": evidence.get("images", {}),
         "quarantined": quarantined[:_QUARANTINED],
         "quarantined_more": max(0, len(quarantined) - _QUARANTINED),
@@ -133,7 +137,7 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "slices": content["slices"],
         "charts": content["confusion"] or content["cases"] or content["charts"],
         "bands": content["bands"],
-        "examples": examples or content["duplicates"] or quarantined or content["excluded"],
+        "examples": examples or content["duplicates"] or quarantined or content["excluded"] or content["found"],
         "run": True,
     }
     content["sections"] = [(key, key.capitalize()) for key, there in present.items() if there]

@@ -70,6 +70,13 @@ class NearDuplicates(TypedDict):
     what: str
 
 
+class FindingGroup(TypedDict):
+    """Images with the same kind of finding; their notes are the reasons."""
+
+    kind: str
+    images: list[ShownImage]
+
+
 class Chart(TypedDict):
     """A chart as inline SVG."""
 
@@ -119,6 +126,7 @@ class Evidence(TypedDict, total=False):
     cases: list[Decisions]
     examples: ModelExamples
     duplicates: list[NearDuplicates]
+    findings: list[FindingGroup]
     images: dict[str, str]
     synthetic: str  # a data URI; "" for none
     bands: BandEvidence | None  # null for photos

@@ -10,7 +10,7 @@ from components.base.checkpoint import Checkpoint
 from components.base.values import ForeignText, Sparse
 from components.base.verdict import Verdict
 from components.data.manifest import BySplit, LeftOut
-from components.gates.records import ServingMeasurement
+from components.gates.records import Found, ServingMeasurement
 from components.model.comparing.record import MethodComparison
 from components.model.fitting.synthetic import Synthetic
 from components.model.fitting.unlabelled.record import Pool
@@ -46,8 +46,10 @@ class DataSummary(Sparse):
     excluded: tuple[LeftOut, ...] = Field((), description="files that `data.exclude` leaves out")
     ignored: tuple[ForeignText, ...] = Field((), description="paths of files that have no meaning in this layout")
     notes: tuple[ForeignText, ...] = Field(
-        (), description="one sentence for each kind of thing that was left out, merged, guessed or converted"
+        (), description="one sentence for each kind of thing that was left out, merged, guessed, converted or suspected"
     )
+    found: dict[str, int] = Field({}, description="kind -> files that the data gate objects to or suspects")
+    findings: tuple[Found, ...] = Field((), description="the most certain of them, 1,000 at most")
     reencoded: dict[str, int] = Field({}, description="reason -> images that were re-encoded")
     unlabelled: BySplit = Field({}, description="split -> images of which no label is known")
     unknown: dict[str, float] = Field(

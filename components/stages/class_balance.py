@@ -63,16 +63,19 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
     differences = schema.compare(schema.parse(frozen, task, frozen_file), counted, frozen_file) if frozen else []
     # TensorFlow Data Validation reports the same differences, in its own words.
     differences += [(feature, text) for feature, text in _anomalies(anomalies) if feature not in dict(differences)]
+    bounds = DataGateLimits.from_json(limits)
     described = of_shards(examples.uri, images, FeatureSettings.from_json(features)) if features else None
-    verdicts = data_gate.check(counted, images, DataGateLimits.from_json(limits), served, differences, described)
+    verdicts = data_gate.check(counted, images, bounds, served, differences, described)
+    found = data_gate.suspicions(counted, images, bounds, described)
     if failed(verdicts):
-        raise DataRejected(verdicts, counted)
+        raise DataRejected(verdicts, counted, suspicions=found)
     kept, content = reference.remember(counted, images)
     result = DataGateResult(
         manifest=counted.model_copy(update={"files": (), "label_sets": []}),
         compared_with=served.version if served else None,
         verdicts=tuple(verdicts),
         pushed=kept,
+        suspicions=found,
     )
     with open(os.path.join(class_balance.uri, KNOWN_IMAGES), "wb") as f:
         f.write(content)

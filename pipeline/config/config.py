@@ -218,7 +218,7 @@ class Config(Value):
         near = None if distance is None or free else NearLimits(distance=distance, max_share=share)
         return Source(
             near=near,
-            exclude=self.exclusions,
+            exclude=tuple(row for row in self.exclusions if row.decision != "keep"),
             exclusive=self.kind.exclusive,
             per_pixel=self.kind.per_pixel,
             data=self.data.model_copy(update=data),
@@ -257,6 +257,7 @@ class Config(Value):
             max_bad_fraction=self.data.max_bad_fraction,
             contradictions=self.kind.one_per_image,
             min_labels=self.kind.fewest_labels(pretrained=self.training.pretrained),
+            kept=tuple(row for row in self.exclusions if row.decision == "keep"),
         )
 
     def trainer_settings(self, code_fingerprint: str) -> TrainerSettings:

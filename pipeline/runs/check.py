@@ -55,16 +55,19 @@ def run(config: Config, terminal: Terminal, issues: str | None = None) -> int:
     if settings is not None:
         with output_to(os.devnull):
             features = files.features(images, settings)
+    gate = GateInput(manifest, images, features=features)
     verdicts = data.judge_data(config, manifest, images, frozen, features)
+    suspected = data_gate.notes(gate, config.data_gate_limits)
     terminal.close()
-    code = show(config, manifest, verdicts, terminal)
+    code = show(config, manifest, verdicts, terminal, suspected)
     if issues is not None:
-        found = data_gate.findings(GateInput(manifest, images, features=features), config.data_gate_limits)
+        found = data_gate.findings(gate, config.data_gate_limits)
         try:
-            write_atomically(issues, exclusion.write(found).encode("utf-8", "surrogateescape"))
+            decided = [row for row in config.exclusions if row.decision != "undecided"]
+            write_atomically(issues, exclusion.write(found, decided).encode("utf-8", "surrogateescape"))
         except OSError as error:
             raise ConfigError(f"-o {issues}: {error.strerror}") from None
-        terminal.line(shown(_next(issues, len(found))))
+        terminal.line(shown(_next(issues, len(found), len(decided))))
     return code
 
 
@@ -81,11 +84,15 @@ def _check_place(config: Config, path: str) -> None:
         raise ConfigError(f"-o {path}: is data.exclude of this configuration and would be lost; name another file")
 
 
-def _next(path: str, count: int) -> str:
+def _next(path: str, count: int, decided: int) -> str:
+    earlier = f", and {decided:,} earlier decision{'' if decided == 1 else 's'}" if decided else ""
     if not count:
-        return f"wrote {path}: nothing was found"
+        return f"wrote {path}: nothing new was found{earlier}" if decided else f"wrote {path}: nothing was found"
     lines = f"{count:,} line{'' if count == 1 else 's'}"
-    return f"wrote {path}: {lines}; keep those to leave out, delete the others, and set data.exclude to this file"
+    return (
+        f"wrote {path}: {lines}, most certain first{earlier}; write exclude or keep into the column decision, and set "
+        "data.exclude to this file"
+    )
 
 
 def examine(
@@ -113,8 +120,14 @@ def examine(
     return settling.merge(dataset, reports, job, config.source.near)
 
 
-def show(config: Config, manifest: DatasetManifest, verdicts: Sequence[Verdict], terminal: Terminal) -> int:
-    """Prints what was counted, and the verdict on it. Returns the exit code."""
+def show(
+    config: Config,
+    manifest: DatasetManifest,
+    verdicts: Sequence[Verdict],
+    terminal: Terminal,
+    suspected: Sequence[str] = (),
+) -> int:
+    """Prints what was counted, what is `suspected`, and the verdict on it. Returns the exit code."""
     console = terminal.console
     weights = data_gate.weights(manifest, config.label_weights, count_ignored=config.labels.count_ignored)
     console.print(label_table(manifest.label_counts, weights))
@@ -123,7 +136,7 @@ def show(config: Config, manifest: DatasetManifest, verdicts: Sequence[Verdict],
     lines += unknown_lines(data_gate.unknown(manifest))
     lines += excluded_lines(manifest.excluded)
     lines += quarantined_lines(manifest.quarantined)
-    lines += [f"note: {text}" for text in manifest.notes]
+    lines += [f"note: {text}" for text in (*manifest.notes, *suspected)]
     lines += [
         f"{count:,} image{'' if count == 1 else 's'} will be stored as PNG: {reason}"
         for reason, count in manifest.changed.items()

@@ -14,6 +14,7 @@ from components.base import fingerprint, progress
 from components.base.errors import ConfigError, ImagegateError, OwnCodeError
 from components.base.files import replacing, write_atomically
 from components.data.dataset import Dataset, LayoutError
+from components.gates import data_gate
 from components.gates.errors import DataRejected
 from components.ingest import census, splits
 from components.push import versions
@@ -232,7 +233,9 @@ class Runner:
         """Judges the data by all rules where ingest refused an empty split: ingest does not know the limits."""
         if error.images is None or error.manifest is None:
             return error
-        return DataRejected(data.judge_data(self._config, error.manifest, error.images, self._frozen), error.manifest)
+        verdicts = data.judge_data(self._config, error.manifest, error.images, self._frozen)
+        found = data_gate.suspicions(error.manifest, error.images, self._config.data_gate_limits)
+        return DataRejected(verdicts, error.manifest, suspicions=found)
 
     def _gist(self, error: Exception) -> ImagegateError:
         if isinstance(error, OSError):

@@ -1,11 +1,13 @@
 """Data sets that were never on disk: what is said of each image, counted as ingest counts it."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from components.data import looks
 from components.data.dataset import Dataset, Record
 from components.data.images import Checked
 from components.data.manifest import DatasetManifest
@@ -35,6 +37,7 @@ class Seen:
     format: str = "png"
     changed: str = ""
     named: bool = False  # whether the data set says which split
+    look: tuple[int, ...] = (0, 128, 0, 640, 480, 0, 0, 0)  # see `looks.LOOK`
 
 
 def report(seen: Iterable[Seen], labels: Sequence[str]) -> census.Report:
@@ -45,6 +48,7 @@ def report(seen: Iterable[Seen], labels: Sequence[str]) -> census.Report:
             words = np.array([one.perceptual >> (64 * i) & (1 << 64) - 1 for i in range(4)], np.uint64)
         width, height = map(int, one.properties[:2])
         image = Checked(b"", one.format, width, height, one.changed, one.properties, words)
+        image = dataclasses.replace(image, look=np.array(one.look, looks.LOOK).tobytes())
         split = one.split if one.named else None
         record = Record(one.path or one.content, one.labels, split, 1, "", one.unknown, one.weight, slices=one.slices)
         mask = Mask(one.mask, one.pixels, one.ignored) if one.pixels else None

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from components.data import looks
 from components.data.arrays import composite, moments, reading, validity
 from components.data.arrays.reading import Frames
 from components.data.arrays.spec import Bands
@@ -134,7 +135,8 @@ def checked(array: Array, expected: Expected, remarks: tuple[str, ...] = ()) -> 
     found = described(found, shown)
     # Tiles of water or of one field look alike, and their scenes are no copies of each other.
     known = None if expected.bands.tile else found.perceptual
-    return replace(found, properties=(*size, *[0.0] * (len(found.properties) - len(size))), perceptual=known)
+    properties = (*size, *[0.0] * (len(found.properties) - len(size)))
+    return replace(found, properties=properties, look=looks.UNKNOWN, perceptual=known)
 
 
 def _named(name: str, content: bytes, bands: Bands, max_pixels: int, *, alone: bool) -> Frames:

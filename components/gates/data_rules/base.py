@@ -18,8 +18,36 @@ from components.gates import drift
 from components.gates.judge import Rule, judge
 from components.gates.reference import Reference
 from components.gates.settings import DataGateLimits
+from components.ingest import census
 from components.ingest.census import Images
 from components.model.features.rows import Features
+
+
+@dataclass(frozen=True)
+class Carriers:
+    """Which images each label applies to, in any split; of masks, one group of all images, whose label is None.
+
+    Attributes:
+        labels: of each group.
+        states: int64 [n], which of the distinct sets of labels each image has.
+        members: for each group, the sets that have its label.
+        unknown: for each group, the sets of which it is unknown whether they have its label.
+    """
+
+    labels: Sequence[str | None]
+    states: NDArray[np.int64]
+    members: Sequence[NDArray[np.int64]]
+    unknown: Sequence[NDArray[np.int64]]
+
+    def count(self, indices: NDArray[np.int64] | None = None) -> list[int]:
+        """How many of these images, or of all, each label applies to."""
+        some = self.states if indices is None else self.states[indices]
+        counts = np.bincount(some, minlength=int(self.states.max(initial=0)) + 1)
+        return [int(counts[sets].sum()) for sets in self.members]
+
+    def of(self, group: int) -> NDArray[np.bool_]:
+        """Which images a label applies to, [n]."""
+        return np.isin(self.states, self.members[group])
 
 
 @dataclass(frozen=True)
@@ -43,6 +71,26 @@ class GateInput:
     def equal_files(self) -> tuple[list[duplicates.Pair], list[duplicates.Pair]]:
         """Pairs of equal files with different labels, and in different splits; computed once, since it sorts all."""
         return duplicates.equal_files(self.images.rows)
+
+    @cached_property
+    def carriers(self) -> Carriers:
+        """Which images each label applies to; computed once, since it sorts all."""
+        labels, rows = self.manifest.labels, self.images.rows
+        if self.manifest.pixels:
+            return Carriers([None], np.zeros(len(rows), np.int64), [np.zeros(1, np.int64)], [np.empty(0, np.int64)])
+        truths, states = np.unique(rows["truth"], return_inverse=True)
+        place = {int(truth): i for i, truth in enumerate(truths)}
+        members: dict[str, set[int]] = {label: set() for label in labels}
+        open_: dict[str, set[int]] = {label: set() for label in labels}
+        for _, applying, unknown, _ in self.manifest.label_sets:
+            state = place.get(census.truth(applying, unknown))
+            if state is not None:
+                for label in applying:
+                    members[label].add(state)
+                for label in unknown:
+                    open_[label].add(state)
+        sets = ([np.array(sorted(of[label]), np.int64) for label in labels] for of in (members, open_))
+        return Carriers(labels, states, *sets)
 
 
 class Finding(NamedTuple):

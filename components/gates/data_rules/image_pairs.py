@@ -10,6 +10,7 @@ from components.base.verdict import Verdict
 from components.data import duplicates
 from components.data.dataset import SPLITS
 from components.data.manifest import NearDuplicates
+from components.gates.data_rules import kept
 from components.gates.data_rules.base import Finding, GateInput, bound
 from components.gates.judge import judge
 from components.gates.settings import DataGateLimits
@@ -23,7 +24,13 @@ _GROUP = (
     "together in data.columns.group, or raise balance.max_near_duplicates to move them all to train"
 )
 _Pairs = Sequence[duplicates.Pair]
+_What = tuple[str, str]  # kind of finding; the reason, with the other file's path for {}
+_SAME_OTHER_LABELS = "equal files with other labels", "the same file as {}, which has other labels"
+_NEAR_OTHER_LABELS = "nearly equal with other labels", "nearly equal to {}, which has other labels"
+_SAME_OTHER_SPLIT = "equal files across splits", "the same file as {}, which is in another split"
+_NEAR_OTHER_SPLIT = "nearly equal across splits", "nearly equal to {}, which is in another split"
 _ALLOW_LEAKS = "or set balance.allow_duplicates_across_splits"
+KINDS = frozenset(kind for kind, _ in (_SAME_OTHER_LABELS, _NEAR_OTHER_LABELS, _SAME_OTHER_SPLIT, _NEAR_OTHER_SPLIT))
 
 
 def contradictory_pairs(data: GateInput, limits: DataGateLimits) -> Iterable[Verdict]:
@@ -54,22 +61,21 @@ def leaking_pairs(data: GateInput, limits: DataGateLimits) -> Iterable[Verdict]:
 def findings(data: GateInput, limits: DataGateLimits) -> Iterator[Finding]:
     """Yields both images of each pair that a rule refuses; the reason names the other one."""
     equal, near = _contradictory(data, limits)
-    yield from _both(data.images, equal, "equal files with other labels", "the same file as {}, which has other labels")
-    kind = "nearly equal with other labels"
-    yield from _both(data.images, near or (), kind, "nearly equal to {}, which has other labels")
+    yield from _findings(data.images, equal, _SAME_OTHER_LABELS)
+    yield from _findings(data.images, near or (), _NEAR_OTHER_LABELS)
     if not limits.allow_duplicates_across_splits:
         equal, predefined, by_hash = _leaking(data, limits)
-        kind = "equal files across splits"
-        yield from _both(data.images, equal, kind, "the same file as {}, which is in another split")
-        pairs, kind = [*(predefined or ()), *by_hash], "nearly equal across splits"
-        yield from _both(data.images, pairs, kind, "nearly equal to {}, which is in another split")
+        yield from _findings(data.images, equal, _SAME_OTHER_SPLIT)
+        yield from _findings(data.images, [*(predefined or ()), *by_hash], _NEAR_OTHER_SPLIT)
 
 
 def _contradictory(data: GateInput, limits: DataGateLimits) -> tuple[_Pairs, _Pairs | None]:
     """Pairs of equal and of nearly equal images with different labels; None if the latter are not looked for."""
+    equal = _undecided(data.images, data.equal_files[0], _SAME_OTHER_LABELS, limits)
     if limits.near_duplicate_distance is None or not limits.contradictions:
-        return data.equal_files[0], None
-    return data.equal_files[0], data.images.near_pairs("truth", limits.near_duplicate_distance)
+        return equal, None
+    near = data.images.near_pairs("truth", limits.near_duplicate_distance)
+    return equal, _undecided(data.images, near, _NEAR_OTHER_LABELS, limits)
 
 
 def _leaking(data: GateInput, limits: DataGateLimits) -> tuple[_Pairs, _Pairs | None, _Pairs]:
@@ -77,27 +83,43 @@ def _leaking(data: GateInput, limits: DataGateLimits) -> tuple[_Pairs, _Pairs | 
 
     By name means that the data set names the split of one at least; None if these are not looked for.
     """
-    equal, rows, near = data.equal_files[1], data.images.rows, data.manifest.near_duplicates
+    rows, near = data.images.rows, data.manifest.near_duplicates
+    equal = _undecided(data.images, data.equal_files[1], _SAME_OTHER_SPLIT, limits)
     if limits.near_duplicate_distance is None:
         return equal, None, []
     if not rows["named"].any() and (near is None or near.moved):  # none is left, and the search takes seconds
         return equal, [], []
     pairs = data.images.near_pairs("split", limits.near_duplicate_distance)
+    pairs = _undecided(data.images, pairs, _NEAR_OTHER_SPLIT, limits)
     named = [bool(rows["named"][[pair.first, pair.second]].any()) for pair in pairs]
     by_hash = [pair for pair, by_name in zip(pairs, named, strict=True) if not by_name]
     return equal, list(itertools.compress(pairs, named)), by_hash
 
 
-def _both(images: Images, pairs: Iterable[duplicates.Pair], kind: str, reason: str) -> Iterator[Finding]:
-    """Certain are equal files; the certainty of others is the share of the bits of their hashes that agree."""
-    found = list(pairs)
-    paths = images.paths(i for pair in found for i in (pair.first, pair.second))
-    named = [
-        (*sorted(both), 1 - (pair.bits or 0) / 256) for pair, *both in zip(found, paths[::2], paths[1::2], strict=True)
-    ]
-    for one, other, certainty in sorted(named):
-        yield Finding(one, reason.format(other), kind, certainty, other)
-        yield Finding(other, reason.format(one), kind, certainty, one)
+def _undecided(images: Images, pairs: _Pairs, what: _What, limits: DataGateLimits) -> list[duplicates.Pair]:
+    """The pairs that nobody decided to keep."""
+    if not limits.kept:
+        return list(pairs)
+    each = list(_both(images, pairs, what))
+    left = set(kept.undecided((finding for both in each for finding in both), limits))
+    return [pair for pair, both in zip(pairs, each, strict=True) if both[0] in left]
+
+
+def _findings(images: Images, pairs: _Pairs, what: _What) -> Iterator[Finding]:
+    yield from itertools.chain.from_iterable(sorted(_both(images, pairs, what)))
+
+
+def _both(images: Images, pairs: _Pairs, what: _What) -> Iterator[tuple[Finding, Finding]]:
+    """Two findings for each pair. The certainty is the share of the bits of their hashes that agree."""
+    kind, reason = what
+    paths = images.paths(i for pair in pairs for i in (pair.first, pair.second))
+    for pair, *both in zip(pairs, paths[::2], paths[1::2], strict=True):
+        one, other = sorted(both)
+        certainty = 1 - (pair.bits or 0) / 256
+        yield (
+            Finding(one, reason.format(other), kind, certainty, other),
+            Finding(other, reason.format(one), kind, certainty, one),
+        )
 
 
 def _moves(images: Images, pairs: Sequence[duplicates.Pair], near: NearDuplicates, limit: float) -> Iterable[Verdict]:

@@ -54,12 +54,25 @@ _FileText = Annotated[ForeignText, BeforeValidator(_text)]
 
 
 class Exclusion(Value):
-    """Images to leave out."""
+    """A decision on images: to leave them out, or to keep them in spite of what was found."""
 
     path: str = Field(
         description="A path below `data.root`, of a file or a folder, or a pattern, such as `*_blur.jpg`."
     )
-    reason: _FileText = Field("no reason given", description="Why they are left out.")
+    reason: _FileText = Field("no reason given", description="Why.")
+    kind: str = Field(
+        "",
+        description="With `keep`: the kind of finding that is decided, such as `blurred`, as `imagegate check -o` "
+        "writes it. Default: all kinds.",
+    )
+    other: ForeignText = Field(
+        "", description="With `keep`: the other image of the pair that is decided. Default: of all pairs."
+    )
+    decision: Literal["exclude", "keep", "undecided"] = Field(
+        "exclude",
+        description="`exclude`: the images are left out. `keep`: they stay, are not found again, and do not count "
+        "against the limits of the data gate. `undecided`: neither.",
+    )
 
 
 class Data(Value):
@@ -151,8 +164,9 @@ class Data(Value):
     )
     exclude: str | tuple[Exclusion, ...] | None = Field(
         None,
-        description="Images to leave out: a CSV file with the columns `path` and `reason`, whose path starts at the "
-        "configuration's folder, or a list of such entries. See [the data gate](data-gate.md#leaving-images-out).",
+        description="Images to leave out, or to keep in spite of what was found: a CSV file with the columns `path` "
+        "and `reason`, and `decision` if any are kept, whose path starts at the configuration's folder; or a list of "
+        "such entries. See [the data gate](data-gate.md#leaving-images-out-and-keeping-them).",
     )
     bits: Bits | None = Field(
         None,

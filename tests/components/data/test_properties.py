@@ -12,7 +12,7 @@ from components.data import properties
 
 
 def measure(rgb: Image.Image, width: int, height: int) -> tuple[float, ...]:
-    return properties.measure(rgb, rgb.convert("L"), width, height)
+    return properties.measure(rgb, rgb.convert("L"), width, height).values
 
 
 def measured(pixels: list[list[list[int]]]) -> dict[str, float]:

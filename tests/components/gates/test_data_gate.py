@@ -318,8 +318,8 @@ def test_every_rule_has_a_verdict_even_where_it_holds() -> None:
     verdicts = check(*merged(seen), DataGateLimits(**(OFF | limits)))
     assert not failed(verdicts)
     # 2 labels x 3 splits; 9 properties x 2 splits; quarantine, unlabelled, two of labels and two of splits for
-    # equal and nearly equal images, contradictory entries, number of labels, ratio, co-occurrence.
-    assert len(verdicts) == 2 * 3 + 9 * 2 + 2 + 4 + 4
+    # equal and nearly equal images, contradictory entries, number of labels, ratio, co-occurrence; 7 faults of images.
+    assert len(verdicts) == 2 * 3 + 9 * 2 + 2 + 4 + 4 + 7
     assert all(verdict.gate == "data_gate" for verdict in verdicts)
 
 

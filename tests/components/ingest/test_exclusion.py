@@ -97,6 +97,15 @@ def test_tables_of_spreadsheets_are_read(text: str) -> None:
     assert other == Exclusion(path="*.png", reason="no reason given")
 
 
+def test_a_decision_says_whether_files_are_left_out_or_kept() -> None:
+    text = "path,kind,other,decision\na.jpg,dark,,Keep\nb.jpg,,./=c.jpg,exclude\nd.jpg,,,\n"
+    keep, exclude, neither = exclusion.parse(text.encode(), "x.csv")
+    assert keep == Exclusion(path="a.jpg", kind="dark", decision="keep")
+    assert exclude == Exclusion(path="b.jpg", other="=c.jpg")
+    assert neither == Exclusion(path="d.jpg", decision="undecided")
+    assert exclusion.parse(exclusion.write([], (keep, exclude)).encode(), "x.csv") == (keep, exclude)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -105,6 +114,7 @@ def test_tables_of_spreadsheets_are_read(text: str) -> None:
         (b"cat/1.jpg,blurred\n", "got 'cat/1.jpg', 'blurred'"),
         (b"path,reason\na.jpg,dark, blurred\n", "line 2: expected 2 cells, got 3; quote a cell that holds a comma"),
         (b"path,reason\na.jpg,x\n ,blurred\n", "line 3: expected a path or a pattern, got an empty cell"),
+        (b"path,decision\na.jpg,delete\n", "expected the decision exclude or keep, or an empty cell, got 'delete'"),
         ("path,reason\na,b\n".encode("utf-16"), "is not UTF-8 text; save it as CSV in UTF-8"),
         (b'path,reason\n"a.jpg,x\n', "is not valid CSV"),
     ],

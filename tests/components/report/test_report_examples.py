@@ -25,6 +25,7 @@ from components.data.features import IGNORED_ID
 from components.data.mask_rules import rule
 from components.drawing import overlay
 from components.evaluation import predictions
+from components.gates.records import Found
 from components.labels import kinds
 from components.model import signatures
 from components.model.networks import network
@@ -391,6 +392,27 @@ def test_near_duplicates_need_no_model(tmp_path: Path) -> None:
     without = [p["what"] for p in examples.duplicates(str(tmp_path / "examples"), 10, False)[0]]
     assert without == ["different splits"] * 2
     assert [p["bits"] for p in examples.duplicates(str(tmp_path / "examples"), None, True)[0]] == [None]
+
+
+def test_findings_are_shown_by_kind_with_their_reasons(tmp_path: Path) -> None:
+    ingested(tmp_path, {"train/cat/1.png": photo(1), "eval/dog/2.png": photo(2), "test/cat/3.png": photo(3)})
+    found = [
+        Found(path="gone.png", reason="quarantined: empty file", kind="quarantined", certainty=1),
+        Found(
+            path="train/cat/1.png", reason="r0", kind="equal files across splits", certainty=1, other="eval/dog/2.png"
+        ),
+        Found(path="eval/dog/2.png", reason="too dark", kind="dark", certainty=0.7),
+        Found(path="test/cat/3.png", reason="too dark, too", kind="dark", certainty=0.7),
+        Found(path="eval/dog/2.png", reason="blurred", kind="blurred", certainty=0.5),
+    ]
+    groups, images = examples.findings(str(tmp_path / "examples"), found)
+    told = [(group["kind"], [(one["path"], one["note"], one["truth"]) for one in group["images"]]) for group in groups]
+    assert told == [
+        ("dark", [("eval/dog/2.png", "too dark", ["dog"]), ("test/cat/3.png", "too dark, too", ["cat"])]),
+        ("blurred", [("eval/dog/2.png", "blurred", ["dog"])]),
+    ]
+    assert len(images) == 2  # each picture once
+    assert {one["thumbnail"] for group in groups for one in group["images"]} == set(images)
 
 
 def test_both_kinds_of_many_pairs_are_shown(tmp_path: Path) -> None:

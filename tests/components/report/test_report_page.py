@@ -63,6 +63,7 @@ def evidence() -> dict:
             "omitted": HOSTILE,
         },
         "duplicates": [{"first": shown, "second": shown, "what": HOSTILE, "bits": None}],
+        "findings": [{"kind": HOSTILE, "images": [shown]}],
         "images": {"i0": PIXEL},
     }
 
@@ -160,11 +161,12 @@ def test_many_reasons_are_cut_and_counted() -> None:
 def test_a_page_that_grows_too_large_leaves_pictures_out_and_says_so() -> None:
     content = evidence()
     content["images"]["i0"] = "data:image/webp;base64," + "A" * 1_000_000
-    # The picture is used 7 times (3 of the label, suspects, unfamiliar, 2 of the pair): 7 MB, and 4 MB without 3.
+    # The picture is used 8 times (3 of the label, suspects, unfamiliar, a finding, 2 of the pair): 4 MB without 4.
     text = page.render(summary(), content)
     assert len(text.encode()) < page.LIMIT
     assert (
-        "Left out to keep this page small: random examples, least confident correct predictions, least familiar images."
+        "Left out to keep this page small: random examples, least confident correct predictions, least familiar "
+        "images, pictures of findings."
     ) in text
     assert content["examples"]["labels"][0]["random"]  # the caller's evidence is not changed
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from components.base.errors import ConfigError
+from components.gates.settings import DataGateLimits
 from components.ingest.settings import Source
 from pipeline.config import Config, load, validated
 from pipeline.config.checks import check_labels
@@ -664,7 +665,7 @@ def test_excluded_images_travel_as_plain_values(tmp_path: Path) -> None:
     (tmp_path / "skip.csv").write_bytes(b"path,reason\ncat/1.jpg,blurred\n=\xff.jpg,\n")
     config = load(write(tmp_path, least(data={"root": "images", "exclude": "skip.csv"})))
     rows = [{"path": "cat/1.jpg", "reason": "blurred"}, {"path": "=\udcff.jpg", "reason": "no reason given"}]
-    assert [dict(one) for one in config.source.exclude] == rows
+    assert [{key: dict(one)[key] for key in ("path", "reason")} for one in config.source.exclude] == rows
     assert Source.from_json(config.source.to_json()) == config.source
     # Another machine has no such file.
     (tmp_path / "skip.csv").unlink()
@@ -673,6 +674,20 @@ def test_excluded_images_travel_as_plain_values(tmp_path: Path) -> None:
     (tmp_path / "skip.csv").write_bytes(b"path,reason\ncat/1.jpg,blurred\n=\xff.jpg,\n")
     moved = json.loads(json.dumps(config.portable() | {"folder": str(tmp_path / "other")}))
     assert validated(moved).source.exclude == config.source.exclude
+
+
+def test_what_is_kept_is_the_gates_and_does_not_read_the_data_again(tmp_path: Path) -> None:
+    table = tmp_path / "issues.csv"
+    table.write_text("path,kind,decision\na.jpg,dark,keep\nb.jpg,,exclude\nc.jpg,,\n")
+    config = load(write(tmp_path, least(data={"root": "images", "exclude": "issues.csv"})))
+    assert [one.path for one in config.source.exclude] == ["b.jpg", "c.jpg"]  # the last one only for the note on it
+    (kept,) = config.data_gate_limits.kept
+    assert (kept.path, kept.kind) == ("a.jpg", "dark")
+    assert DataGateLimits.from_json(config.data_gate_limits.to_json()) == config.data_gate_limits
+    source = config.source
+    table.write_text("path,kind,decision\na.jpg,dark,keep\nb.jpg,,exclude\nc.jpg,,\nd.jpg,grey,keep\n")
+    assert config.source == source
+    assert len(config.data_gate_limits.kept) == 2
 
 
 def test_excluded_images_may_stand_in_the_configuration(tmp_path: Path) -> None:

@@ -266,10 +266,11 @@ def test_a_real_folder_of_photographs_passes(
     assert sum(int(n) for row in counts.values() for n in row[:3]) == 2000
 
 
-def photo(seed: int, spot: int = 0) -> bytes:
-    """Noise that is large enough for a perceptual hash; another `spot` changes a pixel."""
+def photo(seed: int, spot: int = 0, bar: int = 0) -> bytes:
+    """Noise that is large enough for a perceptual hash; another `spot` changes a pixel, a `bar` bits of the hash."""
     pixels = np.random.default_rng(seed).integers(0, 256, (10, 10, 3), np.uint8).repeat(4, 0).repeat(4, 1)
     pixels[0, spot] ^= 1 if spot else 0
+    pixels[:bar] = 128
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG")
     return out.getvalue()
@@ -295,12 +296,12 @@ def test_what_check_finds_can_be_excluded_and_then_it_passes(check: Check, tmp_p
     code, out = check(FINDINGS, data={"max_bad_fraction": 0}, more=["-o", str(issues)])
     assert code == 3
     assert "list the other in data.exclude; `imagegate check CONFIG -o issues.csv` writes the list" in out
-    assert f"wrote {issues}: 7 lines; keep those to leave out" in out
+    assert f"wrote {issues}: 7 lines, most certain first; write exclude or keep into the column decision" in out
     rows = list(csv.reader(issues.read_text().splitlines()))
-    assert rows[0] == ["path", "reason", "kind", "certainty", "other"]
+    assert rows[0] == ["path", "reason", "kind", "certainty", "other", "decision"]
     assert rows[1][0] == "train/cat/=1.png"
     assert rows[1][1].startswith("quarantined: ")
-    assert rows[1][2:] == ["quarantined", "1.00", ""]
+    assert rows[1][2:] == ["quarantined", "1.00", "", ""]
     assert [row[:2] for row in rows[2:]] == [
         ["train/cat/same.png", "the same file as train/dog/same.png, which has other labels"],
         ["train/dog/same.png", "the same file as train/cat/same.png, which has other labels"],
@@ -309,19 +310,51 @@ def test_what_check_finds_can_be_excluded_and_then_it_passes(check: Check, tmp_p
         ["test/cat/leak.png", "nearly equal to train/cat/leak.png, which is in another split"],
         ["train/cat/leak.png", "nearly equal to test/cat/leak.png, which is in another split"],
     ]
-    assert rows[2][2:] == ["equal files with other labels", "1.00", "train/dog/same.png"]
-    # Of each pair, the line that names the worse one is kept.
-    kept = [
-        line for line in issues.read_text().splitlines(keepends=True) if not line.startswith(("train/dog", "test/"))
-    ]
-    issues.write_text("".join(kept))
+    assert rows[2][2:] == ["equal files with other labels", "1.00", "train/dog/same.png", ""]
+    # Nobody has decided yet, so nothing is left out, and nothing is forgotten.
+    code, out = check({}, data={"max_bad_fraction": 0, "exclude": "issues.csv"})
+    assert code == 3
+    assert "note: data.exclude: 7 lines have no decision; write exclude or keep into the column decision" in out
+    # Of each pair, one is left out. The line of the other is left as it is.
+    decide(issues, {row[0]: "exclude" for row in rows[1:] if not row[0].startswith(("train/dog", "test/"))})
     code, out = check({}, data={"max_bad_fraction": 0, "exclude": "issues.csv"})
     assert code == 0, out
     assert "excluded by data.exclude: 4 files: train/cat/=1.png (quarantined: " in out
     assert "lets 21 images pass" in out  # 18, and near, leak and same once each
-    code, out = check({}, data={"exclude": "issues.csv"}, more=["-o", str(tmp_path / "again.csv")])
-    assert "again.csv: nothing was found" in out
-    assert (tmp_path / "again.csv").read_text() == "path,reason,kind,certainty,other\n"
+    again = tmp_path / "again.csv"
+    code, out = check({}, data={"exclude": "issues.csv"}, more=["-o", str(again)])
+    assert "again.csv: nothing new was found, and 4 earlier decisions" in out
+    code, out = check({}, data={"max_bad_fraction": 0, "exclude": "again.csv"})
+    assert code == 0, out
+    assert "have no decision" not in out
+
+
+def decide(issues: Path, decision_of: dict[str, str]) -> None:
+    """Fills in the last column, as somebody would in a spreadsheet."""
+    header, *rows = csv.reader(issues.read_text().splitlines())
+    with open(issues, "w", newline="") as f:
+        csv.writer(f).writerows([header, *([*row[:-1], decision_of.get(row[0], "")] for row in rows)])
+
+
+def test_what_somebody_decided_to_keep_stays_and_is_not_reported_again(check: Check, tmp_path: Path) -> None:
+    issues, again = tmp_path / "issues.csv", tmp_path / "again.csv"
+    files = {path: data for path, data in FINDINGS.items() if path not in ("train/cat/=1.png", "train/cat/leak.png")}
+    code, _ = check(files, more=["-o", str(issues)])
+    assert code == 3
+    decide(issues, {"train/cat/near.png": "keep", "train/dog/same.png": "keep"})  # one line of each pair
+    code, out = check({}, data={"exclude": "issues.csv"}, more=["-o", str(again)])
+    assert code == 0, out
+    assert "lets 23 images pass" in out  # 18; near and same twice each; leak once
+    assert "nothing new was found, and 2 earlier decisions" in out
+    # The decision is on this pair: another image like them is a finding.
+    code, out = check(
+        {"train/dog/third.png": photo(900, bar=1)}, data={"exclude": "again.csv"}, more=["-o", str(issues)]
+    )
+    assert code == 3, out
+    found = [row for row in csv.reader(issues.read_text().splitlines()) if not row[-1]]
+    assert [(row[0], row[4]) for row in found] == [
+        ("train/cat/near.png", "train/dog/third.png"), ("train/dog/third.png", "train/cat/near.png"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from components.evaluation import comparison
 from components.gates.compared import Compared
 from components.gates.errors import DataRejected
 from components.gates.judge import Rule, judge
+from components.gates.records import Found, Suspicions
 from components.labels import kinds
 from components.push.manifest import PushedManifest
 from components.push.versions import Served
@@ -149,6 +150,17 @@ def test_an_error_decides_status_and_exit_code(
     assert (found["exit_code"], found["status"], found["error"]) == (code, status, str(error))
     assert found["pushed"] is None
     assert bool(found["gates"]) == bool(found["data"]) == isinstance(error, DataRejected)
+
+
+def test_what_the_data_gate_suspects_is_told_of_refused_data_too(one: summary.Summary) -> None:
+    first = Found(path="cat/1.png", reason="too dark", kind="dark", certainty=0.7)
+    found = Suspicions(counts={"dark": 2}, first=(first,), notes=("shortcut: label 'cat'",))
+    one.fail(DataRejected([judge(Rule(gate="data_gate", metric="labels", minimum=2), 1)], MANIFEST, suspicions=found))
+    told = json.loads(one.freeze().to_json())
+    assert told["data"]["found"] == {"dark": 2}
+    assert told["data"]["findings"] == [first.model_dump()]
+    assert "shortcut: label 'cat'" in told["data"]["notes"]
+    assert "note: shortcut: label 'cat'" in drawn(one)
 
 
 def test_a_refusal_by_the_model_gate_names_the_failed_rules(one: summary.Summary) -> None:

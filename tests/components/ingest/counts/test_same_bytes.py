@@ -11,6 +11,8 @@ import pytest
 from prepared import ingest
 
 from components.base import packed
+from components.data import looks
+from components.ingest import census
 from components.ingest.layouts import folders
 from components.ingest.settings import NearLimits
 
@@ -66,7 +68,12 @@ def test_the_bytes_are_those_of_before(
     assert dataclasses.replace(dataset, records=records).fingerprint() == FINGERPRINT
     assert found.counts == {"train": 43, "eval": 5, "test": 12}
     assert found.notes[1].startswith("10 nearly equal images were moved to train (6 from eval and 4 from test)")
-    assert digest(tmp_path / "out" / "images.npy") == ROWS
+    rows = np.load(tmp_path / "out" / "images.npy")
+    before = np.zeros(len(rows), census.ROW.descr[: -len(looks.LOOK)])  # that release kept nothing of the looks
+    for name in before.dtype.names or ():
+        before[name] = rows[name]
+    np.save(tmp_path / "before.npy", before)
+    assert digest(tmp_path / "before.npy") == ROWS
     assert digest(tmp_path / "out" / "paths.txt") == PATHS
     shards = "".join(map(digest, sorted((tmp_path / "out").glob("Split-*/*"))))
     assert hashlib.sha256(shards.encode()).hexdigest() == SHARDS
