@@ -18,8 +18,9 @@ from components.gates.data_rules.base import Finding, GateInput, bound
 from components.gates.judge import judge
 from components.gates.settings import DataGateLimits
 from components.ingest import census
-from components.model.features import label_errors, neighbours
-from components.model.features.label_errors import Suspects
+from components.model import label_errors
+from components.model.features import neighbours
+from components.model.label_errors import Suspects
 
 # Fewer images of train say little about a label, and a recall below this little about the errors that are not found.
 # Chosen by hand; not measured.
