@@ -71,9 +71,9 @@ RULES: tuple[DataRule, ...] = (
 FINDINGS: tuple[FindingRule, ...] = (
     files.findings,
     image_pairs.findings,
-    single_images.findings,
     copies.findings,
     label_errors.findings,
+    single_images.findings,
 )
 
 # Sentences on what is only suspected, and refuses nothing.

@@ -55,10 +55,10 @@ def run(config: Config, terminal: Terminal, issues: str | None = None) -> int:
     if settings is not None:
         with output_to(os.devnull):
             features = files.features(images, settings)
-    verdicts = data.judge_data(config, manifest, images, frozen, features)
-    terminal.close()
     gate = GateInput(manifest, images, features=features)
+    verdicts = data.judge_data(config, manifest, images, frozen, features)
     suspected = data_gate.notes(gate, config.data_gate_limits)
+    terminal.close()
     code = show(config, manifest, verdicts, terminal, suspected)
     if issues is not None:
         found = data_gate.findings(gate, config.data_gate_limits)

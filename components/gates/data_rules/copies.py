@@ -5,7 +5,7 @@ Images with similar features are laid over each other; only those that show the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from components.base import progress
 from components.base.text import truncated_list
 from components.base.verdict import Verdict
+from components.gates.data_rules import kept
 from components.gates.data_rules.base import Finding, GateInput, bound
 from components.gates.judge import judge
 from components.gates.settings import DataGateLimits
@@ -24,6 +25,9 @@ LEAST = 0.6  # cosine of the features of two images that are compared
 PARTNERS = 3  # that an image is compared with, in other splits and under other labels
 _MOST = 20_000  # pairs that are compared, the most similar ones
 _KEPT = 2048  # pictures in memory
+# Kind and reason of findings.
+_SPLITS = "changed copy across splits", "shows the same picture as {}, which is in another split"
+_LABELS = "changed copy with other labels", "shows the same picture as {}, which has other labels"
 _ADVICE = (
     "Keep one of them (list the other in data.exclude; `imagegate check CONFIG -o issues.csv` writes the list), or set "
     "balance.allow_duplicates_across_splits"
@@ -47,6 +51,8 @@ def leaking_copies(data: GateInput, limits: DataGateLimits) -> Iterable[Verdict]
     if not named.any():
         return
     pairs = [pair for pair in _between(data, limits, "split") if named[[pair.first, pair.second]].any()]
+    left = set(kept.undecided((finding for both in _both(data, pairs, *_SPLITS) for finding in both), limits))
+    pairs = [pair for pair, (one, _) in zip(pairs, _both(data, pairs, *_SPLITS), strict=True) if one in left]
     rule = bound(metric="number of changed copies in different predefined splits", maximum=0, advice=_ADVICE)
     paths = data.images.paths(i for pair in pairs for i in (pair.first, pair.second))
     texts = (" ~ ".join(sorted(both)) for both in zip(paths[::2], paths[1::2], strict=True))
@@ -57,21 +63,22 @@ def findings(data: GateInput, limits: DataGateLimits) -> Iterator[Finding]:
     """Yields both images of each pair that is in different splits, or has different labels."""
     if data.features is None or limits.near_duplicate_distance is None:
         return
+    found: list[tuple[Finding, Finding]] = []
     if limits.contradictions:
-        reason = "shows the same picture as {}, which has other labels"
-        yield from _both(data, _between(data, limits, "truth"), "changed copy with other labels", reason)
+        found += _both(data, _between(data, limits, "truth"), *_LABELS)
     if not limits.allow_duplicates_across_splits:
-        reason = "shows the same picture as {}, which is in another split"
-        yield from _both(data, _between(data, limits, "split"), "changed copy across splits", reason)
+        found += _both(data, _between(data, limits, "split"), *_SPLITS)
+    yield from kept.undecided((finding for both in found for finding in both), limits)
 
 
-def _both(data: GateInput, pairs: Iterable[Copy], kind: str, reason: str) -> Iterator[Finding]:
-    found = list(pairs)
-    paths = data.images.paths(i for pair in found for i in (pair.first, pair.second))
-    named = ((*sorted(both), pair.agreement) for pair, *both in zip(found, paths[::2], paths[1::2], strict=True))
-    for one, other, agreement in sorted(named):
-        yield Finding(one, reason.format(other), kind, agreement, other)
-        yield Finding(other, reason.format(one), kind, agreement, one)
+def _both(data: GateInput, pairs: Sequence[Copy], kind: str, reason: str) -> list[tuple[Finding, Finding]]:
+    paths = data.images.paths(i for pair in pairs for i in (pair.first, pair.second))
+    found = []
+    for pair, *both in zip(pairs, paths[::2], paths[1::2], strict=True):
+        one, other = sorted(both)
+        told = kind, pair.agreement
+        found.append((Finding(one, reason.format(other), *told, other), Finding(other, reason.format(one), *told, one)))
+    return found
 
 
 def _between(data: GateInput, limits: DataGateLimits, field: str) -> list[Copy]:

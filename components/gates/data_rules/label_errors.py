@@ -13,12 +13,14 @@ from components.base.verdict import Verdict
 from components.data import perceptual
 from components.data.dataset import SPLITS
 from components.gates import intervals
+from components.gates.data_rules import kept
 from components.gates.data_rules.base import Finding, GateInput, bound
 from components.gates.judge import judge
 from components.gates.settings import DataGateLimits
 from components.ingest import census
-from components.model.features import label_errors, neighbours
-from components.model.features.label_errors import Suspects
+from components.model import label_errors
+from components.model.features import neighbours
+from components.model.label_errors import Suspects
 
 # Fewer images of train say little about a label, and a recall below this little about the errors that are not found.
 # Chosen by hand; not measured.
@@ -40,6 +42,9 @@ def wrong_labels(data: GateInput, limits: DataGateLimits) -> Iterable[Verdict]:
         return
     indices, found = searched
     sure, stated = label_errors.certain(found), int(np.isfinite(found.stated).sum())
+    listed = _listed(data, indices, found)
+    left = set(kept.undecided((finding for _, finding in listed), limits))
+    sure[[i for i, finding in listed if finding not in left]] = False
     if not stated or not found.planted or found.recall < _RECALL:
         return
     count = int(sure.sum())
@@ -66,15 +71,21 @@ def findings(data: GateInput, limits: DataGateLimits) -> Iterator[Finding]:
     """Yields the images of train with a label that all others contradict, the most certain first."""
     if (searched := _searched(data, limits)) is None:
         return
-    indices, found = searched
+    yield from kept.undecided((finding for _, finding in _listed(data, *searched)), limits)
+
+
+def _listed(data: GateInput, indices: NDArray[np.int64], found: Suspects) -> list[tuple[int, Finding]]:
+    """The images of train with such a label, by their numbers in train."""
     wrong: dict[int, list[tuple[float, str]]] = {}
-    for i, k in zip(*np.nonzero(label_errors.listed(found)), strict=True):
+    for i, k in zip(*np.nonzero(label_errors.certain(found)), strict=True):
         wrong.setdefault(int(i), []).append((float(found.stated[i, k]), _said(data, found, int(i), int(k))))
     ranked = sorted(wrong, key=lambda i: min(wrong[i]))
+    listed = []
     for i, path in zip(ranked, data.images.paths(int(indices[i]) for i in ranked), strict=True):
         said = sorted(wrong[i])
-        reason = "; ".join(text for _, text in said)
-        yield Finding(path, f"suspected label error: {reason}", "suspected label error", 1 - said[0][0])
+        reason = f"suspected label error: {'; '.join(text for _, text in said)}"
+        listed.append((i, Finding(path, reason, "suspected label error", 1 - said[0][0])))
+    return listed
 
 
 def _searched(data: GateInput, limits: DataGateLimits) -> tuple[NDArray[np.int64], Suspects] | None:
@@ -114,12 +125,12 @@ def _together(data: GateInput, train: NDArray[np.int64], rows: NDArray[np.float3
     own = data.images.rows[train]
     pairs = neighbours.similar(rows, np.arange(len(rows)), _NEAR, _PARTNERS)
     sets = perceptual.joined(np.arange(len(rows)), pairs[:, 0], pairs[:, 1])
-    kept = np.flatnonzero(own["comparable"])
-    if not len(kept):
+    places = np.flatnonzero(own["comparable"])
+    if not len(places):
         return sets
-    near = perceptual.connected(own["perceptual"][kept], perceptual.DEFAULT_DISTANCE)
+    near = perceptual.connected(own["perceptual"][places], perceptual.DEFAULT_DISTANCE)
     first = np.unique(near, return_index=True, return_inverse=True)
-    return perceptual.joined(sets, kept, kept[first[1][first[2]]])
+    return perceptual.joined(sets, places, places[first[1][first[2]]])
 
 
 def _said(data: GateInput, found: Suspects, i: int, k: int) -> str:

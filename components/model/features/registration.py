@@ -91,7 +91,7 @@ def same(one: Picture, other: Picture) -> float | None:
 def _features(grey: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     import cv2
 
-    points, descriptors = cv2.SIFT_create(nfeatures=400, contrastThreshold=0.02).detectAndCompute(grey, None)
+    points, descriptors = cv2.SIFT.create(nfeatures=400, contrastThreshold=0.02).detectAndCompute(grey, None)
     if descriptors is None:
         return np.empty((0, 2), np.float32), np.empty((0, 128), np.float32)
     # The square root of the shares compares better (Arandjelovic & Zisserman, CVPR 2012).

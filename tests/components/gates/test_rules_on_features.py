@@ -16,6 +16,7 @@ from components.gates.data_rules import copies, label_errors
 from components.gates.data_rules.base import Finding, GateInput
 from components.gates.judge import failed
 from components.gates.settings import DataGateLimits
+from components.ingest.settings import Exclusion
 from components.model.features.rows import Features
 
 LABELS = ("cat", "dog", "emu")
@@ -84,6 +85,16 @@ def test_the_list_begins_with_what_is_most_certain() -> None:
     certainty = [finding.certainty for finding in found]
     assert certainty == sorted(certainty, reverse=True)
     assert {finding.kind for finding in found} == {"suspected label error"}
+
+
+def test_labels_that_somebody_decided_to_keep_neither_count_nor_are_listed() -> None:
+    decided = tuple(Exclusion(path=f"{i:03}.png", reason="", decision="keep") for i in range(12))
+    limits = LIMITS.model_copy(update={"kept": decided})
+    assert list(label_errors.findings(labelled(12), limits)) == []
+    [before], [after] = label_errors.wrong_labels(labelled(12), LIMITS), label_errors.wrong_labels(labelled(12), limits)
+    assert before.value is not None
+    assert before.value > 0
+    assert after.value == 0
 
 
 def test_few_images_and_no_features_are_not_judged() -> None:
@@ -161,6 +172,14 @@ def test_a_cropped_copy_with_another_label_is_listed() -> None:
         ("03.png", "changed copy with other labels"),
         ("copy.png", "changed copy with other labels"),
     ]
+
+
+def test_a_copy_that_somebody_decided_to_keep_is_let_pass() -> None:
+    row = Exclusion(path="copy.png", reason="another crop", decision="keep", other="03.png")
+    limits = LIMITS.model_copy(update={"kept": (row,)})
+    [verdict] = copies.leaking_copies(copied(named=True), limits)
+    assert verdict.passed
+    assert list(copies.findings(copied(named=True), limits)) == []
 
 
 @pytest.mark.parametrize("off", [{"near_duplicate_distance": None}, {"allow_duplicates_across_splits": True}])

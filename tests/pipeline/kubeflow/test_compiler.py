@@ -371,3 +371,12 @@ def test_the_command_writes_the_file_and_names_paths_that_pods_will_not_have(
 def test_every_name_has_a_form_that_kubeflow_takes(name: str) -> None:
     told = config.Config.model_construct(name=name)
     assert re.fullmatch("[a-z0-9][a-z0-9-]{0,127}", compiler.pipeline_name(told))
+
+
+def test_the_data_gate_of_a_pod_has_the_backbone_and_keeps_no_features(tmp_path: Path) -> None:
+    """Its cache key follows the backbone's file, as the Trainer's does."""
+    found = tasks(compiler.compile(settings(tmp_path, training={"backbone": "/models/b.keras"}))[0])["ClassBalance"]
+    parameters = found["inputs"]["parameters"]
+    told = json.loads(parameters["features"]["runtimeValue"]["constant"])
+    assert (told["backbone"], told["folder"]) == ("/models/b.keras", "")
+    assert parameters["files_version"]["taskOutputParameter"]["producerTask"] == "Preflight"

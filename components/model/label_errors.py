@@ -71,25 +71,15 @@ def search(
     return dataclasses.replace(found, planted=len(seen), recall=float(seen.mean()))
 
 
-# Probability of the stated label below which an error is certain enough to count for the share, and to be listed; and
-# that of another label from which this one is likely. See docs/data-gate.md.
-_CERTAIN, _LISTED, _LIKELY = 0.02, 0.05, 0.5
+# Probability of the stated label below which an error is certain enough to be listed and counted, and that of another
+# label from which this one is likely; see docs/data-gate.md.
+_CERTAIN, _LIKELY = 0.02, 0.5
 
 
 def certain(found: Suspects) -> NDArray[np.bool_]:
-    """bool [n, K]: the stated labels that count as wrong for the share."""
-    return _below(found, _CERTAIN)
-
-
-def listed(found: Suspects) -> NDArray[np.bool_]:
-    """bool [n, K]: the stated labels that people are asked to look at."""
-    return _below(found, _LISTED)
-
-
-def _below(found: Suspects, most: float) -> NDArray[np.bool_]:
-    """Suspected labels of less than this probability; of exclusive labels, only where another one is likely."""
+    """bool [n, K]: suspected labels that are all but excluded; of exclusive ones, only where another is likely."""
     likely = found.probability.max(axis=1, keepdims=True, initial=0) >= _LIKELY if found.exclusive else True
-    return np.asarray(found.suspected & (np.nan_to_num(found.stated, nan=1.0) < most) & likely)
+    return np.asarray(found.suspected & (np.nan_to_num(found.stated, nan=1.0) < _CERTAIN) & likely)
 
 
 def _searched(

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from components.model.features import label_errors, neighbours
+from components.model import label_errors
+from components.model.features import neighbours
 
 PER_LABEL, LABELS, WIDTH = 80, 3, 64
 
