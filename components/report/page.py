@@ -27,6 +27,7 @@ _OPTIONAL = (
     ("hits", "least confident correct predictions"),
     ("unfamiliar", "least familiar images"),
     ("suspects", "suspected label errors"),
+    ("groups", "images of weak groups"),
     ("mistakes", "mistakes"),
 )
 _OPEN = 3  # labels whose pictures are visible without a click

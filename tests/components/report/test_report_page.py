@@ -170,11 +170,12 @@ def test_many_reasons_are_cut_and_counted() -> None:
 def test_a_page_that_grows_too_large_leaves_pictures_out_and_says_so() -> None:
     content = evidence()
     content["images"]["i0"] = "data:image/webp;base64," + "A" * 1_000_000
-    # The picture is used 7 times (3 of the label, suspects, unfamiliar, 2 of the pair): 7 MB, and 4 MB without 3.
+    # The picture is used 8 times (3 of the label, suspects, unfamiliar, a group, 2 of the pair): 8 MB, 4 MB without 4.
     text = page.render(summary(), content)
     assert len(text.encode()) < page.LIMIT
     assert (
-        "Left out to keep this page small: random examples, least confident correct predictions, least familiar images."
+        "Left out to keep this page small: random examples, least confident correct predictions, least familiar images, "
+        "suspected label errors."
     ) in text
     assert content["examples"]["labels"][0]["random"]  # the caller's evidence is not changed
 
@@ -200,3 +201,12 @@ def test_weak_groups_and_trivial_methods_have_sections_of_their_own() -> None:
     assert sentence in parsed.text
     without = Reader(page.render(summary(weak_groups=None, trivial=None), {}))
     assert not {"Weak groups", "Trivial methods"} & set(without.text)
+
+
+def test_the_pictures_of_weak_groups_are_left_out_before_those_of_mistakes() -> None:
+    content = evidence()
+    content["images"]["i0"] = "data:image/webp;base64," + "A" * 1_300_000  # 3 are 3.9 MB, and 4 are too many
+    text = page.render(summary(), content)
+    assert "least familiar images, suspected label errors, images of weak groups." in text
+    assert text.count("A" * 1_300_000) == 3  # the mistake and the pair
+    assert "1 is weaker than the rest beyond chance." in text
