@@ -174,7 +174,7 @@ def test_a_page_that_grows_too_large_leaves_pictures_out_and_says_so() -> None:
     text = page.render(summary(), content)
     assert len(text.encode()) < page.LIMIT
     assert (
-        "Left out to keep this page small: random examples, least confident correct predictions, least familiar images, "
+        # Used 8 times (3 of the label, suspects, unfamiliar, a group, 2 of the pair): 8 MB, and 4 MB without 4.
         "suspected label errors."
     ) in text
     assert content["examples"]["labels"][0]["random"]  # the caller's evidence is not changed
