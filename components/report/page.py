@@ -28,6 +28,7 @@ _OPTIONAL = (
     ("unfamiliar", "least familiar images"),
     ("findings", "pictures of findings"),
     ("suspects", "suspected label errors"),
+    ("groups", "images of weak groups"),
     ("mistakes", "mistakes"),
 )
 _OPEN = 3  # labels whose pictures are visible without a click

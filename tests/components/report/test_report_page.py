@@ -171,12 +171,12 @@ def test_many_reasons_are_cut_and_counted() -> None:
 def test_a_page_that_grows_too_large_leaves_pictures_out_and_says_so() -> None:
     content = evidence()
     content["images"]["i0"] = "data:image/webp;base64," + "A" * 1_000_000
-    # The picture is used 8 times (3 of the label, suspects, unfamiliar, a finding, 2 of the pair): 4 MB without 4.
+    # The picture is used 9 times (3 of the label, suspects, unfamiliar, a finding, a group, 2 of the pair): 4 MB without 5.
     text = page.render(summary(), content)
     assert len(text.encode()) < page.LIMIT
     assert (
         "Left out to keep this page small: random examples, least confident correct predictions, least familiar "
-        "images, pictures of findings."
+        "images, pictures of findings, suspected label errors."
     ) in text
     assert content["examples"]["labels"][0]["random"]  # the caller's evidence is not changed
 
@@ -202,3 +202,12 @@ def test_weak_groups_and_trivial_methods_have_sections_of_their_own() -> None:
     assert sentence in parsed.text
     without = Reader(page.render(summary(weak_groups=None, trivial=None), {}))
     assert not {"Weak groups", "Trivial methods"} & set(without.text)
+
+
+def test_the_pictures_of_weak_groups_are_left_out_before_those_of_mistakes() -> None:
+    content = evidence()
+    content["images"]["i0"] = "data:image/webp;base64," + "A" * 1_300_000  # 3 are 3.9 MB, and 4 are too many
+    text = page.render(summary(), content)
+    assert "least familiar images, pictures of findings, suspected label errors, images of weak groups." in text
+    assert text.count("A" * 1_300_000) == 3  # the mistake and the pair
+    assert "1 is weaker than the rest beyond chance." in text
