@@ -171,7 +171,7 @@ def test_many_reasons_are_cut_and_counted() -> None:
 def test_a_page_that_grows_too_large_leaves_pictures_out_and_says_so() -> None:
     content = evidence()
     content["images"]["i0"] = "data:image/webp;base64," + "A" * 1_000_000
-    # The picture is used 9 times (3 of the label, suspects, unfamiliar, a finding, a group, 2 of the pair): 4 MB without 5.
+    # The picture is used 9 times (3 of the label, suspects, unfamiliar, finding, group, 2 of the pair): 4 MB without 5.
     text = page.render(summary(), content)
     assert len(text.encode()) < page.LIMIT
     assert (
