@@ -22,6 +22,9 @@ _LIBRARIES = (
     "numpy",
     "tensorflow-transform",
     "tensorflow-model-analysis",
+    "scikit-learn",
+    "cleanlab",
+    "opencv-python-headless",
 )
 
 
