@@ -84,8 +84,8 @@ def _changed(content: bytes, change: Change) -> bytes:
 
 
 def _compact(settings: FeatureSettings, contents: Sequence[bytes]) -> np.ndarray:
-    def encoded(indices: Sequence[int]) -> Iterator[bytes]:
-        return (contents[i] for i in indices)
+    def encoded(indices: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        return ((i, contents[i]) for i in indices)
 
     digests = [hashlib.sha256(content).digest() for content in contents]
     return neighbours.compact(backbone.of_images(settings, digests, encoded))

@@ -118,7 +118,8 @@ class Copy:
             "name": "planted",
             "task": self.data.task,
             "data": {"root": "data", **self._layout(root)},
-            "labels": {"names": list(self.data.labels)} | ({"ignore": self.data.ignored} if self.data.ignored else {}),
+            "labels": {"names": list(self.data.labels)}
+            | ({"ignore": self.data.ignored} if self.data.ignored is not None else {}),
             "training": dict(training),
             "push": {"destination": "served"},
         }

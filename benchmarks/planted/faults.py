@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
+from components.gates.data_rules import copies, label_errors
+
 WHITE, BLACK, DESKTOP, TITLE_BAR = (255, 255, 255), (0, 0, 0), (225, 225, 228), (60, 60, 64)
 _FACTOR = 12  # a dark picture has one part in so many of its range
 _SHARE_OF_BLUR = 1 / 30  # of the shorter side
@@ -171,6 +173,8 @@ SHORTCUTS: Mapping[str, Fault] = {
 _LEAK = (
     "nearly equal across splits",
     "nearly equal with other labels",
+    copies.SPLITS_KIND,
+    copies.LABELS_KIND,
 )
 
 # A picture that is in the data set already.
@@ -185,4 +189,4 @@ LEAKS: Mapping[str, Fault] = {
     "screenshot": Fault(_LEAK, _screenshot, moves=True, quality=60),
 }
 
-WRONG_LABEL, WRONG_LABEL_KINDS = "wrong label", ("wrong label",)
+WRONG_LABEL, WRONG_LABEL_KINDS = "wrong label", (label_errors.KIND,)

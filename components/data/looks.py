@@ -41,7 +41,8 @@ _BITS = tuple(1 << i for i in range(len(FAULTS)))
 _DARK = 51  # the brightest percent of the pixels is below [62]
 _BRIGHT = 191  # the darkest percent is above [139]
 _BLURRED = 0.25  # the sharpest edges are weaker than this share of the range of luma [0.12, the next 0.29]
-_UNINFORMATIVE = 10  # the range of luma is smaller [42]
+_UNINFORMATIVE = 10  # the range of luma is smaller [42], without the brightest and the darkest percent,
+_SPOTS = 64  # and with them smaller than this; chosen by hand; not measured
 _GREY = 4  # channels differ by no more, in all pixels but a percent; JPEG makes differences of 2 [1.2 % of CIFAR-10]
 _BORDER = 0.3  # share of the area [0.33]
 # Of a row of a border, this share has its level, give or take `_LEVEL`; of the row behind it, after at most a part of
@@ -79,7 +80,10 @@ def look(rgb: Image.Image, measured: Measured, made: tuple[int, int, int]) -> by
     low, high = measured.histogram.cumsum().searchsorted((0.01 * pixels, 0.99 * pixels)).tolist()
     large = min(width, height) >= _SMALLEST
     border = border_share(measured.pixels) if large else 0.0
-    dark, bright, flat = high < _DARK, low > _BRIGHT, high - low < _UNINFORMATIVE
+    levels = np.flatnonzero(measured.histogram)
+    # Stars and a few words are little of the area, but not nothing.
+    flat = high - low < _UNINFORMATIVE and levels[-1] - levels[0] < _SPOTS
+    dark, bright = high < _DARK, low > _BRIGHT
     visible = not (dark or bright or flat)  # or else neither colours nor borders can be told
     found = (
         dark,
@@ -123,7 +127,8 @@ def border_share(pixels: NDArray[np.uint8]) -> float:
     """The share of the area that is a border of one level, such as letterbox bars or a frame.
 
     A border ends in a straight edge: in the row behind it, less than half of the pixels have its level. So a plain
-    background around a subject is none, and an image of one level has none either.
+    background around a subject is none, and an image of one level has none either. But a rectangular subject before a
+    plain background cannot be told from a framed picture.
 
     Args:
         pixels: luma [h, w].
@@ -180,17 +185,6 @@ def encoding(image: Image.Image) -> int:
     if tables and 0 in tables:
         return min(_JPEG, max(1, round(sum(tables[0]) / len(tables[0]))))
     return _JPEG + 1 + _FORMATS.index(image.format) if image.format in _FORMATS else 0
-
-
-def encoding_name(code: int) -> str:
-    """The code of `encoding` for people.
-
-    >>> encoding_name(0), encoding_name(16), encoding_name(240)
-    ('unknown', 'JPEG of mean quantisation 16', 'PNG')
-    """
-    if code > _JPEG:
-        return _FORMATS[code - _JPEG - 1]
-    return f"JPEG of mean quantisation {code}" if code else "unknown"
 
 
 def taken(exif: Mapping[int, Any]) -> tuple[int, int]:

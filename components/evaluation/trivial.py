@@ -34,6 +34,7 @@ from components.model.familiarity import normalised
 _COLOURS = ("red", "green", "blue")
 _APPLIES = 0.5  # as in the metrics of several labels
 _CHUNK = 1024  # test images that are compared with train at once
+_TRAIN = 1 << 16  # images of train that these are compared with at once
 
 
 def measure(
@@ -253,5 +254,12 @@ def _mean_colour(histograms: Histograms) -> tuple[Floats, int]:
 def _nearest(features: NDArray[np.floating], neighbours: Neighbours) -> Floats:
     """The labels [n, K] of the nearest image of train to each row of features [n, F], by the cosine."""
     test, train = normalised(features), normalised(neighbours.features)
-    chunks = [(test[i : i + _CHUNK] @ train.T).argmax(axis=1) for i in range(0, len(test), _CHUNK)]
-    return neighbours.applies[np.concatenate(chunks)].astype(np.float64)
+    nearest, best = np.zeros(len(test), np.int64), np.full(len(test), -np.inf)
+    for start in range(0, len(train), _TRAIN):
+        some = train[start : start + _TRAIN]
+        for i in range(0, len(test), _CHUNK):
+            cosine = test[i : i + _CHUNK] @ some.T
+            place, highest = cosine.argmax(axis=1), cosine.max(axis=1)
+            closer = highest > best[i : i + _CHUNK]
+            nearest[i : i + _CHUNK][closer], best[i : i + _CHUNK][closer] = start + place[closer], highest[closer]
+    return neighbours.applies[nearest].astype(np.float64)

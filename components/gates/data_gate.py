@@ -35,7 +35,7 @@ from components.ingest.census import Images
 from components.labels.weights import applied, label_weights
 from components.model.features.rows import Features
 
-_LISTED = 1_000  # findings that a summary lists
+_LISTED = 100  # findings of each kind that a summary lists
 _Note = Callable[[GateInput, DataGateLimits], list[str]]
 
 # In the order of their verdicts: the data by themselves, then against the served model's data, then the schema.
@@ -77,7 +77,7 @@ FINDINGS: tuple[FindingRule, ...] = (
 )
 
 # Sentences on what is only suspected, and refuses nothing.
-NOTES: tuple[_Note, ...] = (single_images.notes, shortcuts.notes)
+NOTES: tuple[_Note, ...] = (copies.notes, label_errors.notes, single_images.notes, shortcuts.notes)
 
 
 def check(
@@ -120,12 +120,14 @@ def suspicions(
 ) -> Suspicions:
     """What is found beside the verdicts, for the summary and the report; arguments as in `check`."""
     data = GateInput(manifest, images, features=features)
-    found = findings(data, limits)
-    return Suspicions(
-        counts=dict(collections.Counter(finding.kind for finding in found)),
-        first=tuple(Found(**finding._asdict()) for finding in found[:_LISTED]),
-        notes=tuple(notes(data, limits)),
-    )
+    counts: collections.Counter[str] = collections.Counter()
+    first = []
+    for finding in findings(data, limits):
+        counts[finding.kind] += 1
+        # Quarantined files have a list of their own.
+        if finding.kind != files.QUARANTINED and counts[finding.kind] <= _LISTED:
+            first.append(Found(**finding._asdict()))
+    return Suspicions(counts=dict(counts), first=tuple(first), notes=tuple(notes(data, limits)))
 
 
 def unlabelled_files(kept: int, quarantined: Sequence[LeftOut], most: float | None) -> list[Verdict]:

@@ -44,7 +44,7 @@ class Suspicions(Value):
     """What the data gate found beside its verdicts."""
 
     counts: dict[str, int] = Field({}, description="kind -> findings of it")
-    first: tuple[Found, ...] = Field((), description="the most certain ones; `imagegate check -o` writes all")
+    first: tuple[Found, ...] = Field((), description="the most certain of each kind; `imagegate check -o` writes all")
     notes: tuple[ForeignText, ...] = Field((), description="sentences on what is suspected of the whole data set")
 
 

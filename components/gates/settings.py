@@ -113,7 +113,7 @@ class Balance(Value):
     max_border: Fraction | None = Field(
         0.2, description="Likewise: images of which more than 0.3 is a border of one level, such as letterbox bars."
     )
-    max_shortcut: Annotated[float, Field(ge=0.5, le=1)] | None = Field(
+    max_shortcut: Annotated[float, Field(ge=0.6, le=1)] | None = Field(
         None,
         description="The largest balanced accuracy with which a label may be told from one property of the files "
         "alone, such as brightness, size or the pattern of their names; with its confidence interval. With `null`, "

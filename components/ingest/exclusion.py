@@ -163,14 +163,14 @@ class Paths:
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._paths = frozenset(paths)
-        self._sorted = sorted((_normal(path), path) for path in self._paths)
+        self._sorted = sorted((normal(path), path) for path in self._paths)
 
     def matches(self, pattern: str) -> list[str]:
         """The paths that a path or a pattern names, sorted."""
         for exact in (pattern, pattern.removeprefix("./")):
             if exact in self._paths:
                 return [exact]
-        wanted = _normal(pattern.strip().removeprefix("./"))
+        wanted = normal(pattern.strip().removeprefix("./"))
         same = [*self._below(wanted, wanted), *self._below(folder := wanted.rstrip("/") + "/", folder[:-1] + "0")]
         if same or not _WILD.search(wanted):
             return same
@@ -228,7 +228,7 @@ def _of_set(token: str) -> str:
     return expression
 
 
-def _normal(path: str) -> str:
+def normal(path: str) -> str:
     return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 

@@ -23,6 +23,8 @@ _FOLDS = 5
 # Of the L2 term; see docs/data-gate.md. That with the least loss out of fold is weaker, and learns errors by heart.
 _STRENGTH = 0.1
 _SEED = 1
+# A chain of nearly equal images is longer than this, and than this share of all; see `search`. Chosen by hand.
+_LONG, _CHAINED, _TOGETHER = 10, 0.01, 5
 _PLANTED = 0.05  # share of labels that is changed to learn how many errors are found
 
 Floats = NDArray[np.float64]
@@ -58,12 +60,18 @@ def search(
     Args:
         rows: [n, F], see `neighbours.compact`.
         target: [n, K], 1 the label applies, 0 it does not, -1 unknown; of exclusive labels one-hot, or all -1.
-        sets: int [n]: images with equal numbers are in one fold, such as those that are nearly equal.
+        sets: int [n]: images with equal numbers are nearly equal. They are in one fold, unless they are more than a
+            hundredth of all: a chain of images that are alike may be a whole label, of which a head that never saw it
+            would find every image wrong. And where `_TOGETHER` of them agree on a label, it is not suspected.
         exclusive: whether exactly one label applies to each image.
     """
-    folds = _folds(sets)
+    own, size = np.unique(sets, return_inverse=True, return_counts=True)[1:]
+    long = size[own] > max(_LONG, _CHAINED * len(rows))
+    folds = _folds(np.where(long, len(size) + np.arange(len(rows)), own))
+    agreed = np.stack([np.bincount(own, target[:, k] == 1)[own] for k in range(target.shape[1])], axis=1) >= _TOGETHER
     with threadpool_limits(1, "blas"):  # small products are faster on one thread
         found = _searched(rows, target, folds, exclusive)
+        found = dataclasses.replace(found, suspected=found.suspected & ~((target == 1) & agreed))
         changed, planted = _plant(target, found.suspected, exclusive)
         if not planted.any():
             return found

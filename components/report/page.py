@@ -115,7 +115,7 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "opened": _opened(examples),
         "duplicates": evidence.get("duplicates", []),
         "pictured": evidence.get("findings", []),
-        "found": [one for one in summary.data.findings if one.kind != "quarantined"][:_QUARANTINED],
+        "found": summary.data.findings[:_QUARANTINED],
         "found_more": max(0, sum(n for kind, n in summary.data.found.items() if kind != "quarantined") - _QUARANTINED),
         "images": evidence.get("images", {}),
         "quarantined": quarantined[:_QUARANTINED],

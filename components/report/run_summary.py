@@ -50,7 +50,9 @@ class DataSummary(Sparse):
         (), description="one sentence for each kind of thing that was left out, merged, guessed, converted or suspected"
     )
     found: dict[str, int] = Field({}, description="kind -> files that the data gate objects to or suspects")
-    findings: tuple[Found, ...] = Field((), description="the most certain of them, 1,000 at most")
+    findings: tuple[Found, ...] = Field(
+        (), description="the most certain of each kind, 100 at most, without quarantined files"
+    )
     reencoded: dict[str, int] = Field({}, description="reason -> images that were re-encoded")
     unlabelled: BySplit = Field({}, description="split -> images of which no label is known")
     unknown: dict[str, float] = Field(

@@ -269,10 +269,12 @@ def _has_gain(where: str, threshold: Threshold, known: Sequence[str]) -> None:
             f"{where}: min_gain: trivial methods answer without probabilities and have no {threshold.metric}; choose "
             f"one of {', '.join(m for m in known if m in metrics.OF_ANSWERS)}"
         )
-    if threshold.confidence is not None and threshold.metric not in metrics.PAIRED:
-        some = ", ".join(m for m in known if m in metrics.PAIRED)
+    of_label = threshold.label is not None
+    if threshold.confidence is not None and (of_label or threshold.metric not in metrics.PAIRED):
+        some = "" if of_label else ", ".join(m for m in known if m in metrics.PAIRED)
         raise ValueError(
-            f"{where}: confidence: the gain in {threshold.metric!r} over a trivial method has no interval; remove the "
+            f"{where}: confidence: the gain in {threshold.metric!r}{' of a label' if of_label else ''} over a trivial "
+            "method has no interval; remove the "
             f"key{some and f', or choose one of {some}'}"
         )
 

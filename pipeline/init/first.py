@@ -15,6 +15,7 @@ from components.base.verdict import Verdict
 from components.data.dataset import Dataset, LayoutError
 from components.data.mask_rules import Rule
 from components.gates import data_gate
+from components.gates.data_rules.base import GateInput
 from components.ingest import census, observed
 from pipeline import config as configuration
 from pipeline.config import yaml
@@ -50,7 +51,8 @@ class First:
         found, console = self.found, terminal.console
         if found.images is not None:
             verdicts = data.judge_data(self.config, found.manifest, found.images, "")
-            return check.show(self.config, found.manifest, verdicts, terminal)
+            suspected = data_gate.notes(GateInput(found.manifest, found.images), self.config.data_gate_limits)
+            return check.show(self.config, found.manifest, verdicts, terminal, suspected)
         count_ignored = self.config.labels.count_ignored
         weights = data_gate.weights(found.manifest, self.config.label_weights, count_ignored=count_ignored)
         console.print(label_table(found.manifest.label_counts, weights))

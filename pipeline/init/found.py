@@ -82,6 +82,7 @@ def find(config: Config, dataset: Dataset, rule: Rule | None, terminal: Terminal
     report = census.Report()
     if _cost(dataset.records) <= most:
         manifest, images = check.examine(config, dataset, rule, terminal, measure)
+        terminal.close()
     else:
         opened = sample(dataset.records, most // 4)
         job = _job(config, dataset, opened, rule)

@@ -113,8 +113,9 @@ def _stored(config: Config) -> list[str]:
 
 def _fetched(config: Config) -> list[str]:
     return [
-        f"training.weights: a pod that trains {name} downloads its ImageNet weights, unless its image holds them in "
-        f"the folder models below KERAS_HOME, which it sets; {weights.MIRROR} there may name another server"
+        f"training.weights: the pods of the data gate, the Trainer and the Evaluator download the ImageNet weights of "
+        f"{name}, unless their image holds them in the folder models below KERAS_HOME, which it sets; "
+        f"{weights.MIRROR} there may name another server"
         for name in config.imagenet
     ]
 

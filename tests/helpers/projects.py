@@ -46,6 +46,8 @@ CONTRACT = {
     "synthetic": dict | None,
     "tuning": dict | None,
     "comparison": dict | None,
+    "weak_groups": dict | None,
+    "trivial": dict | None,
     "metrics": dict,
     "per_label": dict,
     "slices": [{"slice": dict, "metrics": dict, "per_label": dict}],

@@ -62,6 +62,11 @@ def find(
         left = part.inside & ~told[question.images]
         if value > rest - _LEAST or left.sum() < FEWEST or question.score[left].mean() > rest - _LEAST:
             continue
+        fresh = ~told[question.images]
+        if not fresh[part.inside].all():
+            anew = chance.weaker(question.score[fresh], left[fresh], question.strata[fresh])
+            if len(tried) * anew >= CHANCE:
+                continue
         told[question.images[part.inside]] = True
         worst = np.flatnonzero(part.inside)[np.argsort(question.score[part.inside], kind="stable")]
         members = [rows[i] for i in question.images[worst]]

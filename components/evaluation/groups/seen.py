@@ -75,9 +75,9 @@ def _features(examples: str, split: str, settings: FeatureSettings) -> NDArray[n
 
     digests = [feature_store.digest(_image(record)) for record in _records(examples, split)]
 
-    def encoded(indices: Sequence[int]) -> Iterable[bytes]:
+    def encoded(indices: Sequence[int]) -> Iterable[tuple[int, bytes]]:
         wanted = set(indices)
-        return (_image(record) for i, record in enumerate(_records(examples, split)) if i in wanted)
+        return ((i, _image(record)) for i, record in enumerate(_records(examples, split)) if i in wanted)
 
     return backbone.of_images(settings, digests, encoded)
 

@@ -10,6 +10,8 @@ from components.gates.data_rules.base import Finding, GateInput, bound
 from components.gates.judge import judge
 from components.gates.settings import DataGateLimits
 
+QUARANTINED = "quarantined"  # kind of findings
+
 
 def quarantined_files(data: GateInput, limits: DataGateLimits) -> Iterable[Verdict]:
     """Bounds the share of files that cannot be used; a data set without any file always fails."""
@@ -67,7 +69,7 @@ def findings(data: GateInput, limits: DataGateLimits) -> Iterator[Finding]:
     contradictory = {file.path: file.reason for file in data.manifest.contradictory}
     for file in data.manifest.quarantined:
         if file.path not in contradictory:
-            yield Finding(file.path, f"quarantined: {file.reason}", "quarantined", 1.0)
+            yield Finding(file.path, f"quarantined: {file.reason}", QUARANTINED, 1.0)
     for path, reason in contradictory.items():
         yield Finding(path, f"contradictory entries: {reason}", "contradictory entries", 1.0)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from components.gates.data_rules.base import Finding
 from components.gates.settings import DataGateLimits
-from components.ingest.exclusion import Paths
+from components.ingest.exclusion import Paths, normal
 from components.ingest.settings import Exclusion
 
 
@@ -30,7 +30,7 @@ def undecided(found: Iterable[Finding], limits: DataGateLimits) -> list[Finding]
 
 
 def _keeps(row: Exclusion, finding: Finding) -> bool:
-    return row.kind in ("", finding.kind) and row.other in ("", finding.other)
+    return row.kind in ("", finding.kind) and (not row.other or normal(row.other) == normal(finding.other))
 
 
 def _subject(finding: Finding) -> tuple[str, frozenset[str]]:

@@ -229,7 +229,7 @@ def _properties(
     yield "the format and compression", rows["encoding"].astype(np.int64)
     yield "the border", _levels(rows["border"])
     yield "the camera", rows["camera"].astype(np.int64)
-    yield "the date of the photo", _levels(rows["day"])
+    yield "the date in the file", _levels(rows["day"])
     patterns = name_patterns(images.paths(chosen.tolist()), labels)
     common = [pattern for pattern, _ in collections.Counter(patterns).most_common(_CATEGORIES)]
     place = {pattern: i for i, pattern in enumerate(common)}
@@ -248,7 +248,9 @@ def name_patterns(paths: Sequence[str], labels: Sequence[str]) -> list[str]:
     >>> name_patterns(["cat/IMG_0012.JPG", "cat/cat (3).jpg", "dog/hot dog_4.png", "dog/a8f3.png"], ["cat", "hot dog"])
     ['img_0.jpg', 'a (0).jpg', 'a_0.png', 'x.png']
     """
-    longest = sorted({label.lower() for label in labels}, key=len, reverse=True)
+    # Digits and signs are in names for other reasons than the label.
+    spoken = {label.lower() for label in labels if any(map(str.isalpha, label))}
+    longest = sorted(spoken, key=len, reverse=True)
     named = re.compile("|".join(re.sub(r"[\W_]+", r"[\\W_]*", re.escape(label)) for label in longest) or r"(?!)")
 
     def shape(word: re.Match[str]) -> str:

@@ -36,8 +36,8 @@ _KINDS = {
 _WORDS = {"border": "mostly border", _ODD: "of odd size"}  # in a sentence
 _NAMED = 5  # files in a sentence
 # An odd size or aspect ratio is beyond the nearer quartile by this factor, and by this many interquartile ranges of its
-# logarithm (three: far out; Tukey, Exploratory Data Analysis, 1977). No photo of the five sets is; the nearest to it
-# has 2.9 times the usual aspect ratio.
+# logarithm (three: far out; Tukey, Exploratory Data Analysis, 1977). No photo of the sets in docs/data-gate.md is; the
+# nearest to it has 2.9 times the usual aspect ratio.
 _FACTOR, _RANGES = 3.0, 3.0
 
 
@@ -105,7 +105,7 @@ def notes(data: GateInput, limits: DataGateLimits) -> list[str]:
     return [
         f"{number(n)} of {number(len(data.images.rows))} images are {_WORDS.get(kind, kind)}: so most of this data set "
         "look, and none of them is a finding"
-        for kind, n in _usual(data.images.rows).items()
+        for kind, n in _usual(data).items()
         if getattr(limits, _KINDS[kind][0]) is not None and kind != "grey"
     ]
 
@@ -120,7 +120,7 @@ def _faulty(data: GateInput, limits: DataGateLimits) -> dict[str, NDArray[np.int
         return {}
     flags = {kind: rows["faults"] & (1 << bit) > 0 for bit, kind in enumerate(looks.FAULTS)}
     flags[_ODD] = _odd_sizes(rows)
-    for kind in _usual(rows):
+    for kind in _usual(data):
         flags[kind] = np.zeros(len(rows), bool)
     found = {
         kind: np.flatnonzero(flags[kind]) for kind, (key, *_) in _KINDS.items() if getattr(limits, key) is not None
@@ -130,13 +130,21 @@ def _faulty(data: GateInput, limits: DataGateLimits) -> dict[str, NDArray[np.int
     return {kind: _undecided(data.images, kind, indices, limits) for kind, indices in found.items()}
 
 
-def _usual(rows: NDArray[np.void]) -> dict[str, int]:
-    """Fault -> images that have it, where these are most of all: so this data set looks, and the images are no fault.
+def _usual(data: GateInput) -> dict[str, int]:
+    """Fault -> images that have it, where these are most of each label: so this data set looks, and none is at fault.
 
-    Ultrasound is dark and smooth, and digits are grey. But of images of one level nothing can be learnt.
+    Ultrasound is dark and smooth, and digits are grey. But a label whose camera failed is not how the others look, and
+    of images of one level nothing can be learnt. Grey is judged over all images, among which few are then coloured.
     """
-    counts = {kind: int(np.count_nonzero(rows["faults"] & (1 << bit))) for bit, kind in enumerate(looks.FAULTS)}
-    return {kind: n for kind, n in counts.items() if 2 * n > len(rows) and kind != "uninformative"}
+    rows, totals, found = data.images.rows, data.carriers.count(), dict[str, int]()
+    for bit, kind in enumerate(looks.FAULTS):
+        faulty = np.flatnonzero(rows["faults"] & (1 << bit))
+        if 2 * len(faulty) <= len(rows) or kind == "uninformative":
+            continue
+        shares = zip(data.carriers.count(faulty), totals, strict=True)
+        if kind == "grey" or all(2 * some > total for some, total in shares if total):
+            found[kind] = len(faulty)
+    return found
 
 
 def _undecided(images: Images, kind: str, indices: NDArray[np.int64], limits: DataGateLimits) -> NDArray[np.int64]:

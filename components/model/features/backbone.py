@@ -19,6 +19,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from components.base import fingerprint, progress
+from components.base.errors import ImagegateError
 from components.data import images
 from components.data.manifest import ArrayFacts
 from components.labels import kinds
@@ -37,20 +38,21 @@ _THREADS = os.cpu_count() or 1
 def of_images(
     settings: FeatureSettings,
     digests: Sequence[bytes],
-    encoded: Callable[[Sequence[int]], Iterable[bytes]],
+    encoded: Callable[[Sequence[int]], Iterable[tuple[int, bytes]]],
 ) -> NDArray[np.float32]:
     """Returns the features of all images, and stores those that had to be computed.
 
     Args:
         settings: the backbone and where features are kept.
         digests: of the encoded images, see `feature_store.digest`.
-        encoded: indices -> the encoded images, in this order.
+        encoded: indices -> these and their encoded images, in any order.
 
     Returns:
         float32 [n, F].
 
     Raises:
         ConfigError: the backbone cannot be loaded, or its weights are missing and cannot be fetched.
+        ImagegateError: features are not finite.
     """
     with policy(settings.mixed_precision):
         # The head is not used: its labels only complete the network.
@@ -64,23 +66,35 @@ def of_images(
             kind=kinds.kind("single_label"),
         ).extractor
         found = FeatureStore(settings.folder, key(extractor, settings.backbone, settings.image_size))
-        known = found.read()
+        known = found.read(set(digests))
         first = {digest: i for i, digest in reversed(list(enumerate(digests))) if digest not in known}
         missing = sorted(first.values())
         rows = _computed(extractor, settings.image_size, len(missing), encoded(missing))
         for part in iter(lambda: list(itertools.islice(rows, _PART)), []):  # what a killed run computed stays
-            new = {digests[missing[i]]: row for i, row in part}
+            new = {digests[i]: row for i, row in part}
+            _require_finite(list(new.values()), settings.backbone)
             found.add(new)
             known |= new
     if not len(digests):
         return np.empty((0, extractor.output_shape[-1]), np.float32)
-    return np.stack([known[digest] for digest in digests])
+    return _require_finite([known[digest] for digest in digests], settings.backbone)
+
+
+def _require_finite(rows: Sequence[NDArray[np.float32]], name: str) -> NDArray[np.float32]:
+    """Returns the rows [n, F]; one that is not finite would make every comparison of features useless."""
+    features = np.stack(rows)
+    if broken := int(np.count_nonzero(~np.isfinite(features).all(axis=1))):
+        raise ImagegateError(
+            f"training.backbone: {name} gives features that are no finite numbers for {broken:,} of "
+            f"{len(features):,} images; set training.mixed_precision to false, or take another backbone"
+        )
+    return features
 
 
 def _computed(
-    extractor: keras.Model, size: tuple[int, int], count: int, encoded: Iterable[bytes]
+    extractor: keras.Model, size: tuple[int, int], count: int, encoded: Iterable[tuple[int, bytes]]
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yields the number and the features of each image."""
+    """Yields the index and the features of each image."""
     if not count:
         return
 
@@ -89,8 +103,8 @@ def _computed(
 
     extract = tf.function(features_of, reduce_retracing=True)
     done, started = 0, 0.0
-    for number, pixels in enumerate(_batches(encoded, size)):
-        yield from enumerate(extract(pixels).numpy(), done)
+    for number, (indices, pixels) in enumerate(_batches(encoded, size)):
+        yield from zip(indices, extract(pixels).numpy(), strict=True)
         done += len(pixels)
         if number + 1 == _WARM:
             started = time.monotonic()
@@ -100,12 +114,14 @@ def _computed(
         progress.report("features", done, count)
 
 
-def _batches(encoded: Iterable[bytes], size: tuple[int, int]) -> Iterator[tf.Tensor]:
-    """Decodes images; a generator of tf.data would hide the errors of those who read them."""
+def _batches(encoded: Iterable[tuple[int, bytes]], size: tuple[int, int]) -> Iterator[tuple[list[int], tf.Tensor]]:
+    """Decodes images, with their indices; a generator of tf.data would hide the errors of those who read them."""
     rest = iter(encoded)
     while some := list(itertools.islice(rest, _READ)):
-        data = tf.data.Dataset.from_tensor_slices(some).map(lambda one: images.decode(one, size), _THREADS)
-        yield from data.batch(_BATCH).prefetch(1)
+        data = tf.data.Dataset.from_tensor_slices([one for _, one in some])
+        indices = iter([i for i, _ in some])
+        for pixels in data.map(lambda one: images.decode(one, size), _THREADS).batch(_BATCH).prefetch(1):
+            yield list(itertools.islice(indices, len(pixels))), pixels
 
 
 def _duration(seconds: float) -> str:

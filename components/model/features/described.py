@@ -53,7 +53,14 @@ def of_shards(folder: str, found: Images, settings: FeatureSettings) -> Features
                 content |= {place[path]: one for path, one in _records(index.of_images(folder, split, hexes))}
             yield from (content[i] for i in some)
 
-    return Features(backbone.of_images(settings, digests, encoded), encoded)
+    def missing(indices: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        wanted = set(indices)
+        for split, count in told.counts.items():  # in one pass, since these may be all
+            for path, content in _records(index.numbered(folder, split, range(count))):
+                if place[path] in wanted:
+                    yield place[path], content
+
+    return Features(backbone.of_images(settings, digests, missing), encoded)
 
 
 def _records(records: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
@@ -103,7 +110,10 @@ class Files:
         def encoded(indices: Sequence[int]) -> Iterator[bytes]:
             return (self._encoded(paths[i]) for i in indices)
 
-        return Features(backbone.of_images(settings, [self._digests[path][0] for path in paths], encoded), encoded)
+        digests = [self._digests[path][0] for path in paths]
+        return Features(
+            backbone.of_images(settings, digests, lambda some: zip(some, encoded(some), strict=True)), encoded
+        )
 
     def _encoded(self, path: str) -> bytes:
         digest, changed = self._digests[path]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,15 +30,17 @@ class FeatureStore:
     def __init__(self, folder: str, key: str) -> None:
         self._folder = os.path.join(folder, key) if folder else ""
 
-    def read(self) -> dict[bytes, NDArray[np.float32]]:
-        """Returns digest -> features [F], and marks the key as used now."""
+    def read(self, wanted: Container[bytes] | None = None) -> dict[bytes, NDArray[np.float32]]:
+        """Returns digest -> features [F] of all images, or of those that are wanted; marks the key as used now."""
         found: dict[bytes, NDArray[np.float32]] = {}
         if not self._folder or not os.path.isdir(self._folder):
             return found
         os.utime(self._folder)
         for name in sorted(os.listdir(self._folder)):
             if name.endswith(_ENDING):
-                found |= _part(os.path.join(self._folder, name))
+                part = _part(os.path.join(self._folder, name))
+                # Copied, since a row would keep the whole part in memory.
+                found |= part if wanted is None else {key: row.copy() for key, row in part.items() if key in wanted}
         return found
 
     def add(self, rows: Mapping[bytes, NDArray[np.float32]]) -> None:

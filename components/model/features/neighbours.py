@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _EXACT = 50_000
-_BLOCK = 2048  # rows of a product
+_BLOCK, _CELLS = 2048, 1 << 24  # rows of a product, and its numbers (64 MB), at most
 _PROBES = 16  # cells that an image is compared with
 _COMPONENTS = 256
 _SEED = 1
@@ -32,8 +32,11 @@ def compact(rows: NDArray[np.floating]) -> NDArray[np.float32]:
         float32 [n, min(F, 256)].
     """
     count = min(rows.shape[1], _COMPONENTS)
+    if not len(rows):
+        return np.empty((0, count), np.float32)
     deviation = rows.std(axis=0, dtype=np.float64)
-    centred = ((rows - rows.mean(axis=0, dtype=np.float64)) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
+    centred = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centred /= np.where(deviation > 0, deviation, 1).astype(np.float32)
     axes = np.linalg.eigh(centred.T @ centred)[1][:, -count:]
     turn = np.linalg.qr(np.random.default_rng(_SEED).normal(size=(count, count)))[0].astype(np.float32)
     turned = centred @ axes @ turn
@@ -77,8 +80,9 @@ def _blocks(unit: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.int64], NDAr
     """Yields the rows that are compared, with those that they are compared with."""
     count = len(unit)
     if count <= _EXACT:
-        for start in range(0, count, _BLOCK):
-            yield np.arange(start, min(start + _BLOCK, count)), np.arange(count)
+        step = _step(count)
+        for start in range(0, count, step):
+            yield np.arange(start, min(start + step, count)), np.arange(count)
         return
     from sklearn.cluster import MiniBatchKMeans
 
@@ -88,5 +92,11 @@ def _blocks(unit: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.int64], NDAr
     distance = (centres**2).sum(axis=1) - 2 * centres @ centres.T  # squared, but for a constant in each row
     for cell, asked in enumerate(of_cell):
         among = np.concatenate([of_cell[near] for near in np.argsort(distance[cell], kind="stable")[:_PROBES]])
-        for start in range(0, len(asked), _BLOCK):
-            yield asked[start : start + _BLOCK], among
+        step = _step(len(among))
+        for start in range(0, len(asked), step):
+            yield asked[start : start + step], among
+
+
+def _step(among: int) -> int:
+    """Rows that are compared with so many others at once."""
+    return max(1, min(_BLOCK, _CELLS // max(1, among)))

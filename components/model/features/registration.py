@@ -71,10 +71,16 @@ def picture(pixels: NDArray[np.uint8]) -> Picture:
 
 
 def opened(encoded: bytes) -> Picture:
-    """The picture of an encoded image as ingest stores it."""
-    with Pillow.open(io.BytesIO(encoded), formats=images.FORMATS) as image:
-        image.draft("RGB", (2 * SIDE, 2 * SIDE))
-        return picture(np.asarray(image.convert("RGB")))
+    """The picture of an encoded image as ingest stores it; one of a single pixel, which is like none, if Pillow cannot.
+
+    TensorFlow, with which ingest checked it, ignores what comes after the pixels; Pillow also reads texts there.
+    """
+    try:
+        with Pillow.open(io.BytesIO(encoded), formats=images.FORMATS) as image:
+            image.draft("RGB", (2 * SIDE, 2 * SIDE))
+            return picture(np.asarray(image.convert("RGB")))
+    except Exception:  # noqa: BLE001  whatever another decoder than the one of ingest finds
+        return Picture(np.zeros((1, 1), np.uint8))
 
 
 def same(one: Picture, other: Picture) -> float | None:
@@ -83,6 +89,8 @@ def same(one: Picture, other: Picture) -> float | None:
     Returns:
         share of the compared blocks that are the same, at least `_AGREEMENT`; None if the pictures are different.
     """
+    # The larger one is laid over the smaller, whatever their names and so their order.
+    one, other = sorted((one, other), key=lambda each: (each.grey.size, each.grey.tobytes()), reverse=True)
     found = [_agreement(one, turned) for turned in (other, other.mirrored)]
     best = max(found)
     return best if best >= _AGREEMENT else None

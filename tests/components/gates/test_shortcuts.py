@@ -56,7 +56,7 @@ def test_honest_labels_cannot_be_told_from_any_property() -> None:
         ("the format and compression", {"encoding": 240}, {"encoding": 12}),
         ("the border", {"border": 0}, {"border": 40}),
         ("the camera", {"camera": 7}, {"camera": 200}),
-        ("the date of the photo", {"day": 19_000}, {"day": 19_001}),
+        ("the date in the file", {"day": 19_000}, {"day": 19_001}),
         ("the pattern of the file names", {"name": "IMG_{}.jpg"}, {"name": "holiday ({}).jpg"}),
     ],
 )

@@ -328,7 +328,8 @@ def test_a_store_of_runs_on_this_machine_has_no_effect_in_pods(tmp_path: Path) -
 def test_weights_that_pods_download_are_reported(tmp_path: Path) -> None:
     [told] = pods.notes(settings(tmp_path, training={"backbone": "VGG16"}, kubeflow=FULL))
     assert told.startswith(
-        "training.weights: a pod that trains VGG16 downloads its ImageNet weights, unless its image "
+        "training.weights: the pods of the data gate, the Trainer and the Evaluator download the ImageNet weights of "
+        "VGG16, unless "
     )
     assert pods.notes(settings(tmp_path, training={"backbone": "VGG16", "weights": None}, kubeflow=FULL)) == []
 
