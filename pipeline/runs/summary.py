@@ -31,6 +31,8 @@ _TAKEN = (
     "unlabelled",
     "synthetic",
     "tuning",
+    "weak_groups",
+    "trivial",
     "metrics",
     "per_label",
     "tfma",

@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
     for i in range(60):
         file = tmp_path / "images" / LABELS[i % 3] / f"{i}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels(i, (16, 24))).save(file)
+        Image.fromarray(pixels(i, (32, 48))).save(file)
     return tmp_path / "images"
 
 
@@ -166,7 +166,7 @@ def test_a_leak_is_in_test_and_its_original_in_train(folder: Path, tmp_path: Pat
         assert fault.partner.startswith(f"train/{label}/")
         assert files[fault.partner].stat().st_nlink > 1
     with Image.open(files[next(p for p, f in copy.planted.items() if f.fault == "crop by 2 %")]) as image:
-        assert image.size == (23, 15)  # one pixel of 24 and of 16 is the least
+        assert image.size == (47, 31)  # of 48 x 32, a pixel less
 
 
 def test_a_contradiction_is_in_train_under_another_label(folder: Path) -> None:
@@ -219,7 +219,7 @@ def test_several_labels_and_masks_are_copied_with_their_tables_and_masks(folder:
     masks = tmp_path / "masks"
     masks.mkdir()
     for file in (folder / "dog").iterdir():
-        Image.fromarray(np.zeros((16, 24), np.uint8)).save(masks / file.name)
+        Image.fromarray(np.zeros((32, 48), np.uint8)).save(masks / file.name)
     masked = Collection.masked([(folder / "dog", masks)], ["sky", "road"], 11)
     leaking = copies.leaks(masked, seed=1, between="splits")
     files = written(leaking, tmp_path / "masked")

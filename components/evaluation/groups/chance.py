@@ -15,8 +15,8 @@ def weaker(score: Floats, inside: Bools, strata: NDArray[np.intp]) -> float:
 
     Right and wrong answers, 1 and 0, are tested exactly: if the group were drawn at random within each stratum, its
     number of right answers would be a sum of hypergeometric numbers (Fisher's exact test, of several tables). Other
-    scores are tested by their ranks (Mann & Whitney 1947, with the correction for ties) and by how many are below the
-    mean, exactly; the larger probability counts, and the strata are not used.
+    scores are tested by their ranks (Mann & Whitney 1947, with the correction for ties), and if most are equal also by
+    how many are below the mean, exactly; the larger probability counts, and the strata are not used.
 
     Args:
         score: [m], from 0 to 1.
@@ -35,6 +35,8 @@ def weaker(score: Floats, inside: Bools, strata: NDArray[np.intp]) -> float:
     if inside.all() or not inside.any() or np.ptp(score) == 0:
         return 1.0
     ranks = stats.mannwhitneyu(score[inside], score[~inside], alternative="less", method="asymptotic").pvalue
+    if 2 * np.unique(score, return_counts=True)[1].max() <= len(score):
+        return float(ranks)
     # The approximation by the normal distribution is far too sure where most scores are equal, as those of good models.
     return max(float(ranks), _exact(score >= score.mean(), inside, np.zeros_like(strata)))
 

@@ -257,6 +257,37 @@ def test_errors_spread_at_random_give_no_group() -> None:
     assert all(one.tried > 60 for one in drawn)
 
 
+def test_shares_that_are_nearly_all_equal_give_no_group_by_chance() -> None:
+    """Of 300 images, 5 % have half of their labels right, at random: the normal approximation alone found groups."""
+    random = np.random.default_rng(3)
+    names = [f"{i:03}.jpg" for i in range(300)]
+    for _ in range(40):
+        half = set(random.permutation(300)[:15].tolist())
+        rows = [answered(name, ["cat"], [0.9, 0.9 if i in half else 0.1]) for i, name in enumerate(names)]
+        seen = Seen({f"property_{i}": random.random(300) for i in range(6)})
+        assert found(rows, seen, MULTI).groups == ()
+
+
+def test_one_weak_part_is_told_once() -> None:
+    """Of 400 images the 40 darkest are half wrong. Of groups that hold them and others, the others are no worse."""
+    random = np.random.default_rng(4)
+    brightness = np.linspace(0, 1, 400)
+    for _ in range(10):
+        right = random.random(400) < np.where(np.arange(400) < 40, 0.5, 0.95)
+        groups = found(
+            cats_and_dogs(right.tolist(), [i % 2 for i in range(400)]), Seen({"brightness": brightness})
+        ).groups
+        assert len(groups) <= 1
+
+
+def test_the_exact_test_of_many_images_leaves_out_only_what_counts_for_nothing() -> None:
+    """Of 40,000 images 36,000 are right, and of 8,000 drawn 7,100; SciPy adds all terms up."""
+    score, inside = np.arange(40_000) % 10 > 0, np.zeros(40_000, bool)
+    inside[np.flatnonzero(score)[:7100]] = inside[np.flatnonzero(~score)[:900]] = True
+    p = chance.weaker(score.astype(np.float64), inside, np.zeros(40_000, int))
+    assert p == pytest.approx(stats.hypergeom.cdf(7100, 40_000, 36_000, 8_000), rel=1e-9)
+
+
 def test_few_images_are_no_group_and_neither_is_a_small_difference() -> None:
     brightness = np.linspace(0.0, 1.0, 100)
     few = [i >= FEWEST - 1 for i in range(100)]  # all errors are the 9 darkest images

@@ -101,7 +101,10 @@ def test_few_images_and_no_features_are_not_judged() -> None:
     for data in (labelled(12, count=99), GateInput(*merged([], LABELS))):
         assert list(label_errors.wrong_labels(data, LIMITS)) == []
         assert list(label_errors.findings(data, LIMITS)) == []
+        [note] = label_errors.notes(data, LIMITS)
+        assert note.startswith("balance.max_label_errors was not judged: it needs ")
     off = LIMITS.model_copy(update={"max_label_errors": None})
+    assert label_errors.notes(labelled(12, count=99), off) == []
     assert list(label_errors.wrong_labels(labelled(60), off)) == []
     assert list(label_errors.findings(labelled(60), off))
 

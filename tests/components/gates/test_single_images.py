@@ -84,15 +84,15 @@ def test_grey_images_are_findings_among_colours_only() -> None:
 
 
 def test_what_most_images_have_is_how_the_data_set_looks() -> None:
-    """11 of 20 images are dark: no finding, but a note. Of 10 of 20, each is one."""
-    most = [*seen("cat", 10, fault="dark", faulty=10), *seen("dog", 10, fault="dark", faulty=1)]
+    """12 of 20 images are dark, 6 of each label: no finding, but a note. Of 11 of 20, 10 of them cats, each is one."""
+    most = [*seen("cat", 10, fault="dark", faulty=6), *seen("dog", 10, fault="dark", faulty=6)]
     assert found(most) == []
     assert judged(most)["dark"].value == 0
     told = single_images.notes(GateInput(*merged(most)), limits())
-    assert told == ["11 of 20 images are dark: so most of this data set look, and none of them is a finding"]
-    half = [*seen("cat", 10, fault="dark", faulty=10), *seen("dog", 10)]
-    assert len(found(half)) == 10
-    assert single_images.notes(GateInput(*merged(half)), limits()) == []
+    assert told == ["12 of 20 images are dark: so most of this data set look, and none of them is a finding"]
+    cats = [*seen("cat", 10, fault="dark", faulty=10), *seen("dog", 10, fault="dark", faulty=1)]
+    assert len(found(cats)) == 11
+    assert single_images.notes(GateInput(*merged(cats)), limits()) == []
     constant = seen("cat", 20, fault="uninformative", faulty=20)
     assert len(found(constant)) == 20  # nothing can be learnt of it
 

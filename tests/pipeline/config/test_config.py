@@ -180,7 +180,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "confidence of a gain in a mean": (
         threshold(metric="f1", label="*", min_gain=0.1, confidence=0.9),
-        "confidence: the gain in 'f1' over a trivial method has no interval; remove the key",
+        "confidence: the gain in 'f1' of a label over a trivial method has no interval; remove the key",
     ),
     "a gain of more than everything": (
         threshold(metric="accuracy", min_gain=10),

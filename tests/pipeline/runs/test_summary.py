@@ -39,6 +39,8 @@ KEYS = [
         "metrics",
         "per_label",
         "slices",
+        "weak_groups",
+        "trivial",
         "tfma",
         "baseline",
         "checkpoint",
@@ -84,7 +86,7 @@ def one(settings: config.Config) -> summary.Summary:
 @pytest.fixture
 def full(one: summary.Summary) -> summary.Summary:
     """A run that pushed."""
-    one._read_manifest(MANIFEST)
+    one._read_manifest(MANIFEST, Suspicions())
     one.label_weights = {"[red] fox": 0.5, "owl": 300.0}
     numbers = dict.fromkeys(kinds.kind("single_label").metric_names(["[red] fox", "owl"]), 0.25) | {
         "precision/owl": math.nan

@@ -127,6 +127,16 @@ def test_a_second_look_computes_nothing(base: Path, prepared: Prepared, tmp_path
     np.testing.assert_array_equal(first.rows, second.rows)
 
 
+def test_features_that_are_not_finite_are_refused(base: Path, dataset: Dataset, tmp_path: Path) -> None:
+    colours = keras.Input((None, None, 3))
+    keras.Model(colours, keras.layers.Rescaling(float("inf"))(colours)).save(tmp_path / "broken.keras")
+    files, found = examined(dataset)
+    told = settings(base, tmp_path / "store").model_copy(update={"backbone": str(tmp_path / "broken.keras")})
+    with pytest.raises(ImagegateError, match=r"broken.keras gives features that are no finite numbers for \d+ of \d+"):
+        files.features(found, told)
+    assert not list(tmp_path.glob("store/*/*"))  # nothing of it is kept
+
+
 def test_a_file_that_changes_while_it_is_read_is_named(base: Path, dataset: Dataset, tmp_path: Path) -> None:
     files, found = examined(dataset)
     path = base / "images" / "test" / "dark" / "1.png"

@@ -84,3 +84,15 @@ def test_one_label_for_all_has_no_errors(exclusive: bool) -> None:
     rows, own = clusters()
     found = label_errors.search(rows, np.ones((len(own), 1), np.float32), np.arange(len(own)), exclusive=exclusive)
     assert not found.suspected.any()
+
+
+@pytest.mark.parametrize("chained", [PER_LABEL, 9])
+def test_a_label_whose_images_are_all_alike_is_not_accused(chained: int) -> None:
+    """All 80 images of the first label, or 9 of 9, are nearly equal: a head that saw none would know no such label."""
+    rows, own = clusters()
+    kept = np.concatenate([np.arange(chained), np.arange(PER_LABEL, len(own))])
+    rows, own = rows[kept], own[kept]
+    sets = np.arange(len(own))
+    sets[:chained] = 0
+    found = label_errors.search(rows, np.eye(LABELS, dtype=np.float32)[own], sets, exclusive=True)
+    assert not label_errors.certain(found).any()

@@ -1,11 +1,14 @@
 """Which pictures are the same: drawn ones, so that what was done to them is known."""
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
+from tensorflow.io import decode_image
 
 from components.model.features import registration
 
@@ -83,3 +86,16 @@ def test_a_picture_without_anything_to_see_is_the_same_as_none(pixels: np.ndarra
     blank = registration.picture(pixels)
     assert registration.same(blank, blank) is None
     assert registration.same(blank, registration.picture(np.asarray(drawn(1)))) is None
+
+
+def test_a_file_that_only_pillow_cannot_read_is_like_no_other() -> None:
+    """A compressed text behind the pixels, which TensorFlow does not read, is larger than Pillow allows."""
+    stream = io.BytesIO()
+    drawn(1).save(stream, "PNG")
+    content = stream.getvalue()
+    text = b"a\0\0" + zlib.compress(bytes(3 << 20))
+    chunk = struct.pack(">I", len(text)) + b"zTXt" + text + struct.pack(">I", zlib.crc32(b"zTXt" + text))
+    hostile = content[:-12] + chunk + content[-12:]  # before the last chunk, IEND
+    assert decode_image(hostile).shape == (300, 400, 3)
+    assert registration.same(registration.opened(hostile), registration.opened(content)) is None
+    assert registration.same(registration.opened(content), registration.opened(content)) == 1
