@@ -1,4 +1,4 @@
-"""What rules read of features. Apart from what computes them, so that no stage depends on code that it does not run."""
+"""What rules read of features, apart from what computes them, which loads Keras."""
 
 from __future__ import annotations
 
