@@ -63,7 +63,7 @@ def of_images(
             classes=2,
             augment=False,
             seed=0,
-            kind=kinds.kind("single_label"),
+            kind=next(kind for kind in kinds.KINDS.values() if not kind.per_pixel),
         ).extractor
         found = FeatureStore(settings.folder, key(extractor, settings.backbone, settings.image_size))
         known = found.read(set(digests))
