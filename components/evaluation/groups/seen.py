@@ -101,5 +101,5 @@ def _properties(encoded: bytes) -> tuple[float, ...]:
     """The properties of an image that ingest stored."""
     try:
         return images.glance(encoded, sys.maxsize).properties
-    except BadImage:  # ingest has decoded it, so it is not measured only if it is no image at all
+    except BadImage:  # ingest decoded it with TensorFlow; Pillow also reads what follows the pixels, and may fail there
         return (np.nan,) * len(properties.NAMES)
