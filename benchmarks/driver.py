@@ -255,13 +255,14 @@ def night(count: int, folder: str, number: int) -> None:
 def gate(count: int, folder: str) -> None:
     """Measures the rules of the data gate on the counts of the first night."""
     from components.gates import data_gate
+    from components.gates.data_rules.base import GateInput
     from components.gates.settings import DataGateLimits
     from components.ingest import manifest
 
     limits = DataGateLimits(max_bad_fraction=0.05, contradictions=True, min_labels=2, near_duplicate_distance=_DISTANCE)
     meter, uri = _Meter(count), os.path.join(folder, "examples", "1")
     with meter.step("data gate"):
-        verdicts = data_gate.check(manifest.read(uri), census.Images.read(uri), limits, None, [])
+        verdicts = data_gate.check(GateInput(manifest.read(uri), census.Images.read(uri)), limits)
     if refused := [verdict.reason for verdict in verdicts if not verdict.passed]:
         raise SystemExit(f"the made-up data were refused: {refused}")
 

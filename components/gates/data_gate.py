@@ -29,11 +29,8 @@ from components.gates.data_rules import (
 from components.gates.data_rules.base import DataRule, Finding, FindingRule, GateInput, bound, share, train_pixels
 from components.gates.judge import judge
 from components.gates.records import Found, Suspicions
-from components.gates.reference import Reference
 from components.gates.settings import DataGateLimits
-from components.ingest.census import Images
 from components.labels.weights import applied, label_weights
-from components.model.features.rows import Features
 
 _LISTED = 100  # findings of each kind that a summary lists
 _Note = Callable[[GateInput, DataGateLimits], list[str]]
@@ -80,27 +77,8 @@ FINDINGS: tuple[FindingRule, ...] = (
 NOTES: tuple[_Note, ...] = (copies.notes, label_errors.notes, single_images.notes, shortcuts.notes)
 
 
-def check(
-    manifest: DatasetManifest,
-    images: Images,
-    limits: DataGateLimits,
-    reference: Reference | None = None,
-    anomalies: Sequence[tuple[str, str]] = (),
-    features: Features | None = None,
-) -> list[Verdict]:
-    """Judges a data set by all rules.
-
-    Args:
-        manifest, images: counts of the data set and a row for each image, see `census.merge`.
-        limits: the limit of each rule.
-        reference: data behind the model that is now served, or None if there is none to compare with.
-        anomalies: (feature, text) of each difference from the schema.
-        features: of the images, or None without a pretrained backbone.
-
-    Returns:
-        one verdict per rule, label and split; the data set is accepted if all of them passed.
-    """
-    data = GateInput(manifest, images, reference, anomalies, features)
+def check(data: GateInput, limits: DataGateLimits) -> list[Verdict]:
+    """Judges a data set by all rules: one verdict per rule, label and split. It is accepted if all of them passed."""
     return [verdict for rule in RULES for verdict in rule(data, limits)]
 
 
@@ -115,11 +93,8 @@ def notes(data: GateInput, limits: DataGateLimits) -> list[str]:
     return [sentence for rule in NOTES for sentence in rule(data, limits)]
 
 
-def suspicions(
-    manifest: DatasetManifest, images: Images, limits: DataGateLimits, features: Features | None = None
-) -> Suspicions:
-    """What is found beside the verdicts, for the summary and the report; arguments as in `check`."""
-    data = GateInput(manifest, images, features=features)
+def suspicions(data: GateInput, limits: DataGateLimits) -> Suspicions:
+    """What is found beside the verdicts, for the summary and the report."""
     counts: collections.Counter[str] = collections.Counter()
     first = []
     for finding in findings(data, limits):

@@ -114,7 +114,7 @@ def _exclusion(header: Sequence[str], row: Sequence[str], where: str) -> Exclusi
 def apply(dataset: Dataset, exclusions: Sequence[Exclusion], *, prune: bool) -> Dataset:
     """Leaves out every file that one of the exclusions names; of several, the first gives the reason.
 
-    Rows that keep files are the data gate's; those without a decision are only counted.
+    What rows keep is for the data gate to find; those without a decision are only counted.
 
     Args:
         dataset: the listing.
@@ -129,11 +129,12 @@ def apply(dataset: Dataset, exclusions: Sequence[Exclusion], *, prune: bool) -> 
     unmatched = []
     undecided = sum(one.decision == "undecided" for one in exclusions)
     for one in exclusions:
-        if one.decision != "exclude":
+        if one.decision == "undecided":
             continue
         found = files.matches(one.path)
-        for path in found:
-            reasons.setdefault(path, one.reason)
+        if one.decision == "exclude":
+            for path in found:
+                reasons.setdefault(path, one.reason)
         if not found and not ignored.matches(one.path):
             unmatched.append(one.path)
     left = dataclasses.replace(

@@ -13,6 +13,7 @@ from components.base.files import write_atomically
 from components.data import schema
 from components.data.manifest import DatasetManifest
 from components.gates import data_gate, reference
+from components.gates.data_rules.base import GateInput
 from components.gates.errors import DataRejected
 from components.gates.judge import failed
 from components.gates.records import DataGateResult
@@ -65,8 +66,8 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
     differences += [(feature, text) for feature, text in _anomalies(anomalies) if feature not in dict(differences)]
     bounds = DataGateLimits.from_json(limits)
     described = of_shards(examples.uri, images, FeatureSettings.from_json(features)) if features else None
-    verdicts = data_gate.check(counted, images, bounds, served, differences, described)
-    found = data_gate.suspicions(counted, images, bounds, described)
+    data = GateInput(counted, images, served, differences, described)
+    verdicts, found = data_gate.check(data, bounds), data_gate.suspicions(data, bounds)
     if failed(verdicts):
         raise DataRejected(verdicts, counted, suspicions=found)
     kept, content = reference.remember(counted, images)

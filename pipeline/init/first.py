@@ -50,8 +50,9 @@ class First:
         """Prints what `imagegate check` prints. Returns its exit code, or None if not all images were opened."""
         found, console = self.found, terminal.console
         if found.images is not None:
-            verdicts = data.judge_data(self.config, found.manifest, found.images, "")
-            suspected = data_gate.notes(GateInput(found.manifest, found.images), self.config.data_gate_limits)
+            judged = data.gate_input(self.config, found.manifest, found.images, "")
+            verdicts = data.judge_data(self.config, judged)
+            suspected = data_gate.notes(judged, self.config.data_gate_limits)
             return check.show(self.config, found.manifest, verdicts, terminal, suspected)
         count_ignored = self.config.labels.count_ignored
         weights = data_gate.weights(found.manifest, self.config.label_weights, count_ignored=count_ignored)
@@ -154,4 +155,4 @@ def _first_that_reads(
 def _verdicts(config: Config, found: Found) -> list[Verdict]:
     """Judges the data set by the default limits; of a sample, only the labels."""
     images = found.images or census.Images(np.zeros(0, census.ROW))
-    return data_gate.check(found.manifest, images, config.data_gate_limits)
+    return data_gate.check(GateInput(found.manifest, images), config.data_gate_limits)

@@ -75,7 +75,7 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
     versions.require_number(settings.destination)
     dataset, _ = data.read_dataset(settings)
     if not dataset.records:
-        raise DataRejected(data.judge_data(settings, *census.merge(dataset, []), ""))
+        raise DataRejected(data.judge_data(settings, data.gate_input(settings, *census.merge(dataset, []), "")))
     for key, path in settings.backbone_files:
         if not os.path.isfile(path):
             raise ConfigError(f"{key}: {path} does not exist")

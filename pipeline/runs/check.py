@@ -17,7 +17,6 @@ from components.data.dataset import Dataset
 from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
 from components.gates import data_gate
-from components.gates.data_rules.base import GateInput
 from components.gates.judge import failed
 from components.ingest import census, exclusion, settling, shards
 from components.model.features.described import Files
@@ -55,8 +54,8 @@ def run(config: Config, terminal: Terminal, issues: str | None = None) -> int:
     if settings is not None:
         with output_to(os.devnull):
             features = files.features(images, settings)
-    gate = GateInput(manifest, images, features=features)
-    verdicts = data.judge_data(config, manifest, images, frozen, features)
+    gate = data.gate_input(config, manifest, images, frozen, features)
+    verdicts = data.judge_data(config, gate)
     suspected = data_gate.notes(gate, config.data_gate_limits)
     terminal.close()
     code = show(config, manifest, verdicts, terminal, suspected)

@@ -16,6 +16,7 @@ from components.data.dataset import Dataset
 from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
 from components.gates import data_gate, reference
+from components.gates.data_rules.base import GateInput
 from components.ingest import census, earlier, ledger
 from components.ingest.layouts import reading
 from components.ingest.ledger import Recognised
@@ -120,10 +121,10 @@ def frozen_schema(config: Config) -> str:
     return text
 
 
-def judge_data(
+def gate_input(
     config: Config, manifest: DatasetManifest, images: census.Images, frozen: str, features: Features | None = None
-) -> list[Verdict]:
-    """Applies the data gate outside of the graph.
+) -> GateInput:
+    """What the data gate judges, outside of the graph.
 
     Args:
         config: the settings.
@@ -137,5 +138,10 @@ def judge_data(
     served = reference.recall(versions.current(config.destination), config.task)
     file = config.data.schema_file or ""
     anomalies = schema.compare(schema.parse(frozen, config.task, file), manifest, file) if frozen else []
-    verdicts = data_gate.check(manifest, images, config.data_gate_limits, served, anomalies, features)
-    return verdicts + ([] if all(manifest.counts.values()) else data_gate.empty_splits(manifest))
+    return GateInput(manifest, images, served, anomalies, features)
+
+
+def judge_data(config: Config, data: GateInput) -> list[Verdict]:
+    """Applies the data gate outside of the graph, where no stage has refused empty splits before."""
+    verdicts = data_gate.check(data, config.data_gate_limits)
+    return verdicts + ([] if all(data.manifest.counts.values()) else data_gate.empty_splits(data.manifest))

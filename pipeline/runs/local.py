@@ -172,7 +172,8 @@ class Runner:
             ):
                 return
             if not dataset.records:
-                raise DataRejected(data.judge_data(self._config, *census.merge(dataset, []), self._frozen))
+                judged = data.gate_input(self._config, *census.merge(dataset, []), self._frozen)
+                raise DataRejected(data.judge_data(self._config, judged))
             earlier_splits = data.earlier_splits_key(self._config, dataset, recognised.key)
             del dataset  # a listing of millions of images is not kept while ingest makes its own
             with output_to(self.log):
@@ -233,8 +234,9 @@ class Runner:
         """Judges the data by all rules where ingest refused an empty split: ingest does not know the limits."""
         if error.images is None or error.manifest is None:
             return error
-        verdicts = data.judge_data(self._config, error.manifest, error.images, self._frozen)
-        found = data_gate.suspicions(error.manifest, error.images, self._config.data_gate_limits)
+        judged = data.gate_input(self._config, error.manifest, error.images, self._frozen)
+        verdicts = data.judge_data(self._config, judged)
+        found = data_gate.suspicions(judged, self._config.data_gate_limits)
         return DataRejected(verdicts, error.manifest, suspicions=found)
 
     def _gist(self, error: Exception) -> ImagegateError:

@@ -15,6 +15,7 @@ from projects import Project
 from components.base.artifact_files import KNOWN_IMAGES
 from components.data.manifest import KnownData
 from components.gates import data_gate
+from components.gates.data_rules.base import GateInput
 from components.gates.judge import failed
 from components.gates.reference import Reference, remember
 from components.ingest import census, settling, shards
@@ -124,7 +125,7 @@ def test_ten_random_samples_of_four_fifths_pass(kind: Any, real_images: Path, tm
         for item in random.Random(seed).sample(examined, len(examined) * 4 // 5):
             shards.enter(item, report)
         manifest, images = settling.merge(dataset, [report], job, settings.source.near)
-        refused = failed(data_gate.check(manifest, images, limits, before))
+        refused = failed(data_gate.check(GateInput(manifest, images, before), limits))
         short = [label for label, n in manifest.label_counts.items() if n["train"] < settings.balance.min_examples]
         gone = [label for label, n in manifest.label_counts.items() if not n["eval"] or not n["test"]]
         assert {v.label for v in refused} <= {*short, *gone}, [v.reason for v in refused]

@@ -17,6 +17,7 @@ from components.base.verdict import Verdict
 from components.data.manifest import DatasetManifest, NearDuplicates
 from components.data.perceptual import DEFAULT_DISTANCE
 from components.gates.data_gate import check, empty_splits, unknown, warnings, weights
+from components.gates.data_rules.base import GateInput
 from components.gates.judge import failed
 from components.gates.settings import DataGateLimits
 from components.ingest.census import ROW, Images
@@ -61,12 +62,14 @@ FINE = manifest()
 
 
 def reasons(data: DatasetManifest, **limits: Any) -> list[str]:
-    return [verdict.reason for verdict in failed(check(data, NO_IMAGES, DataGateLimits(**(OFF | limits))))]
+    return [verdict.reason for verdict in failed(check(GateInput(data, NO_IMAGES), DataGateLimits(**(OFF | limits))))]
 
 
 def of_seen(seen: list[Seen], labels: tuple[str, ...] = ("cat", "dog"), **limits: Any) -> list[str]:
     """Why these images are refused."""
-    return [verdict.reason for verdict in failed(check(*merged(seen, labels), DataGateLimits(**(OFF | limits))))]
+    return [
+        verdict.reason for verdict in failed(check(GateInput(*merged(seen, labels)), DataGateLimits(**(OFF | limits))))
+    ]
 
 
 def refusal(data: DatasetManifest, **limits: Any) -> str:
@@ -100,7 +103,7 @@ def test_the_ratio_compares_the_most_and_the_least_frequent_label() -> None:
 def test_a_label_without_images_has_no_finite_ratio() -> None:
     data = manifest()
     data.label_counts["dog"]["train"] = 0
-    [verdict] = failed(check(data, NO_IMAGES, DataGateLimits(**(OFF | {"max_ratio": 1e9}))))
+    [verdict] = failed(check(GateInput(data, NO_IMAGES), DataGateLimits(**(OFF | {"max_ratio": 1e9}))))
     assert "'dog' has 0" in verdict.reason
     json.dumps(vars(verdict), allow_nan=False)
 
@@ -176,7 +179,7 @@ def test_images_that_ingest_moved_to_train_pass_and_chains_that_it_left_are_refu
     def judged(eval_found: int, test_found: int, *, moved: bool) -> list[Verdict]:
         found = {"eval": eval_found, "test": test_found}
         near = NearDuplicates(assigned={"eval": 20, "test": 30}, found=found, moved=moved)
-        verdicts = check(counted.model_copy(update={"near_duplicates": near}), images, limits)
+        verdicts = check(GateInput(counted.model_copy(update={"near_duplicates": near}), images), limits)
         return [v for v in verdicts if "nearly equal to images of other splits" in v.reason]
 
     # 2 of 20 and 3 of 30 are 10 %.
@@ -190,7 +193,7 @@ def test_images_that_ingest_moved_to_train_pass_and_chains_that_it_left_are_refu
     assert "balance.max_near_duplicates" in reason
     # One image of a small split is let pass, however large a share it is.
     one = NearDuplicates(assigned={"eval": 4, "test": 4}, found={"eval": 1, "test": 0}, moved=True)
-    assert not failed(check(counted.model_copy(update={"near_duplicates": one}), images, limits))
+    assert not failed(check(GateInput(counted.model_copy(update={"near_duplicates": one}), images), limits))
 
 
 def test_too_many_images_without_any_known_label_are_refused() -> None:
@@ -260,7 +263,9 @@ def test_co_occurrence_is_the_correlation_over_what_is_known(rows: list[tuple[in
         for i, row in enumerate(rows)
     ]
     [verdict] = [
-        v for v in check(*merged(seen), DataGateLimits(**(OFF | {"max_cooccurrence": 1.0}))) if "phi" in v.rule
+        v
+        for v in check(GateInput(*merged(seen)), DataGateLimits(**(OFF | {"max_cooccurrence": 1.0})))
+        if "phi" in v.rule
     ]
     both = [row for row in rows if None not in row]
     expected = matthews_corrcoef(*zip(*both, strict=True)) if both else 0.0
@@ -288,7 +293,7 @@ def test_file_names_cannot_write_to_the_terminal() -> None:
 
 def test_anomalies_of_the_validator_refuse_the_data() -> None:
     anomalies = [("label", "Unexpected string values: emu")]
-    [verdict] = failed(check(FINE, NO_IMAGES, DataGateLimits(**OFF), anomalies=anomalies))
+    [verdict] = failed(check(GateInput(FINE, NO_IMAGES, anomalies=anomalies), DataGateLimits(**OFF)))
     assert "'label'" in verdict.reason
     assert "Unexpected string values: emu" in verdict.reason
 
@@ -315,7 +320,7 @@ def test_every_rule_has_a_verdict_even_where_it_holds() -> None:
         "near_duplicate_distance": DEFAULT_DISTANCE,
         "max_near_duplicates": 0.0,
     }
-    verdicts = check(*merged(seen), DataGateLimits(**(OFF | limits)))
+    verdicts = check(GateInput(*merged(seen)), DataGateLimits(**(OFF | limits)))
     assert not failed(verdicts)
     # 2 labels x 3 splits; 9 properties x 2 splits; quarantine, unlabelled, two of labels and two of splits for
     # equal and nearly equal images, contradictory entries, number of labels, ratio, co-occurrence; 7 faults of images.

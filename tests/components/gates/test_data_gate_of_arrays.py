@@ -16,6 +16,7 @@ from components.data.arrays.spec import Bands, ByBand
 from components.data.dataset import Dataset, Record
 from components.data.manifest import DatasetManifest, KnownData
 from components.gates import data_gate, reference
+from components.gates.data_rules.base import GateInput
 from components.gates.reference import Reference
 from components.gates.settings import DataGateLimits
 from components.ingest import census, settling, shards
@@ -48,7 +49,7 @@ def judged(folder: Path, arrays: Sequence[NDArray[Any]], bands: Bands = BANDS, *
     told = DataGateLimits(max_bad_fraction=None, contradictions=False, min_labels=1, **limits)
     return [
         verdict
-        for verdict in data_gate.check(manifest, images, told)
+        for verdict in data_gate.check(GateInput(manifest, images), told)
         if "pixels of" in verdict.rule or "bands" in verdict.rule
     ]
 
@@ -101,7 +102,7 @@ def test_a_band_that_says_which_pixels_are_valid_may_have_one_value_where_they_a
 
 def drift(manifest: DatasetManifest, images: census.Images, served: Reference | None = None) -> dict[str, Verdict]:
     told = DataGateLimits(max_bad_fraction=None, contradictions=False, min_labels=1)
-    verdicts = data_gate.check(manifest, images, told, served)
+    verdicts = data_gate.check(GateInput(manifest, images, served), told)
     named = {verdict.rule.partition(" of ")[2].partition(" <=")[0]: verdict for verdict in verdicts}
     return {name: verdict for name, verdict in named.items() if name.startswith("band ")}
 

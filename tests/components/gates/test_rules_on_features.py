@@ -204,7 +204,7 @@ def test_rules_and_findings_share_one_search() -> None:
 
     assert data.features is not None
     counted = GateInput(data.manifest, data.images, features=Features(data.features.rows, encoded))
-    verdicts = data_gate.check(data.manifest, data.images, LIMITS, features=counted.features)
+    verdicts = data_gate.check(counted, LIMITS)
     assert [v.rule for v in failed(verdicts)] == ["number of changed copies in different predefined splits <= 0"]
     assert [f.kind for f in data_gate.findings(counted, LIMITS)] == ["changed copy across splits"] * 2
     assert len(asked) == 1
