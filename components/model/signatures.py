@@ -136,7 +136,9 @@ class _Served(tf.Module):
         error = tf.where(tf.reduce_any(seen, axis=[1, 2]), "", "no pixel is valid")
         return self.respond(raw, familiarity, error) | ({OBSERVED: seen} if self._per_pixel else {})
 
+    @tf.function(autograph=False)
     def _answer(self, pixels: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Computes the logits before calibration, and the familiarity [batch]; all signatures call one graph of it."""
         count = tf.shape(tf.nest.flatten(pixels)[0])[0]
 
         def some(tensor: tf.Tensor) -> tf.Tensor:  # not every layer takes an empty batch
