@@ -95,7 +95,8 @@ class _Served(tf.Module):
     def photos(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Answers encoded photos, string [batch]."""
         pixels, error = rows.decode(image_bytes, self._size, self._bits)
-        return self.respond(*self._answer(pixels), error)
+        raw, familiarity = self._answer(pixels)
+        return self.respond(raw, familiarity, error)
 
     def takes(self, told: ArrayFacts, bands: Bands) -> None:
         """From now on, it takes arrays in place of photos."""
