@@ -95,7 +95,8 @@ class _Served(tf.Module):
     def photos(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Answers encoded photos, string [batch]."""
         pixels, error = rows.decode(image_bytes, self._size, self._bits)
-        return self.respond(*self._answer(pixels), error)
+        raw, familiarity = self._answer(pixels)
+        return self.respond(raw, familiarity, error)
 
     def takes(self, told: ArrayFacts, bands: Bands) -> None:
         """From now on, it takes arrays in place of photos."""
@@ -136,7 +137,9 @@ class _Served(tf.Module):
         error = tf.where(tf.reduce_any(seen, axis=[1, 2]), "", "no pixel is valid")
         return self.respond(raw, familiarity, error) | ({OBSERVED: seen} if self._per_pixel else {})
 
+    @tf.function(autograph=False)
     def _answer(self, pixels: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Computes the logits before calibration, and the familiarity [batch]; all signatures call one graph of it."""
         count = tf.shape(tf.nest.flatten(pixels)[0])[0]
 
         def some(tensor: tf.Tensor) -> tf.Tensor:  # not every layer takes an empty batch

@@ -22,6 +22,7 @@ from sklearn import metrics as sk
 
 from components.data import features
 from components.labels import kinds
+from pipeline import cli
 
 pytestmark = pytest.mark.end_to_end
 
@@ -255,15 +256,15 @@ def test_predict_prints_the_digits(demo: Demo, imagegate: Callable[..., Run]) ->
 
 
 def test_predict_on_a_bad_image_prints_the_others_and_ends_in_1(
-    demo: Demo, imagegate: Callable[..., Run], tmp_path: Path
+    demo: Demo, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     good, bad = demo.folder / "data" / "digits" / "7" / "000.png", tmp_path / "bad.png"
     bad.write_bytes(b"\x89PNG broken")
-    run = imagegate("predict", demo.summary["pushed"]["path"], bad, good)
-    assert run.code == 1
-    heads, line = run.out.splitlines()
+    assert cli.main(["predict", demo.summary["pushed"]["path"], str(bad), str(good)]) == 1
+    out, err = capsys.readouterr()
+    heads, line = out.splitlines()
     assert heads.split() == ["image", "label", "probability", "next", "likely"]
     assert re.fullmatch(rf"{re.escape(str(good))} +\d +[01]\.\d+ +\d 0\.\d+, \d 0\.\d+", line)
-    *progress, told = run.err.splitlines()  # a slow machine shows progress
+    *progress, told = err.splitlines()  # a slow machine shows progress
     assert told == f"{bad}: starts like a PNG file, but its header is broken"
     assert all(line.startswith("images ") for line in progress)

@@ -53,10 +53,7 @@ def test_a_detector_is_pushed_and_recognises_images_that_are_not_its_label(one: 
     for answer in answers:
         np.testing.assert_array_equal(answer["probabilities"][:, 0], answer["familiarity"])
     assert answers[0]["familiarity"].numpy().mean() > answers[1]["familiarity"].numpy().mean()
-
-
-def test_another_folder_of_out_of_distribution_images_runs_the_gate_again(one: Project) -> None:
-    assert one.run(*SETTINGS, RULES % 0.8)["status"] == "pushed"
+    # Another folder of out-of-distribution images runs the gate again.
     shutil.rmtree(one.folder / "unknown")
     shutil.copytree(one.folder / "data" / "0", one.folder / "unknown")  # these are known
     summary = one.run(*SETTINGS, RULES % 0.8)

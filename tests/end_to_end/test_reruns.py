@@ -46,12 +46,13 @@ def test_other_thresholds_run_only_the_model_gate_again(tiny: Project) -> None:
     assert tiny.served() == before
 
 
-def test_another_model_is_pushed_beside_the_old_one_which_was_the_baseline(tiny: Project) -> None:
+def test_other_weights_train_a_model_that_is_pushed_beside_the_old_one_which_was_the_baseline(tiny: Project) -> None:
     before = tiny.served()
     [old] = os.listdir(tiny.destination)
-    summary = tiny.run(SETTLED, "training.seed=2")
+    summary = tiny.run(SETTLED, "training.label_weights={'0': 2.0}")
     assert ran(summary) == {"Trainer"} | GATE
     assert summary["status"] == "pushed"
+    assert summary["label_weights"] == {"0": 2.0, "1": 1.0, "2": 1.0}
     assert sorted(os.listdir(tiny.destination)) == [old, summary["pushed"]["version"]]
     assert int(summary["pushed"]["version"]) > int(old)
     assert summary["baseline"]["version"] == old

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from projects import CONTRACT, Project, Run, Trained, assert_like, ran
+from projects import CONTRACT, Project, Run, Trained, assert_like
 from sklearn import metrics as sk
 
 from components import metrics
@@ -229,9 +229,3 @@ def test_one_sigmoid_unit_decides_between_two_labels(tiny: Project) -> None:
     np.testing.assert_array_equal(answer["logits"].numpy()[:, 0], 0)
     np.testing.assert_allclose(answer["probabilities"].numpy()[:, 1], 1 / (1 + np.exp(-z)), rtol=1e-5)
     assert np.mean((z > 0) == [path.parent.name == "1" for path in images]) > 0.9
-
-
-def test_other_weights_train_again_and_are_reported(tiny: Project) -> None:
-    told = tiny.run("evaluation.slices=[label]", "training.label_weights={'0': 2.0}")
-    assert ran(told) == {"Trainer", "Evaluator", "ServingCheck", "Pusher", "ModelReport"}
-    assert told["label_weights"] == {"0": 2.0, "1": 1.0, "2": 1.0}

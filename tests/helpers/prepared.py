@@ -1,6 +1,7 @@
 """What the stages before the Trainer leave behind, made without them: shards, a schema and a transform graph."""
 
 import dataclasses
+import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.base.artifact_files import SCHEMA
+from components.base.artifact_files import SCHEMA, TRAINING_HISTORY
 from components.data import schema
 from components.data.arrays.spec import Bands
 from components.data.dataset import UNLABELLED, Dataset
@@ -27,7 +28,11 @@ from components.ingest.stored import index
 from components.ingest.unlabelled import listing, merging
 from components.labels import kinds
 from components.model import preprocessing
+from components.model.fitting import training
 from components.model.fitting.batches import Batches
+from components.model.fitting.given import Given
+from components.model.fitting.training import Learnt
+from components.model.settings import TrainerSettings
 
 RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
 SETTINGS: dict[str, Any] = {
@@ -48,6 +53,7 @@ SETTINGS: dict[str, Any] = {
     "decisions": {"calibrate": True, "threshold": "f1", "abstain_below": 0.01},
     "code_fingerprint": "",
 }
+UNCALIBRATED = {"calibrate": False, "threshold": "f1", "abstain_below": 0.01}  # for logits as training's loss saw them
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,26 @@ class Prepared:
         """The serialised examples of a split, in the order of the shards."""
         paths = [str(p) for p in sorted(self.examples.glob(f"Split-{split}/*"))]
         return [record.numpy() for record in tf.data.TFRecordDataset(paths)]
+
+
+def learn(arguments: FnArgs) -> Learnt:
+    """What the Trainer does before it decides and exports, which takes as long as a small training."""
+    settings = TrainerSettings.model_validate(arguments.custom_config)
+    with training.prepared(settings) as gpus:
+        return training.learn(Given.of(arguments, settings, arguments.model_run_dir), settings, gpus)
+
+
+def history(folder: Path) -> dict[str, list[dict[str, float]]]:
+    """The metrics of every epoch of each phase, which a run in `folder` wrote."""
+    found: dict[str, list[dict[str, float]]] = json.loads((folder / "run" / TRAINING_HISTORY).read_text())
+    return found
+
+
+def exported(folder: Path) -> dict[str, np.ndarray]:
+    """The arrays of the model that a run in `folder` exported."""
+    reader = tf.train.load_checkpoint(str(folder / "serving/variables/variables"))
+    found = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
 
 
 def ingest(

@@ -5,20 +5,28 @@ Nothing here can fail: an op that fails in a graph fails the whole batch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
+_shared: list[Callable[[], Any]] = []  # what builds the functions that `shared` gave, in the order of their definition
 _ENTRY = 12  # bytes of an entry of a TIFF directory
 _WIDTHS = {1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4, 13: 4}  # type of whole numbers in TIFF -> bytes
 
 
 def part(data: tf.Tensor, at: tf.Tensor | int, count: tf.Tensor | int) -> tf.Tensor:
-    """Up to `count` bytes from `at` on, fewer at the end of `data`: scalar string."""
+    """Up to `count` bytes from `at` on, fewer at the end of `data`: scalar string. No int is below 0."""
     import tensorflow as tf
 
-    return tf.strings.substr(data, tf.clip_by_value(at, 0, tf.strings.length(data)), tf.maximum(count, 0))
+    # Numbers that are known here need fewer nodes, and there are many of them.
+    if isinstance(at, int):
+        start = tf.minimum(at, tf.strings.length(data)) if at else 0
+    else:
+        start = tf.clip_by_value(at, 0, tf.strings.length(data))
+    return tf.strings.substr(data, start, count if isinstance(count, int) else tf.maximum(count, 0))
 
 
 def begins(data: tf.Tensor, at: tf.Tensor | int, text: bytes) -> tf.Tensor:
@@ -53,12 +61,47 @@ def _sum(values: tf.Tensor, places: list[int]) -> tf.Tensor:
     return tf.cast(tf.minimum(tf.reduce_sum(tf.cast(values, tf.int64) * places), 2**31 - 1), tf.int32)
 
 
-def tag(tiff: tf.Tensor, number: int) -> tf.Tensor:
+def shared(function: Callable[..., tf.Tensor], *types: str) -> Callable[..., tf.Tensor]:
+    """A function of scalar tensors of these types, whose graph is built once and called wherever it is used.
+
+    The readers of several formats look for the same. A copy of its nodes in each of them would take time to build, to
+    load, and to optimise before the first answer.
+    """
+
+    @functools.cache
+    def built() -> Any:
+        import tensorflow as tf
+
+        signature = [tf.TensorSpec([], tf.as_dtype(name)) for name in types]
+        with tf.init_scope():  # or it would keep the graph that uses it first in memory
+            return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
+
+    _shared.append(built)
+
+    @functools.wraps(function)
+    def call(*arguments: tf.Tensor) -> tf.Tensor:
+        import tensorflow as tf
+
+        return built()(*(tf.convert_to_tensor(a, tf.as_dtype(t)) for a, t in zip(arguments, types, strict=True)))
+
+    return call
+
+
+def build_shared() -> None:
+    """Builds these functions before any that calls them, in the same order in every process.
+
+    TensorFlow numbers functions as they are built, and the identity of a model depends on the order of the numbers.
+    """
+    for built in _shared:
+        built()
+
+
+def _tag(tiff: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
     """The whole number that the first directory of a TIFF structure (EXIF is one) states for a tag, or 0; int32.
 
     Args:
         tiff: scalar string from the header "II*" or "MM*" on; anything else states nothing.
-        number: of the tag.
+        number: of the tag; int32.
     """
     import tensorflow as tf
 
@@ -85,7 +128,7 @@ def tag(tiff: tf.Tensor, number: int) -> tf.Tensor:
             kinds = [k for k, w in _WIDTHS.items() if w == width]
             is_kind = tf.reduce_any(kind[:, tf.newaxis] == tf.constant(kinds, tf.int64), axis=1)
             found = tf.where(is_kind, number_at(entries[:, 8 : 8 + width]), found)
-        wanted = (number_at(entries[:, :2]) == number) & (values == 1)
+        wanted = (number_at(entries[:, :2]) == tf.cast(number, tf.int64)) & (values == 1)
         # Of a tag that is there twice the last is read, as Pillow does.
         last = tf.boolean_mask(found, wanted)[-1:]
         return tf.cast(tf.minimum(tf.reduce_sum(last), 2**31 - 1), tf.int32)
@@ -95,3 +138,6 @@ def tag(tiff: tf.Tensor, number: int) -> tf.Tensor:
 
     known = is_little | begins(tiff, 0, b"MM\0*")
     return tf.cond(known & (length >= 8), read, nothing)
+
+
+tag = shared(_tag, "string", "int32")

@@ -30,10 +30,11 @@ def plan(encoded: tf.Tensor, to: tuple[int, int]) -> Plan:
 
     found = walk(encoded, 2, _after, [*_FRAMES, *_METADATA, [0xFF, _START_OF_SCAN]], _SEGMENTS)
     frame = numbers(encoded, tf.reduce_max(found.last[: len(_FRAMES)]), 10)
-    exif, xmp, pictures, scan = (found.last[i] for i in range(len(_FRAMES), len(_FRAMES) + 4))
+    exif, xmp, pictures, scan = tf.unstack(found.last)[len(_FRAMES) :]
     turned = orientation(_content(encoded, exif, len(_EXIF)), _content(encoded, xmp, len(_XMP)))
     several = _is_several(encoded, pictures, scan)
-    height, width, inks = frame[5] * 256 + frame[6], frame[7] * 256 + frame[8], frame[9]
+    *_, high, low, wide, narrow, inks = tf.unstack(frame)
+    height, width = high * 256 + low, wide * 256 + narrow
     scale = tf.minimum(height // to[0], width // to[1])
     ratio = tf.searchsorted(list(RATIOS[1:]), [scale], side="right", out_type=tf.int32)[0]
     refused = tf.where(inks == 4, _CMYK, tf.where(found.count[len(_FRAMES)] > 1, _SPLIT, ""))
@@ -45,10 +46,10 @@ def plan(encoded: tf.Tensor, to: tuple[int, int]) -> Plan:
 def _after(at: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
     import tensorflow as tf
 
-    marker = head[1]
-    is_marker = (head[0] == 0xFF) & (marker != 0xFF) & (marker != 0)
+    first, marker, upper, lower = tf.unstack(head[:4])
+    is_marker = (first == 0xFF) & (marker != 0xFF) & (marker != 0)
     alone = ((marker >= 0xD0) & (marker <= 0xD9)) | (marker == 1)
-    length = tf.where(is_marker, tf.where(alone, 2, 2 + head[2] * 256 + head[3]), 1)
+    length = tf.where(is_marker, tf.where(alone, 2, 2 + upper * 256 + lower), 1)
     return tf.where(is_marker & (marker == _START_OF_SCAN), -1, at + length)
 
 
@@ -57,8 +58,8 @@ def _content(encoded: tf.Tensor, at: tf.Tensor, name: int) -> tf.Tensor:
     import tensorflow as tf
 
     def read() -> tf.Tensor:
-        length = numbers(encoded, at + 2, 2)
-        return part(encoded, at + 4 + name, length[0] * 256 + length[1] - 2 - name)
+        upper, lower = tf.unstack(numbers(encoded, at + 2, 2))
+        return part(encoded, at + 4 + name, upper * 256 + lower - 2 - name)
 
     return tf.cond(at > 0, read, lambda: tf.constant(""))
 

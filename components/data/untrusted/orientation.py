@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from components.data.untrusted.binary import tag
+from components.data.untrusted.binary import shared, tag
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -14,7 +14,7 @@ _XMP = r"tiff:Orientation(?:=\"|>)([0-9])"
 _ANY = r"(?s)\C"  # any byte, of valid UTF-8 or not
 
 
-def orientation(exif: tf.Tensor, xmp: tf.Tensor) -> tf.Tensor:
+def _orientation(exif: tf.Tensor, xmp: tf.Tensor) -> tf.Tensor:
     """EXIF's orientation, 2 to 8, or 1 for upright and for everything else; int32.
 
     As in Pillow, XMP is looked at only where EXIF says nothing.
@@ -42,3 +42,6 @@ def orientation(exif: tf.Tensor, xmp: tf.Tensor) -> tf.Tensor:
     stated = tf.cond(tf.strings.length(exif) > 0, of_exif, none)
     stated = tf.cond((stated == 0) & (tf.strings.length(xmp) > 0), of_xmp, lambda: stated)
     return tf.where((stated >= 1) & (stated <= 8), stated, 1)
+
+
+orientation = shared(_orientation, "string", "string")

@@ -31,7 +31,7 @@ def plan(encoded: tf.Tensor) -> Plan:
     header = numbers(encoded, 16, 9)
     depth = header[8]
     found = walk(encoded, len(SIGNATURE), _after, _PATTERNS, _CHUNKS)
-    pixels, transparent, exif, xmp, *profiles = (found.last[i] for i in range(len(_PATTERNS)))
+    pixels, transparent, exif, xmp, *profiles = tf.unstack(found.last)
     text = _content(encoded, xmp)
     turned = orientation(_content(encoded, exif), text)
     hidden = begins(text, len(_XMP), b"\1") | ((exif == 0) & tf.reduce_any(tf.stack(profiles) > 0))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.data.decoding import MAX_PIXELS, max_file_bytes
 from components.data.untrusted import bmp, gif, jpeg, plan, png, webp
-from components.data.untrusted.binary import begins
+from components.data.untrusted.binary import begins, build_shared
 from components.data.untrusted.plan import Plan
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def _graph(size: tuple[int, int], bits: int | None) -> Any:
         autograph=False,
     )
     with tf.init_scope():
+        build_shared()
         return function.get_concrete_function()
 
 

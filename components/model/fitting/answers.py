@@ -44,13 +44,14 @@ def fit(
         references = features_of("train").features
         every = -(-len(references) // familiarity.REFERENCES)
         return decisions.fit(kind, references[::every], _of_features(parts, features_of("eval")), settings)
-    train = np.concatenate([rows for rows, *_ in _answers(parts, data, "train", headless=True)])
-    evaluation = _masks(parts, data, seed) if kind.per_pixel else _labels(parts, data)
+    network = _Network(parts)
+    train = np.concatenate([rows for rows, *_ in network.answers(data, "train", headless=True)])
+    evaluation = _masks(network, data, seed) if kind.per_pixel else _labels(network, data)
     return decisions.fit(kind, train, evaluation, settings)
 
 
-def _labels(parts: Parts, data: Batches) -> Answers:
-    columns = zip(*_answers(parts, data, "eval"), strict=True)
+def _labels(network: _Network, data: Batches) -> Answers:
+    columns = zip(*network.answers(data, "eval"), strict=True)
     rows, logits, target, weight = (np.concatenate(column) for column in columns)
     return Answers(features=rows, logits=logits, target=target, weight=weight.astype(np.float64))
 
@@ -64,12 +65,12 @@ def _of_features(parts: Parts, examples: Examples) -> Answers:
     )
 
 
-def _masks(parts: Parts, data: Batches, seed: int) -> Answers:
+def _masks(network: _Network, data: Batches, seed: int) -> Answers:
     """Samples the same number of known pixels from each image."""
     draw, samples = np.random.default_rng(seed), []
     each = max(1, _PIXELS // data.count("eval"))
     rows = []
-    for pooled_maps, logits, masks, weight in _answers(parts, data, "eval"):
+    for pooled_maps, logits, masks, weight in network.answers(data, "eval"):
         rows.append(pooled_maps)
         for image_logits, mask, w in zip(logits, masks, weight, strict=True):
             known = np.flatnonzero(mask.ravel() != features.IGNORED_ID)
@@ -82,25 +83,30 @@ def _masks(parts: Parts, data: Batches, seed: int) -> Answers:
     return Answers(features=np.concatenate(rows), logits=logits, target=target, weight=weight)
 
 
-def _answers(
-    parts: Parts, data: Batches, split: str, *, headless: bool = False
-) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """Yields pooled features, logits, targets and weights of each batch.
+class _Network:
+    """A trained network whose graph is built once for all splits."""
 
-    `headless` leaves out the logits, which for masks cost the most, and takes no more images than a model carries.
-    """
-    most = familiarity.REFERENCES if headless else None
+    def __init__(self, parts: Parts) -> None:
+        self._extract = tf.function(
+            lambda images: parts.extractor(images, training=False), reduce_retracing=True, autograph=False
+        )
+        self._head = tf.function(
+            lambda maps: tf.cast(parts.head(maps, training=False), tf.float32), reduce_retracing=True, autograph=False
+        )
 
-    def answer(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        floats = tf.nest.map_structure(lambda one: tf.cast(one, tf.float32), pixels)
-        maps = parts.extractor(floats, training=False)
-        logits = tf.zeros([0]) if headless else tf.cast(parts.head(maps, training=False), tf.float32)
-        return pooled(maps), logits
+    def answers(
+        self, data: Batches, split: str, *, headless: bool = False
+    ) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]]:
+        """Yields pooled features, logits, targets and weights of each batch.
 
-    compiled, done = tf.function(answer, reduce_retracing=True), 0
-    total = min(data.count(split), most or data.count(split))
-    for pixels, target, weight in data.once(split, most):
-        rows, logits = compiled(pixels)
-        yield rows.numpy(), logits.numpy(), target.numpy(), weight.numpy()
-        done += len(rows)
-        progress.report(f"decisions from {split}", done, total)
+        `headless` leaves out the logits, which for masks cost the most, and takes no more images than a model carries.
+        """
+        most, done = familiarity.REFERENCES if headless else None, 0
+        total = min(data.count(split), most or data.count(split))
+        for images, target, weight in data.once(split, most):
+            maps = self._extract(tf.nest.map_structure(lambda one: tf.cast(one, tf.float32), images))
+            logits = np.zeros(0, np.float32) if headless else self._head(maps).numpy()
+            rows = pooled(maps).numpy()
+            yield rows, logits, target.numpy(), weight.numpy()
+            done += len(rows)
+            progress.report(f"decisions from {split}", done, total)

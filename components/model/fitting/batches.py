@@ -42,6 +42,10 @@ _PASSES = 1 << 20  # more than an epoch takes
 HELD_OUT = "held_out"  # the split of a fold
 _SHUFFLE = 2048  # encoded images in the shuffle buffer, where decoded ones are not kept
 
+# The functions of the data sets hold no Python `if` or loop over tensors. Without this, TensorFlow would rewrite their
+# source and that of all that they call, tf.Transform included, which takes seconds.
+_plain = tf.autograph.experimental.do_not_convert
+
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
@@ -135,6 +139,7 @@ class Batches:
             return data
         seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
 
+        @_plain
         def changed(batch: tuple[Any, Any, Any], seed: tf.Tensor) -> tuple[Any, Any, Any]:
             pixels, masks, weight = batch
             return *augment(pixels, masks, tf.cast(seed % 2**31, tf.int32)), weight
@@ -259,7 +264,9 @@ class Batches:
         """Yields batches of decoded images of those records of a split that `rows` marks."""
         wanted = tf.constant(rows)
         data = self._records(split).enumerate()
-        data = data.filter(lambda index, _: wanted[index]).map(lambda _, record: self._parse(record)[0], _THREADS)
+        data = data.filter(lambda index, _: wanted[index]).map(
+            _plain(lambda _, record: self._parse(record)[0]), _THREADS
+        )
         return ready(data.batch(self._batch_size))
 
     def _batches(self, split: str, *, order: int | None = None, keep: bool = True, every: int = 1) -> tf.data.Dataset:
@@ -309,12 +316,14 @@ class Batches:
         index, of = self._fold
         digest = {features.SHA256: tf.io.FixedLenFeature([], tf.string)}
 
+        @_plain
         def belongs(record: tf.Tensor) -> tf.Tensor:
             content = tf.io.parse_single_example(record, digest)[features.SHA256]
             return (tf.strings.to_hash_bucket_fast(content, of) == index) == held
 
         return data.filter(belongs)
 
+    @_plain
     def _is_blank(self, record: tf.Tensor) -> tf.Tensor:
         """Whether no label of an image is known."""
         if self._masks:
@@ -335,11 +344,13 @@ class Batches:
         )
         wanted = {features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
 
+        @_plain
         def parsed(index: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             pixels = images.decode(tf.io.parse_single_example(record, wanted)[features.IMAGE], self.image_size)
             target = unknown if others.target is None else tf.gather(others.target, index)
             return pixels, target, tf.ones([]) if others.weight is None else tf.gather(others.weight, index)
 
+        @_plain
         def joined(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[tf.Tensor, ...]:
             return tuple(tf.concat([a, b], 0) for a, b in zip(one, other, strict=True))
 
@@ -393,6 +404,7 @@ class Batches:
         decoded = count * self.image_size[0] * self.image_size[1] * (values + self._masks)
         return decoded if self._epochs > 1 and decoded <= _CACHE_BYTES else 0
 
+    @_plain
     def _parse(self, record: tf.Tensor) -> tuple[tf.Tensor, dict[str, Any]]:
         """Parses a record; returns its decoded image, and its other features that are needed."""
         encoded, parsed = self._read(record)
@@ -400,6 +412,7 @@ class Batches:
             return images.decode(encoded, self.image_size), parsed
         return given(stored.decode(encoded, self.arrays.dtype, shape(self.arrays)), self.arrays), parsed
 
+    @_plain
     def _read(self, record: tf.Tensor) -> tuple[tf.Tensor, dict[str, Any]]:
         """Parses a record; returns its encoded image, and its other features that are needed."""
         wanted = {features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
@@ -413,6 +426,7 @@ class Batches:
             parsed[features.MASK] = decode_mask(parsed[features.MASK], self.image_size)
         return parsed.pop(features.IMAGE), parsed
 
+    @_plain
     def _encode(self, pixels: tf.Tensor, parsed: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Applies the transform graph to a batch; features that it does not use are filled instead of read."""
         if self._masks:

@@ -38,13 +38,18 @@ class Plan:
     part: int
     needed: int
 
+    @property
+    def divided(self) -> int | None:
+        """The size of the parts; None where a batch is one, and needs no loop over them."""
+        return self.part if self.part < self.batch else None
+
     def sentence(self) -> str:
         """This in a few words.
 
         >>> Plan(batch=32, part=8, needed=1_500_000_000).sentence()
         'about 1.4 GiB more memory, with batches of 32 in parts of 8'
         """
-        parts = "" if self.part >= self.batch else f", with batches of {self.batch} in parts of {self.part}"
+        parts = "" if self.divided is None else f", with batches of {self.batch} in parts of {self.part}"
         return f"about {self.needed / _GIB:.1f} GiB more memory{parts}"
 
 

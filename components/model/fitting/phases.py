@@ -134,10 +134,11 @@ class Phases:
     def _compiled(self, name: str, network: keras.Model, plan: Plan | None, steps: int, epochs: int) -> keras.Model:
         """The model that is fitted in place of the network, with the same layers, ready for so many steps an epoch."""
         with self._strategy.scope():
+            part = None if plan is None else plan.divided
             if name == "all" and self._wrap is not None:
-                network = self._wrap(None if plan is None else plan.part)
-            elif plan is not None:
-                network = InParts(network.input, network.output, part=plan.part)
+                network = self._wrap(part)
+            elif part is not None:
+                network = InParts(network.input, network.output, part=part)
             network.compile(
                 optimizer=self.optimizer(steps, epochs),
                 loss=self._loss(),

@@ -86,7 +86,7 @@ def pooled(parts: network.Parts, pixels: np.ndarray) -> np.ndarray:
 
 def test_labels_logits_and_weights_come_from_the_eval_images(labelled: Prepared) -> None:
     parts, (pixels, found) = build("multi_label"), read(labelled, "eval")
-    told = answers._labels(parts, labelled.batches())
+    told = answers._labels(answers._Network(parts), labelled.batches())
     np.testing.assert_allclose(told.features, pooled(parts, pixels), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(told.logits, parts.model(pixels, training=False), rtol=1e-4, atol=1e-5)
     for f, target in zip(found, told.target, strict=True):
@@ -97,7 +97,7 @@ def test_labels_logits_and_weights_come_from_the_eval_images(labelled: Prepared)
 
 def test_each_known_pixel_of_a_mask_counts_as_often_as_its_image(masked: Prepared) -> None:
     parts, (pixels, found) = build("segmentation"), read(masked, "eval")
-    told = answers._masks(parts, masked.batches(), seed=1)
+    told = answers._masks(answers._Network(parts), masked.batches(), seed=1)
     np.testing.assert_allclose(told.features, pooled(parts, pixels), rtol=1e-4, atol=1e-5)
     logits = np.asarray(parts.model(pixels, training=False))
     masks = [decode_mask(tf.constant(f[features.MASK].bytes_list.value[0]), (8, 8)).numpy() for f in found]
@@ -109,7 +109,7 @@ def test_each_known_pixel_of_a_mask_counts_as_often_as_its_image(masked: Prepare
 
 
 def test_equally_many_pixels_are_drawn_from_each_image(masked: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts, (_, found) = build("segmentation"), read(masked, "eval")
+    parts, (_, found) = answers._Network(build("segmentation")), read(masked, "eval")
     every = {tuple(row) for row in answers._masks(parts, masked.batches(), seed=1).logits.tolist()}
     monkeypatch.setattr(answers, "_PIXELS", 7 * 10 + 3)
     a, b, c = (answers._masks(parts, masked.batches(), seed=seed) for seed in (1, 1, 2))

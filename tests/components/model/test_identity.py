@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from components.data.untrusted import binary, rows
 from components.model import identity
 from components.push import versions
 
@@ -70,3 +71,17 @@ def test_a_file_that_is_no_graph_counts_as_it_is(tmp_path: Path) -> None:
 
 def test_the_release_of_tensorflow_is_that_of_the_file(exported: Path) -> None:
     assert identity.tensorflow_version(str(exported)) == tf.__version__
+
+
+def test_the_order_of_functions_does_not_depend_on_what_this_process_built_before() -> None:
+    """Those that decode what a client sends are kept, some for all sizes of images and others for one."""
+    for built in binary._shared:
+        built.cache_clear()
+    rows._graph.cache_clear()
+
+    def names(size: tuple[int, int]) -> list[str]:
+        functions = rows._graph(size, None).graph.as_graph_def().library.function
+        numbered = [f.signature.name.rpartition("_") for f in functions]
+        return [name for name, _, _ in sorted(numbered, key=lambda parts: int(parts[2]))]
+
+    assert names((8, 8)) == names((9, 9))

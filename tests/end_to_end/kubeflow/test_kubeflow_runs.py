@@ -20,9 +20,9 @@ pytestmark = pytest.mark.end_to_end
 IMAGE = "kubeflow.image=registry.example/imagegate@sha256:" + "0" * 64
 # Stages whose start should not take what Transform, the Trainer and the Evaluator need.
 LIGHT = {"Preflight", "ImageExampleGen", "CuratedSchema", "ClassBalance", "Baseline"}
-# Tasks that run in processes of their own, which take seconds each to start: these, and the two that load the most.
-# The other tasks' processes: test_pod.py, every task.
-ALONE = LIGHT | {"Trainer", "Evaluator"}
+# Tasks that run in processes of their own, which take seconds each to start: these, and the one that takes the longest.
+# The other tasks' processes: test_pod.py, the Evaluator and the Pusher, or every task.
+ALONE = LIGHT | {"Trainer"}
 
 
 def compiled(project: Project, folder: Path, *overrides: str) -> Path:

@@ -1,5 +1,6 @@
 """Logits that are shifted after training: those of a training without a method, minus the log shares, exactly once."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,15 @@ def masks(base: Path) -> Prepared:
     return prepare(base, "segmentation", Dataset(str(base), meaning.labels, tuple(records), {}), meaning)
 
 
+Make = Callable[[Path], Prepared]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Make], Prepared]:
+    """Makes each of them once."""
+    return functools.cache(lambda make: make(tmp_path_factory.mktemp(make.__name__)))
+
+
 def learnt(prepared: Prepared, folder: Path, imbalance: str, **told: object) -> training.Learnt:
     config = {"label_weights": None, "imbalance": imbalance, "epochs": 1, "batch_size": 2, "learning_rate": 0.01} | told
     settings = TrainerSettings.model_validate(prepared.arguments(folder, **config).custom_config)
@@ -78,9 +88,9 @@ def learnt(prepared: Prepared, folder: Path, imbalance: str, **told: object) -> 
     ],
 )
 def test_logits_are_those_of_a_training_without_a_method_minus_the_log_shares(
-    tmp_path: Path, make: Callable[[Path], Prepared], positive: str | None, shift: list[float]
+    tmp_path: Path, made: Callable[[Make], Prepared], make: Make, positive: str | None, shift: list[float]
 ) -> None:
-    prepared = make(tmp_path)
+    prepared = made(make)
     plain = learnt(prepared, tmp_path / "none", "none", positive=positive)
     before = plain.parts.model(PIXELS, training=False).numpy()
     other = learnt(prepared, tmp_path / "other", "post_hoc_adjustment", positive=positive)
@@ -98,9 +108,9 @@ def test_the_unit_of_the_first_of_two_labels_takes_the_difference_the_other_way_
     np.testing.assert_allclose(before - parts.model(PIXELS, training=False).numpy(), [[1.5, 0.0]] * 4, atol=1e-5)
 
 
-def test_a_training_that_goes_on_after_a_kill_is_shifted_once(tmp_path: Path) -> None:
+def test_a_training_that_goes_on_after_a_kill_is_shifted_once(tmp_path: Path, made: Callable[[Make], Prepared]) -> None:
     """The second begins with what the first left in its checkpoints, after its shift."""
-    prepared = single(tmp_path)
+    prepared = made(single)
     first, again = (
         learnt(prepared, tmp_path / "same", "post_hoc_adjustment").parts.model(PIXELS, training=False).numpy()
         for _ in range(2)
@@ -109,12 +119,12 @@ def test_a_training_that_goes_on_after_a_kill_is_shifted_once(tmp_path: Path) ->
     np.testing.assert_array_equal(again, first)
 
 
-def test_a_solved_head_on_stored_features_is_shifted_too(tmp_path: Path) -> None:
+def test_a_solved_head_on_stored_features_is_shifted_too(tmp_path: Path, made: Callable[[Make], Prepared]) -> None:
     pixels = keras.Input((None, None, 3))
     maps = keras.layers.Conv2D(2, 3, padding="same")(keras.layers.Rescaling(1 / 255)(pixels))
     keras.Model(pixels, maps).save(tmp_path / "backbone.keras")
     told = {"backbone": str(tmp_path / "backbone.keras"), "freeze_epochs": None, "epochs": 0}
-    prepared, logits = single(tmp_path), {}
+    prepared, logits = made(single), {}
     for method in ("none", "post_hoc_adjustment"):
         found = learnt(prepared, tmp_path / method, method, **told)
         assert found.features is not None
