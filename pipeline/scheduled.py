@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with stopping.stoppable():
             return main(sys.argv[1:])
     from pipeline import cli, config
+    from pipeline.runs import notice
     from pipeline.terminal import output_to
 
     parser = argparse.ArgumentParser(prog="python -m pipeline.scheduled")
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         settings = config.load(options.config, options.overrides)
-        os.makedirs(settings.output_folder, exist_ok=True)
+        with notice.failures(settings):
+            os.makedirs(settings.output_folder, exist_ok=True)
     except (ImagegateError, OSError) as error:
         print(f"imagegate: {shown(str(error))}", file=sys.stderr)
         return error.exit_code if isinstance(error, ImagegateError) else 1

@@ -20,6 +20,7 @@ from components.ingest.settings import Data
 from components.labels import kinds
 from components.model.settings import Focal
 from components.model.tuning.settings import Tuning
+from components.notify.settings import Recipient
 from pipeline.config import Config
 from pipeline.config.kubeflow import Gpu, Secret, Toleration
 from scripts import schemas
@@ -60,6 +61,7 @@ def page() -> str:
     parts += [_section(f"`{name}`", _model(Config.model_fields[name])) for name in sections]
     parts.insert(2 + sections.index("training") + 1, _section("`tuning`", Tuning))
     parts.insert(4, _section("`data.columns`", _model(Data.model_fields["columns"])))
+    parts.append(_section("An entry of `notify`", Recipient))
     parts.append(_section("`kubeflow.gpu`", Gpu))
     parts.append(_section("An entry of `kubeflow.secrets`", Secret))
     parts.append(_section("An entry of `kubeflow.tolerations`", Toleration))
