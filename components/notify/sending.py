@@ -51,7 +51,7 @@ def send(
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
     outcomes = dict(problems)  # a thread that was given up may still change its own
-    return [f"notify: {one.to} ({one.url_env}): not sent: {outcomes[i]}" for i, one in enumerate(wanted) if outcomes[i]]
+    return [f"{one.to} ({one.url_env}): not sent: {outcomes[i]}" for i, one in enumerate(wanted) if outcomes[i]]
 
 
 def _deliver(

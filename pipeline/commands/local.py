@@ -127,7 +127,7 @@ def notify(options: argparse.Namespace) -> int:
     config = load(options)
     problems = notice.test(config)
     for problem in problems:
-        print(problem, file=sys.stderr)
+        print(f"imagegate: {problem}", file=sys.stderr)
     print(f"sent to {len(config.notify) - len(problems)} of {len(config.notify)}")
     return 1 if problems else 0
 

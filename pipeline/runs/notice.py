@@ -101,7 +101,7 @@ def _failed(config: Config, error: BaseException) -> None:
     happened = events(status, code, recovered=False)
     ended = Message(name=config.name, events=happened, status=status, exit_code=code, reason=reason)
     for problem in _send(config, ended, stopped=stopped is not None):
-        progress.announce(f"warning: {problem}")
+        progress.announce(f"warning: notify: {problem}")
 
 
 def _send(config: Config, ended: Message, *, stopped: bool) -> list[str]:

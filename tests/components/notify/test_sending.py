@@ -46,7 +46,7 @@ def test_one_that_does_not_answer_delays_no_other_and_is_given_up() -> None:
         started = time.monotonic()
         problems = sending.send([hook(0), hook(1), mail], PUSHED, environment, limit=8)
         assert time.monotonic() - started < 12
-    assert problems == ["notify: webhook (URL_0): not sent: no answer within 8 s"]
+    assert problems == ["webhook (URL_0): not sent: no answer within 8 s"]
     assert (len(slow.seen), len(quick.seen), len(box.mails)) == (1, 1, 1)
 
 
@@ -60,13 +60,13 @@ def test_one_that_does_not_answer_delays_no_other_and_is_given_up() -> None:
 )
 def test_a_variable_that_is_not_set_is_named(environment: dict[str, str], missing: str) -> None:
     [problem] = sending.send([hook(0)], PUSHED, environment)
-    assert problem == f"notify: webhook (URL_0): not sent: the environment variable {missing} is not set"
+    assert problem == f"webhook (URL_0): not sent: the environment variable {missing} is not set"
 
 
 def test_the_problem_holds_nothing_of_the_address_or_the_secret() -> None:
     environment = {"URL_0": "http://user:planted@127.0.0.1:9/planted?key=planted", "SECRET": "planted"}
     [problem] = sending.send([hook(0)], PUSHED, environment, retry=False)
-    assert problem == "notify: webhook (URL_0): not sent: there was no connection, or it was cut"
+    assert problem == "webhook (URL_0): not sent: there was no connection, or it was cut"
 
 
 def test_names_of_files_with_any_bytes_can_be_sent() -> None:
