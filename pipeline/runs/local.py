@@ -145,7 +145,7 @@ class Runner:
         """Tells people how runs ended; who was not reached is named on the terminal, and nothing else follows."""
         if self._only_search or self._compares or not (runs and self._config.notify):
             return
-        self._listener("Notify", "started", 0.0, False)
+        self._listener(stages.NOTIFY.name, "started", 0.0, False)
         for problem in [problem for run in runs for problem in notice.send(self._config, run, stopped=stopped)]:
             progress.announce(f"warning: {problem}")
 

@@ -1,4 +1,4 @@
-"""People are told of whole runs: refused, pushed, recovered, stopped; and what is told is what the run's record says."""
+"""People are told of whole runs: refused, pushed, recovered, stopped; they read what the record says."""
 
 import json
 import os

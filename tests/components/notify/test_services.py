@@ -158,8 +158,6 @@ def test_nothing_that_apprise_logs_reaches_the_log_of_the_run(
     proxy.answers = ["cut"]
     recipient = Recipient(to="slack", url_env="SLACK")
     [problem] = sending.send([recipient], REFUSED, {"SLACK": SLACK}, retry=False)
-    assert problem == (
-        "slack (SLACK): not sent: there was no connection, or the server did not take the message"
-    )
+    assert problem == ("slack (SLACK): not sent: there was no connection, or the server did not take the message")
     assert len(proxy.seen) == 1
     assert "PLANTED" not in caplog.text + "".join(capfd.readouterr())

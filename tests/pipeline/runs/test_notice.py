@@ -107,9 +107,7 @@ def test_the_address_and_the_secret_are_in_no_file_and_in_no_line(
     assert "planted" not in "".join(capfd.readouterr())
 
 
-def test_a_test_message_goes_to_all_and_says_so(
-    told: str, script: Script, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_test_message_goes_to_all_and_says_so(told: str, script: Script, capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["notify", told, "--test"]) == 0
     [message] = messages(script)
     assert (message["name"], message["test"], message["events"]) == ("pets", True, [])
@@ -146,9 +144,7 @@ def test_the_main_metric_is_that_of_the_images_that_both_models_were_compared_on
     both = notice.message(summary(**whole, baseline=served, pushed=Pushed(path="m", version="8")), recovered=False)
     assert (both.metric, both.value, both.served_version, both.served_value) == ("accuracy", 0.9, "7", 0.8)
     assert (both.version, both.events) == ("8", ("pushed",))
-    part = ServedModel(
-        version="7", metrics={"accuracy": 0.8}, compared=SamePart(images=50, metrics={"accuracy": 0.85})
-    )
+    part = ServedModel(version="7", metrics={"accuracy": 0.8}, compared=SamePart(images=50, metrics={"accuracy": 0.85}))
     assert notice.message(summary(**whole, baseline=part), recovered=False).value == 0.85
     alone = notice.message(summary(**whole), recovered=False)
     assert (alone.value, alone.served_version) == (0.9, None)
