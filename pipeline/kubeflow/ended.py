@@ -7,14 +7,17 @@ reads it through the API, where it can; otherwise people get the status and the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from components.base.artifact_files import SUMMARY
-from components.base.errors import ImagegateError
+from components.base.values import Value
 from components.notify import sending
 from components.notify.message import Message
 from components.notify.settings import Recipient
@@ -24,6 +27,13 @@ from pipeline.runs import notice
 from pipeline.stages import BY_NAME, MODEL_GATE
 
 _SUCCEEDED = ("COMPLETE", "SUCCEEDED")  # ML Metadata's word, and that of newer backends
+
+
+class _End(Value):
+    """The end of a run, in the log of the task that came to it."""
+
+    status: str = "failed"
+    exit_code: int = 0
 
 
 def record(report: str) -> None:
@@ -52,7 +62,7 @@ def notify(name: str, recipients: str, run: str, status: Mapping[str, Any]) -> N
     page = None
     try:
         told, page = _read(run)
-    except (ImagegateError, OSError) as error:
+    except Exception as error:  # noqa: BLE001  whatever the API says, people are told
         told = {}
         print(f"warning: what the tasks have to tell cannot be read: {type(error).__name__}", file=sys.stderr)
     for problem in sending.send(wanted, message(name, run, told, succeeded=succeeded, page=page)):
@@ -70,11 +80,13 @@ def message(name: str, run: str, told: Mapping[str, Any], *, succeeded: bool, pa
         page: address of the run for people.
     """
     known: dict[str, Any] = {"name": name, "run_id": run, "report": page}
-    if told:
-        code = int(told.get("exit_code") or 0) or (0 if succeeded else 1)
-        status = told.get("status") or "failed"
-        events = notice.events(status if code == 0 else "failed", code, recovered=False)
-        return Message.model_validate({**told, **known, "status": status, "exit_code": code, "events": events})
+    with contextlib.suppress(ValidationError):  # what another release has written
+        if told:
+            end = _End.model_validate({key: told[key] for key in _End.model_fields if key in told})
+            code = end.exit_code or (0 if succeeded else 1)
+            events = notice.events(end.status if code == 0 else "failed", code, recovered=False)
+            fields = {key: told[key] for key in Message.model_fields if key in told}
+            return Message.model_validate({**fields, **known, "exit_code": code, "events": events})
     unknown = "the logs of the tasks could not be read; the page of the run says more"
     if succeeded:
         reason = f"whether a model was pushed is unknown: {unknown}"

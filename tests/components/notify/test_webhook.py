@@ -2,15 +2,19 @@
 
 import base64
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from receivers import Script, http
 
 from components.notify import webhook
 from components.notify.errors import NotSent
+from components.notify.message import Message
 
 SECRET = "a secret of the team"
 
@@ -104,3 +108,26 @@ def test_what_is_no_address_is_not_shown(url: str) -> None:
     with pytest.raises(NotSent) as caught:
         webhook.send(url, SECRET, b"{}", attempts=1)
     assert "planted" not in str(caught.value)
+
+
+def test_the_documented_receiver_takes_what_is_genuine_and_nothing_else(script: Script, url: str) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "notify.md").read_text()
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    webhook.send(url, SECRET, b'{"name": "pets"}')
+    [request] = script.seen
+    genuine = names["is_genuine"]
+    assert genuine(request.headers, request.body, SECRET)
+    assert not genuine(request.headers, request.body + b" ", SECRET)
+    assert not genuine(request.headers, request.body, "another secret")
+    assert not genuine(request.headers | {"webhook-id": "msg_0"}, request.body, SECRET)
+    late = webhook.headers(request.body, SECRET, "msg_1", int(time.time()) - 3600)
+    assert not genuine(late, request.body, SECRET)
+
+
+def test_the_documented_keys_are_those_of_the_body() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "notify.md").read_text()
+    table = page.partition("| key of the body |")[2].partition("\n\n")[0]
+    documented = {name for row in table.splitlines() for name in re.findall(r"`([a-z_]+)`", row.split(" | ")[0])}
+    assert documented == set(json.loads(Message(name="pets", events=()).to_json()))

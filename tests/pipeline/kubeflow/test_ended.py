@@ -139,6 +139,23 @@ def test_where_no_log_can_be_read_the_status_is_told(
     assert told["reason"].startswith(title)
 
 
+@pytest.mark.parametrize(
+    "written", ['{"exit_code": "3x"}', '{"exit_code": [1]}', '{"reason": 7}', "{not JSON}", '{"value": "high"}']
+)
+def test_what_another_release_wrote_into_a_log_is_no_obstacle(script: Script, api: Api, written: str) -> None:
+    api.logs["birds-x1-ModelGate"] = f"imagegate: outcome {written}\n"
+    api.script = [("RUNNING", [("ModelGate", "FAILED")])]
+    tell("FAILED")
+    assert message(script)["events"][-1] == "failed"
+
+
+def test_a_key_of_a_later_release_is_left_out(script: Script, api: Api) -> None:
+    api.logs["birds-x1-ModelGate"] = 'imagegate: outcome {"exit_code": 4, "reason": "low", "later": 1}\n'
+    api.script = [("RUNNING", [("ModelGate", "FAILED")])]
+    tell("FAILED")
+    assert (message(script)["events"], message(script)["reason"]) == (["refused"], "low")
+
+
 def test_an_api_that_is_not_there_is_no_obstacle(
     script: Script, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
