@@ -30,8 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         with stopping.stoppable():
             return main(sys.argv[1:])
-    from pipeline import cli, config
-    from pipeline.runs import notice
+    from pipeline import cli, config, notice
     from pipeline.terminal import output_to
 
     parser = argparse.ArgumentParser(prog="python -m pipeline.scheduled")

@@ -103,7 +103,8 @@ def _configuration(options: argparse.Namespace, terminal: Terminal) -> tuple[Con
 
 
 def run(options: argparse.Namespace) -> int:
-    from pipeline.runs import local, notice
+    from pipeline import notice
+    from pipeline.runs import local
     from pipeline.runs.show import show
     from pipeline.terminal import Terminal
 
@@ -122,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def notify(options: argparse.Namespace) -> int:
-    from pipeline.runs import notice
+    from pipeline import notice
 
     config = load(options)
     problems = notice.test(config)

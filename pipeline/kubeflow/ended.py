@@ -22,8 +22,8 @@ from components.notify import sending
 from components.notify.message import Message
 from components.notify.settings import Recipient
 from components.report.run_summary import RunSummary
+from pipeline import notice
 from pipeline.kubeflow import gate_log, server
-from pipeline.runs import notice
 from pipeline.stages import BY_NAME, MODEL_GATE
 
 _SUCCEEDED = ("COMPLETE", "SUCCEEDED")  # ML Metadata's word, and that of newer backends

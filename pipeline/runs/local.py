@@ -20,11 +20,11 @@ from components.gates.errors import DataRejected
 from components.ingest import census, splits
 from components.push import versions
 from components.report import evidence
-from pipeline import derived, jobs, lock, stages, stopping
+from pipeline import derived, jobs, lock, notice, stages, stopping
 from pipeline.artifacts import copies, store
 from pipeline.disk import cleaning, room, temporary
 from pipeline.disk.room import NoRoom
-from pipeline.runs import data, history, launch, notice, preflight, report
+from pipeline.runs import data, history, launch, preflight, report
 from pipeline.runs.launch import StageListener
 from pipeline.runs.summary import Summary
 from pipeline.terminal import output_to

@@ -9,8 +9,7 @@ import pytest
 from receivers import Script, http
 
 from components.report.run_summary import DataSummary, Pushed, RunSummary, SamePart, ServedModel
-from pipeline import cli, config, scheduled
-from pipeline.runs import notice
+from pipeline import cli, config, notice, scheduled
 
 Write = Callable[[Path, Mapping[str, bytes]], Path]
 CONFIG = """\
