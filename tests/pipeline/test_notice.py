@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import pytest
 from receivers import Script, http
 
 from components.report.run_summary import DataSummary, Pushed, RunSummary, SamePart, ServedModel
-from pipeline import cli, config, notice, scheduled
+from pipeline import cli, config, notice, scheduled, stopping
+from pipeline.runs import history, local
 
 Write = Callable[[Path, Mapping[str, bytes]], Path]
 CONFIG = """\
@@ -147,3 +150,41 @@ def test_the_main_metric_is_that_of_the_images_that_both_models_were_compared_on
     assert notice.message(summary(**whole, baseline=part), recovered=False).value == 0.85
     alone = notice.message(summary(**whole), recovered=False)
     assert (alone.value, alone.served_version) == (0.9, None)
+
+
+def test_a_killed_run_is_told_by_the_next_one(told: str, script: Script, tmp_path: Path, write_files: Write) -> None:
+    write_files(tmp_path / "data", {"cat/note.txt": b"no image"})
+    folder = tmp_path / "out" / "history" / "20260101T000000-abcdef"
+    folder.mkdir(parents=True)
+    history.begin(str(folder), summary(run_id=folder.name, status="failed"), "in the stage Trainer")
+    assert cli.main(["run", told]) == 3
+    killed, refused = messages(script)
+    assert (killed["run_id"], killed["status"], killed["exit_code"]) == (folder.name, "killed", 137)
+    assert killed["reason"].startswith("killed, or the machine went down, in the stage Trainer")
+    assert refused["events"] == ["refused"]
+
+
+def test_a_signal_before_the_first_stage_is_told(told: str, script: Script) -> None:
+    with pytest.raises(stopping.Stopped), notice.failures(config.load(told)):
+        raise stopping.Stopped(signal.SIGTERM)
+    [message] = messages(script)
+    assert (message["events"], message["status"], message["exit_code"]) == (["failed"], "stopped", 143)
+    assert message["reason"] == "stopped by SIGTERM"
+
+
+def test_a_run_that_is_ended_by_force_is_told_once_and_in_time(told: str, script: Script, tmp_path: Path) -> None:
+    runner = local.Runner(config.load(told), lambda *_: None)
+    Path(runner.folder).mkdir(parents=True)
+    script.answers = ["stall"]
+    began = time.monotonic()
+    for _ in range(2):  # by the thread that watches, and again by the main thread
+        runner._end_by_force(stopping.Stopped(signal.SIGTERM))
+    assert time.monotonic() - began < 3.5  # whoever asked may wait for 10 s, of which 7 are over
+    assert [message["status"] for message in messages(script)] == ["stopped"]
+    assert json.loads((tmp_path / "out" / "latest" / "summary.json").read_text())["exit_code"] == 143
+
+
+def test_an_unexpected_error_is_told_without_its_text_and_goes_on(told: str, script: Script) -> None:
+    with pytest.raises(RuntimeError), notice.failures(config.load(told)):
+        raise RuntimeError("a library's words, planted")
+    assert messages(script)[0]["reason"] == "RuntimeError; the command's output says more"
