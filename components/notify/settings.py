@@ -15,6 +15,20 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ADDRESS = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\"]+")
 
 
+def variable_name(value: object) -> object:
+    """Returns the name of an environment variable.
+
+    Raises:
+        ValueError: it is none. What came is not shown: it may be the secret itself.
+    """
+    if value is not None and (not isinstance(value, str) or _VARIABLE.fullmatch(value) is None):
+        raise ValueError(
+            "expected the name of an environment variable, such as SLACK_URL; the value does not belong in the "
+            "configuration"
+        )
+    return value
+
+
 class Recipient(Value):
     """Who is told how a run ended, and of what, see [notifications](notify.md)."""
 
@@ -39,16 +53,7 @@ class Recipient(Value):
         "new model is served. `recovered`: the first good run after refused or failed ones.",
     )
 
-    @field_validator("url_env", "secret_env", mode="before")
-    @classmethod
-    def _is_name(cls, value: object) -> object:
-        if value is not None and (not isinstance(value, str) or _VARIABLE.fullmatch(value) is None):
-            # What came is not shown: it may be the secret itself.
-            raise ValueError(
-                "expected the name of an environment variable, such as SLACK_URL; the value does not belong in the "
-                "configuration"
-            )
-        return value
+    _is_name = field_validator("url_env", "secret_env", mode="before")(variable_name)
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipient:

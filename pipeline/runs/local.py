@@ -20,7 +20,7 @@ from components.gates.errors import DataRejected
 from components.ingest import census, splits
 from components.push import versions
 from components.report import evidence
-from pipeline import derived, jobs, lock, notice, stages, stopping
+from pipeline import derived, jobs, lock, notice, sinks, stages, stopping
 from pipeline.artifacts import copies, store
 from pipeline.disk import cleaning, room, temporary
 from pipeline.disk.room import NoRoom
@@ -142,12 +142,17 @@ class Runner:
             self._notify_of([self.summary.freeze()], stopped=stopped)
 
     def _notify_of(self, runs: Sequence[RunSummary], *, stopped: bool = False) -> None:
-        """Tells people how runs ended; who was not reached is named on the terminal, and nothing else follows."""
-        if self._only_search or self._compares or not (runs and self._config.notify):
+        """Tells people and sinks how runs ended; who was not reached is named on the terminal, no more follows."""
+        if self._only_search or self._compares or not runs:
             return
-        self._listener(stages.NOTIFY.name, "started", 0.0, False)
-        for problem in [problem for run in runs for problem in notice.send(self._config, run, stopped=stopped)]:
-            progress.announce(f"warning: {problem}")
+        if self._config.notify:
+            self._listener(stages.NOTIFY.name, "started", 0.0, False)
+            for problem in [problem for run in runs for problem in notice.send(self._config, run, stopped=stopped)]:
+                progress.announce(f"warning: {problem}")
+        if self._config.sinks.mlflow and not stopped:
+            self._listener("Sinks", "started", 0.0, False)
+            for problem in [problem for run in runs for problem in sinks.send(self._config, run)]:
+                progress.announce(f"warning: {problem}")
 
     def _clean(self) -> None:
         """Removes what older runs wrote, see `output.keep`. A failure here does not change the outcome of the run."""
