@@ -110,6 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     fetched.add_argument("name", metavar="NAME", help="in keras.applications, such as EfficientNetV2B0")
     fetched.set_defaults(command=backbone.fetch)
 
+    notify = commands.add_parser("notify", help="send a test message to everyone in the section notify")
+    _add_config(notify)
+    notify.add_argument("--test", action="store_true", required=True, help="say that it is a test")
+    notify.set_defaults(command=local.notify)
+
     report = commands.add_parser("report", help="write the page of a run again, and print where it is")
     report.add_argument("run", metavar="CONFIG|RUN", help="a configuration: its newest run; or the folder of a run")
     report.set_defaults(command=local.report)

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         with stopping.stoppable():
             return main(sys.argv[1:])
-    from pipeline import cli, config
+    from pipeline import cli, config, notice
     from pipeline.terminal import output_to
 
     parser = argparse.ArgumentParser(prog="python -m pipeline.scheduled")
@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         settings = config.load(options.config, options.overrides)
-        os.makedirs(settings.output_folder, exist_ok=True)
+        with notice.failures(settings):
+            os.makedirs(settings.output_folder, exist_ok=True)
     except (ImagegateError, OSError) as error:
         print(f"imagegate: {shown(str(error))}", file=sys.stderr)
         return error.exit_code if isinstance(error, ImagegateError) else 1

@@ -172,6 +172,8 @@ STAGES = (
     REPORT := Stage("ModelReport", optional=True, views=(View.PAGE,)),  # by then, the model is pushed or refused
     # Ends the run with the model gate's refusal, after all artifacts are stored.
     MODEL_GATE := Stage("ModelGate", refusal=4, cached=False, retried=False, in_graph=False),
+    # Only where people are told how a run ended, whether it succeeded or not.
+    NOTIFY := Stage("Notify", cached=False, retried=False, in_graph=False, in_every_graph=False),
 )
 
 BY_NAME = {stage.name: stage for stage in STAGES}

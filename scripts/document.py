@@ -20,6 +20,8 @@ from components.ingest.settings import Data
 from components.labels import kinds
 from components.model.settings import Focal
 from components.model.tuning.settings import Tuning
+from components.notify.settings import Recipient
+from components.sinks.settings import MLflow
 from pipeline.config import Config
 from pipeline.config.kubeflow import Gpu, Secret, Toleration
 from scripts import schemas
@@ -55,11 +57,14 @@ def page() -> str:
         "evaluation",
         "serving",
         "push",
+        "sinks",
         "kubeflow",
     )
     parts += [_section(f"`{name}`", _model(Config.model_fields[name])) for name in sections]
     parts.insert(2 + sections.index("training") + 1, _section("`tuning`", Tuning))
     parts.insert(4, _section("`data.columns`", _model(Data.model_fields["columns"])))
+    parts.append(_section("An entry of `notify`", Recipient))
+    parts.append(_section("`sinks.mlflow`", MLflow))
     parts.append(_section("`kubeflow.gpu`", Gpu))
     parts.append(_section("An entry of `kubeflow.secrets`", Secret))
     parts.append(_section("An entry of `kubeflow.tolerations`", Toleration))

@@ -17,8 +17,8 @@ lock() {
   mv "$file.new" "$file"
 }
 
-lock requirements.lock --extra kubeflow --extra dev ${UPGRADE:-}
+lock requirements.lock --extra kubeflow --extra mlflow --extra dev ${UPGRADE:-}
 # The same packages and versions, plus NVIDIA's libraries.
-lock requirements-gpu.lock --extra kubeflow --extra dev --extra gpu --constraints requirements.lock
+lock requirements-gpu.lock --extra kubeflow --extra mlflow --extra dev --extra gpu --constraints requirements.lock
 # The same versions, without the development tools.
 lock requirements-container.lock --extra kubeflow --constraints requirements.lock

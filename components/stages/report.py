@@ -7,7 +7,7 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact, standard_artifacts
 
-from components.base.artifact_files import EVIDENCE, REPORT
+from components.base.artifact_files import EVIDENCE, REPORT, SUMMARY
 from components.report import evidence, page
 from components.report.outcome import Outcome, Properties
 from components.report.run_summary import RunSummary
@@ -32,7 +32,7 @@ def ModelReport(  # noqa: N802  TFX names components like classes
     unlabelled: InputArtifact[standard_artifacts.Examples] = None,
     synthetic: InputArtifact[artifacts.SyntheticImages] = None,
 ) -> None:
-    """Writes the page without what only the runner knows: start and duration, stages, earlier runs.
+    """Writes the page and the summary without what only the runner knows: start and duration, stages, earlier runs.
 
     Args:
         facts: JSON object of fields of `RunSummary`: name, task, configuration, fingerprints, versions.
@@ -69,6 +69,8 @@ def ModelReport(  # noqa: N802  TFX names components like classes
     os.makedirs(report.uri, exist_ok=True)
     with open(os.path.join(report.uri, EVIDENCE), "w", encoding="utf-8") as f:
         json.dump(collected, f)
+    with open(os.path.join(report.uri, SUMMARY), "w", encoding="utf-8") as f:
+        f.write(summary.to_json(indent=1))
     with open(os.path.join(report.uri, REPORT), "w", encoding="utf-8") as f:
         f.write(page.render(summary, collected))
 

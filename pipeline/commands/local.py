@@ -1,4 +1,4 @@
-"""Commands that need nothing but this machine: init, check, run, report, history, clean, schema, rollback, predict."""
+"""Commands that need no cluster: init, check, run, notify, report, history, clean, schema, rollback, predict."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shlex
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def _configuration(options: argparse.Namespace, terminal: Terminal) -> tuple[Con
 
 
 def run(options: argparse.Namespace) -> int:
+    from pipeline import notice
     from pipeline.runs import local
     from pipeline.runs.show import show
     from pipeline.terminal import Terminal
@@ -109,15 +111,26 @@ def run(options: argparse.Namespace) -> int:
     out = Terminal()
     with Terminal(stderr=options.json) as terminal:
         config, _ = _configuration(options, terminal)
-        say_of_beam(config, terminal)
-        runner = local.Runner(config, terminal.stage)
-        summary = runner.run(force=options.force)
+        with notice.failures(config):
+            say_of_beam(config, terminal)
+            summary = local.Runner(config, terminal.stage).run(force=options.force)
         terminal.close()
         if options.json:
             out.line(summary.freeze().to_json(indent=1))
         else:
             show(summary.freeze(), terminal.console)
     return summary.exit_code
+
+
+def notify(options: argparse.Namespace) -> int:
+    from pipeline import notice
+
+    config = load(options)
+    problems = notice.test(config)
+    for problem in problems:
+        print(f"imagegate: {problem}", file=sys.stderr)
+    print(f"sent to {len(config.notify) - len(problems)} of {len(config.notify)}")
+    return 1 if problems else 0
 
 
 def report(options: argparse.Namespace) -> int:

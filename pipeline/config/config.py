@@ -23,7 +23,9 @@ from components.model.settings import BUILT_IN, DecisionSettings, TrainerSetting
 from components.model.synthesis.settings import SynthesisSettings
 from components.model.tuning.settings import TunerSettings, Tuning
 from components.model.tuning.space import BY_DEFAULT
+from components.notify.settings import Recipient
 from components.push.settings import Push
+from components.sinks.settings import Sinks
 from pipeline.config import checks, places
 from pipeline.config.kubeflow import Kubeflow
 from pipeline.config.output import Output
@@ -60,6 +62,11 @@ class Config(Value):
     evaluation: Evaluation = Field(default_factory=Evaluation)
     serving: Serving = Field(default_factory=Serving)
     push: Push
+    notify: tuple[Recipient, ...] = Field(
+        (),
+        description="Who is told how a run ended, see [an entry](#an-entry-of-notify) and [notifications](notify.md).",
+    )
+    sinks: Sinks = Field(default_factory=Sinks)
     kubeflow: Kubeflow = Field(default_factory=Kubeflow)
     beam: tuple[str, ...] = Field(
         (),
@@ -340,15 +347,16 @@ class Config(Value):
         return self.model_dump(mode="json", exclude_unset=True)
 
     def portable(self) -> dict[str, Any]:
-        """Returns `plain` for another machine: without the section `kubeflow`, and with the rows of `data.exclude`."""
-        raw = self.model_dump(mode="json", exclude_unset=True, exclude={"kubeflow"})
+        """Returns `plain` for another machine: without what concerns this one, with the rows of `data.exclude`."""
+        raw = self.model_dump(mode="json", exclude_unset=True, exclude={"kubeflow", "notify", "sinks"})
         if self.data.exclude is not None:
             raw["data"]["exclude"] = [dict(one) for one in self.exclusions]
         return raw
 
     def fingerprint(self) -> str:
-        """Returns the SHA-256 of all settings but `kubeflow` and `output.keep`, which change no result."""
-        told = self.model_dump_json(exclude={"kubeflow": True, "output": {"keep"}})
+        """Returns the SHA-256 of all settings that change a result."""
+        without: dict[str, Any] = {"kubeflow": True, "notify": True, "sinks": True, "output": {"keep"}}
+        told = self.model_dump_json(exclude=without)
         return hashlib.sha256(told.encode()).hexdigest()
 
     def _tried(self, key: str) -> tuple[object, ...]:

@@ -1,7 +1,8 @@
 """Tasks of a Kubeflow pipeline for what `imagegate run` does before and after the graph.
 
 Preflight looks at the data and the push destination, so that the cache keys of what follows are those of a run on this
-machine. ModelGate comes last and fails where the model gate refused: by then every artifact is kept.
+machine. ModelGate comes last and fails where the model gate refused: by then every artifact is kept. Notify, where
+there is someone to tell, runs when all of them have ended, see `ended`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from components.push import versions
 from components.report import outcome
 from pipeline import derived
 from pipeline.config import validated
+from pipeline.kubeflow import ended
 from pipeline.runs import data
-from pipeline.stages import PREFLIGHT
+from pipeline.stages import NOTIFY, PREFLIGHT
 
 if TYPE_CHECKING:
     from tfx.types.artifact import Artifact
@@ -38,6 +40,11 @@ def run(task: str, parameters: Mapping[str, Any], inputs: Mapping[str, Sequence[
     """Runs one of the tasks and returns its output parameters."""
     if task == PREFLIGHT.name:
         return preflight(**parameters)
+    if task == NOTIFY.name:
+        ended.notify(**parameters)
+        return {}
+    if "report" in inputs:
+        ended.record(inputs["report"][0].uri)
     [evaluation], [checked], [pushed] = (inputs[key] for key in ("evaluation", "serving_check", "pushed_model"))
     model_gate(
         [*_verdicts(evaluation.uri, VERDICTS), *_verdicts(checked.uri, SERVING)],

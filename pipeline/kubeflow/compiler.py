@@ -17,12 +17,13 @@ from components.base.errors import ConfigError, ImagegateError
 from pipeline import stages
 from pipeline.kubeflow import pods, spec, views
 from pipeline.kubeflow.spec import Spec
-from pipeline.stages import BY_NAME, PREFLIGHT, STAGES, Source
+from pipeline.stages import BY_NAME, NOTIFY, PREFLIGHT, STAGES, Source
 
 if TYPE_CHECKING:
     from pipeline.config import Config
 
 WITHIN_FLAG = "--within"
+_STAGES = "Stages"  # the task that holds all others, where one is to run when they have ended
 
 # Outputs of Preflight. Each stage of the graph that has a parameter of such a name takes it from there, so that its
 # cache key follows the data and the served version.
@@ -51,7 +52,11 @@ def compile(config: Config) -> tuple[Spec, Spec]:
     _check_names(pipeline, config)
     for name in spec.tasks(pipeline):
         _configure(pipeline, name, config)
-    labels = {name: pipeline["components"][name]["executorLabel"] for name in spec.tasks(pipeline)}
+    names = list(spec.tasks(pipeline))
+    if config.notify:
+        _add_notify(pipeline, config)
+        names.append(NOTIFY.name)
+    labels = {name: pipeline["components"][name]["executorLabel"] for name in names}
     return pipeline, pods.platform(labels, config)
 
 
@@ -127,9 +132,22 @@ def _add_model_gate(pipeline: Spec, config: Config) -> None:
         "serving_check": (stages.SERVING_CHECK.name, "serving_check_out"),
         "pushed_model": (stages.PUSHER.name, "pushed_model"),
     }
+    if config.notify:
+        inputs["report"] = (stages.REPORT.name, "report")
     spec.add_task(pipeline, stages.MODEL_GATE.name, config.kubeflow.image, inputs=inputs, outputs=())
     for name in graph:  # whatever the graph holds, the refusal comes last
         spec.run_after(pipeline, stages.MODEL_GATE.name, name)
+
+
+def _add_notify(pipeline: Spec, config: Config) -> None:
+    """Adds the task that runs when all others have ended. It gets names of variables; their values are in the pod."""
+    recipients = [one.model_dump(mode="json") for one in config.notify]
+    spec.nest(pipeline, _STAGES)
+    spec.add_task(pipeline, NOTIFY.name, config.kubeflow.image, inputs={}, outputs=())
+    for key, value in {"name": config.name, "recipients": json.dumps(recipients), "run": spec.RUN_ID}.items():
+        spec.set_parameter(pipeline, NOTIFY.name, key, spec.constant(value))
+    spec.run_at_exit(pipeline, NOTIFY.name, _STAGES, "status")
+    _configure(pipeline, NOTIFY.name, config)
 
 
 def _add_views(pipeline: Spec, config: Config) -> None:

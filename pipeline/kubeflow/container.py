@@ -22,8 +22,7 @@ from components.base.text import shown
 from pipeline import stopping
 from pipeline.kubeflow import artifacts
 from pipeline.kubeflow.artifacts import Json
-
-EXIT_CODE = "imagegate: exit code "  # begins a line of the log, which `gate_log` reads: the backend keeps no exit codes
+from pipeline.kubeflow.gate_log import EXIT_CODE, OUTCOME
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _fail(reason: str, code: int) -> int:
     sys.stdout.flush()
-    print(f"{EXIT_CODE}{code}\nimagegate: {shown(reason)}", file=sys.stderr, flush=True)
+    outcome = OUTCOME + json.dumps({"exit_code": code, "reason": reason})
+    print(f"{outcome}\n{EXIT_CODE}{code}\nimagegate: {shown(reason)}", file=sys.stderr, flush=True)
     return code
 
 

@@ -6,12 +6,16 @@ has status 200 even where there is no log; what follows is then an error in JSON
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from typing import Any
 
 from pipeline.kubeflow.api_errors import ServerError
-from pipeline.kubeflow.container import EXIT_CODE
 
+# Beginnings of lines that a stage writes, see `container`: the backend keeps no exit codes.
+EXIT_CODE = "imagegate: exit code "
+OUTCOME = "imagegate: outcome "  # then JSON of what there is to tell people, see `ended`
 # Template of the pod in which the backend's compiler runs a task that is not retried, as no gate is.
 _TEMPLATE = "system-container-impl"
 _LARGEST = 32 << 20  # bytes of a log that are looked through; the code stands in the last lines
@@ -29,15 +33,34 @@ def exit_code(client: Any, run: str, task: Any) -> int | None:
     Returns:
         None if the log cannot be read, or does not say: the pod was killed or never started.
     """
+    found = _lines(client, run, task, rf"{EXIT_CODE}(\d+)")
+    return int(found[-1]) if found else None
+
+
+def outcome(client: Any, run: str, task: Any) -> dict[str, Any]:
+    """Returns what the log of a task has for those who are told of the run, see `ended`; empty if there is nothing.
+
+    Args:
+        client, run, task: see `exit_code`.
+    """
+    told: dict[str, Any] = {}
+    for line in _lines(client, run, task, rf"{OUTCOME}(\{{.*\}})"):
+        with contextlib.suppress(ValueError):
+            told |= json.loads(line)
+    return told
+
+
+def _lines(client: Any, run: str, task: Any, pattern: str) -> list[str]:
+    """Returns the groups of a pattern that whole lines of a task's log match; none if it cannot be read."""
     for child in task.child_tasks or ():
         for pod in _pods(child.pod_name or ""):
             try:
-                found = re.findall(rf"^{EXIT_CODE}(\d+)\r?$", _tail(client, run, pod), re.MULTILINE)
+                found = re.findall(rf"^{pattern}\r?$", _tail(client, run, pod), re.MULTILINE)
             except ServerError:
                 continue
             if found:
-                return int(found[-1])
-    return None
+                return found
+    return []
 
 
 def _pods(node: str) -> list[str]:

@@ -37,8 +37,10 @@ class Package:
 
     @property
     def tasks(self) -> list[str]:
-        """Names of the stages."""
-        return list(self.spec["root"]["dag"]["tasks"])
+        """Names of the stages, of which one may hold others."""
+        outer, components = self.spec["root"]["dag"]["tasks"], self.spec["components"]
+        inner = [components[task["componentRef"]["name"]].get("dag", {}).get("tasks", {}) for task in outer.values()]
+        return [name for name, within in zip(outer, inner, strict=True) for name in (within or [name])]
 
     def version(self) -> str:
         """Returns a name for this version: the time and a fingerprint of the pipeline."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from components.data import storage
 from components.model.networks import weights
 from pipeline.config.kubeflow import Resources, amount
+from pipeline.kubeflow.server import API_VARIABLES
 from pipeline.kubeflow.spec import Spec
-from pipeline.stages import BY_NAME, Source, Stage
+from pipeline.stages import BY_NAME, NOTIFY, Source, Stage
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -61,18 +62,33 @@ def platform(labels: Mapping[str, str], config: Config) -> Spec:
         executors[label] = {
             "securityContext": _SECURITY,
             "emptyDirMounts": [_TEMPORARY, *(_shared_memory(config) if stage.trains else [])],
-            **(_volumes_and_secrets(config) if stage.reads & outside else {}),
+            **(_volumes(config) | _secrets(config, _of_stages(config)) if stage.reads & outside else {}),
+            **(_secrets(config, _of_notify(config)) if stage is NOTIFY else {}),
             **(_node(config) if stage.trains else {}),
         }
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
 
 
-def _volumes_and_secrets(config: Config) -> Spec:
-    # Names stand twice: where backends look now, and where those before 2.5 did.
+def _of_notify(config: Config) -> set[str]:
+    """The variables that the pod needs that tells people: their addresses, and the way to the API."""
+    return {name for one in config.notify for name in one.variables} | {*API_VARIABLES}
+
+
+def _of_stages(config: Config) -> set[str]:
+    """The other variables."""
+    return {secret.env for secret in config.kubeflow.secrets} - (_of_notify(config) if config.notify else set())
+
+
+def _volumes(config: Config) -> Spec:
+    # Names stand twice, here and for secrets: where backends look now, and where those before 2.5 did.
     mounts = [
         {"constant": claim, "pvcNameParameter": {"runtimeValue": {"constant": claim}}, "mountPath": path}
         for claim, path in config.kubeflow.volumes.items()
     ]
+    return {"pvcMount": mounts} if mounts else {}
+
+
+def _secrets(config: Config, variables: Collection[str]) -> Spec:
     secrets = [
         {
             "secretName": one.secret,
@@ -80,8 +96,9 @@ def _volumes_and_secrets(config: Config) -> Spec:
             "keyToEnv": [{"secretKey": one.key, "envVar": one.env}],
         }
         for one in config.kubeflow.secrets
+        if one.env in variables
     ]
-    return ({"pvcMount": mounts} if mounts else {}) | ({"secretAsEnv": secrets} if secrets else {})
+    return {"secretAsEnv": secrets} if secrets else {}
 
 
 def _node(config: Config) -> Spec:
@@ -102,7 +119,21 @@ def _shared_memory(config: Config) -> list[Spec]:
 
 def notes(config: Config) -> list[str]:
     """Returns a sentence for each thing that pods need and that the compiled pipeline does not hold."""
-    return [*outside_of_volumes(config), *_fetched(config), *_stored(config)]
+    return [*outside_of_volumes(config), *_fetched(config), *_stored(config), *_told(config)]
+
+
+def _told(config: Config) -> list[str]:
+    known = {secret.env for secret in config.kubeflow.secrets}
+    wanted = {name: None for one in config.notify for name in one.variables}
+    return [
+        f"notify: no entry of kubeflow.secrets sets {name}, so that it has to be set in the image"
+        for name in wanted
+        if name not in known
+    ] + [
+        f"notify.{i}.on: recovered is not sent from Kubeflow, where a run does not know how the one before it ended"
+        for i, one in enumerate(config.notify)
+        if "recovered" in one.on and "on" in one.model_fields_set
+    ]
 
 
 def _stored(config: Config) -> list[str]:

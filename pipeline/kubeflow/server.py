@@ -19,6 +19,9 @@ from pipeline.kubeflow.api_errors import TOKEN, guard
 
 # kfp's own names: of its client, and of its command line.
 _HOST, _NAMESPACE = "KF_PIPELINES_ENDPOINT", "KFP_NAMESPACE"
+API_VARIABLES = (_HOST, _NAMESPACE, TOKEN)
+# Kubernetes sets them in the pods of the API's namespace.
+_SERVICE = ("ML_PIPELINE_SERVICE_HOST", "ML_PIPELINE_SERVICE_PORT")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,18 @@ def address(host: str | None, namespace: str | None, token_file: str | None, ca:
         token = lambda: _token(token_file)  # noqa: E731
         token()
     return Server(_url(host or os.environ.get(_HOST, "")), namespace or os.environ.get(_NAMESPACE) or None, token, ca)
+
+
+def in_pod() -> Server | None:
+    """Returns the server that the environment names, or that of the pod's own namespace; None if there is neither.
+
+    Raises:
+        ConfigError: see `address`.
+    """
+    service = tuple(os.environ.get(name) for name in _SERVICE)
+    own = f"http://{service[0]}:{service[1]}" if all(service) else None
+    host = os.environ.get(_HOST) or own
+    return address(host, None, None, None) if host else None
 
 
 def _url(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 Spec = dict[str, Any]
 
 COMMAND = ("python", "-m", "pipeline.kubeflow.container")
+RUN_ID = "{{$.pipeline_job_uuid}}"  # a constant that the backend replaces by the ID of the run
 SPEC_FLAG = "--json_serialized_inputs_spec_args"
 
 
@@ -60,6 +61,27 @@ def run_after(spec: Spec, stage: str, other: str) -> None:
     """Lets a stage wait for another one."""
     task = tasks(spec)[stage]
     task["dependentTasks"] = sorted({*task.get("dependentTasks", ()), other})
+
+
+def nest(spec: Spec, name: str) -> None:
+    """Makes all tasks those of one task, which gets the parameters of the pipeline and ends when they have ended."""
+    parameters = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    given = {key: {"parameterType": one["parameterType"]} for key, one in parameters.items()}
+    spec["components"][name] = {"dag": {"tasks": tasks(spec)}, "inputDefinitions": {"parameters": given}}
+    spec["root"]["dag"]["tasks"] = {
+        name: {
+            "taskInfo": {"name": name},
+            "componentRef": {"name": name},
+            "inputs": {"parameters": {key: pipeline_parameter(key) for key in parameters}},
+        }
+    }
+
+
+def run_at_exit(spec: Spec, stage: str, other: str, status: str) -> None:
+    """Lets a stage run when another one has ended, however that was, and gives it the final status as a parameter."""
+    set_parameter(spec, stage, status, {"taskFinalStatus": {"producerTask": other}}, "TASK_FINAL_STATUS")
+    run_after(spec, stage, other)
+    tasks(spec)[stage]["triggerPolicy"] = {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
 
 
 def add_output(spec: Spec, stage: str, name: str, kind: str) -> None:

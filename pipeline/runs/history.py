@@ -69,14 +69,17 @@ def end(run: str) -> None:
         os.unlink(os.path.join(run, _UNFINISHED))
 
 
-def record_killed(output: str) -> None:
-    """Gives every run that was killed its summary. The caller holds the lock, so that no run is in progress."""
+def record_killed(output: str) -> list[RunSummary]:
+    """Gives every run that was killed its summary; returns those. The caller holds the lock, so none is in progress."""
+    killed = []
     for run in _runs(output):
         unfinished = os.path.join(run, _UNFINISHED)
         if os.path.lexists(os.path.join(run, SUMMARY)):
             end(run)  # it was killed just after its summary was written
         elif os.path.lexists(unfinished):
             os.replace(unfinished, os.path.join(run, SUMMARY))
+            killed.append(earlier(run))
+    return [summary for summary in killed if summary is not None]
 
 
 def earlier(run: str) -> RunSummary | None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 import traceback
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from components.base import fingerprint, progress
@@ -19,7 +20,7 @@ from components.gates.errors import DataRejected
 from components.ingest import census, splits
 from components.push import versions
 from components.report import evidence
-from pipeline import derived, jobs, lock, stages, stopping
+from pipeline import derived, jobs, lock, notice, sinks, stages, stopping
 from pipeline.artifacts import copies, store
 from pipeline.disk import cleaning, room, temporary
 from pipeline.disk.room import NoRoom
@@ -31,6 +32,7 @@ from pipeline.terminal import output_to
 if TYPE_CHECKING:
     from components.model.comparing.settings import Plan
     from components.push.versions import Served
+    from components.report.run_summary import RunSummary
     from pipeline.config import Config
 
 _LOG = "log.txt"
@@ -53,7 +55,7 @@ class Runner:
         self._config, self._listener, self._frozen, self._files = config, stage, "", derived.Files()
         self._store = store.of(config.artifacts, config.output_folder)
         self._needs: tuple[tuple[str, int], ...] = ((config.output_folder, 0),)
-        self._running, self._recording = "", threading.Lock()
+        self._running, self._recording, self._notifying = "", threading.Lock(), threading.Lock()
         self._listed: Dataset | LayoutError | NoRoom | None = None
         self.summary = Summary(config)
         self.folder = os.path.join(config.output_folder, "history", self.summary.run_id)
@@ -94,14 +96,17 @@ class Runner:
         del dataset
         with lock.held(config.output_folder, self.summary.run_id):
             try:
-                history.record_killed(config.output_folder)
+                killed = history.record_killed(config.output_folder)
                 temporary.sweep(config.output_folder)
                 self._make_folder()
-                with temporary.own_folder(config.output_folder), stopping.recorded(self._record_stop):
+                with temporary.own_folder(config.output_folder), stopping.recorded(self._end_by_force):
                     try:
+                        self._notify_of(killed)
                         self._run_and_record(force=force)
+                        self._notify()
                     except KeyboardInterrupt as error:
                         self._record_stop(stopping.Stopped.by(error))
+                        self._notify(stopped=True)
             except OSError as error:
                 raise self._without_record(room.explain(error, self._needs) or error) from None
             except NoRoom as error:
@@ -125,6 +130,29 @@ class Runner:
         if self._recording.acquire(blocking=False):  # once: by the main thread, or by the one that watches it
             self.summary.stop_by(stopped, self._running)
             self._write_summary()
+
+    def _end_by_force(self, stopped: stopping.Stopped) -> None:
+        """As `_record_stop`, where the main thread does not answer: it may hold the terminal, so nothing is printed."""
+        self._record_stop(stopped)
+        if not (self._only_search or self._compares) and self._notifying.acquire(blocking=False):
+            notice.send(self._config, self.summary.freeze(), stopped=True)
+
+    def _notify(self, *, stopped: bool = False) -> None:
+        if self._notifying.acquire(blocking=False):  # once: a signal may come while it is done
+            self._notify_of([self.summary.freeze()], stopped=stopped)
+
+    def _notify_of(self, runs: Sequence[RunSummary], *, stopped: bool = False) -> None:
+        """Tells people and sinks how runs ended; who was not reached is named on the terminal, no more follows."""
+        if self._only_search or self._compares or not runs:
+            return
+        if self._config.notify:
+            self._listener(stages.NOTIFY.name, "started", 0.0, False)
+            for problem in [problem for run in runs for problem in notice.send(self._config, run, stopped=stopped)]:
+                progress.announce(f"warning: {problem}")
+        if self._config.sinks.mlflow and not stopped:
+            self._listener("Sinks", "started", 0.0, False)
+            for problem in [problem for run in runs for problem in sinks.send(self._config, run)]:
+                progress.announce(f"warning: {problem}")
 
     def _clean(self) -> None:
         """Removes what older runs wrote, see `output.keep`. A failure here does not change the outcome of the run."""

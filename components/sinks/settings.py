@@ -1,0 +1,30 @@
+"""The section `sinks`."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from components.base.values import Value
+from components.notify.settings import variable_name
+
+
+class MLflow(Value):
+    """A tracking server and model registry of [MLflow](sinks.md)."""
+
+    url_env: str = Field(
+        "MLFLOW_TRACKING_URI",
+        description="Name of the environment variable that holds the tracking URI, such as `sqlite:////srv/mlflow.db` "
+        "or `https://mlflow.example`.",
+    )
+    experiment: str | None = Field(None, min_length=1, description="Name of the experiment. Default: the `name` above.")
+    model: str | None = Field(
+        None, min_length=1, description="Name of the registered model. Default: the `name` above."
+    )
+
+    _is_name = field_validator("url_env", mode="before")(variable_name)
+
+
+class Sinks(Value):
+    """Systems that get a record of every run after its end, see [sinks](sinks.md). None of them changes its outcome."""
+
+    mlflow: MLflow | None = Field(None, description="See [`sinks.mlflow`](#sinksmlflow). With `null`, nothing is sent.")

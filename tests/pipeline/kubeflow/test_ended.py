@@ -1,0 +1,228 @@
+"""The task at the end of a run on Kubeflow tells people what the logs say, or that they cannot be read."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import simulator
+import yaml
+from loopback import Api
+from receivers import Script, http
+
+from components.base.artifact_files import SUMMARY
+from components.report.run_summary import Pushed, RunSummary, ServedModel
+from pipeline import config
+from pipeline.kubeflow import compiler, container, ended, package, pods
+from pipeline.stages import STAGES
+
+IMAGE = "registry.example/imagegate@sha256:" + "0" * 64
+HOOK = {"to": "webhook", "url_env": "HOOK", "secret_env": "SECRET"}
+SECRETS = [
+    {"secret": "people", "key": "url", "env": "HOOK"},
+    {"secret": "people", "key": "secret", "env": "SECRET"},
+    {"secret": "store", "key": "id", "env": "AWS_ACCESS_KEY_ID"},
+]
+
+
+def settings(folder: Path, **sections: Any) -> config.Config:
+    told = {"name": "pets", "task": "single_label", "data": {"root": "/data/none"}, "push": {"destination": "/models"}}
+    told |= {"notify": [HOOK], "kubeflow": {"image": IMAGE, "secrets": SECRETS}}
+    (folder / "pets.yaml").write_text(yaml.safe_dump(told | sections))
+    return config.load(str(folder / "pets.yaml"))
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    script = Script()
+    with http(script) as url:
+        monkeypatch.setenv("HOOK", f"{url}/planted-token")
+        monkeypatch.setenv("SECRET", "planted-secret")
+        yield script
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    """The API as a pod of its namespace finds it, with a run that has ended."""
+    api = Api()
+    api.runs["run-1"] = {"run_id": "run-1", "display_name": "pets"}
+    monkeypatch.setenv("ML_PIPELINE_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("ML_PIPELINE_SERVICE_PORT", str(api.server_port))
+    yield api
+    api.shutdown()
+    api.server_close()
+
+
+def tell(state: str, *on: str) -> None:
+    recipients = [HOOK | ({"on": list(on)} if on else {})]
+    ended.notify("pets", json.dumps(recipients), "run-1", {"state": state})
+
+
+def message(script: Script) -> dict[str, Any]:
+    [request] = script.seen
+    found: dict[str, Any] = json.loads(request.body)
+    return found
+
+
+def log(capfd: pytest.CaptureFixture[str]) -> str:
+    """What a pod's log holds, between the lines of others."""
+    return f"I1231 launcher_v2.go:1] begins\n{capfd.readouterr().err}F1231 main.go:59] exit status\n"
+
+
+def test_the_sentence_of_the_gate_that_refused_comes_from_its_log(
+    script: Script, api: Api, capfd: pytest.CaptureFixture[str]
+) -> None:
+    container._fail("cat has 3 examples in train, expected 10\ndog has 2", 3)
+    api.logs["birds-x1-ClassBalance"] = log(capfd)
+    api.script = [("RUNNING", [("Stages", "FAILED"), ("ImageExampleGen", "SUCCEEDED"), ("ClassBalance", "FAILED")])]
+    tell("FAILED", "refused")
+    told = message(script)
+    assert (told["events"], told["exit_code"], told["run_id"]) == (["refused"], 3, "run-1")
+    assert told["reason"] == "cat has 3 examples in train, expected 10\ndog has 2"
+
+
+def write_report(folder: Path, **values: object) -> str:
+    served = ServedModel(version="7", metrics={"accuracy": 0.8})
+    told = {"name": "pets", "task": "single_label", "metrics": {"accuracy": 0.9}, "baseline": served} | values
+    (folder / SUMMARY).write_text(RunSummary.model_validate(told).to_json())
+    return str(folder)
+
+
+def test_a_push_is_told_with_the_metric_against_the_served_model(
+    script: Script, api: Api, capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended.record(write_report(tmp_path, status="pushed", exit_code=0, pushed=Pushed(path="/models/8", version="8")))
+    api.logs["birds-x1-ModelGate"] = log(capfd)
+    api.script = [("RUNNING", [("Pusher", "SUCCEEDED"), ("ModelGate", "SUCCEEDED"), ("Notify", "RUNNING")])]
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", api.url)  # an address that people can open, too
+    tell("COMPLETE")
+    told = message(script)
+    assert (told["events"], told["version"], told["status"]) == (["pushed"], "8", "pushed")
+    assert (told["metric"], told["value"], told["served_version"], told["served_value"]) == ("accuracy", 0.9, "7", 0.8)
+    assert told["report"] == f"{api.url}/#/runs/details/run-1"
+
+
+def test_a_refused_model_is_told_with_its_metric(
+    script: Script, api: Api, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    ended.record(write_report(tmp_path, status="not_blessed", exit_code=4, error="accuracy fell"))
+    container._fail("accuracy fell", 4)
+    api.logs["birds-x1-ModelGate"] = log(capfd)
+    api.script = [("RUNNING", [("ModelGate", "FAILED")])]
+    tell("FAILED")
+    told = message(script)
+    assert (told["events"], told["exit_code"], told["reason"], told["value"]) == (["refused"], 4, "accuracy fell", 0.9)
+
+
+def test_a_run_without_anything_new_is_nothing_to_tell(
+    script: Script, api: Api, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    ended.record(write_report(tmp_path, status="up_to_date", exit_code=0))
+    api.logs["birds-x1-ModelGate"] = log(capfd)
+    api.script = [("RUNNING", [("ModelGate", "SUCCEEDED")])]
+    tell("COMPLETE")
+    assert script.seen == []
+
+
+@pytest.mark.parametrize(
+    ("state", "events", "title"),
+    [("FAILED", ["refused", "failed"], "why is unknown"), ("COMPLETE", ["pushed"], "whether a model was pushed")],
+)
+def test_where_no_log_can_be_read_the_status_is_told(
+    script: Script, api: Api, state: str, events: list[str], title: str
+) -> None:
+    api.trouble[r"GET .*"] = (403, "forbidden")
+    tell(state)
+    told = message(script)
+    assert told["events"] == events
+    assert told["reason"].startswith(title)
+
+
+@pytest.mark.parametrize(
+    "written", ['{"exit_code": "3x"}', '{"exit_code": [1]}', '{"reason": 7}', "{not JSON}", '{"value": "high"}']
+)
+def test_what_another_release_wrote_into_a_log_is_no_obstacle(script: Script, api: Api, written: str) -> None:
+    api.logs["birds-x1-ModelGate"] = f"imagegate: outcome {written}\n"
+    api.script = [("RUNNING", [("ModelGate", "FAILED")])]
+    tell("FAILED")
+    assert message(script)["events"][-1] == "failed"
+
+
+def test_a_key_of_a_later_release_is_left_out(script: Script, api: Api) -> None:
+    api.logs["birds-x1-ModelGate"] = 'imagegate: outcome {"exit_code": 4, "reason": "low", "later": 1}\n'
+    api.script = [("RUNNING", [("ModelGate", "FAILED")])]
+    tell("FAILED")
+    assert (message(script)["events"], message(script)["reason"]) == (["refused"], "low")
+
+
+def test_an_api_that_is_not_there_is_no_obstacle(
+    script: Script, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ML_PIPELINE_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("ML_PIPELINE_SERVICE_PORT", "9")
+    script.answers = [404]
+    tell("FAILED")
+    assert len(script.seen) == 1
+    assert capfd.readouterr().err == (
+        "warning: what the tasks have to tell cannot be read: ServerError\n"
+        "warning: notify: webhook (HOOK): not sent: the server answered 404\n"
+    )
+
+
+def test_a_pipeline_that_fails_in_its_first_task_tells_so_and_the_rest_is_skipped(
+    script: Script, tmp_path: Path
+) -> None:
+    path = tmp_path / "pipeline.yaml"
+    compiler.write(settings(tmp_path), str(path))
+    backend = simulator.Backend(tmp_path / "backend", simulator.in_this_process)
+    tasks = backend.run(path)
+    statuses = {name: task.status for name, task in tasks.items()}
+    assert (statuses.pop("Preflight"), statuses.pop("Notify")) == ("failed", "succeeded")
+    assert set(statuses.values()) == {"skipped"}
+    assert "data.root: /data/none does not exist" in tasks["Preflight"].log
+    told = message(script)
+    assert (told["name"], told["events"]) == ("pets", ["refused", "failed"])  # no API here to read the log through
+    assert len(told["run_id"]) == 36
+
+
+def test_the_specification_holds_names_of_variables_and_no_value(script: Script, tmp_path: Path) -> None:
+    told = settings(tmp_path)
+    spec, platform = compiler.compile(told)
+    text = package.Package("pets", spec, platform).text
+    assert "planted" not in text
+    assert "HOOK" in text
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    given = {
+        label: {entry["envVar"] for secret in pod.get("secretAsEnv", ()) for entry in secret["keyToEnv"]}
+        for label, pod in executors.items()
+    }
+    assert given["Notify_executor"] == {"HOOK", "SECRET"}
+    assert {frozenset(names) for label, names in given.items() if label != "Notify_executor"} == {
+        frozenset(), frozenset({"AWS_ACCESS_KEY_ID"}),
+    }  # fmt: skip
+
+
+def test_the_task_runs_at_exit_of_all_others_which_stay_what_they_are(tmp_path: Path) -> None:
+    with_it, _ = compiler.compile(settings(tmp_path))
+    without, _ = compiler.compile(settings(tmp_path, notify=[]))
+    outer = with_it["root"]["dag"]["tasks"]
+    assert set(outer) == {"Stages", "Notify"}
+    assert outer["Notify"]["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    assert outer["Notify"]["inputs"]["parameters"]["status"] == {"taskFinalStatus": {"producerTask": "Stages"}}
+    inner = with_it["components"]["Stages"]["dag"]["tasks"]
+    changed = {name for name, task in without["root"]["dag"]["tasks"].items() if inner[name] != task}
+    assert changed <= {"ModelGate", "ModelReport"}  # the report is an input, and names the configuration
+    assert set(inner) == set(without["root"]["dag"]["tasks"])
+    tasks = package.Package("pets", with_it, {}).tasks
+    assert set(tasks) == {*inner, "Notify"}
+    assert set(tasks) <= {stage.name for stage in STAGES}
+
+
+def test_what_pods_cannot_do_is_said_when_it_is_compiled(tmp_path: Path) -> None:
+    told = settings(tmp_path, notify=[HOOK | {"on": ["recovered"]}, {"to": "slack", "url_env": "SLACK"}])
+    notes = [note for note in pods.notes(told) if note.startswith("notify")]
+    assert notes == [
+        "notify: no entry of kubeflow.secrets sets SLACK, so that it has to be set in the image",
+        "notify.0.on: recovered is not sent from Kubeflow, where a run does not know how the one before it ended",
+    ]
