@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 def write(source: Source, calibration: NDArray[np.uint8] | None, path: str) -> None:
     """Converts a model; see `litert.write`. The weights are written beside `path`, with the ending `.bin`."""
+    # Without this package, no conversion is reported to the maker of OpenVINO.
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     import openvino
 
     model = openvino.convert_model(source.function)

@@ -94,7 +94,7 @@ def main(path: str, pixels: str, answer: str) -> None:
     images = np.load(pixels, mmap_mode="r")
     ask = open_file(path).ask
     parts = [ask(np.array(images[start : start + BATCH])) for start in range(0, len(images), BATCH)]
-    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    arrays: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     single = np.array(images[:1])
     seconds = []
     for _ in range(_WARM_UP + _SINGLE):

@@ -17,6 +17,7 @@ from components.ingest import exclusion
 from components.ingest.settings import Data, Exclusion, Labels, NearLimits, Pool, Source
 from components.labels import kinds
 from components.labels.kind import LabelKind
+from components.exports.settings import ExportSettings
 from components.model.comparing.settings import ComparisonSettings, Plan
 from components.model.features.settings import FeatureSettings
 from components.model.settings import BUILT_IN, DecisionSettings, TrainerSettings, Training
@@ -314,6 +315,18 @@ class Config(Value):
             synthetic=told.synthetic,
             image_size=told.image_size,
             seed=told.seed,
+            code_fingerprint=code_fingerprint,
+        )
+
+    def export_settings(self, code_fingerprint: str) -> ExportSettings:
+        """Returns the settings of the stage that exports the model to further formats."""
+        return ExportSettings(
+            name=self.name,
+            task=self.task,
+            bits=self.data.bits,
+            formats=self.push.exports,
+            max_drop=self.push.max_export_drop,
+            thresholds=self.evaluation.thresholds,
             code_fingerprint=code_fingerprint,
         )
 
