@@ -18,19 +18,19 @@ from components.base import fingerprint
 from components.model.comparing.settings import Plan
 from components.stages.baseline import Baseline
 from components.stages.class_balance import ClassBalance
-from components.stages.optional.comparison import Comparison
 from components.stages.evaluator import Evaluator
 from components.stages.ingest import ImageExampleGen
+from components.stages.optional.comparison import Comparison
+from components.stages.optional.model_export import ModelExport
+from components.stages.optional.synthesis import Synthesis
+from components.stages.optional.tuner import Tuner
+from components.stages.optional.unlabelled import UnlabelledExampleGen
 from components.stages.pusher import Pusher
 from components.stages.report import ModelReport
 from components.stages.schema import CuratedSchema
 from components.stages.serving_check import ServingCheck
-from components.stages.optional.model_export import ModelExport
-from components.stages.optional.synthesis import Synthesis
 from components.stages.trainer import Trainer
 from components.stages.transform import Transform
-from components.stages.optional.tuner import Tuner
-from components.stages.optional.unlabelled import UnlabelledExampleGen
 from pipeline import derived
 from pipeline.config import Config
 

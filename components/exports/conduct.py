@@ -152,9 +152,7 @@ def answered(path: str, images: str, count: int) -> tuple[dict[str, NDArray[Any]
             return dict(arrays), latency
 
 
-def _metadata(
-    settings: ExportSettings, labels: Sequence[str], model: str, evaluation: str, function: Any
-) -> Metadata:
+def _metadata(settings: ExportSettings, labels: Sequence[str], model: str, evaluation: str, function: Any) -> Metadata:
     with open(os.path.join(model, "assets.extra", DECISIONS_FILE), encoding="utf-8") as f:
         told = DecisionSummary.from_json(f.read()).labels
     with open(os.path.join(evaluation, MODEL_DIGESTS), encoding="utf-8") as f:

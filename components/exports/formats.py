@@ -51,10 +51,9 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 )
 
 
-def of_path(path: str) -> Format | None:
-    """The format of an exported file, by its ending; None if it has none of theirs."""
-    ending = os.path.splitext(path)[1].lower()
-    return next((one for one in FORMATS.values() if one.endings[0] == ending), None)
+def is_export(path: str) -> bool:
+    """Whether a path has the ending of an exported file."""
+    return os.path.splitext(path)[1].lower() in {one.endings[0] for one in FORMATS.values()}
 
 
 def missing(names: Iterable[str]) -> Iterator[str]:
@@ -64,10 +63,6 @@ def missing(names: Iterable[str]) -> Iterator[str]:
         if lacking:
             extra = FORMATS[name].runtime
             yield (
-                f"{name} needs the package{'' if len(lacking) == 1 else 's'} {', '.join(lacking)}, which {_are(lacking)}"
-                f" not installed; install the extra {extra}: pip install 'imagegate[{extra}]'"
+                f"{name} needs {', '.join(lacking)}, not installed here; install the extra {extra}: "
+                f"pip install 'imagegate[{extra}]'"
             )
-
-
-def _are(names: list[str]) -> str:
-    return "is" if len(names) == 1 else "are"

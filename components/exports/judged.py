@@ -1,4 +1,4 @@
-"""Judges an export: its answers to the test split take the place of the SavedModel's, and the same rules are applied."""
+"""Judges an export: its answers to the test split take the place of the SavedModel's, and the same rules apply."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ from components.base.errors import ConfigError
 from components.base.values import Value
 from components.data import features, storage
 from components.evaluation.settings import Evaluation
+from components.exports.settings import ExportSettings
 from components.gates.settings import Balance, DataGateLimits, Serving
 from components.ingest import exclusion
 from components.ingest.settings import Data, Exclusion, Labels, NearLimits, Pool, Source
 from components.labels import kinds
 from components.labels.kind import LabelKind
-from components.exports.settings import ExportSettings
 from components.model.comparing.settings import ComparisonSettings, Plan
 from components.model.features.settings import FeatureSettings
 from components.model.settings import BUILT_IN, DecisionSettings, TrainerSettings, Training
