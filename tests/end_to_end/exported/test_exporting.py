@@ -1,4 +1,4 @@
-"""A run with `push.formats`: what is pushed beside the SavedModel, what predict makes of it, and what refuses the run."""
+"""A run with `push.formats`: what is pushed beside the SavedModel, how predict takes it, and what refuses the run."""
 
 import json
 from collections.abc import Callable
