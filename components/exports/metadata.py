@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from components.base.values import Fraction, Sparse
+from components.base.values import Sparse
 
 FORMAT = 1
 
@@ -28,7 +28,7 @@ class Metadata(Sparse):
     name: str = Field(description="of the configuration")
     task: str = Field(description="of the configuration")
     labels: tuple[str, ...] = Field(description="in the order of the outputs")
-    thresholds: tuple[Fraction, ...] = Field(description="probability from which each label is taken to apply")
+    thresholds: tuple[float, ...] = Field(description="probability from which each label is taken to apply")
     calibration: tuple[Calibration, ...] = Field(description="of each label; applied already")
     image_size: tuple[int, int] = Field(description="height and width of the input `pixels`, uint8 [batch, H, W, 3]")
     bits: int | None = Field(None, description="`data.bits`: of the values in images of 16 bits")
