@@ -145,7 +145,9 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = commands.add_parser("predict", help="labels and probabilities from a pushed model, in a table")
     predict.add_argument(
-        "model", metavar="MODEL", help="a version's folder or URL, or the push destination: its newest"
+        "model",
+        metavar="MODEL",
+        help="a version's folder or URL, or the push destination: its newest; or an exported file",
     )
     predict.add_argument(
         "images", metavar="IMAGE", nargs="+", help="a file, a folder of images, a pattern such as 'photos/**/*.jpg'"

@@ -108,7 +108,21 @@ def _stages(run: nodes.Run, *, only_search: bool, compares: Plan | None) -> Iter
         "model_evaluation": evaluation,
         "serving_check": serving_check.outputs["serving_check_out"],
     }
-    yield (pusher := nodes.pusher(run, model=model, model_run=model_run, blessing=blessing, **verdicts))
+    exported = {}
+    if run.config.push.exports:
+        yield (
+            model_export := nodes.model_export(
+                run,
+                examples=examples,
+                schema_in=schema,
+                model=model,
+                model_evaluation=evaluation,
+                blessing=blessing,
+                serving_check=serving_check.outputs["serving_check_out"],
+            )
+        )
+        exported = {"exports": model_export.outputs["exports"]}
+    yield (pusher := nodes.pusher(run, model=model, model_run=model_run, blessing=blessing, **verdicts, **exported))
     yield nodes.model_report(
         run,
         examples=examples,
@@ -119,4 +133,5 @@ def _stages(run: nodes.Run, *, only_search: bool, compares: Plan | None) -> Iter
         **trials,
         **pool,
         **made,
+        **exported,
     )

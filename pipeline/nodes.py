@@ -18,18 +18,19 @@ from components.base import fingerprint
 from components.model.comparing.settings import Plan
 from components.stages.baseline import Baseline
 from components.stages.class_balance import ClassBalance
-from components.stages.comparison import Comparison
 from components.stages.evaluator import Evaluator
 from components.stages.ingest import ImageExampleGen
+from components.stages.optional.comparison import Comparison
+from components.stages.optional.model_export import ModelExport
+from components.stages.optional.synthesis import Synthesis
+from components.stages.optional.tuner import Tuner
+from components.stages.optional.unlabelled import UnlabelledExampleGen
 from components.stages.pusher import Pusher
 from components.stages.report import ModelReport
 from components.stages.schema import CuratedSchema
 from components.stages.serving_check import ServingCheck
-from components.stages.synthesis import Synthesis
 from components.stages.trainer import Trainer
 from components.stages.transform import Transform
-from components.stages.tuner import Tuner
-from components.stages.unlabelled import UnlabelledExampleGen
 from pipeline import derived
 from pipeline.config import Config
 
@@ -68,7 +69,7 @@ def unlabelled(run: Run, **inputs: Any) -> BaseNode:
         **inputs,
         pool=pool.to_json(),
         pool_fingerprint=run.files.unlabelled,
-        code_fingerprint=fingerprint.code("components.stages.unlabelled"),
+        code_fingerprint=fingerprint.code("components.stages.optional.unlabelled"),
     )
 
 
@@ -127,7 +128,7 @@ def transform(run: Run, **inputs: Any) -> BaseNode:
 
 
 def tuner(run: Run, **inputs: Any) -> BaseNode:
-    code = fingerprint.code("components.stages.tuner") + fingerprint.code("components.model.tuning.tuner")
+    code = fingerprint.code("components.stages.optional.tuner") + fingerprint.code("components.model.tuning.tuner")
     return Tuner(
         **inputs,
         tuner_fn="components.model.tuning.tuner.tuner_fn",
@@ -138,12 +139,12 @@ def tuner(run: Run, **inputs: Any) -> BaseNode:
 
 
 def synthesis(run: Run, **inputs: Any) -> BaseNode:
-    settings = run.config.synthesis_settings(fingerprint.code("components.stages.synthesis"))
+    settings = run.config.synthesis_settings(fingerprint.code("components.stages.optional.synthesis"))
     return Synthesis(**inputs, settings=settings.to_json())
 
 
 def comparison(run: Run, plan: Plan, **inputs: Any) -> BaseNode:
-    code = fingerprint.code("components.stages.comparison")
+    code = fingerprint.code("components.stages.optional.comparison")
     settings = run.config.comparison_settings(code + run.files.backbone, plan)
     return Comparison(**inputs, settings=settings.to_json())
 
@@ -193,6 +194,11 @@ def serving_check(run: Run, **inputs: Any) -> BaseNode:
         bits=run.config.data.bits or 0,
         code_fingerprint=fingerprint.code("components.stages.serving_check"),
     )
+
+
+def model_export(run: Run, **inputs: Any) -> BaseNode:
+    settings = run.config.export_settings(fingerprint.code("components.stages.optional.model_export"))
+    return ModelExport(**inputs, settings=settings.to_json())
 
 
 def pusher(run: Run, **inputs: Any) -> BaseNode:

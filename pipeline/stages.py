@@ -167,6 +167,8 @@ STAGES = (
         views=(View.METRICS, View.CONFUSION),
     ),
     SERVING_CHECK := Stage("ServingCheck", cpu="2", memory="4Gi"),
+    # Only where the configuration wants the model in further formats.
+    MODEL_EXPORT := Stage("ModelExport", in_every_graph=False, cpu="2", memory="8Gi", memory_request="2Gi"),
     # Not cached: its result is in the destination, where others push, roll back and delete.
     PUSHER := Stage("Pusher", reads=frozenset({Source.DESTINATION}), cached=False),
     REPORT := Stage("ModelReport", optional=True, views=(View.PAGE,)),  # by then, the model is pushed or refused

@@ -35,6 +35,7 @@ COMPARISON = "comparison.json"  # with the served model
 BESIDE = "beside.json"  # weak groups of the test split, and trivial methods; see `gates.found`
 PREDICTIONS = "predictions"  # a folder
 SERVING = "serving.json"
+EXPORTS = "exports.json"  # what became of each format of the model; see `exports.records`
 
 # Push and report.
 PUSHED_MANIFEST = "imagegate.json"

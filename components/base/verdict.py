@@ -10,7 +10,7 @@ from components.base.values import ForeignText, Value
 class Verdict(Value):
     """How one rule came out."""
 
-    gate: str = Field(description='"data_gate", "model_gate" or "serving"')
+    gate: str = Field(description='"data_gate", "model_gate", "serving" or "export"')
     rule: ForeignText = Field(description='as a formula: "recall >= 0.5"')
     label: ForeignText | None = Field(description="the label it is about, or null: the whole")
     slice: dict[ForeignText, ForeignText] | None = Field(description="column -> value it is about, or null: all")

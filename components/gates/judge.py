@@ -24,7 +24,7 @@ class Rule:
     """One or more bounds on one number.
 
     Attributes:
-        gate: "data_gate", "model_gate" or "serving".
+        gate: "data_gate", "model_gate", "serving" or "export".
         metric: name of the number, as in the configuration or in words ("recall", "number of examples in train").
         label: label that the number belongs to, or None for all labels together.
         among: what examples the number is of, where they are not all, in words ("the compared images"), or "".

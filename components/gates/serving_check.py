@@ -111,7 +111,7 @@ def _ask(
     except subprocess.TimeoutExpired:
         raise _NoAnswer(f"it did not answer within {_SECONDS} seconds") from None
     if done.returncode:
-        raise _NoAnswer(_last_words(done.returncode, done.stderr))
+        raise _NoAnswer(last_words(done.returncode, done.stderr))
     with open(f"{answer}.json", encoding="utf-8") as f:
         report: dict[str, Any] = json.load(f)
     if report["missing"]:
@@ -206,7 +206,7 @@ def _cannot_be_served(reason: str) -> Verdict:
     )
 
 
-def _last_words(code: int, stderr: str) -> str:
+def last_words(code: int, stderr: str) -> str:
     """Explains why the process ended: its signal, the last line of its log, or its exit code."""
     if code < 0:
         return f"the process ended with {signal.Signals(-code).name}"

@@ -81,6 +81,9 @@ class _Served(tf.Module):
         # By how many distances are as large. A table, because one graph divides and another multiplies by the inverse.
         count = len(decisions.reference.distances)
         self.shares = tf.Variable(np.arange(count + 1, dtype=np.float32) / np.float32(count), trainable=False)
+        # No signature, because servers get files: `components.exports` converts it to the formats of other runtimes.
+        spec = tf.TensorSpec([None, *image_size, 3], tf.uint8, name=PIXELS)
+        self.pixels = tf.function(self._of_pixels, input_signature=[spec], autograph=False)
 
     def parsed(self, examples: tf.Tensor, *wanted: str) -> list[tf.Tensor]:
         """The features of serialised tf.Examples, string [batch] each."""
@@ -101,6 +104,7 @@ class _Served(tf.Module):
     def takes(self, told: ArrayFacts, bands: Bands) -> None:
         """From now on, it takes arrays in place of photos."""
         self._arrays, self._bands = told, bands
+        self.pixels = None  # exports take photos only
 
     def _evaluated(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Computes the logits before calibration, and the familiarity [batch], of stored images."""
@@ -149,6 +153,15 @@ class _Served(tf.Module):
         features = self.extractor(tf.nest.map_structure(some, pixels), training=False)
         logits = tf.cast(self.head(features, training=False), tf.float32)
         return logits[:count], self._familiarity(pooled(features))[:count]
+
+    def _of_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Answers decoded photos, uint8 [batch, H, W, 3], at least one: without decisions and familiarity."""
+        raw = self.head(self.extractor(tf.cast(pixels, tf.float32), training=False), training=False)
+        return self.answers_of(tf.cast(raw, tf.float32))
+
+    def answers_of(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The answers that follow from the logits before calibration alone."""
+        raise NotImplementedError
 
     def _names(self, count: tf.Tensor) -> tf.Tensor:
         return tf.tile(self.names[tf.newaxis], [count, 1])
@@ -208,6 +221,10 @@ class _Labels(_Served):
             DECISIONS: probabilities >= self._thresholds,
         } | self._abstention(familiarity)
 
+    def answers_of(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Calibrated probabilities float32 [batch, K]."""
+        return {PROBABILITIES: self._probabilities(raw * self._scale + self._bias)}
+
     def _calibrated(self, raw: tf.Tensor, familiarity: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns calibrated logits and probabilities."""
         logits = raw * self._scale + self._bias
@@ -238,12 +255,15 @@ class _Masks(_Served):
             mask uint8 [batch, H, W], indices into labels string [batch, K]; confidence float32 [batch, H, W], the
             probability of the label in the mask; [batch]: familiarity float32, abstain bool, error string.
         """
-        answers = {
+        answers = self.answers_of(raw) | {LABELS: self._names(tf.shape(raw)[0])}
+        return _rows(answers | self._abstention(familiarity), error)
+
+    def answers_of(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Mask uint8 [batch, H, W], and confidence float32 [batch, H, W]."""
+        return {
             MASK: tf.cast(tf.argmax(raw, axis=-1), tf.uint8),
             CONFIDENCE: tf.reduce_max(self._probabilities(raw * self._scale), axis=-1),
-            LABELS: self._names(tf.shape(raw)[0]),
         }
-        return _rows(answers | self._abstention(familiarity), error)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from components.base.values import Flag, Value
+from components.base.values import Flag, Fraction, Value
 from components.data.location import Location
+
+SAVED_MODEL: Literal["saved_model"] = "saved_model"
+ExportFormat = Literal["litert", "litert-int8", "onnx", "onnx-int8", "openvino", "openvino-int8"]
 
 
 class Push(Value):
@@ -31,3 +34,37 @@ class Push(Value):
         False,
         description="Whether to push a model although `evaluation.thresholds` is empty, so that no metric is judged.",
     )
+    formats: tuple[Literal["saved_model"] | ExportFormat, ...] = Field(
+        (SAVED_MODEL,),
+        description="What a version holds besides the SavedModel, which is always there: the model in the formats of "
+        "other runtimes, as float32 or as 8-bit integers (`-int8`). Each is run by its runtime and judged; see "
+        "[exports](exports.md). One that fails is not pushed.",
+    )
+    required_formats: tuple[ExportFormat, ...] = Field(
+        (), description="Those of `formats` without which the model is not pushed at all."
+    )
+    max_export_drop: Fraction = Field(
+        0.05,
+        description="The main metric of each label (F1, or IoU of masks) on the test split may be lower by at most "
+        "this much in an export than in the SavedModel.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Push:
+        if SAVED_MODEL not in self.formats:
+            raise ValueError(
+                f"formats: {SAVED_MODEL} is missing, which every version holds; write [{SAVED_MODEL}, "
+                f"{', '.join(self.formats) or 'litert'}]"
+            )
+        for key in ("formats", "required_formats"):
+            names = getattr(self, key)
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise ValueError(f"{key}: {twice} is named twice; remove one")
+        if left := next((name for name in self.required_formats if name not in self.formats), None):
+            raise ValueError(f"required_formats: {left} is not exported; add it to push.formats, or remove it here")
+        return self
+
+    @property
+    def exports(self) -> tuple[str, ...]:
+        """The formats besides the SavedModel."""
+        return tuple(name for name in self.formats if name != SAVED_MODEL)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from components.base.digests import of_file
 from components.base.errors import ImagegateError
 from components.push.destination import Content, Destination, NoNumber, at, digests
 from components.push.manifest import PushedManifest
@@ -53,7 +54,7 @@ __all__ = [
     "verify",
 ]
 
-_NOTHING: Mapping[str, bytes] = MappingProxyType({})
+_NOTHING: Mapping[str, Content] = MappingProxyType({})
 
 
 def at_start(root: str, version: str) -> Served | None:
@@ -105,7 +106,7 @@ def push(
     model: str,
     destination: str,
     manifest: PushedManifest,
-    beside: Mapping[str, bytes] = _NOTHING,
+    beside: Mapping[str, Content] = _NOTHING,
     evaluated: Mapping[str, str] | None = None,
     compared: str | None = None,
     *,
@@ -120,7 +121,8 @@ def push(
         model: folder of the SavedModel.
         destination: folder or fsspec URL; made if missing.
         manifest: what to write beside the model; files, version, `beside`, `withdrawn` and `compared_with` are added.
-        beside: name -> content of further files to put there.
+        beside: name -> content, or path, of further files to put there. If the served version is this model, but
+            lacks one of them, a version with it follows.
         evaluated: SHA-256 of each file of the model as it was judged; default: as it is.
         compared: the version that was served when the model was judged, "" for none. It must still be the one served,
             unless that is this model already. None: push whatever is served.
@@ -147,14 +149,22 @@ def push(
         facts = {"beside": tuple(sorted(beside)), "withdrawn": gone}
         if compared is not None:
             require_name(served, manifest.name, take_over=take_over)
-            if served is not None and served.identity == own and intact(served):
+            if served is not None and served.identity == own and intact(served) and beside.keys() <= _beside(served):
                 return served
             if compared != (served.version if served else ""):
                 raise superseded(compared, served)
             facts["compared_with"] = compared
         files: dict[str, Content] = {name: os.path.join(model, name) for name in there}
-        wanted |= {name: hashlib.sha256(content).hexdigest() for name, content in beside.items()}
+        wanted |= {name: _digest(content) for name, content in beside.items()}
         return add(place, {**files, **beside}, wanted, manifest.model_copy(update=facts))
+
+
+def _beside(served: Served) -> set[str]:
+    return set(served.manifest.beside)
+
+
+def _digest(content: Content) -> str:
+    return of_file(content) if isinstance(content, str) else hashlib.sha256(content).hexdigest()
 
 
 def require_evaluated(found: Mapping[str, str], evaluated: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ from components.base.artifact_files import (
     CLASS_BALANCE,
     DATASET_MANIFEST,
     DECISIONS_FILE,
+    EXPORTS,
     IMBALANCE,
     LABEL_WEIGHTS,
     METHODS,
@@ -31,6 +32,7 @@ from components.base.verdict import Verdict
 from components.data.dataset import LayoutError
 from components.data.manifest import DatasetManifest
 from components.evaluation import beside, comparison, out_of_distribution
+from components.exports.records import Export, ExportResult
 from components.gates import data_gate
 from components.gates.compared import Compared, whole
 from components.gates.errors import DataRejected
@@ -67,7 +69,7 @@ _SUMMARIZED = (
         "trivial",
         "tfma",
     ),
-    *("baseline", "checkpoint", "decisions", "serving", "gates", "pushed", "error", "notes"),
+    *("baseline", "checkpoint", "decisions", "serving", "exports", "gates", "pushed", "error", "notes"),
 )
 
 
@@ -108,6 +110,7 @@ class Outcome:
     checkpoint: Checkpoint | None = None
     decisions: DecisionSummary = field(default_factory=DecisionSummary)
     serving: ServingMeasurement = field(default_factory=ServingMeasurement)
+    exports: list[Export] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     artifacts: dict[str, str] = field(default_factory=dict)
     _pool: PoolSummary | None = None
@@ -141,6 +144,7 @@ class Outcome:
             "baseline_model": self._read_baseline_model,
             "evaluation": self._read_evaluation,
             "serving_check_out": self._read_serving_check_out,
+            "exports": self._read_exports,
             "pushed_model": self._read_pushed_model,
         }
 
@@ -265,6 +269,10 @@ class Outcome:
         content = _text(uri, SERVING)
         self.gates += ServingResult.from_json(content).verdicts
         self.serving = ServingMeasurement.from_json(content)
+
+    def _read_exports(self, uri: str, _: Properties) -> None:
+        self.exports = list(ExportResult.from_json(_text(uri, EXPORTS)).exports)
+        self.notes += [f"warning: {one.sentence()}" for one in self.exports if not one.passed]
 
     def _read_pushed_model(self, _: str, properties: Properties) -> None:
         version = properties.get("pushed_version")

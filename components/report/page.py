@@ -15,7 +15,7 @@ import yaml
 
 from components.base.text import number, shown
 from components.labels import kinds
-from components.report import tables, trials, verdict
+from components.report import cells, tables, trials, verdict
 from components.report.records import Evidence, ModelExamples, ShownImage
 from components.report.run_summary import RunSummary
 
@@ -106,6 +106,8 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "weak": tables.weak_groups(summary),
         "weak_intro": summary.weak_groups.sentence() if summary.weak_groups and summary.weak_groups.tried else "",
         "trivial": tables.trivial(summary),
+        "exports": tables.exports(summary),
+        "main_of_label": cells.head(kind.main_of_label),
         "confusion": tables.matrix(evidence.get("confusion"), kind),
         "cases": tables.cases(evidence.get("cases", ())),
         "charts": evidence.get("charts", []),
@@ -141,6 +143,7 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "slices": content["slices"],
         "weak-groups": content["weak_intro"],
         "trivial-methods": content["trivial"],
+        "exports": content["exports"],
         "charts": content["confusion"] or content["cases"] or content["charts"],
         "bands": content["bands"],
         "examples": examples or content["duplicates"] or quarantined or content["excluded"] or content["found"],

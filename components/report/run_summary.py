@@ -10,6 +10,7 @@ from components.base.checkpoint import Checkpoint
 from components.base.values import ForeignText, Sparse
 from components.base.verdict import Verdict
 from components.data.manifest import BySplit, LeftOut
+from components.exports.records import Export
 from components.gates.found import Trivial, WeakGroups
 from components.gates.records import Found, ServingMeasurement
 from components.model.comparing.record import MethodComparison
@@ -142,6 +143,7 @@ class RunSummary(Sparse):
     )
     decisions: DecisionSummary = Field(DecisionSummary(), description="how outputs become answers")
     serving: ServingMeasurement = Field(ServingMeasurement(), description="cost of serving")
+    exports: tuple[Export, ...] = Field((), description="the model in further formats, as `push.formats` wants it")
     gates: tuple[Verdict, ...] = Field((), description="verdicts of all gates")
     pushed: Pushed | None = Field(None, description="null where the model was not pushed")
     report: ForeignText | None = Field(None, description="path of the page")

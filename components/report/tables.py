@@ -162,6 +162,44 @@ def trivial(summary: RunSummary) -> Table | None:
     return {"heads": ["method", *map(head, shown)], "rows": rows} if methods else None
 
 
+def exports(summary: RunSummary) -> tuple[Table, Table] | None:
+    """Size, latency and agreement of each export, and the change of each label's metric; None without exports."""
+    if not summary.exports:
+        return None
+    kind = kinds.kind(summary.task)
+    measured = [one for one in summary.exports if one.agreement is not None]
+    rows: list[Row] = []
+    for one in summary.exports:
+        outcome: Cell = {"value": float(one.passed), "text": "passed", "mood": "good"}
+        if not one.passed:
+            outcome |= {"text": "not pushed", "mood": "bad"}
+        numbers = [
+            _figure(one.megabytes, "{:.1f}"),
+            _figure(one.latency_ms.median if one.latency_ms else None, "{:.1f}"),
+            _figure(one.agreement, "{:.2%}"),
+            _figure(one.largest_difference, "{:.2g}"),
+            _figure(one.mean_difference, "{:.2g}"),
+            bar(kind.main, one.metrics.get(kind.main)),
+        ]
+        rows.append({"name": one.format, "cells": [*numbers, outcome]})
+    heads = ["format", "MB", "ms for one image", "same decisions", "largest difference", "mean difference"]
+    by_label: list[Row] = [
+        {
+            "name": label,
+            "cells": [change(kind.main_of_label, one.changes.get(label), 0.0) for one in measured],
+        }
+        for label in summary.per_label
+    ]
+    return (
+        {"heads": [*heads, head(kind.main), "outcome"], "rows": rows},
+        {"heads": ["label", *(one.format for one in measured)], "rows": by_label if measured else []},
+    )
+
+
+def _figure(value: float | None, form: str) -> Cell | None:
+    return None if value is None else {"value": value, "text": form.format(value)}
+
+
 def matrix(confusion: Confusion | None, kind: LabelKind) -> Matrix | None:
     """Counts of a confusion matrix and their shares of the row."""
     if not confusion:

@@ -30,6 +30,12 @@ class ServingCheck(artifact.Artifact):
     TYPE_NAME = "imagegate.ServingCheck"
 
 
+class Exports(artifact.Artifact):
+    """`exports.json` and the files of the formats that passed; see `exports.records`."""
+
+    TYPE_NAME = "imagegate.Exports"
+
+
 class Report(artifact.Artifact):
     """`report.html`, and `evidence.json`, the examples that it shows; see `report.evidence`."""
 

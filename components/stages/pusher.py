@@ -16,6 +16,7 @@ from components.base import checkpoint
 from components.base.artifact_files import (
     CLASS_BALANCE,
     DECISIONS_FILE,
+    EXPORTS,
     IMBALANCE,
     KNOWN_IMAGES,
     LABEL_WEIGHTS,
@@ -26,11 +27,13 @@ from components.base.artifact_files import (
 from components.base.checkpoint import Checkpoint
 from components.data.manifest import ArrayFacts, DatasetManifest
 from components.evaluation import analysis, comparison
+from components.exports.records import ExportResult
 from components.gates import compared, data_gate
 from components.gates.compared import Results
 from components.gates.records import DataGateResult
 from components.model import identity, signatures
 from components.push import model_card, versions
+from components.push.destination import Content
 from components.push.manifest import PushedManifest
 from components.push.settings import Push
 from components.stages import artifacts
@@ -49,6 +52,7 @@ def Pusher(  # noqa: N802  TFX names components like classes
     served_version: Parameter[str],
     facts: Parameter[str],
     code_fingerprint: Parameter[str],
+    exports: InputArtifact[artifacts.Exports] = None,
 ) -> None:
     """Pushes a blessed model, unless exactly this model is already served. A refused model is not pushed.
 
@@ -61,6 +65,8 @@ def Pusher(  # noqa: N802  TFX names components like classes
             it, so it must still be the one served.
         facts: JSON object of fields of `PushedManifest`: name, task, code and configuration.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
+        exports: the model in further formats, if the configuration wants any. Those that passed are pushed with it;
+            without a required one, nothing is.
     """
     os.makedirs(pushed_model.uri, exist_ok=True)
     pushed_model.set_int_custom_property("pushed", 0)
@@ -68,6 +74,10 @@ def Pusher(  # noqa: N802  TFX names components like classes
         return
     evaluated = _json(model_evaluation.uri, MODEL_DIGESTS)
     push = Push.from_json(settings)
+    exported = _exported(exports.uri) if exports else ExportResult()
+    if refused := exported.refusals(push.required_formats):
+        pushed_model.set_string_custom_property("not_pushed", "\n".join(f"required: {one}" for one in refused))
+        return
     with open(os.path.join(class_balance.uri, CLASS_BALANCE), encoding="utf-8") as f:
         data = DataGateResult.from_json(f.read())
     results = analysis.results(model_evaluation.uri, analysis.CANDIDATE)
@@ -82,7 +92,9 @@ def Pusher(  # noqa: N802  TFX names components like classes
     )
     card = _card(manifest, data.manifest, results, model_evaluation.uri, checkpoint.read(model_run.uri))
     with open(os.path.join(class_balance.uri, KNOWN_IMAGES), "rb") as f:
-        files = {KNOWN_IMAGES: f.read(), MODEL_CARD: model_card.render(card).encode()}
+        files: dict[str, Content] = {KNOWN_IMAGES: f.read(), MODEL_CARD: model_card.render(card).encode()}
+    for one in exported.exports:
+        files |= {name: os.path.join(exports.uri, os.path.basename(name)) for name in one.files if one.passed}
     try:
         served = versions.push(
             folder, push.destination, manifest, files, evaluated, served_version, take_over=push.take_over
@@ -97,6 +109,11 @@ def Pusher(  # noqa: N802  TFX names components like classes
     removed, problem = versions.tidy(push.destination, push.keep)
     pushed_model.set_string_custom_property("removed", ", ".join(removed))
     pushed_model.set_string_custom_property("note", problem)
+
+
+def _exported(folder: str) -> ExportResult:
+    with open(os.path.join(folder, EXPORTS), encoding="utf-8") as f:
+        return ExportResult.from_json(f.read())
 
 
 def _card(

@@ -31,6 +31,7 @@ def ModelReport(  # noqa: N802  TFX names components like classes
     tuner_results: InputArtifact[standard_artifacts.TunerResults] = None,
     unlabelled: InputArtifact[standard_artifacts.Examples] = None,
     synthetic: InputArtifact[artifacts.SyntheticImages] = None,
+    exports: InputArtifact[artifacts.Exports] = None,
 ) -> None:
     """Writes the page and the summary without what only the runner knows: start and duration, stages, earlier runs.
 
@@ -41,6 +42,7 @@ def ModelReport(  # noqa: N802  TFX names components like classes
         tuner_results: of a search, if there was one.
         unlabelled: images without labels, if there are any.
         synthetic: images that were made for rare labels, if there are any.
+        exports: the model in further formats, if the configuration wants any.
     """
     known, arguments = json.loads(facts), json.loads(settings)
     outcome = Outcome(
@@ -60,6 +62,7 @@ def ModelReport(  # noqa: N802  TFX names components like classes
         "baseline_model": baseline_model,
         "evaluation": model_evaluation,
         "serving_check_out": serving_check,
+        **({"exports": exports} if exports else {}),
         "pushed_model": pushed_model,
     }
     for key, input_ in inputs.items():

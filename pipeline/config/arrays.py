@@ -45,6 +45,7 @@ def check(config: Config) -> None:
         ("data.unlabelled", config.data.unlabelled),
         ("training.synthetic", training.synthetic),
         ("evaluation.out_of_distribution", config.evaluation.out_of_distribution),
+        ("push.formats", config.push.exports or None),
     ):
         if given is not None:
             raise ValueError(f"{where}: is for photos, not for data.bands; remove it")

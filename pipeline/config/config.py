@@ -12,6 +12,7 @@ from components.base.errors import ConfigError
 from components.base.values import Value
 from components.data import features, storage
 from components.evaluation.settings import Evaluation
+from components.exports.settings import ExportSettings
 from components.gates.settings import Balance, DataGateLimits, Serving
 from components.ingest import exclusion
 from components.ingest.settings import Data, Exclusion, Labels, NearLimits, Pool, Source
@@ -321,6 +322,18 @@ class Config(Value):
             synthetic=told.synthetic,
             image_size=told.image_size,
             seed=told.seed,
+            code_fingerprint=code_fingerprint,
+        )
+
+    def export_settings(self, code_fingerprint: str) -> ExportSettings:
+        """Returns the settings of the stage that exports the model to further formats."""
+        return ExportSettings(
+            name=self.name,
+            task=self.task,
+            bits=self.data.bits,
+            formats=self.push.exports,
+            max_drop=self.push.max_export_drop,
+            thresholds=self.evaluation.thresholds,
             code_fingerprint=code_fingerprint,
         )
 

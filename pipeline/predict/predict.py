@@ -24,7 +24,7 @@ from components.labels import kinds, outputs
 from components.labels.kind import Answer, PlainAnswer
 from components.push import versions
 from components.push.manifest import PushedManifest
-from pipeline.predict import scenes
+from pipeline.predict import exported, scenes
 from pipeline.predict.inputs import Input
 from pipeline.predict.masks import Masks
 from pipeline.predict.overlays import Overlays
@@ -37,11 +37,14 @@ def find(model: str) -> versions.Served:
     """Finds the pushed version that `model` names.
 
     Args:
-        model: folder or fsspec URL of a version, or of a push destination, which stands for its newest version.
+        model: folder or fsspec URL of a version, or of a push destination, which stands for its newest version; or
+            an exported file, which is no version, but has what is known of it in its manifest.
 
     Raises:
         ImagegateError: there is no model, or its task is unknown.
     """
+    if exported.is_file(model):
+        return exported.find(model)
     served = versions.current(model) or versions.read(model if storage.is_url(model) else os.path.abspath(model))
     if served is None:
         raise ImagegateError(
@@ -113,9 +116,9 @@ def predict(
     - segmentation: {image, shares}, each label's share of the pixels; with `overlays` also the path `overlay`, and
       with `masks` the path `mask`.
 
-    Probabilities and shares map each label to a number, in the model's order. Every successful result also has
-    familiarity, the share of the eval split that is at most as similar to the training images, and abstain, whether
-    the model considers that too low to answer.
+    Probabilities and shares map each label to a number, in the model's order. Every successful result, but those of
+    exported files, also has familiarity, the share of the eval split that is at most as similar to the training
+    images, and abstain, whether the model considers that too low to answer.
 
     Images are checked and converted as at ingest, so that a rotated photo or a palette is read alike. The next batch
     is read while the model computes. A model that learnt from tiles answers scenes of any size, one at a time.
@@ -155,6 +158,9 @@ def model(served: versions.Served) -> Iterator[Callable[[Sequence[bytes | Array]
         ImagegateError: the model's files differ from those that were pushed, or an earlier release pushed it.
     """
     progress.report("loading the model", 0)
+    if exported.is_file(served.path):
+        yield exported.answers(served)
+        return
     import tensorflow as tf
 
     with versions.local(served) as folder:
@@ -182,14 +188,13 @@ def model(served: versions.Served) -> Iterator[Callable[[Sequence[bytes | Array]
 
 
 def _add_predictions(results: Iterable[PlainAnswer], arrays: Answer, task: str) -> None:
-    confidence = zip(arrays[outputs.FAMILIARITY], arrays[outputs.ABSTAIN], arrays[outputs.ERROR], strict=True)
-    for result, prediction, (familiarity, abstain, error) in zip(
-        results, kinds.kind(task).answers(arrays), confidence, strict=True
-    ):
-        if error:
+    for i, (result, prediction) in enumerate(zip(results, kinds.kind(task).answers(arrays), strict=True)):
+        if error := arrays[outputs.ERROR][i]:
             result["error"] = f"the model refuses it: {error.decode()}"
-        else:
-            result.update(prediction, familiarity=float(familiarity), abstain=bool(abstain))
+            continue
+        result.update(prediction)
+        if outputs.FAMILIARITY in arrays:
+            result.update(familiarity=float(arrays[outputs.FAMILIARITY][i]), abstain=bool(arrays[outputs.ABSTAIN][i]))
 
 
 def _write_masks(

@@ -41,7 +41,7 @@ class Table:
         if not self._widths:
             self._widths = self._fixed(result, list(row)[:-1])
             yield from self._lines(list(row))
-        yield from self._lines(list(row.values()), ABSTAINS if result["abstain"] else "")
+        yield from self._lines(list(row.values()), ABSTAINS if result.get("abstain") else "")
 
     def _fixed(self, result: Mapping[str, Any], columns: Sequence[str]) -> list[int]:
         """Returns the widths of all columns but the last, which takes the remaining space."""

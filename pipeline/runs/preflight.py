@@ -16,6 +16,7 @@ from components.base.errors import ConfigError, ImagegateError
 from components.base.text import byte_size, truncated_list
 from components.data import storage
 from components.data.dataset import Dataset
+from components.exports import formats
 from components.model.networks import weights
 from components.push import versions
 from pipeline import stages
@@ -65,6 +66,7 @@ def _places(config: Config) -> None:
         if os.path.lexists(path) and not os.access(path, os.W_OK, **_READ):
             raise ConfigError(f"output: {path} cannot be written: permission denied")
     database.check(config.output_folder)
+    _exports(config)
     _memory(config)
     beam.check(config)
     local = re.sub("^(file|local)://", "", config.destination)
@@ -79,6 +81,12 @@ def _places(config: Config) -> None:
         raise
     except ImagegateError:
         return  # whoever compares with the served model reads it again, and says why that failed
+
+
+def _exports(config: Config) -> None:
+    """Raises ConfigError if a format needs a package that is not installed."""
+    if lacking := next(formats.missing(config.push.exports), None):
+        raise ConfigError(f"push.formats: {lacking}")
 
 
 def _memory(config: Config) -> None:

@@ -52,6 +52,9 @@ def show(run: RunSummary, console: Console) -> None:
             f"{serving.images_per_second:.0f} images a second in batches, {serving.megabytes:.1f} MB",
             highlight=False,
         )
+    for export in run.exports:
+        if export.passed:
+            console.print(f"export {escape(export.sentence())}", highlight=False)
     for note in run.notes if run.metrics else ():
         console.print(escape(note), highlight=False)
     if run.report is not None:

@@ -39,6 +39,7 @@ _TAKEN = (
     "baseline",
     "decisions",
     "serving",
+    "exports",
     "fingerprints",
 )
 

@@ -56,6 +56,7 @@ CONTRACT = {
     "checkpoint": {"split": str, "measure": str, "epoch": int},
     "decisions": dict,
     "serving": dict,
+    "exports": list,
     "gates": [
         {
             "gate": str,

@@ -46,7 +46,13 @@ def test_the_table_holds_the_stages_of_the_graph(tmp_path: Path) -> None:
     always = {stage.name for stage in STAGES if stage.in_graph and stage.in_every_graph}
     assert {node.id for node in built.components} == always
     searching = config.load(
-        str(tmp_path / "imagegate.yaml"), ["tuning={}", "data.unlabelled=pool", "training.synthetic={method: mixup}"]
+        str(tmp_path / "imagegate.yaml"),
+        [
+            "tuning={}",
+            "data.unlabelled=pool",
+            "training.synthetic={method: mixup}",
+            "push.formats=[saved_model,litert]",
+        ],
     )
     built = graph.build(searching, data_fingerprint="", served_version="")
     plan = Plan(methods={"none": {"imbalance": "none"}}, seeds=2)

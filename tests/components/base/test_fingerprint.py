@@ -117,8 +117,8 @@ def test_no_module_imports_in_a_way_that_the_fingerprint_cannot_follow() -> None
 
 
 def test_every_stage_is_followed_to_the_end() -> None:
-    for path in (ROOT / "components" / "stages").glob("*.py"):
-        closure = fingerprint._closure(f"components.stages.{path.stem}")
+    for path in (ROOT / "components" / "stages").rglob("*.py"):
+        closure = fingerprint._closure(".".join(path.relative_to(ROOT).with_suffix("").parts))
         imported = [
             alias.name
             for node in ast.walk(ast.parse(path.read_text()))

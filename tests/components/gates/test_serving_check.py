@@ -137,8 +137,8 @@ def test_a_model_that_cannot_be_loaded_refuses_with_the_last_line_of_its_log(
 
 
 def test_a_process_that_is_killed_is_named() -> None:
-    assert serving_check._last_words(-11, "") == "the process ended with SIGSEGV"
-    assert serving_check._last_words(3, " \n") == "the process ended with exit code 3"
+    assert serving_check.last_words(-11, "") == "the process ended with SIGSEGV"
+    assert serving_check.last_words(3, " \n") == "the process ended with exit code 3"
 
 
 def test_masks_are_compared_by_their_share_of_pixels() -> None:

@@ -2,7 +2,9 @@
 
 import pytest
 
+from components.exports.records import Export
 from components.gates.judge import Rule, judge
+from components.gates.records import Latency
 from components.labels import kinds
 from components.report import cells, tables, verdict
 from components.report.run_summary import RunSummary
@@ -198,3 +200,25 @@ def test_the_model_stands_above_the_trivial_methods() -> None:
     told = [(row["name"], [cell and cell["text"] for cell in row["cells"]]) for row in table["rows"]]
     assert told == [("this model", ["0.750", None, None]), ("always answering 'cat'", ["0.500", None, None])]
     assert tables.trivial(EMPTY) is None
+
+
+def test_exports_stand_with_their_costs_and_the_change_of_each_label() -> None:
+    good = Export(
+        format="litert-int8",
+        megabytes=3.994,
+        latency_ms=Latency(median=4.25, p95=5),
+        agreement=0.9787,
+        largest_difference=0.0125,
+        mean_difference=0.001,
+        metrics={"accuracy": 0.75},
+        changes={"cat": -0.125, "dog": 0.0},
+    )
+    bad = Export(format="onnx", problem="it cannot be converted: no Foo")
+    whole, by_label = tables.exports(summary(exports=(good, bad)))
+    assert [[cell and cell["text"] for cell in row["cells"]] for row in whole["rows"]] == [
+        ["4.0", "4.2", "97.87%", "0.013", "0.001", "0.750", "passed"],
+        [None, None, None, None, None, None, "not pushed"],
+    ]
+    assert by_label["heads"] == ["label", "litert-int8"]
+    assert [row["cells"][0]["text"] for row in by_label["rows"]] == ["▼ -0.125", "="]
+    assert tables.exports(EMPTY) is None

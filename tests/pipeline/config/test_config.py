@@ -789,6 +789,22 @@ WRONG |= {
         kubeflow(tolerations=[{"key": "gpu", "operator": "Exists", "value": "x"}]),
         "kubeflow.tolerations.0: value: 'x' has no effect with operator Exists",
     ),
+    "no SavedModel": (
+        least(push={"destination": "m", "formats": ["litert"]}),
+        r"push: formats: saved_model is missing, which every version holds; write \[saved_model, litert\]",
+    ),
+    "a format twice": (
+        least(push={"destination": "m", "formats": ["saved_model", "onnx", "onnx"]}),
+        "push: formats: onnx is named twice",
+    ),
+    "required, but not exported": (
+        least(push={"destination": "m", "required_formats": ["litert-int8"]}),
+        "push: required_formats: litert-int8 is not exported; add it to push.formats",
+    ),
+    "a format that is none": (
+        least(push={"destination": "m", "formats": ["saved_model", "tflite"]}),
+        "push.formats.1: .*'litert', 'litert-int8'",
+    ),
     "kubeflow: tried forever": (kubeflow(retries=-1), "kubeflow.retries: .*greater than or equal to 0"),
 }
 

@@ -250,3 +250,16 @@ def test_the_model_of_another_configuration_is_not_replaced_unless_it_is_taken_o
         preflight.places(config.load(settings(), ["push.take_over=true"]))
     else:
         assert cli.main([command, settings(), "--set", "push.take_over=true"]) == (3 if command == "check" else 0)
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_the_extra_of_a_runtime_that_is_missing_is_named_before_anything_runs(
+    settings: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not installed
+    path = settings(push={"destination": "served", "formats": ["saved_model", "litert", "onnx-int8"]})
+    assert cli.main([command, path]) == 2
+    assert " ".join(capsys.readouterr().err.split()).endswith(
+        "push.formats: onnx-int8 needs onnxruntime, not installed here; install the extra onnx: "
+        "pip install 'imagegate[onnx]'"
+    )

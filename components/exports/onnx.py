@@ -1,0 +1,83 @@
+"""Conversion to ONNX by tf2onnx; 8-bit integers by ONNX Runtime's static quantisation."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.exports.runtimes import KEY
+
+if TYPE_CHECKING:
+    from components.exports.convert import Source
+
+_OPSET = 18
+_TOGETHER = 16  # images whose ranges are taken together: those of 200 at 224 px would take 2.8 GB of memory
+
+
+def write(source: Source, calibration: NDArray[np.uint8] | None, path: str) -> None:
+    """Converts a model; see `litert.write`."""
+    import onnx
+    import tf2onnx
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    frozen = convert_variables_to_constants_v2(source.function)  # tf2onnx takes variables for inputs
+    # The outputs of a function are in the order of their names.
+    names = {frozen.inputs[0].name: "pixels"} | dict(
+        zip((tensor.name for tensor in frozen.outputs), sorted(source.function.structured_outputs), strict=True)
+    )
+    [pixels, *outputs] = names
+    model, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(), input_names=[pixels], output_names=outputs, opset=_OPSET
+    )
+    _rename(model.graph, names)
+    if calibration is not None:
+        model = _quantised(model, calibration)
+    onnx.helper.set_model_props(model, {KEY: source.metadata.to_json()})
+    onnx.save(model, path)
+
+
+def _rename(graph: Any, names: Mapping[str, str]) -> None:
+    """Renames tensors of an ONNX graph."""
+    for value in (*graph.input, *graph.output):
+        value.name = names.get(value.name, value.name)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+
+
+class _Reader:
+    """Gives the quantiser one image after the other."""
+
+    def __init__(self, images: NDArray[np.uint8]) -> None:
+        self._images = iter(images[:, np.newaxis])
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        image = next(self._images, None)
+        return None if image is None else {"pixels": image}
+
+
+def _quantised(model: Any, images: NDArray[np.uint8]) -> Any:
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole, prepared, small = (os.path.join(folder, f"{name}.onnx") for name in ("whole", "prepared", "small"))
+        onnx.save(model, whole)
+        quant_pre_process(whole, prepared)  # folds batch normalisation into convolutions
+        quantize_static(
+            prepared,
+            small,
+            _Reader(images),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            extra_options={"CalibMaxIntermediateOutputs": _TOGETHER},
+        )
+        return onnx.load(small)

@@ -1,0 +1,1 @@
+"""The stages that only some configurations have."""

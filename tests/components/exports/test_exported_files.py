@@ -1,0 +1,252 @@
+"""A model as files of other runtimes: what each answers, what it says of itself, and which of them the gate refuses."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.data.features import IGNORED_ID
+from components.exports import conduct, convert, formats, judged, runtimes
+from components.exports.metadata import Calibration, Metadata
+from components.exports.settings import ExportSettings
+from components.gates.compared import Compared
+from components.gates.found import Beside, WeakGroup, WeakGroups
+from components.gates.settings import Threshold
+from components.labels import kinds
+from components.model import signatures
+from components.model.networks import network
+
+SINGLE, MULTI, MASKS = kinds.KINDS.values()
+LABELS, SIZE = ["red", "green", "blue"], (8, 8)
+TOLD = Metadata(
+    name='"tiny" <1>',
+    task="single_label",
+    labels=tuple(LABELS),
+    thresholds=(0.5, 0.25, 0.5),
+    calibration=(Calibration(scale=2, bias=0),) * 3,
+    image_size=SIZE,
+    model="ab",
+)
+
+
+def photos(count: int) -> np.ndarray:
+    """uint8 [count, 8, 8, 3]: noise, brighter in the channel i % 3 of image i."""
+    pixels = np.random.default_rng(3).integers(0, 120, (count, *SIZE, 3))
+    for i in range(count):
+        pixels[i, ..., i % 3] += 100
+    return pixels.astype(np.uint8)
+
+
+@pytest.fixture(scope="module", params=[SINGLE, MASKS], ids=lambda kind: kind.task)
+def source(request: Any, undecided: Callable[[Any], Any], tmp_path_factory: pytest.TempPathFactory) -> convert.Source:
+    kind = request.param
+    parts = network.build("small", weights=None, image_size=SIZE, classes=3, augment=False, seed=1, kind=kind)
+    folder = str(tmp_path_factory.mktemp("model"))
+    signatures.export(parts, LABELS, SIZE, kind, undecided(parts), folder)
+    return convert.Source(*convert.load(folder), TOLD.model_copy(update={"task": kind.task}))
+
+
+def of(answer: Callable[[tf.Tensor], tf.Tensor]) -> convert.Source:
+    """A model of three labels that answers pixels float32 [batch, 8, 8, 3] by a function."""
+    spec = tf.TensorSpec([None, *SIZE, 3], tf.uint8, name="pixels")
+    module = tf.Module()
+    module.pixels = tf.function(
+        lambda pixels: {"probabilities": answer(tf.cast(pixels, tf.float32))}, input_signature=[spec], autograph=False
+    )
+    return convert.Source(module, module.pixels.get_concrete_function(), TOLD)
+
+
+def brightest(pixels: tf.Tensor) -> tf.Tensor:
+    """Probabilities of the brightest channel."""
+    return tf.nn.softmax(tf.reduce_mean(pixels, axis=[1, 2]) / 20)
+
+
+@pytest.mark.parametrize("name", list(formats.FORMATS))
+def test_each_runtime_answers_in_a_process_of_its_own_as_the_savedmodel_does(
+    source: convert.Source, name: str, tmp_path: Path
+) -> None:
+    images = photos(40)
+    np.save(tmp_path / "images.npy", images)
+    path = convert.convert(source, formats.FORMATS[name], images[:9], str(tmp_path))
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name != "images.npy") == sorted(
+        file.removeprefix("exports/") for file in formats.FORMATS[name].files
+    )
+    answers, latency = conduct.answered(path, str(tmp_path / "images.npy"), len(images))
+    assert 0 < latency.median <= latency.p95
+    expected = {key: tensor.numpy() for key, tensor in source.function(tf.constant(images)).items()}
+    assert answers.keys() == expected.keys()
+    # 8-bit integers: the softmax has steps of 1/256, and the layers before it have rounded, too.
+    tolerance = 0.05 if name.endswith("int8") else 1e-5
+    for key, array in expected.items():
+        assert (answers[key].dtype, answers[key].shape) == (array.dtype, array.shape)
+        if key == "mask":
+            assert (answers[key] == array).mean() >= 1 - tolerance
+        else:
+            assert np.abs(answers[key] - array).max() <= tolerance
+    assert Metadata.model_validate(runtimes.open_file(path).metadata) == source.metadata
+
+
+def evaluated(source: convert.Source, images: np.ndarray) -> judged.Evaluated:
+    """What an evaluation knows of a model whose truth is i % 3 for image i."""
+    own = source.function(tf.constant(images))["probabilities"].numpy()
+    rows = [
+        {
+            "path": f"{i}.png",
+            "sha256": f"{i:064x}",
+            "labels": [LABELS[i % 3]],
+            "unknown": [],
+            "weight": 1.0,
+            "slices": [("format", "png")],
+            "familiarity": 0.5,
+            "abstain": False,
+            "probabilities": p.tolist(),
+            "uncalibrated": p.tolist(),
+            "decisions": (p >= 0.5).tolist(),
+        }
+        for i, p in enumerate(own)
+    ]
+    return judged.Evaluated(
+        kind=SINGLE,
+        labels=LABELS,
+        decided=np.full(3, 0.5, np.float32),
+        rows=rows,
+        truth=None,
+        own={"probabilities": own},
+        unlike={},
+        served=None,
+        compared=Compared(why_not="no model is served yet"),
+        beside=Beside(),
+    )
+
+
+def settings(*thresholds: Threshold, max_drop: float = 0.05) -> ExportSettings:
+    return ExportSettings(
+        name="tiny",
+        task="single_label",
+        bits=None,
+        formats=("litert",),
+        max_drop=max_drop,
+        thresholds=thresholds,
+        code_fingerprint="",
+    )
+
+
+def exported(source: convert.Source, known: judged.Evaluated, name: str, folder: Path, told: ExportSettings) -> Any:
+    """Converts, runs and judges as the stage does."""
+    images = photos(len(known.rows))
+    np.save(folder / "images.npy", images)
+    return conduct._export(formats.FORMATS[name], told, source, known, images, str(folder / "images.npy"), str(folder))
+
+
+def test_a_good_export_passes_with_its_numbers(tmp_path: Path) -> None:
+    source = of(brightest)
+    known = evaluated(source, photos(30))
+    told = settings(Threshold(metric="accuracy", min=1), Threshold(metric="recall", label="*", min=1))
+    one = exported(source, known, "litert", tmp_path, told)
+    assert one.passed, one.sentence()
+    assert (one.files, one.agreement, one.metrics["accuracy"]) == (("exports/litert.tflite",), 1.0, 1.0)
+    assert one.changes == {"red": 0.0, "green": 0.0, "blue": 0.0}
+    assert one.megabytes == (tmp_path / "litert.tflite").stat().st_size / 1e6
+    # One verdict of the accuracy, three of recalls, and three of drops.
+    assert [v.gate for v in one.verdicts] == ["model_gate"] * 4 + ["export"] * 3
+    assert one.sentence().startswith("litert: 0.00")
+
+
+def test_swapped_channels_are_refused_by_the_drop_of_each_label(tmp_path: Path) -> None:
+    """Red and blue change places: F1 of both falls from 1 to 0, that of green stays; a third of the answers agrees."""
+    known = evaluated(of(brightest), photos(30))
+    swapped = of(lambda pixels: brightest(pixels[..., ::-1]))
+    one = exported(swapped, known, "litert", tmp_path, settings(Threshold(metric="accuracy", min=0.9)))
+    assert not one.passed
+    assert one.agreement == pytest.approx(1 / 3)
+    assert one.changes == {"red": -1.0, "green": 0.0, "blue": -1.0}
+    assert one.metrics["accuracy"] == pytest.approx(1 / 3)
+    assert one.sentence() == (
+        "litert is not pushed: accuracy is 0.3333 (30 examples, 95 % interval 0.19 to 0.51), below the minimum 0.9 "
+        "(and 2 more rules failed)"
+    )
+    assert [v.reason.split(". ")[0] for v in one.verdicts if v.gate == "export" and not v.passed] == [
+        f"drop of f1 of label '{label}' is 1 (10 examples), above the maximum 0.05" for label in ("red", "blue")
+    ]
+
+
+def one_scale(pixels: tf.Tensor) -> tf.Tensor:
+    """`brightest`, by numbers near 1 that stand in one tensor with numbers near 10,000.
+
+    As 8-bit integers, the tensor has steps of about 40, so that the small numbers are all the same.
+    """
+    small = tf.reduce_mean(pixels, axis=[1, 2]) / 100
+    both = tf.concat([small, small * 10_000], axis=1)
+    kernel = np.concatenate([5 * np.eye(3), np.zeros((3, 3))]).astype(np.float32)
+    return tf.nn.softmax(tf.linalg.matmul(both, tf.constant(kernel)))
+
+
+def test_a_layer_that_integers_ruin_is_refused_and_pushed_as_float32(tmp_path: Path) -> None:
+    source = of(one_scale)
+    known = evaluated(source, photos(30))
+    assert [int(np.argmax(row["probabilities"])) for row in known.rows] == [i % 3 for i in range(30)]
+    good = exported(source, known, "litert", tmp_path, settings())
+    assert good.passed, good.sentence()
+    ruined = exported(source, known, "litert-int8", tmp_path, settings())
+    assert not ruined.passed
+    assert ruined.agreement < 0.7
+    assert ruined.sentence().startswith("litert-int8 is not pushed: drop of f1 of label '")
+    assert "above the maximum 0.05. Push the format without int8" in ruined.sentence()
+
+
+def test_what_a_runtime_cannot_run_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "litert.tflite").write_bytes(b"no model")
+    np.save(tmp_path / "images.npy", photos(1))
+    with pytest.raises(conduct.NoAnswer, match="its runtime cannot run it: "):
+        conduct.answered(str(tmp_path / "litert.tflite"), str(tmp_path / "images.npy"), 1)
+    source = of(lambda pixels: tf.py_function(lambda x: x, [pixels], tf.float32))
+    with pytest.raises(convert.NotConverted, match="it cannot be converted: "):
+        convert.convert(source, formats.FORMATS["litert"], photos(1), str(tmp_path))
+
+
+def test_weak_groups_and_slices_are_judged_by_the_answers_of_the_export() -> None:
+    """Of the images 0 to 5, the export has the even ones wrong: 3 of 6, and of the group of 0 and 1 one half."""
+    source = of(brightest)
+    known = evaluated(source, photos(6))
+    group = WeakGroup(
+        name="dark images",
+        label=None,
+        measure="accuracy",
+        value=1,
+        rest=1,
+        chance=0,
+        count=2,
+        images=tuple((row["path"], row["sha256"]) for row in known.rows[:2]),
+        numbers={"accuracy": 1.0, "example_count": 2.0, "effective_count": 2.0},
+    )
+    known = dataclasses.replace(known, beside=Beside(weak=WeakGroups(images=6, fewest=2, tried=1, groups=(group,))))
+    wrong = known.own["probabilities"].copy()
+    wrong[::2] = np.roll(wrong[::2], 1, axis=1)
+    rules = [
+        Threshold(metric="accuracy", slice="found", min=0.6),
+        Threshold(metric="accuracy", slice={"format": "png"}, min=0.6),
+    ]
+    rows = known.rows_of({"probabilities": wrong})
+    of_group, of_slice = known.judge(rules, rows, 1.0)[:2]
+    assert (of_group.value, of_group.passed, of_group.slice) == (0.5, False, {"found": "dark images"})
+    assert (of_slice.value, of_slice.passed, of_slice.slice) == (0.5, False, {"format": "png"})
+
+
+def test_a_mask_is_counted_as_the_evaluation_counts_it() -> None:
+    """Of four pixels, one is ignored; of the others, by truth and answer: 0 as 0, 0 as 2, 1 as 1."""
+    truth, mask = np.array([[0, 0], [1, IGNORED_ID]], np.uint8), np.array([[0, 2], [1, 0]], np.uint8)
+    score = np.array([[0.9, 0.5], [0.95, 0.1]], np.float32)
+    before = [*[7.0] * 45, *[8.0] * 45]
+    counted = judged._counts(mask, score, truth, 3, before)
+    assert counted["confusion"] == [1, 0, 1, 0, 1, 0, 0, 0, 0]
+    weight, summed, hits = np.reshape(counted["calibration"][:45], (3, 15))
+    # Fifteen bins: 0.9 and 0.95 are in the bins 13 and 14, 0.5 in bin 7.
+    assert {i: w for i, w in enumerate(weight) if w} == {7: 1, 13: 1, 14: 1}
+    assert (summed[13], hits[7], hits[13]) == (pytest.approx(0.9), 0, 1)
+    assert counted["calibration"][45:] == before[45:]
+    lost = judged._counts(mask, np.where(score == np.float32(0.5), np.nan, score), truth, 3, before)
+    assert np.isnan(lost["confusion"]).all()
