@@ -35,6 +35,8 @@ COMPARISON = "comparison.json"  # with the served model
 BESIDE = "beside.json"  # weak groups of the test split, and trivial methods; see `gates.found`
 PREDICTIONS = "predictions"  # a folder
 SERVING = "serving.json"
+WARM_UP = "assets.extra/tf_serving_warmup_requests"  # also in a pushed version: TensorFlow Serving looks for it there
+BATCHING = "batching_params.pbtxt"  # likewise
 
 # Push and report.
 PUSHED_MANIFEST = "imagegate.json"
