@@ -11,6 +11,7 @@ from pipeline import stopping
 from pipeline.commands import backbone, local, remote
 from pipeline.commands.compare import compare as _compare
 from pipeline.commands.next_images import next_ as _next
+from pipeline.commands.pull import pull as _pull
 from pipeline.commands.tune import tune as _tune
 from pipeline.init import TASKS
 
@@ -142,6 +143,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(rollback)
     rollback.add_argument("version", metavar="VERSION", nargs="?", help="default: the one before the served one")
     rollback.set_defaults(command=local.rollback)
+
+    pull = commands.add_parser("pull", help="copy the served version to a folder from which a server loads it")
+    pull.add_argument("url", metavar="URL", help="the push destination, folder or URL")
+    pull.add_argument("folder", metavar="DIR", help="made if missing; for versions from this destination alone")
+    pull.add_argument("--watch", action="store_true", help="go on, and pull each version that is served from then on")
+    pull.add_argument("--keep", metavar="N", type=int, default=2, help="versions that stay in DIR; default: 2")
+    pull.add_argument("--json", action="store_true", help="one JSON object per pull and line")
+    pull.set_defaults(command=_pull)
 
     predict = commands.add_parser("predict", help="labels and probabilities from a pushed model, in a table")
     predict.add_argument(

@@ -36,6 +36,8 @@ BESIDE = "beside.json"  # weak groups of the test split, and trivial methods; se
 PREDICTIONS = "predictions"  # a folder
 SERVING = "serving.json"
 EXPORTS = "exports.json"  # what became of each format of the model; see `exports.records`
+WARM_UP = "assets.extra/tf_serving_warmup_requests"  # also in a pushed version: TensorFlow Serving looks for it there
+BATCHING = "batching_params.pbtxt"  # likewise
 
 # Push and report.
 PUSHED_MANIFEST = "imagegate.json"

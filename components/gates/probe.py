@@ -1,24 +1,27 @@
 """Script that asks an exported model as a server would: from its files alone, without the code of imagegate.
 
-Usage: `probe.py MODEL REQUEST ANSWER`. Asks every signature for the images of the JSON file REQUEST, and writes the
-answers to ANSWER.npz and measurements to ANSWER.json. It must not import anything of this project.
+Usage: `probe.py MODEL REQUEST ANSWER WARM_UP`. Replays the warm-up requests of the TFRecord file WARM_UP, asks every
+signature for the images of the JSON file REQUEST, and writes the answers to ANSWER.npz and measurements to ANSWER.json.
+It must not import anything of this project.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-# Number of calls: untimed ones first, then with one image, then with all. Chosen by hand; not measured.
-_WARM_UP, _SINGLE, _BATCHES = 3, 20, 5
+# Number of calls: untimed ones first, then with one image, then with all, and of each warm-up request. Chosen by hand;
+# not measured.
+_WARM_UP, _SINGLE, _BATCHES, _REPLAYS = 3, 20, 5, 3
 
 
-def main(model: str, request: str, answer: str) -> None:
+def main(model: str, request: str, answer: str, warm_up: str) -> None:
     """Asks the model and writes the answers. Any error ends the process, and the caller reads its exit code and log."""
     import numpy as np
     import tensorflow as tf
@@ -40,7 +43,11 @@ def main(model: str, request: str, answer: str) -> None:
         # Strings are arrays of objects, which npz could only pickle.
         return {output: a.astype("S") if a.dtype == object else a for output, a in arrays.items()}
 
-    arrays = {
+    # A server replays these once it has loaded the model, before anybody else asks it.
+    replays = list(_recorded(warm_up, signatures))
+    replayed = {f"replayed {i}": ask(*replay) for i, replay in enumerate(replays)}
+    arrays = {f"{name}/{output}": array for name, found in replayed.items() for output, array in found.items()}
+    arrays |= {
         f"{name}/{output}": array
         for name, (signature, inputs) in calls.items()
         if signature in signatures
@@ -50,6 +57,7 @@ def main(model: str, request: str, answer: str) -> None:
     every = wanted["serving_default"]
     single = _seconds(lambda: ask("serving_default", _first(every, 1)), _SINGLE)
     batch = _seconds(lambda: ask("serving_default", every), _BATCHES)
+    seconds = [_seconds(functools.partial(ask, *replay), _REPLAYS, warm_up=0) for replay in replays]
     report = {
         "missing": [signature for signature in wanted if signature not in signatures],
         "forms": {
@@ -63,6 +71,7 @@ def main(model: str, request: str, answer: str) -> None:
         },
         "latency_ms": {"median": 1000 * float(np.median(single)), "p95": 1000 * float(np.quantile(single, 0.95))},
         "images_per_second": len(next(iter(every.values()))) / float(np.median(batch)),
+        "replay_seconds": [float(np.median(each)) for each in seconds],
     }
     np.savez(f"{answer}.npz", **arrays)
     with open(f"{answer}.json", "w", encoding="utf-8") as f:
@@ -81,13 +90,33 @@ def _inputs(told: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _recorded(path: str, signatures: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The signature and inputs of each warm-up request, by the steps of TensorFlow Serving.
+
+    See `RunSavedModelWarmup` and `PreProcessPrediction` in its source: it loads no model of which this fails.
+    """
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        request = log.predict_log.request
+        signature = request.model_spec.signature_name or "serving_default"
+        if log.WhichOneof("log_type") != "predict_log" or signature not in signatures:
+            raise ValueError(f"a warm-up request is of the signature {signature!r}, which the model does not have")
+        wanted = set(signatures[signature].structured_input_signature[1])
+        if set(request.inputs) != wanted:
+            raise ValueError(f"a warm-up request has the inputs {sorted(request.inputs)}, expected {sorted(wanted)}")
+        yield signature, {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+
+
 def _first(inputs: dict[str, Any], count: int) -> dict[str, Any]:
     return {name: rows[:count] for name, rows in inputs.items()}
 
 
-def _seconds(call: Callable[[], object], times: int) -> list[float]:
-    """Times a call repeatedly, after a warm-up; seconds."""
-    for _ in range(_WARM_UP):
+def _seconds(call: Callable[[], object], times: int, warm_up: int = _WARM_UP) -> list[float]:
+    """Times a call repeatedly, after some that are not timed; seconds."""
+    for _ in range(warm_up):
         call()
     seconds = []
     for _ in range(times):

@@ -25,9 +25,15 @@ class ServingMeasurement(Sparse):
 
 
 class ServingResult(ServingMeasurement):
-    """Result of the stage ServingCheck; empty if the model gate had refused the model."""
+    """Result of the stage ServingCheck; empty if the model gate had refused the model.
+
+    Attributes:
+        verdicts: one per rule.
+        beside: file that goes beside the model -> its SHA-256.
+    """
 
     verdicts: tuple[Verdict, ...] = ()
+    beside: dict[str, str] = Field({})
 
 
 class Found(Value):

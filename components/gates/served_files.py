@@ -65,6 +65,26 @@ def compare(arrays: Mapping[str, NDArray[Any]], files: Sequence[str], read: Sequ
     return Compared(answered, differ, disturbed)
 
 
+def replayed(arrays: Mapping[str, NDArray[Any]], requests: Sequence[Sequence[int]], kind: LabelKind) -> list[str]:
+    """Names the warm-up requests that are answered otherwise than the same images are later, or refused.
+
+    Args:
+        arrays: "batch/output" -> array [n, ...]. The batches are "replayed 0", "replayed 1", …, and "serving_default".
+        requests: for each of the former, the rows of the latter that it asks for.
+        kind: label kind of the task.
+    """
+    names = [name for name in expected(kind) if name not in (outputs.ERROR, outputs.LABELS)]
+    named = []
+    for number, rows in enumerate(requests):
+        answered = {name: arrays.get(f"replayed {number}/{name}") for name in (*names, outputs.ERROR)}
+        found = {name: array for name, array in answered.items() if array is not None}
+        errors = found.pop(outputs.ERROR, np.zeros(len(rows), "S1"))
+        later = {name: arrays[f"serving_default/{name}"][list(rows)] for name in found}
+        if any(errors) or not _is_same(found, later):
+            named.append(f"request {number + 1} of {len(rows)} images")
+    return named
+
+
 def expected(kind: LabelKind) -> Mapping[str, tuple[str, int]]:
     """The outputs of `serving_default` and `examples`: name -> data type and number of dimensions."""
     return outputs.OF_PIXELS if kind.per_pixel else outputs.OF_IMAGES

@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.base import digests
+from components.base.artifact_files import BATCHING, WARM_UP
+from components.base.files import write_atomically
 from components.base.text import truncated_list
 from components.base.verdict import Verdict
 from components.gates import probe, requests, served_files
@@ -24,6 +27,7 @@ from components.gates.judge import Rule, judge
 from components.gates.records import ServingMeasurement, ServingResult
 from components.gates.requests import PHOTOS, Frames
 from components.gates.settings import Serving
+from components.gates.warm_start import batching, warm_up
 from components.labels import outputs
 from components.labels.kind import LabelKind
 
@@ -54,18 +58,22 @@ def check(
     samples: Sequence[Sample],
     kind: LabelKind,
     limits: Serving,
+    beside: str,
     bits: int | None = None,
     frames: Frames = PHOTOS,
 ) -> ServingResult:
     """Loads an exported model in a fresh process, asks it for its answers, and judges them.
 
-    It is also asked for files as clients send them: it must answer each as `imagegate predict` does, or refuse it.
+    It is also asked for files as clients send them: it must answer each as `imagegate predict` does, or refuse it. And
+    it replays the warm-up requests, which are written for it, as a server does when it loads the model.
 
     Args:
         model: folder of the SavedModel.
         samples: images of the test split, with the answers that were evaluated.
         kind: label kind of the task.
-        limits: limits of latency and size.
+        limits: limits of latency and size, and whether the warm-up requests stay.
+        beside: folder for the warm-up requests and the batching parameters, which go beside the model. Sequences have
+            no batching parameters: a server cannot join those of different length.
         bits: see `images.check`.
         frames: see `requests.Frames`.
 
@@ -76,18 +84,31 @@ def check(
     megabytes = _bytes(model) / 1e6
     images = [sample.image for sample in samples]
     asked = requests.of_photos(images, bits) if frames == PHOTOS else requests.of_arrays(images, frames)
+    served = asked.batches[_SERVED]
+    chosen = warm_up.choose(served)
     with tempfile.TemporaryDirectory() as folder:
+        recorded = os.path.join(beside if limits.warm_up else folder, WARM_UP)
+        warm_up.write(recorded, _SERVED, served, chosen)
         try:
-            report, arrays = _ask(model, _request(samples, asked), folder)
+            report, arrays = _ask(model, _request(samples, asked), recorded, folder)
         except _NoAnswer as error:
             return ServingResult(megabytes=megabytes, verdicts=(_cannot_be_served(str(error)),))
+    written = [WARM_UP] if limits.warm_up else []
+    if frames in (PHOTOS, None):
+        written.append(BATCHING)
+        measured = dict(zip(map(len, chosen), report["replay_seconds"], strict=True))
+        write_atomically(os.path.join(beside, BATCHING), batching.text(measured, os.cpu_count() or 1))
     result = ServingResult(
-        megabytes=megabytes, latency_ms=report["latency_ms"], images_per_second=report["images_per_second"]
+        megabytes=megabytes,
+        latency_ms=report["latency_ms"],
+        images_per_second=report["images_per_second"],
+        beside={name: digests.of_file(os.path.join(beside, name)) for name in written},
     )
     difference = largest_difference(arrays, [sample.predicted for sample in samples], kind)
     found = served_files.compare(arrays, asked.files, asked.read, kind)
     forms = served_files.wrong_forms(report["forms"], report["empty"], kind, arrays=frames != PHOTOS)
-    answers = (*_judge_answers(difference, len(samples)), *_judge_files(found, forms))
+    replayed = served_files.replayed(arrays, chosen, kind)
+    answers = (*_judge_answers(difference, len(samples)), *_judge_files(found, forms, replayed))
     verdicts = (*answers, *_judge_costs(result, limits))
     return result.model_copy(update={"verdicts": verdicts})
 
@@ -97,15 +118,19 @@ class _NoAnswer(Exception):
 
 
 def _ask(
-    model: str, asked: Mapping[str, tuple[str, requests.Inputs]], folder: str
+    model: str, asked: Mapping[str, tuple[str, requests.Inputs]], recorded: str, folder: str
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Runs `probe` in a fresh process; returns its report and "signature/output" -> array [n, ...]."""
+    """Runs `probe` in a fresh process, with the warm-up requests in the file `recorded`.
+
+    Returns:
+        its report, and "signature/output" -> array [n, ...].
+    """
     request, answer = os.path.join(folder, "request.json"), os.path.join(folder, "answer")
     with open(request, "w", encoding="utf-8") as f:
         told = {name: (signature, dict(map(_text, inputs.items()))) for name, (signature, inputs) in asked.items()}
         json.dump(told, f)
     # -P: the folder of the script must not be searched for modules.
-    command = [sys.executable, "-P", probe.__file__, model, request, answer]
+    command = [sys.executable, "-P", probe.__file__, model, request, answer, recorded]
     try:
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_SECONDS)
     except subprocess.TimeoutExpired:
@@ -130,12 +155,13 @@ def _judge_answers(difference: float, images: int) -> Iterator[Verdict]:
     )
 
 
-def _judge_files(found: served_files.Compared, forms: Sequence[str]) -> Iterator[Verdict]:
+def _judge_files(found: served_files.Compared, forms: Sequence[str], replayed: Sequence[str]) -> Iterator[Verdict]:
     for metric, names in (
         ("broken images answered without an error", found.answered),
         ("files answered otherwise than by predict", found.differ),
         ("images answered otherwise beside a refused one", found.disturbed),
         ("outputs of another form than documented", forms),
+        ("warm-up requests answered otherwise than later", replayed),
     ):
         advice = f"These are: {truncated_list(names)}. {_BUG}" if names else _BUG
         yield judge(Rule(gate="serving", metric=metric, maximum=0, advice=advice), len(names))

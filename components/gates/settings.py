@@ -236,3 +236,9 @@ class Serving(Value):
         None,
         description="The model gate refuses if the model's files are larger than this many megabytes (10^6 bytes).",
     )
+    warm_up: Flag = Field(
+        True,
+        description="Whether a pushed version holds up to 32 images of the test split, as requests with which "
+        "TensorFlow Serving [warms up](serving.md#a-warm-start). Set it to false if whoever can read the models must "
+        "not see images.",
+    )

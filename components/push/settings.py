@@ -17,8 +17,8 @@ class Push(Value):
     """The destination of models that pass the model gate; see [pushing](push.md)."""
 
     destination: Location = Field(
-        description="Folder or fsspec URL that TensorFlow Serving watches. Each pushed version is a numbered folder in "
-        "it. See [pushing](push.md) for what differs with a URL."
+        description="Folder or fsspec URL for pushed models. Each version is a numbered folder in it. TensorFlow "
+        "Serving watches a folder; for a URL, see [getting versions to a server](push.md#getting-versions-to-a-server)."
     )
     keep: Annotated[int, Field(ge=1, strict=True)] | None = Field(
         5,

@@ -1,9 +1,11 @@
 """Pusher: copies a blessed model to the destination, with its manifest and model card."""
 
 import datetime
+import hashlib
 import json
 import math
 import os
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -22,7 +24,9 @@ from components.base.artifact_files import (
     LABEL_WEIGHTS,
     MODEL_CARD,
     MODEL_DIGESTS,
+    SERVING,
     VERDICTS,
+    WARM_UP,
 )
 from components.base.checkpoint import Checkpoint
 from components.data.manifest import ArrayFacts, DatasetManifest
@@ -30,13 +34,15 @@ from components.evaluation import analysis, comparison
 from components.exports.records import ExportResult
 from components.gates import compared, data_gate
 from components.gates.compared import Results
-from components.gates.records import DataGateResult
+from components.gates.records import DataGateResult, ServingResult
 from components.model import identity, signatures
 from components.push import model_card, versions
 from components.push.destination import Content
 from components.push.manifest import PushedManifest
 from components.push.settings import Push
 from components.stages import artifacts
+
+_WARM = "The warm-up requests for servers, beside this card, hold images of the test split."
 
 
 @component
@@ -90,9 +96,14 @@ def Pusher(  # noqa: N802  TFX names components like classes
         identity=identity.identity(folder, evaluated),
         written_by=_releases(folder),
     )
-    card = _card(manifest, data.manifest, results, model_evaluation.uri, checkpoint.read(model_run.uri))
-    with open(os.path.join(class_balance.uri, KNOWN_IMAGES), "rb") as f:
-        files: dict[str, Content] = {KNOWN_IMAGES: f.read(), MODEL_CARD: model_card.render(card).encode()}
+    for_servers = _for_servers(serving_check.uri)
+    notes = [*_notes(data.manifest), *([_WARM] if WARM_UP in for_servers else [])]
+    card = _card(manifest, data.manifest, results, model_evaluation.uri, checkpoint.read(model_run.uri), notes)
+    files: dict[str, Content] = {
+        **for_servers,
+        KNOWN_IMAGES: _bytes(class_balance.uri, KNOWN_IMAGES),
+        MODEL_CARD: model_card.render(card).encode(),
+    }
     for one in exported.exports:
         files |= {name: os.path.join(exports.uri, os.path.basename(name)) for name in one.files if one.passed}
     try:
@@ -116,12 +127,25 @@ def _exported(folder: str) -> ExportResult:
         return ExportResult.from_json(f.read())
 
 
+def _for_servers(serving_check: str) -> dict[str, bytes]:
+    """The warm-up requests and batching parameters that the serving check tried.
+
+    Raises:
+        ImagegateError: a file is not the one that it wrote.
+    """
+    tried = ServingResult.from_json(_bytes(serving_check, SERVING).decode()).beside
+    files = {name: _bytes(serving_check, name) for name in tried}
+    versions.require_evaluated({name: hashlib.sha256(content).hexdigest() for name, content in files.items()}, tried)
+    return files
+
+
 def _card(
     pushed: PushedManifest,
     data: DatasetManifest,
     results: Results,
     evaluation: str,
     chosen: Checkpoint | None,
+    notes: Sequence[str],
 ) -> model_card.Facts:
     """Collects the contents of the model card."""
     told = comparison.read(evaluation)
@@ -142,7 +166,7 @@ def _card(
         thresholds=[verdict.reason for verdict in pushed.thresholds if verdict.judged],
         not_judged=[verdict.reason for verdict in pushed.thresholds if not verdict.judged],
         training=chosen.sentence() if chosen else "",
-        notes=_notes(data),
+        notes=notes,
         fingerprints={"data": pushed.data_fingerprint, "code": pushed.code_fingerprint}
         | {"configuration": pushed.configuration_fingerprint, "model": pushed.identity},
         written_by=pushed.written_by,
@@ -191,6 +215,11 @@ def _notes(manifest: DatasetManifest) -> list[str]:
     if manifest.quarantined:
         notes.append(f"{len(manifest.quarantined):,} files could not be used and were excluded.")
     return notes
+
+
+def _bytes(folder: str, name: str) -> bytes:
+    with open(os.path.join(folder, name), "rb") as f:
+        return f.read()
 
 
 def _json(folder: str, name: str) -> Any:

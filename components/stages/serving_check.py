@@ -38,6 +38,8 @@ def ServingCheck(  # noqa: N802  TFX names components like classes
 ) -> None:
     """Asks a blessed model for its answers to images of the test split. A refused model is not asked.
 
+    Beside its result it writes the files that go beside the model; see `serving_check.check`.
+
     Sets the property `passed` to 0 or 1.
 
     Args:
@@ -49,6 +51,7 @@ def ServingCheck(  # noqa: N802  TFX names components like classes
     Raises:
         ImagegateError: the model is not the one that was evaluated.
     """
+    os.makedirs(serving_check_out.uri, exist_ok=True)
     result = ServingResult(verdicts=())
     passed = bool(blessing.get_int_custom_property("blessed"))
     if passed:
@@ -60,11 +63,11 @@ def ServingCheck(  # noqa: N802  TFX names components like classes
             _samples(examples.uri, model_evaluation.uri),
             kinds.kind(task),
             Serving.from_json(limits),
+            serving_check_out.uri,
             None if bits == 0 else bits,
             _frames(examples.uri),
         )
         passed = not failed(result.verdicts)
-    os.makedirs(serving_check_out.uri, exist_ok=True)
     write_atomically(os.path.join(serving_check_out.uri, SERVING), result.to_json(indent=1))
     serving_check_out.set_int_custom_property("passed", int(passed))
 

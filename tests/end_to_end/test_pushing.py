@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from projects import Project, Run, ran
 
+from components.base.artifact_files import BATCHING, WARM_UP
 from components.push import versions
 from pipeline import cli
 
@@ -22,7 +23,8 @@ def test_a_card_lies_beside_the_model_and_is_covered(tiny: Project) -> None:
     served = versions.current(str(tiny.destination))
     card = versions.content(served, "MODEL_CARD.md").decode()
     manifest = served.manifest
-    assert sorted(manifest.beside) == ["MODEL_CARD.md", "images.npy"]
+    assert sorted(manifest.beside) == ["MODEL_CARD.md", WARM_UP, BATCHING, "images.npy"]
+    assert "- The warm-up requests for servers, beside this card, hold images of the test split.\n" in card
     assert card.startswith("# Model card: tiny\n\nTask `single_label`, pushed 20")
     for label, counts in manifest.label_counts.items():
         assert f"| {label} | {counts['train']} | {counts['eval']} | {counts['test']} | " in card

@@ -23,6 +23,7 @@ COMMANDS = (
     "submit",
     "schedule",
     "rollback",
+    "pull",
     "predict",
     "backbone",
     "next",

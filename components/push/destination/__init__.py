@@ -6,11 +6,23 @@ number. A version without `imagegate.json` is incomplete, or was not pushed by i
 
 from __future__ import annotations
 
-from components.push.destination.base import MARKER, Content, Destination, NoNumber, digests, parsed
+from components.push.destination.base import MARKER, Content, Destination, NoNumber, digests, number, parsed
 from components.push.destination.folder import Folder, is_local, local_path
 from components.push.destination.store import Store
 
-__all__ = ["MARKER", "Content", "Destination", "NoNumber", "at", "digests", "is_local", "local_path", "parsed"]
+__all__ = [
+    "MARKER",
+    "Content",
+    "Destination",
+    "Folder",
+    "NoNumber",
+    "at",
+    "digests",
+    "is_local",
+    "local_path",
+    "number",
+    "parsed",
+]
 
 
 def at(root: str) -> Destination:

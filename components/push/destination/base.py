@@ -19,6 +19,7 @@ MARKER = ".imagegate-incomplete"  # in a version of an object store while it is 
 LARGEST = 2**63 - 1  # TensorFlow Serving reads version numbers as int64
 
 Content = str | bytes  # path of a local file, or the content of a file
+Fetch = Callable[[str], None]  # writes a file to this path
 Seal = Callable[[dict[str, str]], bytes]
 
 
@@ -63,6 +64,14 @@ class Destination(abc.ABC):
         """Computes the SHA-256 of every file of a version by its relative path; see `digests`."""
 
     @abc.abstractmethod
+    def names(self, version: str) -> list[str]:
+        """Lists the relative paths of a version's files, and of links in their place; without manifest and marker."""
+
+    @abc.abstractmethod
+    def get(self, version: str, name: str, path: str) -> None:
+        """Copies a file of a version to a local path, whose folder exists; one behind a link is an OSError."""
+
+    @abc.abstractmethod
     def put(self, version: str, files: Mapping[str, Content], seal: Seal) -> None:
         """Writes a version. `seal` turns the digests of the files that arrived into the manifest, or raises."""
 
@@ -102,7 +111,7 @@ def digests(folder: str) -> dict[str, str]:
         OSError: a file or folder cannot be read or does not exist.
     """
     by_path = {}
-    for parent, _, names in os.walk(folder, onerror=_raise):
+    for parent, _, names in os.walk(folder, onerror=raise_):
         for name in names:
             path = os.path.join(parent, name)
             with open(path, "rb") as f:
@@ -110,7 +119,8 @@ def digests(folder: str) -> dict[str, str]:
     return {name: by_path[name] for name in sorted(by_path) if name not in (PUSHED_MANIFEST, MARKER)}
 
 
-def _raise(error: OSError) -> None:
+def raise_(error: OSError) -> None:
+    """For `os.walk`, which otherwise goes on without what it cannot read."""
     raise error
 
 

@@ -14,7 +14,16 @@ from collections.abc import Iterator, Mapping
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.files import sync
 from components.data import storage
-from components.push.destination.base import Content, Destination, Seal, digests, served_first
+from components.push.destination.base import (
+    MARKER,
+    Content,
+    Destination,
+    Fetch,
+    Seal,
+    digests,
+    raise_,
+    served_first,
+)
 
 WAIT_S = 900.0  # others wait for the lock for so long before they give up
 
@@ -51,7 +60,21 @@ class Folder(Destination):
     def digests(self, version: str) -> dict[str, str]:
         return digests(self._path(version))
 
-    def put(self, version: str, files: Mapping[str, Content], seal: Seal) -> None:
+    def names(self, version: str) -> list[str]:
+        folder = self._path(version)
+        found = set()
+        for parent, folders, names in os.walk(folder, onerror=raise_):
+            links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+            found |= {os.path.relpath(os.path.join(parent, name), folder) for name in (*names, *links)}
+        return sorted(found - {PUSHED_MANIFEST, MARKER})
+
+    def get(self, version: str, name: str, path: str) -> None:
+        source = self._path(version, name)
+        if os.path.realpath(source) != os.path.join(os.path.realpath(self._path(version)), name):
+            raise OSError(f"{source} is or lies behind a link, which is not followed")
+        shutil.copyfile(source, path)
+
+    def put(self, version: str, files: Mapping[str, Content | Fetch], seal: Seal) -> None:
         staging = self._path(_STAGING + version)
         try:
             os.makedirs(staging)
@@ -128,8 +151,11 @@ def local_path(root: str) -> str:
     return root if path == root else os.path.abspath(os.path.expanduser(path))
 
 
-def _write(path: str, content: Content) -> None:
+def _write(path: str, content: Content | Fetch) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
+    if callable(content):
+        content(path)
+        return
     if isinstance(content, str):
         shutil.copyfile(content, path)
         return

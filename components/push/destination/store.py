@@ -44,7 +44,13 @@ class Store(Destination):
         return self._objects.read(f"{version}/{name}")
 
     def digests(self, version: str) -> dict[str, str]:
-        return {name: self._objects.digest(f"{version}/{name}") for name in self._names(version)}
+        return {name: self._objects.digest(f"{version}/{name}") for name in self.names(version)}
+
+    def names(self, version: str) -> list[str]:
+        return sorted(set(self._objects.names(version)) - {PUSHED_MANIFEST, MARKER})
+
+    def get(self, version: str, name: str, path: str) -> None:
+        self._objects.get(f"{version}/{name}", path)
 
     def put(self, version: str, files: Mapping[str, Content], seal: Seal) -> None:
         arrived, mine = {}, self._lease.holder.owner.encode()
@@ -92,7 +98,7 @@ class Store(Destination):
     def remove(self, version: str) -> None:
         self._put(version, MARKER, b"")  # first, so that a killed removal can be recognised
         self._fs.remove(self._path(version, PUSHED_MANIFEST))
-        for name in self._names(version):
+        for name in self.names(version):
             self._fs.remove(self._path(version, name))
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm(self._path(version), recursive=True)
@@ -114,13 +120,9 @@ class Store(Destination):
     @contextlib.contextmanager
     def local(self, version: str) -> Iterator[str]:
         with tempfile.TemporaryDirectory(prefix="imagegate-") as folder:
-            for name in [PUSHED_MANIFEST, *self._names(version)]:
+            for name in [PUSHED_MANIFEST, *self.names(version)]:
                 self._objects.get(f"{version}/{name}", os.path.join(folder, name))
             yield folder
-
-    def _names(self, version: str) -> list[str]:
-        """Lists the names of a version's files, without manifest and marker."""
-        return sorted(set(self._objects.names(version)) - {PUSHED_MANIFEST, MARKER})
 
     def _put(self, version: str, name: str, content: Content) -> None:
         self._objects.put(f"{version}/{name}", content)

@@ -61,8 +61,8 @@ def test_the_served_answers_equal_the_evaluated_ones_and_need_no_keras(
 ) -> None:
     (tmp_path / "keras.py").write_text("raise SystemExit('a server has no Keras')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    result = serving_check.check(exported, samples, SINGLE, FREE)
-    assert [(v.gate, v.passed) for v in result.verdicts] == [("serving", True)] * 5
+    result = serving_check.check(exported, samples, SINGLE, FREE, str(tmp_path / "beside"))
+    assert [(v.gate, v.passed) for v in result.verdicts] == [("serving", True)] * 6
     assert result.latency_ms is not None
     assert 0 < result.latency_ms.median <= result.latency_ms.p95
     assert result.images_per_second is not None
@@ -71,23 +71,23 @@ def test_the_served_answers_equal_the_evaluated_ones_and_need_no_keras(
     assert result.megabytes == pytest.approx(size / 1e6)
 
 
-def test_exceeded_limits_refuse_with_a_remedy(exported: str, samples: list[Sample]) -> None:
+def test_exceeded_limits_refuse_with_a_remedy(exported: str, samples: list[Sample], tmp_path: Path) -> None:
     tight = Serving(max_latency_ms=1e-6, max_megabytes=1e-6)
-    verdicts = serving_check.check(exported, samples, SINGLE, tight).verdicts
-    assert [v.passed for v in verdicts] == [True] * 5 + [False, False]
+    verdicts = serving_check.check(exported, samples, SINGLE, tight, str(tmp_path)).verdicts
+    assert [v.passed for v in verdicts] == [True] * 6 + [False, False]
     for verdict, metric in zip(
-        verdicts[5:], ("latency of one image in milliseconds", "size in megabytes"), strict=True
+        verdicts[6:], ("latency of one image in milliseconds", "size in megabytes"), strict=True
     ):
         assert verdict.reason.startswith(f"{metric} is ")
         assert "Take a smaller training.backbone" in verdict.reason
 
 
-def test_answers_other_than_the_evaluated_ones_refuse(exported: str, samples: list[Sample]) -> None:
+def test_answers_other_than_the_evaluated_ones_refuse(exported: str, samples: list[Sample], tmp_path: Path) -> None:
     first = samples[0]
     other = {"probabilities": [p + 0.01 for p in first.predicted["probabilities"]]}
     changed = [Sample(image=first.image, example=first.example, predicted=other), *samples[1:]]
-    same, *others = serving_check.check(exported, changed, SINGLE, FREE).verdicts
-    assert [same.passed, *(v.passed for v in others)] == [False, True, True, True, True]
+    same, *others = serving_check.check(exported, changed, SINGLE, FREE, str(tmp_path)).verdicts
+    assert [same.passed, *(v.passed for v in others)] == [False, True, True, True, True, True]
     assert same.value == pytest.approx(0.01, rel=1e-3)
     assert same.reason.startswith("largest difference of served from evaluated answers is 0.01 (3 images), above")
 
@@ -111,15 +111,15 @@ def test_a_model_that_answers_to_garbage_or_lacks_a_signature_refuses(
     odd = _Odd()
     signatures = {"serving_default": odd.serve, "examples": odd.examples, "evaluate": odd.examples}
     kept = {name: f for name, f in signatures.items() if name != without}
-    tf.saved_model.save(odd, str(tmp_path), signatures=kept)
+    tf.saved_model.save(odd, str(tmp_path / "model"), signatures=kept)
     agreed = [Sample(image=s.image, example=s.example, predicted={"probabilities": [0.25] * 3}) for s in samples]
-    verdicts = serving_check.check(str(tmp_path), agreed, SINGLE, FREE).verdicts
+    verdicts = serving_check.check(str(tmp_path / "model"), agreed, SINGLE, FREE, str(tmp_path)).verdicts
     if without:
         assert [v.reason for v in verdicts] == [
             "the exported model, loaded in a fresh process, cannot be served: it has no signature 'evaluate'"
         ]
     else:
-        assert [v.passed for v in verdicts] == [True, False, True, True, False]
+        assert [v.passed for v in verdicts] == [True, False, True, True, False, True]
         assert verdicts[1].value == len(requests.BROKEN) + 3  # and two cut off, and one that claims a huge size
         assert "PNG cut off" in verdicts[1].reason
         # Without labels, logits, decisions, familiarity, abstain and error, of two signatures.
@@ -129,8 +129,9 @@ def test_a_model_that_answers_to_garbage_or_lacks_a_signature_refuses(
 def test_a_model_that_cannot_be_loaded_refuses_with_the_last_line_of_its_log(
     tmp_path: Path, samples: list[Sample]
 ) -> None:
-    (tmp_path / "saved_model.pb").write_bytes(b"no model")
-    [verdict] = serving_check.check(str(tmp_path), samples, SINGLE, FREE).verdicts
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").write_bytes(b"no model")
+    [verdict] = serving_check.check(str(tmp_path / "model"), samples, SINGLE, FREE, str(tmp_path)).verdicts
     assert not verdict.passed
     assert verdict.reason.startswith("the exported model, loaded in a fresh process, cannot be served: ")
     assert "Error" in verdict.reason

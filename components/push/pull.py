@@ -1,0 +1,220 @@
+"""Pulling: the served version of a push destination, copied to a folder from which a server beside it loads it.
+
+For servers that cannot read the destination themselves, such as TensorFlow Serving of an object store. What arrives is
+checked before a rename makes it visible: against the manifest, which itself is taken for hostile.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from components.base.artifact_files import PUSHED_MANIFEST
+from components.base.errors import ConfigError, ImagegateError
+from components.base.files import write_atomically
+from components.base.text import truncated_list
+from components.push import versions
+from components.push.destination import MARKER, Destination, Folder, at, is_local, local_path, number
+from components.push.manifest import PushedManifest
+from components.push.served import Damaged, Served
+
+_SOURCE = ".imagegate-pulled-from"  # in the folder: which destination it mirrors
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull came to.
+
+    Attributes:
+        version: that is served.
+        path: its folder here.
+        new: whether it was copied now.
+        removed: versions that were removed from the folder.
+        note: what is wrong nevertheless, as a sentence, or "".
+    """
+
+    version: str
+    path: str
+    new: bool
+    removed: tuple[str, ...]
+    note: str
+
+
+def pull(source: str, folder: str, keep: int) -> Pulled:
+    """Copies the served version to `folder`, unless it is there; a reader sees the whole version or none.
+
+    Pulls into the same folder exclude each other. A kill leaves the old version or the new one, and the next pull
+    removes what else it left. Versions that were pulled before are removed if they are larger than the served one,
+    which a server would load instead; of the others, the newest `keep` stay.
+
+    Args:
+        source: folder or fsspec URL of the versions.
+        folder: of this machine; made if missing. Nothing is written outside of it.
+        keep: number of versions.
+
+    Raises:
+        ConfigError: see `require_own`; or no version was pushed there.
+        Damaged: what arrived is not what was pushed, or the manifest names files that it must not name.
+        ImagegateError: the source cannot be read, or the folder cannot be written.
+    """
+    require_own(source, folder)
+    there, here = at(source), Folder(folder)
+    with versions.readable_errors(f"cannot write to {folder}"), here.locked():
+        served = versions.current(source)
+        if served is None:
+            raise ConfigError(f"{source}: no version that imagegate pushed, so there is nothing to pull")
+        require_own(source, folder)  # again, now that nobody else writes
+        write_atomically(os.path.join(folder, _SOURCE), source)
+        here.clean()
+        new = not _is_here(there, here, served)
+        if new:
+            _copy(there, here, served)
+        removed = [name for name in _pulled(here) if _number(name) > _number(served.version)]
+        for name in removed:
+            here.remove(name)
+    older, problem = versions.tidy(folder, keep)
+    return Pulled(
+        served.version,
+        os.path.join(folder, served.version),
+        new,
+        (*removed, *older),
+        "; ".join(filter(None, (problem, _in_the_way(here, served)))),
+    )
+
+
+def require_own(source: str, folder: str) -> None:
+    """Requires that the folder is for versions from this source alone, because what is not served there is removed.
+
+    Raises:
+        ConfigError: it lies in the source, belongs to another one, or is itself pushed to.
+    """
+    if is_local(source):
+        root, target = (os.path.realpath(local_path(path)) for path in (source, folder))
+        if os.path.commonpath([root, target]) == root:
+            raise ConfigError(f"{folder} is or lies in {source}; name a folder elsewhere to pull to")
+    try:
+        with open(os.path.join(folder, _SOURCE), encoding="utf-8") as f:
+            other = f.read()
+    except FileNotFoundError:
+        pushed = _pulled(Folder(folder))
+        if pushed:
+            raise ConfigError(
+                f"{folder} holds version {pushed[0]}, which was not pulled; it may be pushed to. Name a folder that "
+                "is for pulled versions alone"
+            ) from None
+        return
+    if other != source:
+        raise ConfigError(
+            f"{folder} holds versions pulled from {other}, expected {source}; name another folder, or remove "
+            f"{os.path.join(folder, _SOURCE)} and these versions if it is to change its source"
+        )
+
+
+def is_current(source: str, pulled: Pulled) -> bool:
+    """Whether the version that was pulled is still the one served, and there; reads little.
+
+    Raises:
+        Damaged: nobody knows what is served.
+        ImagegateError: the source cannot be read.
+    """
+    served = versions.current(source)
+    there = os.path.join(pulled.path, PUSHED_MANIFEST)
+    return served is not None and served.version == pulled.version and os.path.exists(there)
+
+
+def check_names(names: Iterable[str], path: str) -> None:
+    """Requires that the files that a manifest names lie in its version, each under one name.
+
+    Args:
+        names: relative to the version.
+        path: of the version, for the message.
+
+    Raises:
+        Damaged: one does not.
+    """
+    wrong = [name for name in names if not _is_below(name) or name in (PUSHED_MANIFEST, MARKER)]
+    if wrong:
+        raise Damaged(
+            f"{path}/{PUSHED_MANIFEST} names files that no version may hold: {truncated_list(map(ascii, wrong))}; "
+            "nothing was copied. Find out who wrote it, and roll back or remove that version"
+        )
+
+
+def _is_below(name: str) -> bool:
+    """Whether a name is that of a file in a folder, and has no other spelling."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    parts = name.split("/")
+    return "\0" not in name and not {"", ".", ".."} & set(parts)
+
+
+def _copy(there: Destination, here: Folder, served: Served) -> None:
+    """Copies a version to the folder, which is locked."""
+    version, wanted = served.version, served.manifest.files
+    check_names(wanted, served.path)
+    with versions.readable_errors(f"cannot read {served.path}"):
+        manifest = there.read(version, PUSHED_MANIFEST)
+        names = there.names(version)
+    if manifest is None or PushedManifest.from_json(manifest) != served.manifest:
+        raise ImagegateError(f"{served.path}/{PUSHED_MANIFEST} was changed while it was read; pull again")
+    _require_same(dict.fromkeys(names, ""), dict.fromkeys(wanted, ""), served.path)
+
+    def seal(arrived: Mapping[str, str]) -> bytes:
+        _require_same(arrived, wanted, served.path)
+        return manifest
+
+    here.put(version, {name: functools.partial(_get, there, served, name) for name in sorted(wanted)}, seal)
+
+
+def _get(there: Destination, served: Served, name: str, path: str) -> None:
+    with versions.readable_errors(f"cannot read {served.path}/{name}"):
+        there.get(served.version, name, path)
+
+
+def _require_same(found: Mapping[str, str], wanted: Mapping[str, str], path: str) -> None:
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            what = "is missing, but is in" if name not in found else "does not match" if name in wanted else "is not in"
+            raise Damaged(f"{path}/{ascii(name)[1:-1]} {what} its {PUSHED_MANIFEST}; nothing was copied")
+
+
+def _is_here(there: Destination, here: Folder, served: Served) -> bool:
+    """Whether the version is in the folder already, intact.
+
+    Raises:
+        Damaged: something else is there under its number.
+    """
+    if served.version not in here.versions():
+        return False
+    with versions.readable_errors(f"cannot read {served.path}"):
+        wanted = there.read(served.version, PUSHED_MANIFEST)
+    if here.read(served.version, PUSHED_MANIFEST) != wanted or here.digests(served.version) != served.manifest.files:
+        raise Damaged(
+            f"{here.root}/{served.version} is there already, and is not the version that is served; a server may have "
+            "loaded it, so it is not replaced. Remove it, and pull again"
+        )
+    return True
+
+
+def _pulled(here: Folder) -> list[str]:
+    """The versions in the folder that imagegate wrote."""
+    return [one.version for one in versions.newest_first(here) if one.manifest.version == one.version]
+
+
+def _in_the_way(here: Folder, served: Served) -> str:
+    larger = [name for name in here.versions() if _number(name) > _number(served.version)]
+    if not larger:
+        return ""
+    return (
+        f"{here.root} also holds {truncated_list(larger)}, which imagegate did not put there and servers load instead"
+    )
+
+
+def _number(name: str) -> int:
+    value = number(name)
+    assert value is not None  # names of versions are numbers
+    return value
