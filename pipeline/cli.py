@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from pipeline import stopping
-from pipeline.commands import backbone, local, remote
+from pipeline.commands import backbone, local, promotion, remote
 from pipeline.commands.compare import compare as _compare
 from pipeline.commands.next_images import next_ as _next
 from pipeline.commands.tune import tune as _tune
@@ -137,6 +137,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(rollback)
     rollback.add_argument("version", metavar="VERSION", nargs="?", help="default: the one before the served one")
     rollback.set_defaults(command=local.rollback)
+
+    served = commands.add_parser("served", help="which version was served when, from which data and code")
+    _add_config(served)
+    served.add_argument(
+        "--at", metavar="DATE", help="only what was served then: 2026-05-03 or 2026-05-03T14:30, in UTC"
+    )
+    served.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    served.set_defaults(command=promotion.served)
 
     predict = commands.add_parser("predict", help="labels and probabilities from a pushed model, in a table")
     predict.add_argument(
