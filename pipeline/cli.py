@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from pipeline import stopping
-from pipeline.commands import backbone, local, remote
+from pipeline.commands import backbone, local, promotion, remote
 from pipeline.commands.compare import compare as _compare
 from pipeline.commands.next_images import next_ as _next
 from pipeline.commands.pull import pull as _pull
@@ -151,6 +151,13 @@ def _parser() -> argparse.ArgumentParser:
     pull.add_argument("--keep", metavar="N", type=int, default=2, help="versions that stay in DIR; default: 2")
     pull.add_argument("--json", action="store_true", help="one JSON object per pull and line")
     pull.set_defaults(command=_pull)
+    served = commands.add_parser("served", help="which version was served when, from which data and code")
+    _add_config(served)
+    served.add_argument(
+        "--at", metavar="DATE", help="only what was served then: 2026-05-03 or 2026-05-03T14:30, in UTC"
+    )
+    served.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    served.set_defaults(command=promotion.served)
 
     predict = commands.add_parser("predict", help="labels and probabilities from a pushed model, in a table")
     predict.add_argument(

@@ -12,6 +12,7 @@ accumulators count the predictions that TFMA's evaluation has written, of the im
 from __future__ import annotations
 
 import collections
+import dataclasses
 import itertools
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -24,11 +25,11 @@ from numpy.typing import NDArray
 from components import metrics
 from components.base.artifact_files import COMPARISON
 from components.base.files import write_atomically
-from components.evaluation import alignment, learnt, out_of_distribution, predictions
+from components.evaluation import alignment, learnt, out_of_distribution, predictions, regressions
 from components.evaluation.predictions import Prediction
 from components.evaluation.served_copy import ServedCopy
 from components.gates import compared
-from components.gates.compared import Compared, Numbers, Results
+from components.gates.compared import Compared, Numbers, Regressions, Results
 from components.gates.settings import Threshold
 from components.labels import outputs
 from components.labels.kind import LabelKind
@@ -95,7 +96,7 @@ class Scope:
         vectors = np.stack([self._vector(row, order) for row in used]) if used else np.zeros((0, 0), np.float32)
         places: dict[tuple[tuple[str, str], ...], list[int]] = collections.defaultdict(list)
         for i, row in enumerate(used):
-            for where in self._places(row):
+            for where in self.places(row):
                 places[where].append(i)
         return [({}, self._numbers(vectors, labels)), *self._by_slice(vectors, places, labels)]
 
@@ -128,7 +129,7 @@ class Scope:
         applies, unknown = ([label for label in row[key] if label in index] for key in ("labels", "unknown"))
         return self.kind.row(applies, unknown, index, answer, row["weight"])
 
-    def _places(self, row: Prediction) -> Iterator[tuple[tuple[str, str], ...]]:
+    def places(self, row: Prediction) -> Iterator[tuple[tuple[str, str], ...]]:
         """The slices that an image is in: (column, value) pairs."""
         values: dict[str, list[str]] = {column: [value] for column, value in row["slices"]}
         values["label"] = row["labels"]
@@ -186,20 +187,23 @@ def scope(
         images=remain,
         left_out=left_out,
         counts=learnt.counted(left_out, digests),
-        slices={tuple(sorted(rule.columns)) for rule in rules if rule.columns and rule.max_drop is not None},
+        slices={tuple(sorted(rule.columns)) for rule in rules if rule.columns and rule.compares},
         why_not=why_not,
     )
 
 
-def compare(folder: str, scope: Scope, broken: str) -> Compared:
-    """Computes the numbers of both models that are compared, if they are not TFMA's.
+def compare(folder: str, scope: Scope, broken: str, *, equal: bool = False) -> Compared:
+    """Finds the regressions, and computes the numbers of both models that are compared, if they are not TFMA's.
 
     Args:
         folder: of the evaluation, with the predictions and the out-of-distribution images' measurement.
         scope: what is compared.
         broken: why the served model could not be evaluated, or "".
+        equal: whether the served model is damaged, and the candidate is its equal: then it answers as that one did.
     """
     known, own = set(scope.served), set(scope.labels)
+    pair = (predictions.BASELINE if scope.compares else predictions.CANDIDATE, predictions.CANDIDATE)
+    asked = scope if scope.compares else dataclasses.replace(scope, served=scope.labels, left_out={})
     told = Compared(
         version=scope.version if scope.compares else "",
         why_not=scope.why_not,
@@ -209,6 +213,7 @@ def compare(folder: str, scope: Scope, broken: str) -> Compared:
         labels=tuple(scope.common) if scope.compares else (),
         new=tuple(label for label in scope.labels if label not in known) if scope.compares else (),
         gone=tuple(label for label in scope.served if label not in own) if scope.compares else (),
+        regressions=_regressions(folder, asked, *pair) if scope.compares or equal else None,
     )
     if scope.whole:
         return told
@@ -220,6 +225,12 @@ def compare(folder: str, scope: Scope, broken: str) -> Compared:
         images = int(numbers["example_count"])
     part = {"images": images, "candidate": both[predictions.CANDIDATE], "served": both[predictions.BASELINE]}
     return told.model_copy(update=part)
+
+
+def _regressions(folder: str, scope: Scope, served: str, candidate: str) -> Regressions:
+    """Looks for them in the predictions of two models."""
+    before, now = (scope.kept(predictions.read(folder, model)) for model in (served, candidate))
+    return regressions.find(scope.kind, scope.common, (before, scope.served), (now, scope.labels), scope.places)
 
 
 def write(folder: str, compared: Compared) -> None:

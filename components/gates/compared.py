@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from components.base.text import truncated_list
-from components.base.values import Sparse, Value
+from components.base.values import ForeignText, Sparse, Value
+from components.metrics import REGRESSIONS
 
 Numbers = Mapping[str, float]  # key of a metric -> value
 Results = Sequence[tuple[Mapping[str, str], Numbers]]  # (slice: column -> value, its numbers)
@@ -19,6 +20,51 @@ class SliceNumbers(Value):
 
     where: dict[str, str]
     numbers: dict[str, float | None]
+
+
+class Regression(Sparse):
+    """A test image that the served model had right and the candidate has wrong; see `evaluation.regressions`."""
+
+    path: ForeignText
+    sha256: str
+    whole: bool = Field(True, description="whether the whole image counts; false: only the labels do")
+    labels: tuple[ForeignText, ...] = Field((), description="labels whose answer was right and is wrong now")
+    places: tuple[dict[str, str], ...] = Field((), description="slices that it is in, of those that thresholds name")
+    served: ForeignText = Field("", description="what the served model said")
+    candidate: ForeignText = Field("", description="what the candidate says")
+
+
+class Regressions(Sparse):
+    """The regressions of a candidate."""
+
+    images: tuple[Regression, ...] = Field((), description="the worst first; in a summary only the first")
+    numbers: tuple[SliceNumbers, ...] = Field((), description="of each slice: how many, of how many images")
+
+    def of(self, label: str | None, where: Mapping[str, str]) -> list[Regression]:
+        """The images that count in a slice, as a whole or for one label."""
+        return [
+            image
+            for image in self.images
+            if (image.whole if label is None else label in image.labels) and (not where or where in image.places)
+        ]
+
+    def shortened(self, images: int) -> Regressions:
+        """The same with so many of the images."""
+        return self.model_copy(update={"images": self.images[:images]})
+
+    def sentence(self, version: str) -> str:
+        """How many there are.
+
+        >>> Regressions(numbers=[{"where": {}, "numbers": {"regressions": 3, "example_count": 40}}]).sentence("5")
+        'Of the 40 images that are compared, 3 were right in version 5 and are wrong now.'
+        """
+        counts = whole(self.numbers)
+        n, among = int(counts.get(REGRESSIONS, 0)), int(counts.get("example_count", 0))
+        were, are = ("was", "is") if n == 1 else ("were", "are")
+        return (
+            f"Of the {among:,} images that are compared, {f'{n:,}' if n else 'none'} {were} right in version {version} "
+            f"and {are} wrong now."
+        )
 
 
 class Compared(Sparse):
@@ -38,6 +84,10 @@ class Compared(Sparse):
         (), description="metrics of the candidate on these images and labels; empty: those of the whole test split"
     )
     served: tuple[SliceNumbers, ...] = Field((), description="likewise of the served model")
+    regressions: Regressions | None = Field(
+        None,
+        description="images that the served model had right and the candidate has wrong; null: nothing was compared",
+    )
 
     @property
     def whole(self) -> bool:

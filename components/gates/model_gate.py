@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from components import metrics
@@ -34,8 +34,9 @@ def thresholds(
 ) -> list[Verdict]:
     """Judges a candidate by every threshold.
 
-    A `max_drop` is judged by the numbers of both models on the images and labels that are compared, the rest by those
-    of the whole test split. What is not compared is not judged, and a verdict without a value says why.
+    A `max_drop` is judged by the numbers of both models on the images and labels that are compared, `regressions` image
+    by image on these, the rest by the numbers of the whole test split. What is not compared is not judged, and a
+    verdict without a value says why.
 
     A threshold with `min_examples`, or with "*" in its slice (then the default is 1), passes for slices and labels
     with fewer examples, and one verdict without a value lists these. If no slice or label has enough examples, it
@@ -47,7 +48,8 @@ def thresholds(
         task: the task in the configuration.
         candidate: results as `analysis.results` reads them.
         baseline: results of the served model for the same examples and labels, or None if there are none.
-        compared: what is compared, and why not the rest. If the served model is broken, every `max_drop` fails.
+        compared: what is compared, and why not the rest. If the served model is broken, every `max_drop` fails, and so
+            do thresholds on `regressions`.
         beside: the weak groups of the test split, for thresholds on them, and the trivial methods, for `min_gain`.
 
     Returns:
@@ -88,6 +90,8 @@ class _Gate:
 
         If not everything is compared, the bounds and the drop have verdicts of their own. Of weak groups, each has one.
         """
+        if rule.metric == metrics.REGRESSIONS:
+            return self._judge_regressions(rule)
         if rule.slice == FOUND:
             return self._judge_found(rule)
         whole = self.baseline is not None and self.compared.whole
@@ -125,12 +129,40 @@ class _Gate:
             label, why = None if rule.label == EVERY else rule.label, self.compared.why_not or "no model is served yet"
             return failed(self._judge_all(rule)) or [not_judged(_rule(rule, label, rule.columns), why)]
         among = replace(self, candidate=_index(results(self.compared.candidate)))
+        return self._judge_among(among, rule, lambda *_: "")
+
+    def _judge_regressions(self, rule: Threshold) -> list[Verdict]:
+        """Judges how many images only the served model had right, where enough is compared, and says where not."""
+        label, found = None if rule.label == EVERY else rule.label, self.compared.regressions
+        if self.compared.broken:
+            return [judge(_rule(rule, label, rule.columns), None, missing=self.compared.broken)]
+        if found is None:
+            why = self.compared.why_not or "no model is served yet"
+            return [not_judged(_rule(rule, label, rule.columns), why)]
+
+        def named(label: str | None, where: _Where) -> str:
+            return truncated_list(image.path for image in found.of(label, dict(where)))
+
+        return self._judge_among(replace(self, candidate=_index(results(found.numbers)), baseline=None), rule, named)
+
+    def _judge_among(self, among: _Gate, rule: Threshold, detail: Callable[[str | None, _Where], str]) -> list[Verdict]:
+        """Judges by the numbers of the images that are compared, where there are enough, and says where not.
+
+        Args:
+            among: has these numbers as the candidate's.
+            rule: the threshold.
+            detail: see `judge`, of a label and a slice.
+        """
         least = max(1, rule.min_examples or 0)
         cases, few, all_few = self._cases(rule)
         if all_few:
             return [self._too_few_everywhere(rule, *all_few)]
         lacking = {case: why for case in cases if (why := among._lacking(rule.metric, least, *case))}
-        verdicts = [among._judge(rule, *case, among="the compared images") for case in cases if case not in lacking]
+        verdicts = [
+            among._judge(rule, *case, among="the compared images", detail=detail(*case))
+            for case in cases
+            if case not in lacking
+        ]
         return verdicts + few + [_not_compared(rule, why, where) for why, where in _grouped(lacking)]
 
     def _lacking(self, metric: str, least: int, label: str | None, where: _Where) -> str:
@@ -217,6 +249,9 @@ class _Gate:
 
     def _support(self, metric: str, label: str | None, numbers: Numbers) -> tuple[float, str]:
         """Number of examples behind a metric, and their unit."""
+        if metric == metrics.REGRESSIONS:
+            count = "example_count" if label is None else metrics.key("effective_positives", label)
+            return numbers.get(count, 0.0), "example"
         evidence = self.kind.evidence(metric, of_label=label is not None)
         if label is None:
             return numbers.get(evidence.examples if evidence else "effective_count", 0.0), "example"

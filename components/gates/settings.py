@@ -10,6 +10,7 @@ from components.base.values import Flag, Fraction, LabelName, Positive, Value
 from components.data import perceptual
 from components.gates.found import FOUND
 from components.ingest.settings import Exclusion
+from components.metrics import REGRESSIONS
 
 
 class Balance(Value):
@@ -158,7 +159,11 @@ class Threshold(Value):
     needed.
     """
 
-    metric: str = Field(description="The name of one of the [metrics](#metrics).")
+    metric: str = Field(
+        description="The name of one of the [metrics](#metrics), or `regressions`: test images that the served model "
+        "had right and this one has wrong. `max` is their largest number; without a served model, this is not judged. "
+        "See [the model gate](model-gate.md#regressions)."
+    )
     label: LabelName | None = Field(
         None,
         description='The label whose metric is judged; `"*"` judges each label separately. With `null`, the metric of '
@@ -198,6 +203,8 @@ class Threshold(Value):
     def _consistent(self) -> Threshold:
         if self.min is None and self.max is None and self.max_drop is None and self.min_gain is None:
             raise ValueError(f"{self.metric}: a threshold without a limit; give min, max, max_drop or min_gain")
+        if self.metric == REGRESSIONS:
+            self._count_of_images()
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"{self.metric}: min {self.min:g} is above max {self.max:g}")
         if self.confidence is not None and self.min is None and self.max is None and self.min_gain is None:
@@ -217,6 +224,27 @@ class Threshold(Value):
                 "give min or max"
             )
         return self
+
+    def _count_of_images(self) -> None:
+        """Raises ValueError if the limit of `regressions` is no number of images."""
+        others = [key for key in ("min", "max_drop", "min_gain", "confidence") if getattr(self, key) is not None]
+        if self.max is None or others:
+            raise ValueError(
+                f"{REGRESSIONS}: takes max alone, the largest number of test images that the served model had right "
+                f"and this one has wrong; {f'remove {others[0]}' if others else 'give max'}"
+            )
+        if self.max != int(self.max):
+            raise ValueError(f"{REGRESSIONS}: max is a number of images, such as 5; got {self.max:g}")
+        if self.slice == FOUND:
+            raise ValueError(
+                f"{REGRESSIONS}: does not apply to slice: {FOUND}: the groups are found anew for each model; remove "
+                "slice"
+            )
+
+    @property
+    def compares(self) -> bool:
+        """Whether anything of it is about the images that are compared with the served model."""
+        return self.max_drop is not None or self.metric == REGRESSIONS
 
     @property
     def columns(self) -> dict[str, str]:

@@ -19,6 +19,7 @@ __all__ = [
     "OUT_OF_DISTRIBUTION",
     "OUT_OF_DISTRIBUTION_IMAGES",
     "PAIRED",
+    "REGRESSIONS",
     "SMALLER_IS_BETTER",
     "UNBOUNDED",
     "Accumulator",
@@ -42,9 +43,11 @@ OF_ANSWERS = frozenset(
 )
 # Those of them that are shares of right answers, so that two methods can be compared image by image.
 PAIRED = frozenset({"accuracy", "binary_accuracy", "exact_match", "hamming_loss", "pixel_accuracy"})
+# A number of images, of the comparison with the served model; see `evaluation.regressions`.
+REGRESSIONS = "regressions"
 SMALLER_IS_BETTER = frozenset({"loss", "ece", "hamming_loss", "uncalibrated_loss", "uncalibrated_ece", "abstained"})
 # Those that are no share: they begin at 0 and have no largest value.
-UNBOUNDED = frozenset({"loss", "uncalibrated_loss", "support"})
+UNBOUNDED = frozenset({"loss", "uncalibrated_loss", "support", REGRESSIONS})
 
 
 def largest(metric: str) -> float:

@@ -63,4 +63,5 @@ class PushedManifest(Sparse):
     rolled_back_from: str | None = Field(None, description="of a copy: the version that was served until then")
     rolled_back_to: str | None = Field(None, description="of a copy: the version that it is a copy of, at first hand")
     version: str = Field("", description="name of the folder")
+    pushed: str = Field("", description="when, RFC 3339 in UTC")
     files: dict[ForeignText, str] = Field({}, description="path -> SHA-256 of every file but this one")

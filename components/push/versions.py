@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import os
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from types import MappingProxyType
 
 from components.base.digests import of_file
 from components.base.errors import ImagegateError
+from components.push import history
 from components.push.destination import Content, Destination, NoNumber, at, digests
 from components.push.manifest import PushedManifest
 from components.push.refusals import AnotherName, NotPushed, Superseded, Withdrawn, another_name, superseded, withdrawn
@@ -195,7 +197,9 @@ def add(
     """
     version = place.next_version()  # larger also than what is removed now
     place.clean()
-    full = manifest.model_copy(update={"version": version, "files": {name: wanted[name] for name in sorted(wanted)}})
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    told = {"version": version, "pushed": now, "files": {name: wanted[name] for name in sorted(wanted)}}
+    full = manifest.model_copy(update=told)
     sealed = full.to_json(indent=1).encode()
 
     def seal(arrived: Mapping[str, str]) -> bytes:
@@ -220,6 +224,7 @@ def tidy(destination: str, keep: int | None) -> tuple[list[str], str]:
             ours = [served for served in newest_first(place) if served.manifest.version == served.version]
             for served in ours[keep:] if keep else ():
                 try:
+                    history.keep(place, served)
                     place.remove(served.version)
                     removed.append(served.version)
                 except OSError as error:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from components.data import duplicates
 from components.data.duplicates import Pair
+from components.gates.compared import Regression
 from components.ingest.census import Images
 from components.labels.kind import LabelKind
 from components.metrics.base import ratio
@@ -93,6 +94,15 @@ def members(answers: Answers, images: Sequence[tuple[str, str]], kind: LabelKind
     place = {identity: i for i, identity in enumerate(zip(answers.paths, answers.sha256, strict=True))}
     sure = answers.probabilities.max(axis=1, initial=0) if kind.one_per_image else None
     return [Pick(place[one], None if sure is None else _finite(sure[place[one]])) for one in images]
+
+
+def regressed(answers: Answers, images: Sequence[Regression], kind: LabelKind) -> list[Pick]:
+    """The images that the served model had right, with what both models say, in their order."""
+    picks = members(answers, [(image.path, image.sha256) for image in images], kind)
+    return [
+        replace(pick, note=f"served: {image.served}, now: {image.candidate}")
+        for pick, image in zip(picks, images, strict=True)
+    ]
 
 
 def masks(answers: Answers, labels: Sequence[str], seed: int) -> list[Pick]:

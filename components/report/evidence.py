@@ -47,11 +47,13 @@ def collect(
     if "evaluation" in artifacts:
         evaluation = artifacts["evaluation"]
         groups = summary.weak_groups.groups if summary.weak_groups else ()
+        lost = summary.baseline.regressions if summary.baseline else None
+        regressed = lost.images if lost else ()
         rows = predictions.read(evaluation, predictions.CANDIDATE)
         evidence["confusion"] = _confusion(rows, labels, kind)
         evidence["cases"] = _cases(rows, labels) if not kind.exclusive else []
         evidence["examples"], evidence["images"] = examples.collect(
-            artifacts["examples"], evaluation, artifacts["model"], kind, labels, seed, groups
+            artifacts["examples"], evaluation, artifacts["model"], kind, labels, seed, groups, regressed
         )
     if "examples" in artifacts:
         evidence["duplicates"], images = examples.duplicates(artifacts["examples"], distance, contradictions)

@@ -15,6 +15,7 @@ from components.data.dataset import SPLITS
 from components.data.manifest import ArrayFacts
 from components.drawing import overlay
 from components.evaluation import predictions
+from components.gates.compared import Regression
 from components.gates.data_rules import image_pairs
 from components.gates.found import WeakGroup
 from components.gates.records import Found
@@ -49,6 +50,7 @@ def collect(
     labels: Sequence[str],
     seed: int,
     groups: Sequence[WeakGroup] = (),
+    regressed: Sequence[Regression] = (),
 ) -> tuple[ModelExamples, dict[str, str]]:
     """Test images with the model's predictions, and their pictures: key -> data URI.
 
@@ -58,6 +60,7 @@ def collect(
         labels: in the order of the model's outputs.
         seed: of the random choices.
         groups: weak groups with the images to show of each.
+        regressed: the images to show that the served model had right.
 
     Raises:
         ImagegateError: the artifacts are damaged or do not belong together.
@@ -69,12 +72,13 @@ def collect(
         "masks": choose.masks(read, labels, seed) if masks else [],
         "suspects": suspects.find(read, kind, labels),
         "unfamiliar": choose.unfamiliar(read, kind),
+        "regressions": choose.regressed(read, regressed, kind),
         **of_groups,
     }
     level = 0 if masks else budget.level(len(labels))
     by_label = [] if masks else _by_label(read, kind, labels, seed, level)
     album = Album()
-    overlaid = {pick.index for pick in picks["masks"] + picks["suspects"]} if masks else set()
+    overlaid = {pick.index for pick in picks["masks"] + picks["suspects"] + picks["regressions"]} if masks else set()
     wanted = {pick.index for pick in itertools.chain(*picks.values(), *itertools.chain(*by_label))}
     facts = manifest.read(examples).arrays if wanted else None
     drawn = _draw(examples, model, read, wanted, overlaid, kind, len(labels), facts, album)
@@ -97,6 +101,7 @@ def collect(
         legend=_legend(labels) if masks else [],
         unfamiliar=sections["unfamiliar"],
         suspects=sections["suspects"],
+        regressions=sections["regressions"],
         groups=[
             GroupExamples(name=group.name, images=sections[key]) for key, group in zip(of_groups, groups, strict=False)
         ],

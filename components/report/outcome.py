@@ -50,6 +50,7 @@ from components.report.run_summary import DataSummary, Numbers, PoolSummary, Pus
 Properties = Mapping[str, Any]  # custom properties of an artifact
 _UNJUDGED = "no threshold is configured and nothing has judged this model; push.without_thresholds lets it pass"
 _IMAGES = 8  # of a weak group, that a summary names and the page shows
+_REGRESSIONS = 24  # likewise
 _SUMMARIZED = (
     *(
         "task",
@@ -251,9 +252,10 @@ class Outcome:
         """The served model's numbers, and those of this one where only a part is compared."""
         from components.evaluation import analysis
 
+        found = compared.regressions and compared.regressions.shortened(_REGRESSIONS)
         if compared.whole:
             overall, per_label = split(self.task, analysis.whole(evaluation, analysis.BASELINE), compared.labels)
-            return ServedModel(version=compared.version, metrics=overall, per_label=per_label)
+            return ServedModel(version=compared.version, metrics=overall, per_label=per_label, regressions=found)
         served, own = (split(self.task, whole(part), compared.labels) for part in (compared.served, compared.candidate))
         part = SamePart(
             images=compared.images,
@@ -263,7 +265,9 @@ class Outcome:
             metrics=own[0],
             per_label=own[1],
         )
-        return ServedModel(version=compared.version, metrics=served[0], per_label=served[1], compared=part)
+        return ServedModel(
+            version=compared.version, metrics=served[0], per_label=served[1], compared=part, regressions=found
+        )
 
     def _read_serving_check_out(self, uri: str, _: Properties) -> None:
         content = _text(uri, SERVING)

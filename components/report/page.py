@@ -29,6 +29,7 @@ _OPTIONAL = (
     ("findings", "pictures of findings"),
     ("suspects", "suspected label errors"),
     ("groups", "images of weak groups"),
+    ("regressions", "images that the served model had right"),
     ("mistakes", "mistakes"),
 )
 _OPEN = 3  # labels whose pictures are visible without a click
@@ -101,6 +102,8 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "tuned": _yaml(summary.tuning.values if summary.tuning else {}),
         "labels": tables.labels(summary),
         "labels_intro": _labels_intro(summary),
+        "regressions": tables.regressions(summary),
+        "regressions_intro": _regressions_intro(summary),
         "slices": tables.slices(summary),
         "slices_intro": _SLICES_INTRO,
         "weak": tables.weak_groups(summary),
@@ -140,6 +143,7 @@ def _render(summary: RunSummary, evidence: Evidence, runs: str) -> str:
         "methods": content["tried"],
         "synthetic": content["synthetic"],
         "labels": content["labels"],
+        "regressions": content["regressions_intro"],
         "slices": content["slices"],
         "weak-groups": content["weak_intro"],
         "trivial-methods": content["trivial"],
@@ -211,6 +215,11 @@ def _labels_intro(summary: RunSummary) -> str:
     if part:
         where = f"evaluated on the {part.images:,} test images that are compared; what is not compared has none"
     return f"Metrics on the test split. Changes are relative to the served version {version}, {where}."
+
+
+def _regressions_intro(summary: RunSummary) -> str:
+    served = summary.baseline
+    return served.regressions.sentence(served.version) if served and served.regressions else ""
 
 
 def _facts(summary: RunSummary) -> list[dict[str, str | list[tuple[str, str]]]]:

@@ -64,6 +64,7 @@ class ModelExamples(TypedDict, total=False):
     legend: list[LegendEntry]
     unfamiliar: list[ShownImage]
     suspects: list[ShownImage]
+    regressions: list[ShownImage]  # what the served model had right
     groups: list[GroupExamples]
     omitted: str
     strips: str  # what the strips of sequences show; "" without any

@@ -11,6 +11,7 @@ from components.base.values import ForeignText, Sparse
 from components.base.verdict import Verdict
 from components.data.manifest import BySplit, LeftOut
 from components.exports.records import Export
+from components.gates.compared import Regressions
 from components.gates.found import Trivial, WeakGroups
 from components.gates.records import Found, ServingMeasurement
 from components.model.comparing.record import MethodComparison
@@ -92,6 +93,9 @@ class ServedModel(Sparse):
     per_label: dict[str, Numbers] = Field({}, description="label -> metrics")
     compared: SamePart | None = Field(
         None, description="the new model's metrics on these images and labels; null where they are all"
+    )
+    regressions: Regressions | None = Field(
+        None, description="test images that this version had right and the new model has wrong"
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NotRequired, TypedDict
 
 from components import metrics
+from components.gates.compared import whole
 from components.labels import kinds
 from components.labels.kind import LabelKind
 from components.model.fitting.synthetic import Synthetic
@@ -149,6 +150,24 @@ def weak_groups(summary: RunSummary) -> Table | None:
         for group in groups
     ]
     return {"heads": ["group", "images", "here", "on the rest", "by chance"], "rows": rows} if rows else None
+
+
+def regressions(summary: RunSummary) -> Table | None:
+    """Images that the served model had right, by label; None without any."""
+    found = summary.baseline.regressions if summary.baseline else None
+    counts = whole(found.numbers) if found else {}
+    labels = [label for label in summary.data.labels if counts.get(metrics.key(metrics.REGRESSIONS, label))]
+    rows: list[Row] = [
+        {
+            "name": label,
+            "cells": [
+                count(counts[metrics.key("effective_positives", label)]),
+                count(counts[metrics.key(metrics.REGRESSIONS, label)]),
+            ],
+        }
+        for label in labels
+    ]
+    return {"heads": ["label", "images compared", "right before, wrong now"], "rows": rows} if rows else None
 
 
 def trivial(summary: RunSummary) -> Table | None:

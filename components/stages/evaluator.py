@@ -86,7 +86,7 @@ class Executor(executor.Executor):
                 scope,
             )
         versions.require_evaluated(versions.digests(model), digests)
-        compared = comparison.compare(folder, scope, broken="" if equal else served.broken)
+        compared = comparison.compare(folder, scope, broken="" if equal else served.broken, equal=equal)
         comparison.write(folder, compared)
         baseline = analysis.CANDIDATE if equal else analysis.BASELINE if scope.compares and compared.whole else None
         told = exec_properties["features"]

@@ -228,6 +228,8 @@ def _slices(config: Config) -> None:
 
 def _known_metric(where: str, config: Config, threshold: Threshold) -> None:
     whole, kind = threshold.label is None, config.kind
+    if threshold.metric == metrics.REGRESSIONS:
+        return
     if threshold.metric in metrics.OUT_OF_DISTRIBUTION:
         if config.evaluation.out_of_distribution is None:
             raise ValueError(
@@ -243,7 +245,7 @@ def _known_metric(where: str, config: Config, threshold: Threshold) -> None:
     if threshold.metric not in known:
         hint = "; add `label`, because it is a metric of one label" if whole else "; remove `label`"
         raise ValueError(
-            f"{where}: metric: expected one of {', '.join(known)}; got {threshold.metric!r}"
+            f"{where}: metric: expected one of {', '.join((*known, metrics.REGRESSIONS))}; got {threshold.metric!r}"
             + (hint if threshold.metric in other else "")
         )
     _has_interval(where, kind, threshold, known)

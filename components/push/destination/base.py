@@ -34,7 +34,7 @@ class Destination(abc.ABC):
 
     @abc.abstractmethod
     def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Excludes other writers, for whom it waits; `put`, `remove` and `clean` need it. Creates a local root."""
+        """Excludes other writers, for whom it waits; whoever writes or removes needs it. Creates a local root."""
 
     @abc.abstractmethod
     def versions(self) -> list[str]:
@@ -58,6 +58,14 @@ class Destination(abc.ABC):
     @abc.abstractmethod
     def read(self, version: str, name: str) -> bytes | None:
         """Reads a file of a version; None if it does not exist."""
+
+    @abc.abstractmethod
+    def write(self, name: str, content: bytes) -> None:
+        """Writes a file beside the versions, or replaces it, as a whole; the destination is locked."""
+
+    @abc.abstractmethod
+    def names(self, folder: str) -> list[str]:
+        """Lists the files in a folder beside the versions; none where there is no such folder."""
 
     @abc.abstractmethod
     def digests(self, version: str) -> dict[str, str]:

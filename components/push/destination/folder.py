@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 
 from components.base.artifact_files import PUSHED_MANIFEST
-from components.base.files import sync
+from components.base.files import sync, write_atomically
 from components.data import storage
 from components.push.destination.base import (
     MARKER,
@@ -56,6 +56,15 @@ class Folder(Destination):
                 return f.read()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
+
+    def write(self, name: str, content: bytes) -> None:
+        path = self._path(name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_atomically(path, content)
+
+    def names(self, folder: str) -> list[str]:
+        path = self._path(folder)
+        return sorted(n for n in os.listdir(path) if not n.startswith(".")) if os.path.isdir(path) else []
 
     def digests(self, version: str) -> dict[str, str]:
         return digests(self._path(version))

@@ -43,6 +43,12 @@ class Store(Destination):
     def read(self, version: str, name: str) -> bytes | None:
         return self._objects.read(f"{version}/{name}")
 
+    def write(self, name: str, content: bytes) -> None:
+        self._objects.put(name, content)
+
+    def names(self, folder: str) -> list[str]:
+        return list(self._objects.names(folder))
+
     def digests(self, version: str) -> dict[str, str]:
         return {name: self._objects.digest(f"{version}/{name}") for name in self.names(version)}
 

@@ -14,7 +14,7 @@ from evaluator_stage import LABELS, TASKS, K, Row, Stage, assert_same, direct, m
 from components.base.errors import ImagegateError
 from components.base.text import number
 from components.evaluation import analysis, beside, comparison, predictions
-from components.gates.compared import results
+from components.gates.compared import results, whole
 from components.gates.intervals import two_sided, wilson
 from components.gates.settings import Threshold
 from components.labels import kinds
@@ -59,6 +59,26 @@ def test_unlabelled_examples_are_counted(compared: tuple[str, list[Row], Stage])
     numbers = stage.results()[0][1]
     assert numbers["unlabelled_count"] == unlabelled
     assert numbers["example_count"] == 100 - unlabelled
+
+
+def test_regressions_are_the_images_that_only_the_served_model_has_right(
+    compared: tuple[str, list[Row], Stage],
+) -> None:
+    """Counted anew from the rows: the served model's answer is the candidate's, reversed."""
+    task, rows, stage = compared
+    if task != "single_label":
+        pytest.skip("the rules of the other tasks are tested on literal answers")
+    known = [row for row in rows if row.label]
+    said = {step: [LABELS[int(np.argmax(row.answer[::step]))] for row in known] for step in (1, -1)}
+    lost = [row for row, now, before in zip(known, said[1], said[-1], strict=True) if [before] == row.label != [now]]
+    found = comparison.read(stage.evaluation.uri).regressions
+    assert found is not None
+    assert lost
+    assert sorted(image.path for image in found.images) == sorted(row.name for row in lost)
+    counts = whole(found.numbers)
+    assert (counts["regressions"], counts["example_count"]) == (len(lost), len(known))
+    for label in LABELS:
+        assert counts[f"regressions/{label}"] == sum(row.label == [label] for row in lost)
 
 
 @pytest.mark.parametrize("model", [analysis.CANDIDATE, analysis.BASELINE])

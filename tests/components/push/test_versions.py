@@ -1,5 +1,6 @@
 """Pushing: a version is there whole or not at all, never changes, and a changed one is refused."""
 
+import datetime
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ImagegateError
+from components.push import history
 from components.push import versions as push
 from components.push.manifest import PushedManifest
 
@@ -52,6 +54,7 @@ def test_a_version_holds_the_model_and_its_manifest(model: str, destination: str
     folder = Path(destination) / pushed.version
     assert {name: (folder / name).read_bytes() for name in FILES} == FILES
     manifest = json.loads((folder / "imagegate.json").read_text(encoding="utf-8"))
+    assert abs(datetime.datetime.fromisoformat(manifest.pop("pushed")).timestamp() - int(pushed.version)) <= 1
     assert manifest == {
         "labels": ["cät", "dog"],
         "metrics": {"accuracy": 0.5},
@@ -113,6 +116,7 @@ def test_remains_of_a_killed_push_are_removed_and_nothing_else(model: str, desti
 
 KILLED = """
 import os, signal, sys
+from components.push import history
 from components.push import versions as push
 from components.push.destination import folder
 from components.push.manifest import PushedManifest
@@ -239,6 +243,7 @@ def test_pushes_at_the_same_time_wait_for_one_another(model: str, destination: s
 
 LIMITED = """
 import resource, signal, sys
+from components.push import history
 from components.push import versions as push
 from components.base.errors import ImagegateError
 from components.push.manifest import PushedManifest
@@ -308,10 +313,10 @@ def test_the_newest_versions_stay_and_so_do_foreign_ones(model: str, destination
     shutil.copytree(os.path.join(destination, ours[0]), os.path.join(destination, "77"))
     assert push.tidy(destination, None) == ([], "")
     assert push.tidy(destination, 3) == (ours[1::-1], "")
-    assert sorted(os.listdir(destination)) == sorted(["5", "12", "77", *ours[2:]])
+    assert sorted(os.listdir(destination)) == sorted(["5", "12", "77", *ours[2:], history.RECORD])
     assert push.tidy(destination, 3) == ([], "")
     assert push.tidy(destination, 1) == (ours[3:1:-1], "")
-    assert sorted(os.listdir(destination)) == sorted(["5", "12", "77", ours[4]])
+    assert sorted(os.listdir(destination)) == sorted(["5", "12", "77", ours[4], history.RECORD])
 
 
 def test_a_version_that_cannot_be_removed_is_reported(model: str, destination: str) -> None:

@@ -25,6 +25,7 @@ from components.data.features import IGNORED_ID
 from components.data.mask_rules import rule
 from components.drawing import overlay
 from components.evaluation import predictions
+from components.gates.compared import Regression
 from components.gates.found import WeakGroup
 from components.gates.records import Found
 from components.labels import kinds
@@ -432,6 +433,17 @@ def test_both_kinds_of_many_pairs_are_shown(tmp_path: Path) -> None:
 def test_without_duplicates_no_pairs_are_shown(tmp_path: Path) -> None:
     ingested(tmp_path, {"train/cat/1.png": photo(1)})
     assert examples.duplicates(str(tmp_path / "examples"), 10, True) == ([], {})
+
+
+def test_regressions_show_what_both_models_said(single: tuple[Path, dict[str, Any]]) -> None:
+    base, _ = single
+    identities = map(predictions.identity, records(base / "examples"))
+    [(path, sha256)] = [identity for identity in identities if identity[0] == "test/dog/3.png"]
+    lost = Regression(path=path, sha256=sha256, labels=("dog",), served="'dog' (0.90)", candidate="'cat' (0.75)")
+    arguments = (str(base / "examples"), str(base / "evaluation"), "", SINGLE, ["cat", "dog"], 1, (), (lost,))
+    [shown] = collect(*arguments)["regressions"]
+    assert (shown["path"], shown["truth"]) == ("test/dog/3.png", ["dog"])
+    assert shown["note"] == "served: 'dog' (0.90), now: 'cat' (0.75)"
 
 
 def test_weak_groups_show_their_images_in_the_order_given(single: tuple[Path, dict[str, Any]]) -> None:

@@ -12,6 +12,20 @@ from components.report.run_summary import RunSummary
 HOSTILE = "<script>alert('x')</script>&\"'\u202egnp.exe"
 PIXEL = "data:image/webp;base64,UklGRg=="
 
+REGRESSIONS = {
+    "numbers": [
+        {
+            "where": {},
+            "numbers": {
+                "regressions": 3,
+                "example_count": 40,
+                f"regressions/{HOSTILE}": 3,
+                f"effective_positives/{HOSTILE}": 20,
+            },
+        }
+    ],
+}
+
 
 def summary(**more: object) -> RunSummary:
     failed = vars(judge(Rule(gate="model_gate", metric="recall", label=HOSTILE, minimum=0.5), 0.25))
@@ -42,6 +56,7 @@ def summary(**more: object) -> RunSummary:
             ],
         },
         "trivial": {"methods": [{"name": HOSTILE, "numbers": {"accuracy": 0.25}}]},
+        "baseline": {"version": "5", "regressions": REGRESSIONS},
         "gates": [failed],
         "error": failed["reason"],
         "notes": [HOSTILE],
@@ -70,6 +85,7 @@ def evidence() -> dict:
             "suspects": [shown],
             "unfamiliar": [shown],
             "groups": [{"name": HOSTILE, "images": [shown]}],
+            "regressions": [shown],
             "omitted": HOSTILE,
         },
         "duplicates": [{"first": shown, "second": shown, "what": HOSTILE, "bits": None}],
@@ -204,10 +220,22 @@ def test_weak_groups_and_trivial_methods_have_sections_of_their_own() -> None:
     assert not {"Weak groups", "Trivial methods"} & set(without.text)
 
 
+def test_regressions_have_a_section_with_their_number_by_label_and_pictures() -> None:
+    parsed = Reader(page.render(summary(), evidence()))
+    assert "Of the 40 images that are compared, 3 were right in version 5 and are wrong now." in parsed.text
+    assert {"Regressions", "Regressions by label", "Right in the served model, wrong now"} <= set(parsed.text)
+    none = {"numbers": [{"where": {}, "numbers": {"example_count": 40}}]}
+    served = {"version": "5", "regressions": none}
+    text = Reader(page.render(summary(baseline=served), {})).text
+    assert "Of the 40 images that are compared, none were right in version 5 and are wrong now." in text
+    assert "Regressions" not in Reader(page.render(summary(baseline=None), {})).text
+
+
 def test_the_pictures_of_weak_groups_are_left_out_before_those_of_mistakes() -> None:
     content = evidence()
     content["images"]["i0"] = "data:image/webp;base64," + "A" * 1_300_000  # 3 are 3.9 MB, and 4 are too many
     text = page.render(summary(), content)
-    assert "least familiar images, pictures of findings, suspected label errors, images of weak groups." in text
+    assert "least familiar images, pictures of findings, suspected label errors, images of weak groups, " in text
+    assert "images that the served model had right." in text
     assert text.count("A" * 1_300_000) == 3  # the mistake and the pair
     assert "1 is weaker than the rest beyond chance." in text

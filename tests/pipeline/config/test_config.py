@@ -566,7 +566,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "metric of several labels for one": (
         least(evaluation=rules(metric="exact_match")),
-        "expected one of accuracy, balanced_accuracy, .*, .*_loss, .*_ece, abstained; got 'exact_match' ",
+        "expected one of accuracy, balanced_accuracy, .*, .*_loss, .*_ece, abstained, regressions; got 'exact_match' ",
     ),
     "threshold for the ignored": (
         masks({"ignore": "void"}, rules(metric="iou", label="void")),
