@@ -121,6 +121,7 @@ class Copy:
             "labels": {"names": list(self.data.labels)}
             | ({"ignore": self.data.ignored} if self.data.ignored is not None else {}),
             "training": dict(training),
+            "output": "../output",  # of all copies, so that features of images that they share are computed once
             "push": {"destination": "served"},
         }
         (folder / "imagegate.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")

@@ -22,6 +22,23 @@ def available_memory(root: str = "/") -> int | None:
     return max(0, min(found)) if found else None
 
 
+def restart_peak(root: str = "/") -> None:
+    """Has `peak_memory` of this process begin anew, where the system can (Linux)."""
+    try:
+        (Path(root) / "proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return
+
+
+def peak_memory(root: str = "/") -> int | None:
+    """The most bytes of memory that this process has held since `restart_peak`; None where this is not told.
+
+    Its child processes are not counted, nor is memory that was paged out.
+    """
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", _read(Path(root) / "proc/self/status") or "", re.MULTILINE)
+    return _KIB * int(found[1]) if found else None
+
+
 def _of_machine(root: Path) -> Iterator[int]:
     text = _read(root / "proc/meminfo") or ""
     found = dict(re.findall(r"^(\w+): +(\d+) kB$", text, re.MULTILINE))

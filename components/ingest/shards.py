@@ -37,6 +37,7 @@ from components.ingest import examples, ledger, splits
 from components.ingest.census import Report
 from components.ingest.earlier import Earlier
 from components.ingest.shard_files import ShardFile
+from components.ingest.workers import processes
 
 _SHARD_BYTES = 64 << 20  # of image files
 _MIN_SHARDS = 4  # so that readers can interleave
@@ -47,6 +48,9 @@ _NO_PIXEL, _NO_LABEL = (f"no {what} pixel, tiles of larger ones; they are left o
 _NOT_USED = "no part in the data, more tiles of scenes that are in quarantine"
 _SAMPLES = 32  # arrays that say what most have in common
 _ALL = 0  # threads: one for each core
+# What an image takes on one core, measured on photos of 40 KB; from so many seconds on, processes pay.
+_SECONDS_PER_IMAGE, _SECONDS_PER_BYTE, _LONG = 0.7e-3, 1.2e-8, 10.0
+_CRASHED = "decoding it crashed, or took more than ten minutes; convert or remove it"
 _CHUNK = 16  # files per task, because handing over a tiny file costs more than decoding it
 
 Check = Callable[[bytes, int, int | None], images.Checked]
@@ -82,6 +86,7 @@ class Job:
         max_pixels: largest width * height of an image.
         bits: see `images.check`.
         threads: threads that read and decode; 0: as many as there are cores where that is done.
+        processes: whether these are processes in the end, see `workers.processes`; they take seconds to start.
         rule: meaning of mask values, for segmentation.
         earlier: the splits of earlier runs.
         splits: that get a file in each shard.
@@ -98,6 +103,7 @@ class Job:
     earlier: Earlier = field(default_factory=Earlier, compare=False)
     splits: tuple[str, ...] = SPLITS
     expected: Expected | None = None
+    processes: bool = False
 
     def examined(self, path: str, data: bytes) -> images.Checked:
         """Reads one file: a photo or, with `expected`, an array.
@@ -138,12 +144,24 @@ def job(
             return False
         return True
 
-    mean = sum(r.size for r in dataset.records) / max(1, len(dataset.records))
-    threads = _ALL if mean >= _THREADED_FILE_BYTES or storage.is_url(dataset.root) else 1
+    count, total = len(dataset.records), sum(r.size for r in dataset.records)
+    apart = _apart(dataset, bands) and count * _SECONDS_PER_IMAGE + total * _SECONDS_PER_BYTE >= _LONG
+    threaded = apart or total >= _THREADED_FILE_BYTES * max(1, count) or storage.is_url(dataset.root)
+    threads = _ALL if threaded else 1
     earlier = earlier or Earlier()
     expected = None if bands is None else _expected(dataset.root, dataset.records, content, bands, max_pixels)
-    found = Job(dataset.root, dict(dataset.fractions), {}, max_pixels, threads, rule, bits, earlier, expected=expected)
+    found = Job(
+        dataset.root, dict(dataset.fractions), {}, max_pixels, threads, rule, bits, earlier, expected=expected,
+        processes=apart,
+    )  # fmt: skip
     return replace(found, moved=splits.rare_label_splits(dataset, content, usable, earlier))
+
+
+def _apart(dataset: Dataset, bands: Bands | None) -> bool:
+    """Whether each image can be read for itself: not from an archive or a group of rows, nor as a tile of a scene."""
+    first = next(iter(dataset.records), None)
+    is_file = first is not None and storage.unit(first.file) == first.file and not storage.in_archive(dataset.root)
+    return is_file and (bands is None or bands.tile is None)
 
 
 def _expected(
@@ -239,48 +257,72 @@ def examine(records: Iterable[Record], job: Job, check: Check | None = None) -> 
     No content of a file raises an error: an unusable file is yielded with its `problem`. `check` decodes a photo, in
     place of `images.check`.
     """
-
     scenes = _Scenes(job)
 
     def one(record: Record) -> Examined:
-        if record.tile:
-            return scenes.tile(record)
-        if record.size > images.max_file_bytes(job.max_pixels):
-            problem = f"{record.size:,} bytes are more than data.max_pixels allows for"
-            return Examined(record, problem=problem, digest=ledger.too_large(record))
-        digest = ledger.UNREAD
-        try:
-            data = storage.read(job.root, record.path, record.moments)
-            sha256, drawn = splits.digest(data), _mask_file(record, job)
-            digest = ledger.UNREAD if isinstance(drawn, OSError) else ledger.digest(sha256, drawn)
-            fast = check is not None and job.expected is None
-            image = check(data, job.max_pixels, job.bits) if fast and check else job.examined(record.path, data)
-            mask = _mask(record, drawn, image, job)
-            if mask is not None and image.unseen is not None and job.rule is not None:
-                mask = masks.without(mask, image.unseen, job.rule)
-        except images.BadImage as error:
-            return Examined(record, problem=str(error), digest=digest)
-        except OSError as error:
-            return Examined(record, problem=f"cannot be read: {error.strerror or error}")
-        split = splits.assign(record, sha256, job.fractions, job.moved, job.earlier)
-        return Examined(record, split, sha256, image, mask, job.rule, digest=digest)
+        return scenes.tile(record) if record.tile else _examined(job, record, check)
 
-    threads = job.threads or _cores()
-    if threads == 1:
+    for item in _each(one, iter(records), job):
+        if item.image is None or item.split:
+            yield item
+        else:  # here, since the splits of earlier runs are much to send to a process
+            yield replace(item, split=splits.assign(item.record, item.sha256, job.fractions, job.moved, job.earlier))
+
+
+def _each(one: Callable[[Record], Examined], records: Iterator[Record], job: Job) -> Iterator[Examined]:
+    """Applies `one` to the records, in this process or, where the job has them, in others; yields in order."""
+    workers = job.threads or _cores()
+    if workers == 1:
         yield from map(one, records)
         return
-    iterator = iter(records)
-    chunks = iter(lambda: list(itertools.islice(iterator, _CHUNK)), [])
-    with ThreadPoolExecutor(threads) as pool:
+    chunks = iter(lambda: list(itertools.islice(records, _CHUNK)), [])
+    if job.processes:
+        sent = replace(job, earlier=Earlier(), moved={})
+        ready = processes.prepared(_examined, sent, workers)
+        until = itertools.chain.from_iterable(itertools.islice(chunks, 1) for _ in iter(ready, True))
+        yield from _in_threads(one, until, workers)
+        yield from processes.ordered(_examined, sent, chunks, workers, _crashed)
+    else:
+        yield from _in_threads(one, chunks, workers)
+
+
+def _in_threads(one: Callable[[Record], Examined], chunks: Iterator[list[Record]], count: int) -> Iterator[Examined]:
+    with ThreadPoolExecutor(count) as pool:
         # The look-ahead is bounded: at most two chunks per thread are in memory, and results come in order.
         ahead = collections.deque(
-            pool.submit(lambda c: [one(r) for r in c], c) for c in itertools.islice(chunks, 2 * threads)
+            pool.submit(lambda c: [one(r) for r in c], c) for c in itertools.islice(chunks, 2 * count)
         )
         while ahead:
             done = ahead.popleft().result()
             for chunk in itertools.islice(chunks, 1):
                 ahead.append(pool.submit(lambda c: [one(r) for r in c], chunk))
             yield from done
+
+
+def _examined(job: Job, record: Record, check: Check | None = None) -> Examined:
+    """What `examine` yields for a record, but for the split."""
+    if record.size > images.max_file_bytes(job.max_pixels):
+        problem = f"{record.size:,} bytes are more than data.max_pixels allows for"
+        return Examined(record, problem=problem, digest=ledger.too_large(record))
+    digest = ledger.UNREAD
+    try:
+        data = storage.read(job.root, record.path, record.moments)
+        sha256, drawn = splits.digest(data), _mask_file(record, job)
+        digest = ledger.UNREAD if isinstance(drawn, OSError) else ledger.digest(sha256, drawn)
+        fast = check is not None and job.expected is None
+        image = check(data, job.max_pixels, job.bits) if fast and check else job.examined(record.path, data)
+        mask = _mask(record, drawn, image, job)
+        if mask is not None and image.unseen is not None and job.rule is not None:
+            mask = masks.without(mask, image.unseen, job.rule)
+    except images.BadImage as error:
+        return Examined(record, problem=str(error), digest=digest)
+    except OSError as error:
+        return Examined(record, problem=f"cannot be read: {error.strerror or error}")
+    return Examined(record, "", sha256, image, mask, job.rule, digest=digest)
+
+
+def _crashed(record: Record) -> Examined:
+    return Examined(record, problem=_CRASHED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def read(root: str) -> list[Entry]:
     """
     place = at(root)
     with readable_errors(f"cannot read {root}"):
-        names = [name for name in place.names(RECORD) if number(name.removesuffix(".json")) is not None]
+        names = [name for name in place.beside(RECORD) if number(name.removesuffix(".json")) is not None]
         recorded = [_recorded(place, name) for name in names]
         there = [_entry(served) for served in newest_first(place)]
     known = {entry.version for entry in there}

@@ -29,6 +29,9 @@ class Stage(Sparse):
     name: str
     seconds: float
     cached: bool = Field(description="whether its result is that of an earlier run")
+    peak_memory: int | None = Field(
+        None, description="most bytes of memory that the process held meanwhile, without its children; null: not told"
+    )
 
 
 class PoolSummary(Sparse):

@@ -259,7 +259,7 @@ def cases(decisions: Iterable[Decisions]) -> Table | None:
 
 
 def stages(stages: Sequence[Stage]) -> Table | None:
-    """Duration of each stage, and whether its result came from the cache."""
+    """Duration and memory of each stage, and whether its result came from the cache."""
     most = max((stage.seconds for stage in stages), default=0.0) or 1.0
     rows: list[Row] = [
         {
@@ -267,11 +267,14 @@ def stages(stages: Sequence[Stage]) -> Table | None:
             "cells": [
                 {"value": stage.seconds, "text": f"{stage.seconds:.1f}", "bar": round(stage.seconds / most, 3)},
                 {"value": int(stage.cached), "text": "cached" if stage.cached else "ran"},
+                None
+                if stage.peak_memory is None
+                else {"value": stage.peak_memory, "text": f"{stage.peak_memory / 2**20:,.0f} MiB"},
             ],
         }
         for stage in stages
     ]
-    return {"heads": ["stage", "seconds", "cache"], "rows": rows} if rows else None
+    return {"heads": ["stage", "seconds", "cache", "memory at most"], "rows": rows} if rows else None
 
 
 def _label_heads(kind: LabelKind) -> list[str]:

@@ -28,6 +28,7 @@ from components.ingest.spread import plan as spread
 from components.ingest.spread import search
 from components.ingest.spread.plan import UnseenError
 from components.ingest.stored import index
+from components.ingest.workers import processes
 from components.push import versions
 
 _TASK = "images"
@@ -43,6 +44,10 @@ class _WriteShard(beam.DoFn):
 
     def process(self, element: int) -> None:
         spread.work(self._plan, element, self._tick)
+
+    def teardown(self) -> None:
+        """Ends the processes that a worker of an engine has started."""
+        processes.release()
 
     def _tick(self, count: int) -> None:
         progress.advance(_TASK, count, self._plan.total)
@@ -102,6 +107,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         try:
             self._ingest(examples, exec_properties)
         finally:
+            processes.release()
             spread.remove(examples.uri)
 
     def _ingest(self, examples: types.Artifact, exec_properties: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from components.data.mask_rules import Rule
 from components.gates import data_gate
 from components.gates.judge import failed
 from components.ingest import census, exclusion, settling, shards
+from components.ingest.workers import processes
 from components.model.features.described import Files
 from pipeline.runs import data, preflight
 from pipeline.runs.show import excluded_lines, imbalance_lines, label_table, quarantined_lines, unknown_lines, untold
@@ -114,6 +115,7 @@ def examine(
                 reports.append(report)
             each(item)
             terminal.progress("images", number, len(dataset.records))
+    processes.release()
     report.digests.clear()
     reports.append(report)
     return settling.merge(dataset, reports, job, config.source.near)

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from components.base import machine
 from pipeline.artifacts.copies import StoreError
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.disk import room
@@ -57,10 +58,11 @@ def run(
             if store is not None:
                 store.probe()
             handed_on.check()
+            machine.restart_peak()
             execution = launch()
-            seconds = time.monotonic() - started
+            seconds, memory = time.monotonic() - started, machine.peak_memory()
             with metadata.Metadata(connection) as connected:
-                cached = summary.add_stage(connected.store, name, execution, seconds, handed_on, place)
+                cached = summary.add_stage(connected.store, name, execution, seconds, handed_on, place, memory)
         except BaseException as error:
             listener(name, "failed", time.monotonic() - started, False)
             of_store = error if isinstance(error, StoreError) else None

@@ -77,6 +77,7 @@ class Summary(Outcome):
         seconds: float,
         handed_on: HandedOn,
         place: Callable[[str], str] = str,
+        memory: int | None = None,
     ) -> bool:
         """Records a finished stage and reads its outputs. Returns whether they came from the cache.
 
@@ -87,6 +88,7 @@ class Summary(Outcome):
             seconds: duration.
             handed_on: gets the outputs; those from the cache are checked before they are read.
             place: gives the folder on this machine for the URI of an output.
+            memory: most bytes of memory that this process held meanwhile, where that is told.
 
         Raises:
             ImagegateError: an output from the cache changed after it was written.
@@ -95,7 +97,8 @@ class Summary(Outcome):
 
         [record] = store.get_executions_by_id([execution.execution_id])
         cached: bool = record.last_known_state == mlmd.Execution.CACHED
-        self.stages.append(Stage(name=name, seconds=round(seconds, 3), cached=cached))
+        stage = Stage(name=name, seconds=round(seconds, 3), cached=cached, peak_memory=None if cached else memory)
+        self.stages.append(stage)
         events = store.get_events_by_execution_ids([execution.execution_id])
         outputs = {e.artifact_id: e.path.steps[0].key for e in events if e.type == mlmd.Event.OUTPUT}
         artifacts = store.get_artifacts_by_id(list(outputs))

@@ -38,7 +38,7 @@ CONTRACT = {
     "exit_code": int,
     "started": str,
     "seconds": NUMBER,
-    "stages": [{"name": str, "seconds": NUMBER, "cached": bool}],
+    "stages": [{"name": str, "seconds": NUMBER, "cached": bool, "peak_memory": int | None}],
     "data": {"counts": dict, "labels": dict, "quarantined": list, "fingerprint": str},
     "imbalance": str,
     "label_weights": dict,

@@ -64,7 +64,7 @@ class Destination(abc.ABC):
         """Writes a file beside the versions, or replaces it, as a whole; the destination is locked."""
 
     @abc.abstractmethod
-    def names(self, folder: str) -> list[str]:
+    def beside(self, folder: str) -> list[str]:
         """Lists the files in a folder beside the versions; none where there is no such folder."""
 
     @abc.abstractmethod

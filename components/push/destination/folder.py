@@ -62,7 +62,7 @@ class Folder(Destination):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         write_atomically(path, content)
 
-    def names(self, folder: str) -> list[str]:
+    def beside(self, folder: str) -> list[str]:
         path = self._path(folder)
         return sorted(n for n in os.listdir(path) if not n.startswith(".")) if os.path.isdir(path) else []
 

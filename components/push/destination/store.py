@@ -46,7 +46,7 @@ class Store(Destination):
     def write(self, name: str, content: bytes) -> None:
         self._objects.put(name, content)
 
-    def names(self, folder: str) -> list[str]:
+    def beside(self, folder: str) -> list[str]:
         return list(self._objects.names(folder))
 
     def digests(self, version: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from components.ingest import census, manifest, reuse, shards
 from components.ingest.settings import Pool
 from components.ingest.spread import plan as spread
 from components.ingest.unlabelled import listing, merging
+from components.ingest.workers import processes
 from components.stages.ingest import describe, write_shards
 
 
@@ -31,6 +32,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         try:
             self._ingest(examples, labelled, exec_properties)
         finally:
+            processes.release()
             spread.remove(examples.uri)
 
     def _ingest(self, examples: types.Artifact, labelled: census.Images, exec_properties: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from components.base.machine import available_memory
+from components.base.machine import available_memory, peak_memory, restart_peak
 
 MACHINE = "MemTotal:       2000 kB\nMemFree:         100 kB\nMemAvailable:   1000 kB\nSwapFree:         24 kB\n"
 
@@ -34,3 +34,26 @@ V1 = "sys/fs/cgroup/memory/memory"
 )
 def test_the_least_of_machine_and_container(tmp_path: Path, files: dict[str, str], expected: int | None) -> None:
     assert available_memory(written(tmp_path, files)) == expected
+
+
+def test_the_peak_of_memory_is_told_and_begins_anew(tmp_path: Path) -> None:
+    assert peak_memory(written(tmp_path, {"proc/self/status": "Name:\tx\nVmHWM:\t    300 kB\n"})) == 300 * 1024
+    assert peak_memory(str(tmp_path / "none")) is None
+    restart_peak(str(tmp_path / "none"))
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("the system does not tell it")
+    restart_peak()
+    before = peak_memory()
+    block = bytearray(b"x") * (64 << 20)
+    with_block = peak_memory()
+    del block
+    assert before is not None
+    assert with_block is not None
+    assert 64 << 20 <= with_block - before < 128 << 20
+    after = peak_memory()
+    assert after is not None
+    assert abs(after - with_block) < 4 << 20  # the most, not what is held now; the system counts with some delay
+    restart_peak()
+    again = peak_memory()
+    assert again is not None
+    assert again <= with_block - (60 << 20)

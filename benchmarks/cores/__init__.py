@@ -1,0 +1,1 @@
+"""How much faster ingest is with every core."""

@@ -1,0 +1,77 @@
+"""Compares one thread, threads and processes that read, check and write the images of a folder with a folder per label.
+
+python -m benchmarks.cores clothing_large --rounds 5
+
+Each round does all three, one after the other, and writes one shard to a disk in memory; the ratios are of the same
+round. The processes are there before the clock starts: it takes seconds to start them, but a long ingest reads with
+threads meanwhile. Prints medians, and the digests of the shard, which must be equal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import os
+import statistics
+import tempfile
+import time
+
+from components.ingest import shards
+from components.ingest.earlier import Earlier
+from components.ingest.layouts import folders
+from components.ingest.workers import processes
+
+_WAYS = {
+    "one thread": {"threads": 1, "processes": False},
+    "threads": {"threads": 0, "processes": False},
+    "processes": {"threads": 0, "processes": True},
+}
+_IN_MEMORY = "/dev/shm"  # noqa: S108
+
+
+def main() -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.cores", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", help="with a folder of images for each label")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--most", type=int, default=3000, help="number of images at most (default: %(default)s)")
+    options = parser.parse_args()
+    dataset = folders.read(options.folder, {"train": 1.0})
+    dataset = dataclasses.replace(dataset, records=tuple(dataset.records)[: options.most])
+    job = shards.job(dataset, 100_000_000)
+    list(shards.examine(dataset.records[:20], dataclasses.replace(job, threads=1)))  # loads the libraries
+    seconds: dict[str, list[float]] = {way: [] for way in _WAYS}
+    digests = set()
+    for _ in range(options.rounds):
+        for way, how in _WAYS.items():
+            taken, digest = _written(dataset.records, dataclasses.replace(job, **how))
+            seconds[way].append(taken)
+            digests.add(digest)
+    processes.release()
+    print(f"{len(dataset.records):,} images, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}")
+    for way, taken in seconds.items():
+        ratios = [one / other for one, other in zip(taken, seconds["one thread"], strict=True)]
+        each = 1000 * statistics.median(taken) / len(dataset.records)
+        print(f"{way:10}  {each:6.3f} ms an image, {statistics.median(ratios):.2f} of one thread")
+    print(f"{len(digests)} digest of the shards: {', '.join(sorted(digests))}")
+
+
+def _written(records: shards.Sequence[shards.Record], job: shards.Job) -> tuple[float, str]:
+    """Seconds to write a shard, and the digest of its file and counts."""
+    if job.processes:
+        ready = processes.prepared(
+            shards._examined, dataclasses.replace(job, earlier=Earlier(), moved={}), shards._cores()
+        )
+        while not ready():
+            time.sleep(0.05)
+    with tempfile.TemporaryDirectory(dir=_IN_MEMORY if os.path.isdir(_IN_MEMORY) else None) as folder:
+        started = time.perf_counter()
+        report = shards.write(folder, 0, 1, records, job, lambda _: None)
+        return time.perf_counter() - started, hashlib.sha256(report.to_json().encode()).hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    main()
