@@ -97,7 +97,7 @@ def test_training_learns_and_exports_the_best_epoch(dark_and_light: Prepared, tm
 
 
 # Without label weights and calibration, so that only a retrained head differs.
-PLAIN = {"seed": 7, "augment": True, "epochs": 2, "label_weights": None}
+PLAIN = {"seed": 7, "augment": True, "epochs": 2, "label_weights": None, "imbalance": "none"}
 PLAIN |= {"decisions": {"calibrate": False, "abstain_below": None}}
 
 
@@ -168,7 +168,7 @@ def solved(dark_and_light: Prepared, backbone: str, tmp_path_factory: pytest.Tem
 
 def solving(folder: Path, backbone: str) -> dict[str, Any]:
     features_of = {"backbone": backbone, "features": str(folder / "features")}
-    return features_of | {"freeze_epochs": None, "epochs": 0, "label_weights": None}
+    return features_of | {"freeze_epochs": None, "epochs": 0, "label_weights": None, "imbalance": "none"}
 
 
 def test_a_solved_head_is_that_of_the_stored_features(
