@@ -35,7 +35,7 @@ def send(config: Config, summary: RunSummary, *, limit: float = LIMIT) -> list[s
     problems = [f"no answer within {limit:g} s"]
 
     def deliver() -> None:
-        problems.append(_to_mlflow(settings, config.name, summary))
+        problems.append(_to_mlflow(settings, config, summary))
 
     thread = threading.Thread(target=deliver, daemon=True)
     thread.start()
@@ -44,12 +44,14 @@ def send(config: Config, summary: RunSummary, *, limit: float = LIMIT) -> list[s
     return [f"mlflow ({settings.url_env}): not recorded: {problem}"] if problem else []
 
 
-def _to_mlflow(settings: MLflow, name: str, summary: RunSummary) -> str:
+def _to_mlflow(settings: MLflow, config: Config, summary: RunSummary) -> str:
     url = os.environ.get(settings.url_env, "").strip()
     if not url:
         return f"the environment variable {settings.url_env} is not set"
     try:
-        tracking.record(url, settings.experiment or name, settings.model or name, Entry.of(summary))
+        folder = os.path.join(config.output_folder, "mlflow")
+        experiment, model = settings.experiment or config.name, settings.model or config.name
+        tracking.record(url, experiment, model, folder, Entry.of(summary))
     except ImagegateError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001  whatever MLflow raises, the run goes on; its text may hold the URI

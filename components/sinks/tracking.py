@@ -9,15 +9,17 @@ from typing import Any
 from components.base.errors import ImagegateError
 from components.sinks.entry import Entry
 
+_SERVERS = ("http://", "https://", "databricks")
 _STATES = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
-def record(url: str, experiment: str, model: str, entry: Entry) -> None:
+def record(url: str, experiment: str, model: str, folder: str, entry: Entry) -> None:
     """Adds a run to an experiment, which is created where there is none, and what it pushed to the registry.
 
     Args:
         url: tracking URI; the registry is the same server or store.
         experiment, model: names.
+        folder: where reports go if the URI is that of a database and the experiment is new; a server has its own place.
         entry: of the run.
 
     Raises:
@@ -32,7 +34,9 @@ def record(url: str, experiment: str, model: str, entry: Entry) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)  # below, records hold addresses
     client: Any = MlflowClient(tracking_uri=url, registry_uri=url)
     known = client.get_experiment_by_name(experiment)
-    identity = known.experiment_id if known else client.create_experiment(experiment)
+    # Without a place, MLflow would make the folder `mlruns` in whatever folder the run was started in.
+    place = None if url.startswith(_SERVERS) else folder
+    identity = known.experiment_id if known else client.create_experiment(experiment, artifact_location=place)
     run = client.create_run(identity, run_name=entry.run_id).info.run_id
     try:
         _describe(client, run, entry)

@@ -44,7 +44,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> config.Config:
-    monkeypatch.chdir(tmp_path)  # where MLflow puts artifacts
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # where MLflow would put reports
     return config.validated(PLAIN | {"folder": str(tmp_path)})
 
 
@@ -75,6 +76,8 @@ def test_a_push_is_a_run_and_a_version_of_the_registered_model(
         "imagegate.served_before": "7",
     }
     assert [file.path for file in client.list_artifacts(pushed.info.run_id)] == ["report.html"]
+    assert [file.read_text() for file in (tmp_path / "out" / "mlflow").rglob("*.html")] == ["<p>the page</p>"]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
     assert (refused.data.tags["imagegate.reason"], refused.info.status) == ("no", "FINISHED")
     [version] = client.search_model_versions("name='pets'")
     assert (version.source, version.run_id) == ("/models/pets/8", pushed.info.run_id)
