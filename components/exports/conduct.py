@@ -74,6 +74,7 @@ def conduct(
             progress.report("exports", done, len(settings.formats), name)
             made = _export(FORMATS[name], settings, source, evaluated, calibration, test, folder)
             if not made.passed:
+                made = made.model_copy(update={"files": ()})
                 _remove(FORMATS[name], folder)
             exports.append(made)
     return ExportResult(exports=tuple(exports))

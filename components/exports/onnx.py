@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from components.exports.convert import Source
 
 _OPSET = 18
-_TOGETHER = 16  # images whose ranges are taken together: those of 200 at 224 px would take 2.8 GB of memory
+_TOGETHER = 16  # most images whose ranges are taken together: 200 of 224 x 224 pixels would take 2.8 GB of memory
 
 
 def write(source: Source, calibration: NDArray[np.uint8] | None, path: str) -> None:
@@ -54,11 +54,24 @@ class _Reader:
     """Gives the quantiser one image after the other."""
 
     def __init__(self, images: NDArray[np.uint8]) -> None:
+        self._all = images
         self._images = iter(images[:, np.newaxis])
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Gives these images next."""
+        self._images = iter(self._all[start_index:end_index, np.newaxis])
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         image = next(self._images, None)
         return None if image is None else {"pixels": image}
+
+
+def _together(count: int) -> int:
+    """The largest number up to `_TOGETHER` that divides `count`, as ONNX Runtime demands."""
+    return max(n for n in range(1, _TOGETHER + 1) if count % n == 0)
 
 
 def _quantised(model: Any, images: NDArray[np.uint8]) -> Any:
@@ -78,6 +91,7 @@ def _quantised(model: Any, images: NDArray[np.uint8]) -> Any:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            extra_options={"CalibMaxIntermediateOutputs": _TOGETHER},
+            # Not CalibMaxIntermediateOutputs, which in ONNX Runtime 1.32 throws away what it has seen.
+            extra_options={"CalibStridedMinMax": _together(len(images))},
         )
         return onnx.load(small)

@@ -15,7 +15,7 @@ class Export(Sparse):
     """The model in one format; what was not measured, because the file could not be made or run, is missing."""
 
     format: str = Field(description='as in `push.formats`, such as "litert-int8"')
-    files: tuple[str, ...] = Field((), description="paths in the folder of a version")
+    files: tuple[str, ...] = Field((), description="paths in the folder of a version, if it passed")
     megabytes: float | None = Field(None, description="size of the files, in 10^6 bytes")
     latency_ms: Latency | None = Field(None, description="latency of one decoded image")
     agreement: float | None = Field(

@@ -40,7 +40,7 @@ def open_file(path: str) -> Opened:
     """Opens a file by its ending.
 
     Raises:
-        KeyError: the file was not written by imagegate, or has another ending.
+        Exception: its runtime cannot open it, or imagegate did not write it; each runtime has errors of its own.
     """
     return _OPENERS[os.path.splitext(path)[1].lower()](path)
 
@@ -51,11 +51,11 @@ def _litert(path: str) -> Opened:
 
     with open(path, "rb") as f:
         content = f.read()
+    # The interpreter reads from this copy for as long as it lives, and refuses what is no model.
+    run = Interpreter(model_content=content, num_threads=os.cpu_count()).get_signature_runner()
     model = schema.Model.GetRootAsModel(content, 0)
     named = {model.Metadata(i).Name(): model.Metadata(i).Buffer() for i in range(model.MetadataLength())}
     metadata = model.Buffers(named[KEY.encode()]).DataAsNumpy().tobytes()
-    # The interpreter reads from this copy for as long as it lives.
-    run = Interpreter(model_content=content, num_threads=os.cpu_count()).get_signature_runner()
     return Opened(json.loads(metadata), lambda pixels: dict(run(pixels=pixels)))
 
 

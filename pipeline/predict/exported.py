@@ -48,10 +48,9 @@ def find(path: str) -> Served:
         raise ImagegateError(f"{path}: {lacking}")
     try:
         told = Metadata.model_validate(_open(path).metadata)
-    except (KeyError, ValueError) as error:
-        raise ImagegateError(f"{path}: imagegate did not write this file, or it is damaged") from error
-    except RuntimeError as error:  # of the runtimes, whose own errors are of this kind
-        raise ImagegateError(f"{path} cannot be opened: {str(error).splitlines()[0]}") from error
+    except Exception as error:
+        why = f"its runtime says: {next(iter(str(error).splitlines()), '')[:300] or type(error).__name__}"
+        raise ImagegateError(f"{path} is damaged, or imagegate did not write it; {why}") from error
     if told.format != FORMAT or told.task not in kinds.KINDS:
         raise ImagegateError(f"{path}: another release wrote this file; its task is {told.task!r}")
     manifest = PushedManifest(

@@ -71,7 +71,7 @@ def test_each_runtime_answers_in_a_process_of_its_own_as_the_savedmodel_does(
 ) -> None:
     images = photos(40)
     np.save(tmp_path / "images.npy", images)
-    path = convert.convert(source, formats.FORMATS[name], images[:9], str(tmp_path))
+    path = convert.convert(source, formats.FORMATS[name], images[:34], str(tmp_path))
     assert sorted(p.name for p in tmp_path.iterdir() if p.name != "images.npy") == sorted(
         file.removeprefix("exports/") for file in formats.FORMATS[name].files
     )
