@@ -13,6 +13,7 @@ from pipeline.commands.compare import compare as _compare
 from pipeline.commands.next_images import next_ as _next
 from pipeline.commands.pull import pull as _pull
 from pipeline.commands.tune import tune as _tune
+from pipeline.commands.watch import watch as _watch
 from pipeline.init import TASKS
 
 
@@ -162,6 +163,12 @@ def _parser() -> argparse.ArgumentParser:
         "--masks", metavar="DIR", help="write each mask there, as a PNG or GeoTIFF file of label indices"
     )
     predict.set_defaults(command=local.predict)
+
+    watch = commands.add_parser("watch", help="whether images that come in are like those that a model learnt from")
+    watch.add_argument("model", metavar="MODEL", help="a version's folder or URL, or the push destination: its newest")
+    watch.add_argument("folder", metavar="FOLDER", help="of images without labels; a folder, archive or URL")
+    watch.add_argument("--json", action="store_true", help="one JSON object instead of sentences")
+    watch.set_defaults(command=_watch)
 
     following = commands.add_parser("next", help="which images of data.unlabelled to label next, in a table and a page")
     _add_config(following)

@@ -25,6 +25,7 @@ COMMANDS = (
     "rollback",
     "pull",
     "predict",
+    "watch",
     "backbone",
     "next",
 )
