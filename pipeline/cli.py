@@ -191,8 +191,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(schedule)
     what = schedule.add_mutually_exclusive_group(required=True)
     what.add_argument("--cron", metavar="EXPR", help="create or replace: minute hour day month weekday, or @daily")
+    what.add_argument(
+        "--on-change",
+        metavar="EXPR",
+        nargs="?",
+        const="@hourly",
+        help="with --local: look at the data at these times, default @hourly, and run if enough is new",
+    )
     what.add_argument("--list", action="store_true", help="show it, its latest run and its next")
     what.add_argument("--delete", action="store_true", help="remove it")
+    schedule.add_argument("--min-new", metavar="N", type=int, default=100, help="enough for --on-change; default: 100")
+    schedule.add_argument(
+        "--max-days", metavar="D", type=float, default=7.0, help="after which --on-change takes any change; default: 7"
+    )
     schedule.add_argument("--local", action="store_true", help="in this user's crontab instead of a server")
     _add_server(schedule)
     schedule.set_defaults(command=remote.schedule)
