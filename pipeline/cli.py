@@ -13,6 +13,7 @@ from pipeline.commands.compare import compare as _compare
 from pipeline.commands.next_images import next_ as _next
 from pipeline.commands.pull import pull as _pull
 from pipeline.commands.tune import tune as _tune
+from pipeline.commands.watch import watch as _watch
 from pipeline.init import TASKS
 
 
@@ -177,6 +178,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.set_defaults(command=local.predict)
 
+    watch = commands.add_parser("watch", help="whether images that come in are like those that a model learnt from")
+    watch.add_argument("model", metavar="MODEL", help="a version's folder or URL, or the push destination: its newest")
+    watch.add_argument("folder", metavar="FOLDER", help="of images without labels; a folder, archive or URL")
+    watch.add_argument("--json", action="store_true", help="one JSON object instead of sentences")
+    watch.set_defaults(command=_watch)
+
     following = commands.add_parser("next", help="which images of data.unlabelled to label next, in a table and a page")
     _add_config(following)
     following.add_argument("-n", dest="count", metavar="N", type=int, default=100, help="how many; default: 100")
@@ -198,8 +205,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(schedule)
     what = schedule.add_mutually_exclusive_group(required=True)
     what.add_argument("--cron", metavar="EXPR", help="create or replace: minute hour day month weekday, or @daily")
+    what.add_argument(
+        "--on-change",
+        metavar="EXPR",
+        nargs="?",
+        const="@hourly",
+        help="with --local: look at the data at these times, default @hourly, and run if enough is new",
+    )
     what.add_argument("--list", action="store_true", help="show it, its latest run and its next")
     what.add_argument("--delete", action="store_true", help="remove it")
+    schedule.add_argument("--min-new", metavar="N", type=int, default=100, help="enough for --on-change; default: 100")
+    schedule.add_argument(
+        "--max-days", metavar="D", type=float, default=7.0, help="after which --on-change takes any change; default: 7"
+    )
     schedule.add_argument("--local", action="store_true", help="in this user's crontab instead of a server")
     _add_server(schedule)
     schedule.set_defaults(command=remote.schedule)

@@ -7,8 +7,10 @@ import contextlib
 import datetime
 import fcntl
 import itertools
+import math
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 
 from components.base.errors import ImagegateError
@@ -18,6 +20,7 @@ from pipeline.cron import crontab
 
 _LOCK = "schedule.lock"
 _LOG_BYTES = 1_000_000  # a log of that size is put aside before a run
+_JUDGED = (0, 3, 4)  # exit codes of runs that need not be repeated while the data stay as they are
 _OLD_LOGS = 4  # schedule.log.1, the newest, to schedule.log.4
 
 
@@ -31,11 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with stopping.stoppable():
             return main(sys.argv[1:])
     from pipeline import cli, config, notice
+    from pipeline.cron import change
     from pipeline.terminal import output_to
 
     parser = argparse.ArgumentParser(prog="python -m pipeline.scheduled")
     parser.add_argument("config")
     parser.add_argument("--set", dest="overrides", action="append", default=[])
+    parser.add_argument("--min-new", type=int)  # with it, a run waits for changes of the data
+    parser.add_argument("--max-days", type=float, default=math.inf)
     options = parser.parse_args(arguments)
     try:
         settings = config.load(options.config, options.overrides)
@@ -51,7 +57,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _rotate(log)
         with output_to(log):
             print(f"== {datetime.datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}", flush=True)
+            listing = None if options.min_new is None else change.listed(settings, time.time())
+            if listing is not None:
+                before = change.read(settings.output_folder)
+                due, why = change.due(before, listing, options.min_new, options.max_days)
+                print(why, flush=True)
+                if not due:
+                    return 0
             code = cli.main(["run", options.config, *(f"--set={override}" for override in options.overrides)])
+            if listing is not None and code in _JUDGED:
+                with contextlib.suppress(OSError):  # then the next one runs, and finds that nothing is new
+                    change.write(settings.output_folder, listing)
     if code:
         print(shown(f"imagegate: {settings.name}: exit code {code}; see {log}"), file=sys.stderr)
     return code

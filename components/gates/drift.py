@@ -126,6 +126,29 @@ def kolmogorov_smirnov_p(first: ArrayLike, second: ArrayLike) -> float:
     return float(stats.kstwo.sf(kolmogorov_smirnov(a, b), max(1, round(n * m / (n + m)))))
 
 
+def lower(before: ArrayLike, after: ArrayLike) -> tuple[float, float]:
+    """Measures how much smaller the values of a second sample are: the one-sided test of Kolmogorov and Smirnov.
+
+    Args:
+        before, after: [B] counts over the same ascending bins.
+
+    Returns:
+        the largest amount by which the cumulative share of `after` exceeds that of `before`, in [0, 1], and the p-value
+        that it is chance; 0 and 1 where either is empty.
+
+    >>> lower([0, 2], [1, 1])[0], lower([1, 1], [0, 2])[0]
+    (0.5, 0.0)
+    """
+    from scipy import stats
+
+    places = np.arange(len(np.asarray(before)))
+    old, new = (np.repeat(places, np.asarray(counts, np.int64)) for counts in (before, after))
+    if not len(old) or not len(new):
+        return 0.0, 1.0
+    found = stats.ks_2samp(new, old, alternative="greater")
+    return float(found.statistic), float(found.pvalue)
+
+
 def association(
     together: ArrayLike, first: ArrayLike, second: ArrayLike, total: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -77,6 +77,13 @@ def schedule(options: argparse.Namespace) -> int:
     config = load(options)
     if options.local:
         return _schedule_local(options, config)
+    if options.on_change is not None:
+        from components.base.errors import ConfigError
+
+        raise ConfigError(
+            "--on-change: needs --local. On a server use --cron: a run lists the data first, and while nothing has "
+            "changed takes the stages up to the Trainer from the cache"
+        )
     from components.base.text import shown
     from pipeline.cron import expression
     from pipeline.kubeflow import package, schedule, server
@@ -99,7 +106,7 @@ def schedule(options: argparse.Namespace) -> int:
 def _schedule_local(options: argparse.Namespace, config: Config) -> int:
     from components.base.errors import ConfigError
     from components.base.text import shown
-    from pipeline.cron import crontab, expression
+    from pipeline.cron import change, crontab, expression
 
     for name in ("host", "namespace", "token_file", "ca", "params"):
         if getattr(options, name):
@@ -112,10 +119,18 @@ def _schedule_local(options: argparse.Namespace, config: Config) -> int:
         there = crontab.delete(config.name)
         print(shown(f"deleted the schedule {config.name}" if there else f"there is no schedule {config.name}"))
     else:
-        fields = expression.parse(options.cron)
-        crontab.schedule(config, options.config, fields, options.overrides)
+        waits = options.on_change is not None
+        if options.min_new < 1 or options.max_days <= 0:
+            raise ConfigError(
+                "--min-new, --max-days: expected 1 or more images and more than 0 days, got "
+                f"{options.min_new} and {options.max_days:g}"
+            )
+        fields = expression.parse(options.on_change if waits else options.cron)
+        further = change.arguments(options.min_new, options.max_days) if waits else ()
+        crontab.schedule(config, options.config, fields, options.overrides, further)
         log = os.path.join(config.output_folder, crontab.LOG)
-        print(shown(f"scheduled {config.name} at {fields!r} in the crontab; its log: {log}"))
+        new = f", if {options.min_new:,} images are new or any is after {options.max_days:g} days" if waits else ""
+        print(shown(f"scheduled {config.name} at {fields!r}{new} in the crontab; its log: {log}"))
     return 0
 
 

@@ -26,19 +26,20 @@ LOG = "schedule.log"  # in the output folder; scheduled runs append to it
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-def schedule(config: Config, path: str, fields: str, overrides: Sequence[str]) -> None:
+def schedule(config: Config, path: str, fields: str, overrides: Sequence[str], options: Sequence[str] = ()) -> None:
     """Creates or replaces the schedule of a configuration.
 
     Args:
         path: path of the configuration file.
         fields: five cron fields, as `expression.parse` returns them.
         overrides: "KEY=VALUE" settings, as for `--set`.
+        options: further ones of `pipeline.scheduled`, see `change.arguments`.
 
     Raises:
         ConfigError: another configuration of the same name is scheduled, or see `line`.
         ImagegateError: see `read`, `change`, `write`.
     """
-    new, table = line(fields, path, overrides, os.getcwd(), os.environ), read()
+    new, table = line(fields, path, overrides, os.getcwd(), os.environ, options), read()
     old = find(table, config.name)
     if old is not None and _escaped(shlex.quote(os.path.abspath(path))) not in old:
         raise ConfigError(f"the crontab already schedules another configuration named {config.name}: {old}; rename one")
@@ -73,7 +74,14 @@ def _latest(output: str) -> str:
         return "never"
 
 
-def line(fields: str, config: str, overrides: Sequence[str], folder: str, environment: Mapping[str, str]) -> str:
+def line(
+    fields: str,
+    config: str,
+    overrides: Sequence[str],
+    folder: str,
+    environment: Mapping[str, str],
+    options: Sequence[str] = (),
+) -> str:
     """Builds the line for the crontab, which runs `pipeline.scheduled` in `folder` with the current Python.
 
     Args:
@@ -82,6 +90,7 @@ def line(fields: str, config: str, overrides: Sequence[str], folder: str, enviro
         overrides: "KEY=VALUE" settings, as for `--set`.
         folder: the working directory.
         environment: the current environment. Only PYTHONPATH is copied, since cron provides its own.
+        options: further ones of the program.
 
     Raises:
         ConfigError: a path or an override holds a line break, which a crontab cannot represent.
@@ -90,7 +99,8 @@ def line(fields: str, config: str, overrides: Sequence[str], folder: str, enviro
     command = ["cd", shlex.quote(folder), "&&", *([f"PYTHONPATH={shlex.quote(path)}"] if path else [])]
     # Outside the source tree, -P keeps Python from importing a `pipeline` folder that happens to lie in `folder`.
     python = [sys.executable, *([] if folder == _ROOT else ["-P"]), "-m", "pipeline.scheduled", os.path.abspath(config)]
-    command += map(shlex.quote, [*python, *(word for override in overrides for word in ("--set", override))])
+    settings = (word for override in overrides for word in ("--set", override))
+    command += map(shlex.quote, [*python, *settings, *options])
     text = " ".join(command)
     if "\n" in text or "\0" in text:
         raise ConfigError("a crontab cannot hold a path or --set with a line break; rename it")

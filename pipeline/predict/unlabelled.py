@@ -95,7 +95,7 @@ def find(config: Config, pool: Pool, dataset: Dataset, served: Served) -> Found:
     found = Found(unusable=list(listed.rejected), notes=listed.notes)
     seen = dict.fromkeys(_digests(dataset, known(dataset, config.kind), {r.size for r in listed.records}), True)
     with predict.model(served) as answers:
-        for batch in _batches(pool, listed.records):
+        for batch in batches(pool, listed.records):
             fresh: list[tuple[str, images.Checked]] = []
             for path, digest, image in batch:
                 if digest in seen:
@@ -164,11 +164,11 @@ def _digests(dataset: Dataset, records: Sequence[Record], sizes: set[int]) -> It
                 yield found
 
 
-_Read = tuple[str, str, images.Checked | str]  # path, SHA-256 or "", and the image or why it cannot be used
+_Read = tuple[str, str, images.Checked | str]
 
 
-def _batches(pool: Pool, records: Sequence[Record]) -> Iterator[list[_Read]]:
-    """Yields the images batch by batch; the next batch is read meanwhile."""
+def batches(pool: Pool, records: Sequence[Record]) -> Iterator[list[_Read]]:
+    """Yields batches of (path, SHA-256 or "", the image or why it cannot be used); reads one batch ahead."""
     read = functools.partial(_read, pool)
     with ThreadPoolExecutor(_THREADS) as threads:
         ahead = threads.map(read, records[:_BATCH])

@@ -25,6 +25,7 @@ COMMANDS = (
     "rollback",
     "pull",
     "predict",
+    "watch",
     "backbone",
     "next",
     "served",
@@ -82,7 +83,7 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str
         (["predict", "model"], "the following arguments are required: IMAGE"),
         (["init", "folder", "--task", "regression"], "invalid choice: 'regression'"),
         (["init"], "the following arguments are required: PATH"),
-        (["schedule", "a.yaml"], "one of the arguments --cron --list --delete is required"),
+        (["schedule", "a.yaml"], "one of the arguments --cron --on-change --list --delete is required"),
         (["schedule", "a.yaml", "--list", "--delete"], "argument --delete: not allowed with argument --list"),
     ],
 )

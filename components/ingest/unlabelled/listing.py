@@ -16,8 +16,12 @@ from components.ingest.settings import Pool
 KEY = "data.unlabelled"
 
 
-def read(pool: Pool) -> Dataset:
+def read(pool: Pool, key: str = KEY) -> Dataset:
     """Lists the images below `pool.root`, in any folder; opens none, except one of each unknown ending.
+
+    Args:
+        pool: the folder.
+        key: what names it, for messages.
 
     Returns:
         a data set without labels, whose records are in the split `UNLABELLED`.
@@ -27,7 +31,7 @@ def read(pool: Pool) -> Dataset:
     """
     places = {place: key for key, place in pool.skipped}
     with storage.watch(tuple(places)) as left:
-        listed = Packed.ordered(File, storage.files(pool.root, KEY), key=lambda file: file.path)
+        listed = Packed.ordered(File, storage.files(pool.root, key), key=lambda file: file.path)
     found, others = sidecars.without(pool.root, listed)
     notes = []
     beside = sorted(file.path for file in others if not file.problem)
