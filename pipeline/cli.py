@@ -138,6 +138,11 @@ def _parser() -> argparse.ArgumentParser:
     rollback.add_argument("version", metavar="VERSION", nargs="?", help="default: the one before the served one")
     rollback.set_defaults(command=local.rollback)
 
+    promote = commands.add_parser("promote", help="serve the challenger that push.as: challenger has pushed")
+    _add_config(promote)
+    promote.add_argument("version", metavar="VERSION", nargs="?", help="default: the newest challenger")
+    promote.set_defaults(command=promotion.promote)
+
     served = commands.add_parser("served", help="which version was served when, from which data and code")
     _add_config(served)
     served.add_argument(

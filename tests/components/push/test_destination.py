@@ -13,8 +13,7 @@ import pytest
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
 from components.data.location import check_url
-from components.push import destination
-from components.push import history
+from components.push import destination, history
 from components.push import versions as push
 from components.push.destination import MARKER
 from components.push.manifest import PushedManifest
