@@ -152,6 +152,11 @@ def _parser() -> argparse.ArgumentParser:
     pull.add_argument("--keep", metavar="N", type=int, default=2, help="versions that stay in DIR; default: 2")
     pull.add_argument("--json", action="store_true", help="one JSON object per pull and line")
     pull.set_defaults(command=_pull)
+    promote = commands.add_parser("promote", help="serve the challenger that push.as: challenger has pushed")
+    _add_config(promote)
+    promote.add_argument("version", metavar="VERSION", nargs="?", help="default: the newest challenger")
+    promote.set_defaults(command=promotion.promote)
+
     served = commands.add_parser("served", help="which version was served when, from which data and code")
     _add_config(served)
     served.add_argument(

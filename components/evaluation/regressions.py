@@ -72,10 +72,12 @@ def find(
         if old.whole is None or new.whole is None:
             continue
         drop = old.whole - new.whole
-        worse = tuple(label for label in new.labels if old.labels[label] - new.labels[label] > tolerated)
+        # A label of few pixels may be in the mask at the size of one network and not of the other.
+        both = [label for label in new.labels if label in old.labels]
+        worse = tuple(label for label in both if old.labels[label] - new.labels[label] > tolerated)
         within = tuple(places(row))
         for place in ((), *within):
-            counts.setdefault(place, collections.Counter()).update(_counted(new, worse, whole=drop > tolerated))
+            counts.setdefault(place, collections.Counter()).update(_counted(both, worse, whole=drop > tolerated))
         if drop > tolerated or worse:
             one = Regression(
                 path=row["path"],
@@ -92,10 +94,10 @@ def find(
     return Regressions(images=tuple(one for _, one in found), numbers=tuple(numbers))
 
 
-def _counted(new: Answer, worse: Sequence[str], *, whole: bool) -> dict[str, float]:
+def _counted(labels: Sequence[str], worse: Sequence[str], *, whole: bool) -> dict[str, float]:
     """What one image adds to the counts of a slice, under the names that the model gate looks for."""
     counted = {metrics.REGRESSIONS: float(whole), "example_count": 1.0, "effective_count": 1.0}
-    for label in new.labels:
+    for label in labels:
         counted[metrics.key(metrics.REGRESSIONS, label)] = float(label in worse)
         counted[metrics.key("effective_positives", label)] = 1.0
     return counted

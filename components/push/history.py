@@ -35,6 +35,7 @@ class Entry(Sparse):
     identity: str = Field("", description="digest of the model: equal for equal models")
     written_by: dict[str, str] = Field({}, description="releases of imagegate and TensorFlow")
     compared_with: str | None = Field(None, description='the version that it was compared with; "": none')
+    promoted_from: str | None = Field(None, description="of a copy: the challenger that it was")
     rolled_back_from: str | None = Field(None, description="of a copy: the version that was served until then")
     rolled_back_to: str | None = Field(None, description="of a copy: the version that it is a copy of")
     served: bool = Field(False, description="whether it is served now")
@@ -48,7 +49,8 @@ class Entry(Sparse):
             return self.problem
         if self.rolled_back_to is not None:
             return f"rolled back from {self.rolled_back_from} to {self.rolled_back_to}"
-        return "pushed" + (f", compared with {self.compared_with}" if self.compared_with else "")
+        begun = "pushed" if self.promoted_from is None else f"promoted from challenger {self.promoted_from}"
+        return begun + (f", compared with {self.compared_with}" if self.compared_with else "")
 
 
 _KEPT = tuple(key for key in Entry.model_fields if key in PushedManifest.model_fields)

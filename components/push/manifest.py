@@ -60,6 +60,8 @@ class PushedManifest(Sparse):
     withdrawn: dict[str, str] = Field(
         {}, description="digest of each model that was rolled back -> the version that it had"
     )
+    challenger: bool = Field(False, description="whether it was pushed to stand beside the served version")
+    promoted_from: str | None = Field(None, description="of a copy: the challenger that it was")
     rolled_back_from: str | None = Field(None, description="of a copy: the version that was served until then")
     rolled_back_to: str | None = Field(None, description="of a copy: the version that it is a copy of, at first hand")
     version: str = Field("", description="name of the folder")

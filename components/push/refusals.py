@@ -28,6 +28,10 @@ class AnotherName(ConfigError):
     """The served version was pushed by another configuration."""
 
 
+class NoChampion(ConfigError):
+    """No version is served that a challenger could stand beside."""
+
+
 def withdrawn(version: str) -> Withdrawn:
     """The refusal of a model that was rolled back when it was `version`."""
     return Withdrawn(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from components.base.errors import ConfigError
-from components.push import versions
+from components.push import aliases, versions
 from components.push.destination import Destination, at
 from components.push.versions import Served
 
@@ -44,7 +44,9 @@ def roll_back(
             raise versions.Damaged(f"{source.problem}; it is not brought back")
         if _is_served(source, served):
             return served, served
-        return _copy(place, pushed, source), served
+        now = _copy(place, pushed, source)
+        aliases.update(place)
+        return now, served
 
 
 def listed(pushed: list[Served]) -> str:
@@ -99,6 +101,7 @@ def _copy(place: Destination, pushed: list[Served], source: Served) -> Served:
     gone.pop(source.identity, None)  # a damaged version may be replaced by its own equal
     facts = {
         "compared_with": None,
+        "promoted_from": None,
         "rolled_back_from": served.version,
         "rolled_back_to": source.manifest.rolled_back_to or source.version,
         "withdrawn": gone,

@@ -75,11 +75,32 @@ def usable(served: Served | None) -> Served | None:
 
 
 def newest_first(place: Destination) -> Iterator[Served]:
-    """Yields the versions that imagegate pushed, without the remains of killed pushes, the served one first."""
+    """Yields the versions that are or were served, without remains of killed pushes and challengers, the newest first.
+
+    The first one is served.
+    """
     for version in place.versions():
         found = _read(place, version)
-        if found is not None:
+        if found is not None and not found.manifest.challenger:
             yield found
+
+
+def challengers(place: Destination) -> Iterator[Served]:
+    """Yields the versions that were pushed to stand beside the served one, the newest first."""
+    for version in place.versions():
+        found = _read(place, version)
+        if found is not None and found.manifest.challenger and found.manifest.version == version:
+            yield found
+
+
+def challenger(root: str) -> Served | None:
+    """Finds the newest challenger in the folder or URL `root`; None if there is none.
+
+    Raises:
+        ImagegateError: the destination cannot be read.
+    """
+    with readable_errors(f"cannot read {root}"):
+        return next(challengers(at(root)), None)
 
 
 def read(path: str) -> Served | None:

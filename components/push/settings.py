@@ -20,6 +20,13 @@ class Push(Value):
         description="Folder or fsspec URL for pushed models. Each version is a numbered folder in it. TensorFlow "
         "Serving watches a folder; for a URL, see [getting versions to a server](push.md#getting-versions-to-a-server)."
     )
+    # `as` is a keyword of Python, so the field cannot be written down like the others.
+    __annotations__["as"] = Literal["champion", "challenger"]
+    locals()["as"] = Field(
+        "champion",
+        description="`champion`: the model is served once it is pushed. `challenger`: it stands beside the served "
+        "version until `imagegate promote`; see [pushing](push.md#champion-and-challenger).",
+    )
     keep: Annotated[int, Field(ge=1, strict=True)] | None = Field(
         5,
         description="After a push, the newest versions that imagegate pushed are kept, this many, and older ones are "
@@ -68,3 +75,8 @@ class Push(Value):
     def exports(self) -> tuple[str, ...]:
         """The formats besides the SavedModel."""
         return tuple(name for name in self.formats if name != SAVED_MODEL)
+
+    @property
+    def challenges(self) -> bool:
+        """Whether models are pushed to stand beside the served version."""
+        return bool(vars(self)["as"] == "challenger")

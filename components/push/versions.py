@@ -5,18 +5,31 @@ from __future__ import annotations
 import datetime
 import hashlib
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from components.base.digests import of_file
 from components.base.errors import ImagegateError
-from components.push import history
+from components.push import aliases, history
 from components.push.destination import Content, Destination, NoNumber, at, digests
 from components.push.manifest import PushedManifest
-from components.push.refusals import AnotherName, NotPushed, Superseded, Withdrawn, another_name, superseded, withdrawn
+from components.push.refusals import (
+    AnotherName,
+    NoChampion,
+    NotPushed,
+    Superseded,
+    Withdrawn,
+    another_name,
+    superseded,
+    withdrawn,
+)
 from components.push.served import (
     Damaged,
     Served,
+    challenger,
+    challengers,
     content,
     current,
     identity,
@@ -32,6 +45,7 @@ from components.push.served import (
 __all__ = [
     "AnotherName",
     "Damaged",
+    "NoChampion",
     "NoNumber",
     "NotPushed",
     "Served",
@@ -39,6 +53,8 @@ __all__ = [
     "Withdrawn",
     "add",
     "at_start",
+    "challenger",
+    "challengers",
     "content",
     "current",
     "digests",
@@ -49,13 +65,17 @@ __all__ = [
     "push",
     "read",
     "readable_errors",
+    "require_champion",
     "require_evaluated",
     "require_name",
     "require_number",
     "tidy",
+    "usable",
     "verify",
 ]
 
+# A challenger is numbered by its time, too, but 10^9 seconds (32 years) less, so that versions by time are larger.
+_BELOW = 10**9
 _NOTHING: Mapping[str, Content] = MappingProxyType({})
 
 
@@ -113,6 +133,7 @@ def push(
     compared: str | None = None,
     *,
     take_over: bool = False,
+    as_challenger: bool = False,
 ) -> Served:
     """Copies a SavedModel to a new version below `destination`; a reader sees the whole version or none.
 
@@ -129,11 +150,13 @@ def push(
         compared: the version that was served when the model was judged, "" for none. It must still be the one served,
             unless that is this model already. None: push whatever is served.
         take_over: whether it may replace a version that was pushed under another name.
+        as_challenger: whether it stands beside the served version, with a smaller number, instead of replacing it.
 
     Returns:
-        the new version, or the one served if that is this model already; see `Served.new`.
+        the new version, or the served one or the challenger if that is this model already; see `Served.new`.
 
     Raises:
+        NoChampion: it is a challenger, and no version is served.
         Withdrawn: this model was rolled back.
         AnotherName: the version served now was pushed under another name.
         Superseded: another version than `compared` is served.
@@ -148,7 +171,7 @@ def push(
         gone = {} if served is None else served.manifest.withdrawn
         if own in gone:
             raise withdrawn(gone[own])
-        facts = {"beside": tuple(sorted(beside)), "withdrawn": gone}
+        facts: dict[str, Any] = {"beside": tuple(sorted(beside)), "withdrawn": gone}
         if compared is not None:
             require_name(served, manifest.name, take_over=take_over)
             if served is not None and served.identity == own and intact(served) and beside.keys() <= _beside(served):
@@ -156,9 +179,45 @@ def push(
             if compared != (served.version if served else ""):
                 raise superseded(compared, served)
             facts["compared_with"] = compared
+        number = None
+        if as_challenger:
+            beside_it = list(challengers(place))
+            if beside_it and beside_it[0].identity == own and intact(beside_it[0]):
+                return beside_it[0]
+            number = _challenger_number(place, served, beside_it)
+            facts["challenger"] = True
         files: dict[str, Content] = {name: os.path.join(model, name) for name in there}
         wanted |= {name: _digest(content) for name, content in beside.items()}
-        return add(place, {**files, **beside}, wanted, manifest.model_copy(update=facts))
+        return add(place, {**files, **beside}, wanted, manifest.model_copy(update=facts), number)
+
+
+def require_champion(served: Served | None) -> Served:
+    """Requires that a version is served, beside which a challenger can stand.
+
+    Raises:
+        NoChampion: none is.
+    """
+    if served is None:
+        raise NoChampion(
+            "push.as: challenger: no version is served yet that it could stand beside; push the first one with "
+            "push.as: champion"
+        )
+    return served
+
+
+def _challenger_number(place: Destination, served: Served | None, there: Sequence[Served]) -> str:
+    """The name of the next challenger: larger than those of others, smaller than the served one's."""
+    champion = require_champion(served)
+    taken = set(place.versions())
+    wanted = max(int(time.time()) - _BELOW, *(int(one.version) + 1 for one in there), 1)
+    while str(wanted) in taken:
+        wanted += 1
+    if wanted >= int(champion.version):
+        raise NoNumber(
+            f"push.destination: version {champion.version}, which is served, has a number that leaves none for a "
+            f"challenger, which would be {wanted}: a server loads the largest; push a champion first"
+        )
+    return str(wanted)
 
 
 def _beside(served: Served) -> set[str]:
@@ -185,7 +244,11 @@ def require_evaluated(found: Mapping[str, str], evaluated: Mapping[str, str]) ->
 
 
 def add(
-    place: Destination, files: Mapping[str, Content], wanted: Mapping[str, str], manifest: PushedManifest
+    place: Destination,
+    files: Mapping[str, Content],
+    wanted: Mapping[str, str],
+    manifest: PushedManifest,
+    number: str | None = None,
 ) -> Served:
     """Writes a new version; the destination is locked.
 
@@ -194,8 +257,9 @@ def add(
         files: relative path -> the file or its content.
         wanted: SHA-256 that each file must have there.
         manifest: what to write beside them.
+        number: of the version; None: a new one that is larger than all others.
     """
-    version = place.next_version()  # larger also than what is removed now
+    version = number or place.next_version()  # larger also than what is removed now
     place.clean()
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     told = {"version": version, "pushed": now, "files": {name: wanted[name] for name in sorted(wanted)}}
@@ -211,7 +275,8 @@ def add(
 
 
 def tidy(destination: str, keep: int | None) -> tuple[list[str], str]:
-    """Removes what killed pushes left, and of the versions that imagegate pushed all but the newest `keep`.
+    """Removes what killed pushes left, of the versions that imagegate pushed all but the newest `keep`, and of the
+    challengers all but the newest one.
 
     Returns:
         the versions that were removed, and a sentence where something could not be: that is no reason to fail.
@@ -222,13 +287,15 @@ def tidy(destination: str, keep: int | None) -> tuple[list[str], str]:
         with place.locked():
             problems += [f"{path} cannot be removed" for path in place.clean()]
             ours = [served for served in newest_first(place) if served.manifest.version == served.version]
-            for served in ours[keep:] if keep else ():
+            for served in (*(ours[keep:] if keep else ()), *list(challengers(place))[1:]):
                 try:
-                    history.keep(place, served)
+                    if not served.manifest.challenger:
+                        history.keep(place, served)
                     place.remove(served.version)
                     removed.append(served.version)
                 except OSError as error:
                     problems.append(f"{served.path} cannot be removed: {error.strerror or error}")
+            aliases.update(place)
     except OSError as error:
         problems.append(f"{destination} cannot be tidied: {error.strerror or error}")
     return removed, "; ".join(problems)

@@ -284,12 +284,13 @@ class Outcome:
             self.notes.append(f"removed older versions: {properties['removed']}")
         if properties.get("note"):
             self.notes.append(f"warning: {properties['note']}")
+        beside = {"challenger": True} if properties.get("challenger") else {}
         if properties.get("pushed"):
             self.status, self.exit_code = "pushed", 0
-            self.pushed = Pushed(path=properties["pushed_destination"], version=properties["pushed_version"])
+            self.pushed = Pushed(path=properties["pushed_destination"], version=properties["pushed_version"], **beside)
         elif version:
             self.status, self.exit_code = "up_to_date", 0
-            self.pushed = Pushed(path=os.path.join(self.destination, version), version=version)
+            self.pushed = Pushed(path=os.path.join(self.destination, version), version=version, **beside)
         else:
             self.status, self.exit_code = "not_blessed", 4
             self.error = refusal(self.gates, properties.get("not_pushed"))

@@ -103,10 +103,11 @@ class ServedModel(Sparse):
 
 
 class Pushed(Sparse):
-    """Where the served model is."""
+    """Where the model of the run is."""
 
     path: ForeignText
     version: str
+    challenger: bool = Field(False, description="whether it stands beside the served version, and is not served itself")
 
 
 class RunSummary(Sparse):

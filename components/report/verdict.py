@@ -101,10 +101,11 @@ def headline(summary: RunSummary, rules: Sequence[Rule]) -> Headline:
 
 def _sentence(summary: RunSummary, reasons: int) -> str:
     version = summary.pushed.version if summary.pushed else None
+    beside = ", a challenger beside the served version" if summary.pushed and summary.pushed.challenger else ""
     many = f"{reasons} reason{plural(reasons)}"
     return {
-        "pushed": f"Pushed as version {version}.",
-        "up_to_date": f"Nothing has changed: version {version} stays in service.",
+        "pushed": f"Pushed as version {version}{beside}.",
+        "up_to_date": f"Nothing has changed: version {version} stays {'a challenger' if beside else 'in service'}.",
         "not_blessed": f"Refused by the model gate, for {many}. The served model is untouched.",
         "data_rejected": f"Refused by the data gate, for {many}. Nothing was trained; the served model is untouched.",
         "tuned": "Searched for better settings. Nothing was pushed.",

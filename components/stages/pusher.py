@@ -63,7 +63,8 @@ def Pusher(  # noqa: N802  TFX names components like classes
     """Pushes a blessed model, unless exactly this model is already served. A refused model is not pushed.
 
     Sets the string properties `pushed_version` and `pushed_destination`, `not_pushed` (why a blessed model was not
-    pushed), `removed` (older versions that were deleted) and `note` (what went wrong after the push).
+    pushed), `removed` (older versions that were deleted) and `note` (what went wrong after the push), and the int
+    property `challenger` (1 if the version is not served, but stands beside the one that is).
 
     Args:
         settings: JSON of `push.settings.Push`, with an absolute destination.
@@ -108,15 +109,23 @@ def Pusher(  # noqa: N802  TFX names components like classes
         files |= {name: os.path.join(exports.uri, os.path.basename(name)) for name in one.files if one.passed}
     try:
         served = versions.push(
-            folder, push.destination, manifest, files, evaluated, served_version, take_over=push.take_over
+            folder,
+            push.destination,
+            manifest,
+            files,
+            evaluated,
+            served_version,
+            take_over=push.take_over,
+            as_challenger=push.challenges,
         )
-    except (versions.NotPushed, versions.AnotherName) as error:
+    except (versions.NotPushed, versions.AnotherName, versions.NoChampion) as error:
         pushed_model.set_string_custom_property("not_pushed", str(error))
         return
     if served.new:
         pushed_model.set_int_custom_property("pushed", 1)
         pushed_model.set_string_custom_property("pushed_destination", served.path)
     pushed_model.set_string_custom_property("pushed_version", served.version)
+    pushed_model.set_int_custom_property("challenger", int(served.manifest.challenger))
     removed, problem = versions.tidy(push.destination, push.keep)
     pushed_model.set_string_custom_property("removed", ", ".join(removed))
     pushed_model.set_string_custom_property("note", problem)

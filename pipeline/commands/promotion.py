@@ -1,4 +1,4 @@
-"""The commands about what is served: served."""
+"""The commands about what is served: served, promote."""
 
 from __future__ import annotations
 
@@ -18,4 +18,13 @@ def served(options: argparse.Namespace) -> int:
         Terminal().console.print(served.table(entries))
     else:
         print("no version was served then" if options.at else "no version has been pushed yet")
+    return 0
+
+
+def promote(options: argparse.Namespace) -> int:
+    from components.base.text import shown
+    from pipeline import config
+    from pipeline.promotion import promote
+
+    print(shown(promote.run(config.load(options.config, options.overrides), options.version)))
     return 0

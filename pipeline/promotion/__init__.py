@@ -1,1 +1,1 @@
-"""Which version is served, was served and is to be served: `imagegate served`."""
+"""Which version is served, was served and is to be served: `imagegate served` and `promote`."""

@@ -191,6 +191,7 @@ class Runner:
             "data": recognised.content,
         } | vars(self._files)
         self.summary.fingerprints = derived.fingerprints(self._config)
+        served = None
         try:
             served = versions.current(self._config.destination)
             if (
@@ -238,6 +239,8 @@ class Runner:
         if self.summary.pushed is not None:
             read = data.ingested(self.summary.artifacts.get("examples", ""))  # which may differ from what was listed
             facts = {"data": read, "served": self.summary.pushed.version, "run": self.summary.run_id}
+            if self.summary.pushed.challenger and served is not None:
+                facts["beside"] = served.version
             try:
                 self._remember(inputs | facts)
             except OSError as error:
@@ -245,10 +248,19 @@ class Runner:
                 self.summary.notes.append(f"warning: the next run will not see that nothing is new: {why}")
 
     def _is_up_to_date(self, inputs: dict[str, str], served: Served) -> bool:
-        """Ends the run if nothing has changed since an earlier one pushed what is served, and that is still intact."""
+        """Ends the run if nothing has changed since an earlier one pushed what is served, and that is still intact.
+
+        The same holds for a challenger, as long as the version is served that it was compared with.
+        """
         state = self._state()
         run = state.pop("run", "")
-        if state != inputs | {"served": served.version}:
+        beside = {}
+        if "beside" in state and state["beside"] == served.version:
+            challenger = versions.challenger(self._config.destination)
+            if challenger is None:
+                return False
+            served, beside = challenger, {"beside": served.version}
+        if state != inputs | {"served": served.version} | beside:
             return False
         try:
             versions.verify(served)

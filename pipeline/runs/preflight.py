@@ -75,7 +75,10 @@ def _places(config: Config) -> None:
     else:
         writable("push.destination", local)
     try:
-        versions.require_name(versions.current(config.destination), config.name, take_over=config.push.take_over)
+        served = versions.current(config.destination)
+        versions.require_name(served, config.name, take_over=config.push.take_over)
+        if config.push.challenges:
+            versions.require_champion(served)
         versions.require_number(config.destination)
     except (ConfigError, versions.NoNumber):
         raise

@@ -73,12 +73,13 @@ def _show_verdict(run: RunSummary, console: Console) -> None:
         unjudged = f" ({left} threshold{'s' if left != 1 else ''} not judged)" if left else ""
         judged = f"[bold red]nothing has judged it[/]{unjudged}"
     version, path = (run.pushed.version, run.pushed.path) if run.pushed else ("", "")
+    role = "challenger, " if run.pushed and run.pushed.challenger else ""
     untouched = "the served model is untouched"
     unchanged = (
         f"version {version} is this model already" if run.stages else f"nothing new since version {version} was pushed"
     )
     text = {
-        "pushed": f"[bold green]pushed[/] version {version}: {judged} -> {escape(path)}",
+        "pushed": f"[bold green]pushed[/] {role}version {version}: {judged} -> {escape(path)}",
         "up_to_date": f"[bold green]up to date[/]: {unchanged}",
         "tuned": "[bold green]tuned[/]; nothing was pushed",
         "compared": "[bold green]compared[/]; nothing was pushed",

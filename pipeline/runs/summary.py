@@ -126,7 +126,8 @@ class Summary(Outcome):
             vars(self).update({key: getattr(earlier, key) for key in _TAKEN})
             self.slices, self.gates = list(earlier.slices), list(earlier.gates)
             self.artifacts = located(earlier, self.config.output_folder)
-        self.pushed = Pushed(path=served.path, version=served.version)
+        beside = {"challenger": True} if served.manifest.challenger else {}
+        self.pushed = Pushed(path=served.path, version=served.version, **beside)
 
     def end_without_model(self, status: Literal["tuned", "compared"]) -> None:
         """Ends a run that only searched for better settings, or compared methods."""

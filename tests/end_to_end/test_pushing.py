@@ -11,7 +11,7 @@ import pytest
 from projects import Project, Run, ran
 
 from components.base.artifact_files import BATCHING, WARM_UP
-from components.push import versions
+from components.push import aliases, history, versions
 from pipeline import cli
 
 pytestmark = pytest.mark.end_to_end
@@ -74,10 +74,37 @@ def test_a_rolled_back_model_stays_away_until_something_changes(tiny: Project, i
     summary = tiny.run(SETTLED, "training.seed=3", "push.keep=2")
     assert summary["status"] == "pushed"
     three = summary["pushed"]["version"]
-    assert sorted(os.listdir(tiny.destination)) == sorted([served.version, three])
+    assert sorted(os.listdir(tiny.destination)) == sorted([served.version, three, history.RECORD])
     assert versions.current(str(tiny.destination)).manifest.withdrawn == served.manifest.withdrawn
     summary = tiny.run(SETTLED, "training.seed=2")
     assert (summary["status"], summary["exit_code"]) == ("not_blessed", 4)
+
+
+def test_a_challenger_stands_beside_what_is_served_until_it_is_promoted(
+    tiny: Project, imagegate: Callable[..., Run]
+) -> None:
+    [one] = os.listdir(tiny.destination)
+    settings = (SETTLED, "training.seed=2", "push.as=challenger")
+    first = tiny.run(*settings)
+    beside = first["pushed"]["version"]
+    assert (first["status"], first["pushed"]["challenger"], int(beside) < int(one)) == ("pushed", True, True)
+    assert first["baseline"]["version"] == one
+    [whole] = [told for told in first["baseline"]["regressions"]["numbers"] if not told["where"]]
+    assert whole["numbers"]["example_count"] > 0
+    assert versions.current(str(tiny.destination)).version == one
+    assert sorted(os.listdir(tiny.destination)) == sorted([one, beside, aliases.FOLDER])
+    again = tiny.run(*settings)
+    assert (again["status"], again["stages"], again["pushed"]["version"]) == ("up_to_date", [], beside)
+    promoted = imagegate("promote", tiny.config)
+    assert promoted.code == 0, promoted
+    now = versions.current(str(tiny.destination))
+    assert (now.manifest.promoted_from, now.manifest.compared_with) == (beside, one)
+    third = tiny.run(*settings)  # compared with itself now
+    assert (third["status"], third["pushed"]) == ("up_to_date", {"path": now.path, "version": now.version})
+    assert versions.challenger(str(tiny.destination)) is None
+    told = json.loads(imagegate("served", tiny.config, "--json").out)
+    assert [entry["version"] for entry in told] == [one, now.version]
+    assert told[1]["data_fingerprint"] == now.manifest.data_fingerprint != ""
 
 
 def test_a_url_is_pushed_to_compared_with_and_predicted_from(tiny: Project, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,7 @@ COMMANDS = (
     "backbone",
     "next",
     "served",
+    "promote",
 )
 
 
@@ -94,7 +95,7 @@ def test_wrong_usage_exits_with_two(capsys: pytest.CaptureFixture[str], argument
     assert message in err
 
 
-@pytest.mark.parametrize("command", ["check", "run", "rollback", "submit", "next", "served"])
+@pytest.mark.parametrize("command", ["check", "run", "rollback", "submit", "next", "served", "promote"])
 def test_a_missing_configuration_is_one_sentence(capsys: pytest.CaptureFixture[str], command: str) -> None:
     code, out, err = call(capsys, command, "none.yaml")
     assert (code, out) == (2, "")

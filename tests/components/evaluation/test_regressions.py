@@ -118,6 +118,15 @@ def test_a_mask_is_a_regression_if_its_iou_is_lower_by_more_than_a_tenth() -> No
     assert "regressions/emu" not in counts  # no image has it
 
 
+def test_a_label_that_only_one_network_sees_at_its_size_is_not_compared() -> None:
+    shared = {"path": "a", "sha256": "a", "labels": [], "unknown": [], "slices": [], "weight": 1.0}
+    large = np.ravel([[8, 0, 0], [0, 1, 0], [0, 0, 0]]).tolist()  # dog has one pixel
+    small = np.ravel([[2, 0, 0], [0, 0, 0], [0, 0, 0]]).tolist()
+    told = found("segmentation", [shared | {"confusion": large}], [shared | {"confusion": small}])
+    assert told.images == ()
+    assert "regressions/dog" not in whole(told.numbers)
+
+
 # As a threshold.
 
 

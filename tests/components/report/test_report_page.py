@@ -187,12 +187,13 @@ def test_many_reasons_are_cut_and_counted() -> None:
 def test_a_page_that_grows_too_large_leaves_pictures_out_and_says_so() -> None:
     content = evidence()
     content["images"]["i0"] = "data:image/webp;base64," + "A" * 1_000_000
-    # The picture is used 9 times (3 of the label, suspects, unfamiliar, finding, group, 2 of the pair): 4 MB without 5.
+    # The picture is used 10 times (3 of the label, suspects, unfamiliar, finding, group, regression, 2 of the pair):
+    # 4 MB without 6.
     text = page.render(summary(), content)
     assert len(text.encode()) < page.LIMIT
     assert (
         "Left out to keep this page small: random examples, least confident correct predictions, least familiar "
-        "images, pictures of findings, suspected label errors."
+        "images, pictures of findings, suspected label errors, images of weak groups."
     ) in text
     assert content["examples"]["labels"][0]["random"]  # the caller's evidence is not changed
 

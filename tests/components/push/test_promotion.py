@@ -1,0 +1,185 @@
+"""Challengers stand beside the served version, which stays what is served, until one is promoted."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+
+from components.base.errors import ConfigError
+from components.push import aliases, history, promotion, rollback, versions
+from components.push.destination import at
+from components.push.destination.base import served_first
+from components.push.manifest import PushedManifest
+
+Push = Callable[..., versions.Served]
+
+
+@pytest.fixture(params=["folder", "memory"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    yield "memory://promoted/served" if request.param == "memory" else str(tmp_path / "served")
+    fs = fsspec.filesystem("memory")
+    if fs.exists("/promoted"):
+        fs.rm("/promoted", recursive=True)
+
+
+@pytest.fixture
+def pushed(root: str, tmp_path: Path) -> Push:
+    """`pushed("a")` pushes a model of that content, compared with what is served now, `beside=True` as a challenger."""
+
+    def run(content: str, *, beside: bool = False, name: str = "birds") -> versions.Served:
+        (tmp_path / "model").mkdir(exist_ok=True)
+        (tmp_path / "model" / "saved_model.pb").write_text(content)
+        served = versions.current(root)
+        compared = served.version if served else ""
+        told = PushedManifest(name=name)
+        return versions.push(str(tmp_path / "model"), root, told, compared=compared, as_challenger=beside)
+
+    return run
+
+
+def model(served: versions.Served) -> str:
+    return versions.content(served, "saved_model.pb").decode()
+
+
+def loaded_by_a_server(root: str) -> str:
+    """The version that a server without a configuration file loads: the largest number."""
+    return served_first(at(root).versions())[0]
+
+
+def server_config(root: str) -> Any:
+    """The configuration file, read by protobuf itself with the fields of tensorflow_serving/config by number."""
+    file = descriptor_pb2.FileDescriptorProto(name="s.proto", package="s", syntax="proto3")
+    kind = descriptor_pb2.FieldDescriptorProto
+
+    def message(message_name: str, /, **fields: tuple[int, int, bool, str]) -> None:
+        told = file.message_type.add(name=message_name)
+        for field, (number, type_, repeated, of) in fields.items():
+            label = kind.LABEL_REPEATED if repeated else kind.LABEL_OPTIONAL
+            told.field.add(name=field, number=number, type=type_, label=label, type_name=f".s.{of}" if of else None)
+
+    message("Specific", versions=(1, kind.TYPE_INT64, True, ""))
+    message("Policy", specific=(102, kind.TYPE_MESSAGE, False, "Specific"))
+    message("Label", key=(1, kind.TYPE_STRING, False, ""), value=(2, kind.TYPE_INT64, False, ""))
+    message(
+        "Model",
+        name=(1, kind.TYPE_STRING, False, ""),
+        base_path=(2, kind.TYPE_STRING, False, ""),
+        model_platform=(4, kind.TYPE_STRING, False, ""),
+        model_version_policy=(7, kind.TYPE_MESSAGE, False, "Policy"),
+        version_labels=(8, kind.TYPE_MESSAGE, True, "Label"),  # a map is such a list in the text format
+    )
+    message("Models", config=(1, kind.TYPE_MESSAGE, True, "Model"))
+    message("Server", model_config_list=(1, kind.TYPE_MESSAGE, False, "Models"))
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    server = message_factory.GetMessageClass(pool.FindMessageTypeByName("s.Server"))()
+    content = at(root).read(aliases.FOLDER, aliases.CONFIG_FILE)
+    assert content is not None
+    text_format.Parse(content.decode(), server)
+    [config] = server.model_config_list.config
+    return config
+
+
+def test_a_challenger_is_nowhere_what_is_served(root: str, pushed: Push) -> None:
+    champion, beside = pushed("a"), pushed("b", beside=True)
+    assert int(beside.version) < int(champion.version)
+    assert loaded_by_a_server(root) == champion.version
+    assert versions.current(root) == champion
+    assert list(versions.newest_first(at(root))) == [champion]
+    assert (beside.new, beside.manifest.challenger, beside.manifest.compared_with) == (True, True, champion.version)
+    assert versions.challenger(root) == beside
+    assert versions.read(beside.path) == beside  # imagegate predict takes it by its path
+    with pytest.raises(ConfigError, match="there is no version before"):
+        rollback.roll_back(root)
+    assert [entry.version for entry in history.read(root)] == [champion.version]
+
+
+def test_only_the_newest_challenger_stays_and_counts_as_no_version_to_keep(root: str, pushed: Push) -> None:
+    champions = [pushed("a"), pushed("b")]
+    beside = [pushed(content, beside=True) for content in "cd"]
+    assert int(beside[0].version) < int(beside[1].version) < int(champions[0].version)
+    assert versions.tidy(root, 2) == ([beside[0].version], "")
+    assert set(at(root).versions()) == {beside[1].version, *(one.version for one in champions)}
+    again = pushed("d", beside=True)
+    assert (again.new, again.version) == (False, beside[1].version)  # this model stands there already
+
+
+def test_a_promoted_challenger_is_served_and_a_rollback_brings_the_old_champion_back(root: str, pushed: Push) -> None:
+    old, beside = pushed("a"), pushed("b", beside=True)
+    now, before = promotion.promote(root)
+    assert before == old
+    assert now == versions.current(root)
+    assert (model(now), now.version) == ("b", loaded_by_a_server(root))
+    assert (now.manifest.promoted_from, now.manifest.challenger) == (beside.version, False)
+    versions.verify(now)
+    assert versions.challenger(root) is None
+    assert history.read(root)[-1].origin == f"promoted from challenger {beside.version}, compared with {old.version}"
+    again, _ = promotion.promote(root, beside.version)
+    assert (again, again.new) == (now, False)
+    back, _ = rollback.roll_back(root)
+    assert model(back) == "a"
+    assert back.manifest.promoted_from is None
+
+
+def test_a_promotion_that_was_killed_before_its_end_is_finished(root: str, pushed: Push, tmp_path: Path) -> None:
+    """The copy is served and the challenger is still there: it is removed, and nothing is added."""
+    pushed("a")
+    beside = pushed("b", beside=True)
+    content = {name: versions.content(beside, name) for name in beside.manifest.files}
+    now, _ = promotion.promote(root)
+    place = at(root)
+    with place.locked():
+        versions.add(place, content, beside.manifest.files, beside.manifest, beside.version)
+    again, _ = promotion.promote(root)
+    assert (again, again.new) == (now, False)
+    assert versions.challenger(root) is None
+
+
+def test_a_challenger_that_was_compared_with_another_version_is_not_promoted(root: str, pushed: Push) -> None:
+    one = pushed("a")
+    beside = pushed("b", beside=True)
+    two = pushed("c")
+    with pytest.raises(versions.Superseded, match=f"version {two.version} is served now, but this run compared"):
+        promotion.promote(root)
+    assert versions.current(root) == two
+    back, _ = rollback.roll_back(root)  # a copy of the version that it was compared with
+    assert back.manifest.rolled_back_to == one.version
+    assert promotion.promote(root)[0].manifest.promoted_from == beside.version
+
+
+def test_what_cannot_be_promoted_is_named(root: str, pushed: Push) -> None:
+    with pytest.raises(versions.NoChampion, match="no version is served"):
+        promotion.promote(root)
+    with pytest.raises(versions.NoChampion, match="push the first one with"):
+        pushed("a", beside=True)
+    champion = pushed("a")
+    with pytest.raises(ConfigError, match="there is no challenger; "):
+        promotion.promote(root)
+    beside = pushed("b", beside=True)
+    with pytest.raises(ConfigError, match=rf"there is no challenger 7; .* the challengers: {beside.version}; and the"):
+        promotion.promote(root, "7")
+    with pytest.raises(versions.AnotherName):
+        promotion.promote(root, name="fish")
+    assert versions.current(root) == champion
+
+
+def test_a_server_reads_the_aliases_as_version_labels(root: str, pushed: Push) -> None:
+    old = pushed("a", name='birds "of\\ prey" ü')
+    assert at(root).read(aliases.FOLDER, aliases.CONFIG_FILE) is None  # only where there is a challenger
+    beside = pushed("b", beside=True, name='birds "of\\ prey" ü')
+    versions.tidy(root, 5)
+    told = server_config(root)
+    assert (told.name, told.base_path, told.model_platform) == ('birds "of\\ prey" ü', root, "tensorflow")
+    labels = {label.key: label.value for label in told.version_labels}
+    assert labels == {"champion": int(old.version), "challenger": int(beside.version)}
+    assert list(told.model_version_policy.specific.versions) == [int(old.version), int(beside.version)]
+    now, _ = promotion.promote(root)
+    told = server_config(root)
+    assert {label.key: label.value for label in told.version_labels} == {"champion": int(now.version)}
+    # The version before stays loaded, so that the label can move once the new one is loaded.
+    assert list(told.model_version_policy.specific.versions) == [int(now.version), int(old.version)]
+    back, _ = rollback.roll_back(root)
+    assert {label.key: label.value for label in server_config(root).version_labels} == {"champion": int(back.version)}
