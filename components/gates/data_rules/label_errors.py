@@ -28,7 +28,7 @@ _IMAGES, _RECALL = 100, 0.1
 _NEAR = 0.9  # cosine of the features of images that must not be in two folds; chosen by hand; not measured
 _PARTNERS = 3
 KIND = "suspected label error"
-# Of what is listed, 80 to 94 % was wrong (docs/data-gate.md): so no finding of this kind is more certain.
+# Of what is listed, 80 to 97 % was wrong (docs/data-gate.md): so no finding of this kind is more certain.
 _PRECISION = 0.8
 _ADVICE = (
     "Correct the labels, or list the images in data.exclude (`imagegate check CONFIG -o issues.csv` writes the list), "
