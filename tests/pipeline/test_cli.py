@@ -28,6 +28,7 @@ COMMANDS = (
     "next",
     "served",
     "promote",
+    "replay",
 )
 
 
