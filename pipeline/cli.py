@@ -157,6 +157,13 @@ def _parser() -> argparse.ArgumentParser:
     promote.add_argument("version", metavar="VERSION", nargs="?", help="default: the newest challenger")
     promote.set_defaults(command=promotion.promote)
 
+    replay = commands.add_parser("replay", help="the served model and its challenger on images: where they differ")
+    _add_config(replay)
+    replay.add_argument("images", metavar="FOLDER", help="of images without labels; a path, a pattern or a URL")
+    replay.add_argument("-o", dest="output", metavar="FILE.html", help="default: replay.html beside the configuration")
+    replay.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    replay.set_defaults(command=promotion.replay)
+
     served = commands.add_parser("served", help="which version was served when, from which data and code")
     _add_config(served)
     served.add_argument(

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from components.base.values import Value
+from components.base.values import Fraction, Value
 from components.data.location import Location
 from components.gates.settings import Threshold
 
@@ -37,6 +37,11 @@ class Evaluation(Value):
         (),
         description="A model is pushed only if all these rules hold on the test split; see [an "
         "entry](#an-entry-of-evaluationthresholds).",
+    )
+    max_disagreement: Fraction | None = Field(
+        None,
+        description="`imagegate replay` ends with exit code 4 if the served model and the challenger answer a larger "
+        "share of the images differently. With `null`, it only reports the share.",
     )
     tfma_metrics: tuple[StandardMetric, ...] = Field(
         (),

@@ -1,4 +1,4 @@
-"""The commands about what is served: served, promote."""
+"""The commands about what is served: served, promote, replay."""
 
 from __future__ import annotations
 
@@ -28,3 +28,19 @@ def promote(options: argparse.Namespace) -> int:
 
     print(shown(promote.run(config.load(options.config, options.overrides), options.version)))
     return 0
+
+
+def replay(options: argparse.Namespace) -> int:
+    from pipeline import config
+    from pipeline.predict import replay
+    from pipeline.terminal import Terminal
+
+    settings = config.load(options.config, options.overrides)
+    out = Terminal()
+    with Terminal(stderr=True) as terminal:
+        result = replay.run(settings, options.images, options.output, terminal)
+        for name, error in result.errors:
+            terminal.line(f"{name!a}: {error}")
+    for line in [result.to_json()] if options.json else result.lines():
+        out.line(line)
+    return 4 if result.refused else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from components.base.text import shown
 
@@ -22,27 +22,28 @@ figure {{ margin: 0; overflow-wrap: anywhere }}
 img {{ max-width: 160px; max-height: 160px; display: block }}
 </style>
 <h1>{title}</h1>
-<p>The image that the model is least sure of comes first. The uncertainty is between 0 and 1.</p>
+<p>{intro}</p>
 <main>
 {figures}
 </main>
 </html>
 """
-_FIGURE = '<figure><img alt="" src="{picture}"><figcaption>{name}<br>{guess}<br>{unsure:.4f}</figcaption></figure>'
+_FIGURE = '<figure><img alt="" src="{picture}"><figcaption>{captions}</figcaption></figure>'
 
 
-def page(title: str, rows: Iterable[tuple[str, str, float, str]]) -> str:
+def page(title: str, intro: str, rows: Iterable[tuple[str, Sequence[str], str]]) -> str:
     """The page as HTML.
 
     Args:
         title: of the page.
-        rows: (file name, guess, uncertainty, data URI of the thumbnail).
+        intro: a sentence on what is shown, and in which order.
+        rows: (file name, further lines below the picture, data URI of the thumbnail).
     """
     figures = (
-        _FIGURE.format(picture=picture, name=_text(name), guess=_text(f"guess: {guess or 'none'}"), unsure=unsure)
-        for name, guess, unsure, picture in rows
+        _FIGURE.format(picture=picture, captions="<br>".join(map(_text, (name, *lines))))
+        for name, lines, picture in rows
     )
-    return _PAGE.format(title=_text(title), figures="\n".join(figures))
+    return _PAGE.format(title=_text(title), intro=_text(intro), figures="\n".join(figures))
 
 
 def _text(text: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from components.base.errors import ImagegateError
 from components.base.text import truncated_list
-from components.data import storage
+from components.data import decoding, images, storage
 from components.data.storage import bundles
 from components.ingest.layouts.listing import endings
 
@@ -53,6 +53,19 @@ def expand(arguments: Sequence[str], without: Sequence[str] = ()) -> tuple[list[
         problem = "no image file is below this folder" if _is_folder(argument) else "no file matches this pattern"
         inputs += matches or [Input(argument, problem=problem)]
     return inputs, notes
+
+
+def content(name: str) -> bytes:
+    """Reads the file of an image, up to the largest size that is checked.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if storage.is_url(name) or bundles.find(name) is not None:
+        folder, _, last = name.rpartition("/")
+        return storage.read(folder, last)
+    with open(name, "rb") as f:
+        return f.read(images.max_file_bytes(decoding.MAX_PIXELS) + 1)
 
 
 def _is_folder(argument: str) -> bool:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from pipeline.terminal import Terminal
 
 
+_INTRO = "The image that the model is least sure of comes first. The uncertainty is between 0 and 1."
+
+
 def run(config: Config, count: int, output: str | None, terminal: Terminal) -> None:
     """Writes the table and the page, and prints what was left out and what to do next.
 
@@ -62,7 +65,7 @@ def run(config: Config, count: int, output: str | None, terminal: Terminal) -> N
     names, unsure = [found.paths[i] for i in left], np.array([found.unsure[i] for i in left])
     chosen = next_images.choose(names, unsure, np.stack([found.vectors[i] for i in left]), count)
     rows = [(names[i], found.guesses[left[i]], float(unsure[i])) for i in chosen]
-    sheet = contact_sheet.page(f"{config.name}: images to label next", _pictured(pool, rows, form))
+    sheet = contact_sheet.page(f"{config.name}: images to label next", _INTRO, _pictured(pool, rows, form))
     _check_free(path, page)
     try:
         write_atomically(page, sheet)
@@ -128,12 +131,13 @@ def _lines(found: unlabelled.Found, nearly: int) -> Iterator[str]:
 
 def _pictured(
     pool: Pool, rows: Sequence[tuple[str, str, float]], form: label_table.Form
-) -> Iterator[tuple[str, str, float, str]]:
-    """Yields file name, guess, uncertainty and thumbnail of each image, which is read once more."""
+) -> Iterator[tuple[str, Sequence[str], str]]:
+    """Yields file name, guess and uncertainty, and thumbnail of each image, which is read once more."""
     for path, guess, unsure in rows:
         encoded = images.check(storage.read(pool.root, path), pool.max_pixels, pool.bits).encoded
         album = pictures.Album()
-        yield form.name(path), guess, unsure, album.images[album.add(pictures.small(encoded, contact_sheet.SIDE))]
+        captions = (f"guess: {guess or 'none'}", f"{unsure:.4f}")
+        yield form.name(path), captions, album.images[album.add(pictures.small(encoded, contact_sheet.SIDE))]
 
 
 def _own_paths(config: Config, pool: Pool, names: Sequence[str], chosen: Sequence[int]) -> set[str]:

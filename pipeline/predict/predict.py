@@ -25,6 +25,7 @@ from components.labels.kind import Answer, PlainAnswer
 from components.push import versions
 from components.push.manifest import PushedManifest
 from pipeline.predict import exported, scenes
+from pipeline.predict import inputs as inputs_
 from pipeline.predict.inputs import Input
 from pipeline.predict.masks import Masks
 from pipeline.predict.overlays import Overlays
@@ -243,7 +244,7 @@ def _read(item: Input, checked: Callable[[str, bytes], bytes | Array], *, placed
     try:
         if item.problem:
             return {"image": item.name, "error": item.problem}
-        data = _bytes(item.name)
+        data = inputs_.content(item.name)
         return {"image": item.name, "content": checked(item.name, data), "place": geotiff.place(data) if placed else ()}
     except OSError as error:
         return {"image": item.name, "error": f"cannot be read: {error.strerror or error}"}
@@ -265,11 +266,3 @@ def _checks(told: PushedManifest) -> Callable[[str, bytes], bytes | Array]:
         return array_files.examined(files, expected, decoding.MAX_PIXELS).encoded
 
     return checked
-
-
-def _bytes(name: str) -> bytes:
-    if storage.is_url(name) or bundles.find(name) is not None:
-        folder, _, last = name.rpartition("/")
-        return storage.read(folder, last)
-    with open(name, "rb") as f:
-        return f.read(images.max_file_bytes(decoding.MAX_PIXELS) + 1)

@@ -80,6 +80,7 @@ def test_a_rolled_back_model_stays_away_until_something_changes(tiny: Project, i
     assert (summary["status"], summary["exit_code"]) == ("not_blessed", 4)
 
 
+@pytest.mark.slow
 def test_a_challenger_stands_beside_what_is_served_until_it_is_promoted(
     tiny: Project, imagegate: Callable[..., Run]
 ) -> None:

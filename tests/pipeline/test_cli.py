@@ -30,6 +30,7 @@ COMMANDS = (
     "next",
     "served",
     "promote",
+    "replay",
 )
 
 

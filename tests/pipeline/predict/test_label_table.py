@@ -154,9 +154,12 @@ def test_a_table_that_the_pattern_fits_is_not_named_twice(tmp_path: Path, write_
 
 
 def test_names_on_the_page_are_escaped() -> None:
-    text = contact_sheet.page("<t>", [("<b>\u202e.png", "a & b", 0.5, "data:image/webp;base64,AA==")])
+    text = contact_sheet.page(
+        "<t>", "i < j", [("<b>\u202e.png", ("guess: a & b", "0.5"), "data:image/webp;base64,AA==")]
+    )
     assert "<b>" not in text
-    assert "&lt;b&gt;\\u202e.png<br>guess: a &amp; b<br>0.5000" in text
+    assert "&lt;b&gt;\\u202e.png<br>guess: a &amp; b<br>0.5<" in text
+    assert "<p>i &lt; j</p>" in text
     assert "<title>&lt;t&gt;</title>" in text
 
 
