@@ -148,7 +148,7 @@ def s3(server: str) -> str:
 
 @pytest.fixture(scope="session")
 def dark_and_light(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Images of 8 x 8 pixels, of the labels dark and light, as the stages before the Trainer leave them: a `Prepared`."""
+    """Images of 8 x 8 pixels, dark and light, as the stages before the Trainer leave them: a `Prepared`."""
     from prepared import prepare
 
     from components.ingest.layouts import folders
