@@ -5,15 +5,12 @@ import io
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
-
-if TYPE_CHECKING:
-    from prepared import Prepared
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported anywhere
 
@@ -25,7 +22,6 @@ hypothesis.settings.load_profile("tests")
 
 # Fixtures that train a demo of a minute or more. Their tests stay in one process, so that each is trained once.
 TRAINED = ("demo", "regions", "shapes")
-_DARK_AND_LIGHT = {"train": (12, 6), "eval": (4, 4), "test": (2, 2)}  # images of dark, of light
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -151,14 +147,15 @@ def s3(server: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def dark_and_light(tmp_path_factory: pytest.TempPathFactory) -> "Prepared":
-    """Images of 8 x 8 pixels, of the labels dark and light."""
+def dark_and_light(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Images of 8 x 8 pixels, dark and light, as the stages before the Trainer leave them: a `Prepared`."""
     from prepared import prepare
 
     from components.ingest.layouts import folders
 
+    counts_of = {"train": (12, 6), "eval": (4, 4), "test": (2, 2)}  # images of dark, of light
     base, random = tmp_path_factory.mktemp("dark_and_light"), np.random.default_rng(0)
-    for split, counts in _DARK_AND_LIGHT.items():
+    for split, counts in counts_of.items():
         for label, low, count in zip(("dark", "light"), (0, 150), counts, strict=True):
             (base / "images" / split / label).mkdir(parents=True)
             for i in range(count):

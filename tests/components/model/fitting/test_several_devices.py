@@ -24,18 +24,18 @@ from components.model.fitting import training
 from components.model.fitting.given import Given
 from components.model.settings import TrainerSettings
 
+told = json.loads(sys.argv[1])
 half = tf.config.LogicalDeviceConfiguration()
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [half, half])
 mirrored = tf.distribute.MirroredStrategy
 tf.distribute.MirroredStrategy = lambda: mirrored(["CPU:0", "CPU:1"])  # in place of all GPUs
 softmax.DROPOUT = 0.0  # each device would leave out others
-for told in json.loads(sys.argv[1]):
-    settings = TrainerSettings.model_validate(told["settings"])
-    given = Given(told["examples"], told["transform"], told["logs"], kinds.kind(told["task"]), told["names"], None)
-    with training.prepared(settings):
-        learnt = training.learn(given, settings, told["devices"])
-    weights = [weight.tolist() for weight in learnt.parts.model.get_weights()]
-    json.dump({"history": learnt.history["all"], "weights": weights}, open(told["out"], "w"))
+settings = TrainerSettings.model_validate(told["settings"])
+given = Given(told["examples"], told["transform"], told["logs"], kinds.kind(told["task"]), told["names"], None)
+with training.prepared(settings):
+    learnt = training.learn(given, settings, told["devices"])
+weights = [weight.tolist() for weight in learnt.parts.model.get_weights()]
+json.dump({"history": learnt.history["all"], "weights": weights}, open(told["out"], "w"))
 """
 # Without batch normalisation, whose means differ between devices that see different images.
 _NETWORK = """
@@ -48,11 +48,10 @@ def build(settings):
 """
 
 
-def given(prepared: Prepared, names: list[str], folder: Path, devices: int, **told: Any) -> dict[str, Any]:
-    """What `_TRAIN` takes for a training in `folder`."""
+def trained(prepared: Prepared, names: list[str], folder: Path, devices: int, **told: Any) -> Any:
     folder.mkdir()
     config = {"epochs": 2, "batch_size": 4, "learning_rate": 0.01, "imbalance": "weights", "label_weights": None} | told
-    return {
+    given = {
         "settings": prepared.arguments(folder, **config).custom_config,
         "examples": str(prepared.examples),
         "transform": str(prepared.transform),
@@ -62,74 +61,59 @@ def given(prepared: Prepared, names: list[str], folder: Path, devices: int, **to
         "devices": devices,
         "out": str(folder / "learnt.json"),
     }
+    done = subprocess.run(
+        [sys.executable, "-c", _TRAIN, json.dumps(given)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads((folder / "learnt.json").read_text())
 
 
-def photos(base: Path) -> Prepared:
+@pytest.fixture
+def photos(tmp_path: Path) -> Prepared:
     """Eight images of train and four of eval, dark and light."""
     random, records = np.random.default_rng(0), []
     for split, count in (("train", 8), ("eval", 4), ("test", 1)):
         for i in range(count):
             light = i in (0, 3, 5)
             low = 120 * light
-            Image.fromarray(random.integers(low, low + 130, (8, 8, 3), np.uint8)).save(base / f"{split}-{i}.png")
+            Image.fromarray(random.integers(low, low + 130, (8, 8, 3), np.uint8)).save(tmp_path / f"{split}-{i}.png")
             records.append(Record(f"{split}-{i}.png", (("dark", "light")[light],), split, 1, ""))
-    return prepare(base, "single_label", Dataset(str(base), ("dark", "light"), tuple(records), {}))
+    return prepare(tmp_path, "single_label", Dataset(str(tmp_path), ("dark", "light"), tuple(records), {}))
 
 
-def masks(base: Path) -> Prepared:
-    """Nine images of train and five of eval, a thing on dark ground."""
-    random, meaning, records = np.random.default_rng(0), rule(["ground", "thing"]), []
-    for split, count in (("train", 9), ("eval", 5), ("test", 1)):
-        for i in range(count):
-            mask = np.zeros((8, 8), np.uint8)
-            mask[:, i % 5 :] = 1
-            pixels = np.where(mask[..., None] == 1, 180, 40) + random.integers(-20, 20, (8, 8, 3))
-            Image.fromarray(pixels.astype(np.uint8)).save(base / f"{split}-{i}.png")
-            Image.fromarray(mask).save(base / f"{split}-{i}-mask.png")
-            records.append(Record(f"{split}-{i}.png", (), split, 1, "", mask=f"{split}-{i}-mask.png"))
-    return prepare(base, "segmentation", Dataset(str(base), meaning.labels, tuple(records), {}), meaning)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """History and weights of each training; one process, whose start takes longer than they do, does them all."""
-    base = tmp_path_factory.mktemp("devices")
-    for name in ("photos", "masks"):
-        (base / name).mkdir()
-    (base / "network.py").write_text(_NETWORK)
-    images, names, own = photos(base / "photos"), ["dark", "light"], {"module": str(base / "network.py")}
+def test_two_devices_learn_what_one_learns(photos: Prepared, tmp_path: Path) -> None:
+    (tmp_path / "network.py").write_text(_NETWORK)
     # All of train in one batch: its order, which differs between the two, does not matter then.
-    whole = own | {"backbone": "small", "batch_size": 8, "epochs": 4}
-    whole["label_weights"] = {"dark": 1, "light": 10}  # whose sums differ between the devices
-    told = [
-        given(images, names, base / "one", 1, **whole),
-        given(images, names, base / "two", 2, **whole),
-        given(images, names, base / "best", 2, **own, weights="module", recipe="best", epochs=1),
-        given(masks(base / "masks"), ["ground", "thing"], base / "of masks", 2),
-    ]
-    command = [sys.executable, "-c", _TRAIN, json.dumps(told)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return {path.parent.name: json.loads(path.read_text()) for path in base.glob("*/learnt.json")}
-
-
-def test_two_devices_learn_what_one_learns(trained: dict[str, Any]) -> None:
-    one, two = trained["one"], trained["two"]
+    told = {"module": str(tmp_path / "network.py"), "backbone": "small", "batch_size": 8, "epochs": 4}
+    told["label_weights"] = {"dark": 1, "light": 10}  # whose sums differ between the devices
+    one, two = (trained(photos, ["dark", "light"], tmp_path / str(n), n, **told) for n in (1, 2))
     for a, b in zip(one["weights"], two["weights"], strict=True):
         np.testing.assert_allclose(a, b, atol=2e-4)
     for a, b in zip(one["history"], two["history"], strict=True):
         assert a == pytest.approx(b, abs=2e-3)  # losses, accuracies, and the measure that chooses the weights
 
 
-def test_the_best_of_several_runs_on_two_devices_are_averaged(trained: dict[str, Any]) -> None:
-    history = trained["best"]["history"]
+def test_the_best_of_several_runs_on_two_devices_are_averaged(photos: Prepared, tmp_path: Path) -> None:
+    (tmp_path / "network.py").write_text(_NETWORK)
+    told = {"module": str(tmp_path / "network.py"), "weights": "module", "recipe": "best", "epochs": 1}
+    history = trained(photos, ["dark", "light"], tmp_path / "best", 2, **told)["history"]
     assert history
     assert all(np.isfinite(epoch["val_loss"]) for epoch in history)
 
 
-def test_masks_are_trained_on_two_devices(trained: dict[str, Any]) -> None:
+def test_masks_are_trained_on_two_devices(tmp_path: Path) -> None:
     """With a last batch of one image, which one of the devices would lack, and batch normalisation."""
-    history = trained["of masks"]["history"]
+    random, meaning, records = np.random.default_rng(0), rule(["ground", "thing"]), []
+    for split, count in (("train", 9), ("eval", 5), ("test", 1)):
+        for i in range(count):
+            mask = np.zeros((8, 8), np.uint8)
+            mask[:, i % 5 :] = 1
+            pixels = np.where(mask[..., None] == 1, 180, 40) + random.integers(-20, 20, (8, 8, 3))
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{split}-{i}.png")
+            Image.fromarray(mask).save(tmp_path / f"{split}-{i}-mask.png")
+            records.append(Record(f"{split}-{i}.png", (), split, 1, "", mask=f"{split}-{i}-mask.png"))
+    made = prepare(tmp_path, "segmentation", Dataset(str(tmp_path), meaning.labels, tuple(records), {}), meaning)
+    history = trained(made, ["ground", "thing"], tmp_path / "two", 2)["history"]
     assert len(history) == 2
     assert all(np.isfinite(epoch["val_loss"]) for epoch in history)
     assert history[1]["loss"] < history[0]["loss"]
