@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,12 +23,28 @@ def available_memory(root: str = "/") -> int | None:
     return max(0, min(found)) if found else None
 
 
-def restart_peak(root: str = "/") -> None:
-    """Has `peak_memory` of this process begin anew, where the system can (Linux)."""
+def cores(root: str = "/") -> int:
+    """How many cores this process may use: those of the machine, or of its container where these are fewer."""
+    known = getattr(os, "sched_getaffinity", None)  # not on every system
+    count = len(known(0)) if known else os.cpu_count() or 1
+    quota, _, period = (_read(Path(root) / "sys/fs/cgroup/cpu.max") or "").strip().partition(" ")
+    if not quota.isdigit():  # "max", or an older control group
+        quota, period = (
+            (_read(Path(root) / "sys/fs/cgroup/cpu" / f"cpu.cfs_{name}_us") or "").strip()
+            for name in ("quota", "period")
+        )
+    if not (quota.isdigit() and period.isdigit() and int(period)):
+        return count
+    return max(1, min(count, round(int(quota) / int(period))))
+
+
+def restart_peak(root: str = "/") -> bool:
+    """Has `peak_memory` of this process begin anew; returns whether the system can (Linux, unless it is read-only)."""
     try:
         (Path(root) / "proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
-        return
+        return False
+    return True
 
 
 def peak_memory(root: str = "/") -> int | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import hashlib
 import itertools
 import json
@@ -22,6 +23,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from components.base import machine
 from components.base.packed import Packed
 from components.data import images, mask_rules, masks, storage
 from components.data.arrays import check as arrays
@@ -49,8 +51,9 @@ _NOT_USED = "no part in the data, more tiles of scenes that are in quarantine"
 _SAMPLES = 32  # arrays that say what most have in common
 _ALL = 0  # threads: one for each core
 # What an image takes on one core, measured on photos of 40 KB; from so many seconds on, processes pay.
-_SECONDS_PER_IMAGE, _SECONDS_PER_BYTE, _LONG = 0.7e-3, 1.2e-8, 10.0
-_CRASHED = "decoding it crashed, or took more than ten minutes; convert or remove it"
+_SECONDS_PER_IMAGE, _SECONDS_PER_BYTE, _LONG = 0.7e-3, 1.2e-8, 20.0
+_PROCESS_MEMORY = 400 << 20  # that one of them takes, measured on photos of 400 x 533 pixels
+_CRASHED = "reading or decoding it crashed, or took more than ten minutes; convert or remove it"
 _CHUNK = 16  # files per task, because handing over a tiny file costs more than decoding it
 
 Check = Callable[[bytes, int, int | None], images.Checked]
@@ -86,7 +89,7 @@ class Job:
         max_pixels: largest width * height of an image.
         bits: see `images.check`.
         threads: threads that read and decode; 0: as many as there are cores where that is done.
-        processes: whether these are processes in the end, see `workers.processes`; they take seconds to start.
+        processes: whether these are processes, see `workers.processes`; they take seconds to start.
         rule: meaning of mask values, for segmentation.
         earlier: the splits of earlier runs.
         splits: that get a file in each shard.
@@ -159,9 +162,10 @@ def job(
 
 def _apart(dataset: Dataset, bands: Bands | None) -> bool:
     """Whether each image can be read for itself: not from an archive or a group of rows, nor as a tile of a scene."""
-    first = next(iter(dataset.records), None)
-    is_file = first is not None and storage.unit(first.file) == first.file and not storage.in_archive(dataset.root)
-    return is_file and (bands is None or bands.tile is None)
+    count = len(dataset.records)
+    some = [dataset.records[i] for i in {0, count // 2, count - 1}] if count else []
+    are_files = all(storage.unit(record.file) == record.file for record in some)
+    return are_files and not storage.in_archive(dataset.root) and (bands is None or bands.tile is None)
 
 
 def _expected(
@@ -262,7 +266,7 @@ def examine(records: Iterable[Record], job: Job, check: Check | None = None) -> 
     def one(record: Record) -> Examined:
         return scenes.tile(record) if record.tile else _examined(job, record, check)
 
-    for item in _each(one, iter(records), job):
+    for item in _each(one, iter(records), replace(job, processes=job.processes and check is None)):
         if item.image is None or item.split:
             yield item
         else:  # here, since the splits of earlier runs are much to send to a process
@@ -271,19 +275,18 @@ def examine(records: Iterable[Record], job: Job, check: Check | None = None) -> 
 
 def _each(one: Callable[[Record], Examined], records: Iterator[Record], job: Job) -> Iterator[Examined]:
     """Applies `one` to the records, in this process or, where the job has them, in others; yields in order."""
-    workers = job.threads or _cores()
+    workers = job.threads or machine.cores()
     if workers == 1:
         yield from map(one, records)
         return
     chunks = iter(lambda: list(itertools.islice(records, _CHUNK)), [])
-    if job.processes:
-        sent = replace(job, earlier=Earlier(), moved={})
-        ready = processes.prepared(_examined, sent, workers)
-        until = itertools.chain.from_iterable(itertools.islice(chunks, 1) for _ in iter(ready, True))
-        yield from _in_threads(one, until, workers)
-        yield from processes.ordered(_examined, sent, chunks, workers, _crashed)
-    else:
+    if not job.processes:
         yield from _in_threads(one, chunks, workers)
+        return
+    memory = machine.available_memory()
+    fit = workers if memory is None else max(1, min(workers, memory // _PROCESS_MEMORY))
+    sent = replace(job, earlier=Earlier(), moved={})
+    yield from processes.ordered(_examined, sent, chunks, fit, functools.partial(_crashed, job))
 
 
 def _in_threads(one: Callable[[Record], Examined], chunks: Iterator[list[Record]], count: int) -> Iterator[Examined]:
@@ -321,8 +324,14 @@ def _examined(job: Job, record: Record, check: Check | None = None) -> Examined:
     return Examined(record, "", sha256, image, mask, job.rule, digest=digest)
 
 
-def _crashed(record: Record) -> Examined:
-    return Examined(record, problem=_CRASHED)
+def _crashed(job: Job, record: Record) -> Examined:
+    """What `examine` yields for a record on which a process died. It can be read, as the next run will find."""
+    try:
+        sha256, drawn = splits.digest(storage.read(job.root, record.path, record.moments)), _mask_file(record, job)
+    except OSError:
+        return Examined(record, problem=_CRASHED)
+    digest = ledger.UNREAD if isinstance(drawn, OSError) else ledger.digest(sha256, drawn)
+    return Examined(record, problem=_CRASHED, digest=digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,12 +404,6 @@ class _Scenes:
         if mask is None:
             return _Scene(digest, sha256, array, remarks)
         return _Scene(digest, sha256, array, remarks, masks.ids_of(mask), mask.remarks)
-
-
-def _cores() -> int:
-    """How many cores this process may use."""
-    known = getattr(os, "sched_getaffinity", None)  # not on every system
-    return len(known(0)) if known else os.cpu_count() or 1
 
 
 def enter(item: Examined, report: Report) -> None:

@@ -237,6 +237,10 @@ class _Labels(_Served):
 class _Detector(_Labels):
     """Signatures for a single label: the familiarity of an image serves as the probability of the label."""
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.pixels = None  # its answers are no familiarity
+
     def _calibrated(self, raw: tf.Tensor, familiarity: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         inside = tf.clip_by_value(familiarity, _CERTAIN, 1 - _CERTAIN)[:, tf.newaxis]
         return tf.math.log(inside) - tf.math.log1p(-inside), familiarity[:, tf.newaxis]

@@ -274,7 +274,7 @@ def stages(stages: Sequence[Stage]) -> Table | None:
         }
         for stage in stages
     ]
-    return {"heads": ["stage", "seconds", "cache", "memory at most"], "rows": rows} if rows else None
+    return {"heads": ["stage", "seconds", "cache", "memory of the process"], "rows": rows} if rows else None
 
 
 def _label_heads(kind: LabelKind) -> list[str]:

@@ -108,14 +108,16 @@ def examine(
         told = config.data
         before = data.earlier_splits(config, dataset)
         job = shards.job(dataset, told.max_pixels, rule, told.bits, before, told.arrays)
-        for number, item in enumerate(shards.examine(dataset.records, job), 1):
-            shards.enter(item, report)
-            if number % _PART == 0:
-                report.digests.clear()  # which only a later run would ask for
-                reports.append(report)
-            each(item)
-            terminal.progress("images", number, len(dataset.records))
-    processes.release()
+        try:
+            for number, item in enumerate(shards.examine(dataset.records, job), 1):
+                shards.enter(item, report)
+                if number % _PART == 0:
+                    report.digests.clear()  # which only a later run would ask for
+                    reports.append(report)
+                each(item)
+                terminal.progress("images", number, len(dataset.records))
+        finally:
+            processes.release()
     report.digests.clear()
     reports.append(report)
     return settling.merge(dataset, reports, job, config.source.near)

@@ -58,9 +58,9 @@ def run(
             if store is not None:
                 store.probe()
             handed_on.check()
-            machine.restart_peak()
+            own_peak = machine.restart_peak()
             execution = launch()
-            seconds, memory = time.monotonic() - started, machine.peak_memory()
+            seconds, memory = time.monotonic() - started, machine.peak_memory() if own_peak else None
             with metadata.Metadata(connection) as connected:
                 cached = summary.add_stage(connected.store, name, execution, seconds, handed_on, place, memory)
         except BaseException as error:

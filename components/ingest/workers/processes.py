@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
+from multiprocessing.context import ForkServerProcess
 from typing import Any, TypeVar
 
 from components.base.errors import ImagegateError
@@ -29,9 +30,11 @@ Found = TypeVar("Found")
 Work = Callable[[Any, Any], Any]
 
 LONGEST = 600.0  # seconds for one item, after which its process ends
+_SAFE = "PYTHONSAFEPATH"
 _IMPORTED = ["components.ingest.shards", "tensorflow"]
 _lock = threading.Lock()
 _kept: list[_Pool] = []
+_users = 0  # lists that are being worked through
 _task: tuple[Work, Any, float] | None = None  # of a process of the pool
 
 
@@ -40,23 +43,27 @@ class _Pool:
 
     Attributes:
         told: the work, its setting and the seconds for an item, pickled.
-        ready: done once the first process has imported everything, or failed to.
     """
 
     def __init__(self, told: bytes, count: int) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_IMPORTED)
+        _start_server()
         self.told = told
         self.executor = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(told,))
-        self.ready: Future[list[Any]] = self.executor.submit(_run, [])
-
-    def close(self, *, wait: bool) -> None:
-        self.executor.shutdown(wait=wait, cancel_futures=True)
 
 
-def prepared(work: Work, setting: object, count: int) -> Callable[[], bool]:
-    """Starts the processes, which takes seconds; returns what tells whether they are there."""
-    return _pool(pickle.dumps((work, setting, LONGEST)), count).ready.done
+def _start_server() -> None:
+    """Starts the server, if it does not run. It must import nothing from the folder in which the user works."""
+    before = os.environ.get(_SAFE)
+    os.environ[_SAFE] = "1"
+    try:
+        multiprocessing.forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ[_SAFE]
+        else:
+            os.environ[_SAFE] = before
 
 
 def ordered(
@@ -87,11 +94,13 @@ def ordered(
             pool = _pool(told, count)
             try:
                 return pool, part, pool.executor.submit(_run, part)
-            except BrokenProcessPool:
+            except (BrokenProcessPool, RuntimeError):  # the latter where another list has taken its place
                 _drop(pool)
 
-    ahead = collections.deque(map(submit, itertools.islice(parts, 2 * count)))
+    ahead: collections.deque[tuple[_Pool, list[Item], Future[list[Found]]]] = collections.deque()
+    _count_users(1)
     try:
+        ahead.extend(map(submit, itertools.islice(parts, 2 * count)))
         while ahead:
             pool, part, future = ahead.popleft()
             try:
@@ -104,19 +113,37 @@ def ordered(
             ahead.extend(map(submit, itertools.islice(parts, 1)))
             yield from found
     finally:
+        _count_users(-1)
         for _, _, future in ahead:
             future.cancel()
 
 
 def release() -> None:
-    """Ends the processes and the server that they come from, which hold memory; the next list starts others."""
+    """Ends the processes and the server that they come from, which hold memory; the next list starts others.
+
+    While another thread works through a list, nothing is ended: its own call will.
+    """
     with _lock:
-        pools, _kept[:] = list(_kept), []
-    for pool in pools:
-        pool.close(wait=True)
-    if pools:
-        # Python ends the server with this process only; it has no public way to do so earlier.
+        if _users or not _kept:
+            return
+        for pool in _kept:
+            pool.executor.shutdown(wait=False, cancel_futures=True)
+        _kept.clear()
+        # What they may still work on is wanted by nobody.
+        ours = [one for one in multiprocessing.active_children() if isinstance(one, ForkServerProcess)]
+        for process in ours:
+            process.kill()
+        for process in ours:
+            process.join()
+        # Python ends the server with this process only; it has no public way to do so earlier. It waits for all of its
+        # children, of which none is left.
         multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]
+
+
+def _count_users(change: int) -> None:
+    global _users  # noqa: PLW0603
+    with _lock:
+        _users += change
 
 
 def _came(future: Future[Any]) -> bool:
@@ -132,10 +159,10 @@ def _one_by_one(told: bytes, part: Sequence[Item], died: Callable[[Item], Found]
             try:
                 found += pool.executor.submit(_run, [item]).result()
             except BrokenProcessPool:
-                pool.close(wait=False)
+                pool.executor.shutdown(wait=False)
                 pool = _Pool(told, 1)
                 try:
-                    pool.ready.result()
+                    pool.executor.submit(_run, []).result()
                 except BrokenProcessPool:
                     raise ImagegateError(
                         "the processes that read the images end at once, without any image: see the log, and whether "
@@ -143,7 +170,7 @@ def _one_by_one(told: bytes, part: Sequence[Item], died: Callable[[Item], Found]
                     ) from None
                 found.append(died(item))
     finally:
-        pool.close(wait=False)
+        pool.executor.shutdown(wait=False)
     return found
 
 
@@ -172,11 +199,11 @@ def _begin(told: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process, whatever it is doing
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    threading.Thread(target=_end_with_starter, daemon=True).start()
+    _task = pickle.loads(told)  # noqa: S301  from the process that started this one
     silent = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # decoders print warnings
         os.dup2(silent, stream)
-    threading.Thread(target=_end_with_starter, daemon=True).start()
-    _task = pickle.loads(told)  # noqa: S301  from the process that started this one
 
 
 def _end_with_starter() -> None:
@@ -191,8 +218,10 @@ def _run(part: Sequence[Any]) -> list[Any]:
     assert _task is not None
     work, setting, longest = _task
     found = []
-    for item in part:
-        signal.setitimer(signal.ITIMER_REAL, longest)
-        found.append(work(setting, item))
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        for item in part:
+            signal.setitimer(signal.ITIMER_REAL, longest)
+            found.append(work(setting, item))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     return found

@@ -1,10 +1,11 @@
 """How much memory a process can still take, from files as Linux writes them."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from components.base.machine import available_memory, peak_memory, restart_peak
+from components.base.machine import available_memory, cores, peak_memory, restart_peak
 
 MACHINE = "MemTotal:       2000 kB\nMemFree:         100 kB\nMemAvailable:   1000 kB\nSwapFree:         24 kB\n"
 
@@ -39,10 +40,10 @@ def test_the_least_of_machine_and_container(tmp_path: Path, files: dict[str, str
 def test_the_peak_of_memory_is_told_and_begins_anew(tmp_path: Path) -> None:
     assert peak_memory(written(tmp_path, {"proc/self/status": "Name:\tx\nVmHWM:\t    300 kB\n"})) == 300 * 1024
     assert peak_memory(str(tmp_path / "none")) is None
-    restart_peak(str(tmp_path / "none"))
+    assert not restart_peak(str(tmp_path / "none"))
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("the system does not tell it")
-    restart_peak()
+    assert restart_peak()
     before = peak_memory()
     block = bytearray(b"x") * (64 << 20)
     with_block = peak_memory()
@@ -57,3 +58,19 @@ def test_the_peak_of_memory_is_told_and_begins_anew(tmp_path: Path) -> None:
     again = peak_memory()
     assert again is not None
     assert again <= with_block - (60 << 20)
+
+
+@pytest.mark.parametrize(
+    ("files", "most"),
+    [
+        ({}, 1 << 30),
+        ({"sys/fs/cgroup/cpu.max": "max 100000\n"}, 1 << 30),
+        ({"sys/fs/cgroup/cpu.max": "100000 100000\n"}, 1),
+        ({"sys/fs/cgroup/cpu.max": "20000 100000\n"}, 1),  # a fifth of a core
+        ({"sys/fs/cgroup/cpu.max": "200000 100000\n"}, 2),
+        ({"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "100000\n", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        ({"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, 1 << 30),
+    ],
+)
+def test_no_more_cores_than_a_container_has(tmp_path: Path, files: dict[str, str], most: int) -> None:
+    assert cores(written(tmp_path, files)) == min(most, len(os.sched_getaffinity(0)))
