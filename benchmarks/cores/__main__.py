@@ -56,10 +56,8 @@ def main() -> None:
             seconds[way].append(taken)
             digests.add(digest)
     processes.release()
-    print(
-        f"{len(dataset.records):,} images, {machine.cores()} cores, load {os.getloadavg()[0]:.1f}; processes start in {start:.1f} s"
+    print(f"{len(dataset.records):,} images, {machine.cores()} cores, load {os.getloadavg()[0]:.1f}")
     print(f"the processes start in {start:.1f} s")
-    )
     for way, taken in seconds.items():
         ratios = [one / other for one, other in zip(taken, seconds["one thread"], strict=True)]
         each = 1000 * statistics.median(taken) / len(dataset.records)
