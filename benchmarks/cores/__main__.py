@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--most", type=int, default=3000, help="number of images at most (default: %(default)s)")
     options = parser.parse_args()
-    dataset = folders.read(options.folder, {"train": 1.0})
+    dataset = folders.read(options.folder, {"train": 0.8, "eval": 0.1, "test": 0.1})
     dataset = dataclasses.replace(dataset, records=tuple(dataset.records)[: options.most])
     job = shards.job(dataset, 100_000_000)
     list(shards.examine(dataset.records[:20], dataclasses.replace(job, threads=1)))  # loads the libraries

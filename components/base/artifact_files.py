@@ -36,6 +36,7 @@ BESIDE = "beside.json"  # weak groups of the test split, and trivial methods; se
 PREDICTIONS = "predictions"  # a folder
 SERVING = "serving.json"
 EXPORTS = "exports.json"  # what became of each format of the model; see `exports.records`
+EXPORTS_FOLDER = "exports"  # in a pushed version
 WARM_UP = "assets.extra/tf_serving_warmup_requests"  # also in a pushed version: TensorFlow Serving looks for it there
 BATCHING = "batching_params.pbtxt"  # likewise
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from components.base import progress
 from components.base.artifact_files import DECISIONS_FILE, MODEL_DIGESTS
+from components.base.digests import of_file
 from components.data import features
 from components.data.schema import labels as labels_of
 from components.evaluation import beside, comparison, out_of_distribution, predictions
@@ -74,7 +75,7 @@ def conduct(
             progress.report("exports", done, len(settings.formats), name)
             made = _export(FORMATS[name], settings, source, evaluated, calibration, test, folder)
             if not made.passed:
-                made = made.model_copy(update={"files": ()})
+                made = made.model_copy(update={"files": (), "digests": {}})
                 _remove(FORMATS[name], folder)
             exports.append(made)
     return ExportResult(exports=tuple(exports))
@@ -92,16 +93,25 @@ def _export(
     """Makes, runs and judges one format."""
     try:
         path = convert.convert(source, format_, calibration, folder)
+        digests = _digests(format_, folder)
         answers, latency = answered(path, test, len(evaluated.rows))
+        if _digests(format_, folder) != digests:
+            raise NoAnswer("its files were changed while its runtime answered")
     except (convert.NotConverted, NoAnswer) as error:
         return Export(format=format_.name, problem=str(error))
     return judged(format_, settings, evaluated, answers).model_copy(
         update={
             "files": tuple(format_.files),
+            "digests": digests,
             "megabytes": pixels.size_of(os.path.join(folder, os.path.basename(file)) for file in format_.files),
             "latency_ms": latency,
         }
     )
+
+
+def _digests(format_: Format, folder: str) -> dict[str, str]:
+    """SHA-256 of each file of a format, by its path in the folder of a version."""
+    return {name: of_file(os.path.join(folder, os.path.basename(name))) for name in format_.files}
 
 
 def judged(format_: Format, settings: ExportSettings, evaluated: Evaluated, answers: Arrays) -> Export:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-FOLDER = "exports"  # in the folder of a version
+from components.base.artifact_files import EXPORTS_FOLDER
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Format:
     @property
     def files(self) -> list[str]:
         """Names of its files in the folder of a version."""
-        return [f"{FOLDER}/{self.name}{ending}" for ending in self.endings]
+        return [f"{EXPORTS_FOLDER}/{self.name}{ending}" for ending in self.endings]
 
 
 _RUNTIMES = {

@@ -16,6 +16,7 @@ class Export(Sparse):
 
     format: str = Field(description='as in `push.formats`, such as "litert-int8"')
     files: tuple[str, ...] = Field((), description="paths in the folder of a version, if it passed")
+    digests: dict[str, str] = Field({}, description="path -> SHA-256 of each of these files, as it was judged")
     megabytes: float | None = Field(None, description="size of the files, in 10^6 bytes")
     latency_ms: Latency | None = Field(None, description="latency of one decoded image")
     agreement: float | None = Field(

@@ -71,6 +71,8 @@ def _onnx(path: str) -> Opened:
 
 
 def _openvino(path: str) -> Opened:
+    # Without this package, nothing that is opened is reported to the maker of OpenVINO.
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     import openvino
 
     core = openvino.Core()

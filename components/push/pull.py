@@ -7,20 +7,18 @@ checked before a rename makes it visible: against the manifest, which itself is 
 from __future__ import annotations
 
 import functools
+import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
-from components.base.files import write_atomically
 from components.base.text import truncated_list
 from components.push import versions
-from components.push.destination import MARKER, Destination, Folder, at, is_local, local_path, number
+from components.push.destination import MARKER, PULLED, Destination, Folder, at, is_local, local_path, number
 from components.push.manifest import PushedManifest
 from components.push.served import Damaged, Served
-
-_SOURCE = ".imagegate-pulled-from"  # in the folder: which destination it mirrors
 
 
 @dataclass(frozen=True)
@@ -42,12 +40,20 @@ class Pulled:
     note: str
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """What the file `PULLED` in a folder says: where its versions are from, and which of them were pulled."""
+
+    source: str = ""
+    versions: tuple[str, ...] = ()
+
+
 def pull(source: str, folder: str, keep: int) -> Pulled:
     """Copies the served version to `folder`, unless it is there; a reader sees the whole version or none.
 
     Pulls into the same folder exclude each other. A kill leaves the old version or the new one, and the next pull
     removes what else it left. Versions that were pulled before are removed if they are larger than the served one,
-    which a server would load instead; of the others, the newest `keep` stay.
+    which a server would load instead; of the others, the newest `keep` stay. Only what was pulled is ever removed.
 
     Args:
         source: folder or fsspec URL of the versions.
@@ -60,27 +66,23 @@ def pull(source: str, folder: str, keep: int) -> Pulled:
         ImagegateError: the source cannot be read, or the folder cannot be written.
     """
     require_own(source, folder)
-    there, here = at(source), Folder(folder)
+    there, here = at(source), Folder(os.path.abspath(local_path(folder)))
     with versions.readable_errors(f"cannot write to {folder}"), here.locked():
         served = versions.current(source)
         if served is None:
             raise ConfigError(f"{source}: no version that imagegate pushed, so there is nothing to pull")
         require_own(source, folder)  # again, now that nobody else writes
-        write_atomically(os.path.join(folder, _SOURCE), source)
-        here.clean()
+        problems = [f"{path} cannot be removed" for path in here.clean()]
         new = not _is_here(there, here, served)
         if new:
-            _copy(there, here, served)
-        removed = [name for name in _pulled(here) if _number(name) > _number(served.version)]
-        for name in removed:
-            here.remove(name)
-    older, problem = versions.tidy(folder, keep)
+            _copy(there, here, served, _whole_name(source))
+        removed, unremoved = _tidy(here, served, keep)
     return Pulled(
         served.version,
-        os.path.join(folder, served.version),
+        os.path.join(here.root, served.version),
         new,
-        (*removed, *older),
-        "; ".join(filter(None, (problem, _in_the_way(here, served)))),
+        tuple(removed),
+        "; ".join(filter(None, (*problems, *unremoved, _in_the_way(here, served)))),
     )
 
 
@@ -88,27 +90,25 @@ def require_own(source: str, folder: str) -> None:
     """Requires that the folder is for versions from this source alone, because what is not served there is removed.
 
     Raises:
-        ConfigError: it lies in the source, belongs to another one, or is itself pushed to.
+        ConfigError: it is a URL, lies in the source, belongs to another one, or is itself pushed to.
     """
-    if is_local(source):
-        root, target = (os.path.realpath(local_path(path)) for path in (source, folder))
-        if os.path.commonpath([root, target]) == root:
-            raise ConfigError(f"{folder} is or lies in {source}; name a folder elsewhere to pull to")
-    try:
-        with open(os.path.join(folder, _SOURCE), encoding="utf-8") as f:
-            other = f.read()
-    except FileNotFoundError:
-        pushed = _pulled(Folder(folder))
-        if pushed:
-            raise ConfigError(
-                f"{folder} holds version {pushed[0]}, which was not pulled; it may be pushed to. Name a folder that "
-                "is for pulled versions alone"
-            ) from None
-        return
-    if other != source:
+    if not is_local(folder):
+        raise ConfigError(f"{folder}: expected a folder of this machine to pull to, not a URL")
+    path, source = os.path.abspath(local_path(folder)), _whole_name(source)
+    if is_local(source) and os.path.commonpath([source, os.path.realpath(path)]) == source:
+        raise ConfigError(f"{folder} is or lies in {source}; name a folder elsewhere to pull to")
+    here = Folder(path)
+    origin = _origin(here)
+    if origin.source != source and (pulled := _pulled(here)):
         raise ConfigError(
-            f"{folder} holds versions pulled from {other}, expected {source}; name another folder, or remove "
-            f"{os.path.join(folder, _SOURCE)} and these versions if it is to change its source"
+            f"{folder} holds versions pulled from {origin.source}, expected {source}; name another folder, or remove "
+            f"{os.path.join(folder, PULLED)} and {truncated_list(pulled)} if it is to change its source"
+        )
+    pushed = [one.version for one in versions.newest_first(here) if one.manifest.version == one.version]
+    if foreign := next((name for name in pushed if name not in origin.versions), None):
+        raise ConfigError(
+            f"{folder} holds version {foreign}, which was not pulled; it may be pushed to. Name a folder that is for "
+            "pulled versions alone"
         )
 
 
@@ -152,8 +152,8 @@ def _is_below(name: str) -> bool:
     return "\0" not in name and not {"", ".", ".."} & set(parts)
 
 
-def _copy(there: Destination, here: Folder, served: Served) -> None:
-    """Copies a version to the folder, which is locked."""
+def _copy(there: Destination, here: Folder, served: Served, source: str) -> None:
+    """Copies a version to the folder, which is locked. It is noted once all of it has arrived, before it shows."""
     version, wanted = served.version, served.manifest.files
     check_names(wanted, served.path)
     with versions.readable_errors(f"cannot read {served.path}"):
@@ -165,6 +165,8 @@ def _copy(there: Destination, here: Folder, served: Served) -> None:
 
     def seal(arrived: Mapping[str, str]) -> bytes:
         _require_same(arrived, wanted, served.path)
+        names = [*_pulled(here), version]
+        here.write(PULLED, json.dumps({"source": source, "versions": names}, indent=1).encode())
         return manifest
 
     here.put(version, {name: functools.partial(_get, there, served, name) for name in sorted(wanted)}, seal)
@@ -200,9 +202,58 @@ def _is_here(there: Destination, here: Folder, served: Served) -> bool:
     return True
 
 
+def _tidy(here: Folder, served: Served, keep: int) -> tuple[list[str], list[str]]:
+    """Removes versions that were pulled, and are larger than the served one or too many; the folder is locked.
+
+    Returns:
+        what was removed, and a sentence for each version that is only too many and could not be removed.
+
+    Raises:
+        OSError: a larger version cannot be removed, which a server would load.
+    """
+    pulled = _pulled(here)
+    removed = [name for name in pulled if _number(name) > _number(served.version)]
+    for name in removed:
+        here.remove(name)
+    problems = []
+    for name in pulled[len(removed) :][keep:]:
+        try:
+            here.remove(name)
+            removed.append(name)
+        except OSError as error:
+            problems.append(f"{here.root}/{name} cannot be removed: {error.strerror or error}")
+    return removed, problems
+
+
 def _pulled(here: Folder) -> list[str]:
-    """The versions in the folder that imagegate wrote."""
-    return [one.version for one in versions.newest_first(here) if one.manifest.version == one.version]
+    """The versions in the folder that were pulled, the newest first."""
+    noted = _origin(here).versions
+    return [name for name in here.versions() if name in noted]
+
+
+def _origin(here: Folder) -> _Origin:
+    """What is noted in the folder; nothing where no version was pulled.
+
+    Raises:
+        ConfigError: the note cannot be used.
+    """
+    path = os.path.join(here.root, PULLED)
+    try:
+        with open(path, encoding="utf-8") as f:
+            noted = json.load(f)
+        return _Origin(str(noted["source"]), tuple(map(str, noted["versions"])))
+    except FileNotFoundError:
+        return _Origin()
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(
+            f"{path} is damaged, so nobody knows which versions were pulled; remove it and these versions, or name "
+            "another folder"
+        ) from None
+
+
+def _whole_name(source: str) -> str:
+    """The name of a destination that is the same from whichever folder it is looked at."""
+    return os.path.realpath(local_path(source)) if is_local(source) else source.rstrip("/")
 
 
 def _in_the_way(here: Folder, served: Served) -> str:

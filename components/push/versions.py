@@ -6,14 +6,15 @@ import datetime
 import hashlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from components.base.artifact_files import EXPORTS_FOLDER, WARM_UP
 from components.base.digests import of_file
-from components.base.errors import ImagegateError
+from components.base.errors import ConfigError, ImagegateError
 from components.push import aliases, history
-from components.push.destination import Content, Destination, NoNumber, at, digests
+from components.push.destination import PULLED, Content, Destination, NoNumber, at, digests, is_local, local_path
 from components.push.manifest import PushedManifest
 from components.push.refusals import (
     AnotherName,
@@ -68,6 +69,7 @@ __all__ = [
     "require_champion",
     "require_evaluated",
     "require_name",
+    "require_not_pulled",
     "require_number",
     "tidy",
     "usable",
@@ -109,6 +111,19 @@ def require_number(destination: str) -> None:
         at(destination).next_version()
 
 
+def require_not_pulled(destination: str) -> None:
+    """Requires that versions are not pulled to this destination: the next pull would take a pushed one for its own.
+
+    Raises:
+        ConfigError: they are.
+    """
+    if is_local(destination) and os.path.lexists(note := os.path.join(local_path(destination), PULLED)):
+        raise ConfigError(
+            f"push.destination: {destination} holds versions that imagegate pull copied there, so nothing is pushed to "
+            f"it; choose another folder, or remove {note} if nothing is pulled there any more"
+        )
+
+
 def require_name(served: Served | None, name: str, *, take_over: bool) -> None:
     """Requires that what is served was pushed under the name of the configuration.
 
@@ -145,8 +160,9 @@ def push(
         destination: folder or fsspec URL; made if missing.
         manifest: what to write beside the model; files, version, `beside`, `withdrawn` and `compared_with` are added.
         beside: name -> content, or path, of further files to put there. If the served version is this model, but
-            lacks one of them, a version with it follows.
-        evaluated: SHA-256 of each file of the model as it was judged; default: as it is.
+            does not hold what is wanted beside it, a version that does follows; see `_holds`.
+        evaluated: SHA-256 of each file of the model as it was judged, and of those of `beside` that were; default: as
+            they are.
         compared: the version that was served when the model was judged, "" for none. It must still be the one served,
             unless that is this model already. None: push whatever is served.
         take_over: whether it may replace a version that was pushed under another name.
@@ -166,15 +182,18 @@ def push(
     with readable_errors(f"cannot read {model}"):
         there = digests(model)
     with readable_errors(f"cannot write to {destination}"), place.locked():
-        wanted = dict(there if evaluated is None else evaluated)
-        served, own = usable(next(newest_first(place), None)), manifest.identity or identity(wanted)
+        wanted = {name: _digest(content) for name, content in beside.items()} | dict(
+            there if evaluated is None else evaluated
+        )
+        served = usable(next(newest_first(place), None))
+        own = manifest.identity or identity({name: wanted[name] for name in wanted if name not in beside})
         gone = {} if served is None else served.manifest.withdrawn
         if own in gone:
             raise withdrawn(gone[own])
         facts: dict[str, Any] = {"beside": tuple(sorted(beside)), "withdrawn": gone}
         if compared is not None:
             require_name(served, manifest.name, take_over=take_over)
-            if served is not None and served.identity == own and intact(served) and beside.keys() <= _beside(served):
+            if served is not None and served.identity == own and _holds(served, beside, wanted) and intact(served):
                 return served
             if compared != (served.version if served else ""):
                 raise superseded(compared, served)
@@ -182,12 +201,12 @@ def push(
         number = None
         if as_challenger:
             beside_it = list(challengers(place))
-            if beside_it and beside_it[0].identity == own and intact(beside_it[0]):
-                return beside_it[0]
+            newest = beside_it[0] if beside_it else None
+            if newest and newest.identity == own and _holds(newest, beside, wanted) and intact(newest):
+                return newest
             number = _challenger_number(place, served, beside_it)
             facts["challenger"] = True
         files: dict[str, Content] = {name: os.path.join(model, name) for name in there}
-        wanted |= {name: _digest(content) for name, content in beside.items()}
         return add(place, {**files, **beside}, wanted, manifest.model_copy(update=facts), number)
 
 
@@ -220,8 +239,27 @@ def _challenger_number(place: Destination, served: Served | None, there: Sequenc
     return str(wanted)
 
 
-def _beside(served: Served) -> set[str]:
-    return set(served.manifest.beside)
+def _holds(version: Served, beside: Collection[str], wanted: Mapping[str, str]) -> bool:
+    """Whether a version holds what is wanted beside its model, so that the same model need not be pushed again.
+
+    It holds every wanted file, the wanted exports and no others, and warm-up requests, which are images of the test
+    split, only if they are wanted. What differs with each run, such as the date in the model card, does not count.
+
+    Args:
+        version: of the same model.
+        beside: names of the files.
+        wanted: SHA-256 of each of them, and of others.
+    """
+
+    def exports(names: Collection[str], digests: Mapping[str, str]) -> dict[str, str | None]:
+        return {name: digests.get(name) for name in names if name.startswith(f"{EXPORTS_FOLDER}/")}
+
+    there = version.manifest.beside
+    return (
+        set(beside) <= set(there)
+        and (WARM_UP in beside or WARM_UP not in there)
+        and exports(beside, wanted) == exports(there, version.manifest.files)
+    )
 
 
 def _digest(content: Content) -> str:
@@ -258,7 +296,11 @@ def add(
         wanted: SHA-256 that each file must have there.
         manifest: what to write beside them.
         number: of the version; None: a new one that is larger than all others.
+
+    Raises:
+        ConfigError: see `require_not_pulled`.
     """
+    require_not_pulled(place.root)
     version = number or place.next_version()  # larger also than what is removed now
     place.clean()
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -106,7 +106,9 @@ def Pusher(  # noqa: N802  TFX names components like classes
         MODEL_CARD: model_card.render(card).encode(),
     }
     for one in exported.exports:
-        files |= {name: os.path.join(exports.uri, os.path.basename(name)) for name in one.files if one.passed}
+        if one.passed:
+            files |= {name: os.path.join(exports.uri, os.path.basename(name)) for name in one.digests}
+            evaluated |= one.digests
     try:
         served = versions.push(
             folder,

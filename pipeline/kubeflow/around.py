@@ -81,6 +81,7 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
     versions.require_name(served, settings.name, take_over=settings.push.take_over)
     if settings.push.challenges:
         versions.require_champion(served)
+    versions.require_not_pulled(settings.destination)
     versions.require_number(settings.destination)
     dataset, _ = data.read_dataset(settings)
     if not dataset.records:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from components.base.artifact_files import PUSHED_MANIFEST
+from components.base.artifact_files import EXPORTS_FOLDER, PUSHED_MANIFEST
 from components.base.digests import of_file
 from components.base.errors import ImagegateError
 from components.data import images, storage
@@ -62,7 +62,7 @@ def find(path: str) -> Served:
 def _require_pushed(path: str) -> None:
     """Compares a file, and that of its weights if there is one, with the manifest of its version, if it is in one."""
     folder = os.path.dirname(os.path.dirname(path))
-    if os.path.basename(os.path.dirname(path)) != formats.FOLDER or not os.path.exists(
+    if os.path.basename(os.path.dirname(path)) != EXPORTS_FOLDER or not os.path.exists(
         os.path.join(folder, PUSHED_MANIFEST)
     ):
         return
@@ -70,7 +70,7 @@ def _require_pushed(path: str) -> None:
     known = served.manifest.files if served else {}
     stem = os.path.splitext(path)[0]
     for ending in (os.path.splitext(path)[1], ".bin"):
-        name = f"{formats.FOLDER}/{os.path.basename(stem)}{ending}"
+        name = f"{EXPORTS_FOLDER}/{os.path.basename(stem)}{ending}"
         if os.path.exists(stem + ending) and known.get(name) != of_file(stem + ending):
             raise versions.Damaged(f"{stem}{ending} does not match the model's {PUSHED_MANIFEST}; it is not loaded")
 

@@ -79,6 +79,7 @@ def _places(config: Config) -> None:
         versions.require_name(served, config.name, take_over=config.push.take_over)
         if config.push.challenges:
             versions.require_champion(served)
+        versions.require_not_pulled(config.destination)
         versions.require_number(config.destination)
     except (ConfigError, versions.NoNumber):
         raise

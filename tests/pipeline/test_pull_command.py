@@ -128,6 +128,7 @@ def test_a_command_line_that_is_wrong_is_not_tried_again(
     served = str(tmp_path / "served")
     pushed(model, served, b"1")
     assert cli.main(["pull", served, f"{served}/below", "--watch"]) == 2
+    assert cli.main(["pull", served, "s3://bucket/models", "--watch"]) == 2
     assert cli.main(["pull", "nosuch://bucket/models", str(tmp_path / "here"), "--watch"]) == 2
     shutil.rmtree(served)
     assert "is or lies in" in capsys.readouterr().err

@@ -6,12 +6,13 @@ number. A version without `imagegate.json` is incomplete, or was not pushed by i
 
 from __future__ import annotations
 
-from components.push.destination.base import MARKER, Content, Destination, NoNumber, digests, number, parsed
+from components.push.destination.base import MARKER, PULLED, Content, Destination, NoNumber, digests, number, parsed
 from components.push.destination.folder import Folder, is_local, local_path
 from components.push.destination.store import Store
 
 __all__ = [
     "MARKER",
+    "PULLED",
     "Content",
     "Destination",
     "Folder",

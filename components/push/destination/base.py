@@ -16,6 +16,8 @@ from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ImagegateError
 
 MARKER = ".imagegate-incomplete"  # in a version of an object store while it is uploaded or removed
+PULLED = ".imagegate-pulled-from"  # in a local folder of pulled versions: the destination that they are from
+LARGEST_MANIFEST = 2**26  # bytes; those of 1,000 labels have a few million. Chosen by hand; not measured
 LARGEST = 2**63 - 1  # TensorFlow Serving reads version numbers as int64
 
 Content = str | bytes  # path of a local file, or the content of a file
@@ -97,15 +99,17 @@ class Destination(abc.ABC):
 
 
 def parsed(content: bytes | None) -> dict[str, Any] | None:
-    """Parses a manifest; None if it is missing, truncated, or not one of imagegate.
+    """Parses a manifest; None if it is missing, truncated, too large or deep, or not one of imagegate.
 
     >>> parsed(b'{"files": {"saved_model.pb": "ab12"}}')
     {'files': {'saved_model.pb': 'ab12'}}
     >>> parsed(b'{"files": {"saved_mo')
     """
+    if content is None or len(content) > LARGEST_MANIFEST:
+        return None
     try:
-        manifest = json.loads(content or b"")
-    except ValueError:
+        manifest = json.loads(content)
+    except (ValueError, RecursionError):
         return None
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         return None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import random
 import re
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Mapping
 
@@ -15,12 +17,14 @@ from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.files import sync, write_atomically
 from components.data import storage
 from components.push.destination.base import (
+    LARGEST_MANIFEST,
     MARKER,
     Content,
     Destination,
     Fetch,
     Seal,
     digests,
+    number,
     raise_,
     served_first,
 )
@@ -51,11 +55,26 @@ class Folder(Destination):
         return served_first(os.listdir(self._folder)) if os.path.isdir(self._folder) else []
 
     def read(self, version: str, name: str) -> bytes | None:
+        path = self._path(version, name)
         try:
-            with open(self._path(version, name), "rb") as f:
-                return f.read()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            # Without waiting for who writes to a pipe. A link might lead anywhere.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise OSError(f"{path} is a link, which is not followed") from None
+            raise
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISDIR(mode):
+                return None
+            if not stat.S_ISREG(mode):
+                raise OSError(f"{path} is not a regular file")
+            with open(descriptor, "rb", closefd=False) as f:
+                return f.read(LARGEST_MANIFEST + 1 if name == PUSHED_MANIFEST else -1)
+        finally:
+            os.close(descriptor)
 
     def write(self, name: str, content: bytes) -> None:
         path = self._path(name)
@@ -102,7 +121,7 @@ class Folder(Destination):
         shutil.rmtree(hidden)
 
     def clean(self) -> list[str]:
-        left = [self._path(n) for n in os.listdir(self._folder) if n.startswith((_STAGING, _REMOVING))]
+        left = [self._path(name) for name in os.listdir(self._folder) if _is_remains(name)]
         for path in left:
             shutil.rmtree(path, ignore_errors=True)
         return [path for path in left if os.path.lexists(path)]
@@ -112,6 +131,15 @@ class Folder(Destination):
 
     def _path(self, *names: str) -> str:
         return os.path.join(self._folder, *names)
+
+
+def _is_remains(name: str) -> bool:
+    """Whether a folder of this name was made by a push or removal, which was killed if nobody holds the lock.
+
+    >>> [_is_remains(name) for name in (".staging-17", ".removing-17", ".staging-area", "17")]
+    [True, True, False, False]
+    """
+    return any(name.startswith(p) and number(name.removeprefix(p)) is not None for p in (_STAGING, _REMOVING))
 
 
 def _lock(descriptor: int, root: str) -> None:

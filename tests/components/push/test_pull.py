@@ -17,6 +17,7 @@ import pytest
 from components.base.errors import ConfigError, ImagegateError
 from components.push import rollback
 from components.push import versions as push
+from components.push.destination import at
 from components.push.manifest import PushedManifest
 from components.push.pull import check_names, is_current, pull
 
@@ -147,11 +148,89 @@ def test_names_that_lead_out_of_the_version_are_refused(served: Path, tmp_path: 
         ImagegateError, match=r"imagegate\.json names files that no version may hold: '.*; nothing was copied"
     ):
         pull(str(served), str(tmp_path / "here"), 2)
-    assert [p.name for p in sorted(tmp_path.rglob("*")) if p not in before] == ["here", ".imagegate-pulled-from"]
+    assert [p.name for p in sorted(tmp_path.rglob("*")) if p not in before] == ["here"]
 
 
 def test_names_of_real_models_are_fine() -> None:
     check_names([*FILES, "assets.extra/tf_serving_warmup_requests", "..a", "a..b/c", "naïve.txt"], "7")
+
+
+def test_a_url_is_no_folder_to_pull_to(served: Path, model: Path, s3: str, tmp_path: Path) -> None:
+    """The copy once went to a local folder of that name, and `keep` then removed versions of the store."""
+    there = [push.push(str(change(model, bytes([i]))), s3, PushedManifest()).version for i in range(3)]
+    with pytest.raises(ConfigError, match="expected a folder of this machine to pull to, not a URL"):
+        pull(str(served), s3, 1)
+    assert [one.version for one in push.newest_first(at(s3))] == there[::-1]
+    pulled = pull(str(served), f"file://{tmp_path}/here", 1)
+    assert pulled.path == f"{tmp_path}/here/{pulled.version}"
+
+
+def test_only_what_was_pulled_is_removed(served: Path, model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    first = pull(str(served), str(folder), 1)
+    for call in (
+        lambda: push.push(str(model), str(folder), PushedManifest(name="other")),
+        lambda: push.require_not_pulled(f"file://{folder}"),
+    ):
+        with pytest.raises(ConfigError, match=rf"here holds versions .* remove {folder}/\.imagegate-pulled-from if"):
+            call()
+    for name in (".staging-area", ".removing-old", ".staging-17", ".removing-17"):
+        (folder / name).mkdir()
+    os.makedirs(folder / "7")
+    second = push.push(str(change(model, b"other")), str(served), PushedManifest(name="digits"))
+    assert pull(str(served), str(folder), 1).removed == (first.version,)
+    # The folders of others stay, those of killed pulls go, and no record grows with each version.
+    wanted = [".imagegate-pulled-from", ".removing-old", ".staging-area", "7", second.version]
+    assert sorted(os.listdir(folder)) == sorted(wanted)
+
+
+def test_a_version_under_another_number_in_its_manifest_is_removed_like_any_other(
+    served: Path, model: Path, tmp_path: Path
+) -> None:
+    found = []
+    for content in (b"1", b"2", b"3"):
+        version = push.push(str(change(model, content)), str(served), PushedManifest(name="digits")).version
+        path = served / version / "imagegate.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"version": "1"}))
+        found.append(pull(str(served), str(tmp_path / "here"), 2).version)
+    assert numbers(tmp_path / "here") == found[1:]
+
+
+def test_a_source_is_the_same_from_every_folder(
+    served: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pull("served", "here", 2)
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert not pull("../served/", "../here", 2).new
+    push.push(str(change(model, b"other")), "served", PushedManifest(name="digits"))  # another one of the same name
+    with pytest.raises(ConfigError, match=f"holds versions pulled from {served}, expected {tmp_path}/below/served;"):
+        pull("served", "../here", 2)
+
+
+def test_a_note_that_cannot_be_read_is_not_taken_for_none(served: Path, tmp_path: Path) -> None:
+    pull(str(served), str(tmp_path / "here"), 2)
+    (tmp_path / "here" / ".imagegate-pulled-from").write_text("{")
+    with pytest.raises(ConfigError, match="pulled-from is damaged, so nobody knows which versions were pulled"):
+        pull(str(served), str(tmp_path / "here"), 2)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "deep", "large"])
+def test_a_manifest_that_does_harm_when_it_is_read_is_refused(served: Path, tmp_path: Path, kind: str) -> None:
+    path = served / numbers(served)[0] / "imagegate.json"
+    kept = path.read_bytes()
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)  # whoever opens it waits for a writer
+    elif kind == "link":
+        (tmp_path / "elsewhere").write_bytes(kept)
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        path.write_bytes(b"[" * 200_000 if kind == "deep" else kept + b" " * 2**26)
+    message = {"pipe": "is not a regular file", "link": "is a link, which is not followed"}.get(kind, "is damaged")
+    with pytest.raises(ImagegateError, match=rf"imagegate\.json {message}"):
+        pull(str(served), str(tmp_path / "here"), 2)
 
 
 def _link(version: Path) -> None:
@@ -184,7 +263,7 @@ def test_what_is_not_as_its_manifest_says_is_not_copied(
     spoil(served / version)
     with pytest.raises(ImagegateError, match=message):
         pull(str(served), str(tmp_path / "here"), 2)
-    assert os.listdir(tmp_path / "here") == [".imagegate-pulled-from"]
+    assert os.listdir(tmp_path / "here") == []  # so another destination may still be pulled to it
 
 
 def test_a_damaged_copy_is_not_replaced_while_a_server_may_have_loaded_it(served: Path, tmp_path: Path) -> None:
