@@ -93,6 +93,7 @@ def _export(
     try:
         path = convert.convert(source, format_, calibration, folder)
         answers, latency = answered(path, test, len(evaluated.rows))
+        _require_whole(answers, source.function.structured_outputs, len(evaluated.rows))
     except (convert.NotConverted, NoAnswer) as error:
         return Export(format=format_.name, problem=str(error))
     return judged(format_, settings, evaluated, answers).model_copy(
@@ -119,7 +120,32 @@ def judged(format_: Format, settings: ExportSettings, evaluated: Evaluated, answ
 
 
 class NoAnswer(Exception):
-    """A file could not be opened or asked by its runtime; the message says why."""
+    """A file could not be opened or asked by its runtime, or gives no proper answer; the message says why."""
+
+
+def _require_whole(answers: Arrays, expected: Mapping[str, Any], count: int) -> None:
+    """Compares the form of answers with that of the SavedModel's, and looks for what is no number.
+
+    Args:
+        answers: name of an output -> array.
+        expected: name of an output of the function that was converted -> tensor [batch, ...].
+        count: number of images.
+
+    Raises:
+        NoAnswer: an output is missing, or has another type or shape, or a number that is not finite.
+    """
+    if answers.keys() != expected.keys():
+        raise NoAnswer(f"it has the outputs {sorted(answers)} in place of {sorted(expected)}")
+    for name, array in answers.items():
+        form, wanted = (array.dtype, array.shape), (expected[name].dtype.as_numpy_dtype, expected[name].shape[1:])
+        if form[0] != wanted[0] or len(array) != count or not wanted[1].is_compatible_with(array.shape[1:]):
+            raise NoAnswer(
+                f"its output {name!r} is {array.dtype} {list(array.shape)} in place of {np.dtype(wanted[0])} "
+                f"{[count, *wanted[1].as_list()]}"
+            )
+        for i, answer in enumerate(array):
+            if not np.isfinite(answer).all():
+                raise NoAnswer(f"its output {name!r} for image {i + 1} of {count:,} has numbers that are not finite")
 
 
 def answered(path: str, images: str, count: int) -> tuple[dict[str, NDArray[Any]], Latency]:
@@ -179,10 +205,12 @@ def _evaluated(
     kind, size = kinds.kind(settings.task), source.image_size
     records = list(pixels.every(examples, "test"))
     images = pixels.decode(records, len(records), size, path)
-    by_image = {(row["path"], row["sha256"]): row for row in predictions.read(evaluation, predictions.CANDIDATE)}
-    rows = [by_image[predictions.identity(record)] for record in records]
+    identities = [predictions.identity(record) for record in records]
+    rows = _rows(evaluation, predictions.CANDIDATE, identities)
     compared = comparison.read(evaluation)
     known = bool(compared.version) and compared.whole
+    # Without a version, there are regressions only if the served model is damaged and this one is its equal.
+    served = predictions.BASELINE if known else predictions.CANDIDATE
     evaluated = Evaluated(
         kind=kind,
         labels=labels,
@@ -192,10 +220,17 @@ def _evaluated(
         own={} if kind.per_pixel else {outputs.PROBABILITIES: _probabilities(rows)},
         unlike=out_of_distribution.read(evaluation).get("models", {}).get(predictions.CANDIDATE, {}),
         served=analysis.results(evaluation, predictions.BASELINE) if known else None,
+        served_rows=_rows(evaluation, served, identities) if compared.regressions is not None and compared.whole else None,
         compared=compared,
         beside=beside.read(evaluation),
     )
     return evaluated, images
+
+
+def _rows(evaluation: str, model: str, identities: Sequence[tuple[str, str]]) -> list[Prediction]:
+    """The predictions of one model, in the order of the images."""
+    by_image = {(row["path"], row["sha256"]): row for row in predictions.read(evaluation, model)}
+    return [by_image[identity] for identity in identities]
 
 
 def _probabilities(rows: Sequence[Prediction]) -> NDArray[np.float32]:

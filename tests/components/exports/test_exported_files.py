@@ -13,7 +13,7 @@ from components.data.features import IGNORED_ID
 from components.exports import conduct, convert, formats, judged, runtimes
 from components.exports.metadata import Calibration, Metadata
 from components.exports.settings import ExportSettings
-from components.gates.compared import Compared
+from components.gates.compared import Compared, Regressions
 from components.gates.found import Beside, WeakGroup, WeakGroups
 from components.gates.settings import Threshold
 from components.labels import kinds
@@ -118,6 +118,7 @@ def evaluated(source: convert.Source, images: np.ndarray) -> judged.Evaluated:
         own={"probabilities": own},
         unlike={},
         served=None,
+        served_rows=None,
         compared=Compared(why_not="no model is served yet"),
         beside=Beside(),
     )
@@ -206,6 +207,75 @@ def test_what_a_runtime_cannot_run_is_told_in_a_sentence(tmp_path: Path) -> None
     source = of(lambda pixels: tf.py_function(lambda x: x, [pixels], tf.float32))
     with pytest.raises(convert.NotConverted, match="it cannot be converted: "):
         convert.convert(source, formats.FORMATS["litert"], photos(1), str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        ({"probabilities": np.full((6, 3), np.nan, np.float32)}, "'probabilities' for image 1 of 6 has numbers that are"),
+        ({"probabilities": np.full((6, 2), 0.5, np.float32)}, r"is float32 \[6, 2\] in place of float32 \[6, 3\]"),
+        ({"probabilities": np.full((5, 3), 0.5, np.float32)}, r"is float32 \[5, 3\] in place of float32 \[6, 3\]"),
+        ({"probabilities": np.zeros((6, 3), np.int8)}, r"is int8 \[6, 3\] in place of float32 \[6, 3\]"),
+        ({"Identity": np.zeros((6, 3), np.float32)}, r"the outputs \['Identity'\] in place of \['probabilities'\]"),
+    ],
+)
+def test_answers_of_another_form_or_without_numbers_are_none(answers: dict[str, np.ndarray], why: str) -> None:
+    with pytest.raises(conduct.NoAnswer, match=why):
+        conduct._require_whole(answers, of(brightest).function.structured_outputs, 6)
+
+
+def test_an_f1_that_is_not_a_number_is_a_drop_unless_there_was_nothing_to_lose() -> None:
+    """Two images, of red and green, that the model takes for red and blue: F1 is 1, 0 (0 of 1) and 0 (1 false)."""
+    known = evaluated(of(brightest), photos(2))
+    one_hot = np.eye(3, dtype=np.float32)
+    known = dataclasses.replace(known, rows=known.rows_of({"probabilities": one_hot[[0, 2]]}))
+    # An export that answers green twice: red falls from 1 to 0 and green gains; blue is 0 / 0.
+    rows = known.rows_of({"probabilities": one_hot[[1, 1]]})
+    assert np.isnan(known.changes(rows)["blue"])
+    assert [(v.label, v.value, v.passed) for v in known._drops(rows, 0.05)] == [
+        ("red", 1.0, False),
+        ("green", 0.0, True),
+        ("blue", 0.0, True),
+    ]
+    lost = known.rows_of({"probabilities": np.full((2, 3), np.nan, np.float32)})
+    [red] = [v for v in known._drops(lost, 1.0) if v.label == "red"]
+    assert (red.passed, red.value) == (False, None)
+
+
+def test_regressions_are_those_of_the_export() -> None:
+    """The served model has all six images right, and so has the SavedModel; the export has the even ones wrong."""
+    known = evaluated(of(brightest), photos(6))
+    assert [int(np.argmax(row["probabilities"])) for row in known.rows] == [0, 1, 2, 0, 1, 2]
+    none = Regressions(numbers=[{"where": {}, "numbers": {"regressions": 0, "example_count": 6, "effective_count": 6}}])
+    compared = Compared(version="1", images=6, labels=tuple(LABELS), regressions=none)
+    known = dataclasses.replace(known, compared=compared, served=known.results(known.rows), served_rows=known.rows)
+    wrong = known.own["probabilities"].copy()
+    wrong[::2] = np.roll(wrong[::2], 1, axis=1)
+    rule = Threshold(metric="regressions", max=2)
+    [own, *_] = known.judge([rule], known.rows, 1.0)
+    [of_export, *_] = known.judge([rule], known.rows_of({"probabilities": wrong}), 1.0)
+    assert (own.value, own.passed, of_export.value, of_export.passed) == (0, True, 3, False)
+    # The surest mistake first.
+    assert sorted(of_export.reason.split(": ")[1].split(", ")) == ["0.png", "2.png", "4.png"]
+    part = dataclasses.replace(known, compared=compared.model_copy(update={"candidate": none.numbers}))
+    [left, *_] = part.judge([rule], known.rows, 1.0)
+    assert (left.judged, left.reason.split(": ")[1]) == (False, judged._PART)
+
+
+@pytest.mark.parametrize("bound", [{}, {"min": 0.1}])
+def test_max_drop_is_judged_beside_a_gain_with_confidence(bound: dict[str, float]) -> None:
+    """Accuracy falls from the served model's 1 to 1/2."""
+    known = evaluated(of(brightest), photos(6))
+    wrong = known.own["probabilities"].copy()
+    wrong[::2] = np.roll(wrong[::2], 1, axis=1)
+    known = dataclasses.replace(
+        known, compared=Compared(version="1", images=6, labels=tuple(LABELS)), served=known.results(known.rows)
+    )
+    rule = Threshold(metric="accuracy", max_drop=0.2, min_gain=0, confidence=0.95, **bound)
+    verdicts = known.judge([rule], known.rows_of({"probabilities": wrong}), 1.0)
+    [drop] = [v for v in verdicts if "served model's" in v.rule]
+    assert not drop.passed
+    assert "0.5 worse than the served model's 1; at most 0.2 is allowed" in drop.reason
 
 
 def test_weak_groups_and_slices_are_judged_by_the_answers_of_the_export() -> None:
