@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 _KIB = 1024
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    known = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(known(0)) if known else os.cpu_count() or 1
 
 
 def available_memory(root: str = "/") -> int | None:

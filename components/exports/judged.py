@@ -27,6 +27,8 @@ from components.metrics import curves
 Arrays = Mapping[str, NDArray[Any]]  # name of an output -> array [n, ...]
 _PART = "only a part of the test split is compared with the served model"
 _ADVICE = "Push the format without int8, calibrate it on more images of this label, or raise push.max_export_drop"
+_AGREE = "Push the format without int8, or lower push.min_export_agreement"
+_BLOCK = 32  # images whose answers are compared at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,22 +149,36 @@ class Evaluated:
 
     def agreement(self, answers: Arrays) -> dict[str, float]:
         """How far the answers of an export are those of the SavedModel, as fields of `Export`."""
-        if self.truth is not None:
-            same = answers[outputs.MASK] == self.own[outputs.MASK]
-            score = outputs.CONFIDENCE
-        else:
-            score = outputs.PROBABILITIES
-            both = (answers[score], self.own[score])
-            if self.kind.exclusive:
-                same = np.equal(*(part.argmax(axis=1) for part in both))
-            else:
-                same = np.equal(*(part >= self.decided for part in both))
-        difference = np.abs(answers[score].astype(np.float64) - self.own[score])
+        score = outputs.PROBABILITIES if self.truth is None else outputs.CONFIDENCE
+        same = summed = decisions = values = 0.0
+        largest = []
+        for start in range(0, len(self.rows), _BLOCK):  # the arrays of masks may be larger than the memory
+            now, own = ({key: part[start : start + _BLOCK] for key, part in of.items()} for of in (answers, self.own))
+            equal = self._equal(now, own)
+            difference = np.abs(now[score].astype(np.float64) - own[score])
+            same, decisions = same + float(equal.sum()), decisions + equal.size
+            summed, values = summed + float(difference.sum()), values + difference.size
+            largest.append(difference.max())
         return {
-            "agreement": float(same.mean()),
-            "largest_difference": float(difference.max()),
-            "mean_difference": float(difference.mean()),
+            "agreement": same / decisions,
+            "largest_difference": float(np.max(largest)),
+            "mean_difference": summed / values,
         }
+
+    def _equal(self, answers: Arrays, own: Arrays) -> NDArray[np.bool_]:
+        """Which decisions are those of the SavedModel: of each image, label of an image, or pixel."""
+        if self.truth is not None:
+            return np.equal(answers[outputs.MASK], own[outputs.MASK])
+        both = (answers[outputs.PROBABILITIES], own[outputs.PROBABILITIES])
+        if self.kind.exclusive:
+            return np.equal(*(part.argmax(axis=1) for part in both))
+        return np.equal(*(part >= self.decided for part in both))
+
+    def judge_agreement(self, agreement: float, minimum: float) -> Verdict:
+        """Judges the share of decisions that are those of the SavedModel."""
+        metric = "share of decisions that are the SavedModel's"
+        rule = Rule(gate="export", metric=metric, minimum=minimum, advice=_AGREE)
+        return judge(rule, agreement, examples=len(self.rows), unit="image")
 
 
 def _without_paired(rule: Threshold) -> Iterator[Threshold]:

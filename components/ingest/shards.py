@@ -22,6 +22,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from components.base import machine
 from components.base.packed import Packed
 from components.data import images, mask_rules, masks, storage
 from components.data.arrays import check as arrays
@@ -271,7 +272,7 @@ def examine(records: Iterable[Record], job: Job, check: Check | None = None) -> 
 
 def _each(one: Callable[[Record], Examined], records: Iterator[Record], job: Job) -> Iterator[Examined]:
     """Applies `one` to the records, in this process or, where the job has them, in others; yields in order."""
-    workers = job.threads or _cores()
+    workers = job.threads or machine.cores()
     if workers == 1:
         yield from map(one, records)
         return
@@ -395,12 +396,6 @@ class _Scenes:
         if mask is None:
             return _Scene(digest, sha256, array, remarks)
         return _Scene(digest, sha256, array, remarks, masks.ids_of(mask), mask.remarks)
-
-
-def _cores() -> int:
-    """How many cores this process may use."""
-    known = getattr(os, "sched_getaffinity", None)  # not on every system
-    return len(known(0)) if known else os.cpu_count() or 1
 
 
 def enter(item: Examined, report: Report) -> None:

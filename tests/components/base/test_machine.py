@@ -1,10 +1,11 @@
 """How much memory a process can still take, from files as Linux writes them."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from components.base.machine import available_memory, peak_memory, restart_peak
+from components.base.machine import available_memory, cores, peak_memory, restart_peak
 
 MACHINE = "MemTotal:       2000 kB\nMemFree:         100 kB\nMemAvailable:   1000 kB\nSwapFree:         24 kB\n"
 
@@ -57,3 +58,13 @@ def test_the_peak_of_memory_is_told_and_begins_anew(tmp_path: Path) -> None:
     again = peak_memory()
     assert again is not None
     assert again <= with_block - (60 << 20)
+
+
+def test_cores_are_those_that_the_process_may_use() -> None:
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert cores() == len(allowed)
