@@ -15,6 +15,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.proto import trainer_pb2
 
 from components.base import fingerprint
+from components.exports.formats import FORMATS
 from components.model.comparing.settings import Plan
 from components.stages.baseline import Baseline
 from components.stages.class_balance import ClassBalance
@@ -33,6 +34,8 @@ from components.stages.trainer import Trainer
 from components.stages.transform import Transform
 from pipeline import derived
 from pipeline.config import Config
+
+_SERVING = "tensorflow_serving"
 
 
 @dataclass(frozen=True)
@@ -192,12 +195,15 @@ def serving_check(run: Run, **inputs: Any) -> BaseNode:
         task=run.config.task,
         limits=run.config.serving.to_json(),
         bits=run.config.data.bits or 0,
-        code_fingerprint=fingerprint.code("components.stages.serving_check"),
+        # The warm-up requests are written with its messages.
+        code_fingerprint=f"{fingerprint.code('components.stages.serving_check')} {fingerprint.libraries([_SERVING])}",
     )
 
 
 def model_export(run: Run, **inputs: Any) -> BaseNode:
-    settings = run.config.export_settings(fingerprint.code("components.stages.optional.model_export"))
+    code = fingerprint.code("components.stages.optional.model_export")
+    modules = {module for name in run.config.push.exports for module in FORMATS[name].modules}
+    settings = run.config.export_settings(f"{code} {fingerprint.libraries(modules)}")
     return ModelExport(**inputs, settings=settings.to_json())
 
 

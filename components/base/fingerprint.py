@@ -6,6 +6,7 @@ import ast
 import hashlib
 import os
 import platform
+from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -62,6 +63,13 @@ def everything() -> str:
                 found = _source_digest(content) if name.endswith(".py") else hashlib.sha256(content).digest()
                 digest.update(f"{parent[len(_ROOT) :]}/{name}\0".encode() + found)
     return digest.hexdigest()
+
+
+def libraries(modules: Iterable[str]) -> str:
+    """Versions of the installed distributions that modules come from, such as "nncf==3.4.0 openvino==2026.4.1"."""
+    known = metadata.packages_distributions()
+    names = sorted({name for module in modules for name in known.get(module, ())})
+    return " ".join(f"{name}=={metadata.version(name)}" for name in names)
 
 
 def versions() -> dict[str, str]:

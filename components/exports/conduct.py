@@ -69,7 +69,7 @@ def conduct(
         chosen = pixels.spread(examples, "train", _CALIBRATION)
         calibration = pixels.decode(chosen, len(chosen), source.image_size, train)
         if kind.per_pixel:
-            evaluated = replace(evaluated, own=_own(function, images))
+            evaluated = replace(evaluated, own=_own(function, images, work))
         exports = []
         for done, name in enumerate(settings.formats):
             progress.report("exports", done, len(settings.formats), name)
@@ -97,6 +97,7 @@ def _export(
         answers, latency = answered(path, test, len(evaluated.rows))
         if _digests(format_, folder) != digests:
             raise NoAnswer("its files were changed while its runtime answered")
+        _require_whole(answers, source.function.structured_outputs, len(evaluated.rows))
     except (convert.NotConverted, NoAnswer) as error:
         return Export(format=format_.name, problem=str(error))
     return judged(format_, settings, evaluated, answers).model_copy(
@@ -118,18 +119,46 @@ def judged(format_: Format, settings: ExportSettings, evaluated: Evaluated, answ
     """Judges the answers of one format to the test split."""
     rows = evaluated.rows_of(answers)
     named = evaluated.kind.overall
-    whole = dict(evaluated.results(rows)[0][1])
+    whole, agreement = dict(evaluated.results(rows)[0][1]), evaluated.agreement(answers)
     return Export(
         format=format_.name,
-        **{key: value if math.isfinite(value) else None for key, value in evaluated.agreement(answers).items()},
+        **{key: value if math.isfinite(value) else None for key, value in agreement.items()},
         metrics={name: _plain(whole[name]) for name in named if name in whole},
         changes={label: _plain(change) for label, change in evaluated.changes(rows).items()},
-        verdicts=tuple(evaluated.judge(settings.thresholds, rows, settings.max_drop)),
+        verdicts=(
+            *evaluated.judge(settings.thresholds, rows, settings.max_drop),
+            evaluated.judge_agreement(agreement["agreement"], settings.min_agreement),
+        ),
     )
 
 
 class NoAnswer(Exception):
-    """A file could not be opened or asked by its runtime; the message says why."""
+    """A file could not be opened or asked by its runtime, or gives no proper answer; the message says why."""
+
+
+def _require_whole(answers: Arrays, expected: Mapping[str, Any], count: int) -> None:
+    """Compares the form of answers with that of the SavedModel's, and looks for what is no number.
+
+    Args:
+        answers: name of an output -> array.
+        expected: name of an output of the function that was converted -> tensor [batch, ...].
+        count: number of images.
+
+    Raises:
+        NoAnswer: an output is missing, or has another type or shape, or a number that is not finite.
+    """
+    if answers.keys() != expected.keys():
+        raise NoAnswer(f"it has the outputs {sorted(answers)} in place of {sorted(expected)}")
+    for name, array in answers.items():
+        form, wanted = (array.dtype, array.shape), (expected[name].dtype.as_numpy_dtype, expected[name].shape[1:])
+        if form[0] != wanted[0] or len(array) != count or not wanted[1].is_compatible_with(array.shape[1:]):
+            raise NoAnswer(
+                f"its output {name!r} is {array.dtype} {list(array.shape)} in place of {np.dtype(wanted[0])} "
+                f"{[count, *wanted[1].as_list()]}"
+            )
+        for i, answer in enumerate(array):
+            if not np.isfinite(answer).all():
+                raise NoAnswer(f"its output {name!r} for image {i + 1} of {count:,} has numbers that are not finite")
 
 
 def answered(path: str, images: str, count: int) -> tuple[dict[str, NDArray[Any]], Latency]:
@@ -141,7 +170,7 @@ def answered(path: str, images: str, count: int) -> tuple[dict[str, NDArray[Any]
         count: number of images.
 
     Returns:
-        its answers, name of an output -> array [count, ...], and the latency of one image.
+        its answers, name of an output -> array [count, ...] that is read from disk, and the latency of one image.
 
     Raises:
         NoAnswer: the file cannot be opened or asked.
@@ -158,9 +187,10 @@ def answered(path: str, images: str, count: int) -> tuple[dict[str, NDArray[Any]
         if done.returncode:
             raise NoAnswer(f"its runtime cannot run it: {last_words(done.returncode, done.stderr)}")
         with open(f"{answer}.json", encoding="utf-8") as f:
-            latency = Latency(**json.load(f))
-        with np.load(f"{answer}.npz") as arrays:
-            return dict(arrays), latency
+            told = json.load(f)
+        # The arrays outlive the names of their files.
+        arrays = {name: np.load(f"{answer}.{i}.npy", mmap_mode="r") for i, name in enumerate(told["outputs"])}
+        return arrays, Latency(**told["latency_ms"])
 
 
 def _metadata(settings: ExportSettings, labels: Sequence[str], model: str, evaluation: str, function: Any) -> Metadata:
@@ -187,51 +217,66 @@ def _evaluated(
     from components.evaluation import analysis
 
     kind, size = kinds.kind(settings.task), source.image_size
-    records = list(pixels.every(examples, "test"))
-    images = pixels.decode(records, len(records), size, path)
-    by_image = {(row["path"], row["sha256"]): row for row in predictions.read(evaluation, predictions.CANDIDATE)}
-    rows = [by_image[predictions.identity(record)] for record in records]
+    identities = [predictions.identity(record) for record in pixels.every(examples, "test")]
+    images = pixels.decode(pixels.every(examples, "test"), len(identities), size, path)
+    rows = _rows(evaluation, predictions.CANDIDATE, identities)
     compared = comparison.read(evaluation)
     known = bool(compared.version) and compared.whole
+    # Without a version, there are regressions only if the served model is damaged and this one is its equal.
+    served = predictions.BASELINE if known else predictions.CANDIDATE
     evaluated = Evaluated(
         kind=kind,
         labels=labels,
         decided=np.array(source.metadata.thresholds, np.float32),
         rows=rows,
-        truth=_masks(records, size) if kind.per_pixel else None,
+        truth=_masks(examples, len(identities), size, path) if kind.per_pixel else None,
         own={} if kind.per_pixel else {outputs.PROBABILITIES: _probabilities(rows)},
         unlike=out_of_distribution.read(evaluation).get("models", {}).get(predictions.CANDIDATE, {}),
         served=analysis.results(evaluation, predictions.BASELINE) if known else None,
+        served_rows=_rows(evaluation, served, identities)
+        if compared.regressions is not None and compared.whole
+        else None,
         compared=compared,
         beside=beside.read(evaluation),
     )
     return evaluated, images
 
 
+def _rows(evaluation: str, model: str, identities: Sequence[tuple[str, str]]) -> list[Prediction]:
+    """The predictions of one model, in the order of the images."""
+    by_image = {(row["path"], row["sha256"]): row for row in predictions.read(evaluation, model)}
+    return [by_image[identity] for identity in identities]
+
+
 def _probabilities(rows: Sequence[Prediction]) -> NDArray[np.float32]:
     return np.array([row["probabilities"] for row in rows], np.float32)
 
 
-def _masks(records: Sequence[bytes], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The true masks at the size of the network: uint8 [n, H, W]."""
+def _masks(examples: str, count: int, size: tuple[int, int], beside: str) -> NDArray[np.uint8]:
+    """The true masks of the test split at the size of the network, on disk: uint8 [count, H, W]."""
     import tensorflow as tf
 
-    masks = np.empty((len(records), *size), np.uint8)
-    for i, record in enumerate(records):
+    masks = np.lib.format.open_memmap(f"{beside}.masks.npy", "w+", np.uint8, (count, *size))
+    for i, record in enumerate(pixels.every(examples, "test")):
         encoded = tf.train.Example.FromString(record).features.feature[features.MASK].bytes_list.value[0]
         masks[i] = decode_mask(tf.constant(encoded), size).numpy()
     return masks
 
 
-def _own(function: Any, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
-    """The SavedModel's answers to decoded images."""
+def _own(function: Any, images: NDArray[np.uint8], folder: str) -> Mapping[str, NDArray[Any]]:
+    """The SavedModel's answers to decoded images, on disk in a folder."""
     import tensorflow as tf
 
-    parts = [
-        {name: tensor.numpy() for name, tensor in function(tf.constant(images[start : start + runtimes.BATCH])).items()}
-        for start in range(0, len(images), runtimes.BATCH)
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    arrays = {
+        name: np.lib.format.open_memmap(
+            os.path.join(folder, f"own.{i}.npy"), "w+", spec.dtype.as_numpy_dtype, (len(images), *spec.shape[1:])
+        )
+        for i, (name, spec) in enumerate(function.structured_outputs.items())
+    }
+    for start in range(0, len(images), runtimes.BATCH):
+        for name, tensor in function(tf.constant(images[start : start + runtimes.BATCH])).items():
+            arrays[name][start : start + runtimes.BATCH] = tensor.numpy()
+    return arrays
 
 
 def _remove(format_: Format, folder: str) -> None:

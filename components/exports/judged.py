@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from components import metrics
 from components.base.verdict import Verdict
+from components.evaluation import regressions
 from components.evaluation.comparison import Scope
 from components.evaluation.predictions import Prediction
 from components.gates import model_gate
@@ -26,6 +27,8 @@ from components.metrics import curves
 Arrays = Mapping[str, NDArray[Any]]  # name of an output -> array [n, ...]
 _PART = "only a part of the test split is compared with the served model"
 _ADVICE = "Push the format without int8, calibrate it on more images of this label, or raise push.max_export_drop"
+_AGREE = "Push the format without int8, or lower push.min_export_agreement"
+_BLOCK = 32  # images whose answers are compared at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,8 @@ class Evaluated:
         own: its own answers to the decoded images, of masks; elsewhere, those of `rows`.
         unlike: its numbers on images of none of the labels.
         served: results of the served model, or None.
+        served_rows: what the regressions are looked for in: the served model's predictions for the same images, if the
+            whole test split is compared; else None.
         compared: how it was compared with the served model.
         beside: weak groups and trivial methods.
     """
@@ -53,6 +58,7 @@ class Evaluated:
     own: Arrays
     unlike: Mapping[str, float]
     served: Results | None
+    served_rows: Sequence[Prediction] | None
     compared: Compared
     beside: Beside
 
@@ -74,28 +80,40 @@ class Evaluated:
 
     def results(self, rows: Sequence[Prediction], rules: Sequence[Threshold] = ()) -> Results:
         """The metrics of the whole test split, and of the slices that the rules are about."""
-        columns = {tuple(sorted(rule.columns)) for rule in rules if rule.columns}
-        scope = Scope(kind=self.kind, labels=self.labels, served=self.labels, slices=columns)
-        (where, whole), *slices = scope.results(rows, self.labels)
+        (where, whole), *slices = self._scope(rules).results(rows, self.labels)
         return [(where, {**self.unlike, **whole}), *slices]
+
+    def _scope(self, rules: Sequence[Threshold]) -> Scope:
+        columns = {tuple(sorted(rule.columns)) for rule in rules if rule.columns}
+        return Scope(kind=self.kind, labels=self.labels, served=self.labels, slices=columns)
 
     def judge(self, rules: Sequence[Threshold], rows: Sequence[Prediction], max_drop: float) -> list[Verdict]:
         """Judges the predictions of an export.
 
-        Weak groups are those of the SavedModel. The gain over trivial methods is judged without a confidence, and a
-        `max_drop` only where the whole test split is compared with the served model.
+        Weak groups are those of the SavedModel. The gain over trivial methods is judged without a confidence, and
+        `max_drop` and `regressions` only where the whole test split is compared with the served model.
         """
-        compared = self.compared if self.compared.whole else Compared(why_not=_PART)
         verdicts = model_gate.thresholds(
             [part for rule in rules for part in _without_paired(rule)],
             self.labels,
             self.kind.task,
             self.results(rows, rules),
             self.served if self.compared.whole else None,
-            compared,
+            self._compared(rules, rows),
             self._beside(rules, rows),
         )
         return [*verdicts, *self._drops(rows, max_drop)]
+
+    def _compared(self, rules: Sequence[Threshold], rows: Sequence[Prediction]) -> Compared:
+        """The comparison with the served model, with the regressions of an export."""
+        if not self.compared.whole:
+            return Compared(why_not=_PART)
+        if self.served_rows is None:
+            return self.compared
+        # All labels are compared, so the served model's answers are in the same order; see `alignment.aligned`.
+        before, now = (self.served_rows, self.labels), (rows, self.labels)
+        found = regressions.find(self.kind, self.labels, before, now, self._scope(rules).places)
+        return self.compared.model_copy(update={"regressions": found})
 
     def _beside(self, rules: Sequence[Threshold], rows: Sequence[Prediction]) -> Beside:
         """The weak groups with the numbers of an export, if a rule asks for them."""
@@ -117,7 +135,10 @@ class Evaluated:
             if math.isnan(before):
                 continue  # without a number of the SavedModel, there is nothing to lose
             rule = Rule(gate="export", metric=f"drop of {name}", label=label, maximum=max_drop, advice=_ADVICE)
-            yield judge(rule, max(0.0, -change), examples=examples, unit=self.kind.unit)
+            # Where the SavedModel has 0, there is nothing to lose, also if the export's number is 0 / 0. Any other
+            # NaN must reach the judge, who fails it.
+            drop = float(np.maximum(0.0, -change)) if before else 0.0
+            yield judge(rule, drop, examples=examples, unit=self.kind.unit)
 
     def changes(self, rows: Sequence[Prediction]) -> dict[str, float]:
         """Label -> its main metric in the predictions of an export, minus that of the SavedModel; NaN: not known."""
@@ -128,22 +149,36 @@ class Evaluated:
 
     def agreement(self, answers: Arrays) -> dict[str, float]:
         """How far the answers of an export are those of the SavedModel, as fields of `Export`."""
-        if self.truth is not None:
-            same = answers[outputs.MASK] == self.own[outputs.MASK]
-            score = outputs.CONFIDENCE
-        else:
-            score = outputs.PROBABILITIES
-            both = (answers[score], self.own[score])
-            if self.kind.exclusive:
-                same = np.equal(*(part.argmax(axis=1) for part in both))
-            else:
-                same = np.equal(*(part >= self.decided for part in both))
-        difference = np.abs(answers[score].astype(np.float64) - self.own[score])
+        score = outputs.PROBABILITIES if self.truth is None else outputs.CONFIDENCE
+        same = summed = decisions = values = 0.0
+        largest = []
+        for start in range(0, len(self.rows), _BLOCK):  # the arrays of masks may be larger than the memory
+            now, own = ({key: part[start : start + _BLOCK] for key, part in of.items()} for of in (answers, self.own))
+            equal = self._equal(now, own)
+            difference = np.abs(now[score].astype(np.float64) - own[score])
+            same, decisions = same + float(equal.sum()), decisions + equal.size
+            summed, values = summed + float(difference.sum()), values + difference.size
+            largest.append(difference.max())
         return {
-            "agreement": float(same.mean()),
-            "largest_difference": float(difference.max()),
-            "mean_difference": float(difference.mean()),
+            "agreement": same / decisions,
+            "largest_difference": float(np.max(largest)),
+            "mean_difference": summed / values,
         }
+
+    def _equal(self, answers: Arrays, own: Arrays) -> NDArray[np.bool_]:
+        """Which decisions are those of the SavedModel: of each image, label of an image, or pixel."""
+        if self.truth is not None:
+            return np.equal(answers[outputs.MASK], own[outputs.MASK])
+        both = (answers[outputs.PROBABILITIES], own[outputs.PROBABILITIES])
+        if self.kind.exclusive:
+            return np.equal(*(part.argmax(axis=1) for part in both))
+        return np.equal(*(part >= self.decided for part in both))
+
+    def judge_agreement(self, agreement: float, minimum: float) -> Verdict:
+        """Judges the share of decisions that are those of the SavedModel."""
+        metric = "share of decisions that are the SavedModel's"
+        rule = Rule(gate="export", metric=metric, minimum=minimum, advice=_AGREE)
+        return judge(rule, agreement, examples=len(self.rows), unit="image")
 
 
 def _without_paired(rule: Threshold) -> Iterator[Threshold]:
@@ -153,6 +188,8 @@ def _without_paired(rule: Threshold) -> Iterator[Threshold]:
         return
     if rule.min is not None or rule.max is not None:
         yield rule.model_copy(update={"min_gain": None})
+    elif rule.max_drop is not None:
+        yield rule.model_copy(update={"min_gain": None, "confidence": None})
     yield rule.model_copy(update={"min": None, "max": None, "max_drop": None, "confidence": None})
 
 

@@ -42,12 +42,15 @@ def write(source: Source, calibration: NDArray[np.uint8] | None, path: str) -> N
 
 
 def _rename(graph: Any, names: Mapping[str, str]) -> None:
-    """Renames tensors of an ONNX graph."""
+    """Renames tensors of an ONNX graph, also where the branches and loops in it use them."""
     for value in (*graph.input, *graph.output):
         value.name = names.get(value.name, value.name)
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                _rename(inner, names)
 
 
 class _Reader:

@@ -30,7 +30,7 @@ class Export(Sparse):
     changes: dict[str, float | None] = Field(
         {}, description="label -> its main metric, minus that of the SavedModel; null: not a number"
     )
-    verdicts: tuple[Verdict, ...] = Field((), description="of the thresholds and the drop per label")
+    verdicts: tuple[Verdict, ...] = Field((), description="of the thresholds, the drop per label, and the agreement")
     problem: ForeignText = Field("", description="why the file could not be made or run, or empty")
 
     @property

@@ -1,8 +1,8 @@
 """Opens exported files with their own runtimes; as a script, runs one over many images in a process of its own.
 
 Usage: `runtimes.py FILE PIXELS ANSWER`. Asks the file for all images of the array PIXELS.npy, uint8 [n, H, W, 3], and
-writes its answers to ANSWER.npz and the latency to ANSWER.json. It must not import anything of this project, nor
-TensorFlow: an exported file has to do without.
+writes the array of each output to a file of its own, ANSWER.0.npy and so on, and their names and the latency to
+ANSWER.json. It must not import anything of this project, nor TensorFlow: an exported file has to do without.
 """
 
 from __future__ import annotations
@@ -45,6 +45,12 @@ def open_file(path: str) -> Opened:
     return _OPENERS[os.path.splitext(path)[1].lower()](path)
 
 
+def _cores() -> int:
+    """Cores that this process may use."""
+    known = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(known(0)) if known else os.cpu_count() or 1
+
+
 def _litert(path: str) -> Opened:
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.interpreter import Interpreter
@@ -52,7 +58,7 @@ def _litert(path: str) -> Opened:
     with open(path, "rb") as f:
         content = f.read()
     # The interpreter reads from this copy for as long as it lives, and refuses what is no model.
-    run = Interpreter(model_content=content, num_threads=os.cpu_count()).get_signature_runner()
+    run = Interpreter(model_content=content, num_threads=_cores()).get_signature_runner()
     model = schema.Model.GetRootAsModel(content, 0)
     named = {model.Metadata(i).Name(): model.Metadata(i).Buffer() for i in range(model.MetadataLength())}
     metadata = model.Buffers(named[KEY.encode()]).DataAsNumpy().tobytes()
@@ -95,8 +101,24 @@ def main(path: str, pixels: str, answer: str) -> None:
 
     images = np.load(pixels, mmap_mode="r")
     ask = open_file(path).ask
-    parts = [ask(np.array(images[start : start + BATCH])) for start in range(0, len(images), BATCH)]
-    arrays: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    names: list[str] = []
+    written: list[NDArray[Any]] = []
+    for start in range(0, len(images), BATCH):
+        block = np.array(images[start : start + BATCH])
+        part = ask(block)
+        if not start:
+            names = list(part)
+            # On disk, because the masks of a test split may be larger than the memory.
+            written = [
+                np.lib.format.open_memmap(f"{answer}.{i}.npy", "w+", array.dtype, (len(images), *array.shape[1:]))
+                for i, array in enumerate(part.values())
+            ]
+        for name, array in zip(names, written, strict=True):
+            if part[name].shape != (len(block), *array.shape[1:]):  # which NumPy might spread over the images
+                raise ValueError(f"output {name!r} has the shape {part[name].shape} for {len(block)} images")
+            array[start : start + len(block)] = part[name]
+    for array in written:
+        array.flush()  # type: ignore[attr-defined]
     single = np.array(images[:1])
     seconds = []
     for _ in range(_WARM_UP + _SINGLE):
@@ -104,9 +126,9 @@ def main(path: str, pixels: str, answer: str) -> None:
         ask(single)
         seconds.append(time.perf_counter() - started)
     timed = 1000 * np.array(seconds[_WARM_UP:])
-    np.savez(f"{answer}.npz", **arrays)
     with open(f"{answer}.json", "w", encoding="utf-8") as f:
-        json.dump({"median": float(np.median(timed)), "p95": float(np.quantile(timed, 0.95))}, f)
+        latency = {"median": float(np.median(timed)), "p95": float(np.quantile(timed, 0.95))}
+        json.dump({"outputs": names, "latency_ms": latency}, f)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from components.base.values import Value
+from components.base.values import Fraction, Value
 from components.gates.settings import Threshold
 
 
@@ -17,6 +17,7 @@ class ExportSettings(Value):
         name, task, bits: as in the configuration.
         formats: names in `formats.FORMATS`.
         max_drop: `push.max_export_drop`.
+        min_agreement: `push.min_export_agreement`.
         thresholds: those that the SavedModel has met.
         code_fingerprint: of the stage.
     """
@@ -26,5 +27,6 @@ class ExportSettings(Value):
     bits: int | None
     formats: tuple[str, ...]
     max_drop: Annotated[float, Field(ge=0)]
+    min_agreement: Fraction
     thresholds: tuple[Threshold, ...]
     code_fingerprint: str

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.base import digests
+from components.base import digests, machine
 from components.base.artifact_files import BATCHING, WARM_UP
 from components.base.files import write_atomically
 from components.base.text import truncated_list
@@ -97,7 +97,7 @@ def check(
     if frames in (PHOTOS, None):
         written.append(BATCHING)
         measured = dict(zip(map(len, chosen), report["replay_seconds"], strict=True))
-        write_atomically(os.path.join(beside, BATCHING), batching.text(measured, os.cpu_count() or 1))
+        write_atomically(os.path.join(beside, BATCHING), batching.text(measured, machine.cores()))
     result = ServingResult(
         megabytes=megabytes,
         latency_ms=report["latency_ms"],

@@ -55,6 +55,11 @@ class Push(Value):
         description="The main metric of each label (F1, or IoU of masks) on the test split may be lower by at most "
         "this much in an export than in the SavedModel.",
     )
+    min_export_agreement: Fraction = Field(
+        0.9,
+        description="Share of the decisions on the test split (of images, of labels of images, or of pixels) that must "
+        "be the same in an export as in the SavedModel.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Push:

@@ -333,6 +333,7 @@ class Config(Value):
             bits=self.data.bits,
             formats=self.push.exports,
             max_drop=self.push.max_export_drop,
+            min_agreement=self.push.min_export_agreement,
             thresholds=self.evaluation.thresholds,
             code_fingerprint=code_fingerprint,
         )

@@ -40,8 +40,10 @@ def find(path: str) -> Served:
         raise ImagegateError(
             f"{path}: no exported file here; expected a local file, such as VERSION/exports/litert.tflite"
         )
+    # A link in a version stands for its file, and a link elsewhere may lead to a version.
+    for place in {os.path.abspath(path), os.path.realpath(path)}:
+        _require_pushed(place)
     path = os.path.abspath(path)
-    _require_pushed(path)
     ending = os.path.splitext(path)[1].lower()
     name = next(one.name for one in formats.FORMATS.values() if one.endings[0] == ending)
     if lacking := next(formats.missing([name]), None):

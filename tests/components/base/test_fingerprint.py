@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,10 @@ def test_only_what_runs_counts_and_no_prose(tree: Path, old: str, new: str, same
         (tree / "components/b.py").write_text(text)
         prints.append((fingerprint.code("components.b"), fingerprint.everything()))
     assert all((a == b) is same for a, b in zip(*prints, strict=True))
+
+
+def test_the_versions_of_what_modules_come_from_are_told() -> None:
+    version = metadata.version
+    assert fingerprint.libraries(["PIL", "tensorflow_serving", "not_installed"]) == (
+        f"pillow=={version('pillow')} tensorflow-serving-api=={version('tensorflow-serving-api')}"
+    )

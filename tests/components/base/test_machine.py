@@ -74,3 +74,13 @@ def test_the_peak_of_memory_is_told_and_begins_anew(tmp_path: Path) -> None:
 )
 def test_no_more_cores_than_a_container_has(tmp_path: Path, files: dict[str, str], most: int) -> None:
     assert cores(written(tmp_path, files)) == min(most, len(os.sched_getaffinity(0)))
+
+
+def test_cores_are_those_that_the_process_may_use() -> None:
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert cores() == len(allowed)

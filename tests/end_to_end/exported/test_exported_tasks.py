@@ -21,6 +21,7 @@ def exported(project: Project, task: str, folder: Path) -> ExportResult:
         bits=None,
         formats=("litert", "litert-int8"),
         max_drop=1.0,
+        min_agreement=0.9,
         thresholds=(Threshold(metric="abstained", max=1),),
         code_fingerprint="",
     )
