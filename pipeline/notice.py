@@ -44,6 +44,7 @@ def message(summary: RunSummary, *, recovered: bool) -> Message:
         exit_code=summary.exit_code,
         reason=summary.error or "",
         version=summary.pushed.version if summary.pushed else None,
+        challenger=summary.pushed is not None and summary.pushed.challenger,
         metric=main if summary.metrics else None,
         value=part.get(main),
         served_version=served.version if served else None,

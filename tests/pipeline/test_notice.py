@@ -148,6 +148,8 @@ def test_the_main_metric_is_that_of_the_images_that_both_models_were_compared_on
     both = notice.message(summary(**whole, baseline=served, pushed=Pushed(path="m", version="8")), recovered=False)
     assert (both.metric, both.value, both.served_version, both.served_value) == ("accuracy", 0.9, "7", 0.8)
     assert (both.version, both.events) == ("8", ("pushed",))
+    beside = Pushed(path="m", version="8", challenger=True)
+    assert notice.message(summary(pushed=beside), recovered=False).title == "imagegate: pets: pushed challenger 8"
     part = ServedModel(version="7", metrics={"accuracy": 0.8}, compared=SamePart(images=50, metrics={"accuracy": 0.85}))
     assert notice.message(summary(**whole, baseline=part), recovered=False).value == 0.85
     alone = notice.message(summary(**whole), recovered=False)
