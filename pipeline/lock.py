@@ -14,6 +14,11 @@ from dataclasses import asdict, dataclass
 
 from components.base.errors import ImagegateError
 
+
+class Busy(ImagegateError):
+    """Another process holds the lock."""
+
+
 _FILE = ".lock"
 _PATIENCE = 1.0  # seconds; whoever only looks at the lock holds it for a moment
 
@@ -49,7 +54,8 @@ def held(output: str, what: str) -> Iterator[None]:
         what: the ID of a run, or the name of another command; for whoever is refused.
 
     Raises:
-        ImagegateError: another process holds it, or the lock cannot be had.
+        Busy: another process holds it.
+        ImagegateError: the lock cannot be had.
     """
     path = os.path.join(output, _FILE)
     try:
@@ -102,14 +108,14 @@ def holder(output: str) -> Holder | None:
 
 
 def refuse_if_held(output: str) -> None:
-    """Raises ImagegateError if another process holds the lock: for a command that will need it later."""
+    """Raises Busy if another process holds the lock: for a command that will need it later."""
     there = holder(output)
     if there is not None:
         raise _refusal(output, there)
 
 
-def _refusal(output: str, there: Holder) -> ImagegateError:
-    return ImagegateError(f"{there} is writing to {output}; wait for it, or set another output")
+def _refusal(output: str, there: Holder) -> Busy:
+    return Busy(f"{there} is writing to {output}; wait for it, or set another output")
 
 
 def _read(descriptor: int) -> Holder:

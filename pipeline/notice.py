@@ -14,7 +14,7 @@ from components.labels import kinds
 from components.notify import sending
 from components.notify.message import Message
 from components.notify.settings import Event
-from pipeline import stopping
+from pipeline import lock, stopping
 
 if TYPE_CHECKING:
     from components.report.run_summary import RunSummary
@@ -44,6 +44,7 @@ def message(summary: RunSummary, *, recovered: bool) -> Message:
         exit_code=summary.exit_code,
         reason=summary.error or "",
         version=summary.pushed.version if summary.pushed else None,
+        challenger=summary.pushed is not None and summary.pushed.challenger,
         metric=main if summary.metrics else None,
         value=part.get(main),
         served_version=served.version if served else None,
@@ -82,9 +83,14 @@ def send(config: Config, summary: RunSummary, *, stopped: bool = False) -> list[
 
 @contextlib.contextmanager
 def failures(config: Config) -> Iterator[None]:
-    """Within it, an error that leaves no summary is told: the run could not start, or its record not be written."""
+    """Within it, an error that leaves no summary is told: the run could not start, or its record not be written.
+
+    A run that finds the output locked is not told of: the run that holds the lock is, and goes on.
+    """
     try:
         yield
+    except lock.Busy:
+        raise
     except (Exception, KeyboardInterrupt) as error:
         if config.notify:
             _failed(config, error)

@@ -28,12 +28,13 @@ class Stopped(KeyboardInterrupt):
     """A signal has asked this process to end.
 
     Attributes:
-        exit_code: 128 and the number of the signal, as shells have it.
+        exit_code: 128 and the number of the signal, as shells have it; whoever had come to its end puts its own there.
+        at_once: whether a second signal has come, so that nothing may take time any more.
     """
 
-    def __init__(self, number: int = signal.SIGINT) -> None:
+    def __init__(self, number: int = signal.SIGINT, *, at_once: bool = False) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.exit_code = 128 + number
+        self.exit_code, self.at_once = 128 + number, at_once
 
     @classmethod
     def by(cls, error: KeyboardInterrupt) -> Stopped:
@@ -88,9 +89,10 @@ def stoppable() -> Iterator[None]:
 def _watch(reader: int, errors: int) -> None:
     """Waits for a signal, then for a second one or the end of the grace."""
     number = _next(reader)
-    if select.select([reader], [], [], GRACE)[0]:
+    second = bool(select.select([reader], [], [], GRACE)[0])
+    if second:
         _next(reader)
-    stopped = Stopped(number)
+    stopped = Stopped(number, at_once=second)
     for record in reversed(_records):
         with contextlib.suppress(Exception):
             record(stopped)

@@ -21,7 +21,10 @@ class Message(Value):
     status: str = Field("", description="as in summary.json")
     exit_code: int | None = None
     reason: ForeignText = Field("", description="what the gate or the error says; a line for each reason")
-    version: str | None = Field(None, description="version that is served now, where the run was good")
+    version: str | None = Field(
+        None, description="where the run was good: the version that it pushed, or that had been pushed from the same"
+    )
+    challenger: bool = Field(False, description="whether that version stands beside the served one, and is not served")
     metric: str | None = Field(None, description="main metric of the task; null where nothing was evaluated")
     value: float | None = Field(None, description="of the new model")
     served_version: str | None = Field(None, description="version that was served before; null where none was compared")
@@ -47,7 +50,8 @@ class Message(Value):
             return f"the {'data' if self.exit_code == 3 else 'model'} gate refused"
         if "failed" in self.events:
             return "the run was stopped" if self.status in ("stopped", "killed") else "the run failed"
-        done = f"pushed version {self.version}" if "pushed" in self.events and self.version else "the run succeeded"
+        role = "challenger" if self.challenger else "version"
+        done = f"pushed {role} {self.version}" if "pushed" in self.events and self.version else "the run succeeded"
         return f"{done}, after runs that did not" if "recovered" in self.events else done
 
     @property

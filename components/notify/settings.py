@@ -12,7 +12,7 @@ from components.base.values import Value
 Event = Literal["refused", "failed", "pushed", "recovered"]
 EVENTS: tuple[Event, ...] = ("refused", "failed", "pushed", "recovered")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ADDRESS = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\"]+")
+_ADDRESS = re.compile(r"[^\s@,;:/<>\"]+@[^\s@,;:/<>\"]+")
 
 
 def variable_name(value: object) -> object:
@@ -50,7 +50,8 @@ class Recipient(Value):
         EVENTS,
         min_length=1,
         description="`refused`: a gate refused. `failed`: a run broke, was stopped or could not start. `pushed`: a "
-        "new model is served. `recovered`: the first good run after refused or failed ones.",
+        "new model is served, or stands beside the served one as a challenger. `recovered`: the first good run after "
+        "refused or failed ones.",
     )
 
     _is_name = field_validator("url_env", "secret_env", mode="before")(variable_name)
@@ -62,7 +63,11 @@ class Recipient(Value):
                 problem = "this key is missing" if self.to == kind else f"has no effect with to: {self.to}; remove it"
                 raise ValueError(f"{key}: {problem}")
         if self.address is not None and _ADDRESS.fullmatch(self.address) is None:
-            raise ValueError(f"address: expected one address, such as ml@example.org, got {self.address!r}")
+            # What came is not shown: it may be the mail server with its password.
+            raise ValueError(
+                "address: expected one address, such as ml@example.org; the mail server belongs in the variable of "
+                "url_env"
+            )
         if len(set(self.on)) < len(self.on):
             raise ValueError(f"on: names an event twice, got {', '.join(self.on)}; remove one")
         return self

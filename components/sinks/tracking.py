@@ -49,13 +49,14 @@ def record(url: str, experiment: str, model: str, folder: str, entry: Entry) -> 
 def _describe(client: Any, run: str, entry: Entry) -> None:
     from mlflow.entities import Metric, RunTag
 
+    # First what says how the run ended: a server that refuses the name of a metric has that all the same.
+    client.log_batch(run, tags=[RunTag(name, text) for name, text in _tags(entry).items()])
+    if entry.report:
+        client.log_artifact(run, entry.report)
     now = int(1000 * time.time())
     metrics = [Metric(name, value, now, 0) for name, value in entry.metrics.items()]
     for start in range(0, len(metrics), 1000):  # the most that a request takes
         client.log_batch(run, metrics=metrics[start : start + 1000])
-    client.log_batch(run, tags=[RunTag(name, text) for name, text in _tags(entry).items()])
-    if entry.report:
-        client.log_artifact(run, entry.report)
 
 
 def _register(client: Any, run: str, model: str, entry: Entry) -> None:

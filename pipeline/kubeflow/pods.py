@@ -139,7 +139,8 @@ def _told(config: Config) -> list[str]:
 def _stored(config: Config) -> list[str]:
     root = config.kubeflow.pipeline_root
     note = f"output.artifacts: it has no effect on Kubeflow, whose stages write below kubeflow.pipeline_root {root}"
-    return [note] if config.artifacts else []
+    recorded = "sinks.mlflow: it has no effect on Kubeflow, whose runs leave no record there"
+    return [*([note] if config.artifacts else []), *([recorded] if config.sinks.mlflow else [])]
 
 
 def _fetched(config: Config) -> list[str]:

@@ -8,7 +8,7 @@ import os
 import shutil
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from components.base import fingerprint, progress
@@ -94,24 +94,34 @@ class Runner:
         self._make_output()
         self._listed = full or dataset
         del dataset
+        with stopping.recorded(self._end_by_force):
+            stopped = self._run_alone(full, force=force)
+            try:
+                self._notify(stopped=stopped)  # without the lock: the record is final, and receivers may be slow
+            except KeyboardInterrupt as error:
+                self._record_stop(stopping.Stopped.by(error))
+        return self.summary
+
+    def _run_alone(self, full: NoRoom | None, *, force: bool) -> bool:
+        """Runs and records while no other command writes to the output. Returns whether a signal has come."""
+        config = self._config
         with lock.held(config.output_folder, self.summary.run_id):
             try:
                 killed = history.record_killed(config.output_folder)
                 temporary.sweep(config.output_folder)
                 self._make_folder()
-                with temporary.own_folder(config.output_folder), stopping.recorded(self._end_by_force):
+                with temporary.own_folder(config.output_folder):
                     try:
                         self._notify_of(killed)
                         self._run_and_record(force=force)
-                        self._notify()
                     except KeyboardInterrupt as error:
                         self._record_stop(stopping.Stopped.by(error))
-                        self._notify(stopped=True)
+                        return True
             except OSError as error:
                 raise self._without_record(room.explain(error, self._needs) or error) from None
             except NoRoom as error:
                 raise self._without_record(full or error) from None
-        return self.summary
+        return False
 
     def _run_and_record(self, *, force: bool) -> None:
         with room.reserved(self._config.output_folder):
@@ -123,18 +133,24 @@ class Runner:
             with output_to(self.log):
                 self._write_report()
         self._write_summary()
+        self._recording.acquire(blocking=False)  # from here on, a signal changes nothing in the record
         self._clean()
 
     def _record_stop(self, stopped: stopping.Stopped) -> None:
-        """Ends the summary where a signal has stopped the run; a verdict that stands already stays."""
+        """Ends the summary where a signal has stopped the run; a verdict that stands already stays.
+
+        A run whose record is written already has ended before the signal, and its exit code is that of the process.
+        """
         if self._recording.acquire(blocking=False):  # once: by the main thread, or by the one that watches it
             self.summary.stop_by(stopped, self._running)
             self._write_summary()
+        else:
+            stopped.exit_code = self.summary.exit_code
 
     def _end_by_force(self, stopped: stopping.Stopped) -> None:
         """As `_record_stop`, where the main thread does not answer: it may hold the terminal, so nothing is printed."""
         self._record_stop(stopped)
-        if not (self._only_search or self._compares) and self._notifying.acquire(blocking=False):
+        if not (stopped.at_once or self._only_search or self._compares) and self._notifying.acquire(blocking=False):
             notice.send(self._config, self.summary.freeze(), stopped=True)
 
     def _notify(self, *, stopped: bool = False) -> None:
@@ -146,13 +162,23 @@ class Runner:
         if self._only_search or self._compares or not runs:
             return
         if self._config.notify:
-            self._listener(stages.NOTIFY.name, "started", 0.0, False)
-            for problem in [problem for run in runs for problem in notice.send(self._config, run, stopped=stopped)]:
-                progress.announce(f"warning: {problem}")
+            with self._announced(stages.NOTIFY.name, "notify"):
+                for problem in [problem for run in runs for problem in notice.send(self._config, run, stopped=stopped)]:
+                    progress.announce(f"warning: {problem}")
         if self._config.sinks.mlflow and not stopped:
-            self._listener("Sinks", "started", 0.0, False)
-            for problem in [problem for run in runs for problem in sinks.send(self._config, run)]:
-                progress.announce(f"warning: {problem}")
+            with self._announced("Sinks", "sinks"):
+                for problem in [problem for run in runs for problem in sinks.send(self._config, run)]:
+                    progress.announce(f"warning: {problem}")
+
+    @contextlib.contextmanager
+    def _announced(self, name: str, section: str) -> Iterator[None]:
+        """Announces a step after the run, whose errors are one line: they change nothing in what the run came to."""
+        try:
+            self._listener(name, "started", 0.0, False)
+            yield
+        except Exception as error:  # noqa: BLE001  whatever a library raises; its text may hold an address
+            with contextlib.suppress(Exception):
+                progress.announce(f"warning: {section}: {type(error).__name__}")
 
     def _clean(self) -> None:
         """Removes what older runs wrote, see `output.keep`. A failure here does not change the outcome of the run."""

@@ -3,6 +3,8 @@
 import json
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from receivers import Script, http
 
 from components.report.run_summary import DataSummary, Pushed, RunSummary, SamePart, ServedModel
-from pipeline import cli, config, notice, scheduled, stopping
+from pipeline import cli, config, lock, notice, scheduled, stopping
 from pipeline.runs import history, local
 
 Write = Callable[[Path, Mapping[str, bytes]], Path]
@@ -146,6 +148,8 @@ def test_the_main_metric_is_that_of_the_images_that_both_models_were_compared_on
     both = notice.message(summary(**whole, baseline=served, pushed=Pushed(path="m", version="8")), recovered=False)
     assert (both.metric, both.value, both.served_version, both.served_value) == ("accuracy", 0.9, "7", 0.8)
     assert (both.version, both.events) == ("8", ("pushed",))
+    beside = Pushed(path="m", version="8", challenger=True)
+    assert notice.message(summary(pushed=beside), recovered=False).title == "imagegate: pets: pushed challenger 8"
     part = ServedModel(version="7", metrics={"accuracy": 0.8}, compared=SamePart(images=50, metrics={"accuracy": 0.85}))
     assert notice.message(summary(**whole, baseline=part), recovered=False).value == 0.85
     alone = notice.message(summary(**whole), recovered=False)
@@ -182,6 +186,64 @@ def test_a_run_that_is_ended_by_force_is_told_once_and_in_time(told: str, script
     assert time.monotonic() - began < 3.5  # whoever asked may wait for 10 s, of which 7 are over
     assert [message["status"] for message in messages(script)] == ["stopped"]
     assert json.loads((tmp_path / "out" / "latest" / "summary.json").read_text())["exit_code"] == 143
+
+
+def test_after_a_second_signal_nothing_is_sent(told: str, script: Script, tmp_path: Path) -> None:
+    runner = local.Runner(config.load(told), lambda *_: None)
+    Path(runner.folder).mkdir(parents=True)
+    runner._end_by_force(stopping.Stopped(signal.SIGTERM, at_once=True))
+    assert script.seen == []
+    assert json.loads((tmp_path / "out" / "latest" / "summary.json").read_text())["exit_code"] == 143
+
+
+def test_a_signal_while_a_recipient_is_slow_changes_nothing_in_what_the_run_came_to(
+    told: str, script: Script, tmp_path: Path, write_files: Write
+) -> None:
+    write_files(tmp_path / "data", {"cat/note.txt": b"no image"})
+    script.answers = ["stall"]
+    process = subprocess.Popen([sys.executable, "-m", "pipeline.cli", "run", told], stdout=subprocess.PIPE)
+    until = time.monotonic() + 60
+    while not script.seen:
+        assert time.monotonic() < until, "nothing was sent"
+        time.sleep(0.05)
+    lock.refuse_if_held(str(tmp_path / "out"))  # another command need not wait for the recipient
+    written = (tmp_path / "out" / "latest" / "summary.json").read_bytes()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == json.loads(written)["exit_code"] == 3
+    assert (tmp_path / "out" / "latest" / "summary.json").read_bytes() == written
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), OSError(12, "planted")])
+def test_an_error_of_sending_itself_is_one_line_and_leaves_the_record(
+    told: str,
+    tmp_path: Path,
+    write_files: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    error: Exception,
+) -> None:
+    write_files(tmp_path / "data", {"cat/note.txt": b"no image"})
+
+    def fail(*_: object, **__: object) -> list[str]:
+        raise error
+
+    monkeypatch.setattr(notice.sending, "send", fail)
+    assert cli.main(["run", told]) == 3
+    printed = "".join(capfd.readouterr())
+    assert f"warning: notify: {type(error).__name__}\n" in printed
+    assert "planted" not in printed
+    assert json.loads((tmp_path / "out" / "latest" / "summary.json").read_text())["exit_code"] == 3
+
+
+def test_a_run_that_finds_the_output_locked_is_neither_told_nor_taken_for_a_failure(
+    told: str, script: Script, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    with lock.held(str(tmp_path / "out"), "run 7"):
+        assert cli.main(["run", told]) == 1
+    assert notice.send(config.load(told), summary(status="up_to_date", exit_code=0)) == []
+    assert script.seen == []  # neither "failed" nor, of the next good run, "recovered"
 
 
 def test_an_unexpected_error_is_told_without_its_text_and_goes_on(told: str, script: Script) -> None:

@@ -13,6 +13,7 @@ from components.notify.message import Message
         (Message(name="a", events=("failed",), status="stopped"), "imagegate: a: the run was stopped"),
         (Message(name="a", events=("refused", "failed")), "imagegate: a: refused or failed"),
         (Message(name="a", events=("pushed",), version="3"), "imagegate: a: pushed version 3"),
+        (Message(name="a", events=("pushed",), version="3", challenger=True), "imagegate: a: pushed challenger 3"),
         (
             Message(name="a", events=("recovered",), version="3"),
             "imagegate: a: the run succeeded, after runs that did not",

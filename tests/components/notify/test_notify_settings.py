@@ -51,6 +51,31 @@ def test_a_secret_in_place_of_the_name_of_its_variable_is_refused_and_not_shown(
     assert "planted" not in str(caught.value)
 
 
+@pytest.mark.parametrize("address", ["mailtos://u:planted@example.org", "u:planted@example.org", "planted@host/x"])
+def test_a_mail_server_in_place_of_an_address_is_refused_and_not_shown(address: str) -> None:
+    with pytest.raises(ConfigError, match="the mail server belongs in the variable of url_env") as caught:
+        load({"to": "email", "url_env": "A", "address": address})
+    assert "planted" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "problem"),
+    [
+        ({"notify": SECRET}, "notify: expected a list, got another value"),
+        ({"notify": [SECRET]}, "notify.0: expected "),
+        ({"notify": [{"to": SECRET, "url_env": "A"}]}, "notify.0.to: expected "),
+        ({"notify": [{"to": "slack", SECRET: None}]}, "notify.0.…: unknown key"),
+        ({"sinks": SECRET}, "sinks: expected "),
+        ({"sinks": {"mlflow": "postgresql://u:planted@h/db"}}, "sinks.mlflow: expected "),
+    ],
+)
+def test_a_secret_in_place_of_anything_else_there_is_not_shown_either(section: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.validated(PLAIN | section | {"folder": "/project"})
+    assert problem in str(caught.value)
+    assert "planted" not in str(caught.value)
+
+
 def test_who_is_told_changes_no_result_and_does_not_travel() -> None:
     told = load({"to": "slack", "url_env": "A"})
     assert told.fingerprint() == load().fingerprint()

@@ -62,6 +62,11 @@ def test_a_secret_that_is_not_base64_after_its_prefix_is_named_without_being_sho
         webhook.headers(b"{}", "whsec_*planted*", "msg_1", 1)
 
 
+def test_the_prefix_alone_is_no_secret() -> None:
+    with pytest.raises(NotSent, match=r"^the secret begins with whsec_, but Base64 does not follow$"):
+        webhook.headers(b"{}", "whsec_", "msg_1", 1)
+
+
 @pytest.mark.parametrize("first", [500, 503, 429, "cut", "stall"])
 def test_a_server_that_breaks_once_is_asked_again_with_the_same_id(script: Script, url: str, first: int | str) -> None:
     script.answers = [first, 200]

@@ -132,6 +132,21 @@ def test_a_refusal_is_a_finished_run(status: str, code: int, state: str) -> None
     assert Entry.of(summary(status=status, exit_code=code)).state == state
 
 
+def test_every_label_has_a_metric_under_a_name_that_mlflow_takes() -> None:
+    validation = pytest.importorskip("mlflow.utils.validation")
+    labels = ["猫", "狗", "кот", "cat/", "a//b", "a_/b", ".", "..", "x" * 300, "x" * 299 + "y", "(red)", "[red]"]
+    names = Entry.of(summary(metrics={}, per_label={label: {"recall": 0.5} for label in labels})).metrics
+    assert len(names) == len(labels)
+    for name in names:
+        validation._validate_metric_name(name)
+
+
+def test_a_challenger_is_called_so() -> None:
+    assert "role" not in Entry.of(summary()).facts
+    beside = Pushed(path="/models/pets/8", version="8", challenger=True)
+    assert Entry.of(summary(pushed=beside)).facts["role"] == "challenger"
+
+
 def test_only_what_this_run_pushed_is_a_version() -> None:
     assert Entry.of(summary(status="up_to_date")).version is None
     assert Entry.of(summary()).version == "8"

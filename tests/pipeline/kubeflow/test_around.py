@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from components.base.artifact_files import SERVING, VERDICTS
 from components.base.errors import ConfigError
 from components.base.verdict import Verdict
 from components.data import known_images
@@ -19,6 +21,7 @@ from components.push import versions
 from components.push.manifest import PushedManifest
 from pipeline import config
 from pipeline.kubeflow import around
+from pipeline.stages import MODEL_GATE
 
 Write = Callable[[Path, Mapping[str, bytes]], Path]
 Preflight = Callable[..., dict[str, str]]
@@ -164,3 +167,15 @@ def test_a_refusal_says_why(verdicts: list[Verdict], not_pushed: str | None, mes
     with pytest.raises(ModelRefused, match=message) as caught:
         around.model_gate(verdicts, "", not_pushed)
     assert caught.value.exit_code == 4
+
+
+def test_a_report_that_cannot_be_read_does_not_decide_how_the_run_ends(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / VERDICTS).write_text("[]")
+    (tmp_path / SERVING).write_text("[]")
+    properties = {"pushed_version": "3", "not_pushed": ""}
+    artifact = SimpleNamespace(uri=str(tmp_path), get_string_custom_property=properties.get)
+    inputs = {key: [artifact] for key in ("evaluation", "serving_check", "pushed_model", "report")}
+    assert around.run(MODEL_GATE.name, {}, inputs) == {}  # the folder holds no summary
+    assert capfd.readouterr().err == "warning: notify: the outcome cannot be read: FileNotFoundError\n"

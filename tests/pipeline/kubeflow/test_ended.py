@@ -220,9 +220,12 @@ def test_the_task_runs_at_exit_of_all_others_which_stay_what_they_are(tmp_path: 
 
 
 def test_what_pods_cannot_do_is_said_when_it_is_compiled(tmp_path: Path) -> None:
-    told = settings(tmp_path, notify=[HOOK | {"on": ["recovered"]}, {"to": "slack", "url_env": "SLACK"}])
-    notes = [note for note in pods.notes(told) if note.startswith("notify")]
+    told = settings(
+        tmp_path, notify=[HOOK | {"on": ["recovered"]}, {"to": "slack", "url_env": "SLACK"}], sinks={"mlflow": {}}
+    )
+    notes = [note for note in pods.notes(told) if note.startswith(("notify", "sinks"))]
     assert notes == [
+        "sinks.mlflow: it has no effect on Kubeflow, whose runs leave no record there",
         "notify: no entry of kubeflow.secrets sets SLACK, so that it has to be set in the image",
         "notify.0.on: recovered is not sent from Kubeflow, where a run does not know how the one before it ended",
     ]
