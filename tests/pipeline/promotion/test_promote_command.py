@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from components.base.errors import ConfigError
 from components.push import versions
 from components.push.manifest import PushedManifest
 from pipeline import cli, config
@@ -69,5 +70,5 @@ def test_the_setting_takes_one_of_two_aliases(tmp_path: Path) -> None:
     assert challenging.push.challenges
     assert '"as": "challenger"' in challenging.push.to_json()
     assert type(challenging.push).from_json(challenging.push.to_json()) == challenging.push
-    with pytest.raises(config.ConfigError, match=r"push\.as"):
+    with pytest.raises(ConfigError, match=r"push\.as"):
         config.load(str(path), ["push.as=canary"])
