@@ -226,9 +226,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--list", action="store_true", help="show it, its latest run and its next")
     what.add_argument("--delete", action="store_true", help="remove it")
-    schedule.add_argument("--min-new", metavar="N", type=int, default=100, help="enough for --on-change; default: 100")
+    schedule.add_argument("--min-new", metavar="N", type=int, help="enough for --on-change; default: 100")
     schedule.add_argument(
-        "--max-days", metavar="D", type=float, default=7.0, help="after which --on-change takes any change; default: 7"
+        "--max-days", metavar="D", type=float, help="after which --on-change takes any change; default: 7"
     )
     schedule.add_argument("--local", action="store_true", help="in this user's crontab instead of a server")
     _add_server(schedule)

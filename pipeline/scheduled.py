@@ -20,7 +20,8 @@ from pipeline.cron import crontab
 
 _LOCK = "schedule.lock"
 _LOG_BYTES = 1_000_000  # a log of that size is put aside before a run
-_JUDGED = (0, 3, 4)  # exit codes of runs that need not be repeated while the data stay as they are
+_JUDGED = (0, 3)  # exit codes of runs that need not be repeated while the data stay as they are
+_NOT_PUSHED = 4  # nor need this one, unless another version was served meanwhile: then it is to be compared with that
 _OLD_LOGS = 4  # schedule.log.1, the newest, to schedule.log.4
 
 
@@ -64,13 +65,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(why, flush=True)
                 if not due:
                     return 0
+            served = _served(settings.destination)
             code = cli.main(["run", options.config, *(f"--set={override}" for override in options.overrides)])
-            if listing is not None and code in _JUDGED:
+            judged = code in _JUDGED or (code == _NOT_PUSHED and _served(settings.destination) == served)
+            if listing is not None and judged:
                 with contextlib.suppress(OSError):  # then the next one runs, and finds that nothing is new
                     change.write(settings.output_folder, listing)
     if code:
         print(shown(f"imagegate: {settings.name}: exit code {code}; see {log}"), file=sys.stderr)
     return code
+
+
+def _served(destination: str) -> str:
+    """The version that is served; "" for none, or where that cannot be told, of which the run tells more."""
+    from components.push import versions
+
+    with contextlib.suppress(ImagegateError):
+        served = versions.current(destination)
+        return served.version if served else ""
+    return ""
 
 
 def _rotate(log: str) -> None:

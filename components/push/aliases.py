@@ -7,9 +7,8 @@ It becomes the champion as a copy with a new, largest number; see `promotion`.
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from components.push.destination import Destination
 from components.push.served import Served, challengers, newest_first
@@ -18,12 +17,23 @@ FOLDER = "aliases"  # in the destination; servers ignore names that are not numb
 CONFIG_FILE = "models.config"  # the name in TensorFlow Serving's own examples
 
 
-def update(place: Destination) -> None:
-    """Writes the aliases for TensorFlow Serving, once there has been a challenger; the destination is locked."""
-    served = list(itertools.islice(newest_first(place), 2))
-    beside = next(challengers(place), None)
-    if not served or served[0].problem or (beside is None and place.read(FOLDER, CONFIG_FILE) is None):
+def update(place: Destination, without: Container[str] = ()) -> None:
+    """Writes the aliases for TensorFlow Serving, once there has been a challenger; the destination is locked.
+
+    Args:
+        place: the destination.
+        without: versions that are about to be removed, which the aliases must not name.
+
+    Raises:
+        OSError: the destination cannot be read or written.
+    """
+    there = (one for one in newest_first(place) if one.version not in without)
+    champion = next(there, None)
+    before = next((one for one in there if not one.problem), None)  # a server must not load a damaged one
+    beside = next((one for one in challengers(place) if one.version not in without), None)
+    if champion is None or champion.problem or (beside is None and place.read(FOLDER, CONFIG_FILE) is None):
         return
+    served = [champion] if before is None else [champion, before]
     place.write(f"{FOLDER}/{CONFIG_FILE}", server_config(place.root, served, beside).encode())
 
 

@@ -61,6 +61,17 @@ def keep(place: Destination, served: Served) -> None:
     place.write(f"{RECORD}/{served.version}.json", _entry(served).to_json(indent=1).encode())
 
 
+def time_of_push(place: Destination) -> str:
+    """The time for the manifest of a version that is written now, RFC 3339 in UTC.
+
+    Pushes come from machines whose clocks differ. So it is never before the push of the version that is served.
+    """
+    now = datetime.datetime.now(datetime.UTC)
+    served = next(newest_first(place), None)
+    before = None if served is None else _time(_entry(served).pushed)
+    return max(now, before or now).isoformat(timespec="seconds")
+
+
 def read(root: str) -> list[Entry]:
     """Every version that is or was served, the oldest first.
 

@@ -14,10 +14,11 @@ from components.push.versions import Served
 
 def promote(
     destination: str, version: str | None = None, *, name: str = "", take_over: bool = False
-) -> tuple[Served, Served]:
+) -> tuple[Served, Served, str]:
     """Makes a challenger the champion: copies it to a new, largest number, and removes it from beside.
 
-    If an intact copy of it is served already, nothing is added, so the call may be repeated.
+    If an intact copy of it is served already, with all that lies beside it, nothing is added, so the call may be
+    repeated.
 
     Args:
         destination: folder or fsspec URL of the versions.
@@ -26,7 +27,8 @@ def promote(
         take_over: `push.take_over`, which allows another name.
 
     Returns:
-        the version that is served now, and the one that was served before: the same where nothing was done.
+        the version that is served now; the one that was served before, the same where nothing was added; and a
+        sentence where the aliases could not be written or the original not be removed, which a repeated call mends.
 
     Raises:
         ConfigError: there is no such challenger, or another configuration pushed it.
@@ -43,15 +45,27 @@ def promote(
         source = next((one for one in there if version in (None, one.version)), None)
         if source is None:
             if version is not None and version in (champion.version, champion.manifest.promoted_from):
-                return champion, champion
+                return champion, champion, _finish(place, None)
             raise _none(place, version, there)
         versions.require_name(source, name, take_over=take_over or not name)
         now = champion
-        if source.identity != champion.identity or not versions.intact(champion):
+        lacking = set(source.manifest.beside) - set(champion.manifest.beside)
+        if source.identity != champion.identity or lacking or not versions.intact(champion):
             now = _copy(place, source, champion)
-        place.remove(source.version)
-        aliases.update(place)
-    return now, champion
+        return now, champion, _finish(place, source)
+
+
+def _finish(place: Destination, source: Served | None) -> str:
+    """Writes the aliases and then removes the original, which they must not name; returns what could not be done."""
+    try:
+        aliases.update(place, without=() if source is None else (source.version,))
+        if source is not None:
+            place.remove(source.version)
+    except OSError as error:
+        kept = "" if source is None else f", and challenger {source.version} may still be there"
+        file = f"{place.root.rstrip('/')}/{aliases.FOLDER}/{aliases.CONFIG_FILE}"
+        return f"{file} may be out of date{kept}: {error.strerror or error}; run imagegate promote again"
+    return ""
 
 
 def _none(place: Destination, version: str | None, there: list[Served]) -> ConfigError:

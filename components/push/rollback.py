@@ -43,6 +43,7 @@ def roll_back(
         if source.problem:
             raise versions.Damaged(f"{source.problem}; it is not brought back")
         if _is_served(source, served):
+            aliases.update(place)  # the call before may have ended before it did
             return served, served
         now = _copy(place, pushed, source)
         aliases.update(place)
@@ -100,6 +101,7 @@ def _copy(place: Destination, pushed: list[Served], source: Served) -> Served:
         gone[served.identity] = served.version
     gone.pop(source.identity, None)  # a damaged version may be replaced by its own equal
     facts = {
+        "challenger": False,  # the source may be one that somebody copied by hand
         "compared_with": None,
         "promoted_from": None,
         "rolled_back_from": served.version,

@@ -81,7 +81,8 @@ def newest_first(place: Destination) -> Iterator[Served]:
     """
     for version in place.versions():
         found = _read(place, version)
-        if found is not None and not found.manifest.challenger:
+        # A challenger that somebody copied to another number is no challenger any more: a server loads the largest.
+        if found is not None and not (found.manifest.challenger and found.manifest.version == version):
             yield found
 
 

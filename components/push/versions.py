@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import os
 import time
@@ -202,7 +201,14 @@ def push(
         if as_challenger:
             beside_it = list(challengers(place))
             newest = beside_it[0] if beside_it else None
-            if newest and newest.identity == own and _holds(newest, beside, wanted) and intact(newest):
+            if (
+                newest is not None
+                and newest.identity == own
+                # One that was compared with another version could not be promoted, so it is pushed anew.
+                and (compared is None or newest.manifest.compared_with in (None, compared))
+                and _holds(newest, beside, wanted)
+                and intact(newest)
+            ):
                 return newest
             number = _challenger_number(place, served, beside_it)
             facts["challenger"] = True
@@ -303,8 +309,11 @@ def add(
     require_not_pulled(place.root)
     version = number or place.next_version()  # larger also than what is removed now
     place.clean()
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    told = {"version": version, "pushed": now, "files": {name: wanted[name] for name in sorted(wanted)}}
+    told = {
+        "version": version,
+        "pushed": history.time_of_push(place),
+        "files": {name: wanted[name] for name in sorted(wanted)},
+    }
     full = manifest.model_copy(update=told)
     sealed = full.to_json(indent=1).encode()
 
@@ -329,7 +338,10 @@ def tidy(destination: str, keep: int | None) -> tuple[list[str], str]:
         with place.locked():
             problems += [f"{path} cannot be removed" for path in place.clean()]
             ours = [served for served in newest_first(place) if served.manifest.version == served.version]
-            for served in (*(ours[keep:] if keep else ()), *list(challengers(place))[1:]):
+            leave = (*(ours[keep:] if keep else ()), *list(challengers(place))[1:])
+            # First, so that the aliases never name a version that is gone.
+            aliases.update(place, without={served.version for served in leave})
+            for served in leave:
                 try:
                     if not served.manifest.challenger:
                         history.keep(place, served)
@@ -337,7 +349,6 @@ def tidy(destination: str, keep: int | None) -> tuple[list[str], str]:
                     removed.append(served.version)
                 except OSError as error:
                     problems.append(f"{served.path} cannot be removed: {error.strerror or error}")
-            aliases.update(place)
     except OSError as error:
         problems.append(f"{destination} cannot be tidied: {error.strerror or error}")
     return removed, "; ".join(problems)

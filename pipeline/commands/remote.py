@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -74,12 +75,14 @@ def _package(config: Config) -> Package:
 
 
 def schedule(options: argparse.Namespace) -> int:
+    from components.base.errors import ConfigError
+
     config = load(options)
+    if options.on_change is None and not (options.min_new is None and options.max_days is None):
+        raise ConfigError("--min-new, --max-days: need --on-change; with --cron, every run starts at its time")
     if options.local:
         return _schedule_local(options, config)
     if options.on_change is not None:
-        from components.base.errors import ConfigError
-
         raise ConfigError(
             "--on-change: needs --local. On a server use --cron: a run lists the data first, and while nothing has "
             "changed takes the stages up to the Trainer from the cache"
@@ -120,16 +123,17 @@ def _schedule_local(options: argparse.Namespace, config: Config) -> int:
         print(shown(f"deleted the schedule {config.name}" if there else f"there is no schedule {config.name}"))
     else:
         waits = options.on_change is not None
-        if options.min_new < 1 or options.max_days <= 0:
+        min_new = change.MIN_NEW if options.min_new is None else options.min_new
+        max_days = change.MAX_DAYS if options.max_days is None else options.max_days
+        if min_new < 1 or not 0 < max_days < math.inf:
             raise ConfigError(
-                "--min-new, --max-days: expected 1 or more images and more than 0 days, got "
-                f"{options.min_new} and {options.max_days:g}"
+                f"--min-new, --max-days: expected 1 or more images and more than 0 days, got {min_new} and {max_days:g}"
             )
         fields = expression.parse(options.on_change if waits else options.cron)
-        further = change.arguments(options.min_new, options.max_days) if waits else ()
+        further = change.arguments(min_new, max_days) if waits else ()
         crontab.schedule(config, options.config, fields, options.overrides, further)
         log = os.path.join(config.output_folder, crontab.LOG)
-        new = f", if {options.min_new:,} images are new or any is after {options.max_days:g} days" if waits else ""
+        new = f", if {min_new:,} images are new or any is after {max_days:g} days" if waits else ""
         print(shown(f"scheduled {config.name} at {fields!r}{new} in the crontab; its log: {log}"))
     return 0
 

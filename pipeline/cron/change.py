@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _STATE = "schedule.npz"  # in the output folder
 _DAY_S = 86_400.0
+MIN_NEW, MAX_DAYS = 100, 7.0  # of the command; chosen by hand, not measured
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def listed(config: Config, now: float) -> Listing | None:
     """Lists the data set; None where it cannot be listed, of which a run tells more."""
     try:
         dataset, _ = reading.read(config.source)
-    except ImagegateError:
+    except (ImagegateError, OSError):
         return None
     entries = (hashlib.blake2b(repr(record).encode(), digest_size=8).digest() for record in dataset.records)
     return Listing(np.unique(np.frombuffer(b"".join(entries), np.uint64)), dataset.fingerprint(), now)
@@ -81,7 +83,7 @@ def read(output: str) -> Listing | None:
     try:
         with np.load(os.path.join(output, _STATE), allow_pickle=False) as found:
             return Listing(found["images"].astype(np.uint64), str(found["whole"]), float(found["time"]))
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile):
         return None
 
 

@@ -12,11 +12,18 @@ if TYPE_CHECKING:
 
 def run(config: Config, version: str | None) -> str:
     """Promotes a challenger and returns the message for the user; see `promotion.promote` for the errors."""
-    now, before = promotion.promote(config.destination, version, name=config.name, take_over=config.push.take_over)
+    now, before, note = promotion.promote(
+        config.destination, version, name=config.name, take_over=config.push.take_over
+    )
     if not now.new:
-        return f"nothing was added: version {now.version} is served, and is this model already -> {now.path}"
+        served = f"nothing was added: version {now.version} is served, and is this model already -> {now.path}"
+        return "\n".join([served, *_warnings(note)])
     told = f"version {now.version} is served now, promoted from challenger {now.manifest.promoted_from} -> {now.path}"
     removed, problem = versions.tidy(config.destination, config.push.keep)
     lines = [told, f"before: version {before.version}; imagegate rollback serves it again"]
     lines += [f"removed older versions: {', '.join(removed)}"] if removed else []
-    return "\n".join([*lines, *([f"warning: {problem}"] if problem else [])])
+    return "\n".join([*lines, *_warnings(note, problem)])
+
+
+def _warnings(*problems: str) -> list[str]:
+    return [f"warning: {problem}" for problem in problems if problem]

@@ -43,13 +43,13 @@ def _span(text: str) -> tuple[datetime.datetime, datetime.datetime]:
     """
     try:
         begin = datetime.datetime.fromisoformat(text)
-    except ValueError:
+        begin = begin if begin.tzinfo else begin.replace(tzinfo=datetime.UTC)
+        whole_day = not any(mark in text for mark in ":Tt ")
+        return begin, begin + (datetime.timedelta(days=1) if whole_day else datetime.timedelta(microseconds=1))
+    except (ValueError, OverflowError):  # of the last day, there is no end
         raise ConfigError(
             f"--at: expected a date or a time such as 2026-05-03 or 2026-05-03T14:30, got {text!r}"
         ) from None
-    begin = begin if begin.tzinfo else begin.replace(tzinfo=datetime.UTC)
-    whole_day = not any(mark in text for mark in ":Tt ")
-    return begin, begin + (datetime.timedelta(days=1) if whole_day else datetime.timedelta(microseconds=1))
 
 
 def table(entries: Sequence[Entry]) -> Table:

@@ -65,7 +65,8 @@ def _unfamiliar(found: NDArray[np.float64], images: int, version: str) -> Iterat
     places = np.arange(1, images + 1) / images  # the familiarity of the eval split itself, which is a rank
     edges = np.linspace(0, 1, properties.BINS + 1)
     before, after = (np.histogram(values, edges)[0] for values in (places, found))
-    distance, chance = drift.lower(before, after)
+    distance = drift.lower(before, after)
+    chance = _TESTS * drift.lower_p(before, after) if distance > _LIMIT else 1.0
     rule = bound(
         metric=f"Kolmogorov-Smirnov distance by which the familiarity of the incoming images is below that of version "
         f"{version}'s eval split",
@@ -75,7 +76,7 @@ def _unfamiliar(found: NDArray[np.float64], images: int, version: str) -> Iterat
     medians = (
         f"median {number(float(np.median(values)), 2)} of {number(len(values))} images" for values in (places, found)
     )
-    yield judge(rule, distance, chance=_TESTS * chance, detail=" -> ".join(medians))
+    yield judge(rule, distance, chance=chance, detail=" -> ".join(medians))
 
 
 def _median(name: str, histogram: NDArray[np.int64]) -> str:

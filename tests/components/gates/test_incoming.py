@@ -1,5 +1,7 @@
 """Incoming images against those behind a model: by hand-made histograms, and how often chance alone cries wolf."""
 
+import time
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -95,14 +97,27 @@ def test_only_less_familiar_images_are_a_concern() -> None:
 
 def test_how_much_lower_a_sample_is_agrees_with_scipy() -> None:
     before, after = np.array([1, 2, 3, 4]), np.array([4, 3, 2, 1])
-    distance, chance = drift.lower(before, after)
+    distance, chance = drift.lower(before, after), drift.lower_p(before, after)
     # Cumulative shares 0.1, 0.3, 0.6, 1 and 0.4, 0.7, 0.9, 1: the largest difference is 0.4.
     assert distance == pytest.approx(0.4)
     values = np.arange(4)
     expected = stats.ks_2samp(np.repeat(values, before), np.repeat(values, after), alternative="less")
-    assert (distance, chance) == (expected.statistic, expected.pvalue)
-    assert drift.lower(after, before)[0] == 0
-    assert drift.lower([0, 0], [1, 2]) == drift.lower([1, 2], [0, 0]) == (0.0, 1.0)
+    assert (distance, chance) == (pytest.approx(expected.statistic), expected.pvalue)
+    assert drift.lower(after, before) == 0
+    assert drift.lower([0, 0], [1, 2]) == drift.lower([1, 2], [0, 0]) == 0.0
+    assert drift.lower_p([0, 0], [1, 2]) == drift.lower_p([1, 2], [0, 0]) == 1.0
+
+
+def test_many_pairs_take_the_asymptotic_test_and_no_second() -> None:
+    """Of 1,003 x 1,009 pairs (two primes) the exact test takes seconds and warns; 0.5 apart is beyond all chance."""
+    before, after = np.array([3, 1000]), np.array([509, 500])
+    distance = 509 / 1009 - 3 / 1003
+    assert drift.lower(before, after) == pytest.approx(distance)
+    effective = 1003 * 1009 / (1003 + 1009)
+    assert 0 < drift.lower_p(before, after) < np.exp(-distance * distance * effective)
+    begin = time.process_time()
+    drift.lower_p(before, after)
+    assert time.process_time() - begin < 1
 
 
 def test_images_of_the_same_kind_are_seldom_refused() -> None:

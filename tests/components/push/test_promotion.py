@@ -1,5 +1,6 @@
 """Challengers stand beside the served version, which stays what is served, until one is promoted."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 
 from components.base.errors import ConfigError
 from components.push import aliases, history, promotion, rollback, versions
-from components.push.destination import at
+from components.push.destination import Destination, at
 from components.push.destination.base import served_first
 from components.push.manifest import PushedManifest
 
@@ -27,15 +28,19 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def pushed(root: str, tmp_path: Path) -> Push:
-    """`pushed("a")` pushes a model of that content, compared with what is served now, `beside=True` as a challenger."""
+    """`pushed("a")` pushes a model of that content, compared with what is served now, `beside=True` as a challenger.
 
-    def run(content: str, *, beside: bool = False, name: str = "birds") -> versions.Served:
+    With `pushed("a", "b")`, a card of that content lies beside the model.
+    """
+
+    def run(content: str, card: str = "", *, beside: bool = False, name: str = "birds") -> versions.Served:
         (tmp_path / "model").mkdir(exist_ok=True)
         (tmp_path / "model" / "saved_model.pb").write_text(content)
         served = versions.current(root)
         compared = served.version if served else ""
         told = PushedManifest(name=name)
-        return versions.push(str(tmp_path / "model"), root, told, compared=compared, as_challenger=beside)
+        cards = {"card.md": card.encode()} if card else {}
+        return versions.push(str(tmp_path / "model"), root, told, cards, compared=compared, as_challenger=beside)
 
     return run
 
@@ -109,7 +114,7 @@ def test_only_the_newest_challenger_stays_and_counts_as_no_version_to_keep(root:
 
 def test_a_promoted_challenger_is_served_and_a_rollback_brings_the_old_champion_back(root: str, pushed: Push) -> None:
     old, beside = pushed("a"), pushed("b", beside=True)
-    now, before = promotion.promote(root)
+    now, before, _ = promotion.promote(root)
     assert before == old
     assert now == versions.current(root)
     assert (model(now), now.version) == ("b", loaded_by_a_server(root))
@@ -117,7 +122,7 @@ def test_a_promoted_challenger_is_served_and_a_rollback_brings_the_old_champion_
     versions.verify(now)
     assert versions.challenger(root) is None
     assert history.read(root)[-1].origin == f"promoted from challenger {beside.version}, compared with {old.version}"
-    again, _ = promotion.promote(root, beside.version)
+    again, *_ = promotion.promote(root, beside.version)
     assert (again, again.new) == (now, False)
     back, _ = rollback.roll_back(root)
     assert model(back) == "a"
@@ -129,11 +134,11 @@ def test_a_promotion_that_was_killed_before_its_end_is_finished(root: str, pushe
     pushed("a")
     beside = pushed("b", beside=True)
     content = {name: versions.content(beside, name) for name in beside.manifest.files}
-    now, _ = promotion.promote(root)
+    now, *_ = promotion.promote(root)
     place = at(root)
     with place.locked():
         versions.add(place, content, beside.manifest.files, beside.manifest, beside.version)
-    again, _ = promotion.promote(root)
+    again, *_ = promotion.promote(root)
     assert (again, again.new) == (now, False)
     assert versions.challenger(root) is None
 
@@ -148,6 +153,104 @@ def test_a_challenger_that_was_compared_with_another_version_is_not_promoted(roo
     back, _ = rollback.roll_back(root)  # a copy of the version that it was compared with
     assert back.manifest.rolled_back_to == one.version
     assert promotion.promote(root)[0].manifest.promoted_from == beside.version
+
+
+def test_a_superseded_challenger_is_pushed_anew_and_can_be_promoted(root: str, pushed: Push) -> None:
+    pushed("a")
+    old = pushed("b", beside=True)
+    champion = pushed("c")
+    new = pushed("b", beside=True)
+    assert (new.new, new.manifest.compared_with) == (True, champion.version)
+    assert int(old.version) < int(new.version) < int(champion.version)
+    assert model(promotion.promote(root)[0]) == "b"
+
+
+def test_a_challenger_with_more_beside_it_than_the_same_model_that_is_served_is_promoted(
+    root: str, pushed: Push
+) -> None:
+    old = pushed("a")
+    beside = pushed("a", "the card", beside=True)
+    assert beside.identity == old.identity
+    now, *_ = promotion.promote(root)
+    assert (now.new, now.manifest.promoted_from) == (True, beside.version)
+    assert versions.content(now, "card.md") == b"the card"
+
+
+def test_a_challenger_that_was_copied_to_the_largest_number_is_what_is_served(tmp_path: Path) -> None:
+    """As a server does, which loads the largest number; a rollback to the copy serves it, not beside the others."""
+    root = str(tmp_path / "served")
+
+    def push(content: str, *, beside: bool = False) -> versions.Served:
+        (tmp_path / "model").mkdir(exist_ok=True)
+        (tmp_path / "model" / "saved_model.pb").write_text(content)
+        return versions.push(str(tmp_path / "model"), root, PushedManifest(), as_challenger=beside)
+
+    champion, beside = push("a"), push("b", beside=True)
+    copied = str(int(champion.version) + 5)
+    shutil.copytree(beside.path, tmp_path / "served" / copied)
+    served = versions.current(root)
+    assert served is not None
+    assert (served.version, model(served)) == (loaded_by_a_server(root), "b") == (copied, "b")
+    assert [entry.version for entry in history.read(root)] == [champion.version, copied]
+    assert model(rollback.roll_back(root)[0]) == "a"
+    again, _ = rollback.roll_back(root, copied)
+    assert (again, again.version) == (versions.current(root), loaded_by_a_server(root))
+    assert versions.challenger(root) == beside
+
+
+def test_aliases_that_cannot_be_written_never_name_a_challenger_that_is_gone(
+    root: str, pushed: Push, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed("a")
+    beside = pushed("b", beside=True)
+    versions.tidy(root, None)
+
+    def full(self: Destination, name: str, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(at(root)), "write", full)
+        now, _, note = promotion.promote(root)
+    assert now == versions.current(root)
+    assert note == (
+        f"{root}/aliases/models.config may be out of date, and challenger {beside.version} may still be there: No "
+        "space left on device; run imagegate promote again"
+    )
+    labels = {label.key: str(label.value) for label in server_config(root).version_labels}
+    assert labels["challenger"] == beside.version
+    assert versions.challenger(root) == beside  # so what the file names is there
+    again, _, note = promotion.promote(root)
+    assert (again, again.new, note) == (now, False, "")
+    assert [label.key for label in server_config(root).version_labels] == ["champion"]
+    assert versions.challenger(root) is None
+
+
+def test_old_versions_stay_while_the_aliases_that_may_name_them_cannot_be_written(
+    root: str, pushed: Push, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion, first = pushed("a"), pushed("b", beside=True)
+    versions.tidy(root, None)
+    second = pushed("c", beside=True)
+
+    def full(self: Destination, name: str, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(at(root)), "write", full)
+        removed, problem = versions.tidy(root, None)
+    assert (removed, problem) == ([], f"{root} cannot be tidied: No space left on device")
+    assert set(at(root).versions()) == {champion.version, first.version, second.version}
+    assert versions.tidy(root, None) == ([first.version], "")
+
+
+def test_a_server_is_not_told_to_load_a_damaged_version(root: str, pushed: Push) -> None:
+    first, second, third = pushed("a"), pushed("b"), pushed("c")
+    beside = pushed("d", beside=True)
+    at(root).write(f"{second.version}/imagegate.json", b'{"files": ')
+    at(root).write(f"{second.version}/model_card.md", b"of imagegate")
+    versions.tidy(root, None)
+    loaded = list(server_config(root).model_version_policy.specific.versions)
+    assert loaded == [int(third.version), int(first.version), int(beside.version)]
 
 
 def test_what_cannot_be_promoted_is_named(root: str, pushed: Push) -> None:
@@ -176,7 +279,7 @@ def test_a_server_reads_the_aliases_as_version_labels(root: str, pushed: Push) -
     labels = {label.key: label.value for label in told.version_labels}
     assert labels == {"champion": int(old.version), "challenger": int(beside.version)}
     assert list(told.model_version_policy.specific.versions) == [int(old.version), int(beside.version)]
-    now, _ = promotion.promote(root)
+    now, *_ = promotion.promote(root)
     told = server_config(root)
     assert {label.key: label.value for label in told.version_labels} == {"champion": int(now.version)}
     # The version before stays loaded, so that the label can move once the new one is loaded.

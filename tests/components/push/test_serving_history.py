@@ -45,6 +45,17 @@ def test_the_manifest_states_the_time_of_the_push_and_a_rollback_that_of_its_own
     assert before <= times[0] <= times[1] <= datetime.datetime.now(datetime.UTC)
 
 
+def test_a_push_from_a_machine_whose_clock_is_behind_does_not_end_before_it_begins(root: str, pushed: Push) -> None:
+    first = pushed("a")
+    ahead = datetime.datetime.now(datetime.UTC).replace(microsecond=0) + datetime.timedelta(hours=2)
+    told = first.manifest.model_copy(update={"pushed": ahead.isoformat()})
+    at(root).write(f"{first.version}/imagegate.json", told.to_json().encode())
+    second = pushed("b")
+    assert second.manifest.pushed == ahead.isoformat()
+    entries = history.read(root)
+    assert entries[0].until == entries[1].pushed == ahead.isoformat()
+
+
 def test_removed_versions_stay_in_the_history_with_their_data_and_code(root: str, pushed: Push) -> None:
     served = [pushed(content) for content in "abcd"]
     removed, problem = versions.tidy(root, 2)

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.push import versions
+from components.push.manifest import PushedManifest
 from pipeline import cli, config, scheduled
 from pipeline.cron import change, crontab
 from pipeline.cron.change import Listing
@@ -93,8 +95,15 @@ def test_what_a_run_was_started_for_is_kept(tmp_path: Path) -> None:
     found = change.read(str(tmp_path))
     assert found is not None
     assert (found.images.tolist(), found.whole, found.time) == ([1, 2**63], "ab", 1.5)
-    (tmp_path / "schedule.npz").write_bytes(b"damaged")
-    assert change.read(str(tmp_path)) is None
+    whole = (tmp_path / "schedule.npz").read_bytes()
+    # Neither numpy nor zip, cut short, a byte of an array changed, and the first entry compressed by a method of no name.
+    central = whole.index(b"PK\x01\x02")
+    method = whole[: central + 10] + b"\x63" + whole[central + 11 :]
+    array = whole.index(b"NUMPY") + 130
+    changed = whole[:array] + bytes([whole[array] ^ 1]) + whole[array + 1 :]
+    for damaged in (b"damaged", whole[:-30], changed, method):
+        (tmp_path / "schedule.npz").write_bytes(damaged)
+        assert change.read(str(tmp_path)) is None
 
 
 def test_a_refused_run_is_not_repeated_while_the_data_stay_as_they_are(project: Path) -> None:
@@ -126,6 +135,34 @@ def test_runs_start_with_enough_images_and_again_after_a_failure(
     assert (len(started), codes) == (3, [])
 
 
+def test_a_run_is_repeated_if_another_version_was_served_meanwhile(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two runs that push nothing, another push comes during the first one; the third is not started."""
+    model, started = project.parent / "model", []
+    model.mkdir()
+
+    def run(arguments: list[str]) -> int:
+        if not started:
+            (model / "saved_model.pb").write_text("another")
+            versions.push(str(model), config.load(str(project)).destination, PushedManifest())
+        started.append(arguments)
+        return 4
+
+    monkeypatch.setattr(cli, "main", run)
+    options = [str(project), *change.arguments(2, 7)]
+    assert [scheduled.main(options) for _ in range(3)] == [4, 4, 0]
+    assert len(started) == 2
+
+
+def test_a_listing_that_the_disk_refuses_is_the_runs_to_report(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(change.reading, "read", refused)
+    assert change.listed(config.load(str(project)), 0.0) is None
+
+
 def test_data_that_cannot_be_listed_are_the_runs_to_report(project: Path) -> None:
     (project.parent / "data").rename(project.parent / "away")
     assert scheduled.main([str(project), *change.arguments(2, 7)]) == 2
@@ -153,6 +190,10 @@ def test_the_crontab_holds_when_to_look_and_what_is_enough(
     )
     assert tables[1].decode().splitlines()[1].endswith(f"{project} --min-new 3 --max-days 0.5")
     assert cli.main(["schedule", str(project), "--on-change", "--min-new", "0", "--local"]) == 2
+    assert cli.main(["schedule", str(project), "--on-change", "--max-days", "nan", "--local"]) == 2
+    assert "more than 0 days, got 100 and nan" in capsys.readouterr().err
+    assert cli.main(["schedule", str(project), "--cron", "@daily", "--max-days", "3", "--local"]) == 2
+    assert "--min-new, --max-days: need --on-change" in capsys.readouterr().err
     assert cli.main(["schedule", str(project), "--on-change"]) == 2
     assert "--on-change: needs --local." in capsys.readouterr().err
     assert len(tables) == 2

@@ -80,7 +80,8 @@ def test_without_versions_it_says_so(call: Call) -> None:
     assert call("--at", "2026-05-03") == (0, "no version was served then\n", "")
 
 
-def test_a_date_that_is_none_is_refused(call: Call) -> None:
-    code, out, err = call("--at", "yesterday")
+@pytest.mark.parametrize("at", ["yesterday", "9999-12-31"])
+def test_a_date_that_is_none_is_refused(call: Call, at: str) -> None:
+    code, out, err = call("--at", at)
     assert (code, out) == (2, "")
-    assert "--at: expected a date or a time such as 2026-05-03 or 2026-05-03T14:30, got 'yesterday'" in err
+    assert f"--at: expected a date or a time such as 2026-05-03 or 2026-05-03T14:30, got {at!r}" in err
