@@ -168,7 +168,7 @@ def test_another_configuration_that_pushed_in_the_meantime_is_named(root: str, p
         pushed("b", "", name="fish")
 
 
-def test_a_served_model_is_pushed_again_only_with_a_file_that_it_lacks(root: str, pushed: Push, tmp_path: Path) -> None:
+def test_a_served_model_is_pushed_again_with_the_files_that_are_wanted(root: str, pushed: Push, tmp_path: Path) -> None:
     (tmp_path / "one.tflite").write_bytes(b"exported")
     card, export = {"MODEL_CARD.md": b"card"}, {"exports/one.tflite": str(tmp_path / "one.tflite")}
     first = pushed("a", "", beside=card)
@@ -176,10 +176,12 @@ def test_a_served_model_is_pushed_again_only_with_a_file_that_it_lacks(root: str
     second = pushed("a", first.version, beside=card | export)
     assert second.version != first.version
     assert versions.content(second, "exports/one.tflite") == b"exported"
-    # Fewer files are no reason for a version.
-    assert pushed("a", second.version, beside=card).version == second.version
+    # An export that is not wanted any more, or does not pass any more, is not served on.
+    without = pushed("a", second.version, beside=card)
+    assert without.version != second.version
+    assert versions.content(without, "exports/one.tflite") is None
     # A rollback takes what lies beside the model along.
-    third = pushed("b", second.version, beside=card)
+    third = pushed("b", without.version, beside=card)
     back, _ = rollback.roll_back(root, second.version)
     assert back.version != third.version
     assert versions.content(back, "exports/one.tflite") == b"exported"
