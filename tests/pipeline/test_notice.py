@@ -201,7 +201,8 @@ def test_a_signal_while_a_recipient_is_slow_changes_nothing_in_what_the_run_came
 ) -> None:
     write_files(tmp_path / "data", {"cat/note.txt": b"no image"})
     script.answers = ["stall"]
-    process = subprocess.Popen([sys.executable, "-m", "pipeline.cli", "run", told], stdout=subprocess.PIPE)
+    command = [sys.executable, "-m", "pipeline.cli", "run", told]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE)
     until = time.monotonic() + 60
     while not script.seen:
         assert time.monotonic() < until, "nothing was sent"
