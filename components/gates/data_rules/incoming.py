@@ -66,7 +66,8 @@ def _unfamiliar(found: NDArray[np.float64], images: int, version: str) -> Iterat
     edges = np.linspace(0, 1, properties.BINS + 1)
     before, after = (np.histogram(values, edges)[0] for values in (places, found))
     distance = drift.lower(before, after)
-    chance = _TESTS * drift.lower_p(before, after) if distance > _LIMIT else 1.0
+    beyond = _LIMIT is not None and distance > _LIMIT
+    chance = _TESTS * drift.lower_p(before, after) if beyond else 1.0
     rule = bound(
         metric=f"Kolmogorov-Smirnov distance by which the familiarity of the incoming images is below that of version "
         f"{version}'s eval split",
