@@ -96,7 +96,7 @@ def test_what_a_run_was_started_for_is_kept(tmp_path: Path) -> None:
     assert found is not None
     assert (found.images.tolist(), found.whole, found.time) == ([1, 2**63], "ab", 1.5)
     whole = (tmp_path / "schedule.npz").read_bytes()
-    # Neither numpy nor zip, cut short, a byte of an array changed, the first entry compressed by an unknown method.
+    # Neither numpy nor zip, cut short, a byte of an array changed, and an entry compressed by an unknown method.
     central = whole.index(b"PK\x01\x02")
     method = whole[: central + 10] + b"\x63" + whole[central + 11 :]
     array = whole.index(b"NUMPY") + 130
