@@ -267,15 +267,14 @@ def _own(function: Any, images: NDArray[np.uint8], folder: str) -> Mapping[str, 
     """The SavedModel's answers to decoded images, on disk in a folder."""
     import tensorflow as tf
 
-    arrays = {
-        name: np.lib.format.open_memmap(
-            os.path.join(folder, f"own.{i}.npy"), "w+", spec.dtype.as_numpy_dtype, (len(images), *spec.shape[1:])
-        )
-        for i, (name, spec) in enumerate(function.structured_outputs.items())
-    }
+    arrays: dict[str, NDArray[Any]] = {}
     for start in range(0, len(images), runtimes.BATCH):
         for name, tensor in function(tf.constant(images[start : start + runtimes.BATCH])).items():
-            arrays[name][start : start + runtimes.BATCH] = tensor.numpy()
+            part = tensor.numpy()
+            if not start:
+                path = os.path.join(folder, f"own.{len(arrays)}.npy")
+                arrays[name] = np.lib.format.open_memmap(path, "w+", part.dtype, (len(images), *part.shape[1:]))
+            arrays[name][start : start + len(part)] = part
     return arrays
 
 

@@ -94,6 +94,17 @@ def test_each_runtime_answers_in_a_process_of_its_own_as_the_savedmodel_does(
     assert Metadata.model_validate(runtimes.open_file(path).metadata) == source.metadata
 
 
+def test_the_models_own_answers_are_read_from_disk_as_it_gives_them(source: convert.Source, tmp_path: Path) -> None:
+    images = photos(40)  # more than one batch
+    own = conduct._own(source.function, images, str(tmp_path))
+    expected = {name: tensor.numpy() for name, tensor in source.function(tf.constant(images)).items()}
+    assert own.keys() == expected.keys()
+    assert all(isinstance(array, np.memmap) for array in own.values())
+    for name, array in expected.items():
+        np.testing.assert_allclose(own[name], array, atol=1e-5)
+    conduct._require_whole(own, source.function.structured_outputs, 40)
+
+
 def evaluated(source: convert.Source, images: np.ndarray) -> judged.Evaluated:
     """What an evaluation knows of a model whose truth is i % 3 for image i."""
     own = source.function(tf.constant(images))["probabilities"].numpy()
