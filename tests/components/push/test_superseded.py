@@ -168,7 +168,9 @@ def test_another_configuration_that_pushed_in_the_meantime_is_named(root: str, p
         pushed("b", "", name="fish")
 
 
-def test_a_served_model_is_pushed_again_only_with_a_file_that_it_lacks(root: str, pushed: Push, tmp_path: Path) -> None:
+def test_a_served_model_is_pushed_again_with_the_exports_that_are_wanted(
+    root: str, pushed: Push, tmp_path: Path
+) -> None:
     (tmp_path / "one.tflite").write_bytes(b"exported")
     card, export = {"MODEL_CARD.md": b"card"}, {"exports/one.tflite": str(tmp_path / "one.tflite")}
     first = pushed("a", "", beside=card)
@@ -176,10 +178,11 @@ def test_a_served_model_is_pushed_again_only_with_a_file_that_it_lacks(root: str
     second = pushed("a", first.version, beside=card | export)
     assert second.version != first.version
     assert versions.content(second, "exports/one.tflite") == b"exported"
-    # Fewer files are no reason for a version.
-    assert pushed("a", second.version, beside=card).version == second.version
+    # An export that is no longer wanted, or fails now, does not stay served.
+    fewer = pushed("a", second.version, beside=card)
+    assert fewer.new
     # A rollback takes what lies beside the model along.
-    third = pushed("b", second.version, beside=card)
+    third = pushed("b", fewer.version, beside=card)
     back, _ = rollback.roll_back(root, second.version)
     assert back.version != third.version
     assert versions.content(back, "exports/one.tflite") == b"exported"
