@@ -30,8 +30,13 @@ def watch(options: argparse.Namespace) -> int:
             out.line(shown(verdict.reason))
         images = len(found.familiarity)
         out.line(f"the model abstains on {found.abstained:,} of {images:,} images ({found.abstained / images:.1%})")
-        like = "unlike" if failed(found.verdicts) else "like"
-        out.line(shown(f"the images are {like} those that version {found.version} learnt from"))
+        those = f"those that version {found.version} learnt from"
+        if failed(found.verdicts):
+            out.line(shown(f"the images are unlike {those}"))
+        elif found.enough:
+            out.line(shown(f"nothing shows that the images are unlike {those}"))
+        else:
+            out.line(shown(f"{images:,} images are too few to tell whether they are like {those}"))
     return 3 if failed(found.verdicts) else 0
 
 
@@ -40,6 +45,7 @@ def _plain(found: Watched) -> dict[str, object]:
         "version": found.version,
         "passed": all(verdict.passed for verdict in found.verdicts),
         "images": len(found.familiarity),
+        "enough": found.enough,
         "abstained": found.abstained,
         "unusable": [{"path": path, "reason": reason} for path, reason in sorted(found.unusable)],
         "verdicts": [verdict.model_dump(mode="json") for verdict in found.verdicts],

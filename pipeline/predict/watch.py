@@ -26,6 +26,7 @@ class Watched:
     Attributes:
         version: of the model.
         verdicts: of the rules.
+        enough: whether there are enough images to tell.
         histograms: int64 [P, BINS], see `incoming.judged`.
         familiarity: of each usable image.
         abstained: number of usable images on which the model abstains.
@@ -34,6 +35,7 @@ class Watched:
 
     version: str
     verdicts: list[Verdict] = field(default_factory=list)
+    enough: bool = True
     histograms: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros((len(properties.NAMES), properties.BINS), np.int64)
     )
@@ -84,5 +86,6 @@ def run(served: Served, folder: str) -> Watched:
                 found.abstained += bool(abstains)
     if not found.familiarity:
         raise ConfigError(f"FOLDER: there is no usable image below {folder}")
+    found.enough = incoming.tells(len(found.familiarity), known)
     found.verdicts = incoming.judged(found.histograms, np.array(found.familiarity), known, served.version)
     return found

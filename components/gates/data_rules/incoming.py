@@ -14,7 +14,7 @@ from components.data import properties
 from components.data.manifest import KnownData
 from components.gates import drift
 from components.gates.data_rules.base import bound, judge_distance
-from components.gates.judge import failed_or_largest, judge
+from components.gates.judge import CHANCE, failed_or_largest, judge
 from components.gates.settings import Balance
 from components.ingest import census
 
@@ -57,6 +57,17 @@ def judged(
         for name, before, after in zip(properties.NAMES, census.dense(known.properties.all), histograms, strict=True)
     ]
     return [*failed_or_largest(pairs), *_unfamiliar(familiarity, known.counts.get("eval", 0), version)]
+
+
+def tells(images: int, known: KnownData) -> bool:
+    """Whether so many images could be told apart from those behind a model, if they were entirely unlike them."""
+    learnt = int(census.dense(known.properties.all)[0].sum())
+    evaluated = known.counts.get("eval", 0)
+    least = min(
+        drift.kolmogorov_smirnov_p([learnt, 0], [0, images]),
+        drift.lower_p([0, evaluated], [images, 0]) if evaluated else 1.0,
+    )
+    return _TESTS * least < CHANCE
 
 
 def _unfamiliar(found: NDArray[np.float64], images: int, version: str) -> Iterator[Verdict]:

@@ -72,7 +72,19 @@ def test_images_like_those_of_the_model_pass(model: str, tmp_path: Path, capsys:
     assert out[0].startswith("left out, cannot be used: ")
     assert out[0].endswith(": broken.jpg")
     assert out[1].startswith("Kolmogorov-Smirnov distance of ")
-    assert out[-1] == f"the images are like those that version {version} learnt from"
+    assert out[-1] == f"nothing shows that the images are unlike those that version {version} learnt from"
+
+
+def test_too_few_images_to_tell_are_said_to_be_so(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If 3 images were entirely unlike the 60, p would be 2 / (63 over 3) = 5e-5 for one test, and 5e-4 for ten."""
+    for count, enough in ((2, False), (3, True)):
+        folder = photos(tmp_path / str(count), BRIGHT, count, 2)
+        assert cli.main(["watch", model, str(folder), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["enough"] is enough
+    assert cli.main(["watch", model, str(tmp_path / "2")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("2 images are too few to tell whether they are like ")
 
 
 def test_darker_images_are_refused_with_exit_code_3(
