@@ -280,7 +280,7 @@ def _each(one: Callable[[Record], Examined], records: Iterator[Record], job: Job
         yield from map(one, records)
         return
     chunks = iter(lambda: list(itertools.islice(records, _CHUNK)), [])
-    if not job.processes:
+    if not job.processes or not processes.can_start():
         yield from _in_threads(one, chunks, workers)
         return
     memory = machine.available_memory()

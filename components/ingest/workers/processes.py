@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
+from multiprocessing import connection, util
 from multiprocessing.context import ForkServerProcess
 from typing import Any, TypeVar
 
@@ -46,19 +46,25 @@ class _Pool:
     """
 
     def __init__(self, told: bytes, count: int) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(_IMPORTED)
-        _start_server()
         self.told = told
+        context = multiprocessing.get_context("forkserver")
         self.executor = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(told,))
 
 
-def _start_server() -> None:
-    """Starts the server, if it does not run. It must import nothing from the folder in which the user works."""
+def can_start() -> bool:
+    """Starts the server of the processes, if it does not run; returns False where the system does not let it.
+
+    It must import nothing from the folder in which the user works.
+    """
+    multiprocessing.get_context("forkserver").set_forkserver_preload(_IMPORTED)
     before = os.environ.get(_SAFE)
     os.environ[_SAFE] = "1"
     try:
         multiprocessing.forkserver.ensure_running()
+    except OSError:  # no socket, such as one whose path is longer than 107 bytes
+        return False
+    else:
+        return True
     finally:
         if before is None:
             del os.environ[_SAFE]
@@ -77,7 +83,7 @@ def ordered(
     """Yields what becomes of each item, in order.
 
     Args:
-        work: called as work(setting, item) in one of the processes.
+        work: called as work(setting, item) in one of the processes. `can_start` has to be asked before.
         setting: sent to each process once.
         parts: items that are handed over together; at most two parts for each process are in memory.
         count: number of processes.
@@ -124,7 +130,7 @@ def release() -> None:
     While another thread works through a list, nothing is ended: its own call will.
     """
     with _lock:
-        if _users or not _kept:
+        if _users:
             return
         for pool in _kept:
             pool.executor.shutdown(wait=False, cancel_futures=True)
@@ -138,6 +144,10 @@ def release() -> None:
         # Python ends the server with this process only; it has no public way to do so earlier. It waits for all of its
         # children, of which none is left.
         multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]
+        # The folder of its socket would be removed at the end of this process. It may be in one that goes before.
+        for finalizer in list(util._finalizer_registry.values()):  # type: ignore[attr-defined]
+            if finalizer._callback is util._remove_temp_dir:  # type: ignore[attr-defined]
+                finalizer()
 
 
 def _count_users(change: int) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
@@ -46,6 +47,7 @@ def died(item: int) -> tuple[int, int]:
 
 
 def products(items: list[int], size: int = 3, count: int = 2) -> tuple[list[int], set[int]]:
+    assert processes.can_start()
     parts = iter([items[i : i + size] for i in range(0, len(items), size)])
     found = list(processes.ordered(act, 10, parts, count, died, longest=2.0))
     return [product for product, _ in found], {pid for _, pid in found}
@@ -68,6 +70,7 @@ def broken(setting: None, item: int) -> int:
 
 def test_processes_that_cannot_start_are_said_and_blame_no_item(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "_begin", dying)
+    assert processes.can_start()
     with pytest.raises(ImagegateError, match="end at once, without any image"):
         list(processes.ordered(broken, None, iter([[1]]), 1, died))
 
@@ -76,12 +79,31 @@ def dying(told: bytes) -> None:
     os._exit(3)
 
 
-def test_release_ends_them_and_others_can_be_started() -> None:
-    products([1, 2])
-    assert multiprocessing.active_children()
+def test_release_ends_them_and_others_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the folder for temporary files is the run's own, and goes with it."""
     processes.release()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / name))
+        assert products([1, 2])[0] == [10, 20]
+        assert multiprocessing.active_children()
+        assert list((tmp_path / name).iterdir())
+        processes.release()
+        assert multiprocessing.active_children() == []
+        (tmp_path / name).rmdir()  # empty again
+
+
+def test_where_no_server_can_start_threads_do_it(dataset: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    processes.release()
+    long = tmp_path / ("x" * 120)  # a socket's path has 107 bytes at most
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    assert not processes.can_start()
+    job = dataclasses.replace(shards.job(dataset, 1000), threads=2, processes=True)
+    found = list(shards.examine(dataset.records[:40], job))
+    assert [item.record for item in found] == list(dataset.records[:40])
     assert multiprocessing.active_children() == []
-    assert products([1, 2])[0] == [10, 20]
+    processes.release()
 
 
 def test_a_release_while_another_thread_reads_ends_nothing() -> None:
@@ -89,7 +111,7 @@ def test_a_release_while_another_thread_reads_ends_nothing() -> None:
     found: list[int] = []
     with ThreadPoolExecutor(1) as thread:
         reading = thread.submit(lambda: found.extend(products(list(range(15, 200)), size=1)[0]))
-        while not multiprocessing.active_children():
+        while not (multiprocessing.active_children() or reading.done()):
             time.sleep(0.01)
         for _ in range(20):
             processes.release()
@@ -119,6 +141,7 @@ sys.path.insert(0, {folder!r})
 import test_processes
 from components.ingest.workers import processes
 if __name__ == "__main__":
+    processes.can_start()
     for product, pid in processes.ordered(test_processes.act, 10, iter([[1], [2], [14]]), 1, test_processes.died):
         print(pid, flush=True)
 """
