@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from projects import Project, Run, ran
 
+from components.base.artifact_files import BATCHING, WARM_UP
 from components.base.digests import of_file
 from components.exports import convert
 from components.push import versions
@@ -37,7 +38,7 @@ def test_exports_follow_the_model_that_is_served_already_and_predict_as_it_does(
     versions.verify(served)
     folder = Path(served.path)
     names = [f"exports/litert{ending}.tflite" for ending in ("", "-int8")]
-    assert sorted(served.manifest.beside) == ["MODEL_CARD.md", *names[1:], *names[:1], "images.npy"]
+    assert set(served.manifest.beside) == {"MODEL_CARD.md", *names, "images.npy", WARM_UP, BATCHING}
     assert {name: served.manifest.files[name] for name in names} == {n: of_file(str(folder / n)) for n in names}
     floats, integers = summary["exports"]
     assert (floats["format"], floats["agreement"], set(floats["changes"].values())) == ("litert", 1.0, {0.0})
