@@ -154,12 +154,14 @@ class Runner:
             notice.send(self._config, self.summary.freeze(), stopped=True)
 
     def _notify(self, *, stopped: bool = False) -> None:
+        if self._only_search or self._compares:
+            return  # of a search and a comparison nobody is told
         if self._notifying.acquire(blocking=False):  # once: a signal may come while it is done
             self._notify_of([self.summary.freeze()], stopped=stopped)
 
     def _notify_of(self, runs: Sequence[RunSummary], *, stopped: bool = False) -> None:
         """Tells people and sinks how runs ended; who was not reached is named on the terminal, no more follows."""
-        if self._only_search or self._compares or not runs:
+        if not runs:
             return
         if self._config.notify:
             with self._announced(stages.NOTIFY.name, "notify"):

@@ -156,16 +156,20 @@ def test_the_main_metric_is_that_of_the_images_that_both_models_were_compared_on
     assert (alone.value, alone.served_version) == (0.9, None)
 
 
-def test_a_killed_run_is_told_by_the_next_one(told: str, script: Script, tmp_path: Path, write_files: Write) -> None:
+@pytest.mark.parametrize("command", ["run", "tune"])
+def test_a_killed_run_is_told_by_the_next_command(
+    command: str, told: str, script: Script, tmp_path: Path, write_files: Write
+) -> None:
+    """Of the search itself nobody is told."""
     write_files(tmp_path / "data", {"cat/note.txt": b"no image"})
     folder = tmp_path / "out" / "history" / "20260101T000000-abcdef"
     folder.mkdir(parents=True)
     history.begin(str(folder), summary(run_id=folder.name, status="failed"), "in the stage Trainer")
-    assert cli.main(["run", told]) == 3
-    killed, refused = messages(script)
+    assert cli.main([command, told]) == 3
+    killed, *own = messages(script)
     assert (killed["run_id"], killed["status"], killed["exit_code"]) == (folder.name, "killed", 137)
     assert killed["reason"].startswith("killed, or the machine went down, in the stage Trainer")
-    assert refused["events"] == ["refused"]
+    assert [message["events"] for message in own] == ([["refused"]] if command == "run" else [])
 
 
 def test_a_signal_before_the_first_stage_is_told(told: str, script: Script) -> None:
