@@ -159,9 +159,9 @@ def test_lines_that_match_nothing_are_said_with_what_they_may_mean() -> None:
     [note] = applied(*"abcdefg").notes[1:]
     assert note == "data.exclude: 7 lines match no file of the data set: 'a', 'b', 'c', 'd', 'e', and 2 more"
     assert applied("notes.txt").notes == ("a note",)  # no image, but it is there
-    rows = [Exclusion(path=path, decision="keep") for path in ("cat/1.jpg", "cat/9.jpg")]
+    rows = [Exclusion(path=path, decision="keep") for path in ("cat/1.jpg", "cat/11.jpg")]
     left = exclusion.apply(DATA, rows, prune=True)
-    assert left.notes[1:] == ("data.exclude: no file of the data set matches 'cat/9.jpg' (did you mean 'cat/1.jpg'?)",)
+    assert left.notes[1:] == ("data.exclude: no file of the data set matches 'cat/11.jpg' (did you mean 'cat/1.jpg'?)",)
     assert (left.records, left.excluded) == (DATA.records, ())
 
 
