@@ -46,6 +46,7 @@ KEYS = [
         "checkpoint",
         "decisions",
         "serving",
+        "exports",
         "gates",
         "pushed",
         "report",
@@ -265,6 +266,7 @@ def test_an_unchanged_run_shows_the_numbers_of_the_pushed_run(one: summary.Summa
         "checkpoint",
         "decisions",
         "serving",
+        "exports",
         "gates",
         "pushed",
     )
