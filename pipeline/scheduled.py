@@ -65,10 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(why, flush=True)
                 if not due:
                     return 0
-            served = _served(settings.destination)
+            served = "" if listing is None else _served(settings.destination)
             code = cli.main(["run", options.config, *(f"--set={override}" for override in options.overrides)])
-            judged = code in _JUDGED or (code == _NOT_PUSHED and _served(settings.destination) == served)
-            if listing is not None and judged:
+            if listing is not None and (
+                code in _JUDGED or (code == _NOT_PUSHED and _served(settings.destination) == served)
+            ):
                 with contextlib.suppress(OSError):  # then the next one runs, and finds that nothing is new
                     change.write(settings.output_folder, listing)
     if code:

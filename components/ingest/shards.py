@@ -153,11 +153,8 @@ def job(
     threads = _ALL if threaded else 1
     earlier = earlier or Earlier()
     expected = None if bands is None else _expected(dataset.root, dataset.records, content, bands, max_pixels)
-    found = Job(
-        dataset.root, dict(dataset.fractions), {}, max_pixels, threads, rule, bits, earlier, expected=expected,
-        processes=apart,
-    )  # fmt: skip
-    return replace(found, moved=splits.rare_label_splits(dataset, content, usable, earlier))
+    found = Job(dataset.root, dict(dataset.fractions), {}, max_pixels, threads, rule, bits, earlier, expected=expected)
+    return replace(found, processes=apart, moved=splits.rare_label_splits(dataset, content, usable, earlier))
 
 
 def _apart(dataset: Dataset, bands: Bands | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from typing import Any
 
@@ -26,6 +27,7 @@ def record(url: str, experiment: str, model: str, folder: str, entry: Entry) -> 
         ImagegateError: MLflow is not installed.
         Exception: MLflow's own; its text may hold the URI.
     """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else MLflow reports its use to its makers
     try:
         from mlflow.tracking import MlflowClient
     except ImportError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from components.base import machine
 from components.data import images as pictures
 from components.data import storage
 from components.data.dataset import SPLITS, Dataset, Record
@@ -105,7 +106,7 @@ def find(config: Config, dataset: Dataset, rule: Rule | None, terminal: Terminal
 
 def _job(config: Config, dataset: Dataset, opened: tuple[Record, ...], rule: Rule | None) -> shards.Job:
     """How the sample is read."""
-    threads, settings = os.cpu_count() or 1, config.data
+    threads, settings = machine.cores(), config.data
     if settings.arrays is not None:  # the sample says what most arrays have in common
         seen = replace(dataset, records=opened)
         return replace(shards.job(seen, settings.max_pixels, rule, bands=settings.arrays), moved={}, threads=threads)

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from components.base import fingerprint, progress
+from components.base import fingerprint, machine, progress
 from components.base.errors import ImagegateError
 from components.data import images
 from components.data.manifest import ArrayFacts
@@ -32,7 +32,7 @@ _READ = 512  # encoded images in memory
 _WARM = 1  # batches before the first that is timed, in which TensorFlow builds the graph
 _TIMED = 2  # batches from which the time of all others is estimated
 _PART = 2048  # images whose features are stored together
-_THREADS = os.cpu_count() or 1
+_THREADS = machine.cores()
 
 
 def of_images(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from numpy.typing import NDArray
 
-from components.base import progress
+from components.base import machine, progress
 from components.data import features, images
 from components.data.arrays import stored
 from components.data.dataset import UNLABELLED
@@ -31,7 +30,7 @@ from components.model.fitting import synthetic
 from components.model.fitting.regression import Examples
 from components.model.networks.bands.inputs import given, shape
 
-_THREADS = os.cpu_count() or 1
+_THREADS = machine.cores()
 _AHEAD = 2  # batches that are prepared while the network computes, however many threads there are: memory
 # Decoded images are kept in memory between epochs up to this many bytes; beyond, every epoch decodes again.
 _CACHE_BYTES = 512 << 20

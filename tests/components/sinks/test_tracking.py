@@ -52,12 +52,15 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> config.Config:
 def test_a_push_is_a_run_and_a_version_of_the_registered_model(
     store: str, settings: config.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from mlflow.environment_variables import MLFLOW_DISABLE_TELEMETRY
     from mlflow.tracking import MlflowClient
 
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
     monkeypatch.setenv("TRACKING", store)
     (tmp_path / "report.html").write_text("<p>the page</p>")
     report = str(tmp_path / "report.html")
     assert sinks.send(settings, summary(report=report)) == []
+    assert MLFLOW_DISABLE_TELEMETRY.get() is True
     assert (
         sinks.send(settings, summary(run_id="later", status="not_blessed", exit_code=4, pushed=None, error="no")) == []
     )
