@@ -1,8 +1,9 @@
 """What the driver of an ingest holds: `python -m benchmarks.driver [IMAGES]` (100,000 and 1,000,000).
 
 Runs the stage ImageExampleGen and the data gate on a listing that is made up, and so on no image: the workers, a
-process of their own, write reports as those of photos are. Prints for each step its seconds and the largest resident
-memory of the driver's process meanwhile, in bytes per image above what the process had before its first listing. Two
+process of their own, write reports as those of photos are. Prints for each step its seconds, the largest resident
+memory of the driver's process meanwhile, and how much of that the system cannot take back, because it is no file's
+cache (looked at a hundred times a second): in bytes per image above what the process had before its first listing. Two
 nights are measured: the second finds the shards and the splits of the first. Linux only.
 """
 
@@ -16,6 +17,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,9 +77,15 @@ class _Meter:
     """Measures steps by the high-water mark of the process's resident memory."""
 
     def __init__(self, images: int) -> None:
-        self._images, self._base = images, self._resident("VmRSS")
-        self._peak = 0  # of what was done since the step around began
+        self._images, self._base, self._anonymous = images, self._resident("VmRSS"), self._resident("RssAnon")
+        self._peak = self._held = 0  # of what was done since the step around began
         print(f"{images:,} images; the process before: {self._base / 1e6:.0f} MB", flush=True)
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def _look(self) -> None:
+        while True:
+            self._held = max(self._held, self._resident("RssAnon"))
+            time.sleep(0.01)
 
     @staticmethod
     def _resident(key: str) -> int:
@@ -87,8 +95,8 @@ class _Meter:
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Measures what is done within it, also between the steps within it."""
-        around = max(self._peak, self._resident("VmHWM"))
-        self._peak = 0
+        around, held = max(self._peak, self._resident("VmHWM")), self._held
+        self._peak = self._held = 0
         with open("/proc/self/clear_refs", "w", encoding="ascii") as f:
             f.write("5")  # resets the mark
         start = time.process_time()
@@ -97,7 +105,12 @@ class _Meter:
         highest = max(self._peak, self._resident("VmHWM"))
         self._peak = max(around, highest)
         peak, after = highest - self._base, self._resident("VmRSS") - self._base
-        each = f"{peak / self._images:7.0f} B/image at most, {after / self._images:5.0f} after"
+        own = max(self._held, self._resident("RssAnon"))
+        self._held = max(held, own)
+        each = (
+            f"{peak / self._images:7.0f} B/image at most, {(own - self._anonymous) / self._images:5.0f} its own, "
+            f"{after / self._images:5.0f} after"
+        )
         print(f"  {name:<34}{seconds:7.1f} s {each}", flush=True)
 
     def watch(self, place: Any, name: str) -> None:

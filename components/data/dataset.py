@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import overload
 
+from components.base.compact.packed import Packed
 from components.base.errors import ImagegateError
-from components.base.packed import Packed
 
 SPLITS = ("train", "eval", "test")
 UNLABELLED = "unlabelled"  # the split of images without labels, which lie in a folder of their own

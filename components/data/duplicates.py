@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.base.compact import scratch
 from components.data import perceptual
 
 
@@ -34,7 +36,7 @@ def equal_files(rows: NDArray[np.void]) -> tuple[list[Pair], list[Pair]]:
         pairs with different labels or masks; pairs in different splits.
     """
     words = rows["sha256"]
-    order = np.lexsort(tuple(words.T[::-1]))  # of equal ones, in their order
+    order = perceptual.lexsort(tuple(words.T[::-1]))  # of equal ones, in their order
     new = perceptual.differ(words, order)
     starts, copies = np.flatnonzero(new), np.flatnonzero(~new)
     second, first = order[copies], order[starts[starts.searchsorted(copies, "right") - 1]] if len(copies) else copies
@@ -57,9 +59,16 @@ def near_pairs(
         search: see `perceptual.near_pairs`.
     """
     kept = np.flatnonzero(rows["comparable"])
-    groups = np.unique(rows[field][kept], return_inverse=True)[1]
-    hashes = rows["perceptual"] if len(kept) == len(rows) else rows["perceptual"][kept]
-    return kept[perceptual.near_pairs(hashes, groups, distance, search)]
+    if len(kept) == len(rows):
+        del kept
+        return perceptual.near_pairs(rows["perceptual"], _numbered(rows[field]), distance, search)
+    hashes = scratch.taken(rows["perceptual"], kept)
+    return kept[perceptual.near_pairs(hashes, _numbered(rows[field][kept]), distance, search)]
+
+
+def _numbered(values: NDArray[Any]) -> NDArray[np.int32]:
+    """A number for each distinct value."""
+    return np.unique(values, return_inverse=True)[1].astype(np.int32)
 
 
 def nearly_equal_images(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,17 +60,18 @@ def perceptual_hash(luma: Image.Image) -> NDArray[np.uint64]:
     return np.packbits(quarters, axis=1, bitorder="little").view("<u8").ravel()
 
 
+Integer = TypeVar("Integer", np.int32, np.int64)
 # A word of the hash, and its blocks that agree.
 Band = tuple[int, tuple[int, ...]]
 # What the search in a band finds. Without groups: one end and the other of pairs that connect all that is connected.
 # With groups: places, and for each its nearest partner in another group, as distance * 2^40 + place.
 Found = tuple[NDArray[np.int64], NDArray[np.int64]]
 # Searches all bands of hashes [n, 4] at places [m], perhaps in groups [m], within a distance.
-Search = Callable[[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64] | None, int], Iterable[Found]]
+Search = Callable[[NDArray[np.uint64], NDArray[np.int64], NDArray[Any] | None, int], Iterable[Found]]
 
 
 def near_pairs(
-    hashes: NDArray[np.uint64], groups: NDArray[np.int64], distance: int, search: Search | None = None
+    hashes: NDArray[np.uint64], groups: NDArray[Any], distance: int, search: Search | None = None
 ) -> NDArray[np.int64]:
     """Pairs of nearly equal hashes in different groups, in time that grows little faster than their number.
 
@@ -98,21 +99,22 @@ def near_pairs(
     """
     if not len(hashes):
         return np.empty((0, 2), np.int64)
-    groups = np.asarray(groups, np.int64)
-    order = np.lexsort((groups, *hashes.T))  # of equal ones, in their order
+    order = lexsort((groups, *hashes.T))  # of equal ones, in their order
     own, other_hash = groups[order], differ(hashes, order)
     new = other_hash.copy()
     new[1:] |= own[1:] != own[:-1]
     # From here on there is one entry for each hash and group.
     order, own, other_hash = order[new], own[new], other_hash[new]
+    del new
     # The nearest partner of each entry so far, as distance * 2^40 + the partner's place: the smallest number is the
     # nearest partner, and of several the first.
     best = np.full(len(order), _NONE)
     # Equal hashes need no comparison, and more than 256 of them would not all meet the first.
-    first = np.flatnonzero(other_hash)[np.cumsum(other_hash) - 1]
-    twins = np.flatnonzero(~other_hash)
-    best[twins] = first[twins]
-    np.minimum.at(best, first[twins], twins)
+    starts, twins = np.flatnonzero(other_hash), np.flatnonzero(~other_hash)
+    first = starts[starts.searchsorted(twins) - 1]
+    del starts, other_hash
+    best[twins] = first
+    np.minimum.at(best, first, twins)
     if search is not None and len(order) > _EXHAUSTIVE:
         for places, values in search(hashes, order, own, distance):
             np.minimum.at(best, places, values)
@@ -125,6 +127,19 @@ def near_pairs(
     return np.unique(pairs.astype(np.int64), axis=0)
 
 
+def lexsort(keys: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+    """The order of `np.lexsort`, in less memory where most rows differ in their last key, by which it sorts first."""
+    order = keys[-1].argsort(kind="stable")
+    first = keys[-1][order]
+    tied = np.zeros(len(order), bool)
+    tied[1:] = first[1:] == first[:-1]
+    tied[:-1] |= tied[1:]
+    del first
+    some = order[tied]
+    order[tied] = some[np.lexsort([key[some] for key in keys])]
+    return order
+
+
 def differ(hashes: NDArray[np.uint64], order: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether each hash in this order is another one than that before it."""
     new = np.ones(len(order), bool)
@@ -134,7 +149,7 @@ def differ(hashes: NDArray[np.uint64], order: NDArray[np.int64]) -> NDArray[np.b
     return new
 
 
-def connected(hashes: NDArray[np.uint64], distance: int, search: Search | None = None) -> NDArray[np.int64]:
+def connected(hashes: NDArray[np.uint64], distance: int, search: Search | None = None) -> NDArray[np.int32]:
     """The sets of hashes that a chain of nearly equal ones connects; finds the pairs that `near_pairs` compares.
 
     Args:
@@ -143,7 +158,7 @@ def connected(hashes: NDArray[np.uint64], distance: int, search: Search | None =
         search: as in `near_pairs`.
 
     Returns:
-        int64 [n]: a number for each hash, equal within a set; which numbers they are has no meaning.
+        int32 [n]: a number for each hash, equal within a set; which numbers they are has no meaning.
 
     >>> found = connected(np.array([[0, 0, 0, 0], [0, 0, 0, 7], [0, 0, 0, 63], [~0, 0, 0, 0]]).astype(np.uint64), 3)
     >>> (found == found[0]).tolist()
@@ -151,12 +166,12 @@ def connected(hashes: NDArray[np.uint64], distance: int, search: Search | None =
     """
     if not len(hashes):
         return np.empty(0, np.int64)
-    order = np.lexsort(tuple(hashes.T[::-1]))
+    order = lexsort(tuple(hashes.T[::-1]))
     new = differ(hashes, order)
-    own = np.empty(len(order), np.int64)
-    own[order] = np.cumsum(new) - 1
+    own = np.empty(len(order), np.int32)
+    own[order] = np.cumsum(new, dtype=np.int32) - 1
     order = order[new]
-    found = np.arange(len(order))
+    found = np.arange(len(order), dtype=np.int32)
     if search is not None and len(order) > _EXHAUSTIVE:
         for left, right in search(hashes, order, None, distance):
             found = joined(found, left, right)
@@ -171,7 +186,7 @@ def _connecting(
     rows: NDArray[np.uint64],
     candidates: Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]],
     distance: int,
-    found: NDArray[np.int64],
+    found: NDArray[Integer],
 ) -> Iterator[Found]:
     """Yields near pairs of different sets, which are joined before the next candidates are looked at."""
     for left, right in candidates:
@@ -191,7 +206,7 @@ def bands(count: int) -> list[Band]:
 
 
 def of_band(
-    rows: NDArray[np.uint64], groups: NDArray[np.int64] | None, band: Band, distance: int
+    rows: NDArray[np.uint64], groups: NDArray[Any] | None, band: Band, distance: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """What is near among the hashes [n, 4] that agree in a band; see `Found`."""
     word, chosen = band
@@ -207,15 +222,15 @@ def of_band(
     return places, best[places]
 
 
-def joined(sets: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
+def joined(sets: NDArray[Integer], left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[Integer]:
     """Unites the sets of left[i] and right[i] for every i.
 
     >>> joined(np.array([0, 1, 2, 3]), np.array([0, 1]), np.array([1, 3])).tolist()
     [0, 0, 2, 0]
 
     Args:
-        sets: int64 [n]: the number of each element's set, from 0 to n - 1.
-        left, right: int64 [m]: places in `sets`.
+        sets: int [n]: the number of each element's set, from 0 to n - 1.
+        left, right: int [m]: places in `sets`.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -227,8 +242,12 @@ def joined(sets: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.i
     edges = (np.ones(len(left), bool), (ends[: len(left)], ends[len(left) :]))
     united = connected_components(coo_array(edges, shape=(len(nodes), len(nodes))), directed=False)[1]
     first = nodes[np.unique(united, return_index=True)[1]]  # the smallest number in each
-    place = np.minimum(nodes.searchsorted(sets), len(nodes) - 1)
-    return np.where(nodes[place] == sets, first[united[place]], sets)
+    out = np.empty_like(sets)
+    for start in range(0, len(sets), _CHUNK):
+        some = sets[start : start + _CHUNK]
+        place = np.minimum(nodes.searchsorted(some), len(nodes) - 1)
+        out[start : start + _CHUNK] = np.where(nodes[place] == some, first[united[place]], some)
+    return out
 
 
 def _candidates(rows: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
@@ -275,7 +294,7 @@ def _equal_keys(keys: NDArray[Any]) -> Iterator[tuple[NDArray[np.int64], NDArray
 
 def _compare(
     rows: NDArray[np.uint64],
-    groups: NDArray[np.int64],
+    groups: NDArray[Any],
     left: NDArray[np.int64],
     right: NDArray[np.int64],
     distance: int,

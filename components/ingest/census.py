@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.base.artifact_files import IMAGE_PATHS, IMAGE_ROWS
-from components.base.places import Places
+from components.base.compact import scratch
+from components.base.compact.places import Places
 from components.data import duplicates, looks, perceptual, properties
 from components.data.arrays.moments import Moments
 from components.data.dataset import SPLITS, UNLABELLED, Dataset, Record
@@ -384,7 +385,7 @@ class Images:
     @staticmethod
     def read(folder: str) -> Images:
         """Reads the files of `write`; paths are looked up when needed."""
-        return Images(np.load(os.path.join(folder, IMAGE_ROWS), allow_pickle=False), folder)
+        return Images(np.load(os.path.join(folder, IMAGE_ROWS), mmap_mode="r", allow_pickle=False), folder)
 
 
 def _near_file(field: str, distance: int) -> str:
@@ -402,7 +403,7 @@ def images(paths: Iterable[str], count: int, reports: Iterable[Report]) -> tuple
     Returns:
         `ROW` [n] of the images kept; bool [count]: which of the records these are.
     """
-    places, rows, kept = Places(paths, count), np.zeros(count, ROW), np.zeros(count, bool)
+    places, rows, kept = Places(paths, count), scratch.zeros(count, ROW), np.zeros(count, bool)
     for report in reports:
         at = places.find(report.paths)
         rows[at], kept[at] = np.frombuffer(bytes(report.rows), ROW), True

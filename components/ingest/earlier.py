@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from components.base.compact import scratch
 from components.base.errors import ImagegateError
 from components.base.files import replacing
 from components.data.dataset import SPLITS
@@ -28,7 +29,7 @@ NONE = 255  # in the place of an index in SPLITS
 SEEN = np.dtype([("sha256", "<u8"), ("perceptual", "<u8", 4), ("comparable", "?"), ("split", "u1"), ("gone", "u1")])
 # bound: the split that the image must keep, unless it moves towards train; or NONE.
 ROW = np.dtype([*SEEN.descr, ("bound", "u1")])
-_CHUNK = 1 << 18  # digests that are looked up at once
+_CHUNK = 1 << 18  # rows that are looked at together
 _FORGOTTEN = 100  # runs after which an image that was removed from the data set is forgotten: bounds the file
 
 
@@ -54,7 +55,7 @@ class Seen:
             known: `known_images.ROW` [n].
             assigned: what their splits followed from.
         """
-        rows = np.zeros(len(known), SEEN)
+        rows = scratch.zeros(len(known), SEEN)
         for name in ("sha256", "perceptual", "comparable", "split"):
             rows[name] = known[name]
         return Seen(_once(rows, "split"), assigned)
@@ -96,9 +97,11 @@ class Seen:
             if about["sha256"] != hashlib.file_digest(f, "sha256").hexdigest():
                 raise ValueError("another digest")
             f.seek(start)
-            rows = np.load(f, allow_pickle=False)
-            if rows.dtype != SEEN:
+            np.lib.format.read_magic(f)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(f)
+            if dtype != SEEN:
                 raise ValueError("other rows")
+            rows = np.memmap(f, dtype, "r", f.tell(), shape) if shape[0] else np.empty(0, SEEN)
             return Seen(rows, Assigned(**about["assigned"]), str(about["served"]))
         except (ValueError, KeyError, TypeError):
             raise ImagegateError(
@@ -167,14 +170,16 @@ class Earlier:
         left = left[(left["bound"] != NONE) & (left["gone"] < _FORGOTTEN)]
         # Sorted from the start, so that `_once` seldom has to.
         order = np.concatenate([digests, left["sha256"]]).argsort(kind="stable")
-        own, gone = np.flatnonzero(order < len(rows)), np.flatnonzero(order >= len(rows))
-        seen = np.zeros(len(order), SEEN)
-        seen["sha256"][own] = digests[order[own]]
-        for name in ("perceptual", "comparable", "split"):
-            seen[name][own] = rows[name][order[own]]
-        for name in SEEN.names or ():
-            seen[name][gone] = left[name][order[gone] - len(rows)]
-        seen["gone"][gone] += 1
+        seen = scratch.zeros(len(order), SEEN)
+        for start in range(0, len(order), _CHUNK):
+            places, some = order[start : start + _CHUNK], seen[start : start + _CHUNK]
+            own = places < len(rows)
+            some["sha256"][own] = digests[places[own]]
+            for name in ("perceptual", "comparable", "split"):
+                some[name][own] = rows[name][places[own]]
+            for name in SEEN.names or ():
+                some[name][~own] = left[name][places[~own] - len(rows)]
+            some["gone"][~own] += 1
         return Seen(_once(seen, "split"), assigned, served)
 
 
@@ -203,7 +208,7 @@ def joined(served: Seen | None, own: Seen | None, fractions: Mapping[str, float]
     parts = []
     for one, binds in ((own, binding), (served, True)):
         if one is not None:
-            part = np.zeros(len(one.rows), ROW)
+            part = scratch.zeros(len(one.rows), ROW)
             for name in SEEN.names or ():
                 part[name] = one.rows[name]
             part["bound"] = one.rows["split"] if binds else NONE
@@ -211,7 +216,7 @@ def joined(served: Seen | None, own: Seen | None, fractions: Mapping[str, float]
     if not parts:
         return Earlier()
     loose = served is not None and not binding and served.assigned.fractions != fractions
-    both = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    both = parts[0] if len(parts) == 1 else scratch.joined(parts)
     return Earlier(_once(both, "split", "bound", "gone"), loose)
 
 
@@ -242,20 +247,25 @@ def _once(rows: NDArray[np.void], *smallest: str) -> NDArray[np.void]:
     """Sorts rows by digest and leaves each once, the first, with the smallest value of these fields."""
     digests = rows["sha256"]
     if (digests[1:] < digests[:-1]).any():
-        rows = rows[digests.argsort(kind="stable")]
+        rows = scratch.taken(rows, digests.argsort(kind="stable"))
         digests = rows["sha256"]
     new = np.ones(len(rows), bool)
     new[1:] = digests[1:] != digests[:-1]
     if new.all():
         return rows
-    out, first = rows[new], np.flatnonzero(new)
+    first = np.flatnonzero(new)
+    out = scratch.taken(rows, first)
     for name in smallest:
         out[name] = np.minimum.reduceat(rows[name], first)
     return out
 
 
 def _digest(rows: NDArray[np.void], *fields: str) -> str:
-    return _sha256(b"".join(np.ascontiguousarray(rows[name]).tobytes() for name in fields))
+    digest = hashlib.sha256()
+    for name in fields:
+        for start in range(0, len(rows), _CHUNK):
+            digest.update(rows[name][start : start + _CHUNK].tobytes())
+    return digest.hexdigest()
 
 
 def _sha256(content: bytes) -> str:

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from components.base import proof
 from components.base.artifact_files import LEDGER
+from components.base.compact.packed import Packed
+from components.base.compact.places import Places
 from components.base.files import replacing
-from components.base.packed import Packed
-from components.base.places import Places
 from components.data import storage
 from components.data.dataset import Dataset, Paths, Record, packed
 from components.ingest import splits

@@ -10,10 +10,12 @@ import collections
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.base.compact import scratch
 from components.data import perceptual
 from components.data.dataset import SPLITS, Record
 from components.data.manifest import NearDuplicates
@@ -88,7 +90,7 @@ def connected_sets(
     distance: int | None,
     gone: NDArray[np.void] = _NOTHING_GONE,
     search: perceptual.Search | None = None,
-) -> NDArray[np.int64]:
+) -> NDArray[np.int32]:
     """The sets of images that belong together: nearly equal ones, equal ones, those of one group, and chains of these.
 
     Images whose split the data set names are left alone, each a set of its own.
@@ -101,18 +103,18 @@ def connected_sets(
         search: see `perceptual.near_pairs`.
 
     Returns:
-        int64 [n + g]: the number of each image's set; those that are gone come last.
+        int32 [n + g]: the number of each image's set; those that are gone come last.
     """
-    sets = np.arange(len(rows) + len(gone))
+    sets = np.arange(len(rows) + len(gone), dtype=np.int32)
     comparable = np.concatenate([rows["comparable"] & ~rows["named"], gone["comparable"]])
     kept = np.flatnonzero(comparable if distance is not None else False)
     if len(kept) and distance is not None:
-        hashes = np.concatenate([rows["perceptual"], gone["perceptual"]]) if len(gone) else rows["perceptual"]
-        hashes = hashes if len(kept) == len(hashes) else hashes[kept]
+        hashes = scratch.joined([rows["perceptual"], gone["perceptual"]]) if len(gone) else rows["perceptual"]
+        hashes = hashes if len(kept) == len(hashes) else scratch.taken(hashes, kept)
         sets = _united(sets, kept, perceptual.connected(hashes, distance, search))
     keys, scenes = _digests(records, rows)
     by_hash = np.flatnonzero(~rows["named"])
-    sets = _united(sets, by_hash, _same(keys if len(by_hash) == len(keys) else keys[by_hash]))
+    sets = _united(sets, by_hash, _same(keys if len(by_hash) == len(keys) else scratch.taken(keys, by_hash)))
     tiles = np.array(sorted(i for i in scenes if not rows["named"][i]), np.int64)
     if len(tiles):  # those of one scene
         sets = _united(sets, tiles, np.unique([scenes[i] for i in tiles.tolist()], return_inverse=True)[1])
@@ -129,7 +131,7 @@ def _digests(records: Sequence[Record], rows: NDArray[np.void]) -> tuple[NDArray
     grouped = False
     for i, record in enumerate(records):
         if record.group:
-            keys = keys if grouped else keys.copy()
+            keys = keys if grouped else scratch.joined([keys])
             grouped = True
             keys[i] = np.frombuffer(bytes.fromhex(splits.split_key(record, "")), "<u8")
         if record.tile:
@@ -137,9 +139,9 @@ def _digests(records: Sequence[Record], rows: NDArray[np.void]) -> tuple[NDArray
     return keys, scenes
 
 
-def _same(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+def _same(keys: NDArray[np.uint64]) -> NDArray[np.int32]:
     """Numbers [n] that are equal where the keys [n, 4] are; most keys come once."""
-    numbers = np.arange(len(keys))
+    numbers = np.arange(len(keys), dtype=np.int32)
     order = keys[:, 0].argsort(kind="stable")
     word = keys[:, 0][order]
     twice = np.zeros(len(keys), bool)
@@ -152,19 +154,21 @@ def _same(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
     return numbers
 
 
-def _united(sets: NDArray[np.int64], places: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.int64]:
+def _united(sets: NDArray[np.int32], places: NDArray[np.int64], keys: NDArray[Any]) -> NDArray[np.int32]:
     """Unites the sets of the places that have the same key; keys are numbers."""
     order = keys.argsort(kind="stable")
-    same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
+    ordered = keys[order]
+    same = np.flatnonzero(ordered[1:] == ordered[:-1])
+    del ordered
     return perceptual.joined(sets, places[order[same]], places[order[same + 1]])
 
 
-def to_train(rows: NDArray[np.void], sets: NDArray[np.int64]) -> NDArray[np.uint8]:
+def to_train(rows: NDArray[np.void], sets: NDArray[np.int32]) -> NDArray[np.uint8]:
     """The split of each image after every set that lies in several splits went to train.
 
     Args:
         rows: `census.ROW` [n].
-        sets: int64 [n], see `connected_sets`.
+        sets: int32 [n], see `connected_sets`.
 
     Returns:
         uint8 [n]: indices in `SPLITS`.
@@ -180,7 +184,7 @@ def to_train(rows: NDArray[np.void], sets: NDArray[np.int64]) -> NDArray[np.uint
 def with_rare_labels(
     records: Sequence[Record],
     rows: NDArray[np.void],
-    sets: NDArray[np.int64],
+    sets: NDArray[np.int32],
     target: NDArray[np.uint8],
     labels: Iterable[str],
     fixed: NDArray[np.bool_] | None = None,
@@ -220,7 +224,7 @@ def with_rare_labels(
 def _spare(
     records: Sequence[Record],
     rows: NDArray[np.void],
-    sets: NDArray[np.int64],
+    sets: NDArray[np.int32],
     target: NDArray[np.uint8],
     mine: NDArray[np.int64],
     fixed: NDArray[np.bool_] | None,

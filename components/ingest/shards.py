@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.base import machine
-from components.base.packed import Packed
+from components.base.compact.packed import Packed
 from components.data import images, mask_rules, masks, storage
 from components.data.arrays import check as arrays
 from components.data.arrays import tiles

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from components.base.packed import Packed
+from components.base.compact.packed import Packed
 from components.base.text import truncated_list
 from components.data import storage
 from components.data.dataset import Dataset, LayoutError, Record, label_name, packed

@@ -5,8 +5,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 
-from components.base.packed import Packed
-from components.base.places import Places
+from components.base.compact.packed import Packed
+from components.base.compact.places import Places
 from components.data.storage import File
 
 _FEW = 100_000

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from components.base.compact.packed import Packed
 from components.base.errors import ConfigError
-from components.base.packed import Packed
 from components.base.text import truncated_list
 from components.data.dataset import Dataset, LayoutError, Record, packed
 from components.ingest.layouts import sequences

@@ -11,6 +11,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ def spread(folder: str, run: Callable[[Task], None]) -> perceptual.Search:
     """
 
     def search(
-        hashes: NDArray[np.uint64], places: NDArray[np.int64], groups: NDArray[np.int64] | None, distance: int
+        hashes: NDArray[np.uint64], places: NDArray[np.int64], groups: NDArray[Any] | None, distance: int
     ) -> Iterator[perceptual.Found]:
         try:
             task = write(folder, hashes, places, groups, distance)
@@ -67,7 +68,7 @@ def write(
     folder: str,
     hashes: NDArray[np.uint64],
     places: NDArray[np.int64],
-    groups: NDArray[np.int64] | None,
+    groups: NDArray[Any] | None,
     distance: int,
 ) -> Task:
     """Writes the hashes [n, 4] at these places [m], and the group [m] of each or None, for the workers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.base import proof
-from components.base.packed import Packed
+from components.base.compact.packed import Packed
 from components.base.text import truncated_list
 from components.data import images, storage
 from components.data.dataset import UNLABELLED, Dataset, Record, packed

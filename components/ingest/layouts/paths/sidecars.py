@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from components.base.packed import Packed
+from components.base.compact.packed import Packed
 from components.data import storage
 from components.data.storage import File
 from components.ingest.layouts.listing import endings

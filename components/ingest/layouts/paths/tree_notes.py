@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from components.base.packed import Packed
+from components.base.compact.packed import Packed
 from components.base.text import truncated_list
 from components.data.dataset import Paths, Record
 from components.data.storage import File

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
+from components.base.compact.packed import Packed
 from components.base.errors import ConfigError
-from components.base.packed import Packed
 from components.data.dataset import LayoutError
 from components.ingest.layouts.listing import Listing
 from components.ingest.layouts.rules import truncated_lines

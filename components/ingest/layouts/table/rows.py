@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from components.base.packed import Packed
+from components.base.compact.packed import Packed
 from components.data.dataset import LayoutError
 from components.data.storage import File, bundles
 from components.ingest.layouts.table.columns import RowLabels

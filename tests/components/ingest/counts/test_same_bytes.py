@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from prepared import ingest
 
-from components.base import packed
+from components.base.compact import packed
 from components.data import looks
 from components.ingest import census
 from components.ingest.layouts import folders

@@ -13,11 +13,14 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar, overload
 
+from components.base.compact import scratch
+
 T = TypeVar("T")
 _BLOCK = 1024  # items that are compressed together
 _RUN = 32 * _BLOCK  # items that are sorted at once
 _FAN = 16  # sorted runs that are merged at once; of each, a block is unpacked meanwhile
 _KEPT = 8  # blocks that stay unpacked, so that a small sequence is unpacked once
+_HELD = 64  # blocks that stay in memory; the others go to a file
 
 
 def _alone(field: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
@@ -28,7 +31,7 @@ class Packed(Sequence[T]):
     """An immutable sequence of dataclass instances, compressed in blocks; items are made anew when they are asked for.
 
     Neighbours that have much in common, such as paths in order, take little room: the records of photos about 30 bytes
-    each, where as objects they take 420.
+    each, where as objects they take 420. Of more than 65,000 items, the others are in a file, see `scratch`.
 
     Args:
         kind: makes an item from its fields: a dataclass, or a function. Fields are numbers, texts, None, and tuples or
@@ -56,18 +59,21 @@ class Packed(Sequence[T]):
             self._names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
             fields = operator.attrgetter(*self._names)
             fields = fields if len(self._names) > 1 else _alone(fields)
-        self._blocks: deque[bytes] | list[bytes] = []
+        self._blocks: list[bytes | scratch.Block] = []
         self._length = 0
         self._unpacked: OrderedDict[int, list[T]] = OrderedDict()
         self._lock = threading.Lock()
-        iterator = iter(items)
+        iterator, file = iter(items), None
         while some := list(itertools.islice(iterator, _BLOCK)):
             if len(self._blocks) < _KEPT:
                 self._unpacked[len(self._blocks)] = some
             elif len(self._blocks) == _KEPT:
                 self._unpacked.clear()
             # Only this process reads it, for which marshal is the fastest.
-            self._blocks.append(zlib.compress(marshal.dumps(tuple(zip(*map(fields, some), strict=True))), 1))
+            block = zlib.compress(marshal.dumps(tuple(zip(*map(fields, some), strict=True))), 1)
+            if len(self._blocks) >= _HELD:
+                file = file or scratch.Blocks()
+            self._blocks.append(file.append(block) if file else block)
             self._length += len(some)
 
     @classmethod
@@ -148,8 +154,7 @@ class Packed(Sequence[T]):
             yield from zip(*(columns[place] for place in places), strict=True)
 
     def _columns(self, block: int) -> tuple[tuple[Any, ...], ...]:
-        columns: tuple[tuple[Any, ...], ...] = marshal.loads(zlib.decompress(self._blocks[block]))  # noqa: S302  its own
-        return columns
+        return _columns(self._blocks[block])
 
     def _block(self, block: int) -> list[T]:
         with self._lock:
@@ -166,5 +171,10 @@ class Packed(Sequence[T]):
         blocks = deque(self._blocks)
         self._blocks, self._unpacked = [], OrderedDict()
         while blocks:
-            columns = marshal.loads(zlib.decompress(blocks.popleft()))  # noqa: S302  its own
-            yield from itertools.starmap(self._kind, zip(*columns, strict=True))
+            yield from itertools.starmap(self._kind, zip(*_columns(blocks.popleft()), strict=True))
+
+
+def _columns(block: bytes | scratch.Block) -> tuple[tuple[Any, ...], ...]:
+    content = block.read() if isinstance(block, scratch.Block) else block
+    columns: tuple[tuple[Any, ...], ...] = marshal.loads(zlib.decompress(content))  # noqa: S302  its own
+    return columns

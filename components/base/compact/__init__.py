@@ -1,0 +1,1 @@
+"""Millions of records in little memory."""
