@@ -120,10 +120,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         key, code = exec_properties["data_fingerprint"], exec_properties["code_fingerprint"]
         previous = reuse.Previous() if key.startswith(ledger.ANEW) else reuse.find(examples.uri)
         written = _written(self._make_beam_pipeline, examples.uri, dataset, job, previous, code)
+        there = previous.files.paths
+        del previous  # what is known of each image
         compare = None
         if len(dataset.records) > search.ALONE and spread_place.current() is None:  # a store has no folder to search in
             compare = _search(self._make_beam_pipeline, examples.uri)
-        counted, seen = settling.merge(dataset, written, job, source.near, examples.uri, previous.files.paths, compare)
+        counted, seen = settling.merge(dataset, written, job, source.near, examples.uri, there, compare)
         if compare is not None and source.near is not None:  # for the data gate and the report, which have no workers
             for field in ("truth", "split"):
                 seen.write_near_pairs(examples.uri, field, source.near.distance, compare)

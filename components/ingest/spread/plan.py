@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -21,6 +22,10 @@ from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import overload
 
+import numpy as np
+from numpy.typing import NDArray
+
+from components.base import digests
 from components.base.errors import ConfigError, ImagegateError
 from components.base.files import write_atomically
 from components.data import storage
@@ -28,10 +33,11 @@ from components.data.dataset import Record
 from components.data.storage.objects import Objects, each
 from components.ingest import census, reuse, shard_files, shards
 from components.ingest.census import Report
+from components.ingest.earlier import Earlier
 from components.ingest.shards import Job
 
 _PLAN, _REPORTS = ".plan", ".reports"
-_JOB = "job"
+_JOB, _EARLIER = f"{_PLAN}/job", f"{_PLAN}/earlier.npy"
 _KEY = "output.artifacts"  # names the store in messages
 _row = attrgetter(*(field.name for field in fields(Record)))
 SHARED = (
@@ -77,7 +83,10 @@ def write(
     remove(folder)
     for name in (_PLAN, _REPORTS):
         os.makedirs(os.path.join(folder, name))
-    digest = _write_settings(folder, job, there)
+    if job.earlier:
+        # By itself, so that no process has a copy of what may be of ten million images.
+        np.save(os.path.join(folder, _EARLIER), job.earlier.rows, allow_pickle=False)
+    digest = _write_settings(folder, folder, job, there)
     count = total = 0
     for records, report in zip(plan, known, strict=True):
         text = json.dumps([[_row(record) for record in records], report])
@@ -97,9 +106,9 @@ def hand(plan: Plan, url: str, job: Job, there: reuse.Files) -> Plan:
     """
     remove(url)
     store = Objects(url, _KEY)
-    names = (_name(_PLAN, index) for index in range(plan.count))
+    names = [_name(_PLAN, index) for index in range(plan.count)] + [_EARLIER] * bool(job.earlier)
     each(lambda name: store.put(name, os.path.join(plan.folder, name)), names)
-    return replace(plan, folder=url, digest=_write_settings(url, job, there))
+    return replace(plan, folder=url, digest=_write_settings(url, plan.folder, job, there))
 
 
 def collect(handed: Plan, plan: Plan) -> Written:
@@ -246,22 +255,38 @@ def _settings(folder: str, digest: str) -> tuple[Job, reuse.Files]:
     Raises:
         ImagegateError: they are not those that the driver wrote.
     """
-    name = f"{_PLAN}/{_JOB}"
-    content = _read(folder, name)
+    content = _read(folder, _JOB)
     if hashlib.sha256(content).hexdigest() != digest:
-        raise ImagegateError(f"{folder}/{name} is not what this run wrote; run again")
-    found: tuple[Job, reuse.Files] = pickle.loads(content)  # noqa: S301  known by its digest
-    return found
+        raise ImagegateError(f"{folder}/{_JOB} is not what this run wrote; run again")
+    job, there, rows = pickle.loads(content)  # noqa: S301  known by its digest
+    if rows:
+        job = replace(job, earlier=replace(job.earlier, rows=_earlier_rows(folder, rows)))
+    return job, there
+
+
+def _earlier_rows(folder: str, digest: str) -> NDArray[np.void]:
+    """The rows of the splits of earlier runs, which stay in their file where that is on this machine."""
+    if _store(folder) is None:
+        path = os.path.join(folder, _EARLIER)
+        found, rows = digests.of_file(path), np.load(path, mmap_mode="r", allow_pickle=False)
+    else:
+        content = _read(folder, _EARLIER)
+        found, rows = hashlib.sha256(content).hexdigest(), np.load(io.BytesIO(content), allow_pickle=False)
+    if found != digest:
+        raise ImagegateError(f"{folder}/{_EARLIER} is not what this run wrote; run again")
+    return rows
 
 
 def _is_there(root: str) -> bool:
     return storage.is_url(root) or storage.in_archive(root) or os.path.exists(root)
 
 
-def _write_settings(folder: str, job: Job, there: reuse.Files) -> str:
-    """Writes what `_settings` reads; returns its digest."""
-    settings = pickle.dumps((job, there))
-    _write(folder, f"{_PLAN}/{_JOB}", settings)
+def _write_settings(folder: str, here: str, job: Job, there: reuse.Files) -> str:
+    """Writes what `_settings` reads, with the digest of the splits of earlier runs `here`; returns its digest."""
+    rows = digests.of_file(os.path.join(here, _EARLIER)) if job.earlier else ""
+    job = replace(job, earlier=Earlier(loose=job.earlier.loose))
+    settings = pickle.dumps((job, there, rows))
+    _write(folder, _JOB, settings)
     return hashlib.sha256(settings).hexdigest()
 
 

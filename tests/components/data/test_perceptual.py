@@ -150,3 +150,9 @@ def test_a_key_that_all_hashes_share_costs_no_square_of_their_number(monkeypatch
     keys = math.comb(perceptual._agreeing_blocks(count) + 5, 5)
     # Word 0 is equal in all; each of the other words has about 8 hashes to a key.
     assert sum(compared) < keys * count * (perceptual._NEIGHBOURS + 3 * 8) < keys * count**2 / 10
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 3)), max_size=40))
+def test_the_order_is_that_of_numpy(rows: list[tuple[int, int, int]]) -> None:
+    keys = [np.array(column, np.uint64) for column in zip(*rows, strict=True)] or [np.empty(0, np.uint64)]
+    assert perceptual.lexsort(keys).tolist() == np.lexsort(keys).tolist()

@@ -12,16 +12,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import apache_beam as beam
+import numpy as np
 import object_store
 import pytest
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from PIL import Image
 
 from components.base.errors import ImagegateError
-from components.data.dataset import Dataset, Record
+from components.data.dataset import SPLITS, Dataset, Record
 from components.data.storage.objects import Objects
-from components.ingest import reuse, shards
+from components.ingest import earlier, reuse, shards
 from components.ingest.census import Report
+from components.ingest.earlier import Earlier
 from components.ingest.spread import place
 from components.ingest.spread import plan as spread
 from components.ingest.spread.place import Place
@@ -128,6 +130,36 @@ def test_settings_that_another_run_wrote_are_not_loaded(dataset: Dataset, tmp_pa
         f.write(b".")
     with pytest.raises(ImagegateError, match="is not what this run wrote"):
         spread.work(plan, 0, lambda _: None)
+
+
+def _rows(dataset: Dataset, split: str) -> Earlier:
+    """As if an earlier run had put all images of the data set into one split."""
+    paths = (Path(dataset.root, record.path) for record in dataset.records)
+    digests = sorted(hashlib.sha256(path.read_bytes()).digest()[:8][::-1] for path in paths)
+    rows = np.zeros(len(digests), earlier.ROW)
+    rows["sha256"] = [int.from_bytes(digest, "big") for digest in digests]
+    rows["split"] = rows["bound"] = SPLITS.index(split)
+    return Earlier(rows)
+
+
+@pytest.fixture
+def with_earlier(dataset: Dataset, tmp_path: Path) -> Plan:
+    parts, job = shards.plan(dataset.records), shards.job(dataset, 1000, earlier=_rows(dataset, "test"))
+    return spread.write(str(tmp_path / "out"), parts, job, [None] * len(parts), reuse.Files())
+
+
+def test_workers_know_the_splits_of_earlier_runs(with_earlier: Plan) -> None:
+    done(with_earlier)
+    assert {split for report in spread.reports(with_earlier) for split in report.splits().values()} == {"test"}
+
+
+def test_earlier_splits_that_another_run_wrote_are_not_believed(with_earlier: Plan) -> None:
+    path = os.path.join(with_earlier.folder, ".plan", "earlier.npy")
+    rows = np.load(path)
+    rows["bound"] = SPLITS.index("eval")
+    np.save(path, rows)
+    with pytest.raises(ImagegateError, match=r"earlier.npy is not what this run wrote"):
+        spread.work(with_earlier, 0, lambda _: None)
 
 
 def test_half_written_files_of_killed_workers_are_swept(dataset: Dataset, tmp_path: Path) -> None:
