@@ -9,11 +9,17 @@ from components.push import aliases, versions
 from components.push.destination import Destination, at
 from components.push.refusals import NoChampion, superseded, withdrawn
 from components.push.rollback import listed
+from components.push.signing.trust import NOBODY, Trust
 from components.push.versions import Served
 
 
 def promote(
-    destination: str, version: str | None = None, *, name: str = "", take_over: bool = False
+    destination: str,
+    version: str | None = None,
+    *,
+    name: str = "",
+    take_over: bool = False,
+    trust: Trust = NOBODY,
 ) -> tuple[Served, Served, str]:
     """Makes a challenger the champion: copies it to a new, largest number, and removes it from beside.
 
@@ -25,6 +31,7 @@ def promote(
         version: of the challenger; None: the newest.
         name: of the configuration, which must have pushed both versions; "": any may have.
         take_over: `push.take_over`, which allows another name.
+        trust: whose signatures both versions need, and with which key the copy is signed anew.
 
     Returns:
         the version that is served now; the one that was served before, the same where nothing was added; and a
@@ -35,7 +42,7 @@ def promote(
         NotPushed: it was compared with another version than the one that is served, or was rolled back.
         ImagegateError: its files are not those that were pushed, or the new version cannot be written.
     """
-    place = at(destination)
+    place = at(destination, trust)
     with versions.readable_errors(f"cannot write to {destination}"), place.locked():
         champion = versions.usable(next(versions.newest_first(place), None))
         if champion is None:
