@@ -14,7 +14,17 @@ from pydantic import ValidationError
 from components.base.artifact_files import KNOWN_IMAGES, MODEL_CARD, PUSHED_MANIFEST, SIGNATURE
 from components.base.digests import of_file
 from components.base.errors import ImagegateError
-from components.push.destination import MARKER, Destination, Unreadable, at, digests, number, parsed
+from components.push.destination import (
+    MARKER,
+    Destination,
+    Unreadable,
+    at,
+    digests,
+    is_local,
+    local_path,
+    number,
+    parsed,
+)
 from components.push.manifest import PushedManifest
 from components.push.signing.errors import NotVerified
 from components.push.signing.trust import NOBODY, Trust
@@ -111,6 +121,20 @@ def challenger(root: str, trust: Trust = NOBODY) -> Served | None:
     """
     with readable_errors(f"cannot read {root}"):
         return next(challengers(at(root, trust)), None)
+
+
+def find(model: str, trust: Trust = NOBODY) -> Served | None:
+    """Finds the version that `model` names: its folder or URL, or a destination, which stands for what is served there.
+
+    Raises:
+        Damaged: its manifest cannot be used, or nobody who is trusted signed it.
+    """
+    path = os.path.abspath(local_path(model)) if is_local(model) else model.rstrip("/")
+    above, _, name = path.rpartition("/")
+    # A version first: somebody may have put another one into it. A bucket may be a destination, but is no version.
+    if number(name) is not None and not above.endswith(":/"):
+        return read(path, trust) or current(model, trust)
+    return current(model, trust) or read(path, trust)
 
 
 def read(path: str, trust: Trust = NOBODY) -> Served | None:

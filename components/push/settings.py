@@ -63,9 +63,7 @@ class Verify(Value):
     @model_validator(mode="after")
     def _consistent(self) -> Verify:
         if not self.keys and self.keys_env is None:
-            raise ValueError(
-                "expected keys, files, or keys_env, the name of a variable: nothing verifies without a key"
-            )
+            raise ValueError("expected keys, files, or keys_env, the name of a variable: nothing verifies without one")
         return self
 
 

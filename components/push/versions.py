@@ -32,6 +32,7 @@ from components.push.served import (
     challengers,
     content,
     current,
+    find,
     identity,
     intact,
     local,
@@ -59,6 +60,7 @@ __all__ = [
     "content",
     "current",
     "digests",
+    "find",
     "identity",
     "intact",
     "is_signed",
@@ -256,7 +258,8 @@ def _holds(version: Served, beside: Collection[str], wanted: Mapping[str, str], 
     """Whether a version holds what is wanted beside its model, so that the same model need not be pushed again.
 
     It holds every wanted file, the wanted exports and no others, and warm-up requests, which are images of the test
-    split, only if they are wanted. The key that signs now has signed it. What differs with each run, such as the date in the model card, does not count.
+    split, only if they are wanted. The key that signs now has signed it. What differs with each run, such as the date
+    in the model card, does not count.
 
     Args:
         version: of the same model.

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from components.base import progress
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
-from components.data import decoding, images, storage
+from components.data import decoding, images
 from components.data.arrays import check as array_files
 from components.data.arrays import geotiff, stored
 from components.data.arrays.check import Expected
@@ -50,12 +50,11 @@ def find(model: str, trust: Trust = NOBODY) -> versions.Served:
     if exported.is_file(model):
         if trust.keys:
             raise ConfigError(
-                f"{model}: signatures are of versions, and an exported file has none of its own; check its version with "
-                "imagegate verify, and ask the file without --key"
+                f"{model}: signatures are of versions, and an exported file has none of its own; check its version "
+                "with imagegate verify, and ask the file without --key"
             )
         return exported.find(model)
-    path = model if storage.is_url(model) else os.path.abspath(model)
-    served = versions.current(model, trust) or versions.read(path, trust)
+    served = versions.find(model, trust)
     if served is None:
         raise ImagegateError(
             f"{model}: no model here; expected a folder with {PUSHED_MANIFEST}, or one of numbered versions with it"

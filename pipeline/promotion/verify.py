@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from components.base.artifact_files import PROVENANCE, PUSHED_MANIFEST, SIGNATURE
 from components.base.errors import ConfigError, ImagegateError
-from components.data import storage
 from components.push import versions
 from components.push.signing import provenance, trust
 from components.push.signing.errors import NotVerified
@@ -81,8 +79,7 @@ def run(model: str, files: Sequence[str], variable: str | None) -> Verified:
     trusted = trust.of_options(files, variable)
     if not trusted.keys:
         raise ConfigError("verify: expected the public keys that you trust: --key FILE, or --key-env NAME")
-    path = model if storage.is_url(model) else os.path.abspath(model)
-    served = versions.current(model, trusted) or versions.read(path, trusted)
+    served = versions.find(model, trusted)
     if served is None:
         raise ImagegateError(
             f"{model}: no model here; expected a folder with {PUSHED_MANIFEST}, or one of numbered versions with it"
