@@ -310,7 +310,9 @@ def test_keys_are_rotated_with_both_trusted_for_a_while(pushed: Pushed, keys: Pa
 def test_a_destination_is_signed_first_and_demands_it_then(pushed: Pushed, keys: Path, root: str, ours: Trust) -> None:
     unsigned = pushed("a", Trust())
     assert not pushed("a", Trust(), compared=unsigned.version).new
-    assert pushed("a", told(keys, "ours"), compared=unsigned.version).new  # push.sign alone accepts what is unsigned, and replaces it
+    assert pushed(
+        "a", told(keys, "ours"), compared=unsigned.version
+    ).new  # push.sign alone accepts what is unsigned, and replaces it
     assert problem(root, ours) == ""
 
 
