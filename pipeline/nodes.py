@@ -221,12 +221,13 @@ def pusher(run: Run, **inputs: Any) -> BaseNode:
         "code_fingerprint": fingerprint.code("components.model.fitting.training"),
         "configuration_fingerprint": config.fingerprint(),
     }
+    build = {"configuration": config.portable(), "environment": fingerprint.versions()}
     return Pusher(
         **inputs,
         settings=config.absolute_push.to_json(),
         served_version=run.served_version,
         facts=json.dumps(facts),
-        build=json.dumps({"configuration": config.portable(), "environment": fingerprint.versions()}),
+        build="" if config.push.sign is None else json.dumps(build),
         code_fingerprint=fingerprint.code("components.stages.pusher"),
     )
 

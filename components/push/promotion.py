@@ -53,7 +53,7 @@ def promote(
         if source is None:
             if version is not None and version in (champion.version, champion.manifest.promoted_from):
                 return champion, champion, _finish(place, None)
-            raise _none(place, version, there)
+            raise _unusable(place, version) or _none(place, version, there)
         versions.require_name(source, name, take_over=take_over or not name)
         now = champion
         lacking = set(source.manifest.beside) - set(champion.manifest.beside)
@@ -73,6 +73,14 @@ def _finish(place: Destination, source: Served | None) -> str:
         file = f"{place.root.rstrip('/')}/{aliases.FOLDER}/{aliases.CONFIG_FILE}"
         return f"{file} may be out of date{kept}: {error.strerror or error}; run imagegate promote again"
     return ""
+
+
+def _unusable(place: Destination, version: str | None) -> versions.Damaged | None:
+    """Why the wanted version cannot be a challenger, if it is there and nothing is known of it."""
+    if version is None and not place.trust.keys:
+        return None
+    found = (one for one in versions.newest_first(place) if one.problem and version in (None, one.version))
+    return next((versions.Damaged(f"{one.problem}; it is not promoted") for one in found), None)
 
 
 def _none(place: Destination, version: str | None, there: list[Served]) -> ConfigError:

@@ -75,7 +75,7 @@ def Pusher(  # noqa: N802  TFX names components like classes
             it, so it must still be the one served.
         facts: JSON object of fields of `PushedManifest`: name, task, code and configuration.
         build: JSON object of the fields `configuration` and `environment` of `provenance.Built`, which is stored beside
-            a model that is signed.
+            a model that is signed; "" if it is not.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
         exports: the model in further formats, if the configuration wants any. Those that passed are pushed with it;
             without a required one, nothing is.

@@ -140,7 +140,8 @@ def run(config: Config, folder: str, output: str | None, terminal: Terminal) -> 
     trust = config.trust()
     served, beside = predict.find(config.destination, trust), versions.challenger(config.destination, trust)
     if beside is None:
-        raise ImagegateError(f"push.destination: {config.destination}: no challenger; push.as: challenger pushes one")
+        which = "no challenger that a key of push.verify signed" if trust.keys else "no challenger"
+        raise ImagegateError(f"push.destination: {config.destination}: {which}; push.as: challenger pushes one")
     challenger = predict.find(beside.path, trust)
     with predict.listing(served):
         found, notes = inputs.expand([folder])

@@ -31,6 +31,7 @@ from components.push.destination.base import (
     served_first,
 )
 
+_LIMITS = {PUSHED_MANIFEST: LARGEST_MANIFEST + 1, SIGNATURE: LARGEST_SIGNATURE + 1}  # bytes that are read
 WAIT_S = 900.0  # others wait for the lock for so long before they give up
 
 _STAGING, _REMOVING = ".staging-", ".removing-"  # TensorFlow Serving ignores names that are not numbers
@@ -76,7 +77,7 @@ class Folder(Destination):
             if name == SIGNATURE and status.st_size > LARGEST_SIGNATURE:
                 raise Unreadable(f"{path} has {status.st_size:,} bytes, expected {LARGEST_SIGNATURE:,} at most")
             with open(descriptor, "rb", closefd=False) as f:
-                return f.read(LARGEST_MANIFEST + 1 if name == PUSHED_MANIFEST else -1)
+                return f.read(_LIMITS.get(name, -1))
         finally:
             os.close(descriptor)
 

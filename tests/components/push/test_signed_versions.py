@@ -318,9 +318,13 @@ def test_a_destination_is_signed_first_and_demands_it_then(pushed: Pushed, keys:
 
 def test_a_challenger_is_promoted_only_if_it_is_signed(pushed: Pushed, root: str, keys: Path, ours: Trust) -> None:
     champion = pushed("a")
-    pushed("b", told(keys, "theirs"), compared=champion.version, as_challenger=True)
     with pytest.raises(ConfigError, match="there is no challenger"):
         promotion.promote(root, trust=ours)
+    theirs = pushed("b", told(keys, "theirs"), compared=champion.version, as_challenger=True)
+    assert versions.challenger(root, ours) is None
+    for version in (None, theirs.version):
+        with pytest.raises(versions.Damaged, match=r"none of the trusted ones: .*; it is not promoted"):
+            promotion.promote(root, version, trust=ours)
     beside = pushed("c", compared=champion.version, as_challenger=True)
     assert versions.challenger(root, ours) == beside
     now, _, _ = promotion.promote(root, trust=ours)
