@@ -64,8 +64,8 @@ def page() -> str:
     parts += [_section(f"`{name}`", _model(Config.model_fields[name])) for name in sections]
     parts.insert(2 + sections.index("training") + 1, _section("`tuning`", Tuning))
     parts.insert(4, _section("`data.columns`", _model(Data.model_fields["columns"])))
-    parts.insert(2 + sections.index("push") + 4, _section("`push.sign`", Sign))
-    parts.insert(2 + sections.index("push") + 5, _section("`push.verify`", Verify))
+    parts.insert(2 + sections.index("push") + 3, _section("`push.sign`", Sign))
+    parts.insert(2 + sections.index("push") + 4, _section("`push.verify`", Verify))
     parts.append(_section("An entry of `notify`", Recipient))
     parts.append(_section("`sinks.mlflow`", MLflow))
     parts.append(_section("`kubeflow.gpu`", Gpu))
