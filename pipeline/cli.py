@@ -13,6 +13,7 @@ from pipeline.commands.compare import compare as _compare
 from pipeline.commands.next_images import next_ as _next
 from pipeline.commands.pull import pull as _pull
 from pipeline.commands.tune import tune as _tune
+from pipeline.commands.verify import verify as _verify
 from pipeline.commands.watch import watch as _watch
 from pipeline.init import TASKS
 
@@ -151,7 +152,15 @@ def _parser() -> argparse.ArgumentParser:
     pull.add_argument("--watch", action="store_true", help="go on, and pull each version that is served from then on")
     pull.add_argument("--keep", metavar="N", type=int, default=2, help="versions that stay in DIR; default: 2")
     pull.add_argument("--json", action="store_true", help="one JSON object per pull and line")
+    _add_keys(pull)
     pull.set_defaults(command=_pull)
+
+    verify = commands.add_parser("verify", help="whether a trusted key signed a pushed version, and where it came from")
+    verify.add_argument("model", metavar="MODEL", help="a version's folder or URL, or the push destination: its newest")
+    verify.add_argument("--json", action="store_true", help="one JSON object instead of sentences")
+    _add_keys(verify)
+    verify.set_defaults(command=_verify)
+
     promote = commands.add_parser("promote", help="serve the challenger that push.as: challenger has pushed")
     _add_config(promote)
     promote.add_argument("version", metavar="VERSION", nargs="?", help="default: the newest challenger")
@@ -188,12 +197,14 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--masks", metavar="DIR", help="write each mask there, as a PNG or GeoTIFF file of label indices"
     )
+    _add_keys(predict)
     predict.set_defaults(command=local.predict)
 
     watch = commands.add_parser("watch", help="whether images that come in are like those that a model learnt from")
     watch.add_argument("model", metavar="MODEL", help="a version's folder or URL, or the push destination: its newest")
     watch.add_argument("folder", metavar="FOLDER", help="of images without labels; a folder, archive or URL")
     watch.add_argument("--json", action="store_true", help="one JSON object instead of sentences")
+    _add_keys(watch)
     watch.set_defaults(command=_watch)
 
     following = commands.add_parser("next", help="which images of data.unlabelled to label next, in a table and a page")
@@ -246,6 +257,17 @@ def _add_config(parser: argparse.ArgumentParser, data: str = "") -> None:
         default=[],
         help="override a key, such as training.epochs=3; may be repeated",
     )
+
+
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--key",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="public keys, in PEM, of which one must have signed the model; may be repeated",
+    )
+    parser.add_argument("--key-env", metavar="NAME", help="such keys in this environment variable")
 
 
 def _add_server(parser: argparse.ArgumentParser) -> None:

@@ -58,6 +58,7 @@ def ingest(run: Run) -> BaseNode:
         data_fingerprint=run.data_fingerprint,
         earlier_splits=run.earlier_splits,
         destination=run.config.destination,
+        verify=_verify(run),
         artifacts=run.artifacts,
         remembered=run.remembered,
         task=run.config.task,
@@ -109,6 +110,7 @@ def class_balance(run: Run, **inputs: Any) -> BaseNode:
         features=features.to_json() if features else "",
         task=config.task,
         destination=config.destination,
+        verify=_verify(run),
         served_version=run.served_version,
         code_fingerprint=fingerprint.code("components.stages.class_balance"),
     )
@@ -166,6 +168,7 @@ def baseline(run: Run, **inputs: Any) -> BaseNode:
         **inputs,
         task=run.config.task,
         destination=run.config.destination,
+        verify=_verify(run),
         served_version=run.served_version,
         code_fingerprint=fingerprint.code("components.stages.baseline"),
     )
@@ -218,13 +221,20 @@ def pusher(run: Run, **inputs: Any) -> BaseNode:
         "code_fingerprint": fingerprint.code("components.model.fitting.training"),
         "configuration_fingerprint": config.fingerprint(),
     }
+    build = {"configuration": config.portable(), "environment": fingerprint.versions()}
     return Pusher(
         **inputs,
         settings=config.absolute_push.to_json(),
         served_version=run.served_version,
         facts=json.dumps(facts),
+        build="" if config.push.sign is None else json.dumps(build),
         code_fingerprint=fingerprint.code("components.stages.pusher"),
     )
+
+
+def _verify(run: Run) -> str:
+    verify = run.config.absolute_push.verify
+    return "" if verify is None else verify.to_json()
 
 
 def model_report(run: Run, **inputs: Any) -> BaseNode:

@@ -12,11 +12,15 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from components.base.errors import ImagegateError
 from components.base.text import shown
 from pipeline import stopping
 from pipeline.cron import crontab
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
 
 _LOCK = "schedule.lock"
 _LOG_BYTES = 1_000_000  # a log of that size is put aside before a run
@@ -65,11 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(why, flush=True)
                 if not due:
                     return 0
-            served = "" if listing is None else _served(settings.destination)
+            served = "" if listing is None else _served(settings)
             code = cli.main(["run", options.config, *(f"--set={override}" for override in options.overrides)])
-            if listing is not None and (
-                code in _JUDGED or (code == _NOT_PUSHED and _served(settings.destination) == served)
-            ):
+            if listing is not None and (code in _JUDGED or (code == _NOT_PUSHED and _served(settings) == served)):
                 with contextlib.suppress(OSError):  # then the next one runs, and finds that nothing is new
                     change.write(settings.output_folder, listing)
     if code:
@@ -77,12 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _served(destination: str) -> str:
+def _served(config: Config) -> str:
     """The version that is served; "" for none, or where that cannot be told, of which the run tells more."""
     from components.push import versions
 
     with contextlib.suppress(ImagegateError):
-        served = versions.current(destination)
+        served = versions.current(config.destination, config.trust())
         return served.version if served else ""
     return ""
 

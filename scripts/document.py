@@ -21,6 +21,7 @@ from components.labels import kinds
 from components.model.settings import Focal
 from components.model.tuning.settings import Tuning
 from components.notify.settings import Recipient
+from components.push.settings import Sign, Verify
 from components.sinks.settings import MLflow
 from pipeline.config import Config
 from pipeline.config.kubeflow import Gpu, Secret, Toleration
@@ -63,6 +64,8 @@ def page() -> str:
     parts += [_section(f"`{name}`", _model(Config.model_fields[name])) for name in sections]
     parts.insert(2 + sections.index("training") + 1, _section("`tuning`", Tuning))
     parts.insert(4, _section("`data.columns`", _model(Data.model_fields["columns"])))
+    parts.insert(2 + sections.index("push") + 3, _section("`push.sign`", Sign))
+    parts.insert(2 + sections.index("push") + 4, _section("`push.verify`", Verify))
     parts.append(_section("An entry of `notify`", Recipient))
     parts.append(_section("`sinks.mlflow`", MLflow))
     parts.append(_section("`kubeflow.gpu`", Gpu))

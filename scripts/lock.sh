@@ -19,9 +19,9 @@ lock() {
 
 formats="--extra litert --extra onnx --extra openvino"
 # shellcheck disable=SC2086  # several words
-lock requirements.lock --extra kubeflow --extra mlflow --extra dev $formats ${UPGRADE:-}
+lock requirements.lock --extra kubeflow --extra mlflow --extra sign --extra dev $formats ${UPGRADE:-}
 # The same packages and versions, plus NVIDIA's libraries.
-lock requirements-gpu.lock --extra kubeflow --extra mlflow --extra dev --extra gpu $formats \
+lock requirements-gpu.lock --extra kubeflow --extra mlflow --extra sign --extra dev --extra gpu $formats \
   --constraints requirements.lock
 # The same versions, without the development tools.
-lock requirements-container.lock --extra kubeflow $formats --constraints requirements.lock
+lock requirements-container.lock --extra kubeflow --extra sign $formats --constraints requirements.lock

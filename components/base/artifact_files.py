@@ -42,6 +42,8 @@ BATCHING = "batching_params.pbtxt"  # likewise
 
 # Push and report.
 PUSHED_MANIFEST = "imagegate.json"
+SIGNATURE = "model.sig"  # of a pushed version; the name that model-signing gives it
+PROVENANCE = "provenance.json"  # where a signed version came from; see `push.signing.provenance`
 MODEL_CARD = "MODEL_CARD.md"
 EVIDENCE = "evidence.json"
 REPORT = "report.html"

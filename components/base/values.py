@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from typing import Annotated, Self
 
@@ -16,6 +17,7 @@ Positive = Annotated[int, Field(gt=0)]
 Flag = Annotated[bool, Field(strict=True)]
 # Trimmed and composed like the labels of the data, whichever editor or file system the name was copied from.
 LabelName = Annotated[str, AfterValidator(lambda name: unicodedata.normalize("NFC", name).strip())]
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Value(BaseModel):
@@ -45,6 +47,20 @@ class Sparse(Value):
     """A record of which only the fields that were set appear in JSON; keys of other releases are ignored."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+def variable_name(value: object) -> object:
+    """Returns the name of an environment variable.
+
+    Raises:
+        ValueError: it is none. What came is not shown: it may be the secret itself.
+    """
+    if value is not None and (not isinstance(value, str) or _VARIABLE.fullmatch(value) is None):
+        raise ValueError(
+            "expected the name of an environment variable, such as SLACK_URL; the value does not belong in the "
+            "configuration"
+        )
+    return value
 
 
 def _fields(value: object) -> dict[str, object]:

@@ -7,26 +7,11 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from components.base.values import Value
+from components.base.values import Value, variable_name
 
 Event = Literal["refused", "failed", "pushed", "recovered"]
 EVENTS: tuple[Event, ...] = ("refused", "failed", "pushed", "recovered")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ADDRESS = re.compile(r"[^\s@,;:/<>\"]+@[^\s@,;:/<>\"]+")
-
-
-def variable_name(value: object) -> object:
-    """Returns the name of an environment variable.
-
-    Raises:
-        ValueError: it is none. What came is not shown: it may be the secret itself.
-    """
-    if value is not None and (not isinstance(value, str) or _VARIABLE.fullmatch(value) is None):
-        raise ValueError(
-            "expected the name of an environment variable, such as SLACK_URL; the value does not belong in the "
-            "configuration"
-        )
-    return value
 
 
 class Recipient(Value):

@@ -17,6 +17,7 @@ from components.push.destination import Destination, at
 from components.push.destination.base import number
 from components.push.manifest import PushedManifest
 from components.push.served import Served, newest_first, readable_errors
+from components.push.signing.trust import NOBODY, Trust
 
 RECORD = ".imagegate-history"  # a folder in the destination; servers ignore names that are not numbers
 _BEGIN = datetime.datetime(2015, 1, 1, tzinfo=datetime.UTC)  # an older number is no time of a push
@@ -72,16 +73,18 @@ def time_of_push(place: Destination) -> str:
     return max(now, before or now).isoformat(timespec="seconds")
 
 
-def read(root: str) -> list[Entry]:
+def read(root: str, trust: Trust = NOBODY) -> list[Entry]:
     """Every version that is or was served, the oldest first.
 
     Args:
         root: folder or fsspec URL of the versions.
+        trust: of a version that nobody trusted signed, nothing but that is told. What is recorded of versions that are
+            gone is not signed.
 
     Raises:
         ImagegateError: the destination cannot be read.
     """
-    place = at(root)
+    place = at(root, trust)
     with readable_errors(f"cannot read {root}"):
         names = [name for name in place.beside(RECORD) if number(name.removesuffix(".json")) is not None]
         recorded = [_recorded(place, name) for name in names]

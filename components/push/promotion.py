@@ -9,11 +9,17 @@ from components.push import aliases, versions
 from components.push.destination import Destination, at
 from components.push.refusals import NoChampion, superseded, withdrawn
 from components.push.rollback import listed
+from components.push.signing.trust import NOBODY, Trust
 from components.push.versions import Served
 
 
 def promote(
-    destination: str, version: str | None = None, *, name: str = "", take_over: bool = False
+    destination: str,
+    version: str | None = None,
+    *,
+    name: str = "",
+    take_over: bool = False,
+    trust: Trust = NOBODY,
 ) -> tuple[Served, Served, str]:
     """Makes a challenger the champion: copies it to a new, largest number, and removes it from beside.
 
@@ -25,6 +31,7 @@ def promote(
         version: of the challenger; None: the newest.
         name: of the configuration, which must have pushed both versions; "": any may have.
         take_over: `push.take_over`, which allows another name.
+        trust: whose signatures both versions need, and with which key the copy is signed anew.
 
     Returns:
         the version that is served now; the one that was served before, the same where nothing was added; and a
@@ -35,7 +42,7 @@ def promote(
         NotPushed: it was compared with another version than the one that is served, or was rolled back.
         ImagegateError: its files are not those that were pushed, or the new version cannot be written.
     """
-    place = at(destination)
+    place = at(destination, trust)
     with versions.readable_errors(f"cannot write to {destination}"), place.locked():
         champion = versions.usable(next(versions.newest_first(place), None))
         if champion is None:
@@ -46,7 +53,7 @@ def promote(
         if source is None:
             if version is not None and version in (champion.version, champion.manifest.promoted_from):
                 return champion, champion, _finish(place, None)
-            raise _none(place, version, there)
+            raise _unusable(place, version) or _none(place, version, there)
         versions.require_name(source, name, take_over=take_over or not name)
         now = champion
         lacking = set(source.manifest.beside) - set(champion.manifest.beside)
@@ -66,6 +73,14 @@ def _finish(place: Destination, source: Served | None) -> str:
         file = f"{place.root.rstrip('/')}/{aliases.FOLDER}/{aliases.CONFIG_FILE}"
         return f"{file} may be out of date{kept}: {error.strerror or error}; run imagegate promote again"
     return ""
+
+
+def _unusable(place: Destination, version: str | None) -> versions.Damaged | None:
+    """Why the wanted version cannot be a challenger, if it is there and nothing is known of it."""
+    if version is None and not place.trust.keys:
+        return None
+    found = (one for one in versions.newest_first(place) if one.problem and version in (None, one.version))
+    return next((versions.Damaged(f"{one.problem}; it is not promoted") for one in found), None)
 
 
 def _none(place: Destination, version: str | None, there: list[Served]) -> ConfigError:

@@ -7,18 +7,30 @@ checked before a rename makes it visible: against the manifest, which itself is 
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from components.base.artifact_files import PUSHED_MANIFEST
+from components.base.artifact_files import PUSHED_MANIFEST, SIGNATURE
 from components.base.errors import ConfigError, ImagegateError
 from components.base.text import truncated_list
 from components.push import versions
-from components.push.destination import MARKER, PULLED, Destination, Folder, at, is_local, local_path, number
-from components.push.manifest import PushedManifest
+from components.push.destination import (
+    PULLED,
+    UNLISTED,
+    Content,
+    Destination,
+    Fetch,
+    Folder,
+    at,
+    is_local,
+    local_path,
+    number,
+)
 from components.push.served import Damaged, Served
+from components.push.signing.trust import NOBODY, Trust
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class _Origin:
     versions: tuple[str, ...] = ()
 
 
-def pull(source: str, folder: str, keep: int) -> Pulled:
+def pull(source: str, folder: str, keep: int, trust: Trust = NOBODY) -> Pulled:
     """Copies the served version to `folder`, unless it is there; a reader sees the whole version or none.
 
     Pulls into the same folder exclude each other. A kill leaves the old version or the new one, and the next pull
@@ -59,6 +71,7 @@ def pull(source: str, folder: str, keep: int) -> Pulled:
         source: folder or fsspec URL of the versions.
         folder: of this machine; made if missing. Nothing is written outside of it.
         keep: number of versions.
+        trust: whose signature the version needs. One that is there is copied, whether it is needed or not.
 
     Raises:
         ConfigError: see `require_own`; or no version was pushed there.
@@ -66,9 +79,9 @@ def pull(source: str, folder: str, keep: int) -> Pulled:
         ImagegateError: the source cannot be read, or the folder cannot be written.
     """
     require_own(source, folder)
-    there, here = at(source), Folder(os.path.abspath(local_path(folder)))
+    there, here = at(source, trust), Folder(os.path.abspath(local_path(folder)))
     with versions.readable_errors(f"cannot write to {folder}"), here.locked():
-        served = versions.current(source)
+        served = versions.current(source, trust)
         if served is None:
             raise ConfigError(f"{source}: no version that imagegate pushed, so there is nothing to pull")
         require_own(source, folder)  # again, now that nobody else writes
@@ -112,14 +125,14 @@ def require_own(source: str, folder: str) -> None:
         )
 
 
-def is_current(source: str, pulled: Pulled) -> bool:
+def is_current(source: str, pulled: Pulled, trust: Trust = NOBODY) -> bool:
     """Whether the version that was pulled is still the one served, and there; reads little.
 
     Raises:
         Damaged: nobody knows what is served.
         ImagegateError: the source cannot be read.
     """
-    served = versions.current(source)
+    served = versions.current(source, trust)
     there = os.path.join(pulled.path, PUSHED_MANIFEST)
     return served is not None and served.version == pulled.version and os.path.exists(there)
 
@@ -134,7 +147,7 @@ def check_names(names: Iterable[str], path: str) -> None:
     Raises:
         Damaged: one does not.
     """
-    wrong = [name for name in names if not _is_below(name) or name in (PUSHED_MANIFEST, MARKER)]
+    wrong = [name for name in names if not _is_below(name) or name in UNLISTED]
     if wrong:
         raise Damaged(
             f"{path}/{PUSHED_MANIFEST} names files that no version may hold: {truncated_list(map(ascii, wrong))}; "
@@ -157,9 +170,9 @@ def _copy(there: Destination, here: Folder, served: Served, source: str) -> None
     version, wanted = served.version, served.manifest.files
     check_names(wanted, served.path)
     with versions.readable_errors(f"cannot read {served.path}"):
-        manifest = there.read(version, PUSHED_MANIFEST)
+        manifest, signature = there.read(version, PUSHED_MANIFEST), there.read(version, SIGNATURE)
         names = there.names(version)
-    if manifest is None or PushedManifest.from_json(manifest) != served.manifest:
+    if manifest is None or hashlib.sha256(manifest).hexdigest() != served.digest:
         raise ImagegateError(f"{served.path}/{PUSHED_MANIFEST} was changed while it was read; pull again")
     _require_same(dict.fromkeys(names, ""), dict.fromkeys(wanted, ""), served.path)
 
@@ -169,7 +182,10 @@ def _copy(there: Destination, here: Folder, served: Served, source: str) -> None
         here.write(PULLED, json.dumps({"source": source, "versions": names}, indent=1).encode())
         return manifest
 
-    here.put(version, {name: functools.partial(_get, there, served, name) for name in sorted(wanted)}, seal)
+    files: dict[str, Content | Fetch] = {name: functools.partial(_get, there, served, name) for name in sorted(wanted)}
+    if there.trust.keys:
+        there.trust.signed_by(manifest, wanted, signature)  # the very bytes that are written
+    here.put(version, files | ({} if signature is None else {SIGNATURE: signature}), seal)
 
 
 def _get(there: Destination, served: Served, name: str, path: str) -> None:
@@ -193,8 +209,9 @@ def _is_here(there: Destination, here: Folder, served: Served) -> bool:
     if served.version not in here.versions():
         return False
     with versions.readable_errors(f"cannot read {served.path}"):
-        wanted = there.read(served.version, PUSHED_MANIFEST)
-    if here.read(served.version, PUSHED_MANIFEST) != wanted or here.digests(served.version) != served.manifest.files:
+        wanted = [there.read(served.version, name) for name in (PUSHED_MANIFEST, SIGNATURE)]
+    found = [here.read(served.version, name) for name in (PUSHED_MANIFEST, SIGNATURE)]
+    if found != wanted or here.digests(served.version) != served.manifest.files:
         raise Damaged(
             f"{here.root}/{served.version} is there already, and is not the version that is served; a server may have "
             "loaded it, so it is not replaced. Remove it, and pull again"

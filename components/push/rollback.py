@@ -7,11 +7,17 @@ import os
 from components.base.errors import ConfigError
 from components.push import aliases, versions
 from components.push.destination import Destination, at
+from components.push.signing.trust import NOBODY, Trust
 from components.push.versions import Served
 
 
 def roll_back(
-    destination: str, version: str | None = None, *, name: str = "", take_over: bool = False
+    destination: str,
+    version: str | None = None,
+    *,
+    name: str = "",
+    take_over: bool = False,
+    trust: Trust = NOBODY,
 ) -> tuple[Served, Served]:
     """Copies an older version to a new, larger number, and withdraws the model that was served.
 
@@ -24,6 +30,8 @@ def roll_back(
             original. Withdrawn models are skipped.
         name: of the configuration, which must have pushed both versions; "": any may have.
         take_over: `push.take_over`, which allows another name.
+        trust: whose signature the older version needs, and with which key the copy is signed anew: it has a number and
+            a manifest of its own. The version that is served needs none, since going back is the way out.
 
     Returns:
         the version that is served now, and the one that was served before: the same where nothing was done.
@@ -32,7 +40,7 @@ def roll_back(
         ConfigError: there is no such version, or none to go back to, or another configuration pushed it.
         ImagegateError: its files are not those that were pushed, or the new one cannot be written.
     """
-    place, any_name = at(destination), take_over or not name
+    place, any_name = at(destination, trust), take_over or not name
     with versions.readable_errors(f"cannot write to {destination}"), place.locked():
         pushed = list(versions.newest_first(place))
         if not pushed:

@@ -5,15 +5,29 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from components.base.artifact_files import KNOWN_IMAGES, MODEL_CARD, PUSHED_MANIFEST
+from components.base.artifact_files import KNOWN_IMAGES, MODEL_CARD, PUSHED_MANIFEST, SIGNATURE
+from components.base.digests import of_file
 from components.base.errors import ImagegateError
-from components.push.destination import MARKER, Destination, at, digests, parsed
+from components.push.destination import (
+    MARKER,
+    Destination,
+    Unreadable,
+    at,
+    digests,
+    is_local,
+    local_path,
+    number,
+    parsed,
+)
 from components.push.manifest import PushedManifest
+from components.push.signing.errors import NotVerified
+from components.push.signing.trust import NOBODY, Trust
 
 
 class Damaged(ImagegateError):
@@ -28,7 +42,10 @@ class Served:
         version: its number, as text.
         path: its folder, or URL.
         manifest: its `imagegate.json`.
-        problem: why the manifest cannot be used, so that nothing is known of the version; "" if it can.
+        problem: why the manifest cannot be used, so that nothing is known of the version; "" if it can. One that
+            nobody who is trusted has signed is not used either.
+        signed_by: fingerprint of the trusted key that signed it; "" if none did, or nobody asked.
+        digest: SHA-256 of the manifest; "" if it was not read from the destination.
         new: whether the call that returned this has just written it.
     """
 
@@ -36,6 +53,8 @@ class Served:
     path: str
     manifest: PushedManifest
     problem: str = ""
+    signed_by: str = field(default="", compare=False)
+    digest: str = field(default="", compare=False)
     new: bool = field(default=False, compare=False)
 
     @property
@@ -49,15 +68,15 @@ class Served:
         return self.manifest.identity or identity(self.model)
 
 
-def current(root: str) -> Served | None:
+def current(root: str, trust: Trust = NOBODY) -> Served | None:
     """Finds the newest version that imagegate pushed to the folder or URL `root`; None if there is none.
 
     Raises:
-        Damaged: its manifest cannot be used, so nobody knows what is served.
+        Damaged: its manifest cannot be used, so nobody knows what is served; or nobody who is trusted signed it.
         ImagegateError: the destination cannot be read.
     """
     with readable_errors(f"cannot read {root}"):
-        return usable(next(newest_first(at(root)), None))
+        return usable(next(newest_first(at(root, trust)), None))
 
 
 def usable(served: Served | None) -> Served | None:
@@ -94,23 +113,37 @@ def challengers(place: Destination) -> Iterator[Served]:
             yield found
 
 
-def challenger(root: str) -> Served | None:
+def challenger(root: str, trust: Trust = NOBODY) -> Served | None:
     """Finds the newest challenger in the folder or URL `root`; None if there is none.
 
     Raises:
         ImagegateError: the destination cannot be read.
     """
     with readable_errors(f"cannot read {root}"):
-        return next(challengers(at(root)), None)
+        return next(challengers(at(root, trust)), None)
 
 
-def read(path: str) -> Served | None:
+def find(model: str, trust: Trust = NOBODY) -> Served | None:
+    """Finds the version that `model` names: its folder or URL, or a destination, which stands for what is served there.
+
+    Raises:
+        Damaged: its manifest cannot be used, or nobody who is trusted signed it.
+    """
+    path = os.path.abspath(local_path(model)) if is_local(model) else model.rstrip("/")
+    above, _, name = path.rpartition("/")
+    # A version first: somebody may have put another one into it. A bucket may be a destination, but is no version.
+    if number(name) is not None and not above.endswith(":/"):
+        return read(path, trust) or current(model, trust)
+    return current(model, trust) or read(path, trust)
+
+
+def read(path: str, trust: Trust = NOBODY) -> Served | None:
     """Reads the version in the folder or URL `path`; None if imagegate did not push one there.
 
     Raises:
-        Damaged: its manifest cannot be used.
+        Damaged: its manifest cannot be used, or nobody who is trusted signed it.
     """
-    place, version = _split(path)
+    place, version = _split(path, trust)
     with readable_errors(f"cannot read {path}"):
         found = _read(place, version)
     if found is not None and found.problem:
@@ -124,12 +157,46 @@ def _read(place: Destination, version: str) -> Served | None:
     if told is None:
         problem = _damage(place, version, path, content)
         return Served(version, path, PushedManifest(), problem) if problem else None
+    assert content is not None
     try:
-        return Served(version, path, PushedManifest.model_validate(told))
+        manifest = PushedManifest.model_validate(told)
+        signed_by = _signed_by(place, version, content, manifest)
     except ValidationError as error:
         key = ".".join(map(str, error.errors()[0]["loc"]))
         problem = f"{path}/{PUSHED_MANIFEST} was written by another release, which is needed to read its key {key!r}"
         return Served(version, path, PushedManifest(), problem)
+    except NotVerified as error:
+        return Served(version, path, PushedManifest(), f"{path}/{error}")
+    return Served(version, path, manifest, signed_by=signed_by, digest=hashlib.sha256(content).hexdigest())
+
+
+def _signed_by(place: Destination, version: str, content: bytes, manifest: PushedManifest) -> str:
+    """The fingerprint of the trusted key that signed a version; "" if nobody asks for one.
+
+    The manifest names the digests of all files, so with its own the signature stands for the whole version: whoever
+    reads a file compares it with the manifest that was verified here.
+
+    Raises:
+        NotVerified: it needs a signature of one of the trusted keys, and has none.
+    """
+    trust = place.trust
+    if not trust.looks:
+        return ""
+    try:
+        try:
+            signature = place.read(version, SIGNATURE)
+        except Unreadable as error:
+            raise NotVerified(f"{SIGNATURE} cannot be read: {error}") from None
+        signed_by = trust.signed_by(content, manifest.files, signature)
+        if manifest.version != version and number(version) is not None:
+            raise NotVerified(
+                f"{PUSHED_MANIFEST} is signed for version {manifest.version}, and somebody copied it to this number"
+            )
+    except NotVerified:
+        if trust.keys:
+            raise
+        return ""
+    return signed_by
 
 
 def _damage(place: Destination, version: str, path: str, content: bytes | None) -> str:
@@ -163,13 +230,16 @@ def content(served: Served, name: str) -> bytes:
 def local(served: Served) -> Iterator[str]:
     """Provides a local folder with the version's verified files; for a URL, a copy that is removed afterwards.
 
+    A signed version is copied from a folder, too: what was verified is then what is loaded, whatever happens there.
+
     Raises:
         Damaged: see `verify`.
     """
     place, version = _split(served.path)
     with contextlib.ExitStack() as stack:
         with readable_errors(f"cannot read {served.path}"):
-            folder = stack.enter_context(place.local(version))
+            held = place.copied(version) if served.signed_by else place.local(version)
+            folder = stack.enter_context(held)
             verify(served, folder)
         yield folder
 
@@ -188,6 +258,8 @@ def verify(served: Served, folder: str | None = None) -> None:
     place, version = _split(served.path)
     with readable_errors(f"cannot read {served.path}"):
         there = place.digests(version) if folder is None else digests(folder)
+        if folder is not None and served.digest and of_file(os.path.join(folder, PUSHED_MANIFEST)) != served.digest:
+            raise Damaged(f"{served.path}/{PUSHED_MANIFEST} was changed while it was read; the model is not loaded")
     wanted = served.manifest.files
     for name in sorted(wanted.keys() | there.keys()):
         if wanted.get(name) != there.get(name):
@@ -216,9 +288,9 @@ def identity(model: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(sorted(model.items())).encode()).hexdigest()
 
 
-def _split(path: str) -> tuple[Destination, str]:
+def _split(path: str, trust: Trust = NOBODY) -> tuple[Destination, str]:
     root, _, version = path.rstrip("/").rpartition("/")
-    return at(root or "/"), version
+    return at(root or "/", trust), version
 
 
 @contextlib.contextmanager

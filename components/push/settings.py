@@ -4,13 +4,67 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from components.base.values import Flag, Fraction, Value
+from components.base.values import Flag, Fraction, Value, variable_name
 from components.data.location import Location
 
 SAVED_MODEL: Literal["saved_model"] = "saved_model"
 ExportFormat = Literal["litert", "litert-int8", "onnx", "onnx-int8", "openvino", "openvino-int8"]
+
+
+class Sign(Value):
+    """The private key with which pushed versions are signed, see [signed models](signing.md)."""
+
+    key: str | None = Field(
+        None,
+        description="File of the key: in PEM, on the elliptic curve P-256, P-384 or P-521. Keep it where nobody else "
+        "can read it. Either this or `key_env`.",
+    )
+    key_env: str | None = Field(
+        None, description="Name of the environment variable that holds the key itself, as a file would."
+    )
+    password_env: str | None = Field(
+        None, description="Name of the environment variable that holds the password of an encrypted key."
+    )
+
+    _is_name = field_validator("key_env", "password_env", mode="before")(variable_name)
+
+    @field_validator("key", mode="before")
+    @classmethod
+    def _is_path(cls, value: object) -> object:
+        if value is not None and (not isinstance(value, str) or not value.strip() or "-----" in value or "\n" in value):
+            # What came is not shown: it may be the key.
+            raise ValueError("expected the path of a file; the key itself does not belong in the configuration")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Sign:
+        if (self.key is None) == (self.key_env is None):
+            raise ValueError("expected either key, a file, or key_env, the name of a variable")
+        return self
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the environment variables that signing reads."""
+        return tuple(name for name in (self.key_env, self.password_env) if name is not None)
+
+
+class Verify(Value):
+    """The public keys of which one must have signed every version that is used, see [signed models](signing.md)."""
+
+    keys: tuple[str, ...] = Field((), description="Files of public keys in PEM. One file may hold several keys.")
+    keys_env: str | None = Field(
+        None, description="Name of an environment variable that holds public keys, as such a file would."
+    )
+
+    _is_name = field_validator("keys_env", mode="before")(variable_name)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Verify:
+        if not self.keys and self.keys_env is None:
+            raise ValueError("expected keys, files, or keys_env, the name of a variable: nothing verifies without one")
+        return self
 
 
 class Push(Value):
@@ -41,6 +95,14 @@ class Push(Value):
         False,
         description="Whether to push a model although `evaluation.thresholds` is empty, so that no metric is judged.",
     )
+    sign: Sign | None = Field(
+        None, description="With which key versions are signed. See [`push.sign`](#pushsign); `null`: with none."
+    )
+    verify: Verify | None = Field(
+        None,
+        description="Whose signatures versions need to be compared with, asked, brought back or promoted. See "
+        "[`push.verify`](#pushverify); `null`: nobody's.",
+    )
     formats: tuple[Literal["saved_model"] | ExportFormat, ...] = Field(
         (SAVED_MODEL,),
         description="What a version holds besides the SavedModel, which is always there: the model in the formats of "
@@ -63,6 +125,10 @@ class Push(Value):
 
     @model_validator(mode="after")
     def _consistent(self) -> Push:
+        if self.verify is not None and self.sign is None:
+            raise ValueError(
+                "verify: push.sign is missing: a version without a signature would be refused once it is pushed"
+            )
         if SAVED_MODEL not in self.formats:
             raise ValueError(
                 f"formats: {SAVED_MODEL} is missing, which every version holds; write [{SAVED_MODEL}, "

@@ -32,6 +32,7 @@ from components.push.served import (
     challengers,
     content,
     current,
+    find,
     identity,
     intact,
     local,
@@ -41,6 +42,7 @@ from components.push.served import (
     usable,
     verify,
 )
+from components.push.signing.trust import NOBODY, Trust
 
 __all__ = [
     "AnotherName",
@@ -58,8 +60,10 @@ __all__ = [
     "content",
     "current",
     "digests",
+    "find",
     "identity",
     "intact",
+    "is_signed",
     "local",
     "newest_first",
     "push",
@@ -80,20 +84,21 @@ _BELOW = 10**9
 _NOTHING: Mapping[str, Content] = MappingProxyType({})
 
 
-def at_start(root: str, version: str) -> Served | None:
+def at_start(root: str, version: str, trust: Trust = NOBODY) -> Served | None:
     """Reads the version that was served when a run began: everything in the run is compared with that one.
 
     Args:
         root: folder or fsspec URL of the versions.
         version: its number, "" for none.
+        trust: whose signature it needs.
 
     Raises:
         Superseded: it was removed since.
-        Damaged: its manifest cannot be used.
+        Damaged: its manifest cannot be used, or nobody who is trusted signed it.
     """
     if not version:
         return None
-    found = read(f"{root.rstrip('/')}/{version}")
+    found = read(f"{root.rstrip('/')}/{version}", trust)
     if found is None:
         raise superseded(version, current(root))
     return found
@@ -148,6 +153,7 @@ def push(
     *,
     take_over: bool = False,
     as_challenger: bool = False,
+    trust: Trust = NOBODY,
 ) -> Served:
     """Copies a SavedModel to a new version below `destination`; a reader sees the whole version or none.
 
@@ -166,6 +172,8 @@ def push(
             unless that is this model already. None: push whatever is served.
         take_over: whether it may replace a version that was pushed under another name.
         as_challenger: whether it stands beside the served version, with a smaller number, instead of replacing it.
+        trust: whose signature the served version needs, and with which key this one is signed. The same model is
+            pushed again if another key signed it, or none.
 
     Returns:
         the new version, or the served one or the challenger if that is this model already; see `Served.new`.
@@ -177,7 +185,7 @@ def push(
         Superseded: another version than `compared` is served.
         ImagegateError: what arrived is not that model, or the disk is full.
     """
-    place = at(destination)
+    place = at(destination, trust)
     with readable_errors(f"cannot read {model}"):
         there = digests(model)
     with readable_errors(f"cannot write to {destination}"), place.locked():
@@ -192,7 +200,8 @@ def push(
         facts: dict[str, Any] = {"beside": tuple(sorted(beside)), "withdrawn": gone}
         if compared is not None:
             require_name(served, manifest.name, take_over=take_over)
-            if served is not None and served.identity == own and _holds(served, beside, wanted) and intact(served):
+            same = served is not None and served.identity == own and _holds(served, beside, wanted, trust)
+            if served is not None and same and intact(served):
                 return served
             if compared != (served.version if served else ""):
                 raise superseded(compared, served)
@@ -206,7 +215,7 @@ def push(
                 and newest.identity == own
                 # One that was compared with another version could not be promoted, so it is pushed anew.
                 and (compared is None or newest.manifest.compared_with in (None, compared))
-                and _holds(newest, beside, wanted)
+                and _holds(newest, beside, wanted, trust)
                 and intact(newest)
             ):
                 return newest
@@ -245,16 +254,18 @@ def _challenger_number(place: Destination, served: Served | None, there: Sequenc
     return str(wanted)
 
 
-def _holds(version: Served, beside: Collection[str], wanted: Mapping[str, str]) -> bool:
+def _holds(version: Served, beside: Collection[str], wanted: Mapping[str, str], trust: Trust) -> bool:
     """Whether a version holds what is wanted beside its model, so that the same model need not be pushed again.
 
     It holds every wanted file, the wanted exports and no others, and warm-up requests, which are images of the test
-    split, only if they are wanted. What differs with each run, such as the date in the model card, does not count.
+    split, only if they are wanted. The key that signs now has signed it. What differs with each run, such as the date
+    in the model card, does not count.
 
     Args:
         version: of the same model.
         beside: names of the files.
         wanted: SHA-256 of each of them, and of others.
+        trust: with the key that signs.
     """
 
     def exports(names: Collection[str], digests: Mapping[str, str]) -> dict[str, str | None]:
@@ -263,9 +274,15 @@ def _holds(version: Served, beside: Collection[str], wanted: Mapping[str, str]) 
     there = version.manifest.beside
     return (
         set(beside) <= set(there)
+        and is_signed(version, trust)
         and (WARM_UP in beside or WARM_UP not in there)
         and exports(beside, wanted) == exports(there, version.manifest.files)
     )
+
+
+def is_signed(version: Served, trust: Trust) -> bool:
+    """Whether the key that signs new versions has signed this one, too; true where there is no such key."""
+    return trust.signer is None or version.signed_by == trust.signer.public.fingerprint
 
 
 def _digest(content: Content) -> str:
@@ -294,7 +311,7 @@ def add(
     manifest: PushedManifest,
     number: str | None = None,
 ) -> Served:
-    """Writes a new version; the destination is locked.
+    """Writes a new version, signed where the destination's `trust` has a key for that; the destination is locked.
 
     Args:
         place: where to.
@@ -316,25 +333,28 @@ def add(
     }
     full = manifest.model_copy(update=told)
     sealed = full.to_json(indent=1).encode()
+    signature = place.trust.sign(version, sealed, full.files)
 
     def seal(arrived: Mapping[str, str]) -> bytes:
         require_evaluated(arrived, wanted)
         return sealed
 
-    place.put(version, files, seal)
-    return Served(version, f"{place.root.rstrip('/')}/{version}", full, new=True)
+    place.put(version, {**files, **signature}, seal)
+    signer = place.trust.signer
+    signed_by, digest = signer.public.fingerprint if signer else "", hashlib.sha256(sealed).hexdigest()
+    return Served(version, f"{place.root.rstrip('/')}/{version}", full, signed_by=signed_by, digest=digest, new=True)
 
 
-def tidy(destination: str, keep: int | None) -> tuple[list[str], str]:
+def tidy(destination: str, keep: int | None, trust: Trust = NOBODY) -> tuple[list[str], str]:
     """Removes what killed pushes left, of the versions that imagegate pushed all but the newest `keep`, and of the
-    challengers all but the newest one.
+    challengers all but the newest one. Versions that nobody who is trusted signed are neither counted nor removed.
 
     Returns:
         the versions that were removed, and a sentence where something could not be: that is no reason to fail.
     """
     removed, problems = [], []
     try:
-        place = at(destination)
+        place = at(destination, trust)
         with place.locked():
             problems += [f"{path} cannot be removed" for path in place.clean()]
             ours = [served for served in newest_first(place) if served.manifest.version == served.version]

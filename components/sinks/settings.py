@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from components.base.values import Value
-from components.notify.settings import variable_name
+from components.base.values import Value, variable_name
 
 
 class MLflow(Value):

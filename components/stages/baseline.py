@@ -15,6 +15,7 @@ from components.base.text import truncated_list
 from components.data import known_images, schema
 from components.labels import kinds, outputs
 from components.push import versions
+from components.push.signing import trust
 
 
 @component
@@ -24,6 +25,7 @@ def Baseline(  # noqa: N802  TFX names components like classes
     task: Parameter[str],
     destination: Parameter[str],
     served_version: Parameter[str],
+    verify: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
     """Copies the served model, or leaves the artifact empty and states the reason.
@@ -43,11 +45,12 @@ def Baseline(  # noqa: N802  TFX names components like classes
         task: the task in the configuration.
         destination: folder of the pushed models.
         served_version: version served when the run began, "" for none; part of the cache key.
+        verify: JSON of `push.settings.Verify`, "" for null; the served version needs a signature of one of its keys.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
     """
     shutil.rmtree(baseline_model.uri, ignore_errors=True)  # of an earlier run: if its metadata are gone
     os.makedirs(baseline_model.uri)
-    served = versions.at_start(destination, served_version)
+    served = versions.at_start(destination, served_version, trust.of_json(verify))
     note = _incomparable(served, task, schema.labels(schema_in.uri))
     broken = ""
     folder = path_utils.serving_model_dir(baseline_model.uri)

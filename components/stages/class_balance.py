@@ -23,6 +23,7 @@ from components.ingest.census import Images
 from components.model.features.described import of_shards
 from components.model.features.settings import FeatureSettings
 from components.push import versions
+from components.push.signing import trust
 from components.stages import artifacts
 
 
@@ -39,6 +40,7 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
     task: Parameter[str],
     destination: Parameter[str],
     served_version: Parameter[str],
+    verify: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
     """Judges the data set by the limits, by the served model's data and by the anomalies of ExampleValidator.
@@ -51,6 +53,7 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
         task: the task in the configuration.
         destination: folder of the pushed models.
         served_version: version served when the run began, "" for none; part of the cache key.
+        verify: JSON of `push.settings.Verify`, "" for null; the served version needs a signature of one of its keys.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
 
     Raises:
@@ -60,7 +63,7 @@ def ClassBalance(  # noqa: N802  TFX names components like classes
     """
     counted, images = manifest.read(examples.uri), Images.read(examples.uri)
     _compare_counts(counted, statistics)
-    served = reference.recall(versions.at_start(destination, served_version), task)
+    served = reference.recall(versions.at_start(destination, served_version, trust.of_json(verify)), task)
     differences = schema.compare(schema.parse(frozen, task, frozen_file), counted, frozen_file) if frozen else []
     # TensorFlow Data Validation reports the same differences, in its own words.
     differences += [(feature, text) for feature, text in _anomalies(anomalies) if feature not in dict(differences)]

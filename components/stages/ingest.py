@@ -30,6 +30,7 @@ from components.ingest.spread.plan import UnseenError
 from components.ingest.stored import index
 from components.ingest.workers import processes
 from components.push import versions
+from components.push.signing import trust
 
 _TASK = "images"
 # A sentence of `spread.work` in the error of any runner.
@@ -114,7 +115,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         source = Source.from_json(exec_properties["source"])
         dataset, rule = reading.read(source)
         path = exec_properties["remembered"]
-        served = reference.seen(versions.current(exec_properties["destination"]), exec_properties["task"])
+        current = versions.current(exec_properties["destination"], trust.of_json(exec_properties["verify"]))
+        served = reference.seen(current, exec_properties["task"])
         before = earlier.joined(served, earlier.Seen.read(path) if path else None, dataset.fractions)
         job = shards.job(dataset, source.data.max_pixels, rule, source.data.bits, before, source.data.arrays)
         key, code = exec_properties["data_fingerprint"], exec_properties["code_fingerprint"]
@@ -230,6 +232,7 @@ class _Spec(component_spec.ComponentSpec):
         "data_fingerprint": component_spec.ExecutionParameter(type=str),
         "earlier_splits": component_spec.ExecutionParameter(type=str),
         "destination": component_spec.ExecutionParameter(type=str),
+        "verify": component_spec.ExecutionParameter(type=str),
         "artifacts": component_spec.ExecutionParameter(type=str),
         "remembered": component_spec.ExecutionParameter(type=str),
         "task": component_spec.ExecutionParameter(type=str),

@@ -24,6 +24,7 @@ from components.base.artifact_files import (
     LABEL_WEIGHTS,
     MODEL_CARD,
     MODEL_DIGESTS,
+    PROVENANCE,
     SERVING,
     VERDICTS,
     WARM_UP,
@@ -40,6 +41,7 @@ from components.push import model_card, versions
 from components.push.destination import Content
 from components.push.manifest import PushedManifest
 from components.push.settings import Push
+from components.push.signing import provenance, trust
 from components.stages import artifacts
 
 _WARM = "The warm-up requests for servers, beside this card, hold images of the test split."
@@ -57,6 +59,7 @@ def Pusher(  # noqa: N802  TFX names components like classes
     settings: Parameter[str],
     served_version: Parameter[str],
     facts: Parameter[str],
+    build: Parameter[str],
     code_fingerprint: Parameter[str],
     exports: InputArtifact[artifacts.Exports] = None,
 ) -> None:
@@ -71,6 +74,8 @@ def Pusher(  # noqa: N802  TFX names components like classes
         served_version: version served when the run began, "" for none. The data gate and the model gate compared with
             it, so it must still be the one served.
         facts: JSON object of fields of `PushedManifest`: name, task, code and configuration.
+        build: JSON object of the fields `configuration` and `environment` of `provenance.Built`, which is stored beside
+            a model that is signed; "" if it is not.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
         exports: the model in further formats, if the configuration wants any. Those that passed are pushed with it;
             without a required one, nothing is.
@@ -109,6 +114,10 @@ def Pusher(  # noqa: N802  TFX names components like classes
         if one.passed:
             files |= {name: os.path.join(exports.uri, os.path.basename(name)) for name in one.digests}
             evaluated |= one.digests
+    trusted = trust.writer(push)
+    if trusted.signer is not None:
+        told = provenance.Built(**json.loads(build), manifest=manifest, files=evaluated)
+        files[PROVENANCE] = told.statement().encode()
     try:
         served = versions.push(
             folder,
@@ -119,6 +128,7 @@ def Pusher(  # noqa: N802  TFX names components like classes
             served_version,
             take_over=push.take_over,
             as_challenger=push.challenges,
+            trust=trusted,
         )
     except (versions.NotPushed, versions.AnotherName, versions.NoChampion) as error:
         pushed_model.set_string_custom_property("not_pushed", str(error))
@@ -128,7 +138,7 @@ def Pusher(  # noqa: N802  TFX names components like classes
         pushed_model.set_string_custom_property("pushed_destination", served.path)
     pushed_model.set_string_custom_property("pushed_version", served.version)
     pushed_model.set_int_custom_property("challenger", int(served.manifest.challenger))
-    removed, problem = versions.tidy(push.destination, push.keep)
+    removed, problem = versions.tidy(push.destination, push.keep, trusted)
     pushed_model.set_string_custom_property("removed", ", ".join(removed))
     pushed_model.set_string_custom_property("note", problem)
 

@@ -182,10 +182,11 @@ def rollback(options: argparse.Namespace) -> int:
 
 
 def predict(options: argparse.Namespace) -> int:
+    from components.push.signing import trust
     from pipeline.predict import inputs, predict, table
     from pipeline.terminal import Terminal, output_to
 
-    served = predict.find(options.model)
+    served = predict.find(options.model, trust.of_options(options.key, options.key_env))
     with predict.listing(served):
         found, notes = inputs.expand(options.images, [folder for folder in (options.overlay, options.masks) if folder])
         overlays = predict.overlays_for(served, options.overlay, found) if options.overlay is not None else None

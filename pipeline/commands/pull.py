@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from components.push.pull import Pulled
+    from components.push.signing.trust import Trust
 
 PAUSE_S = 30.0  # between two looks at the destination. Chosen by hand; not measured.
 
@@ -22,8 +23,14 @@ def pull(options: argparse.Namespace) -> int:
         raise ConfigError(f"--keep: expected 1 or more versions, got {options.keep}")
     if options.watch:
         return _watch(options)
-    _show(pull(options.url, options.folder, options.keep), as_json=options.json)
+    _show(pull(options.url, options.folder, options.keep, _trust(options)), as_json=options.json)
     return 0
+
+
+def _trust(options: argparse.Namespace) -> Trust:
+    from components.push.signing import trust
+
+    return trust.of_options(options.key, options.key_env)
 
 
 def _watch(options: argparse.Namespace) -> int:
@@ -34,12 +41,14 @@ def _watch(options: argparse.Namespace) -> int:
     from components.push.pull import is_current, pull, require_own
 
     at(options.url)  # what is wrong with the command line does not pass
+    _trust(options)
     require_own(options.url, options.folder)
     pulled, trouble = None, ""
     while True:
         try:
-            if pulled is None or not is_current(options.url, pulled):
-                pulled = pull(options.url, options.folder, options.keep)
+            trust = _trust(options)  # each time, since keys are replaced
+            if pulled is None or not is_current(options.url, pulled, trust):
+                pulled = pull(options.url, options.folder, options.keep, trust)
                 _show(pulled, as_json=options.json)
             trouble = ""
         except (ImagegateError, OSError) as error:

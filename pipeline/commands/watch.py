@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 def watch(options: argparse.Namespace) -> int:
     from components.base.text import shown
     from components.gates.judge import failed
+    from components.push.signing import trust
     from pipeline.predict import predict, unlabelled, watch
     from pipeline.terminal import Terminal, output_to
 
-    served = predict.find(options.model)
+    served = predict.find(options.model, trust.of_options(options.key, options.key_env))
     out = Terminal()
     with Terminal(stderr=True), output_to(os.devnull):  # decoders print warnings; real problems are listed
         found = watch.run(served, options.folder)

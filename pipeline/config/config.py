@@ -26,6 +26,8 @@ from components.model.tuning.settings import TunerSettings, Tuning
 from components.model.tuning.space import BY_DEFAULT
 from components.notify.settings import Recipient
 from components.push.settings import Push
+from components.push.signing import trust
+from components.push.signing.trust import Trust
 from components.sinks.settings import Sinks
 from pipeline.config import checks, places
 from pipeline.config.kubeflow import Kubeflow
@@ -353,8 +355,30 @@ class Config(Value):
 
     @property
     def absolute_push(self) -> Push:
-        """The section `push` with an absolute path."""
-        return self.push.model_copy(update={"destination": self.destination})
+        """The section `push` with absolute paths."""
+        told: dict[str, Any] = {"destination": self.destination}
+        if self.push.sign is not None and self.push.sign.key is not None:
+            told["sign"] = self.push.sign.model_copy(update={"key": self._absolute(self.push.sign.key)})
+        if self.push.verify is not None:
+            keys = tuple(map(self._absolute, self.push.verify.keys))
+            told["verify"] = self.push.verify.model_copy(update={"keys": keys})
+        return self.push.model_copy(update=told)
+
+    def trust(self) -> Trust:
+        """Whose signatures versions in the push destination need to be read.
+
+        Raises:
+            ConfigError: a public key cannot be read.
+        """
+        return trust.reader(self.absolute_push.verify)
+
+    def trust_to_write(self) -> Trust:
+        """The same, with the private key that signs new versions.
+
+        Raises:
+            ConfigError: a key cannot be read.
+        """
+        return trust.writer(self.absolute_push)
 
     def plain(self) -> dict[str, Any]:
         """Returns the keys and values of the file and the command line, without defaults, as JSON."""

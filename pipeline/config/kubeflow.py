@@ -120,7 +120,8 @@ class Kubeflow(Value):
     secrets: tuple[Secret, ...] = Field(
         (),
         description="Environment variables of the same stages, from Kubernetes secrets, see [an "
-        "entry](#an-entry-of-kubeflowsecrets). Those that `notify` names are given to the task `Notify` alone.",
+        "entry](#an-entry-of-kubeflowsecrets). Those that `notify` names are given to the task "
+        "`Notify` alone, those of `push.sign` to `Pusher`.",
     )
     retries: Annotated[int, Field(ge=0, le=10)] = Field(
         2,

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 _LONGEST = 200  # characters of a value in a message
 # Sections in which a value, or what stands in place of a key, may be a secret that was to stay in the environment.
-_SECRET = frozenset({"notify", "sinks"})
+_SECRET = (("notify",), ("sinks",), ("push", "sign"), ("push", "verify"))
 _KEY = re.compile(r"[a-z_]{1,20}|\d+")
 # The last parts of a union's location are Pydantic's names of its branches, not keys.
 _BRANCH = re.compile(r"[\[(]|^(literal|tuple|str|bool|int|constrained-int)$")
@@ -42,10 +42,14 @@ def sentences(errors: Sequence[Mapping[str, Any]], root: type[BaseModel]) -> lis
     expected: dict[tuple[str, str], list[str]] = {}
     for error in errors:
         parts = [str(part) for part in error["loc"] if not _BRANCH.search(str(part))]
-        location = ".".join(part if _KEY.fullmatch(part) or parts[0] not in _SECRET else "…" for part in parts)
+        location = ".".join(part if _KEY.fullmatch(part) or not _secret(parts) else "…" for part in parts)
         text, value = _problem(error, root)
         expected.setdefault((f"{location}: " if location else "", value), []).append(text)
     return [f"{prefix}{text}" for (prefix, value), texts in expected.items() for text in _joined(texts, value)]
+
+
+def _secret(location: Sequence[object]) -> bool:
+    return any(tuple(location[: len(section)]) == section for section in _SECRET)
 
 
 def _joined(texts: Sequence[str], value: str) -> list[str]:
@@ -62,7 +66,7 @@ def _problem(error: Mapping[str, Any], root: type[BaseModel]) -> tuple[str, str]
         return "this key is missing", ""
     if error["type"] == "value_error":
         return str(error["msg"]).removeprefix("Value error, "), ""
-    value = "another value" if _SECRET & {*error["loc"][:1]} else _shown(error["input"])
+    value = "another value" if _secret(error["loc"]) else _shown(error["input"])
     return _expectation(error["type"], str(error["msg"])), value
 
 

@@ -81,7 +81,7 @@ def preflight(config: str, data_root: str, data_version: str, epochs: int) -> di
     overrides = {"data": raw["data"] | {"root": data_root}, "training": raw.get("training", {}) | {"epochs": epochs}}
     settings = validated(raw | overrides)
     _same_places(validated(raw), settings)
-    served = versions.current(settings.destination)
+    served = versions.current(settings.destination, settings.trust())
     versions.require_name(served, settings.name, take_over=settings.push.take_over)
     if settings.push.challenges:
         versions.require_champion(served)

@@ -11,7 +11,7 @@ from components.model.networks import weights
 from pipeline.config.kubeflow import Resources, amount
 from pipeline.kubeflow.server import API_VARIABLES
 from pipeline.kubeflow.spec import Spec
-from pipeline.stages import BY_NAME, NOTIFY, Source, Stage
+from pipeline.stages import BY_NAME, NOTIFY, PUSHER, Source, Stage
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -62,7 +62,7 @@ def platform(labels: Mapping[str, str], config: Config) -> Spec:
         executors[label] = {
             "securityContext": _SECURITY,
             "emptyDirMounts": [_TEMPORARY, *(_shared_memory(config) if stage.trains else [])],
-            **(_volumes(config) | _secrets(config, _of_stages(config)) if stage.reads & outside else {}),
+            **(_volumes(config) | _secrets(config, _of_stages(config, stage)) if stage.reads & outside else {}),
             **(_secrets(config, _of_notify(config)) if stage is NOTIFY else {}),
             **(_node(config) if stage.trains else {}),
         }
@@ -74,9 +74,12 @@ def _of_notify(config: Config) -> set[str]:
     return {name for one in config.notify for name in one.variables} | {*API_VARIABLES}
 
 
-def _of_stages(config: Config) -> set[str]:
-    """The other variables."""
-    return {secret.env for secret in config.kubeflow.secrets} - (_of_notify(config) if config.notify else set())
+def _of_stages(config: Config, stage: Stage) -> set[str]:
+    """The other variables; of them, those of the private key are for the Pusher alone."""
+    others = _of_notify(config) if config.notify else set()
+    if config.push.sign is not None and stage is not PUSHER:
+        others |= {*config.push.sign.variables}
+    return {secret.env for secret in config.kubeflow.secrets} - others
 
 
 def _volumes(config: Config) -> Spec:
@@ -119,7 +122,7 @@ def _shared_memory(config: Config) -> list[Spec]:
 
 def notes(config: Config) -> list[str]:
     """Returns a sentence for each thing that pods need and that the compiled pipeline does not hold."""
-    return [*outside_of_volumes(config), *_fetched(config), *_stored(config), *_told(config)]
+    return [*outside_of_volumes(config), *_fetched(config), *_stored(config), *_told(config), *_signed(config)]
 
 
 def _told(config: Config) -> list[str]:
@@ -133,6 +136,19 @@ def _told(config: Config) -> list[str]:
         f"notify.{i}.on: recovered is not sent from Kubeflow, where a run does not know how the one before it ended"
         for i, one in enumerate(config.notify)
         if "recovered" in one.on and "on" in one.model_fields_set
+    ]
+
+
+def _signed(config: Config) -> list[str]:
+    sign, verify = config.push.sign, config.push.verify
+    wanted = dict.fromkeys(sign.variables if sign else (), "push.sign")
+    if verify is not None and verify.keys_env is not None:
+        wanted[verify.keys_env] = "push.verify"
+    known = {secret.env for secret in config.kubeflow.secrets}
+    return [
+        f"{key}: no entry of kubeflow.secrets sets {name}, so that it has to be set in the image"
+        for name, key in wanted.items()
+        if name not in known
     ]
 
 
@@ -161,9 +177,12 @@ def outside_of_volumes(config: Config) -> list[str]:
         "data.unlabelled": config.unlabelled_root or "",
         "evaluation.out_of_distribution": config.out_of_distribution_root or "",
     }
+    push = config.absolute_push
+    keys = [("push.sign.key", push.sign.key or "")] if push.sign is not None else []
+    keys += [("push.verify.keys", path) for path in push.verify.keys] if push.verify is not None else []
     return [
         f"{key}: {path} lies in none of kubeflow.volumes, so that a pod looks for it in its image"
         + (", and what it writes there is lost with it" if key == "push.destination" else "")
-        for key, path in (*paths.items(), *config.backbone_files)
+        for key, path in (*paths.items(), *config.backbone_files, *keys)
         if path and not storage.is_url(path) and not any(f"{path}/".startswith(f"{mount}/") for mount in mounts)
     ]

@@ -107,11 +107,12 @@ def _check_free(*paths: str) -> None:
 
 
 def _served(config: Config) -> versions.Served:
-    if versions.current(config.destination) is None:
+    trust = config.trust()
+    if versions.current(config.destination, trust) is None:
         raise ImagegateError(
             f"push.destination: nothing is pushed to {config.destination} yet; run `imagegate run` until a model passes"
         )
-    served = predict.find(config.destination)
+    served = predict.find(config.destination, trust)
     if served.manifest.task != config.task:
         raise ConfigError(
             f"task: {config.task}, but the model in push.destination was pushed for {served.manifest.task}; name the "

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from components.base import progress
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
-from components.data import decoding, images, storage
+from components.data import decoding, images
 from components.data.arrays import check as array_files
 from components.data.arrays import geotiff, stored
 from components.data.arrays.check import Expected
@@ -24,6 +24,7 @@ from components.labels import kinds, outputs
 from components.labels.kind import Answer, PlainAnswer
 from components.push import versions
 from components.push.manifest import PushedManifest
+from components.push.signing.trust import NOBODY, Trust
 from pipeline.predict import exported, scenes
 from pipeline.predict import inputs as inputs_
 from pipeline.predict.inputs import Input
@@ -34,19 +35,26 @@ _BATCH = 32
 _THREADS = 8  # for reading images; each holds one decoded image in memory
 
 
-def find(model: str) -> versions.Served:
+def find(model: str, trust: Trust = NOBODY) -> versions.Served:
     """Finds the pushed version that `model` names.
 
     Args:
         model: folder or fsspec URL of a version, or of a push destination, which stands for its newest version; or
             an exported file, which is no version, but has what is known of it in its manifest.
+        trust: whose signature it needs.
 
     Raises:
-        ImagegateError: there is no model, or its task is unknown.
+        ConfigError: it needs a signature, and is an exported file, which has none.
+        ImagegateError: there is no model, its task is unknown, or nobody who is trusted signed it.
     """
     if exported.is_file(model):
+        if trust.keys:
+            raise ConfigError(
+                f"{model}: signatures are of versions, and an exported file has none of its own; check its version "
+                "with imagegate verify, and ask the file without --key"
+            )
         return exported.find(model)
-    served = versions.current(model) or versions.read(model if storage.is_url(model) else os.path.abspath(model))
+    served = versions.find(model, trust)
     if served is None:
         raise ImagegateError(
             f"{model}: no model here; expected a folder with {PUSHED_MANIFEST}, or one of numbered versions with it"

@@ -137,10 +137,12 @@ def run(config: Config, folder: str, output: str | None, terminal: Terminal) -> 
     path = os.path.join(config.folder, "replay.html") if output is None else output
     if os.path.lexists(path):
         raise ConfigError(f"-o: {path} is there already; name another file with -o, or move it away")
-    served, beside = predict.find(config.destination), versions.challenger(config.destination)
+    trust = config.trust()
+    served, beside = predict.find(config.destination, trust), versions.challenger(config.destination, trust)
     if beside is None:
-        raise ImagegateError(f"push.destination: {config.destination}: no challenger; push.as: challenger pushes one")
-    challenger = predict.find(beside.path)
+        which = "no challenger that a key of push.verify signed" if trust.keys else "no challenger"
+        raise ImagegateError(f"push.destination: {config.destination}: {which}; push.as: challenger pushes one")
+    challenger = predict.find(beside.path, trust)
     with predict.listing(served):
         found, notes = inputs.expand([folder])
     for note in notes:

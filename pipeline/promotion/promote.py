@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
 def run(config: Config, version: str | None) -> str:
     """Promotes a challenger and returns the message for the user; see `promotion.promote` for the errors."""
+    trust = config.trust_to_write()
     now, before, note = promotion.promote(
-        config.destination, version, name=config.name, take_over=config.push.take_over
+        config.destination, version, name=config.name, take_over=config.push.take_over, trust=trust
     )
     if not now.new:
         served = f"nothing was added: version {now.version} is served, and is this model already -> {now.path}"
         return "\n".join([served, *_warnings(note)])
     told = f"version {now.version} is served now, promoted from challenger {now.manifest.promoted_from} -> {now.path}"
-    removed, problem = versions.tidy(config.destination, config.push.keep)
+    removed, problem = versions.tidy(config.destination, config.push.keep, trust)
     lines = [told, f"before: version {before.version}; imagegate rollback serves it again"]
     lines += [f"removed older versions: {', '.join(removed)}"] if removed else []
     return "\n".join([*lines, *_warnings(note, problem)])

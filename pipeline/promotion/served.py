@@ -31,7 +31,7 @@ def entries(config: Config, at: str | None) -> list[Entry]:
         ConfigError: `at` is neither.
         ImagegateError: the destination cannot be read.
     """
-    found = history.read(config.destination)
+    found = history.read(config.destination, config.trust())
     return found if at is None else history.during(found, *_span(at))
 
 

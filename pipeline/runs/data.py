@@ -85,7 +85,7 @@ def earlier_splits_key(config: Config, dataset: Dataset, data_fingerprint: str, 
 
 
 def _served_splits(config: Config) -> earlier.Seen | None:
-    return reference.seen(versions.current(config.destination), config.task)
+    return reference.seen(versions.current(config.destination, config.trust()), config.task)
 
 
 def remember_splits(config: Config, artifacts: Mapping[str, str]) -> None:
@@ -135,7 +135,7 @@ def gate_input(
     Raises:
         ImagegateError: the record of the served model's data is damaged.
     """
-    served = reference.recall(versions.current(config.destination), config.task)
+    served = reference.recall(versions.current(config.destination, config.trust()), config.task)
     file = config.data.schema_file or ""
     anomalies = schema.compare(schema.parse(frozen, config.task, file), manifest, file) if frozen else []
     return GateInput(manifest, images, served, anomalies, features)

@@ -19,6 +19,7 @@ from components.gates import data_gate
 from components.gates.errors import DataRejected
 from components.ingest import census, splits
 from components.push import versions
+from components.push.signing.trust import Trust
 from components.report import evidence
 from pipeline import derived, jobs, lock, notice, sinks, stages, stopping
 from pipeline.artifacts import copies, store
@@ -77,6 +78,8 @@ class Runner:
         config = self._config
         lock.refuse_if_held(config.output_folder)  # at once, before the data are listed
         preflight.places(config)
+        if not self._without_push:
+            self.summary.notes += preflight.signing(config)
         dataset: Dataset | LayoutError | NoRoom
         try:
             dataset = data.read_dataset(config)[0]
@@ -221,7 +224,7 @@ class Runner:
         self.summary.fingerprints = derived.fingerprints(self._config)
         served = None
         try:
-            served = versions.current(self._config.destination)
+            served = versions.current(self._config.destination, self._trust())
             if (
                 not (force or self._only_search or self._compares)
                 and served is not None
@@ -275,6 +278,14 @@ class Runner:
                 why = room.explain(error, self._needs) or error
                 self.summary.notes.append(f"warning: the next run will not see that nothing is new: {why}")
 
+    @property
+    def _without_push(self) -> bool:
+        """Whether this is a search or a comparison, which push nothing."""
+        return self._only_search or self._compares is not None
+
+    def _trust(self) -> Trust:
+        return self._config.trust() if self._without_push else self._config.trust_to_write()
+
     def _is_up_to_date(self, inputs: dict[str, str], served: Served) -> bool:
         """Ends the run if nothing has changed since an earlier one pushed what is served, and that is still intact.
 
@@ -284,11 +295,11 @@ class Runner:
         run = state.pop("run", "")
         beside = {}
         if "beside" in state and state["beside"] == served.version:
-            challenger = versions.challenger(self._config.destination)
+            challenger = versions.challenger(self._config.destination, self._trust())
             if challenger is None:
                 return False
             served, beside = challenger, {"beside": served.version}
-        if state != inputs | {"served": served.version} | beside:
+        if state != inputs | {"served": served.version} | beside or not versions.is_signed(served, self._trust()):
             return False
         try:
             versions.verify(served)

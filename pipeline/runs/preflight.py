@@ -19,6 +19,7 @@ from components.data.dataset import Dataset
 from components.exports import formats
 from components.model.networks import weights
 from components.push import versions
+from components.push.signing import keys
 from pipeline import stages
 from pipeline.artifacts import copies, store
 from pipeline.config import backbones, beam
@@ -75,7 +76,7 @@ def _places(config: Config) -> None:
     else:
         writable("push.destination", local)
     try:
-        served = versions.current(config.destination)
+        served = versions.current(config.destination, config.trust())
         versions.require_name(served, config.name, take_over=config.push.take_over)
         if config.push.challenges:
             versions.require_champion(served)
@@ -85,6 +86,19 @@ def _places(config: Config) -> None:
         raise
     except ImagegateError:
         return  # whoever compares with the served model reads it again, and says why that failed
+
+
+def signing(config: Config) -> list[str]:
+    """Checks that a run could sign what it pushes.
+
+    Returns:
+        a sentence if others can read the private key.
+
+    Raises:
+        ConfigError: a key cannot be read, or nobody would trust what it signs.
+    """
+    config.trust_to_write()
+    return keys.warnings(config.absolute_push.sign)
 
 
 def _exports(config: Config) -> None:

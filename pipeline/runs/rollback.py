@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 def run(config: Config, version: str | None) -> str:
     """Rolls back and returns the message for the user; see `rollback.roll_back` for the errors."""
-    now, before = rollback.roll_back(config.destination, version, name=config.name, take_over=config.push.take_over)
+    now, before = rollback.roll_back(
+        config.destination,
+        version,
+        name=config.name,
+        take_over=config.push.take_over,
+        trust=config.trust_to_write(),
+    )
     origin = now.manifest.rolled_back_to
     copied = f", a copy of version {origin}" if origin is not None else ""
     if not now.new:

@@ -8,16 +8,20 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from components.base.artifact_files import PUSHED_MANIFEST
+from components.base.artifact_files import PUSHED_MANIFEST, SIGNATURE
 from components.base.errors import ImagegateError
+from components.push.signing.trust import NOBODY, Trust
 
 MARKER = ".imagegate-incomplete"  # in a version of an object store while it is uploaded or removed
 PULLED = ".imagegate-pulled-from"  # in a local folder of pulled versions: the destination that they are from
 LARGEST_MANIFEST = 2**26  # bytes; those of 1,000 labels have a few million. Chosen by hand; not measured
+LARGEST_SIGNATURE = 2**22  # bytes; one of 20 files has 5,000. Chosen by hand; not measured
+UNLISTED = (PUSHED_MANIFEST, SIGNATURE, MARKER)  # files of a version that its manifest does not name
 LARGEST = 2**63 - 1  # TensorFlow Serving reads version numbers as int64
 
 Content = str | bytes  # path of a local file, or the content of a file
@@ -29,10 +33,20 @@ class NoNumber(ImagegateError):
     """A destination holds the largest number that a version can have."""
 
 
+class Unreadable(OSError):
+    """What has a file's name is none, such as a link, or is too large."""
+
+
 class Destination(abc.ABC):
-    """A root with versions below it. Errors of the disk or store are raised as OSError."""
+    """A root with versions below it. Errors of the disk or store are raised as OSError.
+
+    Attributes:
+        root: folder or URL.
+        trust: whose signatures versions need, and with which key new ones are signed.
+    """
 
     root: str
+    trust: Trust = NOBODY
 
     @abc.abstractmethod
     def locked(self) -> contextlib.AbstractContextManager[None]:
@@ -59,7 +73,11 @@ class Destination(abc.ABC):
 
     @abc.abstractmethod
     def read(self, version: str, name: str) -> bytes | None:
-        """Reads a file of a version; None if it does not exist."""
+        """Reads a file of a version; None if it does not exist.
+
+        Raises:
+            Unreadable: it is no file; or the signature, larger than `LARGEST_SIGNATURE`.
+        """
 
     @abc.abstractmethod
     def write(self, name: str, content: bytes) -> None:
@@ -75,7 +93,7 @@ class Destination(abc.ABC):
 
     @abc.abstractmethod
     def names(self, version: str) -> list[str]:
-        """Lists the relative paths of a version's files, and of links in their place; without manifest and marker."""
+        """Lists the relative paths of a version's files, and of links in their place; without those of `UNLISTED`."""
 
     @abc.abstractmethod
     def get(self, version: str, name: str, path: str) -> None:
@@ -97,6 +115,16 @@ class Destination(abc.ABC):
     def local(self, version: str) -> contextlib.AbstractContextManager[str]:
         """Provides a local folder with the version's files, for as long as the context lasts."""
 
+    @contextlib.contextmanager
+    def copied(self, version: str) -> Iterator[str]:
+        """Provides a copy of the version's files, but for its signature, which nobody else can change."""
+        with tempfile.TemporaryDirectory(prefix="imagegate-") as folder:
+            for name in (PUSHED_MANIFEST, *self.names(version)):
+                path = os.path.join(folder, name)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                self.get(version, name, path)
+            yield folder
+
 
 def parsed(content: bytes | None) -> dict[str, Any] | None:
     """Parses a manifest; None if it is missing, truncated, too large or deep, or not one of imagegate.
@@ -117,7 +145,7 @@ def parsed(content: bytes | None) -> dict[str, Any] | None:
 
 
 def digests(folder: str) -> dict[str, str]:
-    """Computes the SHA-256 of every file below `folder`, except manifest and marker, by path relative to it.
+    """Computes the SHA-256 of every file below `folder`, except those of `UNLISTED`, by path relative to it.
 
     Raises:
         OSError: a file or folder cannot be read or does not exist.
@@ -128,7 +156,7 @@ def digests(folder: str) -> dict[str, str]:
             path = os.path.join(parent, name)
             with open(path, "rb") as f:
                 by_path[os.path.relpath(path, folder)] = hashlib.file_digest(f, "sha256").hexdigest()
-    return {name: by_path[name] for name in sorted(by_path) if name not in (PUSHED_MANIFEST, MARKER)}
+    return {name: by_path[name] for name in sorted(by_path) if name not in UNLISTED}
 
 
 def raise_(error: OSError) -> None:

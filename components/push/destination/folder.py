@@ -13,22 +13,25 @@ import stat
 import time
 from collections.abc import Iterator, Mapping
 
-from components.base.artifact_files import PUSHED_MANIFEST
+from components.base.artifact_files import PUSHED_MANIFEST, SIGNATURE
 from components.base.files import sync, write_atomically
 from components.data import storage
 from components.push.destination.base import (
     LARGEST_MANIFEST,
-    MARKER,
+    LARGEST_SIGNATURE,
+    UNLISTED,
     Content,
     Destination,
     Fetch,
     Seal,
+    Unreadable,
     digests,
     number,
     raise_,
     served_first,
 )
 
+_LIMITS = {PUSHED_MANIFEST: LARGEST_MANIFEST + 1, SIGNATURE: LARGEST_SIGNATURE + 1}  # bytes that are read
 WAIT_S = 900.0  # others wait for the lock for so long before they give up
 
 _STAGING, _REMOVING = ".staging-", ".removing-"  # TensorFlow Serving ignores names that are not numbers
@@ -63,16 +66,18 @@ class Folder(Destination):
             return None
         except OSError as error:
             if error.errno == errno.ELOOP:
-                raise OSError(f"{path} is a link, which is not followed") from None
+                raise Unreadable(f"{path} is a link, which is not followed") from None
             raise
         try:
-            mode = os.fstat(descriptor).st_mode
-            if stat.S_ISDIR(mode):
+            status = os.fstat(descriptor)
+            if stat.S_ISDIR(status.st_mode):
                 return None
-            if not stat.S_ISREG(mode):
-                raise OSError(f"{path} is not a regular file")
+            if not stat.S_ISREG(status.st_mode):
+                raise Unreadable(f"{path} is not a regular file")
+            if name == SIGNATURE and status.st_size > LARGEST_SIGNATURE:
+                raise Unreadable(f"{path} has {status.st_size:,} bytes, expected {LARGEST_SIGNATURE:,} at most")
             with open(descriptor, "rb", closefd=False) as f:
-                return f.read(LARGEST_MANIFEST + 1 if name == PUSHED_MANIFEST else -1)
+                return f.read(_LIMITS.get(name, -1))
         finally:
             os.close(descriptor)
 
@@ -94,7 +99,7 @@ class Folder(Destination):
         for parent, folders, names in os.walk(folder, onerror=raise_):
             links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
             found |= {os.path.relpath(os.path.join(parent, name), folder) for name in (*names, *links)}
-        return sorted(found - {PUSHED_MANIFEST, MARKER})
+        return sorted(found - {*UNLISTED})
 
     def get(self, version: str, name: str, path: str) -> None:
         source = self._path(version, name)

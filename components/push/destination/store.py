@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 
-from components.base.artifact_files import PUSHED_MANIFEST, SAVED_MODEL
+from components.base.artifact_files import PUSHED_MANIFEST, SAVED_MODEL, SIGNATURE
 from components.data.location import check_url
 from components.data.storage.objects import Objects
-from components.push.destination.base import MARKER, Content, Destination, Seal, parsed, served_first
+from components.push.destination.base import (
+    LARGEST_SIGNATURE,
+    MARKER,
+    UNLISTED,
+    Content,
+    Destination,
+    Seal,
+    Unreadable,
+    parsed,
+    served_first,
+)
 from components.push.destination.lease import Lease, Lost
 
 
@@ -41,6 +49,9 @@ class Store(Destination):
         return served_first(entry["name"].rstrip("/").rpartition("/")[2] for entry in entries)
 
     def read(self, version: str, name: str) -> bytes | None:
+        if name == SIGNATURE and (size := self._objects.names(version).get(name, 0)) > LARGEST_SIGNATURE:
+            where = f"{self.root}/{version}/{name}"
+            raise Unreadable(f"{where} has {size:,} bytes, expected {LARGEST_SIGNATURE:,} at most")
         return self._objects.read(f"{version}/{name}")
 
     def write(self, name: str, content: bytes) -> None:
@@ -53,7 +64,7 @@ class Store(Destination):
         return {name: self._objects.digest(f"{version}/{name}") for name in self.names(version)}
 
     def names(self, version: str) -> list[str]:
-        return sorted(set(self._objects.names(version)) - {PUSHED_MANIFEST, MARKER})
+        return sorted(set(self._objects.names(version)) - {*UNLISTED})
 
     def get(self, version: str, name: str, path: str) -> None:
         self._objects.get(f"{version}/{name}", path)
@@ -66,7 +77,8 @@ class Store(Destination):
             for name in sorted(files, key=lambda name: (name == SAVED_MODEL, name)):
                 self._lease.check_if_late()
                 self._put(version, name, files[name])
-                arrived[name] = self._objects.digest(f"{version}/{name}")
+                if name not in UNLISTED:
+                    arrived[name] = self._objects.digest(f"{version}/{name}")
             sealed = seal(dict(sorted(arrived.items())))
             self._complete(version, sealed, arrived)
         except BaseException:
@@ -123,12 +135,8 @@ class Store(Destination):
                 left.append(f"{self.root}/{version}")
         return left
 
-    @contextlib.contextmanager
-    def local(self, version: str) -> Iterator[str]:
-        with tempfile.TemporaryDirectory(prefix="imagegate-") as folder:
-            for name in [PUSHED_MANIFEST, *self.names(version)]:
-                self._objects.get(f"{version}/{name}", os.path.join(folder, name))
-            yield folder
+    def local(self, version: str) -> contextlib.AbstractContextManager[str]:
+        return self.copied(version)
 
     def _put(self, version: str, name: str, content: Content) -> None:
         self._objects.put(f"{version}/{name}", content)

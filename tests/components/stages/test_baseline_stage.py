@@ -8,6 +8,7 @@ from typing import Any
 
 import fsspec
 import pytest
+import signing_keys
 import tensorflow as tf
 from counting import Seen, merged
 from tfx.types import standard_artifacts
@@ -17,6 +18,8 @@ from components.labels import kinds
 from components.model import signatures
 from components.push import versions
 from components.push.manifest import PushedManifest
+from components.push.settings import Push, Sign, Verify
+from components.push.signing import trust
 from components.stages import baseline
 
 LABELS = ["cat", "dog"]
@@ -51,7 +54,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 def run(tmp_path: Path) -> Callable[..., tuple[Path, dict[str, str]]]:
     """Runs the stage; gives the folder of the model and the artifact's properties."""
 
-    def stage(destination: str, task: str = "single_label") -> tuple[Path, dict[str, str]]:
+    def stage(destination: str, task: str = "single_label", verify: str = "") -> tuple[Path, dict[str, str]]:
         told, out = standard_artifacts.Schema(), standard_artifacts.Model()
         told.uri, out.uri = str(tmp_path / "schema"), str(tmp_path / "out")
         served = versions.current(destination)
@@ -62,6 +65,7 @@ def run(tmp_path: Path) -> Callable[..., tuple[Path, dict[str, str]]]:
             task=task,
             destination=destination,
             served_version=served.version if served else "",
+            verify=verify,
             code_fingerprint="",
         )
         names = ("version", "note", "broken")
@@ -86,6 +90,23 @@ def test_the_served_model_is_copied_whole(run: Any, model: str, destination: str
     assert PushedManifest.from_json((folder / "imagegate.json").read_text()) == served.manifest
     answer = tf.saved_model.load(str(folder)).signatures["evaluate"](examples=tf.constant([b"", b""]))
     assert answer["probabilities"].numpy().tolist() == [[0.25, 0.25]] * 2
+
+
+def test_a_model_that_nobody_trusted_signed_is_not_copied(
+    run: Any, model: str, destination: str, tmp_path: Path
+) -> None:
+    private = signing_keys.write(tmp_path, "key")
+    push = Push(
+        destination=destination, sign=Sign(key=str(private)), verify=Verify(keys=(str(private.with_suffix(".pub")),))
+    )
+    verify = push.verify.to_json()
+    signed = versions.push(model, destination, PushedManifest(**FACTS), BESIDE, trust=trust.writer(push))
+    folder, told = run(destination, verify=verify)
+    assert told == {"version": signed.version, "note": "", "broken": ""}
+    assert versions.digests(str(folder)) == signed.manifest.files
+    versions.push(model, destination, PushedManifest(**FACTS), BESIDE)
+    with pytest.raises(versions.Damaged, match="only signed versions are trusted"):
+        run(destination, verify=verify)
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,7 @@ def test_a_retried_pusher_finds_what_it_pushed(tiny: Project) -> None:
             settings=json.dumps({"destination": str(root)}),
             served_version="",
             facts=json.dumps({"name": "tiny", "task": "single_label"}),
+            build="",
             code_fingerprint="",
         )
         assert out.get_int_custom_property("pushed") == (attempt == 1)

@@ -15,6 +15,7 @@ import fsspec
 import keras
 import numpy as np
 import pytest
+import signing_keys
 import tensorflow as tf
 from PIL import Image
 
@@ -27,6 +28,8 @@ from components.model import signatures
 from components.model.networks import network
 from components.push import versions
 from components.push.manifest import PushedManifest
+from components.push.settings import Push, Sign
+from components.push.signing import trust
 from pipeline import cli
 from pipeline.predict import inputs, predict
 
@@ -118,6 +121,24 @@ def answers(served: str, arguments: Sequence[str], overlay: str | None = None) -
     images_, _ = inputs.expand(arguments, [overlay] if overlay else [])
     overlays = predict.overlays_for(found, overlay, images_) if overlay is not None else None
     return list(itertools.chain.from_iterable(predict.predict(found, images_, overlays)))
+
+
+def test_with_a_key_only_what_it_signed_is_asked(
+    exported: str, photo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private = signing_keys.write(tmp_path, "key")
+    signs = trust.writer(Push(destination="x", sign=Sign(key=str(private))))
+    told = PushedManifest(labels=LABELS, task="single_label")
+    signed = versions.push(exported, str(tmp_path / "served"), told, trust=signs)
+    versions.push(exported, str(tmp_path / "served"), told)
+    image, key = photo("a.png"), str(private.with_suffix(".pub"))
+    assert cli.main(["predict", signed.path, image, "--json"]) == 0
+    expected = capsys.readouterr().out
+    assert cli.main(["predict", signed.path, image, "--json", "--key", key]) == 0
+    assert capsys.readouterr().out == expected
+    assert cli.main(["predict", str(tmp_path / "served"), image, "--key", key]) == 1
+    out, err = capsys.readouterr()
+    assert (out, "model.sig is missing, and only signed versions are trusted" in err) == ("", True)
 
 
 def logits_by_hand(parts: network.Parts, data: bytes) -> np.ndarray:
