@@ -1,11 +1,18 @@
-"""Text for people: truncated lists, numbers, percentages, and names that are safe to print."""
+"""Text for people: truncated lists, numbers, percentages, names that are safe to print, URLs without passwords."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 _MOST_NAMES = 5  # in one sentence
+# `user:password@` of any URL, and `token@` of http; elsewhere a name alone is none: `abfs://CONTAINER@ACCOUNT`. The
+# password may hold "/", as keys of S3 do, so that digits before one are told from it: they are a port.
+_USER = re.compile(
+    r"""(?<=://)[^\s/@:'"\[]*:(?!\d+(?:[/?#\s'",;)]|$))(?:[^\s/]*@|[^\s@]*@)"""
+    r"""|(?:(?<=https://)|(?<=http://))[^\s/@:'"\[]+@"""
+)
 
 
 def shown(text: str) -> str:
@@ -15,6 +22,26 @@ def shown(text: str) -> str:
     cat\x1b[31m.png
     """
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def holds_password(text: str) -> bool:
+    """Whether a URL in a text has a password, or over HTTP a user name, which is where a token may stand.
+
+    >>> holds_password("s3://me:se/cret@bucket/a"), holds_password("https://token@host/a")
+    (True, True)
+    >>> holds_password("http://host:80/a@b"), holds_password("abfs://container@account.dfs.core.windows.net/a")
+    (False, False)
+    """
+    return _USER.search(text) is not None
+
+
+def without_passwords(text: str) -> str:
+    """Replaces what `holds_password` finds by `***`: libraries repeat whole addresses in their errors.
+
+    >>> without_passwords("Cannot connect to http://me:secret@proxy:3128, see http://host:80/a@b")
+    'Cannot connect to http://***@proxy:3128, see http://host:80/a@b'
+    """
+    return _USER.sub("***@", text)
 
 
 def truncated_list(items: Iterable[str], count: int | None = None) -> str:
