@@ -1,4 +1,4 @@
-"""Text for people: truncated lists, numbers, percentages, names that are safe to print, URLs without passwords."""
+"""Text for people: lists, numbers, names that are safe to print, URLs without passwords, cells of tables."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import re
 from collections.abc import Iterable
 
 _MOST_NAMES = 5  # in one sentence
+# What begins with one of these is a formula to a spreadsheet, see OWASP's page on CSV injection; the last four are the
+# wide forms, which East Asian editions take as well.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 # `user:password@` of any URL, and `token@` of http; elsewhere a name alone is none: `abfs://CONTAINER@ACCOUNT`. The
 # password may hold "/", as keys of S3 do, so that digits before one are told from it: they are a port.
 _USER = re.compile(
@@ -22,6 +25,21 @@ def shown(text: str) -> str:
     cat\x1b[31m.png
     """
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def plain_cell(text: str, before: str) -> str:
+    """The text of a cell in a table that people open in a spreadsheet, which would run it if it begins like a formula.
+
+    Every CSV file that imagegate writes passes text from the data through here.
+
+    Args:
+        text: such as the path of a file.
+        before: what is put before such a text; for a path "./", so that it still names the file.
+
+    >>> plain_cell("=1+1.png", "./"), plain_cell("cat/1.png", "./")
+    ('./=1+1.png', 'cat/1.png')
+    """
+    return f"{before}{text}" if text.startswith(_FORMULA) else text
 
 
 def holds_password(text: str) -> bool:
