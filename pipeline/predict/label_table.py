@@ -58,7 +58,7 @@ class Form:
             rows: (path below `data.unlabelled`, guess, uncertainty).
         """
         out = io.StringIO(newline="")
-        # With lines that end in "\n", csv would not quote a name that holds "\r", at which spreadsheets begin a new row.
+        # With lines that end in "\n", csv would not quote a name that holds "\r", where spreadsheets begin a new row.
         writer = csv.writer(out)
         header = [self.image, *self.labels, *(column for column, _ in self.others)]
         writer.writerow([*header, *(_free(name, header) for name in ("guess", "uncertainty"))])

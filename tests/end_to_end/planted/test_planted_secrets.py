@@ -32,19 +32,20 @@ DESTINATION = "s3://models/served/tiny"
 
 # The commands, one after the other, in one process; a line of the file CODES for each.
 DRIVER = """
-import json, os, sys
+import json, os, sys, time
 import fsspec
 from pipeline import cli
 for step in json.load(open(sys.argv[1])):
     os.environ.update(step.get("environment", {}))
     fsspec.get_filesystem_class("s3").clear_instance_cache()
+    began = time.process_time()
     print("step", step["name"], flush=True)
     try:
         code = cli.main(step["command"])
     except SystemExit as error:
         code = error.code
     with open(sys.argv[2], "a") as f:
-        print(json.dumps([step["name"], code]), file=f)
+        print(json.dumps([step["name"], [code, round(time.process_time() - began, 1)]]), file=f)
 """
 
 OWN = """
@@ -158,7 +159,7 @@ def environment(outside: Path, s3: str, hook: str, mail: int, api: Api) -> dict[
         "AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol=https;AccountKey={secret('azure')}",
         "HOOK": f"{hook}/{in_url('hook')}",
         "SLACK": f"https://hooks.example/services/{in_url('slack')}",
-        "MAIL": f"mailto://me:{in_url('mail')}@127.0.0.1:{mail}?from=a@b.example&smtp=127.0.0.1",
+        "MAIL": f"mailto://127.0.0.1:{mail}?from=a@b.example&{in_url('mail')}=1",
         "TRACKING": f"nosuch://me:{in_url('tracking')}@127.0.0.1:9",
         "KF_PIPELINES_ENDPOINT": api.url,
         "IMAGEGATE_WEIGHTS_URL": f"http://me:{in_url('weights')}@127.0.0.1:9",
