@@ -39,12 +39,15 @@ COPY pipeline pipeline
 COPY schemas schemas
 RUN uv pip install --offline --no-deps --no-build-isolation --compile-bytecode .
 
-# Lists the packages in /opt/venv, with a tool that is installed elsewhere and left out of the image.
+# Lists the packages in /opt/venv, with a tool that is installed elsewhere and left out of the image; then Python, and
+# Debian's packages, which are those of the base image in both stages.
+COPY scripts/system_packages.py ./
 RUN python -m venv --without-pip /opt/sbom \
     && uv pip install --python /opt/sbom/bin/python --require-hashes --constraints requirements.lock \
        "$(grep -o '^cyclonedx-bom==[^ ;]*' requirements.lock)" \
     && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
-       --output-file sbom.cdx.json /opt/venv/bin/python
+       --output-file sbom.cdx.json /opt/venv/bin/python \
+    && python system_packages.py sbom.cdx.json
 
 FROM ${BASE}
 # /work is for users. Kubeflow's launcher puts artifacts into the other folders: newer backends mount volumes there, older

@@ -2,7 +2,7 @@
 # Two processes take whole groups of tests in the order of tests/conftest.py, which puts the longest first.
 PYTEST_ARGS ?= -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help setup demo test test-slow engines reliability lint bench docs lock sbom clean
+.PHONY: help setup demo test test-slow engines reliability lint bench docs lock audit sbom clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s%s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ docs: setup  ## generate docs/configuration.md
 
 lock: setup  ## update the lock files from pyproject.toml (UPGRADE=--upgrade selects newer versions)
 	@UPGRADE=$(UPGRADE) sh scripts/lock.sh
+
+audit: setup  ## look for known vulnerabilities of the locked packages (needs the network)
+	@sh scripts/audit.sh
 
 sbom: setup  ## write sbom.cdx.json, a list of the packages in .venv and their licences (CycloneDX)
 	.venv/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from pipeline import stopping
 from pipeline.commands import backbone, local, promotion, remote
@@ -55,8 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Does not repeat the password of a URL in an argument that no command takes."""
+
+    def error(self, message: str) -> NoReturn:
+        from components.base.text import without_passwords
+
+        super().error(without_passwords(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="imagegate",
         description="Turns a folder of labelled images into a served model, and lets nothing bad through.",
         epilog="exit codes: 0 pushed or nothing new, 1 it broke, 2 configuration or usage, 3 the data gate refused, "

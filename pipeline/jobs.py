@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from components.base.errors import ImagegateError
+from components.base.errors import ImagegateError, print_trace
 
 _LOST = (
     "a worker process of Beam ended in the middle of its work, as by a kill or for lack of memory (then take fewer "
@@ -119,7 +118,7 @@ def _lost_workers_answer() -> Iterator[None]:
         try:
             read(self)
         except Exception:  # noqa: BLE001  whatever breaks the connection, no answer comes any more
-            traceback.print_exc()
+            print_trace()
         self.is_over = True
         for future in list(self._futures_by_id.values()):
             answer(future)
@@ -145,4 +144,4 @@ def _cancel(result: Any) -> None:
         if not PipelineState.is_terminal(result.state):
             result.cancel()
     except Exception:  # noqa: BLE001  whatever the other side says, the run ends
-        traceback.print_exc()
+        print_trace()

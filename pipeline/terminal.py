@@ -9,7 +9,6 @@ import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from components.base import progress
+from components.base.errors import print_trace
 
 _PLAIN_SECONDS = 10  # between two plain lines
 
@@ -177,7 +177,7 @@ def output_to(path: str) -> Iterator[None]:
         sys.stdout, sys.stderr = _lossy(1), _lossy(2)
         yield
     except BaseException:
-        traceback.print_exc()
+        print_trace()
         raise
     finally:
         for stream in (sys.stdout, sys.stderr, *streams):  # also what was printed by way of an older reference

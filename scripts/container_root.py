@@ -172,7 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_host(folder)
         if not options.unshared:
             words = sys.argv[1:] if arguments is None else list(arguments)
-            os.execvp("unshare", [*_UNSHARE, sys.executable, "-m", "scripts.container_root", "--unshared", *words])  # noqa: S606, S607
+            command = [*_UNSHARE, sys.executable, "-m", "scripts.container_root", "--unshared", *words]
+            os.execvp("unshare", command)  # noqa: S606, S607  no shell is wanted; root's own PATH
         root, stage, environment = build(folder, dict(pair.split("=", 1) for pair in options.build_arg))
         view = view_of(root, folder)
         # A cluster may choose a user that does not exist in the image.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -201,6 +202,69 @@ def test_the_sbom_lists_every_package(tmp_path: Path) -> None:
     assert tensorflow["licenses"]
     assert len([c for c in components.values() if c.get("licenses")]) > 0.9 * len(components)
     assert "file://" not in path.read_text()
+
+
+STATUS = """\
+Package: libc6
+Status: install ok installed
+Architecture: amd64
+Multi-Arch: same
+Source: glibc
+Version: 2.41-12+deb13u1
+Description: GNU C Library: Shared libraries
+ Version: 0 of a description is none.
+
+Package: zlib1g
+Status: install ok installed
+Architecture: amd64
+Version: 1:1.3.dfsg+really1.3.1-1+b1
+
+Package: gone
+Status: deinstall ok config-files
+Architecture: all
+Version: 1.0
+"""
+
+
+def test_the_sbom_of_the_image_lists_python_and_the_packages_of_debian(stages: list[Stage], tmp_path: Path) -> None:
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    (tmp_path / "var/lib/dpkg").mkdir(parents=True)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "var/lib/dpkg/status").write_text(STATUS)
+    (tmp_path / "etc/os-release").write_text('PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nID=debian\nVERSION_ID="13"\n')
+    path = tmp_path / "sbom.cdx.json"
+    numpy = {"type": "library", "bom-ref": "numpy==2.2.6", "name": "numpy", "version": "2.2.6"}
+    path.write_text(json.dumps({"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": [numpy]}))
+
+    # By itself, as in the image, whose build has nothing else of this project yet.
+    process = run(sys.executable, "-I", "scripts/system_packages.py", path, tmp_path)
+
+    assert (process.returncode, process.stderr) == (0, "")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(path.read_text()) is None
+    python = platform.python_version()
+    assert [(one["name"], one["version"], one.get("purl")) for one in json.loads(path.read_text())["components"]] == [
+        ("numpy", "2.2.6", None),
+        ("debian", "13", None),
+        ("python", python, f"pkg:generic/python@{python}"),
+        ("libc6", "2.41-12+deb13u1", "pkg:deb/debian/libc6@2.41-12%2Bdeb13u1?arch=amd64&distro=debian-13"),
+        (
+            "zlib1g",
+            "1:1.3.dfsg+really1.3.1-1+b1",
+            "pkg:deb/debian/zlib1g@1:1.3.dfsg%2Breally1.3.1-1%2Bb1?arch=amd64&distro=debian-13",
+        ),
+    ]
+    # The last step of the stage that writes the list, which the image takes over; neither stage adds a package.
+    (step,) = [text for text in stages[0].texts("RUN") if "system_packages.py" in text]
+    assert step.endswith("&& python system_packages.py sbom.cdx.json")
+    assert "scripts/system_packages.py ./" in stages[0].texts("COPY")
+
+
+def test_a_system_without_dpkg_is_named_and_the_list_left_as_it_is(tmp_path: Path) -> None:
+    process = run(sys.executable, "scripts/system_packages.py", tmp_path / "sbom.cdx.json", tmp_path)
+    assert process.returncode == 1
+    assert process.stderr.startswith(f"{tmp_path}: expected var/lib/dpkg/status and etc/os-release of a Debian: ")
 
 
 # The script

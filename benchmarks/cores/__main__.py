@@ -29,7 +29,7 @@ _WAYS = {
     "threads": {"threads": 0, "processes": False},
     "processes": {"threads": 0, "processes": True},
 }
-_IN_MEMORY = "/dev/shm"  # noqa: S108
+_IN_MEMORY = "/dev/shm"  # noqa: S108  in it, tempfile makes a folder of its own
 
 
 def main() -> None:

@@ -1,11 +1,21 @@
-"""Text for people: truncated lists, numbers, percentages, and names that are safe to print."""
+"""Text for people: lists, numbers, names that are safe to print, URLs without passwords, cells of tables."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 _MOST_NAMES = 5  # in one sentence
+# What begins with one of these is a formula to a spreadsheet, see OWASP's page on CSV injection; the last four are the
+# wide forms, which East Asian editions take as well.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# `user:password@` of any URL, and `token@` of http; elsewhere a name alone is none: `abfs://CONTAINER@ACCOUNT`. The
+# password may hold "/", as keys of S3 do, so that digits before one are told from it: they are a port.
+_USER = re.compile(
+    r"""(?<=://)[^\s/@:'"\[]*:(?!\d+(?:[/?#\s'",;)]|$))(?:[^\s/]*@|[^\s@]*@)"""
+    r"""|(?:(?<=https://)|(?<=http://))[^\s/@:'"\[]+@"""
+)
 
 
 def shown(text: str) -> str:
@@ -15,6 +25,41 @@ def shown(text: str) -> str:
     cat\x1b[31m.png
     """
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def plain_cell(text: str, before: str) -> str:
+    """The text of a cell in a table that people open in a spreadsheet, which would run it if it begins like a formula.
+
+    Every CSV file that imagegate writes passes text from the data through here.
+
+    Args:
+        text: such as the path of a file.
+        before: what is put before such a text; for a path "./", so that it still names the file.
+
+    >>> plain_cell("=1+1.png", "./"), plain_cell("cat/1.png", "./")
+    ('./=1+1.png', 'cat/1.png')
+    """
+    return f"{before}{text}" if text.startswith(_FORMULA) else text
+
+
+def holds_password(text: str) -> bool:
+    """Whether a URL in a text has a password, or over HTTP a user name, which is where a token may stand.
+
+    >>> holds_password("s3://me:se/cret@bucket/a"), holds_password("https://token@host/a")
+    (True, True)
+    >>> holds_password("http://host:80/a@b"), holds_password("abfs://container@account.dfs.core.windows.net/a")
+    (False, False)
+    """
+    return _USER.search(text) is not None
+
+
+def without_passwords(text: str) -> str:
+    """Replaces what `holds_password` finds by `***`: libraries repeat whole addresses in their errors.
+
+    >>> without_passwords("Cannot connect to http://me:secret@proxy:3128, see http://host:80/a@b")
+    'Cannot connect to http://***@proxy:3128, see http://host:80/a@b'
+    """
+    return _USER.sub("***@", text)
 
 
 def truncated_list(items: Iterable[str], count: int | None = None) -> str:

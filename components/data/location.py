@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from pydantic import AfterValidator
 
 from components.base.errors import ConfigError
+from components.base.text import holds_password
 from components.data import storage
+from components.data.storage.entry import HOLDS_CREDENTIALS
 
 
 def check_url(url: str) -> None:
@@ -17,11 +18,8 @@ def check_url(url: str) -> None:
     Raises:
         ConfigError: a password or a query stands in it.
     """
-    if re.search(r"://[^/@]*:[^/]*@", url):
-        raise ConfigError(
-            "the URL holds a password, which would end up in manifests and logs; leave it out, and give it as the "
-            "store expects it: in the environment, or in fsspec's configuration"
-        )
+    if holds_password(url):
+        raise ConfigError(HOLDS_CREDENTIALS)
     if "?" in url:
         raise ConfigError("the URL has a query (?...), behind which no folder can lie; leave it out")
 

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from components.base.errors import ConfigError
-from components.base.text import truncated_list
+from components.base.text import plain_cell, truncated_list
 from components.data.dataset import Dataset, packed
 from components.ingest.settings import Exclusion
 
@@ -20,7 +20,6 @@ _NO_REASON = "no reason given"
 _HEADER = ("path", "reason", "kind", "certainty", "other", "decision")
 _DECISIONS = ("exclude", "keep")
 _DELIMITERS = ",;\t"  # as spreadsheets write them
-UNSAFE = "=+-@\t\r"  # a cell that begins with one of these is a formula to a spreadsheet
 _WILD = re.compile(r"[*?\[]")
 _MOST_NAMED = 5  # lines in one sentence
 _MOST_SEARCHED = 20_000  # paths among which a near match is looked for: takes about 0.1 s
@@ -53,11 +52,11 @@ def write(findings: Iterable[tuple[str, str, str, float, str]], decided: Iterabl
 
 
 def _safe_text(text: str) -> str:
-    return f"reason: {text}" if text.startswith(tuple(UNSAFE)) else text
+    return plain_cell(text, "reason: ")
 
 
 def _safe_path(path: str) -> str:
-    return f"./{path}" if path.startswith(tuple(UNSAFE)) else path
+    return plain_cell(path, "./")
 
 
 def parse(content: bytes, where: str) -> tuple[Exclusion, ...]:

@@ -15,7 +15,8 @@ def served(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([json.loads(entry.to_json()) for entry in entries], indent=1))
     elif entries:
-        Terminal().console.print(served.table(entries))
+        terminal = Terminal()  # held, since its output is closed with it
+        terminal.console.print(served.table(entries))
     else:
         print("no version was served then" if options.at else "no version has been pushed yet")
     return 0

@@ -14,6 +14,7 @@ from components.data import features
 from components.data.mask_rules import rule
 from components.gates.settings import Threshold
 from pipeline.config import arrays, backbones, places, tuned
+from pipeline.config.beam import options
 
 if TYPE_CHECKING:
     from components.labels.kind import LabelKind
@@ -28,6 +29,7 @@ _LARGEST_WEIGHT = 1e6  # the loss must stay within float32
 
 def check(config: Config) -> None:
     """Raises ValueError or ConfigError if sections contradict each other."""
+    options.refuse_secrets(config.beam)
     arrays.check(config)
     backbones.check(config.training.backbone)
     _module(config)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
 
 from components.base.errors import ConfigError
+from components.base.text import holds_password
+from components.data.storage.entry import HOLDS_CREDENTIALS
 from pipeline.config import messages, tuned, yaml
 from pipeline.config.config import Config
 
@@ -69,12 +71,24 @@ def validated(
         ConfigError: a key is wrong; the message names it.
     """
     try:
-        return Config(**raw)
+        config = Config(**raw)
+        sentences = [f"{key}: {HOLDS_CREDENTIALS}" for key in _with_passwords(raw)]
+        if not sentences:
+            return config
     except ConfigError as error:
         sentences = [str(error)]
     except ValidationError as error:
         sentences = messages.sentences(error.errors(), Config)
     raise ConfigError("\n".join(f"{path}: {text}{_line(text, lines)}" for text in sentences)) from None
+
+
+def _with_passwords(value: object, key: str = "") -> Iterator[str]:
+    """Yields the dotted keys of all texts that hold a URL with a password, whatever they are for."""
+    if isinstance(value, str) and holds_password(value):
+        yield key
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for name, part in parts:
+        yield from _with_passwords(part, f"{key}.{name}" if key else str(name))
 
 
 def _line(sentence: str, lines: Mapping[str, int | str]) -> str:

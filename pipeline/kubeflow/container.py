@@ -13,12 +13,11 @@ import json
 import os
 import sys
 import tempfile
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.base.errors import ImagegateError
-from components.base.text import shown
+from components.base.errors import ImagegateError, print_trace
+from components.base.text import shown, without_passwords
 from pipeline import stopping
 from pipeline.kubeflow import artifacts
 from pipeline.kubeflow.artifacts import Json
@@ -46,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stopped = stopping.Stopped.by(error)
         return _fail(str(stopped), stopped.exit_code)
     except Exception as error:  # noqa: BLE001  a bug: its trace, then its gist
-        traceback.print_exc()
-        return _fail(f"{type(error).__name__}: {error}", 1)
+        print_trace()
+        return _fail(without_passwords(f"{type(error).__name__}: {error}"), 1)
     return 0
 
 

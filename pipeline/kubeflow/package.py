@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 
 from components.base.errors import ConfigError
+from components.base.text import holds_password
+from components.data.storage.entry import HOLDS_CREDENTIALS
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ def parameters(spec: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
 
 def _value(name: str, text: str, kind: str) -> Any:
     if kind == "STRING":
+        if holds_password(text):
+            raise ConfigError(f"--param {name}: {HOLDS_CREDENTIALS}")
         return text
     types = {"NUMBER_INTEGER": int, "NUMBER_DOUBLE": (int, float), "BOOLEAN": bool, "LIST": list, "STRUCT": dict}
     try:

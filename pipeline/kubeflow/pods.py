@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # read-only root file system. Where a policy of the cluster adds that, all that a stage writes outside of the launcher's
 # folders, which are volumes of the backend's, lies in /tmp.
 _SECURITY = {"runAsNonRoot": True}
-_TEMPORARY = {"volumeName": "temporary", "mountPath": "/tmp"}  # noqa: S108
+_TEMPORARY = {"volumeName": "temporary", "mountPath": "/tmp"}  # noqa: S108  a volume of the pod's own
 
 
 def resources(stage: Stage, config: Config) -> Spec:
@@ -116,7 +116,7 @@ def _node(config: Config) -> Spec:
 
 def _shared_memory(config: Config) -> list[Spec]:
     size = config.kubeflow.shared_memory
-    mount = {"volumeName": "shared-memory", "mountPath": "/dev/shm", "medium": "Memory"}  # noqa: S108
+    mount = {"volumeName": "shared-memory", "mountPath": "/dev/shm", "medium": "Memory"}  # noqa: S108  likewise
     return [] if size is None else [mount | {"sizeLimit": size}]
 
 

@@ -75,8 +75,8 @@ def _url(text: str) -> str:
     try:
         parts = urllib.parse.urlsplit(text)
         _ = parts.port
-    except ValueError as error:
-        raise ConfigError(f"--host: {error}; {expected}") from None
+    except ValueError:  # whose words would repeat a part of it, which may be one of a password
+        raise ConfigError(f"--host: the address or its port is not valid; {expected}") from None
     if parts.username is not None or parts.password is not None:
         raise ConfigError(f"--host: the URL holds a user name or password; give --token-file, or set {TOKEN}")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.base.errors import ImagegateError
-from components.base.text import truncated_list
+from components.base.errors import ConfigError, ImagegateError
+from components.base.text import holds_password, truncated_list
 from components.data import decoding, images, storage
 from components.data.storage import bundles
+from components.data.storage.entry import HOLDS_CREDENTIALS
 from components.ingest.layouts.listing import endings
 
 
@@ -42,11 +43,16 @@ def expand(arguments: Sequence[str], without: Sequence[str] = ()) -> tuple[list[
     Args:
         arguments: paths, patterns, and fsspec URLs of files (with an image's extension) or folders.
         without: folders whose files are left out of folders and patterns, such as that of the overlays.
+
+    Raises:
+        ConfigError: a URL holds a password, which the table of predictions would show.
     """
     inputs: list[Input] = []
     notes: list[str] = []
     excluded = tuple(os.path.realpath(folder) + os.sep for folder in without)
     for argument in arguments:
+        if holds_password(argument):
+            raise ConfigError(f"IMAGE: {HOLDS_CREDENTIALS}")
         matches = list(_matches(argument, notes))
         if excluded and not _is_file(argument):
             matches = [i for i in matches if i.problem or not os.path.realpath(i.name).startswith(excluded)]

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from components.base.text import plain_cell
 from components.data import storage
-from components.ingest import exclusion
 from components.ingest.layouts.listing import Listing
 from components.ingest.layouts.table import content
 from components.ingest.layouts.table.lookup import Lookup
@@ -49,7 +49,7 @@ class Form:
     def name(self, path: str) -> str:
         """The file name of an image."""
         name = self.before + (urllib.parse.quote(path) if self.is_url else path)
-        return f"./{name}" if name.startswith(tuple(exclusion.UNSAFE)) else name  # a spreadsheet's formula
+        return plain_cell(name, "./")
 
     def table(self, rows: Iterable[tuple[str, str, float]]) -> str:
         """Writes the table as CSV.
@@ -57,14 +57,15 @@ class Form:
         Args:
             rows: (path below `data.unlabelled`, guess, uncertainty).
         """
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
+        out = io.StringIO(newline="")
+        # With lines that end in "\n", csv would not quote a name that holds "\r", where spreadsheets begin a new row.
+        writer = csv.writer(out)
         header = [self.image, *self.labels, *(column for column, _ in self.others)]
         writer.writerow([*header, *(_free(name, header) for name in ("guess", "uncertainty"))])
         for path, guess, unsure in rows:
             told = [value for _, value in self.others]
-            safe = f"label {guess}" if guess.startswith(tuple(exclusion.UNSAFE)) else guess
-            writer.writerow([self.name(path), *("" for _ in self.labels), *told, safe, f"{unsure:.4f}"])
+            cells = [self.name(path), *("" for _ in self.labels), *told, plain_cell(guess, "label ")]
+            writer.writerow([*cells, f"{unsure:.4f}"])
         return out.getvalue()
 
 

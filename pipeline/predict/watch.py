@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from components.base.errors import ConfigError, ImagegateError
 from components.base.verdict import Verdict
 from components.data import decoding, properties, storage
+from components.data.location import check_url
 from components.gates.data_rules import incoming
 from components.ingest.settings import Pool
 from components.ingest.unlabelled import listing
@@ -52,9 +53,12 @@ def run(served: Served, folder: str) -> Watched:
         folder: of the images; a path, an archive or a URL.
 
     Raises:
-        ConfigError: there is no such folder, no usable image in it, or the model is for arrays.
+        ConfigError: there is no such folder, no usable image in it, its URL holds a password or a query, or the model
+            is for arrays.
         ImagegateError: the model cannot be used, or does not say which images it learnt from.
     """
+    if storage.is_url(folder):
+        check_url(folder)
     known = served.manifest.data
     if served.manifest.bands is not None:
         raise ConfigError(f"{served.path}: its model takes arrays of many bands, expected one for photos")

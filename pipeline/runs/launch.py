@@ -6,11 +6,11 @@ TFX's LocalDagRunner does the same, but has no hook for the begin, the end and t
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from components.base import machine
+from components.base.errors import print_trace
 from pipeline.artifacts.copies import StoreError
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.disk import room
@@ -68,11 +68,11 @@ def run(
             of_store = error if isinstance(error, StoreError) else None
             full = room.explain(error, needs, stage=name) if isinstance(error, Exception) and not of_store else None
             if BY_NAME[name].optional and isinstance(error, Exception):
-                traceback.print_exc()
+                print_trace()
                 summary.notes.append(f"warning: {full or of_store or f'the stage {name} broke; see {log}'}")
                 continue
             if full is not None:
-                traceback.print_exc()
+                print_trace()
                 raise full from error
             raise
         listener(name, "finished", seconds, cached)

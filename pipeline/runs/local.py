@@ -7,12 +7,11 @@ import json
 import os
 import shutil
 import threading
-import traceback
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from components.base import fingerprint, progress
-from components.base.errors import ConfigError, ImagegateError, OwnCodeError
+from components.base.errors import ConfigError, ImagegateError, OwnCodeError, print_trace
 from components.base.files import replacing, write_atomically
 from components.data.dataset import Dataset, LayoutError
 from components.gates import data_gate
@@ -194,7 +193,7 @@ class Runner:
             cleaning.remove(output, found, self._store)
         except (OSError, copies.StoreError):
             with output_to(self.log):
-                traceback.print_exc()
+                print_trace()
 
     def _without_record(self, error: Exception) -> Exception:
         """The error of a run that left no record; says what became of its model, and removes the run's folder."""
@@ -357,7 +356,7 @@ class Runner:
             collected = collected or report.collect(summary, self.summary.artifacts)
             self.summary.report = report.write(self.folder, summary, collected)
         except Exception as error:  # noqa: BLE001  a bug: its trace is in the log
-            traceback.print_exc()
+            print_trace()
             why = room.explain(error, self._needs) or f"{type(error).__name__}; see {self.log}"
             self.summary.notes.append(f"warning: there is no report: {why}")
 

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from components.base.text import without_passwords
+
 _TRIES = 3  # beside those of the store's own package
 _PAUSE_S = 0.5  # before the second, doubled before each further one
 _PATIENCE_S = 20  # a call that took longer was tried again by the store's package
@@ -47,7 +49,7 @@ class Calls:
         except OSError:
             raise
         except Exception as error:
-            raise OSError(f"{type(error).__name__}: {error}") from error
+            raise OSError(without_passwords(f"{type(error).__name__}: {error}")) from error
 
     def content(self, path: str) -> bytes | None:
         """The content of an object; None if there is none."""

@@ -32,6 +32,11 @@ _LITTER = frozenset(
         "__pycache__",
     }
 )
+# Why a URL is refused.
+HOLDS_CREDENTIALS = (
+    "the URL holds a password, which would end up in manifests and logs; leave it out, and give it as the store "
+    "expects it: in the environment, or in fsspec's configuration"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from typing import Any
 
 from components.base import proof
 from components.base.errors import ConfigError
+from components.base.text import holds_password, without_passwords
 from components.data.storage import aside
-from components.data.storage.entry import File, is_litter, litter_in
+from components.data.storage.entry import HOLDS_CREDENTIALS, File, is_litter, litter_in
 
 
 def files(root: str, key: str) -> Iterator[File]:
@@ -52,7 +53,7 @@ def read(root: str, path: str) -> bytes:
     except OSError:
         raise
     except Exception as error:  # stores raise exceptions of their own
-        raise OSError(f"{type(error).__name__}: {error}") from error
+        raise OSError(without_passwords(f"{type(error).__name__}: {error}")) from error
     return data
 
 
@@ -71,10 +72,12 @@ def filesystem(root: str, key: str = "data.root"):  # type: ignore[no-untyped-de
     """Opens the store of a URL; returns it and the path in it.
 
     Raises:
-        ConfigError: naming `key`: there is no library for such a URL.
+        ConfigError: naming `key`: there is no library for such a URL, or it holds a password.
     """
     import fsspec
 
+    if holds_password(root):
+        raise ConfigError(f"{key}: {HOLDS_CREDENTIALS}")
     try:
         fs, path = fsspec.core.url_to_fs(root)
     except (ImportError, ValueError) as error:

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from components.base.errors import ConfigError, OwnCodeError
+from components.base.errors import ConfigError, OwnCodeError, print_trace
 from components.base.text import truncated_list
 
 FUNCTION = "build"
@@ -78,7 +78,7 @@ def _broken(path: str, what: str) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the code does
-        traceback.print_exc()
+        print_trace()
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
         line = f", line {lines[-1]}" if lines else ""
         first = next((text.strip() for text in str(error).splitlines() if text.strip()), "no message")

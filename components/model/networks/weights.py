@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from components.base import progress
 from components.base.errors import ConfigError, ImagegateError
 from components.base.files import sync
+from components.base.text import holds_password
 from components.model.networks.catalogue import WEIGHTS, Weights
 
 MIRROR = "IMAGEGATE_WEIGHTS_URL"  # a server with the same paths
@@ -138,8 +139,10 @@ def _beside(place: str) -> Iterator[str]:
 
 def _download(weights: Weights, to: str) -> None:
     source, done = url(weights), 0
-    if not source.startswith(("https://", "http://")):
-        raise Unreachable(f"{MIRROR}: expected https://SERVER or http://SERVER, got {os.environ.get(MIRROR)}")
+    if not source.startswith(("https://", "http://")) or holds_password(source):
+        raise Unreachable(
+            f"{MIRROR}: expected https://SERVER or http://SERVER, without a user name, got {os.environ.get(MIRROR)}"
+        )
     try:
         answer = urllib.request.urlopen(source, timeout=_TIMEOUT)  # noqa: S310  the scheme is checked above
     except urllib.error.HTTPError as error:

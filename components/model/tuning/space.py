@@ -98,7 +98,7 @@ def candidates(
     """
     seen: set[str] = set()
     repeats = 0
-    for overlay in itertools.chain([{}], _combinations(listed, drawn, random.Random(seed))):  # noqa: S311
+    for overlay in itertools.chain([{}], _combinations(listed, drawn, random.Random(seed))):  # noqa: S311  repeatable
         text = resolve(overlay)
         if text is not None and text not in seen:
             seen.add(text)

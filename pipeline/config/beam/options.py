@@ -19,6 +19,26 @@ from pipeline.config.beam import java
 _NEAR = 0.8  # similarity from which on a name is taken for a misspelt one: "regoin" and "region" have 0.83
 _NUMBER = re.compile(r"-\d+(\.\d*)?")
 _KINDS = {int: "a whole number", float: "a number"}
+# Options that hold a secret -> the environment variable that Beam's workers read in their place.
+_SECRETS = {
+    "--azure_connection_string": "AZURE_STORAGE_CONNECTION_STRING",
+    "--s3_secret_access_key": "AWS_SECRET_ACCESS_KEY",
+    "--s3_session_token": "AWS_SESSION_TOKEN",
+}
+
+
+def refuse_secrets(beam: Sequence[str]) -> None:
+    """Refuses options whose value is a secret: reports, logs and compiled pipelines repeat the configuration.
+
+    Raises:
+        ValueError: which names the option.
+    """
+    for i, entry in enumerate(beam):
+        if variable := _SECRETS.get(entry.partition("=")[0]):
+            raise ValueError(
+                f"beam.{i}: {entry.partition('=')[0]} holds a secret, which reports, logs and compiled pipelines would "
+                f"repeat; remove it, and set {variable} in the environment of the workers"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -336,7 +336,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
-    for where in ("s3://me:secret@bucket/x", "sftp://:secret@host/x"):
+    for where in ("s3://me:secret@bucket/x", "sftp://:secret@host/x", "s3://me:a/secret@b/x", "https://secret@host/x"):
         told = error(tmp_path, least(push={"destination": where}))
         assert told == (
             "DIR/imagegate.yaml: push.destination: the URL holds a password, which would end up in manifests and logs; "
@@ -351,12 +351,35 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path) -> None
         ("data.root", {"data": {"root": "s3://me:secret@bucket/x"}}),
         ("evaluation.out_of_distribution", {"evaluation": {"out_of_distribution": "s3://me:secret@bucket/x"}}),
         ("data.unlabelled", {"data": {"root": "x", "unlabelled": "s3://me:secret@bucket/x"}}),
+        ("kubeflow.pipeline_root", {"kubeflow": {"pipeline_root": "s3://me:secret@bucket/x"}}),
+        ("beam.0", {"beam": ["--job_endpoint=http://me:secret@host:8099"]}),
+        ("data.exclude.0.reason", {"data": {"root": "x", "exclude": [{"path": "a", "reason": "http://a:secret@b"}]}}),
     ],
 )
 def test_a_password_in_any_other_url_is_refused(tmp_path: Path, key: str, told: dict) -> None:
     found = error(tmp_path, least(**told))
     assert found.startswith(f"DIR/imagegate.yaml: {key}: the URL holds a password")
     assert "secret" not in found
+
+
+@pytest.mark.parametrize(
+    ("beam", "variable"),
+    [
+        (["--s3_secret_access_key=secret"], "AWS_SECRET_ACCESS_KEY"),
+        (["--s3_session_token", "secret"], "AWS_SESSION_TOKEN"),
+        (["--azure_connection_string=AccountKey=secret"], "AZURE_STORAGE_CONNECTION_STRING"),
+    ],
+)
+def test_a_secret_among_the_options_of_beam_is_refused(tmp_path: Path, beam: list[str], variable: str) -> None:
+    found = error(tmp_path, least(beam=["--streaming", *beam]))
+    assert found.startswith(f"DIR/imagegate.yaml: beam.1: {beam[0].partition('=')[0]} holds a secret, which reports")
+    assert f"set {variable} in the environment" in found
+    assert "=secret" not in found
+
+
+def test_a_wrong_value_is_shown_without_the_password_in_it(tmp_path: Path) -> None:
+    found = error(tmp_path, least(training={"epochs": "s3://me:secret@bucket"}))
+    assert "training.epochs: expected a whole number, got 's3://***@bucket'" in found
 
 
 def test_a_destination_may_be_a_url(tmp_path: Path) -> None:

@@ -22,14 +22,14 @@ PUSHED = {
 
 
 @pytest.fixture
-def call(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+def call(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
     monkeypatch.setenv("COLUMNS", "250")
     path = tmp_path / "imagegate.yaml"
     path.write_text("name: birds\ntask: single_label\ndata: {root: data}\npush: {destination: models}\n")
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = cli.main(["served", str(path), *arguments])
-        return (code, *capsys.readouterr())
+        return (code, *capfd.readouterr())
 
     return run
 

@@ -139,7 +139,8 @@ def test_servers_that_are_not_there(server: Server, monkeypatch: pytest.MonkeyPa
     for url, message in {
         f"http://127.0.0.1:{port}": "cannot be reached: Connection refused",
         "https://nowhere.invalid": "https://nowhere.invalid/net/tree.h5 cannot be reached: .+",
-        "file:///etc": r"IMAGEGATE_WEIGHTS_URL: expected https://SERVER or http://SERVER, got file:///etc",
+        "file:///etc": r"IMAGEGATE_WEIGHTS_URL: expected https://SERVER or http://SERVER, without a user name, got fi",
+        "https://me:s/e@host": r"IMAGEGATE_WEIGHTS_URL: expected .*, without a user name, got https://\*\*\*@host$",
     }.items():
         monkeypatch.setenv(weights.MIRROR, url)
         with pytest.raises(weights.Unreachable, match=message):
