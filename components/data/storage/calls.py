@@ -33,7 +33,7 @@ class Calls:
                 try:
                     return self.once(name, *args, **kwargs)
                 except OSError as error:
-                    if time.monotonic() - started > _PATIENCE_S or not _may_pass(error):
+                    if time.monotonic() - started > _PATIENCE_S or not may_pass(error):
                         raise
                 _pause(attempt)
             return self.once(name, *args, **kwargs)
@@ -73,7 +73,7 @@ class Calls:
                 if _unknown(error):
                     self.pipe_file(path, content)
                 elif self.content(path) is None:
-                    if attempt == _TRIES - 1 or not (_may_pass(error) or isinstance(error, _FINAL[1])):
+                    if attempt == _TRIES - 1 or not (may_pass(error) or isinstance(error, _FINAL[1])):
                         raise
                     _pause(attempt)
                     continue
@@ -86,7 +86,8 @@ class Calls:
             self.rm_file(path)
 
 
-def _may_pass(error: OSError) -> bool:
+def may_pass(error: OSError) -> bool:
+    """Whether it is the store that failed, for now, rather than that there is no such object, or no permission."""
     if isinstance(error, _FINAL):
         return False
     cause = error.__cause__
