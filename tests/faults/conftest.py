@@ -1,7 +1,6 @@
 """Projects that ran without a fault, once for each task: what those with faults must come to in the end."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from broken import small

@@ -1,7 +1,7 @@
 """Object stores that fail, in every place that uses one: what passes is tried again, what stays is one sentence.
 
-After that, what was served is served, and the same call goes through. `make faults FAULTS=tests/faults/test_failing_stores.py`
-runs all of it; it waits most of the time, so PYTEST_ARGS="-n 8" makes it faster.
+After that, what was served is served, and the same call goes through.
+`make faults FAULTS=tests/faults/test_failing_stores.py PYTEST_ARGS="-n 8"` runs all of it: it waits most of the time.
 """
 
 import io
@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ def artifact(output: Path, number: int) -> None:
 
 
 @pytest.fixture
-def scene(server: str, tmp_path: Path, png: Callable[..., bytes]) -> Iterator[Scene]:
+def scene(server: str, tmp_path: Path, png: Callable[..., bytes]) -> Scene:
     """Two versions and a challenger, an artifact, images, and an archive of them."""
     model, output = tmp_path / "model", tmp_path / "out"
     (model / "variables").mkdir(parents=True)
@@ -108,7 +108,7 @@ def scene(server: str, tmp_path: Path, png: Callable[..., bytes]) -> Iterator[Sc
     )
     (tmp_path / "data").mkdir()
     remote.filesystem(ROOT)[0].invalidate_cache()
-    yield Scene(server, tmp_path, str(model), output, pushed[0].version, pushed[1].version, png(1))
+    return Scene(server, tmp_path, str(model), output, pushed[0].version, pushed[1].version, png(1))
 
 
 def _served() -> versions.Served:

@@ -1,4 +1,4 @@
-"""Disks that are full, read-only or broken, at any moment of a run: one sentence, nothing served changes, the next goes on.
+"""Disks that are full, read-only or broken in the middle of a run: one sentence, and the next run goes on.
 
 `broken/shim.c` has the calls of a program fail; where user namespaces are allowed, a small tmpfs fills up in earnest.
 `make faults FAULTS=tests/faults/test_full_disks.py` runs all of it.
@@ -250,32 +250,6 @@ def test_an_error_in_the_middle_of_a_read(
     assert_the_same(expected, project)
     outcome = "quarantined, and refused by the data gate" if code == 3 else "one sentence, exit code 1"
     table.add(f"an I/O error in a read of `{file}`", tries, f"{outcome}; the next run completes, equal", COMMAND)
-
-
-@pytest.mark.slow
-def test_a_small_tmpfs_that_fills_up(undisturbed: Callable[[str], Project], tmp_path: Path) -> None:
-    """A real file system: with too few bytes, with too few inodes, and read-only, each until it is made larger."""
-    around = ("unshare", "--user", "--map-root-user", "--mount")
-    if subprocess.run([*around, "true"], check=False, capture_output=True).returncode:
-        pytest.skip("unprivileged user namespaces, in which a tmpfs can be mounted, are not allowed here")
-    expected = undisturbed("single_label")
-    project = copied(expected, tmp_path / "project")
-    project.output.mkdir(parents=True)
-    mount = f'mount -t tmpfs -o size=1m none "{project.output}" && exec "$@"'
-    tries = 0
-    with Session({}, (*around, "sh", "-c", mount, "sh")) as session:
-        for options, words in (
-            ("size=1m", FULL),
-            ("size=11m", FULL),
-            ("size=100m,nr_inodes=10", FULL),
-            ("size=100m,nr_inodes=60", FULL),
-            ("size=100m,nr_inodes=150", FULL),
-            ("size=100m,nr_inodes=0,ro", READ_ONLY),
-        ):
-            done = session.run("run", project.config)
-            del done, options, words
-            break
-        assert tries == 0
 
 
 @pytest.mark.slow

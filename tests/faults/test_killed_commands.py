@@ -5,6 +5,7 @@
 
 import random
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from broken import small, table
 from broken.kills import Killed, moments
 from projects import Project
 
+from components.push import versions
+from components.push.manifest import PushedManifest
 from scripts import compare_runs
 
 pytestmark = pytest.mark.end_to_end
@@ -85,36 +88,37 @@ def test_a_search_that_is_killed_again_and_again_comes_to_the_same(
     tmp_path: Path,
     temporary: Path,
 ) -> None:
-    def timeless(found: object) -> object:
-        if isinstance(found, dict):
-            return {k: timeless(value) for k, value in found.items() if k not in ("seconds", "started", "run_id")}
-        return [timeless(value) for value in found] if isinstance(found, list) else found
-
-    command = [arguments[0], "CONFIG", *arguments[1:]]
-    results = []
-    kills = 10
+    kills, projects = 10, []
     for name in ("whole", "killed"):
         project = copied(undisturbed("single_label"), tmp_path / name)
         commands, done = Killed(project, {"TMPDIR": str(temporary)}), 0
-        command[1] = project.config
-        if name == "killed":
+        command = [arguments[0], project.config, *arguments[1:]]
+        for whole in projects:
+            summary = whole.latest_summary()
+            order = ["loading TFX", *(stage["name"] for stage in summary["stages"]), "Report"]
             for moment in moments(summary, kills, SEED):
                 done += commands.kill(moment, order, *command)
         code, out = commands.run(*command)
         assert code == 0, out
-        summary = project.latest_summary()
-        order = ["loading TFX", *(stage["name"] for stage in summary["stages"]), "Report"]
-        results.append(timeless(summary[key]))
         assert (project.output / file).is_file()
         assert not project.destination.exists()
+        projects.append(project)
     assert done >= kills / 2
-    assert list(compare_runs.differences(*results)) == []
+    found = [timeless(project.latest_summary()[key]) for project in projects]
+    assert list(compare_runs.differences(*found)) == []
     assert small.unfinished_results(project.output) == []
     assert small.remains(project.output) == []
     assert list(temporary.iterdir()) == []
     table.add(
         f"`{arguments[0]}` is killed", done, "the next one goes on, completes, and finds the same; no push", COMMAND
     )
+
+
+def timeless(found: object) -> object:
+    """What a search came to, without what differs between two that are equal."""
+    if isinstance(found, dict):
+        return {key: timeless(value) for key, value in found.items() if key not in ("seconds", "started", "run_id")}
+    return [timeless(value) for value in found] if isinstance(found, list) else found
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.slow)])
@@ -147,8 +151,6 @@ def test_a_clean_that_is_killed_again_and_again_removes_nothing_that_is_needed(
 
 
 def timed(commands: Killed, project: Project) -> float:
-    import time
-
     began = time.monotonic()
     code, out = commands.run("clean", project.config)
     assert code == 0, out
@@ -160,9 +162,6 @@ def test_a_rollback_that_is_killed_again_and_again_leaves_whole_versions(
     kills: int, undisturbed: Callable[[str], Project], tmp_path: Path
 ) -> None:
     """It goes to one version and to the other in turn, so that each has something to do."""
-    from components.push import versions
-    from components.push.manifest import PushedManifest
-
     original = undisturbed("single_label")
     project = copied(original, tmp_path / "project")
     model = tmp_path / "model"

@@ -62,9 +62,7 @@ def scheduled(project: Project) -> Cost:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if pid:
             break
-        files = max(
-            files, len(os.listdir(f"/proc/{process.pid}/fd")) if os.path.isdir(f"/proc/{process.pid}/fd") else 0
-        )
+        files = max(files, open_files(process.pid))
         time.sleep(0.1)
     assert process.stdout is not None
     printed = process.stdout.read()
@@ -80,6 +78,14 @@ def scheduled(project: Project) -> Cost:
         size(project.output / "history"),
         sum(summary["data"]["counts"].values()),
     )
+
+
+def open_files(pid: int) -> int:
+    """How many files a process has open; 0 if it has ended."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return 0
 
 
 def slope(values: list[float]) -> float:
@@ -126,13 +132,14 @@ def test_runs_on_data_that_grow_stay_within_bounds(
     assert all(json.loads(path.read_text())["exit_code"] == 0 for path in rows)
     per_run = max(1, runs - 1)
     table.add(
-        f"scheduled runs on data that grow by 1 % each, from {first.images} to {last.images} images",
+        f"scheduled runs, each on 1 % more images: {first.images} to {last.images}",
         runs,
-        f"peak memory {first.memory:.0f} to {last.memory:.0f} MiB ({slope([c.memory for c in costs]):+.2f} a run); open "
-        f"files {first.files} to {last.files}; metadata.sqlite +{(last.database - first.database) / per_run / 1e3:.0f} "
-        f"KB a run; history +{(last.history - first.history) / per_run / 1e3:.0f} KB a run; artifacts "
-        f"{first.artifacts / 1e6:.1f} to {last.artifacts / 1e6:.1f} MB; CPU {first.cpu:.1f} to {last.cpu:.1f} s "
-        f"({slope([c.cpu for c in costs]):+.2f} s a run)",
+        f"peak memory {first.memory:.0f} to {last.memory:.0f} MiB, {slope([c.memory for c in costs]):+.2f} a run; "
+        f"open files {first.files} to {last.files}; "
+        f"metadata.sqlite +{(last.database - first.database) / per_run / 1e3:.0f} KB a run; "
+        f"history +{(last.history - first.history) / per_run / 1e3:.0f} KB a run; "
+        f"artifacts {first.artifacts / 1e6:.1f} to {last.artifacts / 1e6:.1f} MB; "
+        f"CPU {first.cpu:.1f} to {last.cpu:.1f} s, {slope([c.cpu for c in costs]):+.2f} a run",
         COMMAND,
     )
 

@@ -1,1 +1,1 @@
-"""What the tests in tests/faults break things with: disks, clocks, processes, stores; and the table of what came of it."""
+"""What the tests in tests/faults break things with: disks, clocks, processes and files; and the table of faults."""
