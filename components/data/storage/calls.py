@@ -13,6 +13,10 @@ _TRIES = 3  # beside those of the store's own package
 _PAUSE_S = 0.5  # before the second, doubled before each further one
 _PATIENCE_S = 20  # a call that took longer was tried again by the store's package
 _PASSING = {None, errno.EIO, errno.EBUSY, errno.EAGAIN, errno.ECONNRESET, errno.EPIPE, errno.EREMOTEIO}
+_PASSING |= {errno.ECONNREFUSED, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}
+# Parts of the names of what the packages of stores raise: botocore, aiohttp, s3fs, gcsfs.
+_PASSING_NAMES = ("Timeout", "Connection", "HttpError", "HTTPClientError", "IncompleteRead")
+_PASSING_NAMES += ("ClientPayloadError", "ResponseStreamingError", "ResponseParserError", "ServerDisconnected")
 _FINAL = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
@@ -92,7 +96,7 @@ def may_pass(error: OSError) -> bool:
         return False
     cause = error.__cause__
     if error.errno is None and cause is not None and isinstance(cause, Exception):
-        return any(word in type(cause).__name__ for word in ("Timeout", "Connection", "HttpError", "IncompleteRead"))
+        return any(name in type(cause).__name__ for name in _PASSING_NAMES)
     return error.errno in _PASSING or isinstance(error, TimeoutError | ConnectionError)
 
 

@@ -13,6 +13,8 @@ from components.data.storage import aside
 from components.data.storage.calls import Calls, may_pass
 from components.data.storage.entry import File, is_litter, litter_in
 
+_TRIES = 2  # of s3fs
+
 
 def files(root: str, key: str) -> Iterator[File]:
     """Yields every file below a URL; see `storage.files`."""
@@ -116,4 +118,22 @@ def filesystem(root: str, key: str = "data.root"):  # type: ignore[no-untyped-de
         fs, path = fsspec.core.url_to_fs(root)
     except (ImportError, ValueError) as error:
         raise ConfigError(f"{key}: {root} cannot be opened: {error}") from error
+    if type(fs).__module__.startswith("s3fs"):
+        _have_it_give_up(fs)
     return fs, path.rstrip("/")
+
+
+def _have_it_give_up(fs: Any) -> None:
+    """Has s3fs give up a store that never answers after some minutes, and outlast one that is away for half a minute.
+
+    Its own tries multiply with the five of botocore and those of `Calls`: with five, a silent store is given up after
+    half an hour. Where a request says "Expect: 100-continue", as botocore's uploads do, aiohttp 3.14 waits for the
+    answer without a limit.
+    """
+    if fs.session is None:
+        from aiobotocore.session import AioSession
+        from botocore.handlers import add_expect_header
+
+        session = AioSession(**fs.kwargs)
+        session.unregister("before-call.s3", add_expect_header)
+        fs.session, fs.retries = session, _TRIES

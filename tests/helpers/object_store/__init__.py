@@ -67,6 +67,8 @@ class OneByOne:
             return []
         code = "SlowDown" if what == "503" else "InternalError"
         text = f"<Error><Code>{code}</Code><Message>We encountered an internal error.</Message></Error>".encode()
+        if environ["REQUEST_METHOD"] == "HEAD":
+            text = b""
         start(f"{what if what != 'lost' else 500} Fault", [("Content-Length", str(len(text)))])
         return [text]
 
