@@ -22,6 +22,8 @@ from broken import table
 from components.base.errors import ImagegateError
 from components.data import storage
 from components.data.storage import archive, remote
+from components.ingest import shards
+from components.ingest.layouts import folders
 from components.push import history, promotion, pull, rollback, versions
 from components.push.manifest import PushedManifest
 from pipeline import cli
@@ -181,6 +183,13 @@ def read_image(scene: Scene) -> object:
     return storage.read(IMAGES, "cat/1.png") == scene.image
 
 
+def ingest(scene: Scene) -> object:
+    """A store that fails is no reason to leave images out."""
+    remote.filesystem(IMAGES)[0].invalidate_cache()
+    dataset = folders.read(IMAGES, {"train": 0.8, "eval": 0.1, "test": 0.1})
+    return [item.problem for item in shards.examine(dataset.records, shards.job(dataset, 10_000))]
+
+
 def read_archive(scene: Scene) -> object:
     remote.filesystem(IMAGES)[0].invalidate_cache()
     archive._state().opened.clear()
@@ -201,6 +210,7 @@ PLACES: dict[str, Callable[[Scene], object]] = {
     "clean": clean,
     "images are listed": list_images,
     "an image is read": read_image,
+    "images are ingested": ingest,
     "an archive is read": read_archive,
 }
 # What each comes to.
@@ -218,6 +228,7 @@ EXPECTED: dict[str, object] = {
     "clean": [],
     "images are listed": [f"cat/{i}.png" for i in range(4)],
     "an image is read": True,
+    "images are ingested": [""] * 4,
     "an archive is read": True,
 }
 FAST = {"push", "an image is read"}
