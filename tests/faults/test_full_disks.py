@@ -68,7 +68,7 @@ def optional(stage: str) -> bool:
 @pytest.mark.parametrize(
     ("task", "sizes", "stages"),
     [
-        ("single_label", 1, ("ImageExampleGen", "Trainer", "Pusher")),
+        ("single_label", 1, ("ImageExampleGen", "Trainer")),
         *(pytest.param(task, 10, None, marks=pytest.mark.slow) for task in small.TASKS),
     ],
 )
@@ -108,7 +108,7 @@ def test_a_disk_that_is_full_at_any_size_in_any_stage(
         broken.disarm()
         done = session.run("run", project.config)
     assert done.code == 0, done.printed
-    assert tries >= 3
+    assert tries >= sizes * len(stages or names) / 2  # some stages write nothing, or all at once
     assert_the_same(expected, project)
     table.add(
         f"a disk that is full (ENOSPC) at {sizes} sizes in each stage of `{task}`"
