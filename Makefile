@@ -2,7 +2,9 @@
 # Two processes take whole groups of tests in the order of tests/conftest.py, which puts the longest first.
 PYTEST_ARGS ?= -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help setup demo test test-slow engines reliability lint bench docs lock audit sbom clean
+FAULTS ?= tests/faults
+
+.PHONY: help setup demo test test-slow engines faults reliability lint bench docs lock audit sbom clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s%s\n", $$1, $$2 }' Makefile
@@ -17,12 +19,16 @@ demo: setup  ## create a small project in demo/ and run the whole pipeline on it
 test: lint  ## run lint, then the tests
 	.venv/bin/pytest $(PYTEST_ARGS)
 
-test-slow: setup  ## run the tests that `make test` leaves out
-	.venv/bin/pytest $(PYTEST_ARGS) -m slow
+test-slow: setup  ## run the tests that `make test` leaves out, but those of `make faults`
+	.venv/bin/pytest $(PYTEST_ARGS) -m slow --ignore=tests/faults
 
 # In one process: each engine is started once, and on two cores a second one would only be in its way.
 engines: setup  ## run small projects on Flink, Spark and Prism (needs Java, Maven and Go)
 	.venv/bin/pytest -m engines tests/engines
+
+# In parts: make faults FAULTS=tests/faults/test_soak.py
+faults: setup  ## break everything: kills, disks, clocks, files, stores, many runs (FAULTS=FILE: a part)
+	.venv/bin/pytest $(PYTEST_ARGS) -m "" $(FAULTS)
 
 reliability: setup  ## run the tests that docs/reliability.md names for its promises
 	.venv/bin/pytest $(PYTEST_ARGS) -m "" $$(.venv/bin/python -m scripts.promises)

@@ -63,7 +63,7 @@ def without_passwords(text: str) -> str:
 
 
 def truncated_list(items: Iterable[str], count: int | None = None) -> str:
-    """The first five names, made safe to print, and the number of the others.
+    r"""The first five names, made safe to print on one line, and the number of the others.
 
     Args:
         items: the names, or the first of them.
@@ -73,8 +73,10 @@ def truncated_list(items: Iterable[str], count: int | None = None) -> str:
     'a, b, c'
     >>> truncated_list("abcdefgh")
     'a, b, c, d, e, and 3 more'
+    >>> print(truncated_list(["cat\nrefused.png"]))
+    cat\nrefused.png
     """
-    names = list(map(shown, items))
+    names = [shown(item).replace("\n", "\\n") for item in items]
     more = (len(names) if count is None else count) - _MOST_NAMES
     return ", ".join(names[:_MOST_NAMES]) + (f", and {more} more" if more > 0 else "")
 

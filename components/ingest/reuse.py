@@ -52,12 +52,16 @@ class Previous:
     reports: Mapping[str, int] = field(default_factory=dict)
 
     def report(self, key: str) -> str | None:
-        """The report of the shard with this key, as JSON."""
+        """The report of the shard with this key, as JSON; None if there is none, or it was damaged.
+
+        Shards have digests in the manifest, and images in the key. The counts of a report have only its own.
+        """
         if key not in self.reports:
             return None
         with open(os.path.join(self.files.folder, SHARD_REPORTS), "rb") as f:
             f.seek(self.reports[key])
-            return f.readline().decode("ascii").rstrip("\n").partition(" ")[2]
+            there, digest, content = f.readline().decode("ascii").rstrip("\n").split(" ", 2)
+        return content if there == key and splits.digest(content.encode()) == digest else None
 
 
 def find(folder: str) -> Previous:
@@ -167,7 +171,7 @@ def copy(source: str, known: str, store: Objects, index: int, count: int, tick: 
 
 
 def write(folder: str, plan: Iterable[Sequence[Record]], reports: Iterable[Report], job: shards.Job, code: str) -> None:
-    """Writes the reports beside the shards, for the next ingest.
+    """Writes the reports beside the shards, for the next ingest: a line for each with its key, digest and JSON.
 
     Args:
         folder: of the shards.
@@ -177,4 +181,5 @@ def write(folder: str, plan: Iterable[Sequence[Record]], reports: Iterable[Repor
     """
     with open(os.path.join(folder, SHARD_REPORTS), "w", encoding="ascii") as f:
         for records, one in zip(plan, reports, strict=True):
-            f.write(f"{key(records, one.digests, job, code)} {one.to_json()}\n")
+            content = one.to_json()
+            f.write(f"{key(records, one.digests, job, code)} {splits.digest(content.encode())} {content}\n")

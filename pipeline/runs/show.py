@@ -251,7 +251,7 @@ def quarantined_lines(files: Sequence[LeftOut]) -> list[str]:
     lines = []
     for reason, names in itertools.islice(paths.items(), _REASONS):
         several = len(names) > 1
-        which = _files(names) if several else names[0]
+        which = _files(names) if several else truncated_list(names)
         lines.append(f"quarantined: {which}: {reason}" + (f": {truncated_list(names)}" if several else ""))
     more = sum(map(len, itertools.islice(paths.values(), _REASONS, None)))
     if more:

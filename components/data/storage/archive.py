@@ -170,8 +170,7 @@ def _is_file(path: str) -> bool:
         return os.path.isfile(path)
     if path in _state().opened:
         return True
-    fs, name = remote.filesystem(path)
-    return bool(fs.isfile(name))
+    return remote.is_file(path)
 
 
 def _opened(path: str, key: str | None = None) -> Archive:

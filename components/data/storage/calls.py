@@ -15,6 +15,10 @@ _TRIES = 3  # beside those of the store's own package
 _PAUSE_S = 0.5  # before the second, doubled before each further one
 _PATIENCE_S = 20  # a call that took longer was tried again by the store's package
 _PASSING = {None, errno.EIO, errno.EBUSY, errno.EAGAIN, errno.ECONNRESET, errno.EPIPE, errno.EREMOTEIO}
+_PASSING |= {errno.ECONNREFUSED, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}
+# Parts of the names of what the packages of stores raise: botocore, aiohttp, s3fs, gcsfs.
+_PASSING_NAMES = ("Timeout", "Connection", "HttpError", "HTTPClientError", "IncompleteRead")
+_PASSING_NAMES += ("ClientPayloadError", "ResponseStreamingError", "ResponseParserError", "ServerDisconnected")
 _FINAL = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
@@ -35,7 +39,7 @@ class Calls:
                 try:
                     return self.once(name, *args, **kwargs)
                 except OSError as error:
-                    if time.monotonic() - started > _PATIENCE_S or not _may_pass(error):
+                    if time.monotonic() - started > _PATIENCE_S or not may_pass(error):
                         raise
                 _pause(attempt)
             return self.once(name, *args, **kwargs)
@@ -75,7 +79,7 @@ class Calls:
                 if _unknown(error):
                     self.pipe_file(path, content)
                 elif self.content(path) is None:
-                    if attempt == _TRIES - 1 or not (_may_pass(error) or isinstance(error, _FINAL[1])):
+                    if attempt == _TRIES - 1 or not (may_pass(error) or isinstance(error, _FINAL[1])):
                         raise
                     _pause(attempt)
                     continue
@@ -88,12 +92,13 @@ class Calls:
             self.rm_file(path)
 
 
-def _may_pass(error: OSError) -> bool:
+def may_pass(error: OSError) -> bool:
+    """Whether it is the store that failed, for now, rather than that there is no such object, or no permission."""
     if isinstance(error, _FINAL):
         return False
     cause = error.__cause__
     if error.errno is None and cause is not None and isinstance(cause, Exception):
-        return any(word in type(cause).__name__ for word in ("Timeout", "Connection", "HttpError", "IncompleteRead"))
+        return any(name in type(cause).__name__ for name in _PASSING_NAMES)
     return error.errno in _PASSING or isinstance(error, TimeoutError | ConnectionError)
 
 

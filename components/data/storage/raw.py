@@ -8,6 +8,7 @@ from typing import IO, Any, Protocol
 
 from components.base import proof
 from components.data.storage import remote
+from components.data.storage.calls import Calls
 from components.data.storage.entry import is_url
 
 _BUFFER = 1 << 12  # of a listing on this machine: headers are small, and far apart
@@ -52,19 +53,17 @@ class _Remote:
     """A file in a store, from which ranges are requested."""
 
     def __init__(self, url: str) -> None:
-        self._fs, self._path = remote.filesystem(url)
-        self.size = int(_info(self._fs, self._path)["size"])
+        fs, self._path = remote.filesystem(url)
+        self._url, self._calls = url, Calls(fs)
+        with remote.answering(url):
+            self.size = int(self._calls.info(self._path)["size"])
 
     def pread(self, count: int, offset: int) -> bytes:
         end = min(offset + count, self.size)
         if offset >= end:
             return b""
-        try:
-            data: bytes = self._fs.cat_file(self._path, start=offset, end=end)
-        except OSError:
-            raise
-        except Exception as error:  # stores raise exceptions of their own
-            raise OSError(f"{type(error).__name__}: {error}") from error
+        with remote.answering(self._url):
+            data: bytes = self._calls.cat_file(self._path, start=offset, end=end)
         return data
 
     def stream(self) -> IO[bytes]:
@@ -88,21 +87,12 @@ def version(path: str) -> str:
     """
     if is_url(path):
         fs, name = remote.filesystem(path)
-        info = _info(fs, name)
+        with remote.answering(path):
+            info = Calls(fs).info(name)
         return f"{info.get('size')} {remote.version(info)}"
     status = os.stat(path)
     trusted = proof.has_change_times(os.path.dirname(path))
     return f"{status.st_size} {proof.of_status(status, trusted=trusted)}"
-
-
-def _info(fs: Any, name: str) -> dict[str, Any]:
-    try:
-        info: dict[str, Any] = fs.info(name)
-    except OSError:
-        raise
-    except Exception as error:  # stores raise exceptions of their own
-        raise OSError(f"{type(error).__name__}: {error}") from error
-    return info
 
 
 class _Stream(io.RawIOBase):

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.base import proof
-from components.base.errors import ConfigError
+from components.base.errors import ConfigError, ImagegateError
 from components.base.text import holds_password, without_passwords
 from components.data.storage import aside
+from components.data.storage.calls import Calls, may_pass
 from components.data.storage.entry import HOLDS_CREDENTIALS, File, is_litter, litter_in
+
+_TRIES = 2  # of s3fs
 
 
 def files(root: str, key: str) -> Iterator[File]:
     """Yields every file below a URL; see `storage.files`."""
     fs, base = filesystem(root, key)
     try:
-        details = fs.find(base, detail=True)
-    except Exception as error:
+        details = Calls(fs).find(base, detail=True)
+        missing = not details and not Calls(fs).exists(base)
+    except OSError as error:
         raise ConfigError(f"{key}: {root} cannot be listed: {error}") from error
-    if not details and not fs.exists(base):
+    if missing:
         raise ConfigError(f"{key}: {root} does not exist")
     prefix, left = base.rstrip("/") + "/", aside.current()
     places, start = left.below(root), root.rstrip("/") + "/"
@@ -46,15 +51,49 @@ def folders(root: str) -> list[str]:
 
 
 def read(root: str, path: str) -> bytes:
-    """The content of a file; see `storage.read`."""
+    """The content of a file; see `storage.read`.
+
+    Raises:
+        OSError: there is no such file, or it may not be read.
+        ImagegateError: see `answering`.
+    """
     fs, base = filesystem(root)
-    try:
-        data: bytes = fs.cat_file(f"{base}/{path}")
-    except OSError:
-        raise
-    except Exception as error:  # stores raise exceptions of their own
-        raise OSError(without_passwords(f"{type(error).__name__}: {error}")) from error
+    with answering(f"{root.rstrip('/')}/{path}"):
+        data: bytes = Calls(fs).cat_file(f"{base}/{path}")
     return data
+
+
+def is_file(url: str) -> bool:
+    """Whether a URL is that of a file that may be looked at.
+
+    Raises:
+        ImagegateError: see `answering`.
+    """
+    fs, path = filesystem(url)
+    with answering(url):
+        try:
+            return bool(Calls(fs).info(path)["type"] == "file")
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return False
+
+
+@contextlib.contextmanager
+def answering(url: str) -> Iterator[None]:
+    """Ends the command where a store fails: that says nothing of the file, which must not count as one that is broken.
+
+    Args:
+        url: of the file, for the message.
+
+    Raises:
+        ImagegateError: the store did not answer, or failed, each time that it was asked; see `Calls`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not may_pass(error):
+            raise
+        reason = " ".join(without_passwords(str(error.strerror or error)).split())[:300] or type(error).__name__
+        raise ImagegateError(f"{url} cannot be read: {reason}; run again once its store answers") from error
 
 
 def version(info: Mapping[str, Any]) -> str:
@@ -82,4 +121,22 @@ def filesystem(root: str, key: str = "data.root"):  # type: ignore[no-untyped-de
         fs, path = fsspec.core.url_to_fs(root)
     except (ImportError, ValueError) as error:
         raise ConfigError(f"{key}: {root} cannot be opened: {error}") from error
+    if type(fs).__module__.startswith("s3fs"):
+        _have_it_give_up(fs)
     return fs, path.rstrip("/")
+
+
+def _have_it_give_up(fs: Any) -> None:
+    """Has s3fs give up a store that never answers after some minutes, and outlast one that is away for half a minute.
+
+    Its own tries multiply with the five of botocore and those of `Calls`: with five, a silent store is given up after
+    half an hour. Where a request says "Expect: 100-continue", as botocore's uploads do, aiohttp 3.14 waits for the
+    answer without a limit.
+    """
+    if fs.session is None:
+        from aiobotocore.session import AioSession
+        from botocore.handlers import add_expect_header
+
+        session = AioSession(**fs.kwargs)
+        session.unregister("before-call.s3", add_expect_header)
+        fs.session, fs.retries = session, _TRIES

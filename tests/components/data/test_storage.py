@@ -1,5 +1,6 @@
 """What is below a root, and what must not be read: links that lead out, pipes, what cannot be reached."""
 
+import errno
 import os
 import socket
 import sys
@@ -9,8 +10,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from components.base.errors import ConfigError
+from components.base.errors import ConfigError, ImagegateError
 from components.data import storage
+from components.data.storage import calls
 
 WriteFiles = Callable[..., Path]
 
@@ -182,3 +184,39 @@ def test_a_file_url_reads_no_links_and_no_pipes(tmp_path: Path, write_files: Wri
 def test_a_url_that_leads_nowhere_is_an_error(root: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=f"data.root: {root} {reason}"):
         problems(root)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EBUSY, "slow down"), TimeoutError(errno.ETIMEDOUT, "slow down")])
+def test_a_store_that_fails_is_asked_again_and_is_no_broken_file(
+    memory: str, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    store, asked, failures = fsspec.filesystem("memory"), list[str](), [2]
+    whole = store.cat_file
+
+    def fail(path: str, **options: object) -> bytes:
+        asked.append(path)
+        if len(asked) <= failures[0]:
+            raise error
+        return whole(path, **options)
+
+    monkeypatch.setattr(calls, "_PAUSE_S", 0.001)
+    monkeypatch.setattr(store, "cat_file", fail)
+    assert storage.read(memory, "cat/1.png") == b"one"
+    assert len(asked) == 3
+    failures[0] = 10
+    with pytest.raises(ImagegateError, match=r"^memory://data/cat/1.png cannot be read: slow down; run again once its"):
+        storage.read(memory, "cat/1.png")
+    assert len(asked) == 6
+
+
+def test_a_file_that_may_not_be_read_is_asked_for_once(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fail(path: str, **_: object) -> bytes:
+        asked.append(path)
+        raise PermissionError(errno.EACCES, "denied")
+
+    monkeypatch.setattr(fsspec.filesystem("memory"), "cat_file", fail)
+    with pytest.raises(PermissionError):
+        storage.read(memory, "cat/1.png")
+    assert len(asked) == 1

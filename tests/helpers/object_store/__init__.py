@@ -32,8 +32,11 @@ class OneByOne:
     """A WSGI application around moto's.
 
     Attributes:
-        faults: each [method, pattern of the path, number of times, what], where what is a status, or "lost": the
-            request is carried out and answered with 500.
+        faults: each [method, pattern of the path, number of times, what], where what is a status, or
+            "lost": the request is carried out and answered with 500;
+            "cut": it is carried out, and the connection is closed after half of the answer;
+            "closed": the connection is closed without an answer;
+            "silent": there is no answer until the faults change, and then the connection is closed.
     """
 
     def __init__(self, app: Any) -> None:
@@ -42,19 +45,32 @@ class OneByOne:
 
     def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        connection = environ["werkzeug.socket"]
         with self._lock:
             if environ["PATH_INFO"] == "/_faults":
                 self.faults = json.loads(body)
                 start("200 OK", [("Content-Length", "0")])
                 return [b""]
             what = self._fault(environ["REQUEST_METHOD"], environ["PATH_INFO"])
-            if what in ("", "lost"):
-                answer = b"".join(self._app(environ | {"wsgi.input": io.BytesIO(body)}, start if not what else _ignore))
+            faults = self.faults
+            if what in ("", "lost", "cut"):
+                told = _ignore if what == "lost" else start
+                answer = b"".join(self._app(environ | {"wsgi.input": io.BytesIO(body)}, told))
                 if not what:
                     return [answer]
-            text = b"<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>"
-            start(f"{what if what != 'lost' else 500} Fault", [("Content-Length", str(len(text)))])
-            return [text]
+                if what == "cut":
+                    return _first_half(answer, connection)
+        while what == "silent" and self.faults is faults:
+            time.sleep(0.1)
+        if what in ("silent", "closed"):
+            connection.shutdown(socket.SHUT_RDWR)
+            return []
+        code = "SlowDown" if what == "503" else "InternalError"
+        text = f"<Error><Code>{code}</Code><Message>We encountered an internal error.</Message></Error>".encode()
+        if environ["REQUEST_METHOD"] == "HEAD":
+            text = b""
+        start(f"{what if what != 'lost' else 500} Fault", [("Content-Length", str(len(text)))])
+        return [text]
 
     def _fault(self, method: str, path: str) -> str:
         for fault in self.faults:
@@ -66,6 +82,11 @@ class OneByOne:
 
 def _ignore(*_: Any) -> None:
     pass
+
+
+def _first_half(answer: bytes, connection: socket.socket) -> Iterator[bytes]:
+    yield answer[: len(answer) // 2]
+    connection.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
@@ -128,7 +149,7 @@ def _running(command: list[str], log: Path) -> Iterator[str]:
 
 
 def faults(url: str, *wanted: tuple[str, str, int, str]) -> None:
-    """Has the server fail: (method, pattern of the path, number of times, a status or "lost"); nothing: no more."""
+    """Has the server fail: (method, pattern of the path, number of times, what; see `OneByOne`); nothing: no more."""
     urllib.request.urlopen(f"{url}/_faults", json.dumps(wanted).encode()).close()
 
 

@@ -110,6 +110,25 @@ def test_nothing_is_linked_that_changed_since_it_was_written(root: Path, runs: P
     assert not largest.samefile(runs / "2" / largest.relative_to(runs / "1"))
 
 
+def test_a_report_that_changed_since_it_was_written_is_not_taken_over(
+    root: Path, runs: Path, tmp_path: Path, png: Png
+) -> None:
+    """Its counts would be those of the data gate: here, that of quarantined files."""
+    (root / "cat" / "broken.png").write_bytes(b"no image")
+    night(listed(root), runs / "1")
+    path = runs / "1" / "shards.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line.replace("cat/broken.png", "dog/broken.png") for line in lines))
+    assert path.read_text() != "".join(lines)
+    (root / "dog" / "new.png").write_bytes(png(99))
+    dataset = listed(root)
+    plan = [{record.path for record in part} for part in shards.plan(dataset.records)]
+    assert not any({"cat/broken.png", "dog/new.png"} <= part for part in plan), "its shard would be written anyway"
+    counted = night(dataset, runs / "2", reuse.find(str(runs / "2")))
+    assert [one.path for one in counted.quarantined] == ["cat/broken.png"]
+    assert counted == night(dataset, tmp_path / "alone")
+
+
 def test_files_that_changed_without_a_word_are_read(root: Path, runs: Path, tmp_path: Path, reads: list[str]) -> None:
     """Two files of one size and time, swapped."""
     one, other = root / "cat" / "1.png", root / "cat" / "3.png"

@@ -1,0 +1,326 @@
+"""Disks that are full, read-only or broken in the middle of a run: one sentence, and the next run goes on.
+
+`broken/shim.c` has the calls of a program fail; where user namespaces are allowed, a small tmpfs fills up in earnest.
+`make faults FAULTS=tests/faults/test_full_disks.py` runs all of it.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from broken import shim, small, table
+from broken.session import Done, Session
+from broken.shim import Shim
+from projects import Project
+
+pytestmark = pytest.mark.end_to_end
+COMMAND = "make faults FAULTS=tests/faults/test_full_disks.py"
+# What a run says, and the faults of which it says it: operations, number.
+FULL, QUOTA, READ_ONLY = "no space left on device", "the disk quota is used up", "the file system is read-only"
+DEVICE = "the device cannot be read or written"
+FAULTS = {
+    "exhausted inodes": (shim.CREATE, errno.ENOSPC, FULL),
+    "a used up quota": (shim.WRITE, errno.EDQUOT, QUOTA),
+    "a read-only output": (shim.CHANGE, errno.EROFS, READ_ONLY),
+    "I/O errors when something is written": (shim.WRITE, errno.EIO, DEVICE),
+    "I/O errors when what was written is waited for": (shim.SYNC, errno.EIO, DEVICE),
+    "a full disk when a file gets its name": (shim.RENAME, errno.ENOSPC, FULL),
+}
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Shim:
+    return Shim(tmp_path)
+
+
+def copied(project: Project, folder: Path) -> Project:
+    """The same project without its runs."""
+    shutil.copytree(project.folder, folder, ignore=shutil.ignore_patterns("runs", "models"))
+    return Project(folder, project.name)
+
+
+def written(output: Path, stage: str) -> int:
+    """The bytes of what a stage left."""
+    return sum(path.stat().st_size for path in (output / "pipeline" / stage).rglob("*") if path.is_file())
+
+
+def assert_said(done: Done, words: str, *, where: str) -> None:
+    """Of an attempt that a fault ended: one sentence, the exit code of what broke, and no trace."""
+    text = " ".join(done.printed.split())
+    assert done.code == 1, (where, done)
+    assert "Traceback" not in text, (where, done)
+    assert words in text, (where, done)
+
+
+def optional(stage: str) -> bool:
+    from pipeline.stages import BY_NAME
+
+    return BY_NAME[stage].optional
+
+
+@pytest.mark.parametrize(
+    ("task", "sizes", "stages"),
+    [
+        ("single_label", 1, ("ImageExampleGen", "Trainer")),
+        *(pytest.param(task, 10, None, marks=pytest.mark.slow) for task in small.TASKS),
+    ],
+)
+def test_a_disk_that_is_full_at_any_size_in_any_stage(
+    task: str,
+    sizes: int,
+    stages: tuple[str, ...] | None,
+    undisturbed: Callable[[str], Project],
+    tmp_path: Path,
+    broken: Shim,
+) -> None:
+    """On one output: a stage that failed at each size goes through when the fault has moved on to the next stage."""
+    expected = undisturbed(task)
+    project = copied(expected, tmp_path / "project")
+    names = [stage["name"] for stage in expected.latest_summary()["stages"]]
+    tries = 0
+    with Session(broken.environment) as session:
+        for stage in stages or names:
+            whole = written(expected.output, stage)
+            for i in range(sizes):
+                after = whole * (i + 1) // (sizes + 1) if sizes == 1 else whole * i // sizes
+                broken.arm(shim.WRITE, errno.ENOSPC, f"{project.output}/pipeline/{stage}/", after=after)
+                done = session.run("run", project.config)
+                if not broken.failed:
+                    break  # it wrote less than before: it is through
+                tries += 1
+                where = f"{stage} after {after:,} of {whole:,} bytes"
+                if optional(stage):
+                    assert done.code == 0, (where, done)
+                    assert FULL in " ".join(done.printed.split()), (where, done)
+                    break
+                assert_said(done, FULL, where=where)
+                assert project.latest_summary()["error"].startswith(f"{stage}: "), where
+                assert small.broken_versions(project.destination) == []
+                if names.index(stage) <= names.index("Pusher"):
+                    assert not any(name.isdigit() for name in served(project))
+        broken.disarm()
+        done = session.run("run", project.config)
+    assert done.code == 0, done.printed
+    assert tries >= sizes * len(stages or names) / 2  # some stages write nothing, or all at once
+    assert_the_same(expected, project)
+    table.add(
+        f"a disk that is full (ENOSPC) at {sizes} sizes in each stage of `{task}`"
+        if sizes > 1
+        else f"a disk that is full (ENOSPC) half way through {', '.join(stages or ())}",
+        tries,
+        "one sentence with the stage, exit code 1; the next run completes, equal results",
+        COMMAND,
+    )
+
+
+def served(project: Project) -> list[str]:
+    return os.listdir(project.destination) if project.destination.exists() else []
+
+
+def assert_the_same(expected: Project, project: Project) -> None:
+    assert small.differences(small.results(expected.output), small.results(project.output)) == []
+    assert small.unfinished_results(project.output) == []
+    assert small.remains(project.output, project.destination) == []
+    assert small.broken_versions(project.destination) == []
+    assert len([name for name in served(project) if name.isdigit()]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+def test_other_faults_of_a_disk_in_any_stage(
+    fault: str, undisturbed: Callable[[str], Project], tmp_path: Path, broken: Shim
+) -> None:
+    operations, number, words = FAULTS[fault]
+    expected = undisturbed("single_label")
+    project = copied(expected, tmp_path / "project")
+    tries = 0
+    with Session(broken.environment) as session:
+        for stage in [stage["name"] for stage in expected.latest_summary()["stages"]]:
+            broken.arm(operations, number, f"{project.output}/pipeline/{stage}/")
+            done = session.run("run", project.config)
+            if not broken.failed:
+                continue
+            tries += 1
+            if done.code != 0:  # an optional stage, or one that gets along without
+                assert_said(done, words, where=stage)
+            assert small.broken_versions(project.destination) == []
+        broken.disarm()
+        done = session.run("run", project.config)
+    assert done.code == 0, done.printed
+    assert tries >= 5
+    assert_the_same(expected, project)
+    table.add(f"{fault}, in each stage", tries, "one sentence, exit code 1; the next run completes, equal", COMMAND)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("place", "operations", "number", "words"),
+    [
+        ("runs/tiny/metadata.sqlite", shim.WRITE, errno.ENOSPC, FULL),
+        ("runs/tiny/history/", shim.WRITE, errno.ENOSPC, FULL),
+        ("runs/tiny/checkpoints/", shim.WRITE, errno.ENOSPC, FULL),
+        ("/tmp-of-the-test/", shim.WRITE, errno.ENOSPC, FULL),
+        ("models/tiny/", shim.WRITE, errno.ENOSPC, FULL),
+        ("models/tiny/", shim.CHANGE, errno.EROFS, READ_ONLY),
+        ("runs/tiny/", shim.CHANGE, errno.EROFS, READ_ONLY),
+        ("runs/tiny/", shim.CREATE, errno.ENOSPC, FULL),
+        ("runs/tiny/", shim.WRITE | shim.CREATE, errno.ENOSPC, FULL),
+    ],
+)
+def test_places_besides_the_stages(
+    place: str,
+    operations: int,
+    number: int,
+    words: str,
+    undisturbed: Callable[[str], Project],
+    tmp_path: Path,
+    broken: Shim,
+) -> None:
+    """With a model that is served, which stays as it is; each at several moments of the run."""
+    original = undisturbed("single_label")
+    project = Project(tmp_path / "project", original.name)
+    shutil.copytree(original.folder, project.folder, symlinks=True)
+    temporary = tmp_path / "tmp-of-the-test"
+    temporary.mkdir()
+    before, tries = project.served(), 0
+    with Session(broken.environment | {"TMPDIR": str(temporary)}) as session:
+        for after in (0, 1, 10, 100) if operations != shim.WRITE else (0, 1_000, 20_000, 100_000):
+            match = f"{temporary}/" if place.startswith("/tmp") else f"{project.folder}/{place}"
+            broken.arm(operations, number, match, after=after)
+            done = session.run("run", project.config, "--force")
+            if not broken.failed:
+                break
+            tries += 1
+            if done.code != 0:  # a place that a run can do without, such as its log
+                assert_said(done, words, where=f"{place} after {after}")
+            assert project.served() == before
+        broken.disarm()
+        done = session.run("run", project.config, "--force")
+    assert done.code == 0, done.printed
+    assert project.served() == before  # the same model
+    assert tries
+    assert small.differences(small.results(original.output), small.results(project.output)) == []
+    assert small.remains(project.output, project.destination) == []
+    assert list(temporary.iterdir()) == []
+    what = {errno.ENOSPC: "a full disk", errno.EROFS: "a read-only disk"}[number]
+    where = "the folder for temporary files" if place.startswith("/tmp") else f"`{place}`"
+    how = " (no room for names)" if operations == shim.CREATE else ""
+    table.add(f"{what}{how} in {where}", tries, "what is served stays as it is; the next run completes", COMMAND)
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "words"),
+    [
+        # Of 90 images, one is more than 1 %, which the data gate allows.
+        ("/data/0/7.png", 3, "cannot be read: Input/output error"),
+        pytest.param("/pipeline/ImageExampleGen/examples/", 1, DEVICE, marks=pytest.mark.slow),
+        pytest.param("/pipeline/Trainer/", 1, DEVICE, marks=pytest.mark.slow),
+        pytest.param("/pipeline/Transform/", 1, DEVICE, marks=pytest.mark.slow),
+    ],
+)
+def test_an_error_in_the_middle_of_a_read(
+    file: str, code: int, words: str, undisturbed: Callable[[str], Project], tmp_path: Path, broken: Shim
+) -> None:
+    """At reads that are spread over all reads of such files."""
+    expected = undisturbed("single_label")
+    project, tries = copied(expected, tmp_path / "project"), 0
+    with Session(broken.environment) as session:
+        for after in (0,) if file.startswith("/data") else (0, 5, 20, 60):
+            broken.arm(shim.READ, errno.EIO, file, after=after, times=1)
+            done = session.run("run", project.config)
+            if not broken.failed:
+                break
+            tries += 1
+            text = " ".join(done.printed.split())
+            assert "Traceback" not in text
+            if done.code != 0:
+                assert (done.code, words in text) == (code, True), (after, done)
+            assert done.code != 0 or project.latest_summary()["status"] in ("pushed", "up_to_date")
+        broken.disarm()
+        done = session.run("run", project.config)
+    assert done.code == 0, done.printed
+    assert tries
+    assert_the_same(expected, project)
+    outcome = "quarantined, and refused by the data gate" if code == 3 else "one sentence, exit code 1"
+    table.add(f"an I/O error in a read of `{file}`", tries, f"{outcome}; the next run completes, equal", COMMAND)
+
+
+@pytest.mark.slow
+def test_a_small_tmpfs_that_fills_up(undisturbed: Callable[[str], Project], tmp_path: Path) -> None:
+    """A real file system: it is too small, has too few inodes, is read-only, or another process fills it in a stage."""
+    around = ("unshare", "--user", "--map-root-user", "--mount")
+    if subprocess.run([*around, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("user namespaces, in which a tmpfs can be mounted without being root, are not allowed here")
+    expected = undisturbed("single_label")
+    project, tries = copied(expected, tmp_path / "project"), 0
+    project.output.mkdir(parents=True)
+    mount = f'mount -t tmpfs -o size=1m none "{project.output}" && exec "$@"'
+    with Session({}, (*around, "sh", "-c", mount, "sh")) as session:
+
+        def remount(options: str) -> None:
+            session.shell(f'mount -o remount,{options} "{project.output}"')
+
+        for options, words in (
+            ("rw,size=1m", FULL),
+            ("rw,size=100m,nr_inodes=4", FULL),
+            ("rw,size=100m,nr_inodes=30", FULL),
+            ("rw,size=100m,nr_inodes=80", FULL),
+            ("ro,size=100m,nr_inodes=0", "read-only"),
+        ):
+            remount(options)
+            done = session.run("run", project.config)
+            assert done.code in (1, 2), (options, done)  # 2: it is known before anything begins
+            assert words in " ".join(done.printed.split()).lower(), (options, done)
+            assert "Traceback" not in done.printed
+            assert served(project) == []
+            tries += 1
+        remount("rw,size=100m,nr_inodes=0")
+        assert session.process is not None
+        seen = Project(Path(f"/proc/{session.process.pid}/root{project.folder}"), project.name)
+        for stage in ("ImageExampleGen", "StatisticsGen", "Transform", "Trainer", "Evaluator"):
+            session.begin("run", project.config)
+            with fills(seen.output, stage):
+                done = session.end()
+            assert_said(done, FULL, where=stage)
+            assert served(project) == []
+            tries += 1
+        done = session.run("run", project.config)
+        assert done.code == 0, done.printed
+        assert_the_same(expected, seen)
+    table.add(
+        "a small tmpfs: too small, without inodes, read-only, or filled up in a stage",
+        tries,
+        "one sentence, exit code 1; the next run completes, equal results",
+        COMMAND,
+    )
+
+
+@contextlib.contextmanager
+def fills(output: Path, stage: str) -> Iterator[None]:
+    """Fills the file system of an output as soon as a run is in a stage, until the end of the block."""
+    filler, done = output / "filler", threading.Event()
+
+    def fill() -> None:
+        while not done.is_set() and not any(
+            f"in the stage {stage};" in path.read_text() for path in (output / "history").glob("*/running.json")
+        ):
+            time.sleep(0.005)
+        with contextlib.suppress(OSError), filler.open("wb", 0) as f:
+            while not done.is_set():
+                f.write(bytes(1 << 16))
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        filler.unlink(missing_ok=True)
