@@ -202,7 +202,7 @@ def _why_reencode(image: Pillow.Image, data: bytes, orientation: int) -> str:
     kind = image.format
     if kind in ("TIFF", "MPO", "GIF", "HEIF", "AVIF", "JPEG2000", "PPM"):
         return opening.NAMES.get(kind, kind)
-    if getattr(image, "n_frames", 1) > 1:
+    if _is_animated(image):
         return f"animated {kind}"
     if image.mode == "P":
         return "palette"
@@ -219,6 +219,11 @@ def _why_reencode(image: Pillow.Image, data: bytes, orientation: int) -> str:
     if kind == "WEBP" and data[12:16] == b"VP8X" and data[20] & 2:  # of one frame
         return "animated WEBP"
     return f"EXIF orientation {orientation}" if orientation > 1 else ""
+
+
+def _is_animated(image: Pillow.Image) -> bool:
+    """Whether there is a second frame; for `n_frames`, Pillow would walk through millions of them in a GIF."""
+    return bool(getattr(image, "is_animated", False))
 
 
 def _exif(image: Pillow.Image) -> dict[int, Any]:
@@ -247,7 +252,7 @@ def _remarks(image: Pillow.Image, data: bytes) -> list[str]:
         remarks += [bands] if (bands := tiff.check_bands(image)) else []
         several = tiff.holds_pages(image)
     else:
-        several = getattr(image, "n_frames", 1) > 1
+        several = _is_animated(image)
     if several:
         remarks.append("several pages or frames; only the first is used")
     if image.mode == "CMYK":

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from components.base.errors import ImagegateError
 from components.base.files import replacing
+from components.base.values import parsed_json
 from components.data.dataset import SPLITS
 from components.data.manifest import Assigned
 from components.ingest.settings import Source
@@ -92,7 +93,7 @@ class Seen:
     @staticmethod
     def _of_file(f: io.BufferedReader, path: str) -> Seen:
         try:
-            about, start = json.loads(f.readline()), f.tell()
+            about, start = parsed_json(f.readline()), f.tell()
             if about["sha256"] != hashlib.file_digest(f, "sha256").hexdigest():
                 raise ValueError("another digest")
             f.seek(start)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import contextlib
 import hashlib
-import json
 import os
 import re
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.errors import ImagegateError
+from components.base.values import parsed_json
 
 MARKER = ".imagegate-incomplete"  # in a version of an object store while it is uploaded or removed
 PULLED = ".imagegate-pulled-from"  # in a local folder of pulled versions: the destination that they are from
@@ -108,8 +108,8 @@ def parsed(content: bytes | None) -> dict[str, Any] | None:
     if content is None or len(content) > LARGEST_MANIFEST:
         return None
     try:
-        manifest = json.loads(content)
-    except (ValueError, RecursionError):
+        manifest = parsed_json(content)
+    except ValueError:
         return None
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         return None

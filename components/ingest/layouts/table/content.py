@@ -13,7 +13,7 @@ from components.base.errors import ConfigError
 from components.base.packed import Packed
 from components.data.dataset import LayoutError
 from components.ingest.layouts.listing import Listing
-from components.ingest.layouts.rules import truncated_lines
+from components.ingest.layouts.rules import first_twice, truncated_lines
 from components.ingest.layouts.table import dialect, documents, parquet
 from components.ingest.layouts.table.dialect import NAMES, IsFile, is_name
 from components.ingest.layouts.table.encoding import decode
@@ -156,9 +156,8 @@ def _delimited(text: str, path: str, is_file: IsFile) -> Table:
         header = [f"column_{i}" for i in range(1, 1 + len(lines[0].cells))]
         remarks.append(f"without a row that names the columns, which are called {header[0]} to {header[-1]}")
     # pandas writes its index without a name, so columns without a name may repeat.
-    twice = sorted({name for name in header if name and header.count(name) > 1})
-    if twice:
-        raise LayoutError(f"{path}: the column {twice[0]!r} is twice in the header; rename or remove one")
+    if twice := first_twice(filter(None, header)):
+        raise LayoutError(f"{path}: the column {twice!r} is twice in the header; rename or remove one")
     expected = "in the header" if named else "in the first row"
     ragged = [
         f"{path}: row {number}: expected {len(header)} cells as {expected}, got {len(cells)}; "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from components.base.errors import ConfigError
+from components.base.values import parsed_json
 from components.data import storage
 from components.data.dataset import LayoutError
 from components.data.storage import File
@@ -82,9 +82,7 @@ def parsed(listing: Listing, file: File, most: int = MOST_OF_IMAGE) -> Any:
         Malformed: it is not valid JSON, or nested too deeply.
     """
     try:
-        return json.loads(text(listing, file, most))
-    except RecursionError:
-        raise Malformed(f"{file.path}: is nested too deeply") from None
+        return parsed_json(text(listing, file, most))
     except ValueError as error:
         raise Malformed(f"{file.path}: not valid JSON: {error}") from None
 
