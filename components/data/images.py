@@ -22,7 +22,7 @@ from PIL import ImageOps
 
 from components.data import looks, perceptual, properties
 from components.data.decoding import decode, max_file_bytes
-from components.data.formats import deep, opening, tiff
+from components.data.formats import deep, opening, scans, tiff
 from components.data.formats.bad_image import BadImage
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ Pillow.MAX_IMAGE_PIXELS = None
 
 # Odd metadata does not concern the user as long as the pixels decode. (catch_warnings is not safe in threads.)
 warnings.filterwarnings("ignore", module=r"PIL\..*")
+
+LONGEST_SIDE = 1_000_000  # pixels, of a PNG that TensorFlow reads
 
 Decoded = Callable[[bytes, str, int, int], NDArray[np.uint8]]
 
@@ -144,6 +146,8 @@ def _check(data: bytes, max_pixels: int, bits: int | None, decoded: Decoded) -> 
         if width * height > max_pixels:
             raise BadImage(f"{width:,} x {height:,} pixels are more than data.max_pixels ({max_pixels:,})")
         kind = image.format or ""
+        if kind in ("JPEG", "MPO"):
+            scans.check(data, width * height)
         exif = _exif(image)
         orientation = _orientation(exif)
         made = (looks.encoding(image), *looks.taken(exif))
@@ -159,6 +163,10 @@ def _check(data: bytes, max_pixels: int, bits: int | None, decoded: Decoded) -> 
             else:
                 if not reason:
                     return described(Checked(data, kind.lower(), width, height), Pillow.fromarray(pixels), made)
+        if max(width, height) > LONGEST_SIDE:
+            raise BadImage(
+                f"{width:,} x {height:,} pixels; a PNG, as which it is stored, takes {LONGEST_SIDE:,} a side"
+            )
         remarks = _remarks(image, data)
         rgb, highest = _to_rgb(image, data, orientation, bits, remarks)
         out = io.BytesIO()
