@@ -13,7 +13,7 @@ from components.base.errors import ConfigError
 from pipeline.config import messages, tuned, yaml
 from pipeline.config.config import Config
 
-_LARGEST = 1 << 20  # characters; YAML is read at about 100 KB a second
+_LARGEST = 500_000  # characters; YAML is read at about 15 KB a second
 _NAMES = {list: "a list", str: "text", type(None): "nothing"}
 
 

@@ -41,7 +41,8 @@ class Outcome:
     slowest: tuple[float, int] = (0.0, -1)
     peak: int = 0
     escaped: dict[int, str] = field(default_factory=dict)
-    times: dict = field(default_factory=dict); peaks: dict = field(default_factory=dict)
+    times: dict = field(default_factory=dict)
+    peaks: dict = field(default_factory=dict)
 
     @property
     def counts(self) -> Counter[int]:
@@ -67,7 +68,7 @@ def run(
         count: the end of the numbers.
         first, step: of the numbers.
         memory: bytes of address space that a process may take beyond those at its begin.
-        seconds: of one input.
+        seconds: of the processor for one input.
     """
     assert processes.can_start()
     context = multiprocessing.get_context("forkserver")
@@ -81,7 +82,8 @@ def run(
         while (told := _received(receiver)) is not None:
             number, code, took, peak, escaped = told
             outcome.codes[number] = code
-            outcome.times[number] = took; outcome.peaks[number] = peak
+            outcome.times[number] = took
+            outcome.peaks[number] = peak
             outcome.slowest = max(outcome.slowest, (took, number))
             outcome.peak = max(outcome.peak, peak)
             if escaped:
@@ -90,7 +92,7 @@ def run(
         process.join()
         if at < len(left):
             code = -(process.exitcode or 0)
-            if code == signal.SIGALRM:
+            if code in (signal.SIGALRM, signal.SIGPROF):
                 outcome.hung.append(left[at])
             else:
                 outcome.crashed[left[at]] = signal.Signals(code).name if code > 0 else f"exit code {-code}"
@@ -109,18 +111,21 @@ def _received(receiver: Any) -> tuple[int, int, float, int, str] | None:
 
 def _work(work: Callable[[int], int], numbers: list[int], memory: int, seconds: int, sender: Any) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     silent = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # decoders print warnings
         os.dup2(silent, stream)
     before = 0
     for number in numbers:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        signal.setitimer(signal.ITIMER_REAL, 20 * seconds)  # where it waits; other jobs share the processors
         begun, escaped = time.process_time(), ""
         try:
             code = work(number)
         except Exception as error:  # noqa: BLE001  it is reported
             code, escaped = ESCAPED, f"{type(error).__name__}: {error}"[:300]
         took = time.process_time() - begun
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
         if not before:  # the first one starts what libraries start once
