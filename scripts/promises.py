@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "reliability.md"
-_ROW = re.compile(r"^\|(?P<promise>.+)\|(?P<tests>[^|]+)\|$", re.MULTILINE)
+_ROW = re.compile(r"^\|(?P<promise>[^|\n]+)\|(?P<tests>[^|\n]+)\|$", re.MULTILINE)  # of two columns
 
 
 def promises(text: str) -> dict[str, list[str]]:
-    """Reads the tables: promise -> the tests that show it, as pytest names them.
+    """Reads the tables of two columns: promise -> the tests that show it, as pytest names them.
 
     >>> promises("| promise | test |\\n|---|---|\\n| It stops. | `tests/test_a.py::test_stop` |")
     {'It stops.': ['tests/test_a.py::test_stop']}

@@ -116,10 +116,10 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str | None]] = {
     "ZIP: a name of 32,000 folders": (".zip", lambda: packed({"a/" * 32_000 + "1.png": SECRET}), LONG),
     "ZIP: 300 names of 20,000 folders": (".zip", lambda: packed(deep_names(300, 20_000)), LONG),
     "ZIP: NUL in a name": (".zip", lambda: packed({"aXb.png": SECRET}).replace(b"aXb", b"a\0b"), ""),
-    "ZIP: 60,000 files that share their bytes": (".zip", lambda: overlapping(60_000), "shares bytes"),
+    "ZIP: 20,000 files that share their bytes": (".zip", lambda: overlapping(20_000), "shares bytes"),
     "ZIP: a size that cannot be": (".zip", lambda: quoted_size(4_000_000_000), "said to hold"),
     "ZIP: another size than it has": (".zip", lambda: quoted_size(999), "is not the one"),
-    "ZIP: 100,000 files": (".zip", lambda: packed({f"{i}.png": b"" for i in range(100_000)}, zipfile.ZIP_STORED), ""),
+    "ZIP: 20,000 files": (".zip", lambda: packed({f"{i}.png": b"" for i in range(20_000)}, zipfile.ZIP_STORED), ""),
     "ZIP: in a ZIP": (".zip", lambda: packed({"inner.zip": packed({"1.png": bytes(50 << 20)})}), ""),
     "tar: a name that leads out": (".tar", lambda: tar({"../evil.png": SECRET}), OUT),
     "tar: an absolute name": (".tar", lambda: header("/etc/evil.png") + bytes(1024), OUT),
@@ -134,8 +134,8 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str | None]] = {
     "tar: 3,000 headers for one file": (".tar", lambda: long_names(3000, tarfile.XHDTYPE), None),
     "tar: a size below 0": (".tar", lambda: header("1.png", 0).replace(b"00000000000", b"-0000000001", 1), None),
     "tar: holes of 8 GB": (".tar", sparse, "sparse"),
-    "tar.gz: 20,000 deep names": (".tar.gz", lambda: tar(deep_names(20_000, 60), "w:gz"), ""),
-    "tar.gz: 1 GB of zero bytes": (".tar.gz", lambda: tar({"1.png": bytes(1 << 30)}, "w:gz"), ""),
+    "tar.gz: 3,000 deep names": (".tar.gz", lambda: tar(deep_names(3_000, 60), "w:gz"), ""),
+    "tar.gz: 128 MB of zero bytes": (".tar.gz", lambda: tar({"1.png": bytes(128 << 20)}, "w:gz"), ""),
     "tar.gz: 300 names of 20,000 folders": (".tar.gz", lambda: tar(deep_names(300, 20_000), "w:gz"), LONG),
 }
 

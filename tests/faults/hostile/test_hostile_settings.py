@@ -34,7 +34,7 @@ CONFIG = b"""name: pets
 task: single_label
 data: {root: photos, split: {train: 0.8, eval: 0.1, test: 0.1}}
 labels:
-  names: [cat, "no", 010]
+  names: [cat, "no", "010"]
 balance: {min_examples: 5}
 training: &t {epochs: 3, image_size: [32, 32], learning_rate: 1e-3}
 evaluation:
