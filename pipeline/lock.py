@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from components.base.errors import ImagegateError
+from components.base.values import parsed_json
 
 
 class Busy(ImagegateError):
@@ -120,6 +121,6 @@ def _refusal(output: str, there: Holder) -> Busy:
 
 def _read(descriptor: int) -> Holder:
     try:
-        return Holder(**json.loads(os.pread(descriptor, 4096, 0)))
+        return Holder(**parsed_json(os.pread(descriptor, 4096, 0)))
     except (OSError, ValueError, TypeError):
         return Holder()  # it has only just been locked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation
 
@@ -18,6 +18,22 @@ Flag = Annotated[bool, Field(strict=True)]
 # Trimmed and composed like the labels of the data, whichever editor or file system the name was copied from.
 LabelName = Annotated[str, AfterValidator(lambda name: unicodedata.normalize("NFC", name).strip())]
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def parsed_json(text: str | bytes) -> Any:
+    """Parses JSON that somebody else may have written.
+
+    Raises:
+        ValueError: it is not valid, or nested so deeply that Python gives up with another error.
+
+    >>> parsed_json("[" * 100_000)
+    Traceback (most recent call last):
+    ValueError: nested too deeply
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 class Value(BaseModel):
@@ -38,9 +54,9 @@ class Value(BaseModel):
         """The object that `to_json` wrote.
 
         Raises:
-            pydantic.ValidationError: the text holds other keys, or values of other types.
+            ValueError: it is not JSON, or as pydantic.ValidationError: it holds other keys, or values of other types.
         """
-        return cls.model_validate(json.loads(text))
+        return cls.model_validate(parsed_json(text))
 
 
 class Sparse(Value):

@@ -22,7 +22,7 @@ from PIL import ImageOps
 
 from components.data import looks, perceptual, properties
 from components.data.decoding import decode, max_file_bytes
-from components.data.formats import deep, opening, tiff
+from components.data.formats import deep, opening, scans, tiff
 from components.data.formats.bad_image import BadImage
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ Pillow.MAX_IMAGE_PIXELS = None
 
 # Odd metadata does not concern the user as long as the pixels decode. (catch_warnings is not safe in threads.)
 warnings.filterwarnings("ignore", module=r"PIL\..*")
+
+LONGEST_SIDE = 1_000_000  # pixels, of a PNG that TensorFlow reads
 
 Decoded = Callable[[bytes, str, int, int], NDArray[np.uint8]]
 
@@ -144,6 +146,8 @@ def _check(data: bytes, max_pixels: int, bits: int | None, decoded: Decoded) -> 
         if width * height > max_pixels:
             raise BadImage(f"{width:,} x {height:,} pixels are more than data.max_pixels ({max_pixels:,})")
         kind = image.format or ""
+        if kind in ("JPEG", "MPO"):
+            scans.check(data, width * height)
         exif = _exif(image)
         orientation = _orientation(exif)
         made = (looks.encoding(image), *looks.taken(exif))
@@ -159,6 +163,10 @@ def _check(data: bytes, max_pixels: int, bits: int | None, decoded: Decoded) -> 
             else:
                 if not reason:
                     return described(Checked(data, kind.lower(), width, height), Pillow.fromarray(pixels), made)
+        if max(width, height) > LONGEST_SIDE:
+            raise BadImage(
+                f"{width:,} x {height:,} pixels; a PNG, as which it is stored, takes {LONGEST_SIDE:,} a side"
+            )
         remarks = _remarks(image, data)
         rgb, highest = _to_rgb(image, data, orientation, bits, remarks)
         out = io.BytesIO()
@@ -202,7 +210,7 @@ def _why_reencode(image: Pillow.Image, data: bytes, orientation: int) -> str:
     kind = image.format
     if kind in ("TIFF", "MPO", "GIF", "HEIF", "AVIF", "JPEG2000", "PPM"):
         return opening.NAMES.get(kind, kind)
-    if getattr(image, "n_frames", 1) > 1:
+    if _is_animated(image):
         return f"animated {kind}"
     if image.mode == "P":
         return "palette"
@@ -219,6 +227,11 @@ def _why_reencode(image: Pillow.Image, data: bytes, orientation: int) -> str:
     if kind == "WEBP" and data[12:16] == b"VP8X" and data[20] & 2:  # of one frame
         return "animated WEBP"
     return f"EXIF orientation {orientation}" if orientation > 1 else ""
+
+
+def _is_animated(image: Pillow.Image) -> bool:
+    """Whether there is a second frame; for `n_frames`, Pillow would walk through millions of them in a GIF."""
+    return bool(getattr(image, "is_animated", False))
 
 
 def _exif(image: Pillow.Image) -> dict[int, Any]:
@@ -247,7 +260,7 @@ def _remarks(image: Pillow.Image, data: bytes) -> list[str]:
         remarks += [bands] if (bands := tiff.check_bands(image)) else []
         several = tiff.holds_pages(image)
     else:
-        several = getattr(image, "n_frames", 1) > 1
+        several = _is_animated(image)
     if several:
         remarks.append("several pages or frames; only the first is used")
     if image.mode == "CMYK":

@@ -71,6 +71,8 @@ def check(data: bytes, width: int, height: int, rule: Rule, max_pixels: int, sid
     try:
         with Pillow.open(io.BytesIO(data), formats=_FORMATS) as image:
             _same_size("the mask has", image.size, (width, height), sideways)
+            if max(image.size) > images.LONGEST_SIDE:
+                raise BadImage(f"a side of more than {images.LONGEST_SIDE:,} pixels, which the stored mask cannot have")
             codes, remarks = mask_codes.read(image, data, rule)
             return _mask(_indices(codes, rule, mask_codes.hint(image)), rule, remarks)
     except BadImage:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from components.base.compact import scratch
 from components.base.errors import ImagegateError
 from components.base.files import replacing
+from components.base.values import parsed_json
 from components.data.dataset import SPLITS
 from components.data.manifest import Assigned
 from components.ingest.settings import Source
@@ -93,7 +94,7 @@ class Seen:
     @staticmethod
     def _of_file(f: io.BufferedReader, path: str) -> Seen:
         try:
-            about, start = json.loads(f.readline()), f.tell()
+            about, start = parsed_json(f.readline()), f.tell()
             if about["sha256"] != hashlib.file_digest(f, "sha256").hexdigest():
                 raise ValueError("another digest")
             f.seek(start)

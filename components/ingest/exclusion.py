@@ -22,6 +22,7 @@ _DECISIONS = ("exclude", "keep")
 _DELIMITERS = ",;\t"  # as spreadsheets write them
 _WILD = re.compile(r"[*?\[]")
 _MOST_NAMED = 5  # lines in one sentence
+_LONGEST = 4096  # characters of a path or a pattern
 _MOST_SEARCHED = 20_000  # paths among which a near match is looked for: takes about 0.1 s
 
 
@@ -82,7 +83,7 @@ def parse(content: bytes, where: str) -> tuple[Exclusion, ...]:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         rows = [(reader.line_num, row) for row in reader if any(row)]
     except csv.Error as error:
-        raise ConfigError(f"{prefix}: is not valid CSV: {error}") from None
+        raise ConfigError(f"{prefix}: line {reader.line_num}: is not valid CSV: {error}") from None
     header = [name.strip().lower() for name in rows[0][1]] if rows else []
     if "path" not in header:
         found = ", ".join(map(repr, header)) or "an empty file"
@@ -96,6 +97,10 @@ def _exclusion(header: Sequence[str], row: Sequence[str], where: str) -> Exclusi
     cells = dict(zip(header, row, strict=False))
     if not cells["path"].strip():
         raise ConfigError(f"{where}: expected a path or a pattern, got an empty cell; remove the row")
+    if len(cells["path"]) > _LONGEST:
+        raise ConfigError(
+            f"{where}: expected a path or a pattern of at most {_LONGEST:,} characters, got {len(cells['path']):,}"
+        )
     decision = cells.get("decision", "").strip().lower() if "decision" in header else "exclude"
     if decision and decision not in _DECISIONS:
         raise ConfigError(f"{where}: expected the decision exclude or keep, or an empty cell, got {decision!a}")
@@ -197,22 +202,41 @@ class Paths:
 
 def _expression(pattern: str) -> re.Pattern[str]:
     parts = (pattern + "**" if pattern.endswith("/") else pattern).split("/")
-    parts = parts if len(parts) > 1 else ["**", *parts]
-    folders = ["(?:[^/]+/)*" if part == "**" else f"{_within(part)}/" for part in parts[:-1]]
-    return re.compile("".join(folders) + (".+" if parts[-1] == "**" else _within(parts[-1])) + r"\Z", re.DOTALL)
+    *folders, name = parts if len(parts) > 1 else ["**", *parts]
+    between = [""]  # `**`
+    for part in folders:
+        if part == "**":
+            between.append("")
+        else:
+            between[-1] += f"{_within(part)}/"
+    last = ".+" if name == "**" else _within(name)
+    return re.compile(_joined(between, "(?:[^/]+/)*") + last + r"\Z", re.DOTALL)
+
+
+def _joined(texts: Sequence[str], anything: str) -> str:
+    """The expression of texts with anything between them.
+
+    All but the last are atomic groups: the first place where a text fits is as good as any later one, and no other is
+    tried. A pattern of many `*` would take years otherwise.
+    """
+    first, *others = texts
+    middle = "".join(f"(?>{anything}?{text})" for text in others[:-1])
+    return first + middle + (f"{anything}{others[-1]}" if others else "")
 
 
 def _within(part: str) -> str:
     """The regular expression of a pattern for one name."""
-    translated = []
-    for token in re.findall(r"\*+|\?|\[!?\]?[^\]]*\]|.", part, re.DOTALL):
-        if token[0] in "*?":
-            translated.append("[^/]" + "*" * (token[0] == "*"))
-        elif token[0] == "[" and len(token) > 1:
-            translated.append(_of_set(token))
+    between = [""]  # `*`
+    for piece in re.findall(r"\*+|\?|\[!?\]?[^\]]*\]|.", part, re.DOTALL):
+        if piece[0] == "*":
+            between.append("")
+        elif piece == "?":
+            between[-1] += "[^/]"
+        elif piece[0] == "[" and len(piece) > 1:
+            between[-1] += f"(?!/){_of_set(piece)}"
         else:
-            translated.append(re.escape(token))
-    return "".join(translated)
+            between[-1] += re.escape(piece)
+    return _joined(between, "[^/]*")
 
 
 def _of_set(token: str) -> str:

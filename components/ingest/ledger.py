@@ -26,6 +26,7 @@ from components.base.artifact_files import LEDGER
 from components.base.compact.packed import Packed
 from components.base.compact.places import Places
 from components.base.files import replacing
+from components.base.values import parsed_json
 from components.data import storage
 from components.data.dataset import Dataset, Paths, Record, packed
 from components.ingest import splits
@@ -47,7 +48,7 @@ class Entry:
 
 
 def _entry(line: str | bytes) -> Entry:
-    match json.loads(line):
+    match parsed_json(line):
         case [str(path), str(version), str(digest)]:
             return Entry(path, version, digest)
     raise ValueError("not an entry of a ledger")
@@ -218,7 +219,7 @@ def read(folders: Iterable[str]) -> list[Ledger]:
     for folder in folders:
         try:
             with open(os.path.join(folder, LEDGER), encoding="ascii") as f:
-                head = json.loads(f.readline())
+                head = parsed_json(f.readline())
             ledger = Ledger(folder, str(head["key"]), str(head["outline"]), str(head["content"]))
         except (OSError, ValueError, KeyError, TypeError):
             continue

@@ -126,10 +126,13 @@ def job(
     bits: int | None = None,
     earlier: Earlier | None = None,
     bands: Bands | None = None,
+    *,
+    careful: bool = False,
 ) -> Job:
     """Prepares the ingest of a data set. Reads the images of rare labels; see `splits.rare_label_splits`.
 
-    Of arrays, it reads some, to know what most of them have in common.
+    Of arrays, it reads some, to know what most of them have in common. With `careful`, everything is read in processes,
+    whatever it costs, but for scenes that are cut into tiles; see `workers.crash_mark`.
     """
 
     def content(record: Record) -> bytes | None:
@@ -141,20 +144,29 @@ def job(
             return None
 
     def usable(record: Record) -> bool:
-        try:
-            found.examined(record.path, content(record) or b"")
-        except images.BadImage:
-            return False
-        return True
+        one = replace(found, rule=None)  # a mask says nothing of the image
+        return next(_each(functools.partial(_examined, one), iter([record]), one)).image is not None
 
     count, total = len(dataset.records), sum(r.size for r in dataset.records)
-    apart = _apart(dataset, bands) and count * _SECONDS_PER_IMAGE + total * _SECONDS_PER_BYTE >= _LONG
+    long = count * _SECONDS_PER_IMAGE + total * _SECONDS_PER_BYTE >= _LONG
+    apart = (_apart(dataset, bands) and long) or (careful and (bands is None or bands.tile is None))
     threaded = apart or total >= _THREADED_FILE_BYTES * max(1, count) or storage.is_url(dataset.root)
     threads = _ALL if threaded else 1
     earlier = earlier or Earlier()
     expected = None if bands is None else _expected(dataset.root, dataset.records, content, bands, max_pixels)
-    found = Job(dataset.root, dict(dataset.fractions), {}, max_pixels, threads, rule, bits, earlier, expected=expected)
-    return replace(found, processes=apart, moved=splits.rare_label_splits(dataset, content, usable, earlier))
+    found = Job(
+        dataset.root,
+        dict(dataset.fractions),
+        {},
+        max_pixels,
+        threads,
+        rule,
+        bits,
+        earlier,
+        expected=expected,
+        processes=apart,
+    )
+    return replace(found, moved=splits.rare_label_splits(dataset, content, usable, earlier))
 
 
 def _apart(dataset: Dataset, bands: Bands | None) -> bool:
@@ -273,11 +285,12 @@ def examine(records: Iterable[Record], job: Job, check: Check | None = None) -> 
 def _each(one: Callable[[Record], Examined], records: Iterator[Record], job: Job) -> Iterator[Examined]:
     """Applies `one` to the records, in this process or, where the job has them, in others; yields in order."""
     workers = job.threads or machine.cores()
-    if workers == 1:
+    apart = job.processes and processes.can_start()
+    if workers == 1 and not apart:
         yield from map(one, records)
         return
     chunks = iter(lambda: list(itertools.islice(records, _CHUNK)), [])
-    if not job.processes or not processes.can_start():
+    if not apart:
         yield from _in_threads(one, chunks, workers)
         return
     memory = machine.available_memory()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from components.base.artifact_files import PUSHED_MANIFEST, SIGNATURE
 from components.base.errors import ConfigError, ImagegateError
 from components.base.text import truncated_list
+from components.base.values import parsed_json
 from components.push import versions
 from components.push.destination import (
     PULLED,
@@ -257,7 +258,7 @@ def _origin(here: Folder) -> _Origin:
     path = os.path.join(here.root, PULLED)
     try:
         with open(path, encoding="utf-8") as f:
-            noted = json.load(f)
+            noted = parsed_json(f.read())
         return _Origin(str(noted["source"]), tuple(map(str, noted["versions"])))
     except FileNotFoundError:
         return _Origin()

@@ -28,7 +28,7 @@ from components.ingest.spread import plan as spread
 from components.ingest.spread import search
 from components.ingest.spread.plan import UnseenError
 from components.ingest.stored import index
-from components.ingest.workers import processes
+from components.ingest.workers import crash_mark, processes
 from components.push import versions
 from components.push.signing import trust
 
@@ -118,10 +118,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         current = versions.current(exec_properties["destination"], trust.of_json(exec_properties["verify"]))
         served = reference.seen(current, exec_properties["task"])
         before = earlier.joined(served, earlier.Seen.read(path) if path else None, dataset.fractions)
-        job = shards.job(dataset, source.data.max_pixels, rule, source.data.bits, before, source.data.arrays)
         key, code = exec_properties["data_fingerprint"], exec_properties["code_fingerprint"]
         previous = reuse.Previous() if key.startswith(ledger.ANEW) else reuse.find(examples.uri)
-        written = _written(self._make_beam_pipeline, examples.uri, dataset, job, previous, code)
+        with crash_mark.reading(os.path.dirname(path), "run") as careful:
+            data = source.data
+            job = shards.job(dataset, data.max_pixels, rule, data.bits, before, data.arrays, careful=careful)
+            written = _written(self._make_beam_pipeline, examples.uri, dataset, job, previous, code)
         there = previous.files.paths
         del previous  # what is known of each image
         compare = None

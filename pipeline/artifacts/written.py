@@ -7,6 +7,7 @@ import os
 
 from components.base import digests
 from components.base.artifact_files import DATASET_MANIFEST, LEDGER
+from components.base.values import parsed_json
 from components.ingest import manifest
 
 FOLDER = "digests"  # in the output, outside of the artifacts
@@ -34,7 +35,7 @@ def record(output: str, folder: str) -> str:
 def parse(content: str | bytes) -> dict[str, str] | None:
     """Reads the content of such a file; None if it is damaged."""
     try:
-        found = json.loads(content)
+        found = parsed_json(content)
     except ValueError:
         return None
     return found if isinstance(found, dict) and all(isinstance(v, str) for v in found.values()) else None

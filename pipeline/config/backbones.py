@@ -43,7 +43,7 @@ def check_file(path: str) -> None:
     try:
         with open(path, "rb") as f, zipfile.ZipFile(f) as archive:
             there = _NETWORK in archive.namelist()
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):  # a damaged directory; a name that is not UTF-8
         there = False
     except IsADirectoryError:
         raise ConfigError(f"{where} is a folder; expected a .keras file") from None

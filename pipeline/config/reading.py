@@ -15,6 +15,7 @@ from components.data.storage.entry import HOLDS_CREDENTIALS
 from pipeline.config import messages, tuned, yaml
 from pipeline.config.config import Config
 
+_LARGEST = 500_000  # characters; YAML is read at about 15 KB a second
 _NAMES = {list: "a list", str: "text", type(None): "nothing"}
 
 
@@ -32,11 +33,14 @@ def load(path: str, overrides: Sequence[str] = (), *, use_tuned: bool = True) ->
     """
     try:
         with open(path, encoding="utf-8") as f:
-            raw, lines = yaml.parse(f.read(), path)
+            text = f.read(_LARGEST + 1)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; `imagegate init` writes a configuration file") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text: {error}; save it as UTF-8") from None
+    if len(text) > _LARGEST:
+        raise ConfigError(f"{path}: larger than {_LARGEST:,} characters, which no configuration needs; shorten it")
+    raw, lines = yaml.parse(text, path)
     if not isinstance(raw, dict):
         raise ConfigError(
             f"{path}: expected keys and values, such as name: pets; got {_NAMES.get(type(raw), type(raw).__name__)}"

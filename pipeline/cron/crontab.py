@@ -6,7 +6,6 @@ Each configuration owns one block between two marker lines; every other byte of 
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import shlex
 import subprocess
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from components.base.artifact_files import SUMMARY
 from components.base.errors import ConfigError, ImagegateError
+from components.base.values import parsed_json
 from pipeline.cron import expression
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def rows(config: Config) -> list[expression.Row]:
 def _latest(output: str) -> str:
     try:
         with open(os.path.join(output, "latest", SUMMARY), encoding="utf-8") as f:
-            summary = json.load(f)
+            summary = parsed_json(f.read())
         return f"{datetime.datetime.fromisoformat(summary['started']):{expression.FORMAT}} {summary['status']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "never"

@@ -8,7 +8,6 @@ artifact there and its copy here go together.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from components.base.artifact_files import SUMMARY
+from components.base.values import parsed_json
 from pipeline import stages
 from pipeline.artifacts import written
 from pipeline.artifacts.copies import FOLDER as ARTIFACTS
@@ -67,7 +67,7 @@ def rows(output: str) -> list[Row]:
     for run_id in _names(os.path.join(output, _HISTORY), reverse=True):
         try:
             with open(os.path.join(output, _HISTORY, run_id, SUMMARY), encoding="utf-8") as f:
-                told = json.load(f)
+                told = parsed_json(f.read())
             artifacts = frozenset(os.path.normpath(path) for path in told["artifacts"].values())
             # A model that equals the served one is up to date as well, and its stages ran.
             found.append(Row(run_id, artifacts, bool(artifacts) and bool(told.get("stages"))))
@@ -167,7 +167,7 @@ def _pushed(output: str) -> str:
     """The run that pushed what this output pushed last, or ""."""
     try:
         with open(os.path.join(output, STATE), encoding="utf-8") as f:
-            return str(json.load(f)["run"])
+            return str(parsed_json(f.read())["run"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 

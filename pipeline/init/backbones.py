@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 
+from components.base.values import parsed_json
 from components.model.networks import catalogue, weights
 
 # Those that keras.applications has, the preferred first.
@@ -21,6 +22,7 @@ _PREFERRED = (
     "MobileNetV3Small",
     "VGG16",
 )
+_LARGEST = 64 << 20  # bytes of the description of a network; what is cut off is no JSON
 # Last layers of networks that answer with numbers instead of feature maps.
 _HEADS = ("Dense", "Flatten", "Global", "Softmax", "Reshape")
 
@@ -56,12 +58,14 @@ def _is_backbone(path: str) -> bool:
     """Whether a `.keras` file describes a network from RGB images to feature maps, as far as its description says."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open("config.json") as f:
-            config = json.load(f)["config"]
+            config = parsed_json(f.read(_LARGEST))["config"]
         layers = {layer["name"]: layer for layer in config["layers"]}
         first = next(layer for layer in config["layers"] if layer["class_name"] == "InputLayer")
         shape = first["config"].get("batch_shape") or first["config"]["batch_input_shape"]
         output = config.get("output_layers") or [config["layers"][-1]["name"]]
         last = layers[output[0] if isinstance(output[0], str) else output[0][0]]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration, zipfile.BadZipFile):
+        return False
+    except (NotImplementedError, RuntimeError, EOFError, zlib.error):  # an unknown compression, encrypted, cut, damaged
         return False
     return len(shape) == 4 and shape[-1] == 3 and not str(last["class_name"]).startswith(_HEADS)

@@ -19,7 +19,7 @@ from components.data.mask_rules import Rule
 from components.gates import data_gate
 from components.gates.judge import failed
 from components.ingest import census, exclusion, settling, shards
-from components.ingest.workers import processes
+from components.ingest.workers import crash_mark, processes
 from components.model.features.described import Files
 from pipeline.runs import data, preflight
 from pipeline.runs.show import excluded_lines, imbalance_lines, label_table, quarantined_lines, unknown_lines, untold
@@ -104,10 +104,13 @@ def examine(
 ) -> tuple[DatasetManifest, census.Images]:
     """Decodes every image of a data set and counts what a run would store; calls `each` with every image."""
     report, reports = census.Report(), census.Kept()
-    with output_to(os.devnull):  # decoders print warnings; real problems are in the report
+    with (
+        output_to(os.devnull),  # decoders print warnings; real problems are in the report
+        crash_mark.reading(config.output_folder, "check") as careful,
+    ):
         told = config.data
         before = data.earlier_splits(config, dataset)
-        job = shards.job(dataset, told.max_pixels, rule, told.bits, before, told.arrays)
+        job = shards.job(dataset, told.max_pixels, rule, told.bits, before, told.arrays, careful=careful)
         try:
             for number, item in enumerate(shards.examine(dataset.records, job), 1):
                 shards.enter(item, report)

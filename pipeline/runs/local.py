@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from components.base import fingerprint, progress
 from components.base.errors import ConfigError, ImagegateError, OwnCodeError, print_trace
 from components.base.files import replacing, write_atomically
+from components.base.values import parsed_json
 from components.data.dataset import Dataset, LayoutError
 from components.gates import data_gate
 from components.gates.errors import DataRejected
@@ -370,7 +371,7 @@ class Runner:
     def _state(self) -> dict[str, str]:
         try:
             with open(os.path.join(self._config.output_folder, cleaning.STATE), encoding="utf-8") as f:
-                state: dict[str, str] = json.load(f)
+                state: dict[str, str] = parsed_json(f.read())
                 return state
         except (OSError, ValueError):
             return {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import glob
-import json
 import os
 import re
 import shutil
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from components.base.artifact_files import DATASET_MANIFEST
 from components.base.errors import ConfigError, ImagegateError
 from components.base.text import byte_size, truncated_list
+from components.base.values import parsed_json
 from components.data import storage
 from components.data.dataset import Dataset
 from components.exports import formats
@@ -204,7 +204,7 @@ def _ingested(config: Config, dataset: Dataset) -> bool:
         return False
     try:
         with open(max(found, key=os.path.getmtime), encoding="utf-8") as f:
-            manifest = json.load(f)
+            manifest = parsed_json(f.read())
         stored = sum(manifest["counts"].values()) + len(manifest["quarantined"])
     except (OSError, ValueError, KeyError):
         return False

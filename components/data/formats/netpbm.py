@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 MAGIC = re.compile(rb"P[1-6]\s")
+_LONGEST = 1 << 16  # bytes of a header with its comments; Pillow reads them one by one
+_HEADER = re.compile(rb"P[1-6](?:(?:\s|#[^\r\n]*[\r\n])++\d+){2,3}\s")
 _GREY_OR_COLOURS = re.compile(rb"P([2356])(?:(?:\s|#[^\r\n]*[\r\n])++(\d+)){3}")
 _COMMENT = re.compile(rb"#[^\r\n]*")
 _FULL = 0xFFFF
+
+
+def has_header(data: bytes) -> bool:
+    """Whether a file with the `MAGIC` of the kind states its size within a header of reasonable length."""
+    return _HEADER.match(data[:_LONGEST]) is not None
 
 
 def white(data: bytes) -> int:
@@ -32,7 +39,8 @@ def levels(data: bytes) -> NDArray[np.uint16]:
     shape = (height, width, 3) if data[1:2] in b"36" else (height, width)
     count = int(np.prod(shape))
     if data[1:2] in b"23":  # numbers as text
-        wide = np.array(_COMMENT.sub(b"", data[start:]).split()[:count], np.uint64)
+        # A list of the numbers would take ten times as much memory.
+        wide = np.fromstring(_COMMENT.sub(b"", data[start:]), np.uint64, count, sep=" ")
     else:
         wide = np.frombuffer(data, ">u2", count, start).astype(np.uint64)
     scaled: NDArray[np.uint16] = np.minimum(wide * _FULL // white(data), _FULL).astype(np.uint16)

@@ -47,6 +47,8 @@ def _formats(data: bytes) -> tuple[str, ...]:
             raise BadImage("AVIF, which this build of Pillow cannot read; save the image as JPEG or PNG")
         return ("AVIF",)
     if netpbm.MAGIC.match(data):  # Pillow knows more of the kind, which no one else does
+        if not netpbm.has_header(data):
+            raise BadImage(foreign.reason(data))
         return ("PPM",)
     if data.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")) and not features.check("jpg_2000"):
         raise BadImage("JPEG 2000, which this build of Pillow cannot read; save the image as JPEG or PNG")

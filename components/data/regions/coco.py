@@ -15,6 +15,9 @@ from components.data.regions import polygons
 
 Bools = NDArray[np.bool_]
 
+_MOST_PIXELS = 1 << 60
+_MOST_BITS = 65  # of a run length; a number of millions of digits would take hours
+
 
 def dump(size: tuple[int, int] | None, regions: Iterable[tuple[str, Any]]) -> str:
     """Writes regions as compact JSON; equal regions give equal text.
@@ -59,7 +62,8 @@ def flaw(segmentation: Any) -> str:
             what = f"{len(polygon)} numbers" if isinstance(polygon, list) else repr(polygon)[:50]
             return f"expected polygons [x1, y1, x2, y2, …] of 3 points or more, got {what}"
         try:
-            finite = math.isfinite(sum(polygon))  # the fastest check of every number
+            # The fastest check of every number: the sum finds NaN and infinity, and no float is there for a huge one.
+            finite = math.isfinite(sum(polygon)) and math.isfinite(max(polygon)) and math.isfinite(min(polygon))
         except (TypeError, OverflowError):
             finite = False
         if not finite:
@@ -70,11 +74,17 @@ def flaw(segmentation: Any) -> str:
 def area(segmentation: Any) -> float:
     """Pixels that a segmentation without a `flaw` covers; overlaps of its polygons count twice.
 
+    Raises:
+        BadImage: its run lengths are malformed.
+
     >>> area([[0, 0, 4, 0, 4, 3]]), area({"size": [2, 3], "counts": [1, 2, 3]})
     (6.0, 2.0)
     """
     if isinstance(segmentation, dict):
-        return float(sum(_counts(segmentation)[1::2]))
+        covered = sum(_counts(segmentation)[1::2])
+        if not abs(covered) < _MOST_PIXELS:
+            raise BadImage("a malformed region: run lengths of more pixels than any image has")
+        return float(covered)
     return sum(abs(polygons.signed_area(np.asarray(polygon, np.float64))) for polygon in segmentation)
 
 
@@ -115,6 +125,8 @@ def _uncompressed(text: str) -> Iterable[int]:
             raise BadImage(f"a malformed region: {character!a} is not a character of compressed run lengths")
         value |= (group & 31) << shift
         shift += 5
+        if shift > _MOST_BITS:
+            raise BadImage("a malformed region: a compressed run length is longer than any image")
         if group & 32:
             continue
         if group & 16:

@@ -23,6 +23,7 @@ _ENDING = re.compile(rf"\.({_READ}|{_REFUSED})$", re.IGNORECASE)
 _MAGIC = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "Zstandard", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR"}
 _MOST_OPEN = 4
 _MOST_LINKS = 8
+_LONGEST, _DEEPEST = 4096, 100  # characters of a name, and folders in it; Linux takes no longer path
 
 
 def find(root: str) -> tuple[str, str] | None:
@@ -61,7 +62,7 @@ def files(path: str, below: str, root: str, key: str) -> Iterator[File]:
             found, problem = archive.resolved(member, prefix, key)
             yield File(shown, found.size, found.version, problem)
     for member in archive.outside if not below else ():
-        yield File(member.name, member.size, member.version, "its name leads out of the archive; pack it again")
+        yield File(member.name[:_LONGEST], member.size, member.version, archive.outside_because(member))
 
 
 def folders(path: str, below: str, root: str) -> list[str]:
@@ -93,7 +94,7 @@ class Archive:
     Attributes:
         files: path -> everything but folders. Of several members with one name the last, which unpacking leaves.
         folders: paths, also of those that only a file's path names.
-        outside: members whose names lead out of the archive.
+        outside: members whose names lead out of the archive, or are too long to be those of files.
         notes: sentences on what had to be guessed or merged.
     """
 
@@ -103,7 +104,7 @@ class Archive:
         self.folders: set[str] = set()
         twice: dict[str, None] = {}
         for member in format.members():
-            path = clean(member.name)
+            path = None if _is_too_long(member.name) else clean(member.name)
             if path is None:
                 self.outside.append(member)
             elif member.kind is Kind.FOLDER:
@@ -141,10 +142,22 @@ class Archive:
             member = self.files[target]
         return member, "cannot be read: a link to itself"
 
+    @staticmethod
+    def outside_because(member: Member) -> str:
+        """Why one of `outside` must not be read."""
+        if _is_too_long(member.name):
+            return f"its name is longer than {_LONGEST:,} characters or {_DEEPEST} folders; pack it again"
+        return "its name leads out of the archive; pack it again"
+
     def _add_folder(self, path: str) -> None:
         while path and path not in self.folders:
             self.folders.add(path)
             path = posixpath.dirname(path)
+
+
+def _is_too_long(name: str) -> bool:
+    """Whether no file system has such a name; each of its folders would be kept as a text of its own."""
+    return len(name) > _LONGEST or name.count("/") > _DEEPEST
 
 
 @dataclass

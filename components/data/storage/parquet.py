@@ -23,6 +23,7 @@ _MEMBER = re.compile(r"(.+\.parquet)/([^/]+)/(\d{4,})/(\d{6,})", re.IGNORECASE)
 _BATCH = 32  # rows
 _WINDOW = 256 << 20  # bytes of batches that one cursor keeps
 _MOST_CURSORS = 4
+_MOST = 1 << 30  # bytes of a batch, if every row of it is as large as all values that the row group states
 _BUFFER = 1 << 20  # bytes
 
 
@@ -106,7 +107,8 @@ class _Cursor:
         self.next = sum(file.metadata.row_group(i).num_rows for i in range(member.group))
         kind = file.schema_arrow.field(member.column).type
         leaf = f"{member.column}.bytes" if kind.num_fields else member.column
-        self._batches: Iterator[Any] = file.iter_batches(_BATCH, [member.group], [leaf], use_threads=False)
+        batch = _batch(file.metadata.row_group(member.group), leaf)
+        self._batches: Iterator[Any] = file.iter_batches(batch, [member.group], [leaf], use_threads=False)
         self._kept: deque[tuple[int, Any]] = deque()  # (first row, array)
 
     def reaches(self, row: int) -> bool:
@@ -124,6 +126,13 @@ class _Cursor:
         first, array = next((first, array) for first, array in reversed(self._kept) if first <= row)
         value = array[row - first].as_py()
         return value if value is None or isinstance(value, bytes) else str(value).encode()
+
+
+def _batch(group: Any, leaf: str) -> int:
+    """Rows that are read at once. All of them may stand for one value of a dictionary, and are copies of it then."""
+    chunks = [chunk for chunk in map(group.column, range(group.num_columns)) if chunk.path_in_schema == leaf]
+    largest = max((chunk.total_uncompressed_size for chunk in chunks), default=1)
+    return max(1, min(_BATCH, _MOST // max(1, largest)))
 
 
 @dataclass

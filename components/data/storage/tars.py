@@ -65,6 +65,8 @@ class Tar:
                     yield self._member(info)
                 end = tar.offset
             self._check_end(end)
+        except RecursionError:  # tarfile calls itself for each header that describes the next one
+            raise self._damaged("headers that describe one another without end") from None
         except (tarfile.TarError, OSError, ValueError, EOFError, OverflowError) as error:
             raise self._damaged(str(error)) from None
 

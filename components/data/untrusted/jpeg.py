@@ -17,10 +17,14 @@ _START_OF_SCAN = 0xDA
 _PICTURES = 0xB001  # tag of a multi-picture file
 _EXIF, _XMP, _MPF = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"MPF\0"
 _METADATA = [[0xFF, app, ANY, ANY, *name] for app, name in ((0xE1, _EXIF), (0xE1, _XMP), (0xE2, _MPF))]
-_FRAMES = [[0xFF, 0xC0 + i] for i in range(16) if i not in (4, 8, 12)]
+_NUMBERS = [i for i in range(16) if i not in (4, 8, 12)]
+_FRAMES = [[0xFF, 0xC0 + i] for i in _NUMBERS]
 _GAIN_MAP = r"(?s)\C* hdrgm:Version=\"\C*"
 _SPLIT = "a JPEG with several blocks of EXIF metadata; save it with one or none"
 _UNREADABLE = "a JPEG whose pixels are not found behind its metadata; it is damaged or cut off"
+_SCANS = "a JPEG of so many scans that it would take very long to decode; save it again"
+_MOST_PIXELS = 20_000_000_000  # of all scans; more than at ingest, since a film behind the image may look like scans
+_PROGRESSIVE = (2, 6, 10, 14)
 _CMYK = "a JPEG with CMYK inks, whose colours differ between decoders; save it as RGB"
 
 
@@ -39,6 +43,10 @@ def plan(encoded: tf.Tensor, to: tuple[int, int]) -> Plan:
     ratio = tf.searchsorted(list(RATIOS[1:]), [scale], side="right", out_type=tf.int32)[0]
     refused = tf.where(inks == 4, _CMYK, tf.where(found.count[len(_FRAMES)] > 1, _SPLIT, ""))
     refused = tf.where(found.ended, refused, _UNREADABLE)
+    progressive = tf.reduce_any(tf.stack([found.last[i] > 0 for i, n in enumerate(_NUMBERS) if n in _PROGRESSIVE]))
+    scans = tf.cond(progressive | (numbers(encoded, scan + 4, 1)[0] < inks), lambda: _scans(encoded, scan), _one)
+    slow = scans * tf.cast(width, tf.int64) * tf.cast(height, tf.int64) > _MOST_PIXELS
+    refused = tf.where((refused == "") & slow, _SCANS, refused)
     # Ingest stores what it has turned, and the first of several pictures, at full size.
     return Plan(encoded, tf.where((turned > 1) | several, 0, ratio), turned, width, height, refused)
 
@@ -62,6 +70,21 @@ def _content(encoded: tf.Tensor, at: tf.Tensor, name: int) -> tf.Tensor:
         return part(encoded, at + 4 + name, upper * 256 + lower - 2 - name)
 
     return tf.cond(at > 0, read, lambda: tf.constant(""))
+
+
+def _scans(encoded: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
+    """How often something that looks like the start of a scan stands in the file from a place on; int64."""
+    import tensorflow as tf
+
+    raw = tf.io.decode_raw(tf.strings.substr(encoded, at, tf.strings.length(encoded) - at), tf.uint8)
+    starts = (raw[:-1] == 0xFF) & (raw[1:] == _START_OF_SCAN)
+    return tf.math.count_nonzero(starts)
+
+
+def _one() -> tf.Tensor:
+    import tensorflow as tf
+
+    return tf.constant(1, tf.int64)
 
 
 def _is_several(encoded: tf.Tensor, at: tf.Tensor, scan: tf.Tensor) -> tf.Tensor:

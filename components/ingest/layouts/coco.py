@@ -25,6 +25,8 @@ from components.ingest.layouts.instances.segments import panoptic, panoptic_fold
 from components.ingest.layouts.listing import Listing
 from components.ingest.layouts.rules import by_split, ordered_labels, resolved_split, shares
 
+_LARGEST = 1e18  # pixels of a region; a larger `area` is an error in the file
+
 
 def read(
     root: str,
@@ -170,7 +172,7 @@ def _regions(image: Image) -> tuple[str, str]:
         segmentation, area = entry.get("segmentation"), entry.get("area")
         problem = regions.flaw(segmentation)
         try:
-            if not problem and not (isinstance(area, int | float) and area > 0):
+            if not problem and not (isinstance(area, int | float) and 0 < area < _LARGEST):
                 area = regions.area(segmentation)
         except BadImage as error:
             problem = str(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from components.base.errors import ConfigError, ImagegateError
 from components.data.dataset import SPLITS, LayoutError
@@ -11,6 +11,20 @@ from components.ingest.layouts.label_names import check_one_each, check_spelling
 from components.ingest.layouts.paths.split_names import split_of
 
 _MAX_PROBLEMS = 5  # of one file, in one message
+
+
+def first_twice(names: Iterable[str]) -> str | None:
+    """The first name that is there for the second time, or None; there may be a million of them.
+
+    >>> first_twice(["a", "b", "c", "b"])
+    'b'
+    """
+    seen = set[str]()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def ordered_labels(found: Mapping[str, str] | set[str], names: Sequence[str] | None, where: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import zipfile
 from collections.abc import Container, Mapping
 
 import numpy as np
@@ -73,5 +74,8 @@ def _part(path: str) -> dict[bytes, NDArray[np.float32]]:
         return {}
     if hashlib.sha256(content).hexdigest() + _ENDING != os.path.basename(path):
         return {}
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {row.tobytes(): f for row, f in zip(arrays["digests"], arrays["features"], strict=True)}
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return {row.tobytes(): f for row, f in zip(arrays["digests"], arrays["features"], strict=True)}
+    except (ValueError, LookupError, EOFError, zipfile.BadZipFile):  # another program's file, or a pickle
+        return {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import contextlib
 import hashlib
-import json
 import os
 import re
 import tempfile
@@ -15,6 +14,7 @@ from typing import Any
 
 from components.base.artifact_files import PUSHED_MANIFEST, SIGNATURE
 from components.base.errors import ImagegateError
+from components.base.values import parsed_json
 from components.push.signing.trust import NOBODY, Trust
 
 MARKER = ".imagegate-incomplete"  # in a version of an object store while it is uploaded or removed
@@ -136,8 +136,8 @@ def parsed(content: bytes | None) -> dict[str, Any] | None:
     if content is None or len(content) > LARGEST_MANIFEST:
         return None
     try:
-        manifest = json.loads(content)
-    except (ValueError, RecursionError):
+        manifest = parsed_json(content)
+    except ValueError:
         return None
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         return None

@@ -20,6 +20,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 
+from components.base.values import parsed_json
 from components.data.storage.calls import Calls
 from components.push.destination.process import alive, this_process
 
@@ -52,7 +53,7 @@ class Holder:
     def from_json(cls, content: bytes) -> Holder:
         """Reads a lock; one that is damaged has a holder of whom nothing is known."""
         try:
-            told = json.loads(content)
+            told = parsed_json(content)
             return cls(**told | {"expiry_s": min(max(float(told["expiry_s"]), 1.0), 3600.0)})
         except (ValueError, TypeError, KeyError):
             return cls("")

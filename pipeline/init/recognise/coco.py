@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from collections import Counter, defaultdict
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.base.text import truncated_list
+from components.base.values import parsed_json
 from components.ingest.layouts.paths.split_names import split_of
 from pipeline.init.recognise.sight import Proposal, Sight
 
@@ -70,8 +70,8 @@ def _files(sight: Sight) -> Iterator[_File]:
         if left < 0:
             return
         try:
-            content = json.loads(sight.read(path).decode("utf-8-sig"))
-        except (OSError, ValueError, RecursionError):
+            content = parsed_json(sight.read(path).decode("utf-8-sig"))
+        except (OSError, ValueError):
             continue
         if (file := _parsed(path, content)) is not None:
             yield file

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from components.base.values import parsed_json
 from components.data.dataset import LayoutError
 from components.ingest.layouts.annotated import label_studio_min, label_studio_regions
 from components.ingest.layouts.annotated.shared.entries import Malformed
@@ -36,8 +36,8 @@ def _tasks(content: bytes) -> list[dict[str, Any]]:
     if not content.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"["):
         return []
     try:
-        tasks = json.loads(content)
-    except (ValueError, RecursionError):
+        tasks = parsed_json(content)
+    except ValueError:
         return []
     if label_studio_min.is_minimal([task for task in tasks if isinstance(task, dict)]):
         try:

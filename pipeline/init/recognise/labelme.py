@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Iterator
 from typing import Any
 
+from components.base.values import parsed_json
 from pipeline.init.recognise import annotation_files
 from pipeline.init.recognise.sight import Proposal, Sight
 
@@ -40,8 +40,8 @@ def recognise(sight: Sight) -> Iterator[Proposal]:
 def _content(data: bytes) -> dict[str, Any] | None:
     """The content of a file of LabelMe, or None."""
     try:
-        content = json.loads(data)
-    except (ValueError, RecursionError):
+        content = parsed_json(data)
+    except ValueError:
         return None
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list) or "imagePath" not in content:
         return None

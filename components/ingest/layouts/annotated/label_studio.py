@@ -98,6 +98,8 @@ def _task(task: dict[str, Any], position: int, path: str, split: str | None, ima
 
 def _outcome(tasks: Sequence[_Task], wanted: Wanted) -> Outcome:
     annotations = list(tasks[0].annotations)
+    if sum(len(task.annotations) for task in tasks) > label_studio_answers.MOST:
+        return Outcome(problem=f"has more than {label_studio_answers.MOST:,} annotations; expected fewer")
     for task in tasks[1:]:  # a task that was exported twice has the same annotations
         annotations += [annotation for annotation in task.annotations if annotation not in annotations]
     if len({task.split for task in tasks}) > 1:

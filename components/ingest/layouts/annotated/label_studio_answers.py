@@ -15,6 +15,7 @@ from components.ingest.layouts.annotated import label_studio_regions
 from components.ingest.layouts.annotated.label_studio_regions import Item
 from components.ingest.layouts.annotated.shared.entries import Malformed, Wanted, check_amount
 
+MOST = 1000  # annotations of an image, which are all compared with one another
 _SKIPPED = "annotation[ was|s were] skipped by the annotator and left out"
 _REPLACED = "annotation[ was|s were] replaced by a later one that was made from [it|them]"
 _PREDICTED = "[image has|images have] only predictions of a model, which are no labels"

@@ -14,8 +14,10 @@ from components.data.dataset import LayoutError, label_name
 from components.ingest.layouts.annotated.shared import files
 from components.ingest.layouts.annotated.shared.entries import Malformed
 from components.ingest.layouts.listing import Listing
+from components.ingest.layouts.rules import first_twice
 
 _MOST_NAMES = 100_000
+_LARGEST = 600_000  # bytes; YAML is read at about 15 KB a second, and 20,000 names have 500 KB
 _SPLITS = {"train": "train", "val": "eval", "valid": "eval", "validation": "eval", "test": "test"}
 
 
@@ -47,7 +49,7 @@ def load(listing: Listing, path: str) -> Described:
     """
     file = files.chosen(listing, path, "data.annotations")
     try:
-        text = files.text(listing, file)
+        text = files.text(listing, file, _LARGEST)
     except Malformed as error:
         raise files.as_layout_error(error) from None
     return parse(text, file.path)
@@ -137,8 +139,7 @@ def _names(numbered: Iterator[tuple[int, str]] | enumerate[str], path: str) -> d
         names[key] = label_name(name, f"{path}: names: class {key}")
     if not names:
         raise LayoutError(f"{path}: names no class; expected one name for each class id")
-    if len(set(names.values())) < len(names):
-        twice = next(name for name in names.values() if list(names.values()).count(name) > 1)
+    if twice := first_twice(names.values()):
         raise LayoutError(f"{path}: names: {twice!r} is the name of two classes; rename one")
     return names
 

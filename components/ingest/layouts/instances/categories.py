@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,11 +60,14 @@ def parse_categories(
             categories[key] = Category(where, name, label_name(name, where), group, key in used)
         except LayoutError as error:
             problems.append(str(error))
-    for key, own in list(categories.items()):
-        alike = [other for other in categories.values() if other is not own and other.label == own.label]
-        if not own.used and any(other.group == own.label for other in alike):
-            del categories[key]
-            found.note(_GROUP, own.label)
+    alike: dict[str, dict[Id, Category]] = defaultdict(dict)  # label -> the categories of this name
+    for key, own in categories.items():
+        alike[own.label][key] = own
+    for same in alike.values():
+        for key, own in list(same.items()) if len(same) > 1 else ():
+            if not own.used and any(other.group == own.label for other in same.values() if other is not own):
+                del same[key], categories[key]
+                found.note(_GROUP, own.label)
     problems += _equal(categories.values())
     return categories
 

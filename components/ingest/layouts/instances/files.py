@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.base.values import parsed_json
 from components.data.dataset import LayoutError
 from components.data.storage import File
 from components.ingest.layouts.annotated.shared.entries import Found
@@ -19,6 +19,7 @@ from components.ingest.layouts.rules import truncated_lines
 Id = int | str
 
 _LISTS = ("images", "annotations", "categories")
+_LONGEST_ID = 30  # digits of a number in a text; Python refuses to read thousands
 _TWICE = "[entry is|entries are] twice in a list, with the same content, and used once"
 _SAME_ID = "[annotation has|annotations have] the id of another one; ids of annotations only order equal areas"
 _LOST = "[annotation belongs|annotations belong] to no image in the list of images, and [is|are] left out"
@@ -141,8 +142,8 @@ def _file_name(entry: Mapping[str, Any]) -> str:
 
 def _load(text: str, path: str) -> dict[str, list[Any]]:
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = parsed_json(text)
+    except ValueError as error:
         raise LayoutError(f"{path}: not valid JSON: {error}") from None
     lists = content if isinstance(content, dict) else {}
     missing = [key for key in _LISTS if not isinstance(lists.get(key), list)]
@@ -202,6 +203,6 @@ def _id(value: Any) -> Id | None:
     """An id as a whole number, if it is one in any spelling, or as text."""
     if type(value) is float and value.is_integer():
         return int(value)
-    if type(value) is str and value.isascii() and value.isdecimal() and str(int(value)) == value:
-        return int(value)
+    if type(value) is str and len(value) < _LONGEST_ID and value.isascii() and value.isdecimal():
+        return int(value) if str(int(value)) == value else value
     return value if type(value) in (int, str) else None

@@ -14,6 +14,7 @@ from components.ingest.layouts.listing import endings
 from components.ingest.layouts.paths.pairs import near
 
 _FLAGS = {"-1", "0", "1"}  # of VOC's lists for one class: absent, hard to say, present
+_LONGEST = 4096  # characters of a path
 _CUT = re.compile(r"[\s,;]+")
 
 
@@ -38,6 +39,8 @@ class Names:
 
     def find(self, name: str, suffix: str | None = None) -> str | None:
         """Returns the key of the image that a path names: with or without folders in front, suffix and extension."""
+        if len(name) > _LONGEST:
+            return None
         parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
         for start in range(len(parts)):
             for spelling in _spellings("/".join(parts[start:]), self.image_suffix if suffix is None else suffix):
@@ -128,8 +131,9 @@ def _parted(line: str, names: Names) -> tuple[str, str]:
 def _refusal(path: str, missing: list[str], count: int, names: Names, where: str) -> str:
     example = min(names.keys, default="x")
     likely = next(filter(None, (near(posixpath.basename(line), sorted(names.keys)) for line in missing[:5])), "")
+    shown = truncated_list(repr(line[:_LONGEST]) for line in missing)
     return (
-        f"{path}: {len(missing):,} of {count:,} lines name no image {where}: {truncated_list(map(repr, missing))}; "
+        f"{path}: {len(missing):,} of {count:,} lines name no image {where}: {shown}; "
         f"expected one name per line, such as {example!r}" + (f"; did you mean {likely!r}?" if likely else "")
     )
 

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-_COUNT = re.compile(r"\s*(\d+)[ \t]*\r?\n")  # a first line that holds nothing but a number
+_COUNT = re.compile(r"\s*(\d{1,18})[ \t]*\r?\n")  # a first line that holds nothing but a number
 _ROWS = 500  # whose first cells are looked at
 
 Row = tuple[int, list[str]]  # (line, counted from 1; cells)

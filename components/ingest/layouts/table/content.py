@@ -13,7 +13,7 @@ from components.base.compact.packed import Packed
 from components.base.errors import ConfigError
 from components.data.dataset import LayoutError
 from components.ingest.layouts.listing import Listing
-from components.ingest.layouts.rules import truncated_lines
+from components.ingest.layouts.rules import first_twice, truncated_lines
 from components.ingest.layouts.table import dialect, documents, parquet
 from components.ingest.layouts.table.dialect import NAMES, IsFile, is_name
 from components.ingest.layouts.table.encoding import decode
@@ -21,6 +21,7 @@ from components.ingest.layouts.table.roles import DEFAULT_IMAGE, IMAGE, folded
 from components.ingest.layouts.table.table import Table
 
 DELIMITED = (".csv", ".tsv", ".tab", ".txt")
+_MOST_COLUMNS = 20_000  # each name is looked up among the files, in about 0.1 ms
 LINES = (".jsonl", ".ndjson")
 ENDINGS = (*DELIMITED, *LINES, ".json", ".parquet")
 
@@ -136,6 +137,10 @@ def _lacks_first(header: Sequence[str], lines: Packed[_Line], is_file: IsFile) -
 
 
 def _delimited(text: str, path: str, is_file: IsFile) -> Table:
+    first = text.partition("\n")[0]
+    columns = 1 + max(map(first.count, NAMES))
+    if columns > _MOST_COLUMNS:
+        raise LayoutError(f"{path}: row 1: has {columns:,} cells; expected at most {_MOST_COLUMNS:,}")
     found = dialect.detect(text, path, is_file)
     try:
         lines = Packed(_Line, (_Line(number, tuple(cells)) for number, cells in found.rows(text)))
@@ -156,9 +161,8 @@ def _delimited(text: str, path: str, is_file: IsFile) -> Table:
         header = [f"column_{i}" for i in range(1, 1 + len(lines[0].cells))]
         remarks.append(f"without a row that names the columns, which are called {header[0]} to {header[-1]}")
     # pandas writes its index without a name, so columns without a name may repeat.
-    twice = sorted({name for name in header if name and header.count(name) > 1})
-    if twice:
-        raise LayoutError(f"{path}: the column {twice[0]!r} is twice in the header; rename or remove one")
+    if twice := first_twice(filter(None, header)):
+        raise LayoutError(f"{path}: the column {twice!r} is twice in the header; rename or remove one")
     expected = "in the header" if named else "in the first row"
     ragged = [
         f"{path}: row {number}: expected {len(header)} cells as {expected}, got {len(cells)}; "

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.data.dataset import LayoutError
-from components.ingest.layouts.rules import truncated_lines
+from components.ingest.layouts.rules import first_twice, truncated_lines
 from components.ingest.layouts.table.dialect import IsFile, is_name
 
 Rows = tuple[tuple[int, dict[str, Any]], ...]
@@ -130,6 +130,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Builds a JSON object from its pairs, refusing equal keys, of which Python would silently keep the last."""
     row = dict(pairs)
     if len(row) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r} is there twice")
+        raise ValueError(f"the key {first_twice(key for key, _ in pairs)!r} is there twice")
     return row

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from components.base.values import parsed_json
 from components.data.dataset import LayoutError
 from components.data.storage import File, parquet
 from components.ingest.layouts.table.table import Table
@@ -114,9 +114,9 @@ def _class_names(metadata: Mapping[bytes, bytes], path: str) -> dict[str, Sequen
         LayoutError: the names are not text.
     """
     try:
-        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+        features = parsed_json(metadata.get(b"huggingface", b"{}"))["info"]["features"]
         described = {column: _class_label(feature) for column, feature in features.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {}
     for column, names in described.items():
         if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):

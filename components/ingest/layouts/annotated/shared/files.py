@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Iterator
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from components.base.errors import ConfigError
+from components.base.values import parsed_json
 from components.data import storage
 from components.data.dataset import LayoutError
 from components.data.storage import File
@@ -16,6 +17,7 @@ from components.ingest.layouts.listing import Listing
 from components.ingest.layouts.rules import by_split
 from components.ingest.settings import Data
 
+_PIECE = 16 << 20  # bytes
 MOST_OF_IMAGE = 64 << 20  # bytes of the annotations of one image
 MOST_OF_ALL = 1 << 30  # bytes of the annotations of a whole data set
 
@@ -82,9 +84,7 @@ def parsed(listing: Listing, file: File, most: int = MOST_OF_IMAGE) -> Any:
         Malformed: it is not valid JSON, or nested too deeply.
     """
     try:
-        return json.loads(text(listing, file, most))
-    except RecursionError:
-        raise Malformed(f"{file.path}: is nested too deeply") from None
+        return parsed_json(text(listing, file, most))
     except ValueError as error:
         raise Malformed(f"{file.path}: not valid JSON: {error}") from None
 
@@ -97,14 +97,12 @@ def xml(listing: Listing, file: File, tags: tuple[str, ...], most: int = MOST_OF
     Raises:
         Malformed: it is not XML, or has a document type.
     """
-    import io
-
     import defusedxml.ElementTree
     from defusedxml.common import DefusedXmlException
 
     root: Element | None = None
     try:
-        data = io.BytesIO(content(listing, file, most))
+        data = _Pieces(content(listing, file, most))
         for event, element in defusedxml.ElementTree.iterparse(data, events=("start", "end"), forbid_dtd=True):
             root = element if root is None else root
             if event == "end" and (element.tag in tags or element is root):
@@ -113,6 +111,17 @@ def xml(listing: Listing, file: File, tags: tuple[str, ...], most: int = MOST_OF
         raise Malformed(f"{file.path}: has a document type or entities, which are not read; remove them") from None
     except (defusedxml.ElementTree.ParseError, ValueError, LookupError) as error:
         raise Malformed(f"{file.path}: not valid XML: {error}") from None
+
+
+class _Pieces(io.BytesIO):
+    """A file that is read in large pieces, whatever is asked for.
+
+    expat reads a tag from its beginning again with each piece that it is cut into, so that pieces of 16 KB would make
+    hours of one that is a gigabyte long (CVE-2023-52425).
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(_PIECE)
 
 
 def as_layout_error(error: Malformed) -> LayoutError:
