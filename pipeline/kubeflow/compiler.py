@@ -16,6 +16,7 @@ import yaml
 from components.base.errors import ConfigError, ImagegateError
 from pipeline import stages
 from pipeline.kubeflow import pods, spec, views
+from pipeline.kubeflow.gate_log import NESTED
 from pipeline.kubeflow.spec import Spec
 from pipeline.stages import BY_NAME, NOTIFY, PREFLIGHT, STAGES, Source
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from pipeline.config import Config
 
 WITHIN_FLAG = "--within"
-_STAGES = "Stages"  # the task that holds all others, where one is to run when they have ended
 
 # Outputs of Preflight. Each stage of the graph that has a parameter of such a name takes it from there, so that its
 # cache key follows the data and the served version.
@@ -142,11 +142,11 @@ def _add_model_gate(pipeline: Spec, config: Config) -> None:
 def _add_notify(pipeline: Spec, config: Config) -> None:
     """Adds the task that runs when all others have ended. It gets names of variables; their values are in the pod."""
     recipients = [one.model_dump(mode="json") for one in config.notify]
-    spec.nest(pipeline, _STAGES)
+    spec.nest(pipeline, NESTED)
     spec.add_task(pipeline, NOTIFY.name, config.kubeflow.image, inputs={}, outputs=())
     for key, value in {"name": config.name, "recipients": json.dumps(recipients), "run": spec.RUN_ID}.items():
         spec.set_parameter(pipeline, NOTIFY.name, key, spec.constant(value))
-    spec.run_at_exit(pipeline, NOTIFY.name, _STAGES, "status")
+    spec.run_at_exit(pipeline, NOTIFY.name, NESTED, "status")
     _configure(pipeline, NOTIFY.name, config)
 
 

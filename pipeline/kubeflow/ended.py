@@ -101,10 +101,11 @@ def _read(run: str) -> tuple[dict[str, Any], str | None]:
         return {}, None
     page = there.page("runs", run) if os.environ.get(server.API_VARIABLES[0]) else None  # else no address for people
     client = server.connect(there)
-    details = client.get_run(run).run_details
-    tasks = [task for task in (details and details.task_details) or () if task.display_name in BY_NAME]
+    whole = client.get_run(run)
+    details = (whole.run_details and whole.run_details.task_details) or ()
+    tasks = [task for task in details if task.display_name in BY_NAME]
     failed = [task for task in tasks if task.state == "FAILED"]
     for task in failed or [task for task in tasks if task.display_name == MODEL_GATE.name]:
-        if told := gate_log.outcome(client, run, task):
+        if told := gate_log.outcome(client, whole, task):
             return told, page
     return {}, page

@@ -11,10 +11,8 @@ from components.base.errors import ImagegateError
 from pipeline.kubeflow import gate_log
 from pipeline.kubeflow.api_errors import ServerError
 from pipeline.kubeflow.server import Server
-from pipeline.stages import BY_NAME, STAGES
+from pipeline.stages import BY_NAME
 
-# The server reports which task failed, not why; the log of a stage that is not retried says with which exit code.
-_TOLD = {stage.name for stage in STAGES if not stage.retried}
 _WORDS = {2: "the configuration is wrong", 3: "the data gate refused", 4: "the model gate refused"}
 
 _PATIENCE = 300.0  # seconds without any answer before waiting is given up
@@ -94,15 +92,20 @@ def _failure(client: Any, run: Any, tasks: Sequence[str], page: str) -> RunFaile
     code, what = 1, f"the run {_ENDS[run.state]}"
     if failed:
         what = f"{', '.join(d.display_name for d in failed)}: failed"
-        if all(d.display_name in _TOLD for d in failed):
-            code, words = _told(client, run.run_id, failed[0])
+        # The server reports which task failed, not why; its log says with which exit code.
+        if failed[0].display_name in BY_NAME and (len(failed) == 1 or all(_is_gate(d) for d in failed)):
+            code, words = _told(client, run, failed[0])
             what = f"{failed[0].display_name}: {words}"
     elif run.error is not None and run.error.message:
         what += f": {' '.join(run.error.message.split())}"
     return RunFailed(f"{what}; its log says why: {page}", code)
 
 
-def _told(client: Any, run: str, task: Any) -> tuple[int, str]:
+def _is_gate(task: Any) -> bool:
+    return task.display_name in BY_NAME and not BY_NAME[task.display_name].retried
+
+
+def _told(client: Any, run: Any, task: Any) -> tuple[int, str]:
     """Returns the exit code that the task's log tells, 1 unless `imagegate run` could end with it, and words for it."""
     code = gate_log.exit_code(client, run, task)
     if code in _WORDS:

@@ -82,6 +82,22 @@ def test_the_sentence_of_the_gate_that_refused_comes_from_its_log(
     assert told["reason"] == "cat has 3 examples in train, expected 10\ndog has 2"
 
 
+def test_why_a_retried_stage_failed_comes_from_the_log_of_its_last_attempt(
+    script: Script, api: Api, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Argo's identity of birds-x1.root.Stages.Trainer.executor, and of that with (0) and (1), by Go's hash/fnv.New32a.
+    api.children = {
+        "Trainer": ["birds-x1-3863217028"],
+        "executor": ["birds-x1-847082095", "birds-x1-377455858"],
+    }
+    for node, reason in (("847082095", "the store is away"), ("377455858", "no GPU")):
+        container._fail(reason, 1)
+        api.logs[f"birds-x1-retry-system-container-impl-{node}"] = log(capfd)
+    api.script = [("RUNNING", [("Stages", "FAILED"), ("Trainer", "FAILED"), ("executor", "FAILED")])]
+    tell("FAILED")
+    assert (message(script)["events"], message(script)["reason"]) == (["failed"], "no GPU")
+
+
 def write_report(folder: Path, **values: object) -> str:
     served = ServedModel(version="7", metrics={"accuracy": 0.8})
     told = {"name": "pets", "task": "single_label", "metrics": {"accuracy": 0.9}, "baseline": served} | values
