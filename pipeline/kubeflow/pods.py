@@ -129,10 +129,6 @@ def _told(config: Config) -> list[str]:
         f"notify: no entry of kubeflow.secrets sets {name}, so that it has to be set in the image"
         for name in wanted
         if name not in known
-    ] + [
-        f"notify.{i}.on: recovered is not sent from Kubeflow, where a run does not know how the one before it ended"
-        for i, one in enumerate(config.notify)
-        if "recovered" in one.on and "on" in one.model_fields_set
     ]
 
 

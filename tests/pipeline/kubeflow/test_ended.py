@@ -141,6 +141,42 @@ def test_a_run_without_anything_new_is_nothing_to_tell(
     assert script.seen == []
 
 
+def run(identity: str, minute: int, state: str, pipeline: str = "p-1") -> dict[str, Any]:
+    version = {"pipeline_id": pipeline, "pipeline_version_id": "v"}
+    told = {"run_id": identity, "experiment_id": "e-1", "created_at": f"2026-01-05T03:{minute:02}:00Z"}
+    return told | {"state": state, "pipeline_version_reference": version}
+
+
+@pytest.mark.parametrize(
+    ("before", "recovered"),
+    [
+        ([("SUCCEEDED", "p-1"), ("FAILED", "p-1")], True),
+        ([("FAILED", "p-1"), ("SUCCEEDED", "p-1")], False),
+        ([("FAILED", "p-1"), ("CANCELED", "p-1"), ("RUNNING", "p-1")], True),  # how these end says nothing
+        ([("FAILED", "p-2")], False),  # of another pipeline in the same experiment
+        ([], False),
+    ],
+)
+def test_a_run_recovers_where_the_one_before_it_failed(
+    script: Script,
+    api: Api,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    before: list[tuple[str, str]],
+    recovered: bool,
+) -> None:
+    api.experiments["e-1"] = {"experiment_id": "e-1"}
+    earlier = {f"r-{i}": run(f"r-{i}", i, *one) for i, one in enumerate(before)}
+    api.runs = {**earlier, "run-1": run("run-1", 30, "RUNNING"), "later": run("later", 40, "FAILED")}
+    ended.record(write_report(tmp_path, status="up_to_date", exit_code=0))
+    api.logs["birds-x1-ModelGate"] = log(capfd)
+    api.script = [("RUNNING", [("ModelGate", "SUCCEEDED")])]
+    tell("COMPLETE")
+    assert [json.loads(request.body)["events"] for request in script.seen] == ([["recovered"]] if recovered else [])
+    tell("FAILED")
+    assert "recovered" not in json.loads(script.seen[-1].body)["events"]
+
+
 @pytest.mark.parametrize(
     ("state", "events", "title"),
     [("FAILED", ["refused", "failed"], "why is unknown"), ("COMPLETE", ["pushed"], "whether a model was pushed")],
@@ -236,12 +272,9 @@ def test_the_task_runs_at_exit_of_all_others_which_stay_what_they_are(tmp_path: 
 
 
 def test_what_pods_cannot_do_is_said_when_it_is_compiled(tmp_path: Path) -> None:
-    told = settings(
-        tmp_path, notify=[HOOK | {"on": ["recovered"]}, {"to": "slack", "url_env": "SLACK"}], sinks={"mlflow": {}}
-    )
+    told = settings(tmp_path, notify=[HOOK, {"to": "slack", "url_env": "SLACK"}], sinks={"mlflow": {}})
     notes = [note for note in pods.notes(told) if note.startswith(("notify", "sinks"))]
     assert notes == [
         "sinks.mlflow: it has no effect on Kubeflow, whose runs leave no record there",
         "notify: no entry of kubeflow.secrets sets SLACK, so that it has to be set in the image",
-        "notify.0.on: recovered is not sent from Kubeflow, where a run does not know how the one before it ended",
     ]
