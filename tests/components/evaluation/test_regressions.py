@@ -181,10 +181,7 @@ def test_of_several_labels_one_that_is_called_wrongly_is_a_regression_like_one_t
     [three] = verdicts(3)
     assert (three.value, three.examples, three.passed) == (3, 3, False)
     [four] = verdicts(4)
-    assert (
-        four.reason
-        == "regressions of label 'dog' cannot be judged: min_examples is 4, but there are only 3; expected regressions <= 2"
-    )
+    assert four.reason.endswith("cannot be judged: min_examples is 4, but there are only 3; expected regressions <= 2")
 
 
 def test_a_label_that_the_served_model_does_not_know_is_not_judged() -> None:
