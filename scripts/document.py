@@ -21,7 +21,7 @@ from components.labels import kinds
 from components.model.settings import Focal
 from components.model.tuning.settings import Tuning
 from components.notify.settings import Recipient
-from components.sinks.settings import MLflow
+from components.sinks.settings import MLflow, ModelRegistry
 from pipeline.config import Config
 from pipeline.config.kubeflow import Gpu, Secret, Toleration
 from scripts import schemas
@@ -65,6 +65,7 @@ def page() -> str:
     parts.insert(4, _section("`data.columns`", _model(Data.model_fields["columns"])))
     parts.append(_section("An entry of `notify`", Recipient))
     parts.append(_section("`sinks.mlflow`", MLflow))
+    parts.append(_section("`sinks.model_registry`", ModelRegistry))
     parts.append(_section("`kubeflow.gpu`", Gpu))
     parts.append(_section("An entry of `kubeflow.secrets`", Secret))
     parts.append(_section("An entry of `kubeflow.tolerations`", Toleration))

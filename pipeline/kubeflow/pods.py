@@ -135,8 +135,8 @@ def _told(config: Config) -> list[str]:
 def _stored(config: Config) -> list[str]:
     root = config.kubeflow.pipeline_root
     note = f"output.artifacts: it has no effect on Kubeflow, whose stages write below kubeflow.pipeline_root {root}"
-    recorded = "sinks.mlflow: it has no effect on Kubeflow, whose runs leave no record there"
-    return [*([note] if config.artifacts else []), *([recorded] if config.sinks.mlflow else [])]
+    recorded = "sinks: the section has no effect on Kubeflow, whose runs leave no record there"
+    return [*([note] if config.artifacts else []), *([recorded] if config.sinks.any else [])]
 
 
 def _fetched(config: Config) -> list[str]:

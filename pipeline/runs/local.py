@@ -167,7 +167,7 @@ class Runner:
             with self._announced(stages.NOTIFY.name, "notify"):
                 for problem in [problem for run in runs for problem in notice.send(self._config, run, stopped=stopped)]:
                     progress.announce(f"warning: {problem}")
-        if self._config.sinks.mlflow and not stopped:
+        if self._config.sinks.any and not stopped:
             with self._announced("Sinks", "sinks"):
                 recorded = [run for run in runs if run.command == "run"]  # not a search that was killed
                 for problem in [problem for run in recorded for problem in sinks.send(self._config, run)]:

@@ -1,6 +1,8 @@
 """MLflow's own client with its SQLite store: what it reads back is what the run came to."""
 
 import json
+import os
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,33 @@ def test_a_push_is_a_run_and_a_version_of_the_registered_model(
     [version] = client.search_model_versions("name='pets'")
     assert (version.source, version.run_id) == ("/models/pets/8", pushed.info.run_id)
     assert version.tags["imagegate.version"] == "8"
+
+
+def test_a_server_gets_what_a_database_gets(
+    settings: config.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server that MLFLOW_SERVER names, such as `mlflow server` of a virtual environment of its own."""
+    if "MLFLOW_SERVER" not in os.environ:
+        pytest.skip("no MLFLOW_SERVER")
+    from mlflow.tracking import MlflowClient
+
+    url, name = os.environ["MLFLOW_SERVER"], f"pets-{uuid.uuid4().hex[:8]}"
+    monkeypatch.setenv("TRACKING", url)
+    (tmp_path / "report.html").write_text("<p>the page</p>")
+    told = settings.model_copy(update={"name": name})
+    pushed = summary(report=str(tmp_path / "report.html"), pushed=Pushed(path="s3://models/pets/8", version="8"))
+    assert sinks.send(told, pushed) == []
+    # A server takes no paths of its own machine as sources; the rest of the record is there.
+    assert sinks.send(told, summary(run_id="local")) == ["mlflow (TRACKING): not recorded: RestException"]
+    client: Any = MlflowClient(tracking_uri=url, registry_uri=url)
+    runs = {run.info.run_name: run for run in client.search_runs([client.get_experiment_by_name(name).experiment_id])}
+    run = runs["20260101T000000-abcdef"]
+    assert (run.data.metrics, run.info.status) == ({"accuracy": 0.875, "recall/T-shirt _red_": 0.5}, "FINISHED")
+    assert (runs["local"].data.metrics["accuracy"], runs["local"].data.tags["imagegate.status"]) == (0.875, "pushed")
+    local = client.download_artifacts(run.info.run_id, "report.html", str(tmp_path / "elsewhere"))
+    assert Path(local).read_text() == "<p>the page</p>"
+    [version] = client.search_model_versions(f"name='{name}'")
+    assert (version.source, version.tags["imagegate.version"]) == ("s3://models/pets/8", "8")
 
 
 def test_what_the_registry_refuses_leaves_the_rest_of_the_record(

@@ -275,6 +275,6 @@ def test_what_pods_cannot_do_is_said_when_it_is_compiled(tmp_path: Path) -> None
     told = settings(tmp_path, notify=[HOOK, {"to": "slack", "url_env": "SLACK"}], sinks={"mlflow": {}})
     notes = [note for note in pods.notes(told) if note.startswith(("notify", "sinks"))]
     assert notes == [
-        "sinks.mlflow: it has no effect on Kubeflow, whose runs leave no record there",
+        "sinks: the section has no effect on Kubeflow, whose runs leave no record there",
         "notify: no entry of kubeflow.secrets sets SLACK, so that it has to be set in the image",
     ]
