@@ -16,7 +16,7 @@ from pipeline.stages import BY_NAME
 _WORDS = {2: "the configuration is wrong", 3: "the data gate refused", 4: "the model gate refused"}
 
 _PATIENCE = 300.0  # seconds without any answer before waiting is given up
-_ENDS = {"SUCCEEDED": "succeeded", "FAILED": "failed", "SKIPPED": "was skipped", "CANCELED": "was cancelled"}
+ENDS = {"SUCCEEDED": "succeeded", "FAILED": "failed", "SKIPPED": "was skipped", "CANCELED": "was cancelled"}
 
 StageListener = Callable[[str, str, float, bool], None]
 
@@ -53,7 +53,7 @@ def follow(
                 latest = client.get_run(run)
                 answered = time.monotonic()
                 _report_events(latest, tasks, events, stage)
-                if latest.state in _ENDS:
+                if latest.state in ENDS:
                     break
             except ServerError as error:
                 if not error.temporary or time.monotonic() - answered > _PATIENCE:
@@ -89,7 +89,7 @@ def _report_events(run: Any, tasks: Sequence[str], events: dict[str, str], stage
 def _failure(client: Any, run: Any, tasks: Sequence[str], page: str) -> RunFailed:
     failed = [d for d in _details(run) if d.state == "FAILED"]
     failed = [d for d in failed if d.display_name in tasks or d.display_name.removesuffix("-driver") in tasks]
-    code, what = 1, f"the run {_ENDS[run.state]}"
+    code, what = 1, f"the run {ENDS[run.state]}"
     if failed:
         what = f"{', '.join(d.display_name for d in failed)}: failed"
         # The server reports which task failed, not why; its log says with which exit code.

@@ -11,7 +11,7 @@ from components.model.networks import weights
 from pipeline.config.kubeflow import Resources, amount
 from pipeline.kubeflow.server import API_VARIABLES
 from pipeline.kubeflow.spec import Spec
-from pipeline.stages import BY_NAME, NOTIFY, Source, Stage
+from pipeline.stages import BY_NAME, NOTIFY, ON_CHANGE, Source, Stage
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -64,6 +64,7 @@ def platform(labels: Mapping[str, str], config: Config) -> Spec:
             "emptyDirMounts": [_TEMPORARY, *(_shared_memory(config) if stage.trains else [])],
             **(_volumes(config) | _secrets(config, _of_stages(config)) if stage.reads & outside else {}),
             **(_secrets(config, _of_notify(config)) if stage is NOTIFY else {}),
+            **(_secrets(config, _of_stages(config) | {*API_VARIABLES}) if stage is ON_CHANGE else {}),
             **(_node(config) if stage.trains else {}),
         }
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
