@@ -14,36 +14,37 @@ from components.sinks.entry import Entry
 
 if TYPE_CHECKING:
     from components.report.run_summary import RunSummary
-    from components.sinks.settings import MLflow, ModelRegistry
-    from pipeline.config import Config
+    from components.sinks.settings import MLflow, ModelRegistry, Sinks
 
 LIMIT = 120.0  # seconds; the first record in a new database takes most of a minute on a busy machine
 
 
-def send(config: Config, summary: RunSummary, *, limit: float = LIMIT) -> list[str]:
+def send(settings: Sinks, name: str, output: str, summary: RunSummary, *, limit: float = LIMIT) -> list[str]:
     """Sends the record of a run to all systems at the same time.
 
     Args:
-        config: the settings.
+        settings: the section.
+        name: of the configuration.
+        output: folder for what a system keeps in files.
         summary: of the run.
         limit: seconds after which a system that does not answer is given up.
 
     Returns:
         A sentence for each system that did not take it. It names the variable, and holds nothing of its value.
     """
-    mlflow, models = config.sinks.mlflow, config.sinks.model_registry
+    mlflow, models = settings.mlflow, settings.model_registry
     wanted: list[tuple[str, Callable[[Entry], None]]] = []
     if mlflow is not None:
-        wanted.append((f"mlflow ({mlflow.url_env})", lambda entry: _to_mlflow(mlflow, config, entry)))
+        wanted.append((f"mlflow ({mlflow.url_env})", lambda entry: _to_mlflow(mlflow, name, output, entry)))
     if models is not None:
-        wanted.append((f"model registry ({models.url_env})", lambda entry: _to_registry(models, config, entry)))
+        wanted.append((f"model registry ({models.url_env})", lambda entry: _to_registry(models, name, entry)))
     if not wanted:
         return []
     entry = Entry.of(summary)
-    problems = {name: f"no answer within {limit:g} s" for name, _ in wanted}
+    problems = {system: f"no answer within {limit:g} s" for system, _ in wanted}
 
-    def deliver(name: str, record: Callable[[Entry], None]) -> None:
-        problems[name] = _problem(record, entry)
+    def deliver(system: str, record: Callable[[Entry], None]) -> None:
+        problems[system] = _problem(record, entry)
 
     threads = [threading.Thread(target=deliver, args=one, daemon=True) for one in wanted]
     end = time.monotonic() + limit
@@ -51,7 +52,7 @@ def send(config: Config, summary: RunSummary, *, limit: float = LIMIT) -> list[s
         thread.start()
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
-    return [f"{name}: not recorded: {problem}" for name, problem in dict(problems).items() if problem]
+    return [f"{system}: not recorded: {problem}" for system, problem in dict(problems).items() if problem]
 
 
 def _problem(record: Callable[[Entry], None], entry: Entry) -> str:
@@ -64,15 +65,15 @@ def _problem(record: Callable[[Entry], None], entry: Entry) -> str:
     return ""
 
 
-def _to_mlflow(settings: MLflow, config: Config, entry: Entry) -> None:
-    folder = os.path.join(config.output_folder, "mlflow")
-    experiment, model = settings.experiment or config.name, settings.model or config.name
+def _to_mlflow(settings: MLflow, name: str, output: str, entry: Entry) -> None:
+    folder = os.path.join(output, "mlflow")
+    experiment, model = settings.experiment or name, settings.model or name
     tracking.record(_value(settings.url_env), experiment, model, folder, entry)
 
 
-def _to_registry(settings: ModelRegistry, config: Config, entry: Entry) -> None:
+def _to_registry(settings: ModelRegistry, name: str, entry: Entry) -> None:
     token = None if settings.token_env is None else _value(settings.token_env)
-    registry.record(_value(settings.url_env), token, settings.model or config.name, entry)
+    registry.record(_value(settings.url_env), token, settings.model or name, entry)
 
 
 def _value(variable: str) -> str:

@@ -51,6 +51,17 @@ class Sinks(Value):
     )
 
     @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the environment variables that hold addresses and tokens."""
+        registry = self.model_registry
+        names = (
+            self.mlflow and self.mlflow.url_env,
+            registry and registry.url_env,
+            registry and registry.token_env,
+        )
+        return tuple(name for name in names if name)
+
+    @property
     def any(self) -> bool:
         """Whether there is a system that gets a record."""
         return self.mlflow is not None or self.model_registry is not None

@@ -50,9 +50,9 @@ def run(task: str, parameters: Mapping[str, Any], inputs: Mapping[str, Sequence[
         return {}
     if "report" in inputs:
         try:
-            ended.record(inputs["report"][0].uri)
+            ended.record(inputs["report"][0].uri, **parameters)
         except Exception as error:  # noqa: BLE001  what people are told never decides how the run ends
-            print(f"warning: notify: the outcome cannot be read: {type(error).__name__}", file=sys.stderr, flush=True)
+            print(f"warning: the outcome cannot be read or told: {type(error).__name__}", file=sys.stderr, flush=True)
     [evaluation], [checked], [pushed] = (inputs[key] for key in ("evaluation", "serving_check", "pushed_model"))
     model_gate(
         [*_verdicts(evaluation.uri, VERDICTS), *_verdicts(checked.uri, SERVING)],

@@ -170,9 +170,12 @@ def _add_model_gate(pipeline: Spec, config: Config) -> None:
         "serving_check": (stages.SERVING_CHECK.name, "serving_check_out"),
         "pushed_model": (stages.PUSHER.name, "pushed_model"),
     }
-    if config.notify:
+    if config.notify or config.sinks.any:
         inputs["report"] = (stages.REPORT.name, "report")
     spec.add_task(pipeline, stages.MODEL_GATE.name, config.kubeflow.image, inputs=inputs, outputs=())
+    if config.sinks.any:
+        for key, value in {"name": config.name, "sinks": config.sinks.to_json(), "run": spec.RUN_ID}.items():
+            spec.set_parameter(pipeline, stages.MODEL_GATE.name, key, spec.constant(value))
     for name in graph:  # whatever the graph holds, the refusal comes last
         spec.run_after(pipeline, stages.MODEL_GATE.name, name)
 

@@ -11,18 +11,21 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from components.base.artifact_files import SUMMARY
+from components.base.artifact_files import REPORT, SUMMARY
 from components.base.values import Value
 from components.notify import sending
 from components.notify.message import Message
 from components.notify.settings import Recipient
 from components.report.run_summary import RunSummary
+from components.sinks.settings import Sinks
 from pipeline import notice
+from pipeline import sinks as records
 from pipeline.kubeflow import gate_log, server
 from pipeline.stages import BY_NAME, MODEL_GATE
 
@@ -36,16 +39,26 @@ class _End(Value):
     exit_code: int = 0
 
 
-def record(report: str) -> None:
-    """Writes into the log what there is to tell of a run that came to its end.
+def record(report: str, name: str = "", sinks: str = "", run: str = "") -> None:
+    """Writes into the log what there is to tell of a run that came to its end, and hands its record to the sinks.
 
     Args:
         report: folder of the output of ModelReport.
+        name: of the configuration.
+        sinks: JSON of the section `sinks`; "": there is none.
+        run: ID of the run.
     """
     with open(os.path.join(report, SUMMARY), "rb") as f:
         summary = RunSummary.from_json(f.read())
     told = notice.message(summary, recovered=False).model_dump(mode="json", exclude={"run_id", "report"})
     print(gate_log.OUTCOME + json.dumps(told), file=sys.stderr, flush=True)
+    if sinks:
+        page = os.path.join(report, REPORT)
+        known = {"run_id": run, "report": page if os.path.exists(page) else None}
+        with tempfile.TemporaryDirectory() as output:  # where MLflow keeps files beside a database
+            ending = summary.model_copy(update=known)
+            for problem in records.send(Sinks.from_json(sinks), name, output, ending):
+                print(f"warning: sinks: {problem}", file=sys.stderr, flush=True)
 
 
 def notify(name: str, recipients: str, run: str, status: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from components.model.networks import weights
 from pipeline.config.kubeflow import Resources, amount
 from pipeline.kubeflow.server import API_VARIABLES
 from pipeline.kubeflow.spec import Spec
-from pipeline.stages import BY_NAME, NOTIFY, ON_CHANGE, Source, Stage
+from pipeline.stages import BY_NAME, MODEL_GATE, NOTIFY, ON_CHANGE, Source, Stage
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -65,6 +65,7 @@ def platform(labels: Mapping[str, str], config: Config) -> Spec:
             **(_volumes(config) | _secrets(config, _of_stages(config)) if stage.reads & outside else {}),
             **(_secrets(config, _of_notify(config)) if stage is NOTIFY else {}),
             **(_secrets(config, _of_stages(config) | {*API_VARIABLES}) if stage is ON_CHANGE else {}),
+            **(_secrets(config, config.sinks.variables) if stage is MODEL_GATE else {}),
             **(_node(config) if stage.trains else {}),
         }
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
@@ -77,7 +78,8 @@ def _of_notify(config: Config) -> set[str]:
 
 def _of_stages(config: Config) -> set[str]:
     """The other variables."""
-    return {secret.env for secret in config.kubeflow.secrets} - (_of_notify(config) if config.notify else set())
+    others = {*config.sinks.variables} | (_of_notify(config) if config.notify else set())
+    return {secret.env for secret in config.kubeflow.secrets} - others
 
 
 def _volumes(config: Config) -> Spec:
@@ -125,10 +127,11 @@ def notes(config: Config) -> list[str]:
 
 def _told(config: Config) -> list[str]:
     known = {secret.env for secret in config.kubeflow.secrets}
-    wanted = {name: None for one in config.notify for name in one.variables}
+    wanted = {name: "notify" for one in config.notify for name in one.variables}
+    wanted |= dict.fromkeys(config.sinks.variables, "sinks")
     return [
-        f"notify: no entry of kubeflow.secrets sets {name}, so that it has to be set in the image"
-        for name in wanted
+        f"{section}: no entry of kubeflow.secrets sets {name}, so that it has to be set in the image"
+        for name, section in wanted.items()
         if name not in known
     ]
 
@@ -136,8 +139,7 @@ def _told(config: Config) -> list[str]:
 def _stored(config: Config) -> list[str]:
     root = config.kubeflow.pipeline_root
     note = f"output.artifacts: it has no effect on Kubeflow, whose stages write below kubeflow.pipeline_root {root}"
-    recorded = "sinks: the section has no effect on Kubeflow, whose runs leave no record there"
-    return [*([note] if config.artifacts else []), *([recorded] if config.sinks.any else [])]
+    return [note] if config.artifacts else []
 
 
 def _fetched(config: Config) -> list[str]:

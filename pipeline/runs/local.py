@@ -170,8 +170,10 @@ class Runner:
         if self._config.sinks.any and not stopped:
             with self._announced("Sinks", "sinks"):
                 recorded = [run for run in runs if run.command == "run"]  # not a search that was killed
-                for problem in [problem for run in recorded for problem in sinks.send(self._config, run)]:
-                    progress.announce(f"warning: {problem}")
+                for run in recorded:
+                    name, output = self._config.name, self._config.output_folder
+                    for problem in sinks.send(self._config.sinks, name, output, run):
+                        progress.announce(f"warning: {problem}")
 
     @contextlib.contextmanager
     def _announced(self, name: str, section: str) -> Iterator[None]:

@@ -33,6 +33,10 @@ def settings(tmp_path: Path) -> config.Config:
     return config.validated(PLAIN | {"folder": str(tmp_path)})
 
 
+def send(settings: config.Config, run: RunSummary) -> list[str]:
+    return sinks.send(settings.sinks, settings.name, settings.output_folder, run)
+
+
 def summary(**values: object) -> RunSummary:
     known = {
         "name": "pets",
@@ -66,8 +70,8 @@ PROPERTIES = {
 @pytest.mark.parametrize("version", ["v1", "v1alpha3"])
 def test_a_push_is_a_version_of_the_registered_model(registry: Registry, settings: config.Config, version: str) -> None:
     registry.version = version
-    assert sinks.send(settings, summary()) == []
-    assert sinks.send(settings, summary(run_id="later", pushed=Pushed(path="s3://models/pets/9", version="9"))) == []
+    assert send(settings, summary()) == []
+    assert send(settings, summary(run_id="later", pushed=Pushed(path="s3://models/pets/9", version="9"))) == []
     [model] = registry.models.values()
     assert (model["name"], model["owner"]) == ("pets", "imagegate")
     first, second = registry.versions.values()
@@ -79,15 +83,15 @@ def test_a_push_is_a_version_of_the_registered_model(registry: Registry, setting
 
 
 def test_a_version_that_is_there_already_is_a_sentence(registry: Registry, settings: config.Config) -> None:
-    assert sinks.send(settings, summary()) == []
-    [problem] = sinks.send(settings, summary())
+    assert send(settings, summary()) == []
+    [problem] = send(settings, summary())
     assert problem == "model registry (REGISTRY): not recorded: pets has a version 8 already"
     assert (len(registry.versions), len(registry.artifacts)) == (1, 1)
 
 
 def test_a_run_that_pushed_nothing_asks_nothing(registry: Registry, settings: config.Config) -> None:
-    assert sinks.send(settings, summary(status="not_blessed", exit_code=4, pushed=None)) == []
-    assert sinks.send(settings, summary(status="up_to_date")) == []
+    assert send(settings, summary(status="not_blessed", exit_code=4, pushed=None)) == []
+    assert send(settings, summary(status="up_to_date")) == []
     assert registry.seen == []
 
 
@@ -106,7 +110,7 @@ def test_what_a_server_refuses_is_one_sentence_without_its_address(
     registry: Registry, settings: config.Config, status: int, text: str, problem: str
 ) -> None:
     registry.trouble = {r"GET .*/registered_models": (status, text)}
-    assert sinks.send(settings, summary()) == [f"model registry (REGISTRY): not recorded: {problem}"]
+    assert send(settings, summary()) == [f"model registry (REGISTRY): not recorded: {problem}"]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +132,7 @@ def test_an_address_that_is_none_is_one_sentence(
     problem: str,
 ) -> None:
     monkeypatch.setenv(variable, value)
-    assert sinks.send(settings, summary()) == [f"model registry (REGISTRY): not recorded: {problem}"]
+    assert send(settings, summary()) == [f"model registry (REGISTRY): not recorded: {problem}"]
 
 
 def test_a_password_for_the_host_in_the_home_folder_is_not_sent(
@@ -137,7 +141,7 @@ def test_a_password_for_the_host_in_the_home_folder_is_not_sent(
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password planted\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     without = PLAIN | {"sinks": {"model_registry": {"url_env": "REGISTRY"}}, "folder": str(tmp_path)}
-    assert sinks.send(config.validated(without), summary()) == []
+    assert send(config.validated(without), summary()) == []
     assert {token for *_, token in registry.seen} == {None}
 
 
@@ -145,7 +149,7 @@ def test_both_sinks_are_tried_and_each_says_what_failed(tmp_path: Path, monkeypa
     monkeypatch.delenv("REGISTRY", raising=False)
     monkeypatch.delenv("TRACKING", raising=False)
     both = {"mlflow": {"url_env": "TRACKING"}, "model_registry": {"url_env": "REGISTRY"}}
-    assert sinks.send(config.validated(PLAIN | {"sinks": both, "folder": str(tmp_path)}), summary()) == [
+    assert send(config.validated(PLAIN | {"sinks": both, "folder": str(tmp_path)}), summary()) == [
         "mlflow (TRACKING): not recorded: the environment variable TRACKING is not set",
         "model registry (REGISTRY): not recorded: the environment variable REGISTRY is not set",
     ]
@@ -159,10 +163,8 @@ def test_a_real_registry_reads_back_what_was_written(tmp_path: Path, monkeypatch
     monkeypatch.setenv("REGISTRY", base)
     told = PLAIN | {"sinks": {"model_registry": {"url_env": "REGISTRY", "model": name}}, "folder": str(tmp_path)}
     settings = config.validated(told)
-    assert sinks.send(settings, summary()) == []
-    assert sinks.send(settings, summary()) == [
-        f"model registry (REGISTRY): not recorded: {name} has a version 8 already"
-    ]
+    assert send(settings, summary()) == []
+    assert send(settings, summary()) == [f"model registry (REGISTRY): not recorded: {name} has a version 8 already"]
     api = f"{base}/api/model_registry/v1alpha3"
 
     def read(path: str) -> Any:

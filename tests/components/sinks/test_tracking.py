@@ -19,6 +19,10 @@ PLAIN: dict[str, Any] = {"name": "pets", "task": "single_label", "output": "out"
 PLAIN |= {"data": {"root": "data"}, "push": {"destination": "models"}, "sinks": {"mlflow": {"url_env": "TRACKING"}}}
 
 
+def send(settings: config.Config, run: RunSummary) -> list[str]:
+    return sinks.send(settings.sinks, settings.name, settings.output_folder, run)
+
+
 def summary(**values: object) -> RunSummary:
     known = {
         "name": "pets",
@@ -61,11 +65,9 @@ def test_a_push_is_a_run_and_a_version_of_the_registered_model(
     monkeypatch.setenv("TRACKING", store)
     (tmp_path / "report.html").write_text("<p>the page</p>")
     report = str(tmp_path / "report.html")
-    assert sinks.send(settings, summary(report=report)) == []
+    assert send(settings, summary(report=report)) == []
     assert MLFLOW_DISABLE_TELEMETRY.get() is True
-    assert (
-        sinks.send(settings, summary(run_id="later", status="not_blessed", exit_code=4, pushed=None, error="no")) == []
-    )
+    assert send(settings, summary(run_id="later", status="not_blessed", exit_code=4, pushed=None, error="no")) == []
     client: Any = MlflowClient(tracking_uri=store, registry_uri=store)
     found = client.get_experiment_by_name("pets")
     refused, pushed = sorted(client.search_runs([found.experiment_id]), key=lambda r: r.info.run_name, reverse=True)
@@ -102,9 +104,9 @@ def test_a_server_gets_what_a_database_gets(
     (tmp_path / "report.html").write_text("<p>the page</p>")
     told = settings.model_copy(update={"name": name})
     pushed = summary(report=str(tmp_path / "report.html"), pushed=Pushed(path="s3://models/pets/8", version="8"))
-    assert sinks.send(told, pushed) == []
+    assert send(told, pushed) == []
     # A server takes no paths of its own machine as sources; the rest of the record is there.
-    assert sinks.send(told, summary(run_id="local")) == ["mlflow (TRACKING): not recorded: RestException"]
+    assert send(told, summary(run_id="local")) == ["mlflow (TRACKING): not recorded: RestException"]
     client: Any = MlflowClient(tracking_uri=url, registry_uri=url)
     runs = {run.info.run_name: run for run in client.search_runs([client.get_experiment_by_name(name).experiment_id])}
     run = runs["20260101T000000-abcdef"]
@@ -123,7 +125,7 @@ def test_what_the_registry_refuses_leaves_the_rest_of_the_record(
 
     monkeypatch.setenv("TRACKING", store)
     odd = settings.model_copy(update={"sinks": Sinks(mlflow=MLflow(url_env="TRACKING", experiment="b", model="a/b:c"))})
-    assert sinks.send(odd, summary()) == ["mlflow (TRACKING): not recorded: MlflowException"]
+    assert send(odd, summary()) == ["mlflow (TRACKING): not recorded: MlflowException"]
     client: Any = MlflowClient(tracking_uri=store)
     [run] = client.search_runs([client.get_experiment_by_name("b").experiment_id])
     assert (run.data.metrics["accuracy"], run.info.status) == (0.875, "FINISHED")
@@ -147,12 +149,12 @@ def test_a_run_with_a_store_that_cannot_be_reached_ends_as_it_would_and_says_so_
 
 def test_a_variable_that_is_not_set_is_named(settings: config.Config) -> None:
     problem = "mlflow (TRACKING): not recorded: the environment variable TRACKING is not set"
-    assert sinks.send(settings, summary()) == [problem]
+    assert send(settings, summary()) == [problem]
 
 
 def test_without_the_section_nothing_is_sent(settings: config.Config) -> None:
     off = config.validated({k: v for k, v in PLAIN.items() if k != "sinks"} | {"folder": settings.folder})
-    assert sinks.send(off, summary()) == []
+    assert send(off, summary()) == []
     assert off.fingerprint() == settings.fingerprint()
 
 

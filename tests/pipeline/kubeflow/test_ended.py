@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import registry_api
 import simulator
 import yaml
 from loopback import Api
@@ -275,6 +276,45 @@ def test_what_pods_cannot_do_is_said_when_it_is_compiled(tmp_path: Path) -> None
     told = settings(tmp_path, notify=[HOOK, {"to": "slack", "url_env": "SLACK"}], sinks={"mlflow": {}})
     notes = [note for note in pods.notes(told) if note.startswith(("notify", "sinks"))]
     assert notes == [
-        "sinks: the section has no effect on Kubeflow, whose runs leave no record there",
         "notify: no entry of kubeflow.secrets sets SLACK, so that it has to be set in the image",
+        "sinks: no entry of kubeflow.secrets sets MLFLOW_TRACKING_URI, so that it has to be set in the image",
     ]
+
+
+REGISTRY = {"model_registry": {"url_env": "REGISTRY", "token_env": "TOKEN"}}
+
+
+def test_a_push_is_recorded_in_the_sinks_by_the_last_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    report = write_report(tmp_path, status="pushed", exit_code=0, pushed=Pushed(path="/models/8", version="8"))
+    (tmp_path / "report.html").write_text("the page")
+    with registry_api.running() as registry:
+        monkeypatch.setenv("REGISTRY", registry.url)
+        monkeypatch.setenv("TOKEN", "planted-token")
+        told = settings(tmp_path, sinks=REGISTRY).sinks.to_json()
+        ended.record(report, "pets", told, "run-1")
+        [version] = registry.versions.values()
+        assert version["name"] == "8"
+        assert version["customProperties"]["imagegate.run_id"]["string_value"] == "run-1"
+        assert version["customProperties"]["imagegate.report"]["string_value"] == str(tmp_path / "report.html")
+        assert "warning" not in capfd.readouterr().err
+        ended.record(report, "pets", told, "run-2")
+    line = "warning: sinks: model registry (REGISTRY): not recorded: pets has a version 8 already\n"
+    assert capfd.readouterr().err.endswith(line)
+
+
+def test_only_the_last_task_gets_the_variables_of_the_sinks_and_the_specification_no_value(tmp_path: Path) -> None:
+    entries = [{"secret": "registry", "key": key, "env": key.upper()} for key in ("registry", "token")]
+    kubeflow = {"image": IMAGE, "secrets": [*SECRETS, *entries]}
+    spec, platform = compiler.compile(settings(tmp_path, notify=[], sinks=REGISTRY, kubeflow=kubeflow))
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    given = {
+        label: {entry["envVar"] for secret in pod.get("secretAsEnv", ()) for entry in secret["keyToEnv"]}
+        for label, pod in executors.items()
+    }
+    assert given.pop("ModelGate_executor") == {"REGISTRY", "TOKEN"}
+    assert {"REGISTRY", "TOKEN"}.isdisjoint(set().union(*given.values()))
+    inputs = spec["root"]["dag"]["tasks"]["ModelGate"]["inputs"]
+    assert "report" in inputs["artifacts"]
+    assert set(inputs["parameters"]) == {"name", "sinks", "run"}

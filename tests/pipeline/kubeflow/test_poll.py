@@ -13,7 +13,9 @@ from loopback import Api
 from components.push import versions
 from components.push.manifest import PushedManifest
 from pipeline import cli, config
+from pipeline.commands import remote
 from pipeline.kubeflow import compiler
+from pipeline.kubeflow.package import Package
 
 IMAGE = "registry.example/imagegate@sha256:" + "0" * 64
 Poll = Callable[[], str]
@@ -52,13 +54,21 @@ def add(folder: Path, count: int) -> None:
 
 
 @pytest.fixture
-def poll(api: Api, project: Path, tmp_path: Path) -> Poll:
-    """Schedules, and returns what runs the pipeline that recurs as the backend does: the last line of its log."""
+def poll(api: Api, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Poll:
+    """Schedules a pipeline of one stage, and returns what runs the pipeline that recurs as the backend does: the last line of its log."""
+    trainer = {"taskInfo": {"name": "Trainer"}, "componentRef": {"name": "Trainer"}}
+    spec = {
+        "pipelineInfo": {"name": "pets"},
+        "schemaVersion": "2.1.0",
+        "components": {"Trainer": {"executorLabel": "trainer"}},
+        "deploymentSpec": {"executors": {"trainer": {"container": {"image": IMAGE, "command": ["true"]}}}},
+        "root": {"dag": {"tasks": {"Trainer": trainer}}},
+    }
+    monkeypatch.setattr(remote, "_package", lambda _: Package("pets", spec, {}))
     assert cli.main(["schedule", str(project), "--on-change", "--min-new", "3", "--host", api.url]) == 0
     [recurring] = api.recurringruns.values()
-    version = api.versions[recurring["pipeline_version_reference"]["pipeline_version_id"]]
     path = tmp_path / "poll.yaml"
-    path.write_text(yaml.safe_dump(version["pipeline_spec"]))
+    path.write_text(api.uploaded[recurring["pipeline_version_reference"]["pipeline_version_id"]])
     backend = simulator.Backend(tmp_path / "backend", simulator.in_this_process)
 
     def run() -> str:

@@ -157,7 +157,8 @@ def test_masks_are_compared_pixel_by_pixel(
     }
     shares = {name: float((old != new).mean()) for name, (old, new) in pairs.items()}
     assert len(set(shares.values())) > 2
-    code, out, _ = call("--json", "--set", "task=segmentation")
+    masks = ("--set", "task=segmentation", "--set", "data.layout=coco", "--set", "data.annotations=a.json")
+    code, out, _ = call("--json", *masks)
     result = json.loads(out)
     assert code == 0
     assert {Path(one["image"]).name: one["share"] for one in result["answers"]} == pytest.approx(shares)
@@ -169,7 +170,7 @@ def test_masks_are_compared_pixel_by_pixel(
     assert page.count("data:image/webp;base64,") == sum(share > 0 for share in shares.values()) + 1  # and the legend
     (tmp_path / "replay.html").unlink()
     limit = f"evaluation.max_disagreement={result['share'] - 1e-6}"
-    code, out, _ = call("--set", "task=segmentation", "--set", limit)
+    code, out, _ = call(*masks, "--set", limit)
     assert code == 4
     first = max(shares, key=shares.__getitem__)
     assert next(line for line in out.splitlines() if ".png" in line).split()[0].endswith(first)
