@@ -55,7 +55,7 @@ def add(folder: Path, count: int) -> None:
 
 @pytest.fixture
 def poll(api: Api, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Poll:
-    """Schedules a pipeline of one stage, and returns what runs the pipeline that recurs as the backend does: the last line of its log."""
+    """Schedules a pipeline of one stage; returns what runs the pipeline that recurs, and returns the end of its log."""
     trainer = {"taskInfo": {"name": "Trainer"}, "componentRef": {"name": "Trainer"}}
     spec = {
         "pipelineInfo": {"name": "pets"},

@@ -14,7 +14,7 @@ import jsonschema
 import yaml
 
 Json = dict[str, Any]
-DOCUMENT: Json = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
+DOCUMENT: Json = yaml.safe_load((Path(__file__).parent / "schemas.yaml").read_text())
 
 
 class Registry(ThreadingHTTPServer):
