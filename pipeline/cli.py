@@ -243,7 +243,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="EXPR",
         nargs="?",
         const="@hourly",
-        help="with --local: look at the data at these times, default @hourly, and run if enough is new",
+        help="look at the data at these times, default @hourly, and run if enough is new",
     )
     what.add_argument("--list", action="store_true", help="show it, its latest run and its next")
     what.add_argument("--delete", action="store_true", help="remove it")

@@ -40,6 +40,7 @@ def message(summary: RunSummary, *, recovered: bool) -> Message:
         name=summary.name,
         events=events(summary.status, summary.exit_code, recovered=recovered),
         run_id=summary.run_id,
+        command=summary.command,
         status=summary.status,
         exit_code=summary.exit_code,
         reason=summary.error or "",
@@ -78,7 +79,9 @@ def send(config: Config, summary: RunSummary, *, stopped: bool = False) -> list[
     """
     if not config.notify:
         return []
-    return _send(config, message(summary, recovered=_remember(config, good=summary.status in _GOOD)), stopped=stopped)
+    # What becomes of a search or a comparison says nothing of the runs.
+    recovered = summary.command == "run" and _remember(config, good=summary.status in _GOOD)
+    return _send(config, message(summary, recovered=recovered), stopped=stopped)
 
 
 @contextlib.contextmanager

@@ -4,56 +4,80 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from components.base.errors import ImagegateError
-from components.sinks import tracking
+from components.sinks import registry, tracking
 from components.sinks.entry import Entry
 
 if TYPE_CHECKING:
     from components.report.run_summary import RunSummary
-    from components.sinks.settings import MLflow
-    from pipeline.config import Config
+    from components.sinks.settings import MLflow, ModelRegistry, Sinks
 
 LIMIT = 120.0  # seconds; the first record in a new database takes most of a minute on a busy machine
 
 
-def send(config: Config, summary: RunSummary, *, limit: float = LIMIT) -> list[str]:
-    """Sends the record of a run.
+def send(settings: Sinks, name: str, output: str, summary: RunSummary, *, limit: float = LIMIT) -> list[str]:
+    """Sends the record of a run to all systems at the same time.
 
     Args:
-        config: the settings.
+        settings: the section.
+        name: of the configuration.
+        output: folder for what a system keeps in files.
         summary: of the run.
         limit: seconds after which a system that does not answer is given up.
 
     Returns:
         A sentence for each system that did not take it. It names the variable, and holds nothing of its value.
     """
-    settings = config.sinks.mlflow
-    if settings is None:
+    mlflow, models = settings.mlflow, settings.model_registry
+    wanted: list[tuple[str, Callable[[Entry], None]]] = []
+    if mlflow is not None:
+        wanted.append((f"mlflow ({mlflow.url_env})", lambda entry: _to_mlflow(mlflow, name, output, entry)))
+    if models is not None:
+        wanted.append((f"model registry ({models.url_env})", lambda entry: _to_registry(models, name, entry)))
+    if not wanted:
         return []
-    problems = [f"no answer within {limit:g} s"]
+    entry = Entry.of(summary)
+    problems = {system: f"no answer within {limit:g} s" for system, _ in wanted}
 
-    def deliver() -> None:
-        problems.append(_to_mlflow(settings, config, summary))
+    def deliver(system: str, record: Callable[[Entry], None]) -> None:
+        problems[system] = _problem(record, entry)
 
-    thread = threading.Thread(target=deliver, daemon=True)
-    thread.start()
-    thread.join(limit)
-    problem = problems[-1]
-    return [f"mlflow ({settings.url_env}): not recorded: {problem}"] if problem else []
+    threads = [threading.Thread(target=deliver, args=one, daemon=True) for one in wanted]
+    end = time.monotonic() + limit
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    return [f"{system}: not recorded: {problem}" for system, problem in dict(problems).items() if problem]
 
 
-def _to_mlflow(settings: MLflow, config: Config, summary: RunSummary) -> str:
-    url = os.environ.get(settings.url_env, "").strip()
-    if not url:
-        return f"the environment variable {settings.url_env} is not set"
+def _problem(record: Callable[[Entry], None], entry: Entry) -> str:
     try:
-        folder = os.path.join(config.output_folder, "mlflow")
-        experiment, model = settings.experiment or config.name, settings.model or config.name
-        tracking.record(url, experiment, model, folder, Entry.of(summary))
+        record(entry)
     except ImagegateError as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001  whatever MLflow raises, the run goes on; its text may hold the URI
+    except Exception as error:  # noqa: BLE001  whatever a client raises, the run goes on; its text may hold the URL
         return type(error).__name__
     return ""
+
+
+def _to_mlflow(settings: MLflow, name: str, output: str, entry: Entry) -> None:
+    folder = os.path.join(output, "mlflow")
+    experiment, model = settings.experiment or name, settings.model or name
+    tracking.record(_value(settings.url_env), experiment, model, folder, entry)
+
+
+def _to_registry(settings: ModelRegistry, name: str, entry: Entry) -> None:
+    token = None if settings.token_env is None else _value(settings.token_env)
+    registry.record(_value(settings.url_env), token, settings.model or name, entry)
+
+
+def _value(variable: str) -> str:
+    value = os.environ.get(variable, "").strip()
+    if not value:
+        raise ImagegateError(f"the environment variable {variable} is not set")
+    return value

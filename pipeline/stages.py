@@ -174,6 +174,15 @@ STAGES = (
     REPORT := Stage("ModelReport", optional=True, views=(View.PAGE,)),  # by then, the model is pushed or refused
     # Ends the run with the model gate's refusal, after all artifacts are stored.
     MODEL_GATE := Stage("ModelGate", refusal=4, cached=False, retried=False, in_graph=False),
+    # The only task of a schedule that waits for changes; it starts the runs.
+    ON_CHANGE := Stage(
+        "OnChange",
+        reads=frozenset({Source.DATA, Source.DESTINATION}),
+        cached=False,
+        retried=False,
+        in_graph=False,
+        in_every_graph=False,
+    ),
     # Only where people are told how a run ended, whether it succeeded or not.
     NOTIFY := Stage("Notify", cached=False, retried=False, in_graph=False, in_every_graph=False),
 )

@@ -22,7 +22,7 @@ from components.model.settings import Focal
 from components.model.tuning.settings import Tuning
 from components.notify.settings import Recipient
 from components.push.settings import Sign, Verify
-from components.sinks.settings import MLflow
+from components.sinks.settings import MLflow, ModelRegistry
 from pipeline.config import Config
 from pipeline.config.kubeflow import Gpu, Secret, Toleration
 from scripts import schemas
@@ -68,6 +68,7 @@ def page() -> str:
     parts.insert(2 + sections.index("push") + 4, _section("`push.verify`", Verify))
     parts.append(_section("An entry of `notify`", Recipient))
     parts.append(_section("`sinks.mlflow`", MLflow))
+    parts.append(_section("`sinks.model_registry`", ModelRegistry))
     parts.append(_section("`kubeflow.gpu`", Gpu))
     parts.append(_section("An entry of `kubeflow.secrets`", Secret))
     parts.append(_section("An entry of `kubeflow.tolerations`", Toleration))

@@ -19,7 +19,7 @@ import numpy as np
 
 from components import metrics
 from components.evaluation.predictions import Prediction
-from components.gates.compared import Regression, Regressions, SliceNumbers
+from components.gates.compared import Regression, Regressions, SliceNumbers, images_of_label
 from components.labels.kind import LabelKind
 from components.metrics.base import ratio
 
@@ -62,11 +62,11 @@ def find(
 
     Returns:
         The images, the worst first, and the counts of the whole and of each slice: `metrics.REGRESSIONS`, and how many
-        images it was looked for in; likewise of each label.
+        images it was looked for in; likewise of each label, see `images_of_label`.
     """
     found: list[tuple[tuple[bool, float], Regression]] = []
     counts: dict[Place, collections.Counter[str]] = {(): collections.Counter()}
-    tolerated = DROP if kind.per_pixel else 0.0
+    count, tolerated = images_of_label(kind), DROP if kind.per_pixel else 0.0
     for row, earlier in zip(candidate[0], served[0], strict=True):
         old, new = answer(earlier, kind, served[1], common), answer(row, kind, candidate[1], common)
         if old.whole is None or new.whole is None:
@@ -77,7 +77,7 @@ def find(
         worse = tuple(label for label in both if old.labels[label] - new.labels[label] > tolerated)
         within = tuple(places(row))
         for place in ((), *within):
-            counts.setdefault(place, collections.Counter()).update(_counted(both, worse, whole=drop > tolerated))
+            counts.setdefault(place, collections.Counter()).update(_counted(both, worse, count, whole=drop > tolerated))
         if drop > tolerated or worse:
             one = Regression(
                 path=row["path"],
@@ -94,12 +94,16 @@ def find(
     return Regressions(images=tuple(one for _, one in found), numbers=tuple(numbers))
 
 
-def _counted(labels: Sequence[str], worse: Sequence[str], *, whole: bool) -> dict[str, float]:
-    """What one image adds to the counts of a slice, under the names that the model gate looks for."""
-    counted = {metrics.REGRESSIONS: float(whole), "example_count": 1.0, "effective_count": 1.0}
+def _counted(labels: Sequence[str], worse: Sequence[str], count: str, *, whole: bool) -> dict[str, float]:
+    """What one image adds to the counts of a slice, under the names that the model gate looks for.
+
+    >>> _counted(["cat"], [], "effective_known", whole=True)
+    {'regressions': 1.0, 'example_count': 1.0, 'regressions/cat': 0.0, 'effective_known/cat': 1.0}
+    """
+    counted = {metrics.REGRESSIONS: float(whole), "example_count": 1.0}
     for label in labels:
         counted[metrics.key(metrics.REGRESSIONS, label)] = float(label in worse)
-        counted[metrics.key("effective_positives", label)] = 1.0
+        counted[metrics.key(count, label)] = 1.0
     return counted
 
 

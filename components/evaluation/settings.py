@@ -41,7 +41,8 @@ class Evaluation(Value):
     max_disagreement: Fraction | None = Field(
         None,
         description="`imagegate replay` ends with exit code 4 if the served model and the challenger answer a larger "
-        "share of the images differently. With `null`, it only reports the share.",
+        "share of the images differently, of masks a larger share of the pixels, on average over the images. With "
+        "`null`, it only reports the share.",
     )
     tfma_metrics: tuple[StandardMetric, ...] = Field(
         (),

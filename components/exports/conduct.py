@@ -62,18 +62,18 @@ def conduct(
         return ExportResult(exports=tuple(Export(format=one, problem=_NO_PROBABILITIES) for one in settings.formats))
     progress.report("loading the model", 0)
     loaded, function = convert.load(model)
-    source = convert.Source(loaded, function, _metadata(settings, names, model, evaluation, function))
+    source = convert.Source(model, loaded, function, _metadata(settings, names, model, evaluation, function))
     with tempfile.TemporaryDirectory() as work:
         test, train = os.path.join(work, "test.npy"), os.path.join(work, "train.npy")
         evaluated, images = _evaluated(settings, names, source, examples, evaluation, test)
         chosen = pixels.spread(examples, "train", _CALIBRATION)
-        calibration = pixels.decode(chosen, len(chosen), source.image_size, train)
+        pixels.decode(chosen, len(chosen), source.image_size, train)
         if kind.per_pixel:
             evaluated = replace(evaluated, own=_own(function, images, work))
         exports = []
         for done, name in enumerate(settings.formats):
             progress.report("exports", done, len(settings.formats), name)
-            made = _export(FORMATS[name], settings, source, evaluated, calibration, test, folder)
+            made = _export(FORMATS[name], settings, source, evaluated, train, test, folder)
             if not made.passed:
                 made = made.model_copy(update={"files": (), "digests": {}})
                 _remove(FORMATS[name], folder)
@@ -86,13 +86,13 @@ def _export(
     settings: ExportSettings,
     source: convert.Source,
     evaluated: Evaluated,
-    calibration: NDArray[np.uint8],
+    train: str,
     test: str,
     folder: str,
 ) -> Export:
     """Makes, runs and judges one format."""
     try:
-        path = convert.convert(source, format_, calibration, folder)
+        path = convert.convert(source, format_, train, folder)
         digests = _digests(format_, folder)
         answers, latency = answered(path, test, len(evaluated.rows))
         if _digests(format_, folder) != digests:

@@ -1,24 +1,25 @@
-"""A SavedModel as an exported file: the function `pixels` that it carries is converted."""
+"""A SavedModel as an exported file: the function `pixels` that it carries is converted, in a fresh process."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+import components
 from components.base.errors import ImagegateError
-from components.exports import litert, onnx, openvino
 from components.exports.formats import Format
 from components.exports.metadata import Metadata
+from components.gates.serving_check import last_words
 
-_WRITERS = {"litert": litert.write, "onnx": onnx.write, "openvino": openvino.write}
+_SECONDS = 3600  # limit of a conversion, with the start of its process. Chosen by hand; not measured
+REFUSED = "imagegate: not converted: "  # begins the line in which the process says what the converter said
 
 
 class NotConverted(ImagegateError):
-    """A converter refuses the model; the message says why."""
+    """A converter refuses the model, or does not come to an end; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,13 @@ class Source:
     """What is converted.
 
     Attributes:
+        folder: of the SavedModel.
         loaded: the SavedModel, whose variables the function uses.
         function: uint8 [batch, H, W, 3] -> name of an output -> tensor; a concrete function.
         metadata: what the file is to say of itself.
     """
 
+    folder: str
     loaded: Any
     function: Any
     metadata: Metadata
@@ -56,22 +59,44 @@ def image_size(function: Any) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def convert(source: Source, format_: Format, images: NDArray[np.uint8], folder: str) -> str:
+def convert(source: Source, format_: Format, images: str, folder: str) -> str:
     """Writes the file, or files, of one format; returns the path of the first.
+
+    Converters are large programs in other languages, which a model may crash. So each runs in a process of its own,
+    see `converter`, and what becomes of that concerns its format alone.
 
     Args:
         source: the model.
         format_: the format.
-        images: uint8 [n, H, W, 3], of the train split, for the ranges of 8-bit integers.
+        images: path of an array of NumPy's format, uint8 [n, H, W, 3], of the train split, for the ranges of 8-bit
+            integers.
         folder: where to.
 
     Raises:
-        NotConverted: the converter refuses the model.
+        NotConverted: the converter refuses the model, crashes, or takes too long.
     """
     path = os.path.join(folder, format_.name + format_.endings[0])
+    program = [sys.executable, "-P", "-m", "components.exports.converter"]
+    command = [*program, source.folder, format_.runtime, images if format_.int8 else "", path]
+    # Where this package is, also if it is not installed.
+    root = os.path.dirname(os.path.dirname(components.__file__))
+    searched = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), root)))
+    environment = os.environ | {"PYTHONPATH": searched}
     try:
-        _WRITERS[format_.runtime](source, images if format_.int8 else None, path)
-    except Exception as error:
-        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        raise NotConverted(f"it cannot be converted: {lines[0][:300]}") from error
+        done = subprocess.run(
+            command,
+            check=False,
+            input=source.metadata.to_json(),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_SECONDS,
+            env=environment,
+        )
+    except subprocess.TimeoutExpired:
+        raise NotConverted(f"its conversion did not end within {_SECONDS:,} seconds") from None
+    if done.returncode:
+        told = [line.removeprefix(REFUSED) for line in done.stderr.splitlines() if line.startswith(REFUSED)]
+        why = told[-1] if told else f"the converter broke: {last_words(done.returncode, done.stderr)}"
+        raise NotConverted(f"it cannot be converted: {why}")
     return path

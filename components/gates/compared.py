@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from components.base.text import truncated_list
 from components.base.values import ForeignText, Sparse, Value
 from components.metrics import REGRESSIONS
+
+if TYPE_CHECKING:
+    from components.labels.kind import LabelKind
 
 Numbers = Mapping[str, float]  # key of a metric -> value
 Results = Sequence[tuple[Mapping[str, str], Numbers]]  # (slice: column -> value, its numbers)
@@ -65,6 +69,15 @@ class Regressions(Sparse):
             f"Of the {among:,} images that are compared, {f'{n:,}' if n else 'none'} {were} right in version {version} "
             f"and {are} wrong now."
         )
+
+
+def images_of_label(kind: LabelKind) -> str:
+    """The name of the count of images in which a regression of a label could be seen.
+
+    Where several labels apply to an image, these are all where it is known whether the label does: one that is called
+    wrongly is a regression like one that is missed. Otherwise, they are the images that have the label.
+    """
+    return "effective_positives" if kind.exclusive or kind.per_pixel else "effective_known"
 
 
 class Compared(Sparse):

@@ -10,7 +10,7 @@ from components import metrics
 from components.base.text import number, truncated_list
 from components.base.verdict import Verdict
 from components.gates import intervals
-from components.gates.compared import Compared, Numbers, Results, results
+from components.gates.compared import Compared, Numbers, Results, images_of_label, results
 from components.gates.found import FOUND, Beside, TrivialMethod, WeakGroup
 from components.gates.judge import Beaten, Rule, failed, judge, not_judged
 from components.gates.settings import Threshold
@@ -216,6 +216,8 @@ class _Gate:
         counts = [numbers.get("example_count", 0.0)]
         if label is not None:
             needed = _NEEDED.get(metric, ("effective_positives",))
+            if metric == metrics.REGRESSIONS:
+                needed = (images_of_label(self.kind),)
             counts += [numbers.get(metrics.key(count, label), 0.0) for count in needed]
         return float(min(counts))
 
@@ -250,7 +252,7 @@ class _Gate:
     def _support(self, metric: str, label: str | None, numbers: Numbers) -> tuple[float, str]:
         """Number of examples behind a metric, and their unit."""
         if metric == metrics.REGRESSIONS:
-            count = "example_count" if label is None else metrics.key("effective_positives", label)
+            count = "example_count" if label is None else metrics.key(images_of_label(self.kind), label)
             return numbers.get(count, 0.0), "example"
         evidence = self.kind.evidence(metric, of_label=label is not None)
         if label is None:

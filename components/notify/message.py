@@ -8,6 +8,7 @@ from components.base.text import number, shown
 from components.base.values import ForeignText, Value
 from components.notify.settings import Event
 
+_COMMANDS = {"tune": "the search for better settings", "compare": "the comparison of methods"}
 _LONGEST = 600  # characters of the reason that people read; Teams takes 1,000 in all
 
 
@@ -18,6 +19,7 @@ class Message(Value):
     events: tuple[Event, ...] = Field(description="what happened; several where a good run pushed and recovered")
     test: bool = Field(False, description="whether this is the message of `imagegate notify --test`")
     run_id: str = ""
+    command: str = Field("run", description="of imagegate; `tune` or `compare` where one of these was killed")
     status: str = Field("", description="as in summary.json")
     exit_code: int | None = None
     reason: ForeignText = Field("", description="what the gate or the error says; a line for each reason")
@@ -49,7 +51,8 @@ class Message(Value):
         if "refused" in self.events:
             return f"the {'data' if self.exit_code == 3 else 'model'} gate refused"
         if "failed" in self.events:
-            return "the run was stopped" if self.status in ("stopped", "killed") else "the run failed"
+            how = f"was {self.status}" if self.status in ("stopped", "killed") else "failed"
+            return f"{_COMMANDS.get(self.command, 'the run')} {how}"
         role = "challenger" if self.challenger else "version"
         done = f"pushed {role} {self.version}" if "pushed" in self.events and self.version else "the run succeeded"
         return f"{done}, after runs that did not" if "recovered" in self.events else done

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -116,6 +116,7 @@ class RunSummary(Sparse):
     run_id: str = Field("", description="sorts by time")
     name: str = Field(description="of the configuration")
     task: str = Field(description="of the configuration")
+    command: Literal["run", "tune", "compare"] = Field("run", description="of imagegate")
     status: str = Field(
         description='"pushed", "up_to_date", "not_blessed", "data_rejected", "failed", "stopped" by a signal, '
         '"killed"; "tuned", a search without a model; "compared", a comparison of methods'

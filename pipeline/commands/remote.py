@@ -6,8 +6,8 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pipeline.commands.local import load
 
@@ -82,17 +82,14 @@ def schedule(options: argparse.Namespace) -> int:
         raise ConfigError("--min-new, --max-days: need --on-change; with --cron, every run starts at its time")
     if options.local:
         return _schedule_local(options, config)
-    if options.on_change is not None:
-        raise ConfigError(
-            "--on-change: needs --local. On a server use --cron: a run lists the data first, and while nothing has "
-            "changed takes the stages up to the Trainer from the cache"
-        )
     from components.base.text import shown
     from pipeline.cron import expression
     from pipeline.kubeflow import package, schedule, server
 
     to = server.address(options.host, options.namespace, options.token_file, options.ca)
-    fields = expression.parse(options.cron) if options.cron is not None else ""
+    times = options.cron if options.on_change is None else options.on_change
+    fields = expression.parse(times) if times is not None else ""
+    waits = _waits(options)
     client = server.connect(to)
     if options.list:
         _show(schedule.rows(client, to, config.name))
@@ -101,9 +98,39 @@ def schedule(options: argparse.Namespace) -> int:
         print(shown(f"deleted the schedule {config.name}" if there else f"there is no schedule {config.name}"))
     else:
         compiled = _package(config)
-        made = schedule.replace(client, to, compiled, fields, package.parameters(compiled.spec, options.params))
-        print(shown(f"scheduled {config.name} at {fields!r}: {to.page('recurringrun', made)}"))
+        poll = None if waits is None else lambda started: _poll_package(config, started, *waits)
+        values = package.parameters(compiled.spec, options.params)
+        made = schedule.replace(client, to, compiled, fields, values, poll)
+        print(shown(f"scheduled {config.name} at {fields!r}{_new(waits)}: {to.page('recurringrun', made)}"))
     return 0
+
+
+def _poll_package(config: Config, started: Mapping[str, Any], min_new: int, max_days: float) -> Package:
+    from pipeline.kubeflow import compiler
+    from pipeline.kubeflow.package import Package
+
+    spec, platform = compiler.compile_poll(config, started, min_new, max_days)
+    return Package(f"{config.name} on change", spec, platform, config.kubeflow.pipeline_root)
+
+
+def _waits(options: argparse.Namespace) -> tuple[int, float] | None:
+    """The new images and the days that a schedule waits for; None where it does not wait."""
+    from components.base.errors import ConfigError
+    from pipeline.cron import change
+
+    if options.on_change is None:
+        return None
+    min_new = change.MIN_NEW if options.min_new is None else options.min_new
+    max_days = change.MAX_DAYS if options.max_days is None else options.max_days
+    if min_new < 1 or not 0 < max_days < math.inf:
+        raise ConfigError(
+            f"--min-new, --max-days: expected 1 or more images and more than 0 days, got {min_new} and {max_days:g}"
+        )
+    return min_new, max_days
+
+
+def _new(waits: tuple[int, float] | None) -> str:
+    return "" if waits is None else f", if {waits[0]:,} images are new or any is after {waits[1]:g} days"
 
 
 def _schedule_local(options: argparse.Namespace, config: Config) -> int:
@@ -122,19 +149,12 @@ def _schedule_local(options: argparse.Namespace, config: Config) -> int:
         there = crontab.delete(config.name)
         print(shown(f"deleted the schedule {config.name}" if there else f"there is no schedule {config.name}"))
     else:
-        waits = options.on_change is not None
-        min_new = change.MIN_NEW if options.min_new is None else options.min_new
-        max_days = change.MAX_DAYS if options.max_days is None else options.max_days
-        if min_new < 1 or not 0 < max_days < math.inf:
-            raise ConfigError(
-                f"--min-new, --max-days: expected 1 or more images and more than 0 days, got {min_new} and {max_days:g}"
-            )
-        fields = expression.parse(options.on_change if waits else options.cron)
-        further = change.arguments(min_new, max_days) if waits else ()
+        waits = _waits(options)
+        fields = expression.parse(options.cron if waits is None else options.on_change)
+        further = () if waits is None else change.arguments(*waits)
         crontab.schedule(config, options.config, fields, options.overrides, further)
         log = os.path.join(config.output_folder, crontab.LOG)
-        new = f", if {min_new:,} images are new or any is after {max_days:g} days" if waits else ""
-        print(shown(f"scheduled {config.name} at {fields!r}{new} in the crontab; its log: {log}"))
+        print(shown(f"scheduled {config.name} at {fields!r}{_new(waits)} in the crontab; its log: {log}"))
     return 0
 
 

@@ -81,10 +81,28 @@ def due(before: Listing | None, listing: Listing, min_new: int, max_days: float)
 def read(output: str) -> Listing | None:
     """What the latest scheduled run was started for; None if there is none, or it cannot be read."""
     try:
-        with np.load(os.path.join(output, _STATE), allow_pickle=False) as found:
-            return Listing(found["images"].astype(np.uint64), str(found["whole"]), float(found["time"]))
-    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile):
+        with open(os.path.join(output, _STATE), "rb") as f:
+            return decoded(f.read())
+    except OSError:
         return None
+
+
+def decoded(content: bytes | None) -> Listing | None:
+    """What `encoded` made; None if there is nothing, or nothing that can be read."""
+    if content is None:
+        return None
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as found:
+            return Listing(found["images"].astype(np.uint64), str(found["whole"]), float(found["time"]))
+    except (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile):
+        return None
+
+
+def encoded(listing: Listing) -> bytes:
+    """A listing as the content of a file."""
+    out = io.BytesIO()
+    np.savez(out, images=listing.images, whole=listing.whole, time=listing.time)
+    return out.getvalue()
 
 
 def write(output: str, listing: Listing) -> None:
@@ -93,9 +111,7 @@ def write(output: str, listing: Listing) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    out = io.BytesIO()
-    np.savez(out, images=listing.images, whole=listing.whole, time=listing.time)
-    write_atomically(os.path.join(output, _STATE), out.getvalue())
+    write_atomically(os.path.join(output, _STATE), encoded(listing))
 
 
 def arguments(min_new: int, max_days: float) -> Sequence[str]:

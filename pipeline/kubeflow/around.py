@@ -2,7 +2,7 @@
 
 Preflight looks at the data and the push destination, so that the cache keys of what follows are those of a run on this
 machine. ModelGate comes last and fails where the model gate refused: by then every artifact is kept. Notify, where
-there is someone to tell, runs when all of them have ended, see `ended`.
+there is someone to tell, runs when all of them have ended, see `ended`. OnChange is a pipeline of its own, see `poll`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from components.report import outcome
 from pipeline import derived
 from pipeline.config import validated
 from pipeline.kubeflow import ended
+from pipeline.kubeflow.polling import poll
 from pipeline.runs import data
-from pipeline.stages import NOTIFY, PREFLIGHT
+from pipeline.stages import NOTIFY, ON_CHANGE, PREFLIGHT
 
 if TYPE_CHECKING:
     from tfx.types.artifact import Artifact
@@ -41,14 +42,17 @@ def run(task: str, parameters: Mapping[str, Any], inputs: Mapping[str, Sequence[
     """Runs one of the tasks and returns its output parameters."""
     if task == PREFLIGHT.name:
         return preflight(**parameters)
+    if task == ON_CHANGE.name:
+        poll.poll(**parameters)
+        return {}
     if task == NOTIFY.name:
         ended.notify(**parameters)
         return {}
     if "report" in inputs:
         try:
-            ended.record(inputs["report"][0].uri)
+            ended.record(inputs["report"][0].uri, **parameters)
         except Exception as error:  # noqa: BLE001  what people are told never decides how the run ends
-            print(f"warning: notify: the outcome cannot be read: {type(error).__name__}", file=sys.stderr, flush=True)
+            print(f"warning: the outcome cannot be read or told: {type(error).__name__}", file=sys.stderr, flush=True)
     [evaluation], [checked], [pushed] = (inputs[key] for key in ("evaluation", "serving_check", "pushed_model"))
     model_gate(
         [*_verdicts(evaluation.uri, VERDICTS), *_verdicts(checked.uri, SERVING)],

@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from components.base.errors import ConfigError, ImagegateError
 from pipeline import stages
 from pipeline.kubeflow import pods, spec, views
+from pipeline.kubeflow.gate_log import NESTED
 from pipeline.kubeflow.spec import Spec
-from pipeline.stages import BY_NAME, NOTIFY, PREFLIGHT, STAGES, Source
+from pipeline.stages import BY_NAME, NOTIFY, ON_CHANGE, PREFLIGHT, STAGES, Source
 
 if TYPE_CHECKING:
     from pipeline.config import Config
 
 WITHIN_FLAG = "--within"
-_STAGES = "Stages"  # the task that holds all others, where one is to run when they have ended
 
 # Outputs of Preflight. Each stage of the graph that has a parameter of such a name takes it from there, so that its
 # cache key follows the data and the served version.
@@ -58,6 +59,44 @@ def compile(config: Config) -> tuple[Spec, Spec]:
         names.append(NOTIFY.name)
     labels = {name: pipeline["components"][name]["executorLabel"] for name in names}
     return pipeline, pods.platform(labels, config)
+
+
+def compile_poll(config: Config, submission: Mapping[str, Any], min_new: int, max_days: float) -> tuple[Spec, Spec]:
+    """Compiles the pipeline of the task that starts runs where enough is new, see `poll`.
+
+    Args:
+        submission: what it starts.
+        min_new, max_days: see `cron.change.due`.
+
+    Returns:
+        As `compile`.
+    """
+    pipeline: Spec = {
+        "pipelineInfo": {"name": f"{pipeline_name(config)[:118]}-on-change"},
+        "schemaVersion": "2.1.0",
+        "sdkVersion": "imagegate",
+        "defaultPipelineRoot": config.kubeflow.pipeline_root,
+        "components": {},
+        "deploymentSpec": {"executors": {}},
+        "root": {"dag": {"tasks": {}}},
+    }
+    spec.add_task(pipeline, ON_CHANGE.name, config.kubeflow.image, inputs={}, outputs=())
+    told = {
+        "config": _raw(config),
+        "min_new": str(min_new),
+        "max_days": f"{max_days:g}",
+        "submission": json.dumps(dict(submission)),
+    }
+    for key, value in told.items():
+        spec.set_parameter(pipeline, ON_CHANGE.name, key, spec.constant(value))
+    _configure(pipeline, ON_CHANGE.name, config)
+    labels = {ON_CHANGE.name: pipeline["components"][ON_CHANGE.name]["executorLabel"]}
+    return pipeline, pods.platform(labels, config)
+
+
+def _raw(config: Config) -> str:
+    """JSON of the configuration's keys, for tasks that check it again where they run."""
+    return json.dumps(config.portable() | {"folder": config.folder, "file": config.file})
 
 
 def write(config: Config, path: str) -> None:
@@ -119,10 +158,9 @@ def _without_folders(settings: Spec) -> Spec:
 
 
 def _add_preflight(pipeline: Spec, config: Config) -> None:
-    raw = config.portable() | {"folder": config.folder, "file": config.file}
     outputs = (*_PREFLIGHT_OUTPUTS, _FILES_VERSION)
     spec.add_task(pipeline, PREFLIGHT.name, config.kubeflow.image, inputs={}, outputs=outputs)
-    spec.set_parameter(pipeline, PREFLIGHT.name, "config", spec.constant(json.dumps(raw)))
+    spec.set_parameter(pipeline, PREFLIGHT.name, "config", spec.constant(_raw(config)))
 
 
 def _add_model_gate(pipeline: Spec, config: Config) -> None:
@@ -132,9 +170,12 @@ def _add_model_gate(pipeline: Spec, config: Config) -> None:
         "serving_check": (stages.SERVING_CHECK.name, "serving_check_out"),
         "pushed_model": (stages.PUSHER.name, "pushed_model"),
     }
-    if config.notify:
+    if config.notify or config.sinks.any:
         inputs["report"] = (stages.REPORT.name, "report")
     spec.add_task(pipeline, stages.MODEL_GATE.name, config.kubeflow.image, inputs=inputs, outputs=())
+    if config.sinks.any:
+        for key, value in {"name": config.name, "sinks": config.sinks.to_json(), "run": spec.RUN_ID}.items():
+            spec.set_parameter(pipeline, stages.MODEL_GATE.name, key, spec.constant(value))
     for name in graph:  # whatever the graph holds, the refusal comes last
         spec.run_after(pipeline, stages.MODEL_GATE.name, name)
 
@@ -142,11 +183,11 @@ def _add_model_gate(pipeline: Spec, config: Config) -> None:
 def _add_notify(pipeline: Spec, config: Config) -> None:
     """Adds the task that runs when all others have ended. It gets names of variables; their values are in the pod."""
     recipients = [one.model_dump(mode="json") for one in config.notify]
-    spec.nest(pipeline, _STAGES)
+    spec.nest(pipeline, NESTED)
     spec.add_task(pipeline, NOTIFY.name, config.kubeflow.image, inputs={}, outputs=())
     for key, value in {"name": config.name, "recipients": json.dumps(recipients), "run": spec.RUN_ID}.items():
         spec.set_parameter(pipeline, NOTIFY.name, key, spec.constant(value))
-    spec.run_at_exit(pipeline, NOTIFY.name, _STAGES, "status")
+    spec.run_at_exit(pipeline, NOTIFY.name, NESTED, "status")
     _configure(pipeline, NOTIFY.name, config)
 
 

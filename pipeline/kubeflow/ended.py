@@ -11,18 +11,21 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from components.base.artifact_files import SUMMARY
+from components.base.artifact_files import REPORT, SUMMARY
 from components.base.values import Value
 from components.notify import sending
 from components.notify.message import Message
 from components.notify.settings import Recipient
 from components.report.run_summary import RunSummary
+from components.sinks.settings import Sinks
 from pipeline import notice
+from pipeline import sinks as records
 from pipeline.kubeflow import gate_log, server
 from pipeline.stages import BY_NAME, MODEL_GATE
 
@@ -36,16 +39,26 @@ class _End(Value):
     exit_code: int = 0
 
 
-def record(report: str) -> None:
-    """Writes into the log what there is to tell of a run that came to its end.
+def record(report: str, name: str = "", sinks: str = "", run: str = "") -> None:
+    """Writes into the log what there is to tell of a run that came to its end, and hands its record to the sinks.
 
     Args:
         report: folder of the output of ModelReport.
+        name: of the configuration.
+        sinks: JSON of the section `sinks`; "": there is none.
+        run: ID of the run.
     """
     with open(os.path.join(report, SUMMARY), "rb") as f:
         summary = RunSummary.from_json(f.read())
     told = notice.message(summary, recovered=False).model_dump(mode="json", exclude={"run_id", "report"})
     print(gate_log.OUTCOME + json.dumps(told), file=sys.stderr, flush=True)
+    if sinks:
+        page = os.path.join(report, REPORT)
+        known = {"run_id": run, "report": page if os.path.exists(page) else None}
+        with tempfile.TemporaryDirectory() as output:  # where MLflow keeps files beside a database
+            ending = summary.model_copy(update=known)
+            for problem in records.send(Sinks.from_json(sinks), name, output, ending):
+                print(f"warning: sinks: {problem}", file=sys.stderr, flush=True)
 
 
 def notify(name: str, recipients: str, run: str, status: Mapping[str, Any]) -> None:
@@ -59,17 +72,31 @@ def notify(name: str, recipients: str, run: str, status: Mapping[str, Any]) -> N
     """
     wanted = [Recipient.model_validate(one) for one in json.loads(recipients)]
     succeeded = status.get("state") in _SUCCEEDED
-    page = None
+    page, told, recovered = None, dict[str, Any](), False
     try:
-        told, page = _read(run)
+        if (there := server.in_pod()) is not None:
+            # The address of a service is none for people.
+            page = there.page("runs", run) if os.environ.get(server.API_VARIABLES[0]) else None
+            client = server.connect(there)
+            latest = client.get_run(run)
+            told = _told(client, latest)
+            recovered = succeeded and _follows_a_failure(client, latest)
     except Exception as error:  # noqa: BLE001  whatever the API says, people are told
-        told = {}
         print(f"warning: what the tasks have to tell cannot be read: {type(error).__name__}", file=sys.stderr)
-    for problem in sending.send(wanted, message(name, run, told, succeeded=succeeded, page=page)):
+    ending = message(name, run, told, succeeded=succeeded, recovered=recovered, page=page)
+    for problem in sending.send(wanted, ending):
         print(f"warning: notify: {problem}", file=sys.stderr, flush=True)
 
 
-def message(name: str, run: str, told: Mapping[str, Any], *, succeeded: bool, page: str | None = None) -> Message:
+def message(
+    name: str,
+    run: str,
+    told: Mapping[str, Any],
+    *,
+    succeeded: bool,
+    recovered: bool = False,
+    page: str | None = None,
+) -> Message:
     """Returns the message.
 
     Args:
@@ -77,6 +104,7 @@ def message(name: str, run: str, told: Mapping[str, Any], *, succeeded: bool, pa
         run: ID of the run.
         told: fields of a message from the logs; empty if none could be read.
         succeeded: whether all tasks did.
+        recovered: whether the run before failed.
         page: address of the run for people.
     """
     known: dict[str, Any] = {"name": name, "run_id": run, "report": page}
@@ -84,27 +112,36 @@ def message(name: str, run: str, told: Mapping[str, Any], *, succeeded: bool, pa
         if told:
             end = _End.model_validate({key: told[key] for key in _End.model_fields if key in told})
             code = end.exit_code or (0 if succeeded else 1)
-            events = notice.events(end.status if code == 0 else "failed", code, recovered=False)
+            events = notice.events(end.status if code == 0 else "failed", code, recovered=recovered)
             fields = {key: told[key] for key in Message.model_fields if key in told}
             return Message.model_validate({**fields, **known, "exit_code": code, "events": events})
     unknown = "the logs of the tasks could not be read; the page of the run says more"
     if succeeded:
         reason = f"whether a model was pushed is unknown: {unknown}"
-        return Message(**known, events=("pushed",), exit_code=0, reason=reason)
+        events = notice.events("pushed", 0, recovered=recovered)
+        return Message(**known, events=events, exit_code=0, reason=reason)
     return Message(**known, events=("refused", "failed"), exit_code=1, reason=f"why is unknown: {unknown}")
 
 
-def _read(run: str) -> tuple[dict[str, Any], str | None]:
-    """Returns what the log of the task that failed has to tell, or that of the last one; and the page of the run."""
-    there = server.in_pod()
-    if there is None:
-        return {}, None
-    page = there.page("runs", run) if os.environ.get(server.API_VARIABLES[0]) else None  # else no address for people
-    client = server.connect(there)
-    details = client.get_run(run).run_details
-    tasks = [task for task in (details and details.task_details) or () if task.display_name in BY_NAME]
+def _told(client: Any, run: Any) -> dict[str, Any]:
+    """Returns what the log of the task that failed has to tell, or that of the last one; empty if there is nothing."""
+    details = (run.run_details and run.run_details.task_details) or ()
+    tasks = [task for task in details if task.display_name in BY_NAME]
     failed = [task for task in tasks if task.state == "FAILED"]
     for task in failed or [task for task in tasks if task.display_name == MODEL_GATE.name]:
         if told := gate_log.outcome(client, run, task):
-            return told, page
-    return {}, page
+            return told
+    return {}
+
+
+def _follows_a_failure(client: Any, run: Any) -> bool:
+    """Whether the run of the same pipeline before this one failed. One that was cancelled says nothing."""
+    answer = client.list_runs(experiment_id=run.experiment_id, sort_by="created_at desc", page_size=100)
+    ends = [one.state for one in answer.runs or () if _is_before(one, run) and one.state in ("SUCCEEDED", "FAILED")]
+    return ends[:1] == ["FAILED"]
+
+
+def _is_before(other: Any, run: Any) -> bool:
+    versions = [one.pipeline_version_reference for one in (other, run)]
+    same = versions[0] is not None and versions[1] is not None and versions[0].pipeline_id == versions[1].pipeline_id
+    return same and other.run_id != run.run_id and other.created_at <= run.created_at

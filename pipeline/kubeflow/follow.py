@@ -11,14 +11,12 @@ from components.base.errors import ImagegateError
 from pipeline.kubeflow import gate_log
 from pipeline.kubeflow.api_errors import ServerError
 from pipeline.kubeflow.server import Server
-from pipeline.stages import BY_NAME, STAGES
+from pipeline.stages import BY_NAME
 
-# The server reports which task failed, not why; the log of a stage that is not retried says with which exit code.
-_TOLD = {stage.name for stage in STAGES if not stage.retried}
 _WORDS = {2: "the configuration is wrong", 3: "the data gate refused", 4: "the model gate refused"}
 
 _PATIENCE = 300.0  # seconds without any answer before waiting is given up
-_ENDS = {"SUCCEEDED": "succeeded", "FAILED": "failed", "SKIPPED": "was skipped", "CANCELED": "was cancelled"}
+ENDS = {"SUCCEEDED": "succeeded", "FAILED": "failed", "SKIPPED": "was skipped", "CANCELED": "was cancelled"}
 
 StageListener = Callable[[str, str, float, bool], None]
 
@@ -55,7 +53,7 @@ def follow(
                 latest = client.get_run(run)
                 answered = time.monotonic()
                 _report_events(latest, tasks, events, stage)
-                if latest.state in _ENDS:
+                if latest.state in ENDS:
                     break
             except ServerError as error:
                 if not error.temporary or time.monotonic() - answered > _PATIENCE:
@@ -91,18 +89,23 @@ def _report_events(run: Any, tasks: Sequence[str], events: dict[str, str], stage
 def _failure(client: Any, run: Any, tasks: Sequence[str], page: str) -> RunFailed:
     failed = [d for d in _details(run) if d.state == "FAILED"]
     failed = [d for d in failed if d.display_name in tasks or d.display_name.removesuffix("-driver") in tasks]
-    code, what = 1, f"the run {_ENDS[run.state]}"
+    code, what = 1, f"the run {ENDS[run.state]}"
     if failed:
         what = f"{', '.join(d.display_name for d in failed)}: failed"
-        if all(d.display_name in _TOLD for d in failed):
-            code, words = _told(client, run.run_id, failed[0])
+        # The server reports which task failed, not why; its log says with which exit code.
+        if failed[0].display_name in BY_NAME and (len(failed) == 1 or all(_is_gate(d) for d in failed)):
+            code, words = _told(client, run, failed[0])
             what = f"{failed[0].display_name}: {words}"
     elif run.error is not None and run.error.message:
         what += f": {' '.join(run.error.message.split())}"
     return RunFailed(f"{what}; its log says why: {page}", code)
 
 
-def _told(client: Any, run: str, task: Any) -> tuple[int, str]:
+def _is_gate(task: Any) -> bool:
+    return task.display_name in BY_NAME and not BY_NAME[task.display_name].retried
+
+
+def _told(client: Any, run: Any, task: Any) -> tuple[int, str]:
     """Returns the exit code that the task's log tells, 1 unless `imagegate run` could end with it, and words for it."""
     code = gate_log.exit_code(client, run, task)
     if code in _WORDS:

@@ -1,14 +1,19 @@
-"""Reads from the log of a failed gate's pod whether it refused or broke, since the API only says that it failed.
+"""Reads from the log of a failed stage's pod whether it refused or broke, since the API only says that it failed.
 
 The API server streams the log of a pod, or its archived copy, at an address that is not part of the client. Its answer
 has status 200 even where there is no log; what follows is then an error in JSON.
+
+Where a stage is retried, each attempt has a pod of its own. The API lists the identities of their nodes without saying
+whose they are, so they are computed as Argo does: from the path of the node, `pets-x1.root.Trainer.executor(0)`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from pipeline.kubeflow.api_errors import ServerError
@@ -16,19 +21,21 @@ from pipeline.kubeflow.api_errors import ServerError
 # Beginnings of lines that a stage writes, see `container`: the backend keeps no exit codes.
 EXIT_CODE = "imagegate: exit code "
 OUTCOME = "imagegate: outcome "  # then JSON of what there is to tell people, see `ended`
-# Template of the pod in which the backend's compiler runs a task that is not retried, as no gate is.
-_TEMPLATE = "system-container-impl"
+NESTED = "Stages"  # the task that holds all others, where one is to run when they have ended
+# Templates of the pods in which the backend's compiler runs tasks without and with retries. An installation may have
+# Argo retry the former, too.
+_TEMPLATES = ("system-container-impl", "retry-system-container-impl")
 _LARGEST = 32 << 20  # bytes of a log that are looked through; the code stands in the last lines
 _CHUNK = 1 << 16
 
 
-def exit_code(client: Any, run: str, task: Any) -> int | None:
-    """Returns the exit code of a failed task's stage.
+def exit_code(client: Any, run: Any, task: Any) -> int | None:
+    """Returns the exit code of a failed task's stage, of its last attempt.
 
     Args:
         client: see `server.connect`.
-        run: ID of the run.
-        task: the task's details; its child is the node of its pod.
+        run: the run, with the details of all tasks.
+        task: the task's details; its child is the node of its pod, or of its attempts.
 
     Returns:
         None if the log cannot be read, or does not say: the pod was killed or never started.
@@ -37,7 +44,7 @@ def exit_code(client: Any, run: str, task: Any) -> int | None:
     return int(found[-1]) if found else None
 
 
-def outcome(client: Any, run: str, task: Any) -> dict[str, Any]:
+def outcome(client: Any, run: Any, task: Any) -> dict[str, Any]:
     """Returns what the log of a task has for those who are told of the run, see `ended`; empty if there is nothing.
 
     Args:
@@ -50,12 +57,15 @@ def outcome(client: Any, run: str, task: Any) -> dict[str, Any]:
     return told
 
 
-def _lines(client: Any, run: str, task: Any, pattern: str) -> list[str]:
+def _lines(client: Any, run: Any, task: Any, pattern: str) -> list[str]:
     """Returns the groups of a pattern that whole lines of a task's log match; none if it cannot be read."""
+    details = (run.run_details and run.run_details.task_details) or ()
+    known = {child.pod_name for one in details for child in one.child_tasks or ()}
     for child in task.child_tasks or ():
-        for pod in _pods(child.pod_name or ""):
+        node = child.pod_name or ""
+        for pod in _pods([*_attempts(node, task.display_name, known), node]):
             try:
-                found = re.findall(rf"^{pattern}\r?$", _tail(client, run, pod), re.MULTILINE)
+                found = re.findall(rf"^{pattern}\r?$", _tail(client, run.run_id, pod), re.MULTILINE)
             except ServerError:
                 continue
             if found:
@@ -63,14 +73,49 @@ def _lines(client: Any, run: str, task: Any, pattern: str) -> list[str]:
     return []
 
 
-def _pods(node: str) -> list[str]:
-    """Returns the names that the pod of an Argo node may have; older controllers name it like the node.
+def _attempts(node: str, task: str, known: Collection[str]) -> list[str]:
+    """Returns the nodes of the attempts at a task that is retried, the last one first; none if it is not.
 
-    >>> _pods("clothes-x2b7q-1234567890")
-    ['clothes-x2b7q-system-container-impl-1234567890', 'clothes-x2b7q-1234567890']
+    Args:
+        node: the child of the task's node.
+        task: name of the task.
+        known: the nodes of the run.
+
+    >>> _attempts("pets-x1-908235645", "Trainer", {"pets-x1-4110044172", "pets-x1-284703113"})
+    ['pets-x1-284703113', 'pets-x1-4110044172']
     """
-    workflow, _, number = node.rpartition("-")
-    return [f"{workflow}-{_TEMPLATE}-{number}", node] if workflow else []
+    workflow = node.rpartition("-")[0]
+    for parents in ("root", f"root.{NESTED}"):
+        path = f"{workflow}.{parents}.{task}.executor"
+        if _node(workflow, path) == node:
+            attempts = (_node(workflow, f"{path}({i})") for i in itertools.count())
+            return list(itertools.takewhile(known.__contains__, attempts))[::-1]
+    return []
+
+
+def _node(workflow: str, path: str) -> str:
+    """Returns the identity of a node as Argo makes it, from the 32-bit FNV-1a hash of its path.
+
+    >>> _node("pets-x1", "pets-x1.root.Trainer.executor")
+    'pets-x1-908235645'
+    """
+    value = 2166136261
+    for byte in path.encode():
+        value = (value ^ byte) * 16777619 % (1 << 32)
+    return f"{workflow}-{value}"
+
+
+def _pods(nodes: Iterable[str]) -> Iterator[str]:
+    """Yields the names that the pods of Argo nodes may have; older controllers name them like the node.
+
+    >>> list(_pods(["pets-x1-908235645"]))
+    ['pets-x1-system-container-impl-908235645', 'pets-x1-retry-system-container-impl-908235645', 'pets-x1-908235645']
+    """
+    for node in nodes:
+        workflow, _, number = node.rpartition("-")
+        if workflow:
+            yield from (f"{workflow}-{template}-{number}" for template in _TEMPLATES)
+            yield node
 
 
 def _tail(client: Any, run: str, pod: str) -> str:

@@ -11,7 +11,7 @@ from components.model.networks import weights
 from pipeline.config.kubeflow import Resources, amount
 from pipeline.kubeflow.server import API_VARIABLES
 from pipeline.kubeflow.spec import Spec
-from pipeline.stages import BY_NAME, NOTIFY, PUSHER, Source, Stage
+from pipeline.stages import BY_NAME, MODEL_GATE, NOTIFY, ON_CHANGE, PUSHER, Source, Stage
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -64,6 +64,8 @@ def platform(labels: Mapping[str, str], config: Config) -> Spec:
             "emptyDirMounts": [_TEMPORARY, *(_shared_memory(config) if stage.trains else [])],
             **(_volumes(config) | _secrets(config, _of_stages(config, stage)) if stage.reads & outside else {}),
             **(_secrets(config, _of_notify(config)) if stage is NOTIFY else {}),
+            **(_secrets(config, _of_stages(config, stage) | {*API_VARIABLES}) if stage is ON_CHANGE else {}),
+            **(_secrets(config, config.sinks.variables) if stage is MODEL_GATE else {}),
             **(_node(config) if stage.trains else {}),
         }
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
@@ -76,7 +78,7 @@ def _of_notify(config: Config) -> set[str]:
 
 def _of_stages(config: Config, stage: Stage) -> set[str]:
     """The other variables; of them, those of the private key are for the Pusher alone."""
-    others = _of_notify(config) if config.notify else set()
+    others = {*config.sinks.variables} | (_of_notify(config) if config.notify else set())
     if config.push.sign is not None and stage is not PUSHER:
         others |= {*config.push.sign.variables}
     return {secret.env for secret in config.kubeflow.secrets} - others
@@ -127,15 +129,12 @@ def notes(config: Config) -> list[str]:
 
 def _told(config: Config) -> list[str]:
     known = {secret.env for secret in config.kubeflow.secrets}
-    wanted = {name: None for one in config.notify for name in one.variables}
+    wanted = {name: "notify" for one in config.notify for name in one.variables}
+    wanted |= dict.fromkeys(config.sinks.variables, "sinks")
     return [
-        f"notify: no entry of kubeflow.secrets sets {name}, so that it has to be set in the image"
-        for name in wanted
+        f"{section}: no entry of kubeflow.secrets sets {name}, so that it has to be set in the image"
+        for name, section in wanted.items()
         if name not in known
-    ] + [
-        f"notify.{i}.on: recovered is not sent from Kubeflow, where a run does not know how the one before it ended"
-        for i, one in enumerate(config.notify)
-        if "recovered" in one.on and "on" in one.model_fields_set
     ]
 
 
@@ -155,8 +154,7 @@ def _signed(config: Config) -> list[str]:
 def _stored(config: Config) -> list[str]:
     root = config.kubeflow.pipeline_root
     note = f"output.artifacts: it has no effect on Kubeflow, whose stages write below kubeflow.pipeline_root {root}"
-    recorded = "sinks.mlflow: it has no effect on Kubeflow, whose runs leave no record there"
-    return [*([note] if config.artifacts else []), *([recorded] if config.sinks.mlflow else [])]
+    return [note] if config.artifacts else []
 
 
 def _fetched(config: Config) -> list[str]:

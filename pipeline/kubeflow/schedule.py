@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from components.base.errors import ConfigError, ImagegateError
@@ -11,14 +11,25 @@ from pipeline.cron import expression
 from pipeline.kubeflow.api_errors import ServerError, required_id
 from pipeline.kubeflow.package import Package
 from pipeline.kubeflow.server import Server, quietly
-from pipeline.kubeflow.submit import name_filter, upload
+from pipeline.kubeflow.submit import name_filter, upload, upload_version
+
+Poll = Callable[[Mapping[str, Any]], Package]  # what is to be started -> the pipeline that starts it, see `poll`
 
 
-def replace(client: Any, server: Server, package: Package, fields: str, values: Mapping[str, Any]) -> str:
+def replace(
+    client: Any,
+    server: Server,
+    package: Package,
+    fields: str,
+    values: Mapping[str, Any],
+    poll: Poll | None = None,
+) -> str:
     """Creates the schedule, then removes those that it replaces, so that one exists whatever fails.
 
     Args:
         fields: what `expression.parse` returned.
+        values: of the pipeline's parameters.
+        poll: makes the pipeline that waits for changes, which is then what recurs.
 
     Returns:
         The recurring run's ID.
@@ -27,7 +38,7 @@ def replace(client: Any, server: Server, package: Package, fields: str, values: 
         ImagegateError: an older schedule could not be removed; both are there, and the message says so.
     """
     try:
-        made = _create(client, server, package, fields, values)
+        made = _create(client, server, package, fields, values, poll)
     except ServerError as error:
         uncertain = "; whether the new schedule is on beside the old one is unknown: look with --list, or give it again"
         raise ServerError(f"{error}{uncertain if error.uncertain else '; the old schedule, if any, stays'}") from None
@@ -46,8 +57,15 @@ def replace(client: Any, server: Server, package: Package, fields: str, values: 
 
 
 @quietly()
-def _create(client: Any, server: Server, package: Package, fields: str, values: Mapping[str, Any]) -> str:
-    experiment, pipeline, version, _ = upload(client, server, package)
+def _create(
+    client: Any, server: Server, package: Package, fields: str, values: Mapping[str, Any], poll: Poll | None
+) -> str:
+    experiment, pipeline, version, name = upload(client, server, package)
+    recurring = package
+    if poll is not None:
+        started = {"experiment": experiment, "pipeline": pipeline, "version": version, "values": dict(values)}
+        recurring, values = poll(started | {"name": f"{package.name} {name}", "root": package.root}), {}
+        pipeline, version, _ = upload_version(client, server, recurring)
     made = client.create_recurring_run(
         experiment,
         package.name,
@@ -57,7 +75,7 @@ def _create(client: Any, server: Server, package: Package, fields: str, values: 
         params=dict(values),
         pipeline_id=pipeline,
         version_id=version,
-        pipeline_root=package.root,
+        pipeline_root=recurring.root,
     )
     return required_id(made.recurring_run_id, server.host)
 

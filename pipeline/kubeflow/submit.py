@@ -35,9 +35,15 @@ def upload(client: Any, server: Server, package: Package) -> tuple[str, str, str
     Returns:
         IDs of the experiment, the pipeline and the version, and the version's name.
     """
+    experiment = client.create_experiment(name=package.name, namespace=server.namespace)
+    return required_id(experiment.experiment_id, server.host), *upload_version(client, server, package)
+
+
+@quietly()
+def upload_version(client: Any, server: Server, package: Package) -> tuple[str, str, str]:
+    """Adds a version to the pipeline, created where there is none; returns their IDs and the version's name."""
     import kfp_server_api
 
-    experiment = client.create_experiment(name=package.name, namespace=server.namespace)
     pipelines = client.list_pipelines(
         namespace=server.namespace, filter=name_filter(package.name), page_size=100
     ).pipelines
@@ -52,12 +58,7 @@ def upload(client: Any, server: Server, package: Package) -> tuple[str, str, str
         with open(path, "w", encoding="utf-8") as f:
             f.write(package.text)
         version = client.upload_pipeline_version(path, name, pipeline_id=identity)
-    return (
-        required_id(experiment.experiment_id, server.host),
-        identity,
-        required_id(version.pipeline_version_id, server.host),
-        name,
-    )
+    return identity, required_id(version.pipeline_version_id, server.host), name
 
 
 def name_filter(name: str) -> str:

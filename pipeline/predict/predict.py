@@ -139,7 +139,7 @@ def predict(
         progress.report("images", 0, len(inputs))
         told = served.manifest
         tile = None if told.bands is None else told.bands.tile
-        read = functools.partial(_read, checked=_checks(told), placed=masks is not None and told.arrays is not None)
+        read = functools.partial(_read, checked=checks(told), placed=masks is not None and told.arrays is not None)
         size = _BATCH if tile is None else 1
         ahead = pool.map(read, inputs[:size])
         for start in range(0, len(inputs), size):
@@ -260,7 +260,7 @@ def _read(item: Input, checked: Callable[[str, bytes], bytes | Array], *, placed
         return {"image": item.name, "error": str(error)}
 
 
-def _checks(told: PushedManifest) -> Callable[[str, bytes], bytes | Array]:
+def checks(told: PushedManifest) -> Callable[[str, bytes], bytes | Array]:
     """How a file is read that the model is asked about: as at ingest."""
     known = told.arrays
     if told.bands is None or known is None:

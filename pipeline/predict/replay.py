@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +16,13 @@ from components.base.errors import ConfigError, ImagegateError
 from components.base.files import write_atomically
 from components.base.text import number, percent, shown
 from components.data import decoding, images
+from components.drawing.two_masks import TwoMasks
 from components.labels import kinds
 from components.push import versions
 from components.report import pictures
-from pipeline.predict import contact_sheet, inputs, predict, table
+from pipeline.predict import contact_sheet, inputs, overlays, predict, table
+from pipeline.predict.masks import Masks
+from pipeline.predict.unlabelled import guess
 from pipeline.terminal import output_to
 
 if TYPE_CHECKING:
@@ -26,8 +30,12 @@ if TYPE_CHECKING:
     from pipeline.predict.inputs import Input
     from pipeline.terminal import Terminal
 
-_PICTURES = 60  # on the contact sheet
+_PICTURES = 60  # on the contact sheet; of masks, also the images in the table
 _INTRO = "Images that the two models answer differently, those that are the most familiar to the served model first."
+_INTRO_MASKS = (
+    "Images whose masks differ the most: on the left the mask of version {served}, in the middle that of challenger "
+    "{challenger}, and on the right, in red, where they differ."
+)
 
 Answer = dict[str, Any]  # see `predict.predict`
 
@@ -39,13 +47,14 @@ class Pair:
     Attributes:
         name: of the image.
         served, challenger: the answers.
-        differ: whether the labels are not the same, of those that both models know.
+        share: 1 where the labels are not the same, of those that both models know, else 0; of masks, the share of the
+            pixels whose labels are not the same.
     """
 
     name: str
     served: Answer
     challenger: Answer
-    differ: bool
+    share: float
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ class Replay:
         pairs: the images that both have answered.
         errors: the other images, with the reason.
         limit: `evaluation.max_disagreement`.
+        overlaps: of masks, label -> IoU of the two models' pixels of it in all images.
     """
 
     served: str
@@ -64,16 +74,17 @@ class Replay:
     pairs: Sequence[Pair]
     errors: Sequence[tuple[str, str]]
     limit: float | None
+    overlaps: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def differing(self) -> list[Pair]:
-        """The images that are answered differently, the most familiar to the served model first."""
-        return sorted((p for p in self.pairs if p.differ), key=lambda p: -float(p.served["familiarity"]))
+        """The images that are answered differently, most of all first, then the most familiar to the served model."""
+        return sorted((p for p in self.pairs if p.share), key=lambda p: (-p.share, -float(p.served["familiarity"])))
 
     @property
     def share(self) -> float:
-        """The share of the images that are answered differently."""
-        return len(self.differing) / len(self.pairs)
+        """The share of the images that are answered differently; of masks, the mean of the images' shares."""
+        return sum(pair.share for pair in self.pairs) / len(self.pairs)
 
     @property
     def refused(self) -> bool:
@@ -82,13 +93,14 @@ class Replay:
 
     def lines(self) -> Iterator[str]:
         """The table, and what it comes to."""
-        rows = [("image", f"version {self.served}", f"challenger {self.challenger}")]
-        rows += [(p.name, _words(p.served), _words(p.challenger)) for p in self.differing]
-        widths = [max(len(table.cell(row[i])) for row in rows) for i in range(2)]
-        for first, second, third in rows if len(rows) > 1 else ():
-            yield f"{table.cell(first):<{widths[0]}}  {table.cell(second):<{widths[1]}}  {table.cell(third)}"
-        n = len(self.differing)
-        yield f"{n:,} of {len(self.pairs):,} images ({percent(self.share)}) are answered differently"
+        rows = [("image", "differs", f"version {self.served}", f"challenger {self.challenger}")]
+        shown = self.differing[:_PICTURES] if self.overlaps else self.differing
+        rows += [(p.name, percent(p.share), _words(p.served), _words(p.challenger)) for p in shown]
+        columns = range(4) if self.overlaps else (0, 2, 3)  # of labels, all differ alike
+        widths = [max(len(table.cell(row[i])) for row in rows) for i in range(4)]
+        for row in rows if len(rows) > 1 else ():
+            yield "  ".join(f"{table.cell(row[i]):<{widths[i]}}" for i in columns).rstrip()
+        yield from self._shares()
         for who, of in (("version " + self.served, "served"), ("challenger " + self.challenger, "challenger")):
             answers = [getattr(pair, of) for pair in self.pairs]
             familiar = float(np.median([answer["familiarity"] for answer in answers]))
@@ -96,6 +108,14 @@ class Replay:
             yield f"{who}: median familiarity {familiar:.2f}, abstains on {abstains:,}"
         if self.refused:
             yield f"refused: {number(self.share)} is above evaluation.max_disagreement {number(self.limit)}"
+
+    def _shares(self) -> Iterator[str]:
+        images = f"{len(self.pairs):,} image{'' if len(self.pairs) == 1 else 's'}"
+        if not self.overlaps:
+            yield f"{len(self.differing):,} of {images} ({percent(self.share)}) are answered differently"
+            return
+        yield f"{percent(self.share)} of the pixels are answered differently, on average over {images}"
+        yield "IoU between the two models: " + ", ".join(f"{label} {iou:.2f}" for label, iou in self.overlaps.items())
 
     def to_json(self) -> str:
         """Everything, as one JSON object."""
@@ -107,8 +127,15 @@ class Replay:
             "share": self.share,
             "max_disagreement": self.limit,
             "refused": self.refused,
+            **({"iou": dict(self.overlaps)} if self.overlaps else {}),
             "answers": [
-                {"image": p.name, "differ": p.differ, "served": p.served, "challenger": p.challenger}
+                {
+                    "image": p.name,
+                    "differ": p.share > 0,
+                    **({"share": p.share} if self.overlaps else {}),
+                    "served": p.served,
+                    "challenger": p.challenger,
+                }
                 for p in self.pairs
             ],
             "errors": [{"image": name, "error": error} for name, error in self.errors],
@@ -126,14 +153,9 @@ def run(config: Config, folder: str, output: str | None, terminal: Terminal) -> 
         terminal: where notes are printed.
 
     Raises:
-        ConfigError: the task has masks, or the contact sheet cannot be written.
+        ConfigError: the contact sheet cannot be written.
         ImagegateError: there is no challenger, or no image that both models answer.
     """
-    if kinds.kind(config.task).per_pixel:
-        raise ConfigError(
-            f"task: {config.task}: replay compares the labels of images, and masks have none; look at both with "
-            "imagegate predict DESTINATION/VERSION FOLDER --overlay DIR"
-        )
     path = os.path.join(config.folder, "replay.html") if output is None else output
     if os.path.lexists(path):
         raise ConfigError(f"-o: {path} is there already; name another file with -o, or move it away")
@@ -147,13 +169,25 @@ def run(config: Config, folder: str, output: str | None, terminal: Terminal) -> 
         found, notes = inputs.expand([folder])
     for note in notes:
         terminal.line(table.cell(note))
-    with output_to(os.devnull):  # decoders print warnings; real problems are listed
-        answers = [_answers(model, found) for model in (served, challenger)]
-    result = _compared(config, served, challenger, answers)
-    if not result.pairs:
-        why = f": {result.errors[0][0]}: {result.errors[0][1]}" if result.errors else ""
-        raise ImagegateError(f"{folder}: no image that both models answer{why}")
-    sheet = contact_sheet.page(f"{config.name}: {served.version} and {challenger.version}", _INTRO, _pictured(result))
+    with tempfile.TemporaryDirectory() as work:
+        masks = None
+        if kinds.kind(config.task).per_pixel:
+            masks = TwoMasks(served.manifest.labels, challenger.manifest.labels)
+        with output_to(os.devnull):  # decoders print warnings; real problems are listed
+            answers = [
+                _answers(model, found, None if masks is None else os.path.join(work, str(i)))
+                for i, model in enumerate((served, challenger))
+            ]
+        result = _compared(config, served, challenger, answers, masks)
+        if not result.pairs:
+            why = f": {result.errors[0][0]}: {result.errors[0][1]}" if result.errors else ""
+            raise ImagegateError(f"{folder}: no image that both models answer{why}")
+        title = f"{config.name}: {served.version} and {challenger.version}"
+        if masks is None:
+            sheet = contact_sheet.page(title, _INTRO, _pictured(result))
+        else:
+            intro = _INTRO_MASKS.format(served=served.version, challenger=challenger.version)
+            sheet = contact_sheet.page(title, intro, _drawn(result, served, masks), across=3)
     try:
         write_atomically(path, sheet)
     except OSError as error:
@@ -162,12 +196,18 @@ def run(config: Config, folder: str, output: str | None, terminal: Terminal) -> 
     return result
 
 
-def _answers(served: versions.Served, found: Sequence[Input]) -> list[Answer]:
-    return [answer for batch in predict.predict(served, found) for answer in batch]
+def _answers(served: versions.Served, found: Sequence[Input], folder: str | None) -> list[Answer]:
+    """What a model says of each image; its masks are written to a folder, in the size of the image."""
+    masks = None if folder is None else Masks(folder, found, arrays=False)
+    return [answer for batch in predict.predict(served, found, masks=masks) for answer in batch]
 
 
 def _compared(
-    config: Config, served: versions.Served, challenger: versions.Served, answers: Sequence[Sequence[Answer]]
+    config: Config,
+    served: versions.Served,
+    challenger: versions.Served,
+    answers: Sequence[Sequence[Answer]],
+    masks: TwoMasks | None,
 ) -> Replay:
     common = set(served.manifest.labels) & set(challenger.manifest.labels)
     pairs, errors = [], []
@@ -175,9 +215,15 @@ def _compared(
         if error := old.get("error") or new.get("error"):
             errors.append((old["image"], error))
             continue
-        same = old["label"] == new["label"] if "label" in old else _common(old, common) == _common(new, common)
-        pairs.append(Pair(old["image"], old, new, differ=not same))
-    return Replay(served.version, challenger.version, pairs, errors, config.evaluation.max_disagreement)
+        if masks is not None:
+            share = masks.add(old["image"], old.pop("mask"), new.pop("mask"))
+        elif "label" in old:
+            share = float(old["label"] != new["label"])
+        else:
+            share = float(_common(old, common) != _common(new, common))
+        pairs.append(Pair(old["image"], old, new, share))
+    overlaps = {} if masks is None else masks.overlaps()
+    return Replay(served.version, challenger.version, pairs, errors, config.evaluation.max_disagreement, overlaps)
 
 
 def _common(answer: Answer, labels: set[str]) -> set[str]:
@@ -186,8 +232,11 @@ def _common(answer: Answer, labels: set[str]) -> set[str]:
 
 def _words(answer: Answer) -> str:
     """An answer in one cell: "cat 0.93, familiarity 0.51"."""
-    named = [answer["label"]] if "label" in answer else answer["labels"]
-    told = ", ".join(f"{label} {answer['probabilities'][label]:.2f}" for label in named) or "no label"
+    if "shares" in answer:
+        told = guess(answer, "")
+    else:
+        named = [answer["label"]] if "label" in answer else answer["labels"]
+        told = ", ".join(f"{label} {answer['probabilities'][label]:.2f}" for label in named) or "no label"
     return f"{told}, familiarity {answer['familiarity']:.2f}{' (abstains)' if answer['abstain'] else ''}"
 
 
@@ -199,4 +248,25 @@ def _pictured(result: Replay) -> Iterator[tuple[str, Sequence[str], str]]:
             encoded = images.check(inputs.content(pair.name), decoding.MAX_PIXELS).encoded
             picture = album.images[album.add(pictures.small(encoded, contact_sheet.SIDE))]
         captions = (f"{result.served}: {_words(pair.served)}", f"{result.challenger}: {_words(pair.challenger)}")
+        yield pair.name, captions, picture
+
+
+def _drawn(result: Replay, served: versions.Served, masks: TwoMasks) -> Iterator[tuple[str, Sequence[str], str]]:
+    """Likewise of masks, with both over the image and where they differ; the legend comes first."""
+    album, checked = pictures.Album(), predict.checks(served.manifest)
+    yield "labels", (), album.images[album.add(masks.legend())]
+    shown = (0,) if served.manifest.arrays is None else served.manifest.arrays.shown
+    for pair in result.differing[:_PICTURES]:
+        picture = ""
+        with contextlib.suppress(OSError, images.BadImage, ImagegateError):
+            content = checked(pair.name, inputs.content(pair.name))
+            with overlays.picture(content, shown) as image:
+                small = pictures.fitted(image.convert("RGB"), contact_sheet.SIDE)
+            album = pictures.Album()
+            picture = album.images[album.add(masks.draw(pair.name, small))]
+        captions = (
+            f"{percent(pair.share)} of the pixels differ",
+            f"{result.served}: {_words(pair.served)}",
+            f"{result.challenger}: {_words(pair.challenger)}",
+        )
         yield pair.name, captions, picture

@@ -59,7 +59,8 @@ def begin(run: str, summary: RunSummary, where: str) -> None:
         where: "in the stage Trainer", for example.
     """
     told = {"status": "killed", "exit_code": 128 + signal.SIGKILL, "seconds": None}
-    told |= {"error": f"killed, or the machine went down, {where}; the next run goes on from there"}
+    command = f"imagegate {summary.command}"
+    told |= {"error": f"{command} was killed, or the machine went down, {where}; the next one goes on from there"}
     write_atomically(os.path.join(run, _UNFINISHED), summary.model_copy(update=told).to_json(indent=1))
 
 

@@ -58,7 +58,7 @@ class Runner:
         self._needs: tuple[tuple[str, int], ...] = ((config.output_folder, 0),)
         self._running, self._recording, self._notifying = "", threading.Lock(), threading.Lock()
         self._listed: Dataset | LayoutError | NoRoom | None = None
-        self.summary = Summary(config)
+        self.summary = Summary(config, "tune" if only_search else "compare" if compares else "run")
         self.folder = os.path.join(config.output_folder, "history", self.summary.run_id)
 
     @property
@@ -153,11 +153,11 @@ class Runner:
     def _end_by_force(self, stopped: stopping.Stopped) -> None:
         """As `_record_stop`, where the main thread does not answer: it may hold the terminal, so nothing is printed."""
         self._record_stop(stopped)
-        if not (stopped.at_once or self._only_search or self._compares) and self._notifying.acquire(blocking=False):
+        if self.summary.command == "run" and not stopped.at_once and self._notifying.acquire(blocking=False):
             notice.send(self._config, self.summary.freeze(), stopped=True)
 
     def _notify(self, *, stopped: bool = False) -> None:
-        if self._only_search or self._compares:
+        if self.summary.command != "run":
             return  # of a search and a comparison nobody is told
         if self._notifying.acquire(blocking=False):  # once: a signal may come while it is done
             self._notify_of([self.summary.freeze()], stopped=stopped)
@@ -170,10 +170,13 @@ class Runner:
             with self._announced(stages.NOTIFY.name, "notify"):
                 for problem in [problem for run in runs for problem in notice.send(self._config, run, stopped=stopped)]:
                     progress.announce(f"warning: {problem}")
-        if self._config.sinks.mlflow and not stopped:
+        if self._config.sinks.any and not stopped:
             with self._announced("Sinks", "sinks"):
-                for problem in [problem for run in runs for problem in sinks.send(self._config, run)]:
-                    progress.announce(f"warning: {problem}")
+                recorded = [run for run in runs if run.command == "run"]  # not a search that was killed
+                for run in recorded:
+                    name, output = self._config.name, self._config.output_folder
+                    for problem in sinks.send(self._config.sinks, name, output, run):
+                        progress.announce(f"warning: {problem}")
 
     @contextlib.contextmanager
     def _announced(self, name: str, section: str) -> Iterator[None]:

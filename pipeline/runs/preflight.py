@@ -155,9 +155,14 @@ def files(config: Config, dataset: Dataset, *, force: bool = False) -> None:
         force: whether every stage will run again.
 
     Raises:
-        ConfigError: files cannot be read.
+        ConfigError: files cannot be read, or a model of these labels is not exported.
         NoRoom: the disk has too little room.
     """
+    if config.push.exports and config.kind.is_detector(len(dataset.labels)):
+        raise ConfigError(
+            f"push.formats: the data have the single label {dataset.labels[0]!r}, and a model of one label answers "
+            "with the familiarity of an image, which exports do not compute; remove the formats besides saved_model"
+        )
     _readable(dataset)
     for path, size in needs(config, dataset, force=force):
         if size > shutil.disk_usage(room.nearest(path)).free:

@@ -49,6 +49,7 @@ class Summary(Outcome):
 
     Attributes:
         config: the settings.
+        command: of imagegate.
         run_id: sorts by time.
         stages: the stages that ran.
         fingerprints: of data, configuration and code.
@@ -56,11 +57,11 @@ class Summary(Outcome):
         schema: text of the schema of the data, or "".
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, command: Literal["run", "tune", "compare"] = "run") -> None:
         super().__init__(
             task=config.task, destination=config.destination, without_thresholds=config.push.without_thresholds
         )
-        self.config = config
+        self.config, self.command = config, command
         self.stages: list[Stage] = []
         self.fingerprints: dict[str, str] = {}
         self.report: str | None = None
@@ -159,6 +160,7 @@ class Summary(Outcome):
             **self.fields(),
             run_id=self.run_id,
             name=self.config.name,
+            command=self.command,
             started=self._started.isoformat(timespec="seconds"),
             seconds=self._seconds or self._elapsed(),
             stages=tuple(self.stages),

@@ -74,6 +74,8 @@ class Api(ThreadingHTTPServer):
         script: what a run's details are at each look, the last for ever: (run's state, [(task, state), …]).
         seen: (method, path, query, body, headers) of every request.
         logs: name of a pod -> its log; the nodes of a workflow are named `birds-x1-NUMBER` here.
+        uploaded: ID of a version -> the file that was uploaded.
+        children: display name of a node -> its children, where these are others than `birds-x1-NAME`.
     """
 
     daemon_threads = True
@@ -90,6 +92,8 @@ class Api(ThreadingHTTPServer):
         self.runs: dict[str, Json] = {}
         self.recurringruns: dict[str, Json] = {}
         self.logs: dict[str, str] = {}
+        self.uploaded: dict[str, str] = {}
+        self.children: dict[str, list[str]] = {}
         self.page = 100
         self.after: Callable[[str], None] = lambda _: None
         if tls is not None:
@@ -144,7 +148,9 @@ class Api(ThreadingHTTPServer):
         for platform in platforms:
             json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
         made = {"pipeline_id": query["pipelineid"], "display_name": query["name"], "pipeline_spec": spec}
-        return self.new("versions", "pipeline_version_id", made)
+        version = self.new("versions", "pipeline_version_id", made)
+        self.uploaded[version["pipeline_version_id"]] = body
+        return version
 
     def create_run(self, query: Json, body: Any) -> Json:
         check(body, "V2beta1Run", "run")
@@ -223,8 +229,8 @@ class Api(ThreadingHTTPServer):
         start = f"2026-01-05T03:{i:02}:00Z"
         end = f"2026-01-05T03:{i:02}:{7 if state in ('SUCCEEDED', 'FAILED') else 0:02}Z"
         times = {"start_time": start, "end_time": end}
-        # The one child of a task's node is the node of its pod.
-        children = [{"pod_name": f"birds-x1-{name}"}]
+        # The one child of a task's node is the node of its pod, or one that stands for the attempts at it.
+        children = [{"pod_name": child} for child in self.children.get(name, [f"birds-x1-{name}"])]
         return {"task_id": f"task-{i}", "display_name": name, "state": state, "child_tasks": children} | times
 
 

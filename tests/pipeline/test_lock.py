@@ -106,7 +106,7 @@ def begun(tmp_path: Path, run: str, where: str) -> Path:
 
 def test_a_killed_run_is_shown_and_the_next_command_with_the_lock_writes_its_row(tmp_path: Path) -> None:
     folder = begun(tmp_path, "run-1", "in the stage Trainer")
-    why = "killed, or the machine went down, in the stage Trainer; the next run goes on from there"
+    why = "imagegate run was killed, or the machine went down, in the stage Trainer; the next one goes on from there"
     assert shown(tmp_path) == [("run-1", "[red]killed[/]", why)]
     assert os.listdir(folder) == ["running.json"]  # looking has written nothing
     history.record_killed(str(tmp_path / "out"))

@@ -15,6 +15,7 @@ from receivers import Script, http
 from components.report.run_summary import DataSummary, Pushed, RunSummary, SamePart, ServedModel
 from pipeline import cli, config, lock, notice, scheduled, stopping
 from pipeline.runs import history, local
+from pipeline.runs.summary import Summary
 
 Write = Callable[[Path, Mapping[str, bytes]], Path]
 CONFIG = """\
@@ -168,8 +169,26 @@ def test_a_killed_run_is_told_by_the_next_command(
     assert cli.main([command, told]) == 3
     killed, *own = messages(script)
     assert (killed["run_id"], killed["status"], killed["exit_code"]) == (folder.name, "killed", 137)
-    assert killed["reason"].startswith("killed, or the machine went down, in the stage Trainer")
+    assert killed["reason"].startswith("imagegate run was killed, or the machine went down, in the stage Trainer")
     assert [message["events"] for message in own] == ([["refused"]] if command == "run" else [])
+
+
+@pytest.mark.parametrize("command", ["tune", "compare"])
+def test_a_killed_search_is_told_as_one_and_no_run_recovers_from_it(
+    command: str, told: str, script: Script, tmp_path: Path
+) -> None:
+    settings = config.load(told)
+    (tmp_path / "out" / "history" / "20260101T000000-abcdef").mkdir(parents=True)
+    folder = str(tmp_path / "out" / "history" / "20260101T000000-abcdef")
+    begun = Summary(settings, command)  # type: ignore[arg-type]
+    history.begin(folder, begun.freeze(), "in the stage Tuner")
+    [killed] = history.record_killed(str(tmp_path / "out"))
+    assert notice.send(settings, killed) == []
+    [message] = messages(script)
+    assert (message["command"], message["status"], message["events"]) == (command, "killed", ["failed"])
+    assert message["reason"].startswith(f"imagegate {command} was killed, or the machine went down, in the stage Tuner")
+    assert notice.send(settings, summary(status="up_to_date", exit_code=0)) == []
+    assert len(messages(script)) == 1
 
 
 def test_a_signal_before_the_first_stage_is_told(told: str, script: Script) -> None:

@@ -93,7 +93,7 @@ def test_of_several_labels_an_image_is_right_if_all_known_ones_are() -> None:
     assert (told.images[0].served, told.images[1].candidate) == ("'cat', 'dog'", "no label")
     counts = whole(told.numbers)
     assert (counts["regressions"], counts["regressions/cat"], counts["regressions/dog"]) == (1, 1, 1)
-    assert (counts["example_count"], counts["effective_positives/cat"]) == (3, 2)  # of image c, cat is unknown
+    assert (counts["example_count"], counts["effective_known/cat"]) == (3, 2)  # of image c, cat is unknown
 
 
 def test_a_mask_is_a_regression_if_its_iou_is_lower_by_more_than_a_tenth() -> None:
@@ -158,6 +158,30 @@ def test_each_label_is_judged_by_itself_and_those_without_an_image_are_named() -
         dog.reason == "regressions of label 'dog' on the compared images is 1 (3 examples), above the maximum 0: 4.jpg"
     )
     assert (emu.judged, emu.reason) == (False, "regressions is not judged for label 'emu': no example can be compared")
+
+
+def test_of_several_labels_one_that_is_called_wrongly_is_a_regression_like_one_that_is_missed() -> None:
+    """Dog applies to one of four images and is known in three; the served model has these right.
+
+    The new one misses it in a, calls it in b and c, where it does not apply, and in d, where that is unknown. So 3 of
+    the 3 images where it is known are regressions, although only one image has the label.
+    """
+    truth = {"a": (["dog"], ()), "b": (["cat"], ()), "c": ([], ()), "d": ([], ("dog",))}
+    before = {"a": [0.1, 0.9, 0.1], "b": [0.9, 0.1, 0.1], "c": [0.1, 0.1, 0.1], "d": [0.1, 0.1, 0.1]}
+    now = {name: [p[0], 1 - p[1], p[2]] for name, p in before.items()}
+    rows = ([row(n, truth[n][0], p[n], truth[n][1]) for n in truth] for p in (before, now))
+    told = Compared(version="5", images=4, regressions=found("multi_label", *rows))
+    whole_split = {"example_count": 4.0, "effective_positives/dog": 1.0, "effective_known/dog": 3.0}
+    numbers = [({}, whole_split)]
+
+    def verdicts(least: int) -> list[Verdict]:
+        rule = Threshold(metric="regressions", label="dog", max=2, min_examples=least)
+        return model_gate.thresholds([rule], LABELS, "multi_label", numbers, numbers, told)
+
+    [three] = verdicts(3)
+    assert (three.value, three.examples, three.passed) == (3, 3, False)
+    [four] = verdicts(4)
+    assert four.reason.endswith("cannot be judged: min_examples is 4, but there are only 3; expected regressions <= 2")
 
 
 def test_a_label_that_the_served_model_does_not_know_is_not_judged() -> None:

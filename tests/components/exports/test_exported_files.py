@@ -51,17 +51,20 @@ def source(request: Any, undecided: Callable[[Any], Any], tmp_path_factory: pyte
     parts = network.build("small", weights=None, image_size=SIZE, classes=3, augment=False, seed=1, kind=kind)
     folder = str(tmp_path_factory.mktemp("model"))
     signatures.export(parts, LABELS, SIZE, kind, undecided(parts), folder)
-    return convert.Source(*convert.load(folder), TOLD.model_copy(update={"task": kind.task}))
+    return convert.Source(folder, *convert.load(folder), TOLD.model_copy(update={"task": kind.task}))
 
 
-def of(answer: Callable[[tf.Tensor], tf.Tensor]) -> convert.Source:
-    """A model of three labels that answers pixels float32 [batch, 8, 8, 3] by a function."""
+def of(answer: Callable[[tf.Tensor], tf.Tensor], folder: Path | None = None) -> convert.Source:
+    """A model of three labels that answers pixels float32 [batch, 8, 8, 3] by a function; saved, if in a folder."""
     spec = tf.TensorSpec([None, *SIZE, 3], tf.uint8, name="pixels")
     module = tf.Module()
     module.pixels = tf.function(
         lambda pixels: {"probabilities": answer(tf.cast(pixels, tf.float32))}, input_signature=[spec], autograph=False
     )
-    return convert.Source(module, module.pixels.get_concrete_function(), TOLD)
+    if folder is None:
+        return convert.Source("", module, module.pixels.get_concrete_function(), TOLD)
+    tf.saved_model.save(module, str(folder / "model"))
+    return convert.Source(str(folder / "model"), *convert.load(str(folder / "model")), TOLD)
 
 
 def brightest(pixels: tf.Tensor) -> tf.Tensor:
@@ -75,8 +78,9 @@ def test_each_runtime_answers_in_a_process_of_its_own_as_the_savedmodel_does(
 ) -> None:
     images = photos(40)
     np.save(tmp_path / "images.npy", images)
-    path = convert.convert(source, formats.FORMATS[name], images[:34], str(tmp_path))
-    assert sorted(p.name for p in tmp_path.iterdir() if p.name != "images.npy") == sorted(
+    np.save(tmp_path / "train.npy", images[:34])
+    path = convert.convert(source, formats.FORMATS[name], str(tmp_path / "train.npy"), str(tmp_path))
+    assert sorted(p.name for p in tmp_path.iterdir() if p.suffix != ".npy") == sorted(
         file.removeprefix("exports/") for file in formats.FORMATS[name].files
     )
     answers, latency = conduct.answered(path, str(tmp_path / "images.npy"), len(images))
@@ -156,11 +160,12 @@ def exported(source: convert.Source, known: judged.Evaluated, name: str, folder:
     """Converts, runs and judges as the stage does."""
     images = photos(len(known.rows))
     np.save(folder / "images.npy", images)
-    return conduct._export(formats.FORMATS[name], told, source, known, images, str(folder / "images.npy"), str(folder))
+    path = str(folder / "images.npy")
+    return conduct._export(formats.FORMATS[name], told, source, known, path, path, str(folder))
 
 
 def test_a_good_export_passes_with_its_numbers(tmp_path: Path) -> None:
-    source = of(brightest)
+    source = of(brightest, tmp_path)
     known = evaluated(source, photos(30))
     told = settings(Threshold(metric="accuracy", min=1), Threshold(metric="recall", label="*", min=1))
     one = exported(source, known, "litert", tmp_path, told)
@@ -176,7 +181,7 @@ def test_a_good_export_passes_with_its_numbers(tmp_path: Path) -> None:
 def test_swapped_channels_are_refused_by_the_drop_of_each_label(tmp_path: Path) -> None:
     """Red and blue change places: F1 of both falls from 1 to 0, that of green stays; a third of the answers agrees."""
     known = evaluated(of(brightest), photos(30))
-    swapped = of(lambda pixels: brightest(pixels[..., ::-1]))
+    swapped = of(lambda pixels: brightest(pixels[..., ::-1]), tmp_path)
     one = exported(swapped, known, "litert", tmp_path, settings(Threshold(metric="accuracy", min=0.9)))
     assert not one.passed
     assert one.agreement == pytest.approx(1 / 3)
@@ -204,7 +209,7 @@ def one_scale(pixels: tf.Tensor) -> tf.Tensor:
 
 
 def test_a_layer_that_integers_ruin_is_refused_and_pushed_as_float32(tmp_path: Path) -> None:
-    source = of(one_scale)
+    source = of(one_scale, tmp_path)
     known = evaluated(source, photos(30))
     assert [int(np.argmax(row["probabilities"])) for row in known.rows] == [i % 3 for i in range(30)]
     good = exported(source, known, "litert", tmp_path, settings())
@@ -221,9 +226,35 @@ def test_what_a_runtime_cannot_run_is_told_in_a_sentence(tmp_path: Path) -> None
     np.save(tmp_path / "images.npy", photos(1))
     with pytest.raises(conduct.NoAnswer, match="its runtime cannot run it: "):
         conduct.answered(str(tmp_path / "litert.tflite"), str(tmp_path / "images.npy"), 1)
-    source = of(lambda pixels: tf.py_function(lambda x: x, [pixels], tf.float32))
-    with pytest.raises(convert.NotConverted, match="it cannot be converted: "):
-        convert.convert(source, formats.FORMATS["litert"], photos(1), str(tmp_path))
+
+
+def test_what_a_converter_refuses_is_told_in_a_sentence(tmp_path: Path) -> None:
+    source = of(lambda pixels: tf.py_function(lambda x: x, [pixels], tf.float32), tmp_path)
+    with pytest.raises(convert.NotConverted, match=r"it cannot be converted: .*PyFunc"):
+        convert.convert(source, formats.FORMATS["litert"], "", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("program", "limit", "why"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", 600, "the converter broke: the process ended with SIGSEGV"),
+        ("time.sleep(600)", 20, "its conversion did not end within 20 seconds"),
+    ],
+)
+def test_a_converter_that_crashes_or_hangs_fails_its_format_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, limit: int, why: str
+) -> None:
+    """In place of tf2onnx, a package that does so when it is imported."""
+    (tmp_path / "tf2onnx.py").write_text(f"import os, signal, time\n{program}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    monkeypatch.setattr(convert, "_SECONDS", limit)
+    source = of(brightest, tmp_path)
+    known = evaluated(source, photos(30))
+    broken = exported(source, known, "onnx", tmp_path, settings())
+    assert broken.sentence().startswith("onnx is not pushed: ")
+    assert broken.sentence().endswith(why)
+    assert not (tmp_path / "onnx.onnx").exists()
 
 
 @pytest.mark.parametrize(

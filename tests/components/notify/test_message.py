@@ -11,6 +11,15 @@ from components.notify.message import Message
         (Message(name="a", events=("refused",), exit_code=3), "imagegate: a: the data gate refused"),
         (Message(name="a", events=("failed",), exit_code=1), "imagegate: a: the run failed"),
         (Message(name="a", events=("failed",), status="stopped"), "imagegate: a: the run was stopped"),
+        (Message(name="a", events=("failed",), status="killed"), "imagegate: a: the run was killed"),
+        (
+            Message(name="a", events=("failed",), status="killed", command="tune"),
+            "imagegate: a: the search for better settings was killed",
+        ),
+        (
+            Message(name="a", events=("failed",), status="killed", command="compare"),
+            "imagegate: a: the comparison of methods was killed",
+        ),
         (Message(name="a", events=("refused", "failed")), "imagegate: a: refused or failed"),
         (Message(name="a", events=("pushed",), version="3"), "imagegate: a: pushed version 3"),
         (Message(name="a", events=("pushed",), version="3", challenger=True), "imagegate: a: pushed challenger 3"),

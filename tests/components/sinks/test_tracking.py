@@ -1,6 +1,8 @@
 """MLflow's own client with its SQLite store: what it reads back is what the run came to."""
 
 import json
+import os
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,10 @@ from pipeline import cli, config, sinks
 Write = Callable[[Path, Mapping[str, bytes]], Path]
 PLAIN: dict[str, Any] = {"name": "pets", "task": "single_label", "output": "out"}
 PLAIN |= {"data": {"root": "data"}, "push": {"destination": "models"}, "sinks": {"mlflow": {"url_env": "TRACKING"}}}
+
+
+def send(settings: config.Config, run: RunSummary) -> list[str]:
+    return sinks.send(settings.sinks, settings.name, settings.output_folder, run)
 
 
 def summary(**values: object) -> RunSummary:
@@ -59,11 +65,9 @@ def test_a_push_is_a_run_and_a_version_of_the_registered_model(
     monkeypatch.setenv("TRACKING", store)
     (tmp_path / "report.html").write_text("<p>the page</p>")
     report = str(tmp_path / "report.html")
-    assert sinks.send(settings, summary(report=report)) == []
+    assert send(settings, summary(report=report)) == []
     assert MLFLOW_DISABLE_TELEMETRY.get() is True
-    assert (
-        sinks.send(settings, summary(run_id="later", status="not_blessed", exit_code=4, pushed=None, error="no")) == []
-    )
+    assert send(settings, summary(run_id="later", status="not_blessed", exit_code=4, pushed=None, error="no")) == []
     client: Any = MlflowClient(tracking_uri=store, registry_uri=store)
     found = client.get_experiment_by_name("pets")
     refused, pushed = sorted(client.search_runs([found.experiment_id]), key=lambda r: r.info.run_name, reverse=True)
@@ -87,6 +91,33 @@ def test_a_push_is_a_run_and_a_version_of_the_registered_model(
     assert version.tags["imagegate.version"] == "8"
 
 
+def test_a_server_gets_what_a_database_gets(
+    settings: config.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server that MLFLOW_SERVER names, such as `mlflow server` of a virtual environment of its own."""
+    if "MLFLOW_SERVER" not in os.environ:
+        pytest.skip("no MLFLOW_SERVER")
+    from mlflow.tracking import MlflowClient
+
+    url, name = os.environ["MLFLOW_SERVER"], f"pets-{uuid.uuid4().hex[:8]}"
+    monkeypatch.setenv("TRACKING", url)
+    (tmp_path / "report.html").write_text("<p>the page</p>")
+    told = settings.model_copy(update={"name": name})
+    pushed = summary(report=str(tmp_path / "report.html"), pushed=Pushed(path="s3://models/pets/8", version="8"))
+    assert send(told, pushed) == []
+    # A server takes no paths of its own machine as sources; the rest of the record is there.
+    assert send(told, summary(run_id="local")) == ["mlflow (TRACKING): not recorded: RestException"]
+    client: Any = MlflowClient(tracking_uri=url, registry_uri=url)
+    runs = {run.info.run_name: run for run in client.search_runs([client.get_experiment_by_name(name).experiment_id])}
+    run = runs["20260101T000000-abcdef"]
+    assert (run.data.metrics, run.info.status) == ({"accuracy": 0.875, "recall/T-shirt _red_": 0.5}, "FINISHED")
+    assert (runs["local"].data.metrics["accuracy"], runs["local"].data.tags["imagegate.status"]) == (0.875, "pushed")
+    local = client.download_artifacts(run.info.run_id, "report.html", str(tmp_path / "elsewhere"))
+    assert Path(local).read_text() == "<p>the page</p>"
+    [version] = client.search_model_versions(f"name='{name}'")
+    assert (version.source, version.tags["imagegate.version"]) == ("s3://models/pets/8", "8")
+
+
 def test_what_the_registry_refuses_leaves_the_rest_of_the_record(
     store: str, settings: config.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,7 +125,7 @@ def test_what_the_registry_refuses_leaves_the_rest_of_the_record(
 
     monkeypatch.setenv("TRACKING", store)
     odd = settings.model_copy(update={"sinks": Sinks(mlflow=MLflow(url_env="TRACKING", experiment="b", model="a/b:c"))})
-    assert sinks.send(odd, summary()) == ["mlflow (TRACKING): not recorded: MlflowException"]
+    assert send(odd, summary()) == ["mlflow (TRACKING): not recorded: MlflowException"]
     client: Any = MlflowClient(tracking_uri=store)
     [run] = client.search_runs([client.get_experiment_by_name("b").experiment_id])
     assert (run.data.metrics["accuracy"], run.info.status) == (0.875, "FINISHED")
@@ -118,12 +149,12 @@ def test_a_run_with_a_store_that_cannot_be_reached_ends_as_it_would_and_says_so_
 
 def test_a_variable_that_is_not_set_is_named(settings: config.Config) -> None:
     problem = "mlflow (TRACKING): not recorded: the environment variable TRACKING is not set"
-    assert sinks.send(settings, summary()) == [problem]
+    assert send(settings, summary()) == [problem]
 
 
 def test_without_the_section_nothing_is_sent(settings: config.Config) -> None:
     off = config.validated({k: v for k, v in PLAIN.items() if k != "sinks"} | {"folder": settings.folder})
-    assert sinks.send(off, summary()) == []
+    assert send(off, summary()) == []
     assert off.fingerprint() == settings.fingerprint()
 
 

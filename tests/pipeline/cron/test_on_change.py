@@ -195,5 +195,5 @@ def test_the_crontab_holds_when_to_look_and_what_is_enough(
     assert cli.main(["schedule", str(project), "--cron", "@daily", "--max-days", "3", "--local"]) == 2
     assert "--min-new, --max-days: need --on-change" in capsys.readouterr().err
     assert cli.main(["schedule", str(project), "--on-change"]) == 2
-    assert "--on-change: needs --local." in capsys.readouterr().err
+    assert "--host: expected the URL of the Kubeflow Pipelines API" in capsys.readouterr().err
     assert len(tables) == 2

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import registry_api
 import simulator
 import yaml
 from loopback import Api
@@ -82,6 +83,22 @@ def test_the_sentence_of_the_gate_that_refused_comes_from_its_log(
     assert told["reason"] == "cat has 3 examples in train, expected 10\ndog has 2"
 
 
+def test_why_a_retried_stage_failed_comes_from_the_log_of_its_last_attempt(
+    script: Script, api: Api, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Argo's identity of birds-x1.root.Stages.Trainer.executor, and of that with (0) and (1), by Go's hash/fnv.New32a.
+    api.children = {
+        "Trainer": ["birds-x1-3863217028"],
+        "executor": ["birds-x1-847082095", "birds-x1-377455858"],
+    }
+    for node, reason in (("847082095", "the store is away"), ("377455858", "no GPU")):
+        container._fail(reason, 1)
+        api.logs[f"birds-x1-retry-system-container-impl-{node}"] = log(capfd)
+    api.script = [("RUNNING", [("Stages", "FAILED"), ("Trainer", "FAILED"), ("executor", "FAILED")])]
+    tell("FAILED")
+    assert (message(script)["events"], message(script)["reason"]) == (["failed"], "no GPU")
+
+
 def write_report(folder: Path, **values: object) -> str:
     served = ServedModel(version="7", metrics={"accuracy": 0.8})
     told = {"name": "pets", "task": "single_label", "metrics": {"accuracy": 0.9}, "baseline": served} | values
@@ -123,6 +140,42 @@ def test_a_run_without_anything_new_is_nothing_to_tell(
     api.script = [("RUNNING", [("ModelGate", "SUCCEEDED")])]
     tell("COMPLETE")
     assert script.seen == []
+
+
+def run(identity: str, minute: int, state: str, pipeline: str = "p-1") -> dict[str, Any]:
+    version = {"pipeline_id": pipeline, "pipeline_version_id": "v"}
+    told = {"run_id": identity, "experiment_id": "e-1", "created_at": f"2026-01-05T03:{minute:02}:00Z"}
+    return told | {"state": state, "pipeline_version_reference": version}
+
+
+@pytest.mark.parametrize(
+    ("before", "recovered"),
+    [
+        ([("SUCCEEDED", "p-1"), ("FAILED", "p-1")], True),
+        ([("FAILED", "p-1"), ("SUCCEEDED", "p-1")], False),
+        ([("FAILED", "p-1"), ("CANCELED", "p-1"), ("RUNNING", "p-1")], True),  # how these end says nothing
+        ([("FAILED", "p-2")], False),  # of another pipeline in the same experiment
+        ([], False),
+    ],
+)
+def test_a_run_recovers_where_the_one_before_it_failed(
+    script: Script,
+    api: Api,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    before: list[tuple[str, str]],
+    recovered: bool,
+) -> None:
+    api.experiments["e-1"] = {"experiment_id": "e-1"}
+    earlier = {f"r-{i}": run(f"r-{i}", i, *one) for i, one in enumerate(before)}
+    api.runs = {**earlier, "run-1": run("run-1", 30, "RUNNING"), "later": run("later", 40, "FAILED")}
+    ended.record(write_report(tmp_path, status="up_to_date", exit_code=0))
+    api.logs["birds-x1-ModelGate"] = log(capfd)
+    api.script = [("RUNNING", [("ModelGate", "SUCCEEDED")])]
+    tell("COMPLETE")
+    assert [json.loads(request.body)["events"] for request in script.seen] == ([["recovered"]] if recovered else [])
+    tell("FAILED")
+    assert "recovered" not in json.loads(script.seen[-1].body)["events"]
 
 
 @pytest.mark.parametrize(
@@ -220,12 +273,48 @@ def test_the_task_runs_at_exit_of_all_others_which_stay_what_they_are(tmp_path: 
 
 
 def test_what_pods_cannot_do_is_said_when_it_is_compiled(tmp_path: Path) -> None:
-    told = settings(
-        tmp_path, notify=[HOOK | {"on": ["recovered"]}, {"to": "slack", "url_env": "SLACK"}], sinks={"mlflow": {}}
-    )
+    told = settings(tmp_path, notify=[HOOK, {"to": "slack", "url_env": "SLACK"}], sinks={"mlflow": {}})
     notes = [note for note in pods.notes(told) if note.startswith(("notify", "sinks"))]
     assert notes == [
-        "sinks.mlflow: it has no effect on Kubeflow, whose runs leave no record there",
         "notify: no entry of kubeflow.secrets sets SLACK, so that it has to be set in the image",
-        "notify.0.on: recovered is not sent from Kubeflow, where a run does not know how the one before it ended",
+        "sinks: no entry of kubeflow.secrets sets MLFLOW_TRACKING_URI, so that it has to be set in the image",
     ]
+
+
+REGISTRY = {"model_registry": {"url_env": "REGISTRY", "token_env": "TOKEN"}}
+
+
+def test_a_push_is_recorded_in_the_sinks_by_the_last_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    report = write_report(tmp_path, status="pushed", exit_code=0, pushed=Pushed(path="/models/8", version="8"))
+    (tmp_path / "report.html").write_text("the page")
+    with registry_api.running() as registry:
+        monkeypatch.setenv("REGISTRY", registry.url)
+        monkeypatch.setenv("TOKEN", "planted-token")
+        told = settings(tmp_path, sinks=REGISTRY).sinks.to_json()
+        ended.record(report, "pets", told, "run-1")
+        [version] = registry.versions.values()
+        assert version["name"] == "8"
+        assert version["customProperties"]["imagegate.run_id"]["string_value"] == "run-1"
+        assert version["customProperties"]["imagegate.report"]["string_value"] == str(tmp_path / "report.html")
+        assert "warning" not in capfd.readouterr().err
+        ended.record(report, "pets", told, "run-2")
+    line = "warning: sinks: model registry (REGISTRY): not recorded: pets has a version 8 already\n"
+    assert capfd.readouterr().err.endswith(line)
+
+
+def test_only_the_last_task_gets_the_variables_of_the_sinks_and_the_specification_no_value(tmp_path: Path) -> None:
+    entries = [{"secret": "registry", "key": key, "env": key.upper()} for key in ("registry", "token")]
+    kubeflow = {"image": IMAGE, "secrets": [*SECRETS, *entries]}
+    spec, platform = compiler.compile(settings(tmp_path, notify=[], sinks=REGISTRY, kubeflow=kubeflow))
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    given = {
+        label: {entry["envVar"] for secret in pod.get("secretAsEnv", ()) for entry in secret["keyToEnv"]}
+        for label, pod in executors.items()
+    }
+    assert given.pop("ModelGate_executor") == {"REGISTRY", "TOKEN"}
+    assert {"REGISTRY", "TOKEN"}.isdisjoint(set().union(*given.values()))
+    inputs = spec["root"]["dag"]["tasks"]["ModelGate"]["inputs"]
+    assert "report" in inputs["artifacts"]
+    assert set(inputs["parameters"]) == {"name", "sinks", "run"}

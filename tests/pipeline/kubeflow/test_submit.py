@@ -265,6 +265,43 @@ def test_a_gate_that_broke_is_told_from_one_that_refused(
     assert (found, err) == (code, f"imagegate: {task}: {words}; its log says why: {api.url}/#/runs/details/{run}\n")
 
 
+# Identities of Argo's nodes below birds-x1.root, by Go's hash/fnv.New32a.
+RETRIED = {
+    "Trainer.executor": "birds-x1-3987641929",
+    "Trainer.executor(0)": "birds-x1-83537200",
+    "Trainer.executor(1)": "birds-x1-4042805021",
+    "Stages.Trainer.executor": "birds-x1-3863217028",
+    "Stages.Trainer.executor(0)": "birds-x1-847082095",
+    "Stages.Trainer.executor(1)": "birds-x1-377455858",
+}
+
+
+@pytest.mark.parametrize("parents", ["", "Stages."])
+@pytest.mark.parametrize("template", ["retry-system-container-impl-", "system-container-impl-", ""])
+@pytest.mark.parametrize(
+    ("first", "second", "code", "words"),
+    [
+        (log(1), log(4), 4, "the model gate refused"),  # the attempt that counts is the last one
+        (log(3), log(1), 1, "failed"),
+        (log(3), log(None), 3, "the data gate refused"),  # killed, so that only the first says anything
+    ],
+)
+def test_the_log_of_the_last_attempt_of_a_retried_stage_says_why_it_failed(
+    api: Api, call: Call, parents: str, template: str, first: str, second: str, code: int, words: str
+) -> None:
+    nodes = {name.removeprefix(parents): node for name, node in RETRIED.items() if name.startswith(parents + "T")}
+    attempts = [nodes["Trainer.executor(0)"], nodes["Trainer.executor(1)"]]
+    api.children = {"Trainer": [nodes["Trainer.executor"]], "executor": attempts}
+    api.logs = {
+        node.replace("birds-x1-", f"birds-x1-{template}"): text
+        for node, text in zip(attempts, (first, second), strict=True)
+    }
+    tasks = [("Trainer", "FAILED"), ("executor", "FAILED"), ("executor(0)", "FAILED"), ("executor(1)", "FAILED")]
+    api.script = [("FAILED", tasks)]
+    found, _, err = call("submit", "--host", api.url, "--wait")
+    assert (found, err.partition(";")[0]) == (code, f"imagegate: Trainer: {words}")
+
+
 def test_where_logs_may_not_be_read_it_is_unknown_whether_a_gate_refused(api: Api, call: Call) -> None:
     api.trouble = {r"GET .*/log": (403, '{"message": "no readLog on runs"}')}
     api.script = [("FAILED", [("ClassBalance", "FAILED")])]

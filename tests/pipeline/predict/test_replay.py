@@ -114,9 +114,9 @@ def answer(label: str, familiarity: float, *, abstain: bool = False, **p: float)
 def test_the_table_has_the_most_familiar_differences_first_and_the_medians() -> None:
     """Familiarities 0.2, 0.4, 0.9 of the served model: their median is 0.4."""
     pairs = [
-        replay.Pair("a.png", answer("ant", 0.2, ant=0.7), answer("bee", 0.1, bee=0.6, abstain=True), differ=True),
-        replay.Pair("b.png", answer("ant", 0.4, ant=0.9), answer("ant", 0.5, ant=0.8), differ=False),
-        replay.Pair("c.png", answer("bee", 0.9, bee=0.8), answer("ant", 0.3, ant=0.5), differ=True),
+        replay.Pair("a.png", answer("ant", 0.2, ant=0.7), answer("bee", 0.1, bee=0.6, abstain=True), share=1.0),
+        replay.Pair("b.png", answer("ant", 0.4, ant=0.9), answer("ant", 0.5, ant=0.8), share=0.0),
+        replay.Pair("c.png", answer("bee", 0.9, bee=0.8), answer("ant", 0.3, ant=0.5), share=1.0),
     ]
     heads, first, second, *rest = replay.Replay("9", "4", pairs, (), 0.5).lines()
     assert heads.split() == ["image", "version", "9", "challenger", "4"]
@@ -128,6 +128,54 @@ def test_the_table_has_the_most_familiar_differences_first_and_the_medians() -> 
         "challenger 4: median familiarity 0.30, abstains on 1",
         "refused: 0.6667 is above evaluation.max_disagreement 0.5",
     ]
+
+
+def test_masks_are_compared_pixel_by_pixel(
+    call: Call, undecided: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, capsys: Any
+) -> None:
+    """Both models' masks are written by `imagegate predict --masks`, and compared by NumPy here."""
+    kind, names = kinds.kind("segmentation"), ("ground", "thing")
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        parts = network.build("small", weights=None, image_size=SIZE, classes=2, augment=False, seed=seed, kind=kind)
+        for weight in parts.head.trainable_weights:
+            weight.assign(weight * 5)
+        folder = str(tmp_path_factory.mktemp("model"))
+        signatures.export(parts, names, SIZE, kind, undecided(parts), folder)
+        told = PushedManifest(name="animals", task="segmentation", labels=names)
+        destination = str(tmp_path / "models")
+        served = versions.current(destination)
+        pushed = versions.push(
+            folder, destination, told, compared=served.version if served else "", as_challenger=seed == 2
+        )
+        where = tmp_path / f"masks{seed}"
+        cli.main(["predict", pushed.path, str(tmp_path / "recent"), "--masks", str(where)])
+    capsys.readouterr()
+    pairs = {
+        path.name: tuple(np.asarray(Image.open(tmp_path / f"masks{seed}" / path.name)) for seed in (1, 2))
+        for path in sorted((tmp_path / "masks1").iterdir())
+    }
+    shares = {name: float((old != new).mean()) for name, (old, new) in pairs.items()}
+    assert len(set(shares.values())) > 2
+    masks = ("--set", "task=segmentation", "--set", "data.layout=coco", "--set", "data.annotations=a.json")
+    code, out, _ = call("--json", *masks)
+    result = json.loads(out)
+    assert code == 0
+    assert {Path(one["image"]).name: one["share"] for one in result["answers"]} == pytest.approx(shares)
+    assert result["share"] == pytest.approx(np.mean(list(shares.values())))
+    both = np.array([[np.sum((old == i) & (new == i)) for i in (0, 1)] for old, new in pairs.values()]).sum(axis=0)
+    either = np.array([[np.sum((old == i) | (new == i)) for i in (0, 1)] for old, new in pairs.values()]).sum(axis=0)
+    assert list(result["iou"].values()) == pytest.approx((both / either).tolist())
+    page = (tmp_path / "replay.html").read_text()
+    assert page.count("data:image/webp;base64,") == sum(share > 0 for share in shares.values()) + 1  # and the legend
+    (tmp_path / "replay.html").unlink()
+    limit = f"evaluation.max_disagreement={result['share'] - 1e-6}"
+    code, out, _ = call(*masks, "--set", limit)
+    assert code == 4
+    first = max(shares, key=shares.__getitem__)
+    assert next(line for line in out.splitlines() if ".png" in line).split()[0].endswith(first)
+    assert "of the pixels are answered differently, on average over 24 images" in out
+    assert "IoU between the two models: ground 0." in out
 
 
 def test_several_labels_are_compared_by_those_that_both_models_know() -> None:

@@ -263,3 +263,13 @@ def test_the_extra_of_a_runtime_that_is_missing_is_named_before_anything_runs(
         "push.formats: onnx-int8 needs onnxruntime, not installed here; install the extra onnx: "
         "pip install 'imagegate[onnx]'"
     )
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_formats_of_a_model_of_a_single_label_are_refused(
+    settings: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    path = settings(push={"destination": "served", "formats": ["saved_model", "litert"]})
+    shutil.rmtree(tmp_path / "images" / "dog")
+    assert cli.main([command, path]) == 2
+    assert "push.formats: the data have the single label 'cat'" in " ".join(capsys.readouterr().err.split())

@@ -28,7 +28,7 @@ from pipeline.runs import summary
 from pipeline.runs.show import show
 
 KEYS = [
-    *("run_id", "name", "task", "status", "exit_code", "started", "seconds", "stages", "data"),
+    *("run_id", "name", "task", "command", "status", "exit_code", "started", "seconds", "stages", "data"),
     *(
         "imbalance",
         "label_weights",
