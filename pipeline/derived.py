@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from pipeline.config import Config
 
 
-def fingerprints(config: Config) -> dict[str, str]:
-    """Returns the fingerprints of the configuration and the code, which the report shows."""
-    return {"configuration": config.fingerprint(), "code": fingerprint.everything()}
+def fingerprints(config: Config, code: str) -> dict[str, str]:
+    """Returns the fingerprints of the configuration and the code, which the report shows.
+
+    Args:
+        code: see `fingerprint.everything`.
+    """
+    return {"configuration": config.fingerprint(), "code": code}
 
 
 def remembered(config: Config) -> str:

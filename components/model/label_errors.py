@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+import scipy  # which loads a part when it is used
 from threadpoolctl import threadpool_limits
 
 from components.base import progress
@@ -122,7 +122,7 @@ def _out_of_fold(
         head = Head(examples, exclusive, [1.0] * target.shape[1])
         kernel, bias = head.layer(head.solve(_STRENGTH, exact=False))
         logits = rows[ask] @ kernel + bias
-        p[ask] = special.softmax(logits, axis=1) if exclusive else special.expit(logits)
+        p[ask] = scipy.special.softmax(logits, axis=1) if exclusive else scipy.special.expit(logits)
     return p
 
 
