@@ -39,8 +39,8 @@ lint: setup  ## check style, types, and which package may import which
 	.venv/bin/mypy pipeline components scripts
 	.venv/bin/lint-imports --no-cache --no-logo
 
-bench: setup  ## run the benchmarks
-	.venv/bin/python -m benchmarks
+bench: setup  ## run the benchmarks (QUICK=1: only see that they work)
+	.venv/bin/python -m benchmarks $(if $(QUICK),--quick)
 
 docs: setup  ## generate docs/configuration.md
 	.venv/bin/python -m scripts.document

@@ -10,18 +10,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib import metadata
 from statistics import median
 from typing import Any
 
-from benchmarks import photos
+from benchmarks import load, photos
 from benchmarks.side_by_side.worker import RESULT, Job
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SIDES = {"stock": "stock TFX", "lean": "stock TFX without the image in statistics and Transform"}
 _FOR_TARGETS = 3000
+_FEW = 60
 _CLOCKS = ("seconds", "cpu_seconds")
 _PACKAGES = ("tfx", "tensorflow", "keras", "apache-beam", "pillow", "numpy")
 
@@ -76,11 +77,13 @@ class Bench:
         source = photos.folder(self.cache, count)
         # Writes of earlier runs must reach the disk before this measurement starts.
         os.sync()
+        before = load.now()
         with tempfile.TemporaryDirectory(dir=self.work) as work:
             job = Job(side=side, stage=stage, photos=source, work=work, backbone=self._backbone())
             _python("benchmarks.side_by_side.worker", json.dumps(asdict(job)), work)
             with open(os.path.join(work, RESULT), encoding="utf-8") as f:
                 result: dict[str, Any] = json.load(f)
+        result["others"] = load.others(before, load.now())
         if stage != "import" and result["examples"] != count:
             raise SystemExit(f"{side} {stage}: {result['examples']} of {count} photos were ingested")
         if stage == "push" and not result["pushed"]:
@@ -209,6 +212,8 @@ _MEASUREMENTS: dict[str, Callable[[Bench, argparse.Namespace], list[Row]]] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     options = _parser().parse_args(arguments)
+    if options.quick:
+        options.photos, options.more, options.rounds, options.long_rounds = _FEW, 0, 1, 1
     if 0 < options.more <= options.photos:
         raise SystemExit(f"--more must be 0 or above --photos ({options.photos}), got {options.more}")
     rows: list[Row] = []
@@ -221,8 +226,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in options.only or _MEASUREMENTS:
             print(name, flush=True)
             rows += _MEASUREMENTS[name](bench, options)
+        if options.quick:
+            rows = [replace(row, target=None) for row in rows]
         _print(rows, bench)
-        if options.photos < _FOR_TARGETS:
+        if not options.quick and options.photos < _FOR_TARGETS:
             print(f"The targets are for {_FOR_TARGETS:,} photos; with fewer, startup dominates the durations.")
         if options.json:
             _write(options.json, options, rows, bench)
@@ -238,6 +245,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=int, default=3, help="number of rounds for ingest (default: 3)")
     parser.add_argument("--long-rounds", type=int, default=3, help="number of rounds for later stages (default: 3)")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"one round of {_FEW} photos, to see that all of it works; judges nothing"
+    )
     parser.add_argument("--only", nargs="+", choices=list(_MEASUREMENTS), help="default: all")
     parser.add_argument("--folder", help="where to keep the photos for the next time (default: a temporary folder)")
     parser.add_argument("--json", help="also write every number to this file")
@@ -255,7 +265,8 @@ def _folder(given: str | None) -> Iterator[str]:
 
 
 def _print(rows: Sequence[Row], bench: Bench) -> None:
-    print(f"\n{'':<28}{'ours':>13}{'other':>13}{'ratio':>8}{'CPU':>8}  {'target':<16}other side")
+    print("\nBy wall clock; the last ratio is that of processor time.")
+    print(f"{'':<28}{'ours':>13}{'other':>13}{'ratio':>8}{'CPU':>8}  {'target':<16}other side")
     for row in rows:
         target = "" if row.target is None else f"{'>=' if row.more_is_better else '<='} {row.target:g}"
         verdict = {None: "", True: ", met", False: ", missed"}[row.met]
@@ -265,10 +276,23 @@ def _print(rows: Sequence[Row], bench: Bench) -> None:
     for side in ("ours", "stock"):
         seconds = [r["import_seconds"] for r in bench.runs if r["side"] == side]
         print(f"imports before each run, not included above: {side} {median(seconds):.1f} s")
+    print(_noise([r["others"] for r in bench.runs]))
+
+
+def _noise(others: Sequence[float | None]) -> str:
+    """A sentence on what other work took during each run, in cores."""
+    known = [cores for cores in others if cores is not None]
+    if not known:
+        return "This system does not tell how busy it was with other work."
+    told = (
+        f"Other work took {median(known):.2f} of {os.cpu_count()} cores in half of the runs, at most {max(known):.2f}"
+    )
+    return f"{told}{': this is noisy, and the times say little.' if max(known) > load.NOISY else '.'}"
 
 
 def _write(path: str, options: argparse.Namespace, rows: Sequence[Row], bench: Bench) -> None:
     data = {
+        "noise": _noise([r["others"] for r in bench.runs]),
         "machine": {"cpus": os.cpu_count(), "platform": sys.platform, "python": sys.version.split()[0]},
         "packages": {name: metadata.version(name) for name in _PACKAGES},
         "options": {k: getattr(options, k) for k in ("photos", "more", "rounds", "long_rounds")},

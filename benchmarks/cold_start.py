@@ -1,15 +1,14 @@
 """Measures the cold start of each stage's container: `python -m benchmarks.cold_start [--repeats N] [CHECKOUT ...]`.
 
 A pod of a compiled pipeline starts a fresh interpreter, imports the entry point and the stage's executor, and only then
-begins to work. This measures that start in seconds of processor time, the smallest of several, since the
-rest of a busy machine only adds to it. Checkouts are measured in turns, so that they can be compared.
+begins to work. This measures that start in seconds of processor time, the smallest of several, since the rest of a busy
+machine only adds to it, and the memory that it takes. Checkouts are measured in turns, so that they can be compared.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -26,10 +25,11 @@ push: {destination: models/cold}
 kubeflow: {image: imagegate}
 """
 _LOAD = """
-import importlib, sys
+import importlib, os, resource, sys
 importlib.import_module(sys.argv[1])
 module, _, name = sys.argv[2].rpartition(".")
 getattr(importlib.import_module(module), name)
+print(sum(os.times()[:2]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
@@ -53,21 +53,20 @@ def executors(checkout: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _python(checkout: str, *arguments: str) -> None:
+def _python(checkout: str, *arguments: str) -> str:
     environment = os.environ | {"PYTHONPATH": checkout, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    subprocess.run([sys.executable, *arguments], check=True, env=environment, capture_output=True, cwd=checkout)
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, check=True, env=environment, capture_output=True, text=True, cwd=checkout).stdout
 
 
-def seconds(checkout: str, entry: str, executor: str) -> float:
-    """Processor time of a fresh interpreter that imports what a stage needs."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    _python(checkout, "-c", _LOAD, entry, executor)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def cost(checkout: str, entry: str, executor: str) -> tuple[float, float]:
+    """What a fresh interpreter costs that imports what a stage needs: processor seconds, and MiB at its peak."""
+    seconds, peak = _python(checkout, "-c", _LOAD, entry, executor).split()[-2:]
+    return float(seconds), int(peak) / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints a row for every stage, a column for every checkout."""
+    """Prints a row for every stage, two columns for every checkout."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cold_start", description=__doc__)
     parser.add_argument("checkouts", metavar="CHECKOUT", nargs="*", default=[_HERE], help="default: this one")
     parser.add_argument("--repeats", type=int, default=5)
@@ -75,11 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     checkouts = [os.path.abspath(checkout) for checkout in options.checkouts]
     stages = {checkout: executors(checkout) for checkout in checkouts}
     for stage in stages[checkouts[0]]:
-        best = dict.fromkeys(checkouts, float("inf"))
+        best = dict.fromkeys(checkouts, (float("inf"), float("inf")))
         for _ in range(options.repeats):
             for checkout in checkouts:
-                best[checkout] = min(best[checkout], seconds(checkout, *stages[checkout][stage]))
-        print(f"{stage:<18}" + "".join(f"{best[checkout]:8.2f} s" for checkout in checkouts), flush=True)
+                best[checkout] = min(best[checkout], cost(checkout, *stages[checkout][stage]))
+        told = (f"{seconds:8.2f} s {memory:6.0f} MiB" for seconds, memory in best.values())
+        print(f"{stage:<18}" + "".join(told), flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from components.base import fingerprint
 from components.base.artifact_files import EARLIER_SPLITS
 from components.evaluation import out_of_distribution
 from components.gates.settings import Balance
@@ -21,9 +20,13 @@ if TYPE_CHECKING:
     from pipeline.config import Config
 
 
-def fingerprints(config: Config) -> dict[str, str]:
-    """Returns the fingerprints of the configuration and the code, which the report shows."""
-    return {"configuration": config.fingerprint(), "code": fingerprint.everything()}
+def fingerprints(config: Config, code: str) -> dict[str, str]:
+    """Returns the fingerprints of the configuration and the code, which the report shows.
+
+    Args:
+        code: see `fingerprint.everything`.
+    """
+    return {"configuration": config.fingerprint(), "code": code}
 
 
 def remembered(config: Config) -> str:

@@ -243,7 +243,7 @@ def model_report(run: Run, **inputs: Any) -> BaseNode:
         "name": config.name,
         "task": config.task,
         "configuration": plain,
-        "fingerprints": derived.fingerprints(config),
+        "fingerprints": derived.fingerprints(config, fingerprint.everything()),
         "versions": fingerprint.versions(),
     }
     settings = {"destination": config.destination, "without_thresholds": config.push.without_thresholds}

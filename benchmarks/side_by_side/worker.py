@@ -10,6 +10,8 @@ import sys
 import time
 from dataclasses import dataclass
 
+from benchmarks import load
+
 RESULT = "result.json"
 _MODULES = {
     "ours": "benchmarks.side_by_side.ours",
@@ -75,9 +77,9 @@ def _measure(job: Job) -> dict[str, object]:
     imported = time.perf_counter()
     if job.stage == "import":
         return {"import_seconds": imported - started}
-    modules, cpu = set(sys.modules), time.process_time()
+    modules, cpu = set(sys.modules), load.now().own
     stages = side.run(job)
-    seconds, cpu_seconds = time.perf_counter() - imported, time.process_time() - cpu
+    seconds, cpu_seconds = time.perf_counter() - imported, load.now().own - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "seconds": seconds,

@@ -1,8 +1,9 @@
 """Script that asks an exported model as a server would: from its files alone, without the code of imagegate.
 
-Usage: `probe.py MODEL REQUEST ANSWER WARM_UP`. Replays the warm-up requests of the TFRecord file WARM_UP, asks every
-signature for the images of the JSON file REQUEST, and writes the answers to ANSWER.npz and measurements to ANSWER.json.
-It must not import anything of this project.
+Imports TensorFlow and waits for one line, a JSON list of four paths: MODEL, REQUEST, ANSWER and WARM_UP. Replays the
+warm-up requests of the TFRecord file WARM_UP, asks every signature for the images of the JSON file REQUEST, and writes
+the answers to ANSWER.npz and measurements to ANSWER.json. Without a line it ends: whoever started it has. It must not
+import anything of this project.
 """
 
 from __future__ import annotations
@@ -129,4 +130,8 @@ def _seconds(call: Callable[[], object], times: int, warm_up: int = _WARM_UP) ->
 if __name__ == "__main__":
     # A server has no Keras. TensorFlow looks for it, does without, and starts in half the time.
     sys.modules["keras"] = None  # type: ignore[assignment]
-    main(*sys.argv[1:])
+    import tensorflow  # noqa: F401
+    from tensorflow_serving.apis import prediction_log_pb2  # noqa: F401
+
+    if line := sys.stdin.readline():
+        main(*json.loads(line))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import os
@@ -35,7 +36,8 @@ IMAGES = 32  # images of the test split that the model is asked for; chosen by h
 # Largest difference from the evaluated probabilities that passes. Chosen by hand; not measured.
 _SAME = 1e-4
 _SERVED = "serving_default"
-_SECONDS = 600  # limit for the whole process; chosen by hand; not measured
+_SECONDS = 600  # limit for its answers; chosen by hand; not measured
+_waiting: list[subprocess.Popen[str]] = []  # see `begun`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,30 @@ def check(
     return result.model_copy(update={"verdicts": verdicts})
 
 
+@contextlib.contextmanager
+def begun() -> Iterator[None]:
+    """Starts the process of the next `check` in the block, which imports TensorFlow and waits while others work.
+
+    It knows nothing of the model until it is asked. What was not asked ends with the block, and with this process.
+    """
+    process = _start()
+    _waiting.append(process)
+    try:
+        yield
+    finally:
+        if process in _waiting:
+            _waiting.remove(process)
+            with process:
+                process.kill()
+
+
+def _start() -> subprocess.Popen[str]:
+    # -P: the folder of the script must not be searched for modules.
+    command = [sys.executable, "-P", probe.__file__]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, text=True)
+
+
 class _NoAnswer(Exception):
     """The model could not be loaded or asked; the message says why."""
 
@@ -129,14 +155,18 @@ def _ask(
     with open(request, "w", encoding="utf-8") as f:
         told = {name: (signature, dict(map(_text, inputs.items()))) for name, (signature, inputs) in asked.items()}
         json.dump(told, f)
-    # -P: the folder of the script must not be searched for modules.
-    command = [sys.executable, "-P", probe.__file__, model, request, answer, recorded]
-    try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_SECONDS)
-    except subprocess.TimeoutExpired:
-        raise _NoAnswer(f"it did not answer within {_SECONDS} seconds") from None
-    if done.returncode:
-        raise _NoAnswer(last_words(done.returncode, done.stderr))
+    process = _waiting.pop() if _waiting else _start()
+    if process.poll() is not None:  # it ended before it was asked anything, so that says nothing about the model
+        process = _start()
+    with process:
+        try:
+            _, log = process.communicate(json.dumps([model, request, answer, recorded]) + "\n", timeout=_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise _NoAnswer(f"it did not answer within {_SECONDS} seconds") from None
+        finally:
+            process.kill()  # does nothing if it has ended
+    if process.returncode:
+        raise _NoAnswer(last_words(process.returncode, log))
     with open(f"{answer}.json", encoding="utf-8") as f:
         report: dict[str, Any] = json.load(f)
     if report["missing"]:

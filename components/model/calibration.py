@@ -22,8 +22,8 @@ from collections.abc import Callable, Mapping
 from typing import Literal, TypeVar
 
 import numpy as np
+import scipy  # which loads a part when it is used
 from numpy.typing import NDArray
-from scipy import optimize, special
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -62,7 +62,8 @@ def temperature(logits: NDArray[np.floating], truth: NDArray[np.integer], weight
         z = wide[use] / t
         own = z[np.arange(len(z)), truth[use]]
         others = (z.sum(axis=1) - own) / max(1, z.shape[1] - 1)
-        per_example: Floats = weight[use] * (special.logsumexp(z, axis=1) - (1 - smoothing) * own - smoothing * others)
+        total = scipy.special.logsumexp(z, axis=1)
+        per_example: Floats = weight[use] * (total - (1 - smoothing) * own - smoothing * others)
         return per_example
 
     return fit(np.ones(len(wide), bool)) if _generalises(len(wide), fit, losses, 1.0) else 1.0
@@ -117,7 +118,7 @@ def _common(logits: Floats, target: NDArray[np.floating], weight: Floats) -> flo
 def _least(loss: Callable[[float], float]) -> float:
     """The temperature with the least loss."""
     bounds = (-_MAX_LOG_TEMPERATURE, _MAX_LOG_TEMPERATURE)
-    found = optimize.minimize_scalar(lambda log_t: loss(float(np.exp(log_t))), bounds=bounds, method="bounded")
+    found = scipy.optimize.minimize_scalar(lambda log_t: loss(float(np.exp(log_t))), bounds=bounds, method="bounded")
     return float(np.exp(found.x))
 
 
@@ -133,11 +134,11 @@ def _platt(z: Floats, applies: Bools, weight: Floats) -> tuple[float, float]:
 
         def mean_loss(line: Floats) -> tuple[float, Floats]:
             y = z[use] * line[0] + line[1]
-            slope = w * (special.expit(y) - smoothed)
+            slope = w * (scipy.special.expit(y) - smoothed)
             value = (w * (np.logaddexp(0, y) - smoothed * y)).sum() / w.sum()
             return value, np.array([(slope * z[use]).sum(), slope.sum()]) / w.sum()
 
-        best = optimize.minimize(mean_loss, np.array(_IDENTITY), jac=True, method="BFGS")
+        best = scipy.optimize.minimize(mean_loss, np.array(_IDENTITY), jac=True, method="BFGS")
         return float(best.x[0]), float(best.x[1])
 
     def losses(line: tuple[float, float], use: Bools) -> Floats:

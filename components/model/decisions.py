@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # which loads a part when it is used
 from numpy.typing import NDArray
-from scipy import special
 
 from components.labels.kind import LabelKind
 from components.model import calibration, familiarity
@@ -96,7 +96,7 @@ def fit(kind: LabelKind, train: NDArray[np.float32], evaluation: Answers, settin
     if settings.calibrate:
         scale, bias = calibrate(kind, logits, target, weight)
     calibrated = logits * scale + bias
-    probabilities = special.softmax(calibrated, axis=1) if kind.exclusive else special.expit(calibrated)
+    probabilities = scipy.special.softmax(calibrated, axis=1) if kind.exclusive else scipy.special.expit(calibrated)
     return Decisions(
         scale=scale,
         bias=bias,

@@ -12,8 +12,8 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # which loads a part when it is used
 from numpy.typing import NDArray
-from scipy import special
 from threadpoolctl import threadpool_limits
 
 from components.base import progress
@@ -122,7 +122,7 @@ def _out_of_fold(
         head = Head(examples, exclusive, [1.0] * target.shape[1])
         kernel, bias = head.layer(head.solve(_STRENGTH, exact=False))
         logits = rows[ask] @ kernel + bias
-        p[ask] = special.softmax(logits, axis=1) if exclusive else special.expit(logits)
+        p[ask] = scipy.special.softmax(logits, axis=1) if exclusive else scipy.special.expit(logits)
     return p
 
 

@@ -5,6 +5,7 @@ TFX's LocalDagRunner does the same, but has no hook for the begin, the end and t
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,13 @@ from pipeline.artifacts.store import ArtifactStore
 from pipeline.disk import room
 from pipeline.runs.handed_on import HandedOn
 from pipeline.runs.summary import Summary
-from pipeline.stages import BY_NAME
+from pipeline.stages import BY_NAME, EVALUATOR, TRAINER
 
 if TYPE_CHECKING:
     from tfx.orchestration.pipeline import Pipeline
+
+# Memory that a stage and a process with TensorFlow may take. Chosen by hand; not measured.
+_ROOM = 2 << 30
 
 StageListener = Callable[[str, str, float, bool], None]
 
@@ -48,34 +52,47 @@ def run(
     """
     from tfx.orchestration import metadata
 
+    from components.gates import serving_check
+
     connection, handed_on = pipeline.metadata_connection_config, HandedOn(summary.config.output_folder)
     place = store.fetch if store is not None else str
-    for name, launch in _launchers(pipeline, summary, store):
-        started = time.monotonic()
-        listener(name, "started", 0.0, False)
-        try:
-            room.check(needs)
-            if store is not None:
-                store.probe()
-            handed_on.check()
-            own_peak = machine.restart_peak()
-            execution = launch()
-            seconds, memory = time.monotonic() - started, machine.peak_memory() if own_peak else None
-            with metadata.Metadata(connection) as connected:
-                cached = summary.add_stage(connected.store, name, execution, seconds, handed_on, place, memory)
-        except BaseException as error:
-            listener(name, "failed", time.monotonic() - started, False)
-            of_store = error if isinstance(error, StoreError) else None
-            full = room.explain(error, needs, stage=name) if isinstance(error, Exception) and not of_store else None
-            if BY_NAME[name].optional and isinstance(error, Exception):
-                print_trace()
-                summary.notes.append(f"warning: {full or of_store or f'the stage {name} broke; see {log}'}")
-                continue
-            if full is not None:
-                print_trace()
-                raise full from error
-            raise
-        listener(name, "finished", seconds, cached)
+    with contextlib.ExitStack() as ended:
+        trained = False
+        for name, launch in _launchers(pipeline, summary, store):
+            started = time.monotonic()
+            listener(name, "started", 0.0, False)
+            try:
+                room.check(needs)
+                if store is not None:
+                    store.probe()
+                handed_on.check()
+                if name == EVALUATOR.name and trained and _has_room():
+                    ended.enter_context(serving_check.begun())
+                own_peak = machine.restart_peak()
+                execution = launch()
+                seconds, memory = time.monotonic() - started, machine.peak_memory() if own_peak else None
+                with metadata.Metadata(connection) as connected:
+                    cached = summary.add_stage(connected.store, name, execution, seconds, handed_on, place, memory)
+            except BaseException as error:
+                listener(name, "failed", time.monotonic() - started, False)
+                of_store = error if isinstance(error, StoreError) else None
+                full = room.explain(error, needs, stage=name) if isinstance(error, Exception) and not of_store else None
+                if BY_NAME[name].optional and isinstance(error, Exception):
+                    print_trace()
+                    summary.notes.append(f"warning: {full or of_store or f'the stage {name} broke; see {log}'}")
+                    continue
+                if full is not None:
+                    print_trace()
+                    raise full from error
+                raise
+            trained = trained or (name == TRAINER.name and not cached)
+            listener(name, "finished", seconds, cached)
+
+
+def _has_room() -> bool:
+    """Whether the process of ServingCheck can start beside the Evaluator without being in its way."""
+    memory = machine.available_memory()
+    return machine.cores() > 1 and (memory is None or memory >= _ROOM)
 
 
 def _launchers(

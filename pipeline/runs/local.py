@@ -218,20 +218,23 @@ class Runner:
         dataset, self._listed = self._listed, None
         assert isinstance(dataset, Dataset)
         recognised = data.recognise(self._config, dataset, force=force)
+        earlier, sources = self._state(), fingerprint.files()
+        # Parsing all sources takes a second or two.
+        code = earlier["code"] if earlier.get("sources") == sources else fingerprint.everything()
         inputs = {
             "config": self._config.fingerprint(),
             "schema": splits.digest(self._frozen.encode()),
-            "code": fingerprint.everything(),
+            "code": code,
             "data": recognised.content,
         } | vars(self._files)
-        self.summary.fingerprints = derived.fingerprints(self._config)
+        self.summary.fingerprints = derived.fingerprints(self._config, code)
         served = None
         try:
             served = versions.current(self._config.destination, self._trust())
             if (
                 not (force or self._only_search or self._compares)
                 and served is not None
-                and self._is_up_to_date(inputs, served)
+                and self._is_up_to_date(earlier, inputs, served)
             ):
                 return
             if not dataset.records:
@@ -272,7 +275,12 @@ class Runner:
             self.summary.fail(room.explain(error, self._needs) or self._gist(error))
         if self.summary.pushed is not None:
             read = data.ingested(self.summary.artifacts.get("examples", ""))  # which may differ from what was listed
-            facts = {"data": read, "served": self.summary.pushed.version, "run": self.summary.run_id}
+            facts = {
+                "data": read,
+                "sources": sources,
+                "served": self.summary.pushed.version,
+                "run": self.summary.run_id,
+            }
             if self.summary.pushed.challenger and served is not None:
                 facts["beside"] = served.version
             try:
@@ -289,12 +297,12 @@ class Runner:
     def _trust(self) -> Trust:
         return self._config.trust() if self._without_push else self._config.trust_to_write()
 
-    def _is_up_to_date(self, inputs: dict[str, str], served: Served) -> bool:
+    def _is_up_to_date(self, state: dict[str, str], inputs: dict[str, str], served: Served) -> bool:
         """Ends the run if nothing has changed since an earlier one pushed what is served, and that is still intact.
 
         The same holds for a challenger, as long as the version is served that it was compared with.
         """
-        state = self._state()
+        state = {name: text for name, text in state.items() if name != "sources"}
         run = state.pop("run", "")
         beside = {}
         if "beside" in state and state["beside"] == served.version:

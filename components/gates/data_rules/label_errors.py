@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+import scipy  # which loads a part when it is used
 from numpy.typing import NDArray
-from scipy import special
 
 from components.base.text import number, percent, truncated_list
 from components.base.verdict import Verdict
@@ -65,7 +65,7 @@ def wrong_labels(data: GateInput, limits: DataGateLimits) -> Iterable[Verdict]:
         min(1.0, count / stated / found.recall),
         interval=(low / most, min(1.0, high / max(least, 1e-9))),
         # If the share were that of the limit, and as many errors as possible were found.
-        chance=float(special.bdtrc(count - 1, stated, limits.max_label_errors * most)) if count else 1.0,
+        chance=float(scipy.special.bdtrc(count - 1, stated, limits.max_label_errors * most)) if count else 1.0,
         detail=detail if count else "",
     )
 

@@ -146,11 +146,25 @@ class TemperedLoss(keras.metrics.Metric):
         """Adds a batch: the arguments of the loss."""
         size = ops.cast(ops.shape(y_pred)[0], "float32")
         logits = ops.cast(y_pred, "float32")
-        losses = [self._loss(y_true, logits / t, sample_weight) for t in self._temperatures]
         # The losses of the devices that share a batch add up to that of the batch.
-        whole, _ = devices_total(size)
-        self._sums.assign_add(ops.stack(losses) * whole)
+        whole, devices = devices_total(size)
+        self._sums.assign_add(self._losses(y_true, logits, sample_weight, loop=devices == 1) * whole)
         self._count.assign_add(size)
+
+    def _losses(self, y_true: Any, logits: Any, sample_weight: Any, *, loop: bool) -> Any:
+        """The loss at each temperature, float32 [temperatures].
+
+        With `loop`, the graph holds the loss once, and a batch needs its memory once. Devices that share a batch cannot
+        add up within a loop.
+        """
+        import tensorflow as tf
+
+        def loss(temperature: Any) -> Any:
+            return self._loss(y_true, logits / temperature, sample_weight)
+
+        if not loop:
+            return ops.stack([loss(t) for t in self._temperatures])
+        return tf.map_fn(loss, tf.constant(self._temperatures, tf.float32), parallel_iterations=1)
 
     def result(self) -> Any:
         """Returns a scalar float32; 0 without any batch."""

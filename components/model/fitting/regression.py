@@ -16,9 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # which loads a part when it is used
 from numpy.typing import NDArray
-from scipy import special
-from scipy.sparse import linalg
 
 Floats = NDArray[np.float64]
 
@@ -92,7 +91,7 @@ class Loss:
 
     def probabilities(self, logits: Floats) -> Floats:
         given = logits + self._adjustment
-        answer: Floats = special.softmax(given, axis=1) if self._exclusive else special.expit(given)
+        answer: Floats = scipy.special.softmax(given, axis=1) if self._exclusive else scipy.special.expit(given)
         return answer
 
     def curvature(self, logits: Floats) -> Callable[[Floats], Floats]:
@@ -110,7 +109,7 @@ class Loss:
         given = logits + self._adjustment
         if self._exclusive:
             own = (given * self.applies).sum(axis=1, keepdims=True)
-            return np.asarray(special.logsumexp(given, axis=1, keepdims=True) - own)
+            return np.asarray(scipy.special.logsumexp(given, axis=1, keepdims=True) - own)
         return np.asarray(np.logaddexp(0, given) - self.applies * given)
 
 
@@ -205,7 +204,7 @@ class Head:
         bias = self._smoothed()
         bias[self._varies] = solved[-1] - self._mean @ kernel[:, self._varies]
         if self.exclusive and self._varies.any():  # relative to the others, whose logits have this size
-            bias[~self._varies] += special.logsumexp(solved[-1])
+            bias[~self._varies] += scipy.special.logsumexp(solved[-1])
         return kernel, bias
 
     def _smoothed(self) -> Floats:
@@ -213,7 +212,7 @@ class Head:
         weight, applies = self._loss.weight, self._loss.applies
         n = np.broadcast_to((weight > 0), applies.shape).sum(axis=0)
         share = ((applies * (weight > 0)).sum(axis=0) + 1) / (n + 2)
-        return np.asarray(np.log(share) if self.exclusive else special.logit(share), np.float64)
+        return np.asarray(np.log(share) if self.exclusive else scipy.special.logit(share), np.float64)
 
     def _at(self, weights: Floats, exact: bool) -> tuple[float, Floats, Floats]:
         """Loss, its slope [F + 1, K'] and the logits [n, K] at weights as of `solve`."""
@@ -270,8 +269,8 @@ def _minimum(
             break
         # The nearer, the more exact: the number of right digits then grows by half in each step.
         size = len(point), len(point)
-        operator = linalg.LinearOperator(size, matvec=curvature(state), dtype=np.float64)
-        step, _ = linalg.cg(operator, -slope, rtol=min(0.1, steepest**0.5), maxiter=_MOST_PRODUCTS)
+        operator = scipy.sparse.linalg.LinearOperator(size, matvec=curvature(state), dtype=np.float64)
+        step, _ = scipy.sparse.linalg.cg(operator, -slope, rtol=min(0.1, steepest**0.5), maxiter=_MOST_PRODUCTS)
         downhill, share = float(slope @ step), 1.0
         for _ in range(_MOST_HALVINGS):
             following = value(point + share * step)

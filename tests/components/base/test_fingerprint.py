@@ -72,6 +72,25 @@ def test_the_fingerprint_of_everything_covers_every_module(tree: Path, name: str
     assert changed(tree, name, fingerprint.everything)
 
 
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_quick_fingerprint_changes_wherever_that_of_everything_does(tree: Path, name: str) -> None:
+    assert changed(tree, name, fingerprint.files)
+
+
+def test_the_quick_fingerprint_changes_with_a_comment_too_and_with_a_library(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = fingerprint.files(), fingerprint.everything()
+    assert fingerprint.files() == before[0]
+    path = tree / "components" / "e.py"
+    path.write_text(path.read_text() + "# a comment\n")
+    assert fingerprint.files() != before[0]
+    assert fingerprint.everything() == before[1]
+    now = fingerprint.files()
+    monkeypatch.setattr(fingerprint, "_library_versions", lambda: "keras==0")
+    assert fingerprint.files() != now
+
+
 def test_new_and_moved_files_change_the_fingerprint(tree: Path) -> None:
     seen = [fingerprint.everything()]
     (tree / "pipeline" / "new.py").write_text("")

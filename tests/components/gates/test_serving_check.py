@@ -1,6 +1,10 @@
 """The serving check: an exported model that differs from the evaluated one, is slow, large or broken is refused."""
 
 import io
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +73,53 @@ def test_the_served_answers_equal_the_evaluated_ones_and_need_no_keras(
     assert result.images_per_second > 0
     size = sum(p.stat().st_size for p in Path(exported).rglob("*") if p.is_file())
     assert result.megabytes == pytest.approx(size / 1e6)
+
+
+def test_a_process_that_was_begun_earlier_is_asked_and_ends(
+    exported: str, samples: list[Sample], tmp_path: Path
+) -> None:
+    with serving_check.begun():
+        (process,) = serving_check._waiting
+        result = serving_check.check(exported, samples, SINGLE, FREE, str(tmp_path))
+        assert process.returncode == 0  # it was asked, and no other was
+    assert [v.passed for v in result.verdicts] == [True] * 6
+    assert serving_check._waiting == []
+
+
+def test_a_process_that_died_while_it_waited_says_nothing_about_the_model(
+    exported: str, samples: list[Sample], tmp_path: Path
+) -> None:
+    with serving_check.begun():
+        (process,) = serving_check._waiting
+        process.kill()
+        process.wait()
+        result = serving_check.check(exported, samples, SINGLE, FREE, str(tmp_path))
+    assert [v.passed for v in result.verdicts] == [True] * 6
+
+
+def test_a_process_that_nobody_asks_ends_with_the_block() -> None:
+    with serving_check.begun():
+        (process,) = serving_check._waiting
+        assert process.poll() is None
+    assert process.returncode == -signal.SIGKILL
+    assert serving_check._waiting == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_process_that_waits_ends_when_the_one_that_began_it_is_killed() -> None:
+    program = """
+import os, signal
+from components.gates import serving_check
+with serving_check.begun():
+    print(serving_check._waiting[0].pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL
+    stat, deadline = Path(f"/proc/{int(killed.stdout)}/stat"), time.monotonic() + 120
+    while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":  # ended, and nobody has asked
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def test_exceeded_limits_refuse_with_a_remedy(exported: str, samples: list[Sample], tmp_path: Path) -> None:

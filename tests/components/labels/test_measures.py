@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.labels.learning import sigmoid, softmax
 from components.labels.learning.measures import TemperedLoss
@@ -80,3 +81,17 @@ def test_a_loss_that_vanishes_is_never_below_zero() -> None:
     metric = TemperedLoss(lambda target, logits, weight: keras.ops.exp(-keras.ops.mean(logits)))
     metric.update_state(None, np.array([[100.0]], np.float32))
     assert 0 <= float(metric.result()) < 1e-6
+
+
+def test_the_graph_holds_the_loss_once_however_many_temperatures_there_are() -> None:
+    """Its sums are those of a loss for each temperature, computed one by one, times the ten images."""
+    nodes = []
+    for temperatures in ((0.5, 1.0), (0.25, 0.5, 1.0, 2.0, 4.0)):
+        metric = TemperedLoss(softmax.loss(), temperatures=temperatures)
+        step = tf.function(metric.update_state).get_concrete_function(tf.constant(TRUTH), tf.constant(LOGITS))
+        step(tf.constant(TRUTH), tf.constant(LOGITS))
+        graph = step.graph.as_graph_def()
+        nodes.append(len(graph.node) + sum(len(function.node_def) for function in graph.library.function))
+        expected = [10 * cross_entropy(t).mean() for t in temperatures]
+        assert metric._sums.numpy() == pytest.approx(expected, rel=1e-5)
+    assert nodes[0] == nodes[1]
