@@ -68,17 +68,14 @@ for call in (
     assert ways_out(tmp_path, sys.executable, "-c", "pass") == [0, 0]
 
 
-def test_neither_a_check_nor_a_run_with_exports_and_a_sink_leaves_the_machine(tmp_path: Path) -> None:
-    for package in ("mlflow", "nncf", "onnxruntime", "ai_edge_litert"):
-        pytest.importorskip(package)
+def test_neither_a_check_nor_a_run_with_a_sink_leaves_the_machine(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
     project = write_tiny(tmp_path / "project")
-    text = (project.folder / "imagegate.yaml").read_text()
-    formats = "push: {destination: models/tiny, formats: [saved_model, litert, onnx, openvino-int8]}"
-    text = text.replace("push: {destination: models/tiny}", formats) + "sinks: {mlflow: {}}\n"
-    (project.folder / "imagegate.yaml").write_text(text)
-    # Nothing that says "test" or "CI" to a library, which might keep it quiet for that.
+    with open(project.config, "a") as f:
+        f.write("sinks: {mlflow: {}}\n")
+    # The environment holds nothing that says "test" or "CI" to a library, which might keep it quiet for that.
     tracking = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    assert ways_out(tmp_path, sys.executable, "-c", COMMANDS, project.config, MLFLOW_TRACKING_URI=tracking) == [0, 0]
-    summary = project.latest_summary()
-    assert (summary["status"], len(summary["exports"])) == ("pushed", 3)
+    found = ways_out(tmp_path, sys.executable, "-c", COMMANDS, project.config, MLFLOW_TRACKING_URI=tracking)
+    assert found == [0, 0]
+    assert project.latest_summary()["status"] == "pushed"
     assert (tmp_path / "mlflow.db").exists()
