@@ -11,7 +11,7 @@ from typing import Any
 
 _TRIES = 3  # beside those of the store's own package
 _PAUSE_S = 0.5  # before the second, doubled before each further one
-_PATIENCE_S = 20  # a call that took longer was tried again by the store's package
+_PATIENCE_S = 40  # a call that took longer was tried again by the store's package
 _PASSING = {None, errno.EIO, errno.EBUSY, errno.EAGAIN, errno.ECONNRESET, errno.EPIPE, errno.EREMOTEIO}
 _PASSING |= {errno.ECONNREFUSED, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}
 # Parts of the names of what the packages of stores raise: botocore, aiohttp, s3fs, gcsfs.
