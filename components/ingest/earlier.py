@@ -12,6 +12,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,9 +70,10 @@ class Seen:
         """Writes the file `splits.npy`: a line of JSON, and the rows as NumPy writes them."""
         head, rows = io.BytesIO(), np.ascontiguousarray(self.rows)
         np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(rows))
-        digest = hashlib.sha256(head.getvalue())
+        facts = {"assigned": self.assigned.model_dump(), "served": self.served}
+        digest = hashlib.sha256(_canonical(facts) + head.getvalue())
         digest.update(rows.view(np.uint8).data)
-        about = {"assigned": self.assigned.model_dump(), "served": self.served, "sha256": digest.hexdigest()}
+        about = facts | {"sha256": digest.hexdigest()}
         with replacing(path) as temporary, open(temporary, "wb") as f:
             f.write(json.dumps(about).encode() + b"\n" + head.getvalue())
             f.write(rows.view(np.uint8).data)
@@ -95,7 +97,8 @@ class Seen:
     def _of_file(f: io.BufferedReader, path: str) -> Seen:
         try:
             about, start = parsed_json(f.readline()), f.tell()
-            if about["sha256"] != hashlib.file_digest(f, "sha256").hexdigest():
+            expected, digest = about.pop("sha256"), hashlib.sha256(_canonical(about))
+            if hashlib.file_digest(f, lambda: digest).hexdigest() != expected:
                 raise ValueError("another digest")
             f.seek(start)
             np.lib.format.read_magic(f)
@@ -104,11 +107,15 @@ class Seen:
                 raise ValueError("other rows")
             rows = np.memmap(f, dtype, "r", f.tell(), shape) if shape[0] else np.empty(0, SEEN)
             return Seen(rows, Assigned(**about["assigned"]), str(about["served"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise ImagegateError(
                 f"{path}, which holds the splits of earlier runs, was damaged or written by another release; bring it "
                 "back from a copy, or remove it: then only the served model's images keep their splits"
             ) from None
+
+
+def _canonical(facts: Mapping[str, Any]) -> bytes:
+    return json.dumps(facts, sort_keys=True).encode()
 
 
 @dataclass(frozen=True, eq=False)

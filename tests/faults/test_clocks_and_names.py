@@ -136,13 +136,10 @@ def cut(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "after"),
-    [
-        (Path.unlink, 0),
-        *(pytest.param(what, after, marks=pytest.mark.slow) for what in (change, grow, cut) for after in (0, 1)),
-        pytest.param(Path.unlink, 1, marks=pytest.mark.slow),
-    ],
+    [(what, after) for what in (Path.unlink, change, grow, cut) for after in (0, 1)],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_a_file_that_changes_while_it_is_read(

@@ -298,14 +298,10 @@ def test_a_connection_that_is_lost_for_half_a_minute(
     result, error = attempt(PLACES[name], scene, capsys)
     seconds = time.monotonic() - began
     timer.join()
-    assert "\n" not in error
+    assert error == ""
     versions.verify(_served())
-    outcome = "goes through" if not error else "one sentence"
-    if error:
-        assert_mended(name, scene)
-    else:
-        assert result == EXPECTED[name]
-    table.add(f"no connection for 30 s: {name}", 1, f"{outcome} after {seconds:.0f} s", COMMAND)
+    assert result == EXPECTED[name]
+    table.add(f"no connection for 30 s: {name}", 1, f"goes through after {seconds:.0f} s", COMMAND)
 
 
 @pytest.mark.slow

@@ -215,14 +215,15 @@ def test_places_besides_the_stages(
     table.add(f"{what}{how} in {where}", tries, "what is served stays as it is; the next run completes", COMMAND)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "code", "words"),
     [
         # Of 90 images, one is more than 1 %, which the data gate allows.
         ("/data/0/7.png", 3, "cannot be read: Input/output error"),
-        pytest.param("/pipeline/ImageExampleGen/examples/", 1, DEVICE, marks=pytest.mark.slow),
-        pytest.param("/pipeline/Trainer/", 1, DEVICE, marks=pytest.mark.slow),
-        pytest.param("/pipeline/Transform/", 1, DEVICE, marks=pytest.mark.slow),
+        ("/pipeline/ImageExampleGen/examples/", 1, DEVICE),
+        ("/pipeline/Trainer/", 1, DEVICE),
+        ("/pipeline/Transform/", 1, DEVICE),
     ],
 )
 def test_an_error_in_the_middle_of_a_read(

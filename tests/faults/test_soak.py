@@ -98,7 +98,8 @@ def test_the_slope_is_that_of_the_line() -> None:
     assert slope([2.0, 1.0, 2.0, 1.0]) == pytest.approx(-0.2)  # sum of (x - 1.5)(y - 1.5) / 5 = -1 / 5
 
 
-@pytest.mark.parametrize("runs", [3, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("runs", [3, 50])
 def test_runs_on_data_that_grow_stay_within_bounds(
     runs: int, undisturbed: Callable[[str], Project], tmp_path: Path
 ) -> None:

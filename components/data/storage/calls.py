@@ -13,12 +13,14 @@ from components.base.text import without_passwords
 
 _TRIES = 3  # beside those of the store's own package
 _PAUSE_S = 0.5  # before the second, doubled before each further one
-_PATIENCE_S = 20  # a call that took longer was tried again by the store's package
+_PATIENCE_S = 40  # a call that took longer was tried again by the store's package
 _PASSING = {None, errno.EIO, errno.EBUSY, errno.EAGAIN, errno.ECONNRESET, errno.EPIPE, errno.EREMOTEIO}
 _PASSING |= {errno.ECONNREFUSED, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}
 # Parts of the names of what the packages of stores raise: botocore, aiohttp, s3fs, gcsfs.
-_PASSING_NAMES = ("Timeout", "Connection", "HttpError", "HTTPClientError", "IncompleteRead")
-_PASSING_NAMES += ("ClientPayloadError", "ResponseStreamingError", "ResponseParserError", "ServerDisconnected")
+_PASSING_NAMES = (
+    *("Timeout", "Connection", "HttpError", "HTTPClientError", "IncompleteRead", "ClientPayloadError"),
+    *("ResponseStreamingError", "ResponseParserError", "ServerDisconnected"),
+)
 _FINAL = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 

@@ -43,10 +43,12 @@ class Files:
     Args:
         folder: the folder.
         pattern: which files.
+        leave_out: the name of those that are left alone.
     """
 
-    def __init__(self, folder: Path, pattern: str = "**/*") -> None:
-        self._whole = {path: path.read_bytes() for path in sorted(folder.glob(pattern)) if path.is_file()}
+    def __init__(self, folder: Path, pattern: str = "**/*", leave_out: str = "") -> None:
+        paths = [path for path in sorted(folder.glob(pattern)) if path.is_file() and path.name != leave_out]
+        self._whole = {path: path.read_bytes() for path in paths}
         assert self._whole, f"nothing like {pattern} in {folder}"
         self.path = Path()
 
