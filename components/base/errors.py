@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 
+_LONGEST = 10_000  # characters of a message
+
+
 class ImagegateError(Exception):
     """An error that the user can act on. `str(error)` is the whole message; no stack trace is shown.
 
@@ -11,6 +14,12 @@ class ImagegateError(Exception):
     """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """The message; of one that quotes megabytes of a file, the beginning."""
+        text = super().__str__()
+        more = len(text) - _LONGEST
+        return text if more <= 0 else f"{text[:_LONGEST]} … and {more:,} more characters"
 
 
 class ConfigError(ImagegateError):
