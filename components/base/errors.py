@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 _LONGEST = 10_000  # characters of a message
 
 
