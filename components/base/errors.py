@@ -7,6 +7,8 @@ import traceback
 
 from components.base.text import without_passwords
 
+_LONGEST = 10_000  # characters of a message
+
 
 class ImagegateError(Exception):
     """An error that the user can act on. `str(error)` is the whole message; no stack trace is shown.
@@ -24,6 +26,12 @@ class ImagegateError(Exception):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(without_passwords(message))
+
+    def __str__(self) -> str:
+        """The message; of one that quotes megabytes of a file, the beginning."""
+        text = super().__str__()
+        more = len(text) - _LONGEST
+        return text if more <= 0 else f"{text[:_LONGEST]} … and {more:,} more characters"
 
 
 class ConfigError(ImagegateError):

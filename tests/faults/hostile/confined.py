@@ -41,8 +41,6 @@ class Outcome:
     slowest: tuple[float, int] = (0.0, -1)
     peak: int = 0
     escaped: dict[int, str] = field(default_factory=dict)
-    times: dict = field(default_factory=dict)
-    peaks: dict = field(default_factory=dict)
 
     @property
     def counts(self) -> Counter[int]:
@@ -82,8 +80,6 @@ def run(
         while (told := _received(receiver)) is not None:
             number, code, took, peak, escaped = told
             outcome.codes[number] = code
-            outcome.times[number] = took
-            outcome.peaks[number] = peak
             outcome.slowest = max(outcome.slowest, (took, number))
             outcome.peak = max(outcome.peak, peak)
             if escaped:
