@@ -10,12 +10,13 @@ import io
 import os
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.base import proof
 from components.base.errors import ImagegateError
 from components.base.files import write_atomically
 from components.ingest.layouts import reading
@@ -49,8 +50,11 @@ def listed(config: Config, now: float) -> Listing | None:
         dataset, _ = reading.read(config.source)
     except (ImagegateError, OSError):
         return None
-    entries = (hashlib.blake2b(repr(record).encode(), digest_size=8).digest() for record in dataset.records)
-    return Listing(np.unique(np.frombuffer(b"".join(entries), np.uint64)), dataset.fingerprint(), now)
+    # A file that was written just before the listing is marked as unproven, which is no change of it later.
+    records = (replace(record, version=proof.facts(record.version)) for record in dataset.records)
+    entries = (hashlib.blake2b(repr(record).encode(), digest_size=8).digest() for record in records)
+    whole = dataset.fingerprint(proof.facts(record.version) for record in dataset.records)
+    return Listing(np.unique(np.frombuffer(b"".join(entries), np.uint64)), whole, now)
 
 
 def due(before: Listing | None, listing: Listing, min_new: int, max_days: float) -> tuple[bool, str]:

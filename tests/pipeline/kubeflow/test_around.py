@@ -178,4 +178,4 @@ def test_a_report_that_cannot_be_read_does_not_decide_how_the_run_ends(
     artifact = SimpleNamespace(uri=str(tmp_path), get_string_custom_property=properties.get)
     inputs = {key: [artifact] for key in ("evaluation", "serving_check", "pushed_model", "report")}
     assert around.run(MODEL_GATE.name, {}, inputs) == {}  # the folder holds no summary
-    assert capfd.readouterr().err == "warning: notify: the outcome cannot be read: FileNotFoundError\n"
+    assert capfd.readouterr().err == "warning: the outcome cannot be read or told: FileNotFoundError\n"

@@ -1,6 +1,7 @@
 """`schedule --on-change` on a server: the task that recurs starts a run where enough is new, and only then."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,18 @@ def test_only_a_run_that_was_judged_is_not_repeated(
     last = poll()
     assert (last.startswith("started run"), len(api.runs)) == (again, 2 if again else 1)
     assert again or last == "unchanged, nothing to do"
+
+
+def test_images_that_were_written_just_before_the_listing_are_not_new_later(
+    api: Api, poll: Poll, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of the last two seconds is no proof that it is unchanged; the next listing, it is."""
+    add(tmp_path, 3)
+    ahead = time.time_ns() + 60_000_000_000
+    monkeypatch.setattr("components.base.proof.time.time_ns", lambda: ahead - 60_000_000_000)  # within these seconds
+    assert poll().startswith("started run")
+    monkeypatch.setattr("components.base.proof.time.time_ns", lambda: ahead)
+    assert poll() == "unchanged, nothing to do"
 
 
 def test_a_run_that_somebody_removed_is_repeated(api: Api, poll: Poll) -> None:
