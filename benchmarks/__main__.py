@@ -284,7 +284,9 @@ def _noise(others: Sequence[float | None]) -> str:
     known = [cores for cores in others if cores is not None]
     if not known:
         return "This system does not tell how busy it was with other work."
-    told = f"Other work took {median(known):.2f} of {os.cpu_count()} cores in half of the runs, at most {max(known):.2f}"
+    told = (
+        f"Other work took {median(known):.2f} of {os.cpu_count()} cores in half of the runs, at most {max(known):.2f}"
+    )
     return f"{told}{': this is noisy, and the times say little.' if max(known) > load.NOISY else '.'}"
 
 

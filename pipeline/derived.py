@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from components.base import fingerprint
 from components.base.artifact_files import EARLIER_SPLITS
 from components.evaluation import out_of_distribution
 from components.gates.settings import Balance

@@ -130,7 +130,7 @@ def _seconds(call: Callable[[], object], times: int, warm_up: int = _WARM_UP) ->
 if __name__ == "__main__":
     # A server has no Keras. TensorFlow looks for it, does without, and starts in half the time.
     sys.modules["keras"] = None  # type: ignore[assignment]
-    import tensorflow  # noqa: F401, ICN001
+    import tensorflow  # noqa: F401
     from tensorflow_serving.apis import prediction_log_pb2  # noqa: F401
 
     if line := sys.stdin.readline():

@@ -22,8 +22,8 @@ from collections.abc import Callable, Mapping
 from typing import Literal, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 import scipy  # which loads a part when it is used
+from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 import scipy  # which loads a part when it is used
+from numpy.typing import NDArray
 
 from components.labels.kind import LabelKind
 from components.model import calibration, familiarity

@@ -12,8 +12,8 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 import scipy  # which loads a part when it is used
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from components.base import progress

@@ -269,7 +269,12 @@ class Runner:
             self.summary.fail(room.explain(error, self._needs) or self._gist(error))
         if self.summary.pushed is not None:
             read = data.ingested(self.summary.artifacts.get("examples", ""))  # which may differ from what was listed
-            facts = {"data": read, "sources": sources, "served": self.summary.pushed.version, "run": self.summary.run_id}
+            facts = {
+                "data": read,
+                "sources": sources,
+                "served": self.summary.pushed.version,
+                "run": self.summary.run_id,
+            }
             if self.summary.pushed.challenger and served is not None:
                 facts["beside"] = served.version
             try:

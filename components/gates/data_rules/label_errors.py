@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 import scipy  # which loads a part when it is used
+from numpy.typing import NDArray
 
 from components.base.text import number, percent, truncated_list
 from components.base.verdict import Verdict

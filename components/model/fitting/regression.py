@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 import scipy  # which loads a part when it is used
+from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
