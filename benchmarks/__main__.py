@@ -16,7 +16,8 @@ from importlib import metadata
 from statistics import median
 from typing import Any
 
-from benchmarks import load, photos
+from benchmarks import photos
+from benchmarks.side_by_side import load
 from benchmarks.side_by_side.worker import RESULT, Job
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from benchmarks import load
+from benchmarks.side_by_side import load
 
 RESULT = "result.json"
 _MODULES = {

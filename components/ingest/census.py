@@ -74,6 +74,11 @@ def truth(labels: Sequence[str], unknown: Sequence[str], mask: str = "") -> int:
     return int.from_bytes(digest[:8], "little")
 
 
+def entry_of(record: bytes) -> bytes:
+    """What the index keeps of a record of a shard: its length in four bytes, and half of its SHA-256."""
+    return struct.pack("<I", len(record)) + hashlib.sha256(record).digest()[:16]
+
+
 @dataclass
 class Report:
     """Counts of a shard's records.
@@ -124,9 +129,9 @@ class Report:
         """Counts a quarantined file."""
         self.quarantined.append((path, reason))
 
-    def store(self, record: bytes) -> None:
-        """Enters the record of the image that was added last."""
-        self.stored += struct.pack("<I", len(record)) + hashlib.sha256(record).digest()[:16]
+    def store(self, entry: bytes) -> None:
+        """Enters the record of the image that was added last; see `entry_of`."""
+        self.stored += entry
 
     def leave_out(self, path: str, what: str) -> None:
         """Counts a tile that is left out for what it lacks."""

@@ -36,7 +36,7 @@ from components.data.manifest import Shard
 from components.data.mask_rules import Rule
 from components.data.storage import bundles
 from components.ingest import examples, ledger, splits
-from components.ingest.census import Report
+from components.ingest.census import Report, entry_of
 from components.ingest.earlier import Earlier
 from components.ingest.shard_files import ShardFile
 from components.ingest.workers import processes
@@ -64,7 +64,8 @@ class Examined:
     """One record after its file was read: with `image` and `sha256`, or the `problem` that quarantines it.
 
     `digest` is that of the content, whether it can be used or not; see `ledger.digest`. `left_out` says what a tile
-    lacks that is no part of the data set, though nothing is wrong with it.
+    lacks that is no part of the data set, though nothing is wrong with it. Where it was asked for, `example` is the
+    record to write and `entry` what the report keeps of it, see `census.entry_of`; `image.encoded` is then empty.
     """
 
     record: Record
@@ -76,6 +77,8 @@ class Examined:
     problem: str = ""
     digest: str = ledger.UNREAD
     left_out: str = ""
+    example: bytes = b""
+    entry: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -264,26 +267,32 @@ def name(index: int, count: int) -> str:
     return f"data-{index:05d}-of-{count:05d}.tfrecord"
 
 
-def examine(records: Iterable[Record], job: Job, check: Check | None = None) -> Iterator[Examined]:
+def examine(
+    records: Iterable[Record], job: Job, check: Check | None = None, *, serialised: bool = False
+) -> Iterator[Examined]:
     """Reads, digests and fully decodes each record's file; yields in the order of `records`.
 
     No content of a file raises an error: an unusable file is yielded with its `problem`. `check` decodes a photo, in
-    place of `images.check`.
+    place of `images.check`. `serialised` asks for the records to write, which are made where the files are read.
     """
     scenes = _Scenes(job)
 
     def one(record: Record) -> Examined:
-        return scenes.tile(record) if record.tile else _examined(job, record, check)
+        item = scenes.tile(record) if record.tile else _examined(job, record, check)
+        return _serialised(item) if serialised else item
 
-    for item in _each(one, iter(records), replace(job, processes=job.processes and check is None)):
+    work = _examined_and_serialised if serialised else _examined
+    for item in _each(one, work, iter(records), replace(job, processes=job.processes and check is None)):
         if item.image is None or item.split:
             yield item
         else:  # here, since the splits of earlier runs are much to send to a process
             yield replace(item, split=splits.assign(item.record, item.sha256, job.fractions, job.moved, job.earlier))
 
 
-def _each(one: Callable[[Record], Examined], records: Iterator[Record], job: Job) -> Iterator[Examined]:
-    """Applies `one` to the records, in this process or, where the job has them, in others; yields in order."""
+def _each(
+    one: Callable[[Record], Examined], work: processes.Work, records: Iterator[Record], job: Job
+) -> Iterator[Examined]:
+    """Applies `one` to the records in this process or, where the job has them, `work` in others; yields in order."""
     workers = job.threads or machine.cores()
     apart = job.processes and processes.can_start()
     if workers == 1 and not apart:
@@ -296,7 +305,7 @@ def _each(one: Callable[[Record], Examined], records: Iterator[Record], job: Job
     memory = machine.available_memory()
     fit = workers if memory is None else max(1, min(workers, memory // _PROCESS_MEMORY))
     sent = replace(job, earlier=Earlier(), moved={})
-    yield from processes.ordered(_examined, sent, chunks, fit, functools.partial(_crashed, job))
+    yield from processes.ordered(work, sent, chunks, fit, functools.partial(_crashed, job))
 
 
 def _in_threads(one: Callable[[Record], Examined], chunks: Iterator[list[Record]], count: int) -> Iterator[Examined]:
@@ -332,6 +341,17 @@ def _examined(job: Job, record: Record, check: Check | None = None) -> Examined:
     except OSError as error:
         return Examined(record, problem=f"cannot be read: {error.strerror or error}")
     return Examined(record, "", sha256, image, mask, job.rule, digest=digest)
+
+
+def _serialised(item: Examined) -> Examined:
+    if item.image is None:
+        return item
+    example = examples.to_example(item.record, item.sha256, item.image, item.mask)
+    return replace(item, image=replace(item.image, encoded=b""), example=example, entry=entry_of(example))
+
+
+def _examined_and_serialised(job: Job, record: Record) -> Examined:
+    return _serialised(_examined(job, record))
 
 
 def _crashed(job: Job, record: Record) -> Examined:
@@ -500,12 +520,11 @@ def write(
     report = Report()
     files = {split: ShardFile(folder, split, name(index, count), there) for split in job.splits}
     try:
-        for number, item in enumerate(examine(records, job), 1):
+        for number, item in enumerate(examine(records, job, serialised=True), 1):
             enter(item, report)
             if item.image is not None:
-                example = examples.to_example(item.record, item.sha256, item.image, item.mask)
-                files[item.split].write(example)
-                report.store(example)
+                files[item.split].write(item.example)
+                report.store(item.entry)
             if number % _CHUNK == 0:
                 tick(_CHUNK)
         tick(len(records) % _CHUNK)

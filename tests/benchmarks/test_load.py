@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import load
 from benchmarks.__main__ import _noise
-from benchmarks.load import Clock
+from benchmarks.side_by_side import load
+from benchmarks.side_by_side.load import Clock
 
 
 def test_what_other_work_took_is_what_all_took_without_our_own() -> None:

@@ -25,6 +25,7 @@ from components.data.dataset import SPLITS, Dataset, Record
 from components.data.mask_rules import Rule, rule
 from components.ingest import manifest, shards, splits
 from components.ingest.layouts import folders, masks
+from components.ingest.workers import processes
 
 Png = Callable[..., bytes]
 WriteFiles = Callable[..., Path]
@@ -297,6 +298,30 @@ def test_results_come_in_the_order_of_the_records(tmp_path: Path, pictures: list
     dataset = laid_out(tmp_path, [("a", i % 8) for i in range(150)], pictures)  # more than the look-ahead
     job = dataclasses.replace(shards.job(dataset, MAX_PIXELS), threads=threads)
     assert [item.record for item in shards.examine(iter(dataset.records), job)] == list(dataset.records)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_whoever_reads_a_file_makes_its_record_and_what_the_index_keeps_of_it(
+    tmp_path: Path, pictures: list[bytes], apart: bool
+) -> None:
+    """In this process or in others, the bytes of the image then come back once, within the record."""
+    dataset = laid_out(tmp_path, [("a", i % 8) for i in range(3)], pictures)
+    job = shards.job(dataset, MAX_PIXELS)
+    there = dataclasses.replace(job, threads=2, processes=apart)
+    plain, made = (
+        list(shards.examine(dataset.records, job)),
+        list(shards.examine(dataset.records, there, serialised=True)),
+    )
+    for item, other in zip(plain, made, strict=True):
+        assert item.image is not None
+        assert other.image is not None
+        assert (other.image.encoded, other.split, other.sha256) == (b"", item.split, item.sha256)
+        example = tf.train.Example.FromString(other.example).features.feature
+        assert example[features.IMAGE].bytes_list.value[0] == item.image.encoded
+        assert example[features.PATH].bytes_list.value[0].decode() == item.record.path
+        length = len(other.example).to_bytes(4, "little")
+        assert other.entry == length + hashlib.sha256(other.example).digest()[:16]
+    processes.release()
 
 
 def test_a_store_behind_a_url_gives_the_same_shards(tmp_path: Path, pictures: list[bytes]) -> None:

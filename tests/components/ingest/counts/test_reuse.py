@@ -61,9 +61,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     whole = shards.examine
 
-    def examine(records: list[Record], *others: object) -> object:
+    def examine(records: list[Record], *others: object, **options: object) -> object:
         found.extend(record.path for record in records)
-        return whole(records, *others)  # type: ignore[arg-type]
+        return whole(records, *others, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(shards, "examine", examine)
     return found
