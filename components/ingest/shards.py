@@ -148,7 +148,7 @@ def job(
 
     def usable(record: Record) -> bool:
         one = replace(found, rule=None)  # a mask says nothing of the image
-        return next(_each(functools.partial(_examined, one), iter([record]), one)).image is not None
+        return next(_each(functools.partial(_examined, one), _examined, iter([record]), one)).image is not None
 
     count, total = len(dataset.records), sum(r.size for r in dataset.records)
     long = count * _SECONDS_PER_IMAGE + total * _SECONDS_PER_BYTE >= _LONG
