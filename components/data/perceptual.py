@@ -165,7 +165,7 @@ def connected(hashes: NDArray[np.uint64], distance: int, search: Search | None =
     [True, True, True, False]
     """
     if not len(hashes):
-        return np.empty(0, np.int64)
+        return np.empty(0, np.int32)
     order = lexsort(tuple(hashes.T[::-1]))
     new = differ(hashes, order)
     own = np.empty(len(order), np.int32)

@@ -390,7 +390,7 @@ class Images:
     @staticmethod
     def read(folder: str) -> Images:
         """Reads the files of `write`; paths are looked up when needed."""
-        return Images(np.load(os.path.join(folder, IMAGE_ROWS), mmap_mode="r", allow_pickle=False), folder)
+        return Images(scratch.load(os.path.join(folder, IMAGE_ROWS)), folder)
 
 
 def _near_file(field: str, distance: int) -> str:

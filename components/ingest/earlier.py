@@ -105,7 +105,8 @@ class Seen:
             shape, _, dtype = np.lib.format.read_array_header_1_0(f)
             if dtype != SEEN:
                 raise ValueError("other rows")
-            rows = np.memmap(f, dtype, "r", f.tell(), shape) if shape[0] else np.empty(0, SEEN)
+            large = shape[0] * SEEN.itemsize > scratch.SMALL
+            rows = np.memmap(f, dtype, "r", f.tell(), shape) if large else np.frombuffer(f.read(), SEEN)
             return Seen(rows, Assigned(**about["assigned"]), str(about["served"]))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ImagegateError(

@@ -7,10 +7,12 @@ import glob
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from components.base.artifact_files import DATASET_MANIFEST
+from components.base.compact import scratch
 from components.base.errors import ConfigError, ImagegateError
 from components.base.text import byte_size, truncated_list
 from components.base.values import parsed_json
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 _SHARDS = 1.02  # bytes written for each byte of an image that is stored as it is; re-encoded ones may take more
 _TRAINED = 9 + 2  # bytes below `output` for each byte of weights: three checkpoints and the exported model
 _PUSHED = 2  # the same below `push.destination`
+_IN_FILES = 250  # bytes of each image in the temporary folder, see docs/scaling.md
 _REST = 10_000_000  # statistics, metrics, the report and the log
 _READ = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
 
@@ -191,14 +194,17 @@ def needs(config: Config, dataset: Dataset, *, force: bool = False) -> Iterator[
     images = 0 if not force and _ingested(config, dataset) else sum(record.size for record in dataset.records)
     size = backbones.weight_bytes(config.backbone)
     output = round(_SHARDS * images) + _TRAINED * size + _REST
-    pushed, destination = _PUSHED * size, re.sub("^(file|local)://", "", config.destination)
-    if storage.is_url(destination):
-        yield config.output_folder, output
-    elif os.stat(room.nearest(destination)).st_dev == os.stat(room.nearest(config.output_folder)).st_dev:
-        yield config.output_folder, output + pushed
-    else:
-        yield config.output_folder, output
-        yield destination, pushed
+    destination = re.sub("^(file|local)://", "", config.destination)
+    wanted = [(config.output_folder, output)]
+    wanted += [] if storage.is_url(destination) else [(destination, _PUSHED * size)]
+    if (temporary := _IN_FILES * len(dataset.records)) > scratch.SMALL:
+        wanted.append((tempfile.gettempdir(), temporary))
+    found: dict[int, tuple[str, int]] = {}  # by file system
+    for folder, needed in wanted:
+        place = os.stat(room.nearest(folder)).st_dev
+        first, so_far = found.get(place, (folder, 0))
+        found[place] = first, so_far + needed
+    yield from found.values()
 
 
 def _ingested(config: Config, dataset: Dataset) -> bool:

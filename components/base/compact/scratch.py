@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-_SMALL = 1 << 24  # bytes of an array that stay in memory
+SMALL = 1 << 24  # bytes of an array that stay in memory
 _ROWS = 1 << 16  # that are copied at once
 
 
@@ -64,12 +64,23 @@ def zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     shape = (shape,) if isinstance(shape, int) else shape
     dtype, count = np.dtype(dtype), int(np.prod(shape))
     length = count * dtype.itemsize
-    if length == 0 or length <= _SMALL:
+    if length == 0 or length <= SMALL:
         return np.zeros(shape, dtype)
     with _file() as file, _named():
         # Without its blocks on the disk, a full disk would end the process by a signal when a page is written.
-        os.posix_fallocate(file.fileno(), 0, length)
+        _fill(file.fileno(), length)
         return np.frombuffer(mmap.mmap(file.fileno(), length), dtype).reshape(shape)
+
+
+def load(path: str) -> NDArray[Any]:
+    """An array that `np.save` wrote; of a large one, the file is mapped, and nobody may change it.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no such file.
+    """
+    loaded: NDArray[Any] = np.load(path, mmap_mode="r" if os.path.getsize(path) > SMALL else None, allow_pickle=False)
+    return loaded
 
 
 def taken(values: NDArray[Any], places: NDArray[np.integer[Any]]) -> NDArray[Any]:
@@ -90,6 +101,14 @@ def joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
             out[start : start + len(some)] = some
             start += len(some)
     return out
+
+
+def _fill(file: int, length: int) -> None:
+    if hasattr(os, "posix_fallocate"):  # which macOS lacks
+        os.posix_fallocate(file, 0, length)
+        return
+    while length:
+        length -= os.write(file, bytes(min(length, 1 << 20)))
 
 
 def _file() -> IO[bytes]:

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.base import digests
+from components.base.compact import scratch
 from components.base.errors import ConfigError, ImagegateError
 from components.base.files import write_atomically
 from components.data import storage
@@ -268,7 +269,7 @@ def _earlier_rows(folder: str, digest: str) -> NDArray[np.void]:
     """The rows of the splits of earlier runs, which stay in their file where that is on this machine."""
     if _store(folder) is None:
         path = os.path.join(folder, _EARLIER)
-        found, rows = digests.of_file(path), np.load(path, mmap_mode="r", allow_pickle=False)
+        found, rows = digests.of_file(path), scratch.load(path)
     else:
         content = _read(folder, _EARLIER)
         found, rows = hashlib.sha256(content).hexdigest(), np.load(io.BytesIO(content), allow_pickle=False)

@@ -70,6 +70,13 @@ def test_paths_in_order_take_a_tenth_of_the_room() -> None:
     assert sum(map(len, blocks)) < len(items) * 30 or packed._BLOCK < 1024
 
 
+def test_the_last_blocks_are_in_a_file_however_the_items_came() -> None:
+    items = [Item(i) for i in range(200 * packed._BLOCK)] if packed._BLOCK < 1024 else []
+    for given_items in (items, items[::-1]):
+        blocks = Packed.ordered(Item, iter(given_items), key=lambda item: item.key)._blocks
+        assert sum(isinstance(block, bytes) for block in blocks) == min(len(blocks), packed._HELD)
+
+
 @given(st.lists(st.text(max_size=3), unique=True), st.text(max_size=3))
 def test_every_key_is_found_in_its_place(keys: list[str], other: str) -> None:
     places = Places(keys, len(keys))

@@ -27,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def in_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even small arrays go to files, three rows at a time."""
-    monkeypatch.setattr(scratch, "_SMALL", -1)
+    monkeypatch.setattr(scratch, "SMALL", -1)
     monkeypatch.setattr(scratch, "_ROWS", 3)
 
 
@@ -62,6 +62,25 @@ def test_values_are_taken_and_joined_as_numpy_does() -> None:
     assert_array_equal(scratch.taken(rows, places), rows[places])
     assert_array_equal(scratch.taken(rows["digest"], places), rows["digest"][places])
     assert_array_equal(scratch.joined([rows[:5], rows[:0], rows[2:]]), np.concatenate([rows[:5], rows[2:]]))
+
+
+@pytest.mark.parametrize("bound", [0, 1 << 24], ids=["mapped", "read"])
+def test_an_array_is_loaded_as_it_was_saved(bound: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch, "SMALL", bound)
+    rows = np.zeros(3, DTYPE)
+    rows["split"] = [1, 2, 3]
+    np.save(folder / "rows.npy", rows)
+    assert_array_equal(scratch.load(str(folder / "rows.npy")), rows)
+    np.save(folder / "rows.npy", rows[:0])
+    assert scratch.load(str(folder / "rows.npy")).shape == (0,)
+
+
+@pytest.mark.usefixtures("in_files")
+def test_a_file_is_filled_where_the_system_has_no_call_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    found = scratch.zeros(300_000, np.float64)  # 2.4 MB, more than is written at once
+    assert found.shape == (300_000,)
+    assert not found.any()
 
 
 def test_a_small_array_needs_no_file(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
