@@ -73,6 +73,7 @@ def unlabelled(run: Run, **inputs: Any) -> BaseNode:
         **inputs,
         pool=pool.to_json(),
         pool_fingerprint=run.files.unlabelled,
+        remembered=run.remembered,
         code_fingerprint=fingerprint.code("components.stages.optional.unlabelled"),
     )
 

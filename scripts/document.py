@@ -38,7 +38,7 @@ message names the key, and the command ends with exit code 2 before anything run
 one for a data set, see [init](init.md). `--set KEY=VALUE` overrides a key for one command (`--set training.epochs=3`).
 
 The file is YAML 1.2: only `true` and `false` are booleans; `yes`, `no`, `on`, `off` and dates are text, `010` is ten
-and `1e-3` a number.
+and `1e-3` a number. It may have 500,000 characters.
 
 Relative paths start at the folder of the configuration file. `null` turns off a limit (a key that begins with `min_` or
 `max_`) if its type includes `null`.

@@ -58,9 +58,12 @@ class Previous:
         """
         if key not in self.reports:
             return None
-        with open(os.path.join(self.files.folder, SHARD_REPORTS), "rb") as f:
-            f.seek(self.reports[key])
-            there, digest, content = f.readline().decode("ascii").rstrip("\n").split(" ", 2)
+        try:
+            with open(os.path.join(self.files.folder, SHARD_REPORTS), "rb") as f:
+                f.seek(self.reports[key])
+                there, digest, content = f.readline().decode("ascii").rstrip("\n").split(" ", 2)
+        except (OSError, ValueError):
+            return None
         return content if there == key and splits.digest(content.encode()) == digest else None
 
 

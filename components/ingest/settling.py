@@ -148,7 +148,7 @@ def _count_again(report: census.Report, records: Sequence[Record], job: shards.J
     before, after = census.Report(), census.Report()
     place = {path: i for i, path in enumerate(report.paths)}
     rows = np.frombuffer(bytes(report.rows), census.ROW).copy()
-    for item in shards.examine(records, dataclasses.replace(job, processes=False)):  # they are few
+    for item in shards.examine(records, dataclasses.replace(job, processes=job.careful)):  # they are few
         row = rows[place[item.record.path]]
         if item.problem or bytes.fromhex(item.sha256) != row["sha256"].tobytes():
             raise ImagegateError(f"{item.record.path}: the file changed while the data set was read; run again")

@@ -32,7 +32,7 @@ from components.data.arrays.check import Expected
 from components.data.arrays.spec import Bands
 from components.data.arrays.stored import Array
 from components.data.dataset import SPLITS, Dataset, Record, in_order
-from components.data.manifest import Shard
+from components.data.manifest import DatasetManifest, Shard
 from components.data.mask_rules import Rule
 from components.data.storage import bundles
 from components.ingest import examples, ledger, splits
@@ -93,6 +93,7 @@ class Job:
         bits: see `images.check`.
         threads: threads that read and decode; 0: as many as there are cores where that is done.
         processes: whether these are processes, see `workers.processes`; they take seconds to start.
+        careful: whether even a few images are read in processes; see `workers.crash_mark`.
         rule: meaning of mask values, for segmentation.
         earlier: the splits of earlier runs.
         splits: that get a file in each shard.
@@ -110,6 +111,7 @@ class Job:
     splits: tuple[str, ...] = SPLITS
     expected: Expected | None = None
     processes: bool = False
+    careful: bool = False
 
     def examined(self, path: str, data: bytes) -> images.Checked:
         """Reads one file: a photo or, with `expected`, an array.
@@ -168,6 +170,7 @@ def job(
         earlier,
         expected=expected,
         processes=apart,
+        careful=careful and apart,
     )
     return replace(found, moved=splits.rare_label_splits(dataset, content, usable, earlier))
 
@@ -362,6 +365,11 @@ def _crashed(job: Job, record: Record) -> Examined:
         return Examined(record, problem=_CRASHED)
     digest = ledger.UNREAD if isinstance(drawn, OSError) else ledger.digest(sha256, drawn)
     return Examined(record, problem=_CRASHED, digest=digest)
+
+
+def crashed(manifest: DatasetManifest) -> bool:
+    """Whether an image crashed the process that read it."""
+    return any(one.reason == _CRASHED for one in manifest.quarantined)
 
 
 @dataclass(frozen=True, slots=True)

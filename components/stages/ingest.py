@@ -120,16 +120,18 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         before = earlier.joined(served, earlier.Seen.read(path) if path else None, dataset.fractions)
         key, code = exec_properties["data_fingerprint"], exec_properties["code_fingerprint"]
         previous = reuse.Previous() if key.startswith(ledger.ANEW) else reuse.find(examples.uri)
-        with crash_mark.reading(os.path.dirname(path), "run") as careful:
+        with crash_mark.reading(os.path.dirname(path)) as found:
             data = source.data
-            job = shards.job(dataset, data.max_pixels, rule, data.bits, before, data.arrays, careful=careful)
+            job = shards.job(dataset, data.max_pixels, rule, data.bits, before, data.arrays, careful=found.careful)
             written = _written(self._make_beam_pipeline, examples.uri, dataset, job, previous, code)
-        there = previous.files.paths
-        del previous  # what is known of each image
-        compare = None
-        if len(dataset.records) > search.ALONE and spread_place.current() is None:  # a store has no folder to search in
-            compare = _search(self._make_beam_pipeline, examples.uri)
-        counted, seen = settling.merge(dataset, written, job, source.near, examples.uri, there, compare)
+            there = previous.files.paths
+            del previous  # what is known of each image
+            compare = None
+            # A store has no folder to search in.
+            if len(dataset.records) > search.ALONE and spread_place.current() is None:
+                compare = _search(self._make_beam_pipeline, examples.uri)
+            counted, seen = settling.merge(dataset, written, job, source.near, examples.uri, there, compare)
+            found.crashed = shards.crashed(counted)
         if compare is not None and source.near is not None:  # for the data gate and the report, which have no workers
             for field in ("truth", "split"):
                 seen.write_near_pairs(examples.uri, field, source.near.distance, compare)

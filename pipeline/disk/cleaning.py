@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 from components.base.artifact_files import SUMMARY
 from components.base.values import parsed_json
+from components.ingest.workers import crash_mark
 from pipeline import stages
 from pipeline.artifacts import written
 from pipeline.artifacts.copies import FOLDER as ARTIFACTS
@@ -104,7 +105,7 @@ def removable(output: str, keep: int, *, remains: bool, stored: Mapping[str, Sto
     if remains:
         for place in (CHECKPOINTS, COMPARISONS):
             paths += [os.path.join(place, name) for name in _names(os.path.join(output, place))]
-        paths += [name for name in _names(output) if name.startswith(_TEMPORARY)]
+        paths += [name for name in _names(output) if name.startswith(_TEMPORARY)] + crash_mark.remains(output)
     paths += [_REMOVED] if _names(os.path.join(output, _REMOVED)) else []
     in_store = {path: stored[path].size if path in stored else None for path in paths}
     return [Removable(path, size(os.path.join(output, path), seen), in_store[path]) for path in paths]

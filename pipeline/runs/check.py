@@ -106,11 +106,11 @@ def examine(
     report, reports = census.Report(), census.Kept()
     with (
         output_to(os.devnull),  # decoders print warnings; real problems are in the report
-        crash_mark.reading(config.output_folder, "check") as careful,
+        crash_mark.reading(config.output_folder) as found,
     ):
         told = config.data
         before = data.earlier_splits(config, dataset)
-        job = shards.job(dataset, told.max_pixels, rule, told.bits, before, told.arrays, careful=careful)
+        job = shards.job(dataset, told.max_pixels, rule, told.bits, before, told.arrays, careful=found.careful)
         try:
             for number, item in enumerate(shards.examine(dataset.records, job), 1):
                 shards.enter(item, report)
@@ -119,11 +119,13 @@ def examine(
                     reports.append(report)
                 each(item)
                 terminal.progress("images", number, len(dataset.records))
+            report.digests.clear()
+            reports.append(report)
+            manifest, images = settling.merge(dataset, reports, job, config.source.near)
+            found.crashed = shards.crashed(manifest)
         finally:
             processes.release()
-    report.digests.clear()
-    reports.append(report)
-    return settling.merge(dataset, reports, job, config.source.near)
+    return manifest, images
 
 
 def show(

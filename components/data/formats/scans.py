@@ -8,7 +8,9 @@ from components.data.formats.bad_image import BadImage
 
 _FEW = 50  # that any image may have
 _MOST_PIXELS = 4_000_000_000  # of all scans; a scan takes about 1.3 ns for each pixel, however few bytes it has
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # no byte of pixels, and no mark between them
+# Markers of segments, which state a length. Behind others there is none: a decoder that looks for its restart marker
+# passes over FF 02 to FF BF and reads on behind these two bytes.
+_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 _START_OF_SCAN, _END = 0xDA, 0xD9
 
 

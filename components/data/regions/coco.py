@@ -75,17 +75,19 @@ def area(segmentation: Any) -> float:
     """Pixels that a segmentation without a `flaw` covers; overlaps of its polygons count twice.
 
     Raises:
-        BadImage: its run lengths are malformed.
+        BadImage: its run lengths are malformed, or it covers more pixels than any image has.
 
     >>> area([[0, 0, 4, 0, 4, 3]]), area({"size": [2, 3], "counts": [1, 2, 3]})
     (6.0, 2.0)
     """
     if isinstance(segmentation, dict):
-        covered = sum(_counts(segmentation)[1::2])
-        if not abs(covered) < _MOST_PIXELS:
-            raise BadImage("a malformed region: run lengths of more pixels than any image has")
-        return float(covered)
-    return sum(abs(polygons.signed_area(np.asarray(polygon, np.float64))) for polygon in segmentation)
+        covered: float = sum(_counts(segmentation)[1::2])
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is no number below the bound
+            covered = sum(abs(polygons.signed_area(np.asarray(polygon, np.float64))) for polygon in segmentation)
+    if not abs(covered) < _MOST_PIXELS:
+        raise BadImage("a malformed region: it covers more pixels than any image has")
+    return float(covered)
 
 
 def decode(segmentation: dict[str, Any], height: int, width: int) -> Bools:

@@ -55,8 +55,8 @@ def _after(at: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
     import tensorflow as tf
 
     first, marker, upper, lower = tf.unstack(head[:4])
-    is_marker = (first == 0xFF) & (marker != 0xFF) & (marker != 0)
-    alone = ((marker >= 0xD0) & (marker <= 0xD9)) | (marker == 1)
+    is_marker = (first == 0xFF) & (marker != 0xFF) & (marker >= 0xC0)  # others begin no segment
+    alone = (marker >= 0xD0) & (marker <= 0xD9)
     length = tf.where(is_marker, tf.where(alone, 2, 2 + upper * 256 + lower), 1)
     return tf.where(is_marker & (marker == _START_OF_SCAN), -1, at + length)
 

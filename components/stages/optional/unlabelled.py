@@ -1,6 +1,7 @@
 """UnlabelledExampleGen: reads a folder of images without labels, with the code and the checks of ingest."""
 
 import dataclasses
+import os
 from typing import Any
 
 from tfx import types
@@ -14,7 +15,7 @@ from components.ingest import census, manifest, reuse, shards
 from components.ingest.settings import Pool
 from components.ingest.spread import plan as spread
 from components.ingest.unlabelled import listing, merging
-from components.ingest.workers import processes
+from components.ingest.workers import crash_mark, processes
 from components.stages.ingest import describe, write_shards
 
 
@@ -38,11 +39,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     def _ingest(self, examples: types.Artifact, labelled: census.Images, exec_properties: dict[str, Any]) -> None:
         pool = Pool.from_json(exec_properties["pool"])
         dataset = listing.read(pool)
-        job = dataclasses.replace(shards.job(dataset, pool.max_pixels, bits=pool.bits), splits=(UNLABELLED,))
-        plan = shards.plan(dataset.records)
-        none = [None] * len(plan)
-        written = write_shards(self._make_beam_pipeline, examples.uri, plan, job, none, reuse.Files())
-        counted = merging.merge(dataset, written, labelled, pool.distance, examples.uri)
+        with crash_mark.reading(os.path.dirname(exec_properties["remembered"]), "unlabelled") as found:
+            job = shards.job(dataset, pool.max_pixels, bits=pool.bits, careful=found.careful)
+            job = dataclasses.replace(job, splits=(UNLABELLED,))
+            plan = shards.plan(dataset.records)
+            none = [None] * len(plan)
+            written = write_shards(self._make_beam_pipeline, examples.uri, plan, job, none, reuse.Files())
+            counted = merging.merge(dataset, written, labelled, pool.distance, examples.uri)
+            found.crashed = shards.crashed(counted)
         manifest.write(examples.uri, counted)
         describe(examples, [UNLABELLED])
         verdicts = data_gate.unlabelled_files(
@@ -56,6 +60,7 @@ class _Spec(component_spec.ComponentSpec):
     PARAMETERS = {  # noqa: RUF012  TFX's way
         "pool": component_spec.ExecutionParameter(type=str),
         "pool_fingerprint": component_spec.ExecutionParameter(type=str),
+        "remembered": component_spec.ExecutionParameter(type=str),
         "code_fingerprint": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {"examples": component_spec.ChannelParameter(type=standard_artifacts.Examples)}  # noqa: RUF012
@@ -69,6 +74,7 @@ class UnlabelledExampleGen(base_beam_component.BaseBeamComponent):
         examples: the labelled images, which are looked for among them.
         pool: JSON of `ingest.settings.Pool`.
         pool_fingerprint: changes when the images do; part of the cache key.
+        remembered: see `ImageExampleGen`; a command that died while it read is noticed in the folder of this file.
         code_fingerprint: changes when the code of this stage does; part of the cache key.
     """
 

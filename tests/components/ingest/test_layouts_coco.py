@@ -1,6 +1,7 @@
 """COCO's annotation files."""
 
 import io
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from components.data.dataset import Dataset, LayoutError
 from components.data.mask_rules import rule
 from components.ingest import shards
 from components.ingest.layouts import coco
+from components.ingest.layouts.annotated.shared.entries import Found
+from components.ingest.layouts.instances import categories
 
 CATEGORIES = [{"id": 3, "name": "dog"}, {"id": 7, "name": "cat"}, {"id": 9, "name": "owl"}]
 IMAGES = [
@@ -424,3 +427,42 @@ def test_the_documented_panoptic_configuration_reads_its_data_set(tmp_path: Path
         ("train2017/a.jpg", "panoptic_train2017/a.png", None),
         ("val2017/a.jpg", "panoptic_val2017/a.png", "eval"),
     ]
+
+
+def test_many_categories_of_one_name_take_time_in_proportion() -> None:
+    """Of 20,000, each would be held against all others: 400,000,000 comparisons, more than a minute."""
+    entries = {i: {"name": "cat", "supercategory": f"group {i}"} for i in range(20_000)}
+    problems, begun = list[str](), time.process_time()
+    assert len(categories.parse_categories(entries, set(), "a.json", problems, Found())) == 20_000
+    assert time.process_time() - begun < 3
+    assert len(problems) == 19_999  # all but the first
+
+
+def test_of_categories_of_one_name_those_are_left_out_that_are_the_group_of_another() -> None:
+    """The name "a" is the group of the second alone, so the first goes; the second is the group of no other."""
+
+    def left(used: set[int | str | None], *groups: str) -> list[int | str]:
+        entries = {i: {"name": "a", "supercategory": group} for i, group in enumerate(groups)}
+        return list(categories.parse_categories(entries, used, "a.json", [], Found()))
+
+    assert left(set(), "", "a") == [1]
+    # Of two that are in the group of their own name, each is the group of the other, and one of them stays.
+    assert left(set(), "", "a", "a") == [2]
+    assert left({0, 1, 2}, "", "a", "a") == [0, 1, 2]
+    assert left({0}, "", "a") == [0, 1]
+    assert left(set(), "", "b") == [0, 1]
+
+
+def test_a_name_that_is_none_is_quoted_in_part(tmp_path: Path) -> None:
+    for kind, key in (("categories", "name"), ("images", "file_name")):
+        wrong = content() | {kind: [{"id": 1, key: ["x" * 100_000]}]}
+        with pytest.raises(LayoutError, match=r"got \['x+") as error:
+            read(tmp_path, wrong)
+        assert len(str(error.value)) < 1000
+
+
+def test_polygons_of_more_pixels_than_any_image_has_reject_their_image(tmp_path: Path) -> None:
+    """1e200 * 1e200 is no number of 64 bits."""
+    huge = annotation(1, 1, 3, 1e200)
+    found = read(tmp_path, content(huge), "segmentation")
+    assert "it covers more pixels than any image has" in found.rejected[0][1]

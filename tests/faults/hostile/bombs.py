@@ -99,6 +99,17 @@ def jpeg_of_scans(side: int, count: int) -> bytes:
     return data[:at] + data[at:-2] * count + data[-2:]
 
 
+def jpeg_of_hidden_scans(side: int, count: int) -> bytes:
+    """The same, with scans behind FF 02 and what looks like the length of a segment.
+
+    A decoder that looks for its restart marker passes over FF 02 alone, and reads them.
+    """
+    data = saved(Image.new("L", (side, side), 99), "JPEG", progressive=True, restart_marker_rows=1)
+    at = data.rindex(b"\xff\xda")
+    scan = data[at : at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")]
+    return data[:at] + scan + b"\0\xff\x02\xff\xff" + scan * count + data[-2:]
+
+
 def webp_of_size(width: int, height: int) -> bytes:
     """A WebP whose canvas is of another size than its frame."""
     inner = saved(RGB, "WEBP")[12:]
@@ -167,6 +178,7 @@ PHOTOS: Mapping[str, Make] = {
     "JPEG of one pixel's width": lambda: saved(Image.new("RGB", (1, 65_000)), "JPEG"),
     "JPEG of one pixel's height": lambda: saved(Image.new("RGB", (65_000, 1)), "JPEG"),
     "JPEG of 20,000 scans": lambda: jpeg_of_scans(4000, 20_000),
+    "JPEG of 6,000 hidden scans": lambda: jpeg_of_hidden_scans(2000, 6000),
     "GIF that states 65,535 x 65,535 pixels": lambda: gif(65_535, 65_535, 1),
     "GIF with a frame larger than itself": lambda: gif(8, 8, 1, (65_535, 65_535)),
     "GIF of 500,000 frames": lambda: gif(2, 2, 500_000),

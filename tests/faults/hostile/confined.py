@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from broken import table
+
 from components.ingest.workers import processes
 
 USED, REFUSED, ESCAPED = 1, 2, 3
@@ -46,6 +48,26 @@ class Outcome:
     def counts(self) -> Counter[int]:
         return Counter(self.codes.values())
 
+    @property
+    def used(self) -> str:
+        return f"{self.counts[USED]:,} used, {self.counts[REFUSED]:,} refused"
+
+
+def add_to_table(fault: str, outcome: Outcome, came: str, command: str) -> None:
+    """Adds a row to the table of faults.
+
+    Args:
+        fault: the inputs.
+        outcome: of all of them.
+        came: what became of them.
+        command: the arguments of pytest.
+    """
+    seconds, peak = outcome.slowest[0], outcome.peak / 2**20
+    bad = f"{len(outcome.crashed)} crashed, {len(outcome.hung)} hung, {len(outcome.escaped)} other errors"
+    told = f"{came}; {bad}; {seconds:.2f} s and {peak:.0f} MiB at most"
+    tries = len(outcome.codes) + len(outcome.crashed) + len(outcome.hung)
+    table.add(fault, tries, told, f'.venv/bin/pytest -m "" tests/faults/hostile/{command}')
+
 
 def sentence(error: Exception, *names: str, most: int = 20_000) -> str:
     """The message of a refusal, which has to name one of the places and to be short enough to be read."""
@@ -57,13 +79,21 @@ def sentence(error: Exception, *names: str, most: int = 20_000) -> str:
 
 
 def run(
-    work: Callable[[int], int], count: int, *, first: int = 0, step: int = 1, memory: int = 2 << 30, seconds: int = 20
+    work: Callable[[int], int],
+    count: int,
+    warm: Callable[[], object],
+    *,
+    first: int = 0,
+    step: int = 1,
+    memory: int = 2 << 30,
+    seconds: int = 20,
 ) -> Outcome:
     """Calls `work` with every number from `first` to `count` in steps.
 
     Args:
         work: a function of a module; returns a code.
         count: the end of the numbers.
+        warm: called first in each process, without limits: reads something harmless, and so loads the libraries.
         first, step: of the numbers.
         memory: bytes of address space that a process may take beyond those at its begin.
         seconds: of the processor for one input.
@@ -73,7 +103,7 @@ def run(
     outcome, left = Outcome(), list(range(first, count, step))
     while left:
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(work, left, memory, seconds, sender))
+        process = context.Process(target=_work, args=(work, left, warm, memory, seconds, sender))
         process.start()
         sender.close()
         at = 0
@@ -105,13 +135,17 @@ def _received(receiver: Any) -> tuple[int, int, float, int, str] | None:
     return told
 
 
-def _work(work: Callable[[int], int], numbers: list[int], memory: int, seconds: int, sender: Any) -> None:
+def _work(
+    work: Callable[[int], int], numbers: list[int], warm: Callable[[], object], memory: int, seconds: int, sender: Any
+) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     silent = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # decoders print warnings
         os.dup2(silent, stream)
-    before = 0
+    warm()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
+    _limit(memory)
     for number in numbers:
         signal.setitimer(signal.ITIMER_PROF, seconds)
         signal.setitimer(signal.ITIMER_REAL, 20 * seconds)  # where it waits; other jobs share the processors
@@ -124,9 +158,6 @@ def _work(work: Callable[[int], int], numbers: list[int], memory: int, seconds: 
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
-        if not before:  # the first one starts what libraries start once
-            before = peak
-            _limit(memory)
         sender.send((number, code, took, peak - before, escaped))
     sender.close()
 

@@ -51,6 +51,10 @@ def read(name: str, data: bytes, most: int) -> int:
     return USED
 
 
+def warm() -> int:
+    return read("photo", mutants.seeds()["PNG"], MOST)
+
+
 def mutation(number: int) -> int:
     name, data = mutants.mutant(number)
     code = read(name, data, MOST)
@@ -75,7 +79,7 @@ def nasty(number: int) -> int:
 
 
 def test_bombs_and_giants_take_little_memory_and_time() -> None:
-    outcome = confined.run(bomb, len(BOMBS), memory=2 << 30, seconds=30)
+    outcome = confined.run(bomb, len(BOMBS), warm, memory=2 << 30, seconds=30)
     names = list(BOMBS)
     assert not outcome.crashed, {names[i]: reason for i, reason in outcome.crashed.items()}
     assert not outcome.hung, [names[i] for i in outcome.hung]
@@ -98,7 +102,7 @@ def cut(number: int) -> int:
 
 def test_files_that_are_cut_anywhere_are_used_or_refused() -> None:
     count = 50 * len(mutants.seeds())
-    outcome = confined.run(cut, count, step=7)
+    outcome = confined.run(cut, count, warm, step=7)
     check(outcome, len(range(0, count, 7)))
     # A cut file must not be taken for a whole one where its format says how long it is.
     used = Counter(list(mutants.seeds())[number // 50] for number, code in outcome.codes.items() if code == USED)
@@ -106,7 +110,7 @@ def test_files_that_are_cut_anywhere_are_used_or_refused() -> None:
 
 
 def test_mutations_are_used_or_refused() -> None:
-    outcome = confined.run(mutation, ALL, step=FEW)
+    outcome = confined.run(mutation, ALL, warm, step=FEW)
     check(outcome, len(range(0, ALL, FEW)))
     assert outcome.counts[USED] > ALL // FEW // 20
     assert outcome.counts[REFUSED] > ALL // FEW // 5
@@ -114,16 +118,19 @@ def test_mutations_are_used_or_refused() -> None:
 
 @pytest.mark.slow
 def test_twenty_thousand_mutations_are_used_or_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    outcome = confined.run(mutation, ALL)
+    outcome = confined.run(mutation, ALL, warm)
     with capsys.disabled():
         print(describe(outcome))
+        command = "test_hostile_images.py -k twenty_thousand"
+        confined.add_to_table("mutated photos, arrays and masks", outcome, outcome.used, command)
     check(outcome, ALL)
 
 
 @pytest.mark.slow
 @pytest.mark.real_images
 def test_every_nasty_file_is_used_or_refused_in_bounded_memory_and_time(real_images: Path) -> None:
-    outcome = confined.run(nasty, len(NASTY), seconds=30)
+    outcome = confined.run(nasty, len(NASTY), warm, seconds=30)
+    confined.add_to_table("photos from elsewhere", outcome, outcome.used, "test_hostile_images.py -k nasty")
     check(outcome, len(NASTY))
 
 

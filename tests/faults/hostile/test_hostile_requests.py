@@ -2,7 +2,7 @@
 
 import functools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import bombs
@@ -77,6 +77,15 @@ def ask(folder: str, made: Any, batch: int) -> int:
     return int(refused.sum()) if fine and told and np.isfinite(found).all() else SPOILT
 
 
+def none(batch: int) -> list[bytes]:
+    return []
+
+
+def warm(folder: str) -> Callable[[], int]:
+    """Loads the model and sends it two good rows."""
+    return functools.partial(ask, folder, none, 0)
+
+
 def check(outcome: confined.Outcome) -> None:
     assert not outcome.crashed
     assert not outcome.hung
@@ -86,13 +95,13 @@ def check(outcome: confined.Outcome) -> None:
 
 
 def test_mutated_images_cost_their_own_rows_only(model: str) -> None:
-    outcome = confined.run(functools.partial(ask, model, rows_of), ALL, step=FEW, seconds=60)
+    outcome = confined.run(functools.partial(ask, model, rows_of), ALL, warm(model), step=FEW, seconds=60)
     check(outcome)
     assert 0 < sum(outcome.codes.values()) < BATCH * len(outcome.codes)
 
 
 def test_bombs_cost_their_own_rows_only(model: str) -> None:
-    outcome = confined.run(functools.partial(ask, model, bomb), len(bombs.PHOTOS), seconds=60)
+    outcome = confined.run(functools.partial(ask, model, bomb), len(bombs.PHOTOS), warm(model), seconds=60)
     names = list(bombs.PHOTOS)
     assert not outcome.crashed, {names[i]: reason for i, reason in outcome.crashed.items()}
     assert not outcome.hung, [names[i] for i in outcome.hung]
@@ -102,11 +111,12 @@ def test_bombs_cost_their_own_rows_only(model: str) -> None:
 
 @pytest.mark.slow
 def test_ten_thousand_mutated_images_cost_their_own_rows_only(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    outcome = confined.run(functools.partial(ask, model, rows_of), ALL, seconds=60)
+    outcome = confined.run(functools.partial(ask, model, rows_of), ALL, warm(model), seconds=60)
     refused = sum(code for code in outcome.codes.values() if code < SPOILT)
     with capsys.disabled():
-        print(
-            f"{refused:,} of {ALL * BATCH:,} rows refused; {Counter(c for c in outcome.codes.values() if c >= SPOILT)}"
-        )
-        print(f"slowest {outcome.slowest}, peak {outcome.peak >> 20} MiB, {outcome.crashed} {outcome.hung}")
+        rows = len(outcome.codes) * BATCH
+        lost = Counter(code for code in outcome.codes.values() if code >= SPOILT)
+        came = f"{refused:,} of {rows:,} rows refused, {lost[LOST]} batches lost, {lost[SPOILT]} spoilt"
+        command = "test_hostile_requests.py -k ten_thousand"
+        confined.add_to_table("batches of 16 mutated images for a served model", outcome, came, command)
     check(outcome)

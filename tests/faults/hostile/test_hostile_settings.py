@@ -88,6 +88,10 @@ def load(content: bytes) -> str:
     return ""
 
 
+def warm() -> object:
+    return load(CONFIG)
+
+
 def hostile_config(number: int) -> int:
     content, expected = CONFIGS[list(CONFIGS)[number]]
     sentence = load(content)
@@ -97,7 +101,7 @@ def hostile_config(number: int) -> int:
 
 def test_configurations_that_were_made_to_do_harm_are_refused() -> None:
     assert load(CONFIG) == ""
-    outcome = confined.run(hostile_config, len(CONFIGS), memory=1 << 30, seconds=60)
+    outcome = confined.run(hostile_config, len(CONFIGS), warm, memory=1 << 30, seconds=60)
     check(outcome, list(CONFIGS))
     assert outcome.slowest[0] < 20, (list(CONFIGS)[outcome.slowest[1]], outcome.slowest)
 
@@ -275,14 +279,15 @@ def mutation(number: int) -> int:
 
 
 def test_mutations_of_settings_and_records_are_read_or_refused() -> None:
-    check(confined.run(mutation, MANY, step=FEW), list(READERS))
+    check(confined.run(mutation, MANY, warm, step=FEW), list(READERS))
 
 
 @pytest.mark.slow
 def test_six_thousand_mutations_of_settings_and_records_are_read_or_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    outcome = confined.run(mutation, MANY)
+    outcome = confined.run(mutation, MANY, warm)
     with capsys.disabled():
-        print(outcome.counts, outcome.slowest, outcome.peak >> 20, outcome.crashed, outcome.hung, outcome.escaped)
+        command = "test_hostile_settings.py -k six_thousand"
+        confined.add_to_table("mutated settings and records", outcome, outcome.used, command)
     check(outcome, list(READERS))
 
 

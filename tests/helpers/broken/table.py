@@ -1,5 +1,6 @@
 """The table of faults: what was broken, how often, and what came of it."""
 
+import contextlib
 import os
 
 _HEAD = "| fault | tries | outcome | command |\n|---|---|---|---|\n"
@@ -10,6 +11,7 @@ def add(fault: str, tries: int, outcome: str, command: str) -> None:
     row = f"| {fault} | {tries:,} | {outcome} | `{command}` |\n"
     print(_HEAD + row)
     if name := os.environ.get("IMAGEGATE_FAULT_TABLE"):
-        new = not os.path.exists(name)
+        with contextlib.suppress(FileExistsError), open(name, "x", encoding="utf-8") as f:  # one worker of several
+            f.write(_HEAD)
         with open(name, "a", encoding="utf-8") as f:
-            f.write((_HEAD if new else "") + row)
+            f.write(row)

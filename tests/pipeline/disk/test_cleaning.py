@@ -3,11 +3,14 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from components.base.errors import ConfigError, ImagegateError
+from components.ingest.workers import crash_mark
 from pipeline import cli, config, lock
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.disk import clean, cleaning
@@ -218,3 +221,17 @@ def test_what_lies_in_a_store_goes_with_its_copy(
     (output / "history").mkdir(parents=True)
     assert cli.main(["clean", *settings]) == 0
     assert store.artifacts().keys() == kept
+
+
+def test_clean_removes_the_marks_of_commands_that_died_over_images(tmp_path: Path) -> None:
+    """One whose command still reads stays, and so does one that keeps the next run from dying of the same image."""
+    dies = "import os, sys; from components.ingest.workers import crash_mark\n"
+    dies += "with crash_mark.reading(sys.argv[1]): os._exit(1)"
+    with crash_mark.reading(str(tmp_path), "unlabelled") as found:
+        found.crashed = True
+    subprocess.run([sys.executable, "-c", dies, str(tmp_path)], check=False)
+    with crash_mark.reading(str(tmp_path), "unlabelled"):
+        assert len(os.listdir(tmp_path)) == 3
+        cleaning.remove(str(tmp_path), cleaning.removable(str(tmp_path), 1, remains=True))
+        names = os.listdir(tmp_path)
+        assert [name.split(".")[1] for name in names] == ["unlabelled", "unlabelled"]

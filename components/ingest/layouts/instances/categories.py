@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +52,7 @@ def parse_categories(
     for key, entry in entries.items():
         where, name = f"category {key!r} of {path}", entry.get("name")
         if not isinstance(name, str):
-            problems.append(f"{where}: expected a name, got {name!r}")
+            problems.append(f"{where}: expected a name, got {repr(name)[:50]}")
             continue
         group = entry.get("supercategory")
         group = group.strip() if isinstance(group, str) else ""
@@ -64,9 +64,11 @@ def parse_categories(
     for key, own in categories.items():
         alike[own.label][key] = own
     for same in alike.values():
-        for key, own in list(same.items()) if len(same) > 1 else ():
-            if not own.used and any(other.group == own.label for other in same.values() if other is not own):
-                del same[key], categories[key]
+        groups = Counter(category.group for category in same.values())
+        for key, own in same.items() if len(same) > 1 else ():
+            if not own.used and groups[own.label] > (own.group == own.label):  # of another one
+                groups[own.group] -= 1
+                del categories[key]
                 found.note(_GROUP, own.label)
     problems += _equal(categories.values())
     return categories

@@ -84,7 +84,7 @@ def parse(listing: Listing, path: str, prefix: str, split: str | None, found: Fo
         where = f"image {key!r} of {path}"
         name, size = _file_name(entry), (entry.get("width"), entry.get("height"))
         if not name:
-            problems.append(f"{where}: expected a file_name, got {entry.get('file_name')!r}")
+            problems.append(f"{where}: expected a file_name, got {repr(entry.get('file_name'))[:50]}")
             continue
         known = (size[0], size[1]) if type(size[0]) is int and type(size[1]) is int else None
         images[key] = Image(where, names.find(name), split, known)

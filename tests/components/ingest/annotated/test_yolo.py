@@ -9,6 +9,7 @@ from annotated_sets import Stored, reader
 
 from components.base.errors import ConfigError
 from components.data.dataset import LayoutError
+from components.ingest.layouts.annotated import yolo_data
 
 Read = Callable[..., Stored]
 DATA = {"layout": "yolo", "annotations": "data.yaml"}
@@ -267,3 +268,12 @@ def test_settings_that_contradict_the_data_are_refused(read: Read) -> None:
         read(files, "multi_label", DATA | {"images": "images"})
     with pytest.raises(ConfigError, match=r"data\.layout: expected one of folders, .* for task single_label, got yolo"):
         read(files, "single_label", DATA)
+
+
+@pytest.mark.parametrize("form", ["  {}: {}\n", "- {1}\n"])
+def test_as_many_names_as_imagenet_has_are_read(form: str, read: Read) -> None:
+    """21,841 names of 20 characters, in fewer than the 1,000,000 bytes that the file may have."""
+    names = [f"n{i:019d}" for i in range(21_841)]
+    text = "train: images\nval: images\nnames:\n" + "".join(form.format(i, name) for i, name in enumerate(names))
+    assert yolo_data.parse(text, "data.yaml").names == dict(enumerate(names))
+    assert len(text) < yolo_data._LARGEST

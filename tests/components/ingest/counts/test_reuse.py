@@ -260,3 +260,16 @@ def test_one_more_shard_takes_from_one_other_only(count: int) -> None:
     assert set(after) == set(range(count + 1))
     assert len({b for b, a in zip(before, after, strict=True) if a != b}) == 1
     assert {a for b, a in zip(before, after, strict=True) if a != b} == {count}
+
+
+def test_a_report_that_cannot_be_read_is_none(root: Path, runs: Path) -> None:
+    night(listed(root), runs / "1")
+    previous = reuse.find(str(runs / "2"))
+    keys = list(previous.reports)
+    assert all(previous.report(key) for key in keys)
+    path = runs / "1" / "shards.jsonl"
+    for content in (b"\xff" * path.stat().st_size, b"\n" * path.stat().st_size, b""):
+        path.write_bytes(content)
+        assert [previous.report(key) for key in keys] == [None] * len(keys)
+    path.unlink()
+    assert [previous.report(key) for key in keys] == [None] * len(keys)

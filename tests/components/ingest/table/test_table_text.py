@@ -217,3 +217,29 @@ def test_what_is_written_is_read(
         return
     if codec != "latin-1" or decode(out.getvalue().encode(codec), "t")[0] == out.getvalue():
         assert [tuple(row.values()) for _, row in table.rows] == rows
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_table_may_have_any_number_of_rows_whatever_ends_its_lines(end: str) -> None:
+    """25,000 rows of two cells have 25,000 commas, of which a table without line feeds has all in one."""
+    lines = ["file_name,label", *(f"{i}.jpg,cat" for i in range(25_000))]
+    assert len(parse(end.join(lines).encode(), "t.csv").rows) == 25_000
+
+
+def test_delimiters_in_quotes_are_no_cells() -> None:
+    cell = "1,2;" * 15_000
+    table = parse(f'file_name,"{cell}"\na.jpg,"{cell}"\n'.encode(), "t.csv")
+    assert table.header == ("file_name", cell)
+    assert table.rows == ((2, {"file_name": "a.jpg", cell: cell}),)
+
+
+@pytest.mark.parametrize(("row", "count"), [(1, 20_001), (2, 20_001), (3, 300_000)])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_row_of_too_many_cells_is_named_before_any_is_looked_up(row: int, count: int, delimiter: str) -> None:
+    rows = [["file_name", "label"], ["a.jpg", "cat"], ["b.jpg", "cat"]]
+    rows[row - 1] = [f"c{i}" for i in range(count)]
+    asked = list[str]()
+    text = "\n".join(delimiter.join(cells) for cells in rows).encode()
+    with pytest.raises(LayoutError, match=f"t.csv: row {row}: has {count:,} cells; expected at most 20,000"):
+        parse(text, "t.csv", lambda name: bool(asked.append(name)))
+    assert len(asked) < 10
