@@ -11,9 +11,12 @@ _MOST_NAMES = 5  # in one sentence
 # wide forms, which East Asian editions take as well.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 # `user:password@` of any URL, and `token@` of http; elsewhere a name alone is none: `abfs://CONTAINER@ACCOUNT`. The
-# password may hold "/", as keys of S3 do, so that digits before one are told from it: they are a port.
+# password may hold "/", as keys of S3 do, so that digits before one are told from it: they are a port. Neither ARNs of
+# S3 nor memory:// have users, and `@2x.png` ends the name of a picture, not a password. One with "/" ends at the next
+# "://": otherwise each one of a hostile text would read on to its end.
 _USER = re.compile(
-    r"""(?<=://)[^\s/@:'"\[]*:(?!\d+(?:[/?#\s'",;)]|$))(?:[^\s/]*@|[^\s@]*@)"""
+    r"""(?<!memory://)(?<=://)(?!arn:)[^\s/@:'"\[]*:(?!\d+(?:[/?#\s'",;)]|$))"""
+    r"""(?:[^\s/]*@|[^\s@:]*+(?::(?!//)[^\s@:]*+)*+@(?![1-9]x\.(?:png|jpe?g|webp|gif|bmp|tiff?)\b))"""
     r"""|(?:(?<=https://)|(?<=http://))[^\s/@:'"\[]+@"""
 )
 
@@ -49,6 +52,8 @@ def holds_password(text: str) -> bool:
     (True, True)
     >>> holds_password("http://host:80/a@b"), holds_password("abfs://container@account.dfs.core.windows.net/a")
     (False, False)
+    >>> holds_password("s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/name/a@b")
+    False
     """
     return _USER.search(text) is not None
 

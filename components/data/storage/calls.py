@@ -5,30 +5,44 @@ from __future__ import annotations
 import contextlib
 import errno
 import random
+import socket
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from components.base.text import without_passwords
+from components.base.text import shown, without_passwords
 
 _TRIES = 3  # beside those of the store's own package
 _PAUSE_S = 0.5  # before the second, doubled before each further one
 _PATIENCE_S = 40  # a call that took longer was tried again by the store's package
-_PASSING = {None, errno.EIO, errno.EBUSY, errno.EAGAIN, errno.ECONNRESET, errno.EPIPE, errno.EREMOTEIO}
+_PASSING = {errno.EIO, errno.EBUSY, errno.EAGAIN, errno.ECONNRESET, errno.EPIPE, errno.EREMOTEIO, errno.ENOTCONN}
 _PASSING |= {errno.ECONNREFUSED, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}
-# Parts of the names of what the packages of stores raise: botocore, aiohttp, s3fs, gcsfs.
+_PASSING |= {errno.ENETDOWN, errno.ENETRESET, errno.EHOSTDOWN, errno.ESHUTDOWN}
+# Parts of the names of what the packages of stores raise where no answer came: botocore, aiohttp, requests,
+# google-auth, azure-core, gcsfs.
 _PASSING_NAMES = (
-    *("Timeout", "Connection", "HttpError", "HTTPClientError", "IncompleteRead", "ClientPayloadError"),
-    *("ResponseStreamingError", "ResponseParserError", "ServerDisconnected"),
+    *("Timeout", "Connection", "HTTPClientError", "IncompleteRead", "ClientPayloadError", "ServerDisconnected"),
+    *("ResponseStreamingError", "ResponseParserError", "Transport", "ServiceRequest", "ServiceResponse", "Checksum"),
 )
+# Parts of the codes of S3 that pass although their status is 4xx.
+_PASSING_CODES = (
+    *("RequestTimeout", "IncompleteBody", "BadDigest", "Throttl", "SlowDown", "LimitExceeded"),
+    *("OperationAborted", "ConditionalRequestConflict", "409"),
+)
+# The codes of S3 that speak of one object; s3fs raises PermissionError for those of credentials as well, and
+# FileNotFoundError for a bucket that is gone.
+_CODES_OF_OBJECTS = {"NoSuchKey", "NoSuchVersion", "NotFound", "404", "AccessDenied", "Forbidden", "403"}
+_CODES_OF_OBJECTS |= {"InvalidObjectState", "KeyTooLongError"}
+_TOO_LONG = {errno.ENAMETOOLONG, errno.ELOOP}
 _FINAL = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
 class Calls:
     """An fsspec file system; its methods are those of fsspec.
 
-    Errors of stores (500, 503, time-outs, lost connections) are tried again, and the last is raised. Stores raise
-    errors of their own, which become OSError.
+    Errors of stores that may pass (see `may_pass`) are tried again, and the last is raised. Stores raise errors of
+    their own, which become OSError.
     """
 
     def __init__(self, fs: Any) -> None:
@@ -52,10 +66,12 @@ class Calls:
         """Calls a method without a second try."""
         try:
             return getattr(self._fs, name)(*args, **kwargs)
-        except OSError:
+        except OSError as error:
+            if error.errno is None and str(error).startswith("Forbidden: "):  # all that gcsfs says of 403
+                raise PermissionError(errno.EACCES, " ".join(str(error).split())) from error
             raise
         except Exception as error:
-            raise OSError(without_passwords(f"{type(error).__name__}: {error}")) from error
+            raise _as_os_error(error) from error
 
     def content(self, path: str) -> bytes | None:
         """The content of an object; None if there is none."""
@@ -95,13 +111,92 @@ class Calls:
 
 
 def may_pass(error: OSError) -> bool:
-    """Whether it is the store that failed, for now, rather than that there is no such object, or no permission."""
+    """Whether it is the store that failed, for now: it did not answer, or with 408, 429 or 5xx, or was busy."""
+    chain = _chain(error)
+    if any("Certificate" in type(e).__name__ or isinstance(e, ssl.SSLCertVerificationError) for e in chain):
+        return False
+    if code := _code(chain):
+        if any(part in code for part in _PASSING_CODES):
+            return True
+        if code in _CODES_OF_OBJECTS:
+            return False
+    if status := _status(chain):
+        return status in (408, 429) or (status >= 500 and status not in (501, 505))
+    if error.errno in _PASSING or any(isinstance(e, TimeoutError | ConnectionError | socket.gaierror) for e in chain):
+        return True
+    if any(part in kind.__name__ for e in chain for kind in type(e).__mro__ for part in _PASSING_NAMES):
+        return True
     if isinstance(error, _FINAL):
         return False
-    cause = error.__cause__
-    if error.errno is None and cause is not None and isinstance(cause, Exception):
-        return any(name in type(cause).__name__ for name in _PASSING_NAMES)
-    return error.errno in _PASSING or isinstance(error, TimeoutError | ConnectionError)
+    # google-auth says itself what is worth a retry; an OSError that says nothing is.
+    return any(getattr(e, "retryable", False) is True for e in chain) or (error.errno is None and len(chain) == 1)
+
+
+def of_object(error: OSError) -> bool:
+    """Whether an error is one of the object alone.
+
+    There is none, it is a folder, its name is too long, or it may not be read with credentials that are valid.
+    Everything else is the store's, and says nothing of the object.
+    """
+    chain = _chain(error)
+    if code := _code(chain):
+        return code in _CODES_OF_OBJECTS
+    if status := _status(chain):
+        return status in (403, 404, 410)
+    # fsspec's HTTP raises FileNotFoundError as well where no connection was made.
+    return (isinstance(error, _FINAL) or error.errno in _TOO_LONG) and not may_pass(error)
+
+
+def reason(error: OSError) -> str:
+    """What an error says, on one line and without passwords."""
+    text = " ".join(without_passwords(str(error.strerror or error)).split())
+    return shown(text)[:300] or type(error).__name__
+
+
+def _as_os_error(error: Exception) -> OSError:
+    """An OSError whose class says what it is, for stores that answer 403 and 404 with errors of their own."""
+    text, chain = without_passwords(f"{type(error).__name__}: {error}"), _chain(error)
+    if _code(chain) in (None, *_CODES_OF_OBJECTS):
+        if _status(chain) == 403:
+            return PermissionError(errno.EACCES, text)
+        if _status(chain) in (404, 410):
+            return FileNotFoundError(errno.ENOENT, text)
+    return OSError(text)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error and its causes."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__
+    return chain
+
+
+def _code(chain: list[BaseException]) -> str | None:
+    """The code of an error of S3, or of Azure where the credentials are wrong, whose status is 403 as well."""
+    for error in chain:
+        response = getattr(error, "response", None)
+        if isinstance(response, Mapping):
+            return str(response.get("Error", {}).get("Code") or "") or None
+        if str(getattr(error, "error_code", "")).endswith("AuthenticationFailed"):
+            return "AuthenticationFailed"
+    return None
+
+
+def _status(chain: list[BaseException]) -> int | None:
+    """The HTTP status that a store answered with, from 400: of botocore, aiohttp, azure-core, gcsfs or requests."""
+    for error in chain:
+        response = getattr(error, "response", None)
+        if isinstance(response, Mapping):
+            found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        else:
+            places = [(error, "status"), (error, "status_code"), (response, "status_code"), (error, "code")]
+            found = next((getattr(place, name) for place, name in places if hasattr(place, name)), None)
+        if isinstance(found, int | str) and str(found).isdecimal() and 400 <= int(found) < 600:
+            return int(found)
+    return None
 
 
 def _unknown(error: OSError) -> bool:

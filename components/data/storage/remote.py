@@ -9,9 +9,9 @@ from typing import Any
 
 from components.base import proof
 from components.base.errors import ConfigError, ImagegateError
-from components.base.text import holds_password, without_passwords
+from components.base.text import holds_password, shown
 from components.data.storage import aside
-from components.data.storage.calls import Calls, may_pass
+from components.data.storage.calls import Calls, may_pass, of_object, reason
 from components.data.storage.entry import HOLDS_CREDENTIALS, File, is_litter, litter_in
 
 _TRIES = 2  # of s3fs
@@ -24,7 +24,7 @@ def files(root: str, key: str) -> Iterator[File]:
         details = Calls(fs).find(base, detail=True)
         missing = not details and not Calls(fs).exists(base)
     except OSError as error:
-        raise ConfigError(f"{key}: {root} cannot be listed: {error}") from error
+        raise ConfigError(f"{key}: {root} cannot be listed: {reason(error)}") from error
     if missing:
         raise ConfigError(f"{key}: {root} does not exist")
     prefix, left = base.rstrip("/") + "/", aside.current()
@@ -46,7 +46,9 @@ def folders(root: str) -> list[str]:
     """Names of the folders directly below `root`; see `storage.folders`."""
     fs, path = filesystem(root)
     places = aside.current().below(root)
-    names = [e["name"].rstrip("/").rpartition("/")[2] for e in fs.ls(path, detail=True) if e["type"] == "directory"]
+    with answering(root):
+        entries = Calls(fs).ls(path, detail=True)
+    names = [e["name"].rstrip("/").rpartition("/")[2] for e in entries if e["type"] == "directory"]
     return [name for name in names if not is_litter(name) and name not in places]
 
 
@@ -73,8 +75,10 @@ def is_file(url: str) -> bool:
     with answering(url):
         try:
             return bool(Calls(fs).info(path)["type"] == "file")
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
-            return False
+        except OSError as error:
+            if of_object(error):
+                return False
+            raise
 
 
 @contextlib.contextmanager
@@ -85,15 +89,17 @@ def answering(url: str) -> Iterator[None]:
         url: of the file, for the message.
 
     Raises:
-        ImagegateError: the store did not answer, or failed, each time that it was asked; see `Calls`.
+        ImagegateError: it is not the file that cannot be read, see `of_object`, but the store that failed each time
+            that it was asked, or refused; see `Calls`.
     """
     try:
         yield
     except OSError as error:
-        if not may_pass(error):
+        if of_object(error):
             raise
-        reason = " ".join(without_passwords(str(error.strerror or error)).split())[:300] or type(error).__name__
-        raise ImagegateError(f"{url} cannot be read: {reason}; run again once its store answers") from error
+        advice = "run again once its store answers" if may_pass(error) else "check the credentials and permissions"
+        name = shown(url).replace("\n", "\\n")
+        raise ImagegateError(f"{name} cannot be read: {reason(error)}; {advice}") from error
 
 
 def version(info: Mapping[str, Any]) -> str:
