@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from components.base.errors import ImagegateError
+from components.base.text import shown
 from components.sinks import registry, tracking
 from components.sinks.entry import Entry
 
@@ -59,7 +60,7 @@ def _problem(record: Callable[[Entry], None], entry: Entry) -> str:
     try:
         record(entry)
     except ImagegateError as error:
-        return str(error)
+        return shown(" ".join(str(error).split()))  # one line of a log, whatever a server answers
     except Exception as error:  # noqa: BLE001  whatever a client raises, the run goes on; its text may hold the URL
         return type(error).__name__
     return ""
