@@ -88,10 +88,10 @@ def convert(source: Source, format_: Format, images: str, folder: str) -> str:
             f.write(source.metadata.to_json())
         command = [*program, source.folder, format_.runtime, images if format_.int8 else "", metadata, path]
         with (
-            open(log, "wb") as f,
+            open(log, "wb") as written,
             # Nothing is written to its input, which the system closes when this process ends: then it ends as well.
             subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=f, env=environment
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=written, env=environment
             ) as process,
         ):
             try:

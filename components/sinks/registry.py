@@ -36,7 +36,8 @@ def record(url: str, token: str | None, model: str, entry: Entry) -> None:
         entry: of the run.
 
     Raises:
-        ImagegateError: the URL is none, or the registry refused, or has the version of another run; holds nothing of the URL.
+        ImagegateError: the URL is none, or the registry refused, or has the version of another run; holds nothing of
+            the URL.
         requests.RequestException: it cannot be reached; the text may hold the URL.
     """
     if not (entry.pushed and entry.version):

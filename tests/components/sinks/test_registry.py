@@ -102,9 +102,7 @@ def test_what_broke_off_is_completed_by_the_next_attempt_of_the_run(
     assert len(registry.versions) == 1
 
 
-@pytest.mark.parametrize(
-    "identity", ['"1/../../admin"', '".."', '"7\\nimagegate: exit code 3\\n"', "7", '""', "null"]
-)
+@pytest.mark.parametrize("identity", ['"1/../../admin"', '".."', '"7\\nimagegate: exit code 3\\n"', "7", '""', "null"])
 def test_an_identity_that_is_none_goes_into_no_path_and_no_message(
     registry: Registry, settings: config.Config, identity: str
 ) -> None:

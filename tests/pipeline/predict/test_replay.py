@@ -150,7 +150,9 @@ def test_images_without_a_common_pixel_are_left_out_of_the_mean_and_counted() ->
 
 def test_masks_without_any_common_label_are_told_as_masks() -> None:
     lines = list(replay.Replay("9", "4", [masked("a.png", 1.0)], (), None, {}).lines())
-    assert not [line for line in lines if "images" in line and "are answered differently" in line and "pixel" not in line]
+    assert not [
+        line for line in lines if "images" in line and "are answered differently" in line and "pixel" not in line
+    ]
 
 
 def test_masks_are_compared_pixel_by_pixel(
