@@ -195,7 +195,7 @@ def test_only_versions_that_a_key_signed_are_served(project: Path, tmp_path: Pat
     assert schedule_task._served(config.load(str(project))) == pushed.version
     signing_keys.write(tmp_path, "key")
     told = yaml.safe_load(project.read_text())
-    told["push"]["verify"] = {"keys": ["key.pub"]}
+    told["push"] |= {"sign": {"key": "key.pem"}, "verify": {"keys": ["key.pub"]}}
     project.write_text(yaml.safe_dump(told))
     assert schedule_task._served(config.load(str(project))) == ""  # nobody has signed it
 
