@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from components.base.errors import ImagegateError
+from components.base.text import shown
 from components.sinks import registry, tracking
 from components.sinks.entry import Entry
 
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 LIMIT = 120.0  # seconds; the first record in a new database takes most of a minute on a busy machine
 
 
-def send(settings: Sinks, name: str, output: str, summary: RunSummary, *, limit: float = LIMIT) -> list[str]:
+def send(settings: Sinks, name: str, output: str | None, summary: RunSummary, *, limit: float = LIMIT) -> list[str]:
     """Sends the record of a run to all systems at the same time.
 
     Args:
         settings: the section.
         name: of the configuration.
-        output: folder for what a system keeps in files.
+        output: folder for what a system keeps in files; None where no folder outlives the run.
         summary: of the run.
         limit: seconds after which a system that does not answer is given up.
 
@@ -59,14 +60,14 @@ def _problem(record: Callable[[Entry], None], entry: Entry) -> str:
     try:
         record(entry)
     except ImagegateError as error:
-        return str(error)
+        return shown(" ".join(str(error).split()))  # one line of a log, whatever a server answers
     except Exception as error:  # noqa: BLE001  whatever a client raises, the run goes on; its text may hold the URL
         return type(error).__name__
     return ""
 
 
-def _to_mlflow(settings: MLflow, name: str, output: str, entry: Entry) -> None:
-    folder = os.path.join(output, "mlflow")
+def _to_mlflow(settings: MLflow, name: str, output: str | None, entry: Entry) -> None:
+    folder = None if output is None else os.path.join(output, "mlflow")
     experiment, model = settings.experiment or name, settings.model or name
     tracking.record(_value(settings.url_env), experiment, model, folder, entry)
 

@@ -31,7 +31,7 @@ class TwoMasks:
         self._both = np.zeros(len(self._labels), np.int64)
         self._either = np.zeros(len(self._labels), np.int64)
 
-    def add(self, name: str, first: str, second: str) -> float:
+    def add(self, name: str, first: str, second: str) -> float | None:
         """Compares two masks of one image.
 
         Args:
@@ -40,7 +40,8 @@ class TwoMasks:
                 without an answer; they are read again by `draw`.
 
         Returns:
-            The share of the pixels that both models answer whose labels are not the same; 0 if there is no such pixel.
+            The share of the pixels that both models answer whose labels are not the same; None if there is no
+            such pixel.
         """
         self._files[name] = first, second
         old, new = self._read(name)
@@ -50,7 +51,7 @@ class TwoMasks:
         counts = [np.bincount(of, minlength=len(self._labels)) for of in (old[same], old, new)]
         self._both += counts[0]
         self._either += counts[1] + counts[2] - counts[0]
-        return float(1 - same.mean()) if same.size else 0.0
+        return float(1 - same.mean()) if same.size else None
 
     def overlaps(self) -> dict[str, float]:
         """Label -> its intersection over union between the two models, of all pixels of all images so far.
@@ -77,8 +78,8 @@ class TwoMasks:
         differs = (old != new) & (old >= 0) & (new >= 0)
         colours = overlay.palette(len(self._labels))
         parts = [
-            overlay.draw(image, _indices(old), colours),
-            overlay.draw(image, _indices(new), colours),
+            _over(image, old, colours),
+            _over(image, new, colours),
             overlay.draw(image.convert("L"), np.where(differs, 0, IGNORED_ID).astype(np.uint8), _RED, 0.8),
         ]
         drawn = Image.new("RGB", (3 * image.width, image.height))
@@ -100,5 +101,8 @@ class TwoMasks:
         return found[0], found[1]
 
 
-def _indices(mask: NDArray[np.int64]) -> NDArray[np.uint8]:
-    return np.where(mask < 0, IGNORED_ID, mask).astype(np.uint8)
+def _over(image: Image.Image, mask: NDArray[np.int64], colours: NDArray[np.uint8]) -> Image.Image:
+    """Draws the mask of one model, with the colours of the labels in it: those of both models may be more than 255."""
+    present = np.unique(mask[mask >= 0])
+    ids = np.where(mask < 0, IGNORED_ID, np.searchsorted(present, mask)).astype(np.uint8)
+    return overlay.draw(image, ids, colours[present])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +64,7 @@ def convert(source: Source, format_: Format, images: str, folder: str) -> str:
     """Writes the file, or files, of one format; returns the path of the first.
 
     Converters are large programs in other languages, which a model may crash. So each runs in a process of its own,
-    see `converter`, and what becomes of that concerns its format alone.
+    see `converter`, and what becomes of that concerns its format alone. It ends with this process, however that ends.
 
     Args:
         source: the model.
@@ -77,26 +78,32 @@ def convert(source: Source, format_: Format, images: str, folder: str) -> str:
     """
     path = os.path.join(folder, format_.name + format_.endings[0])
     program = [sys.executable, "-P", "-m", "components.exports.converter"]
-    command = [*program, source.folder, format_.runtime, images if format_.int8 else "", path]
     # Where this package is, also if it is not installed.
     root = os.path.dirname(os.path.dirname(components.__file__))
     searched = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), root)))
     environment = os.environ | {"PYTHONPATH": searched}
-    try:
-        done = subprocess.run(
-            command,
-            check=False,
-            input=source.metadata.to_json(),
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_SECONDS,
-            env=environment,
-        )
-    except subprocess.TimeoutExpired:
-        raise NotConverted(f"its conversion did not end within {_SECONDS:,} seconds") from None
-    if done.returncode:
-        told = [line.removeprefix(REFUSED) for line in done.stderr.splitlines() if line.startswith(REFUSED)]
-        why = told[-1] if told else f"the converter broke: {last_words(done.returncode, done.stderr)}"
+    with tempfile.TemporaryDirectory() as work:
+        metadata, log = os.path.join(work, "metadata.json"), os.path.join(work, "log")
+        with open(metadata, "w", encoding="utf-8") as f:
+            f.write(source.metadata.to_json())
+        command = [*program, source.folder, format_.runtime, images if format_.int8 else "", metadata, path]
+        with (
+            open(log, "wb") as written,
+            # Nothing is written to its input, which the system closes when this process ends: then it ends as well.
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=written, env=environment
+            ) as process,
+        ):
+            try:
+                code = process.wait(_SECONDS)
+            except subprocess.TimeoutExpired:
+                raise NotConverted(f"its conversion did not end within {_SECONDS:,} seconds") from None
+            finally:
+                process.kill()  # does nothing if it has ended
+        with open(log, encoding="utf-8", errors="replace") as f:
+            lines = f.read()
+    if code:
+        told = [line.removeprefix(REFUSED) for line in lines.splitlines() if line.startswith(REFUSED)]
+        why = told[-1] if told else f"the converter broke: {last_words(code, lines)}"
         raise NotConverted(f"it cannot be converted: {why}")
     return path

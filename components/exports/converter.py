@@ -1,8 +1,10 @@
-"""The program that converts a SavedModel to one format; `convert` starts it."""
+"""The program that converts a SavedModel to one format; `convert` starts it, and it ends when its input does."""
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import traceback
 
 import numpy as np
@@ -13,16 +15,18 @@ from components.exports.metadata import Metadata
 _WRITERS = {"litert": litert.write, "onnx": onnx.write, "openvino": openvino.write}
 
 
-def main(model: str, runtime: str, images: str, path: str) -> int:
-    """Converts, with the metadata of the file on standard input. Returns the exit code.
+def main(model: str, runtime: str, images: str, metadata: str, path: str) -> int:
+    """Converts. Returns the exit code.
 
     Args:
         model: folder of the SavedModel.
         runtime: a key of `_WRITERS`.
         images: path of an array, uint8 [n, H, W, 3], for 8-bit integers; "": float32.
+        metadata: path of what the file is to say of itself, as JSON.
         path: the file to write.
     """
-    source = convert.Source(model, *convert.load(model), Metadata.from_json(sys.stdin.read()))
+    with open(metadata, encoding="utf-8") as f:
+        source = convert.Source(model, *convert.load(model), Metadata.from_json(f.read()))
     try:
         _WRITERS[runtime](source, np.load(images, mmap_mode="r") if images else None, path)
     except Exception as error:  # noqa: BLE001  whatever a converter raises is told in a line
@@ -33,5 +37,11 @@ def main(model: str, runtime: str, images: str, path: str) -> int:
     return 0
 
 
+def _end_with_input() -> None:
+    os.read(0, 1)  # not sys.stdin, whose lock would be held when the interpreter ends
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_input, daemon=True).start()
     raise SystemExit(main(*sys.argv[1:]))

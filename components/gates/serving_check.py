@@ -120,13 +120,16 @@ def begun() -> Iterator[None]:
     """Starts the process of the next `check` in the block, which imports TensorFlow and waits while others work.
 
     It knows nothing of the model until it is asked. What was not asked ends with the block, and with this process.
+    Where the system starts no further process, the block runs without, and `check` tries again when it needs one.
     """
-    process = _start()
-    _waiting.append(process)
+    process = None
+    with contextlib.suppress(OSError):
+        process = _start()
+        _waiting.append(process)
     try:
         yield
     finally:
-        if process in _waiting:
+        if process is not None and process in _waiting:
             _waiting.remove(process)
             with process:
                 process.kill()
@@ -137,6 +140,18 @@ def _start() -> subprocess.Popen[str]:
     command = [sys.executable, "-P", probe.__file__]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, text=True)
+
+
+def _living() -> subprocess.Popen[str]:
+    """The process that waits, or a new one where none does."""
+    if not _waiting:
+        return _start()
+    process = _waiting.pop()
+    if process.poll() is None:
+        return process
+    with process:  # it ended before it was asked anything, so that says nothing about the model
+        pass
+    return _start()
 
 
 class _NoAnswer(Exception):
@@ -155,10 +170,7 @@ def _ask(
     with open(request, "w", encoding="utf-8") as f:
         told = {name: (signature, dict(map(_text, inputs.items()))) for name, (signature, inputs) in asked.items()}
         json.dump(told, f)
-    process = _waiting.pop() if _waiting else _start()
-    if process.poll() is not None:  # it ended before it was asked anything, so that says nothing about the model
-        process = _start()
-    with process:
+    with _living() as process:
         try:
             _, log = process.communicate(json.dumps([model, request, answer, recorded]) + "\n", timeout=_SECONDS)
         except subprocess.TimeoutExpired:

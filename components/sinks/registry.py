@@ -1,11 +1,12 @@
 """Kubeflow's Model Registry: a version of the registered model for each push.
 
 Its Python client speaks one version of the API in each release, and changes logging and asyncio for the whole process.
-The four requests that are needed here are the same in both versions that servers have, so they are made without it.
+The requests that are needed here are the same in both versions that servers have, so they are made without it.
 """
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +26,8 @@ Json = dict[str, Any]
 def record(url: str, token: str | None, model: str, entry: Entry) -> None:
     """Adds what a run pushed as a version of a registered model, which is created where there is none.
 
-    Nothing is added for a run that pushed nothing: the registry knows models, not runs.
+    Nothing is added for a run that pushed nothing: the registry knows models, not runs. What an earlier attempt for the
+    same run has added stays, and the rest follows.
 
     Args:
         url: of the registry, `https://HOST` or `http://HOST:PORT`.
@@ -34,7 +36,8 @@ def record(url: str, token: str | None, model: str, entry: Entry) -> None:
         entry: of the run.
 
     Raises:
-        ImagegateError: the URL is none, or the registry refused, or has the version already; holds nothing of the URL.
+        ImagegateError: the URL is none, or the registry refused, or has the version of another run; holds nothing of
+            the URL.
         requests.RequestException: it cannot be reached; the text may hold the URL.
     """
     if not (entry.pushed and entry.version):
@@ -43,21 +46,23 @@ def record(url: str, token: str | None, model: str, entry: Entry) -> None:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
         raise ImagegateError("the variable holds no URL such as https://registry.example")
     registry = _Registry(url.rstrip("/"), token)
-    registered = registry.get("registered_model", name=model) or registry.post(
-        "registered_models", {"name": model, "owner": _AUTHOR}
-    )
-    version = registry.post(
-        f"registered_models/{registered['id']}/versions",
-        {
-            "name": entry.version,
-            "registeredModelId": registered["id"],
-            "author": _AUTHOR,
-            "customProperties": _properties(entry),
-        },
-        taken=f"{model} has a version {entry.version} already",
-    )
-    artifact = {"artifactType": "model-artifact", "name": model, "uri": entry.pushed, **_FORMAT}
-    registry.post(f"model_versions/{version['id']}/artifacts", artifact)
+    body: Json = {"name": model, "owner": _AUTHOR}
+    registered = _id(registry.get("registered_model", name=model) or registry.post("registered_models", body))
+    body = {"name": entry.version, "registeredModelId": registered, "author": _AUTHOR}
+    body["customProperties"] = _properties(entry)
+    version = registry.add(f"registered_models/{registered}/versions", body)
+    if version is None:  # of an attempt that broke off, or of somebody else
+        version = registry.get("model_version", name=entry.version, parentResourceId=registered)
+        if version is None or not _is_of(version, entry.run_id):
+            raise ImagegateError(f"{model} has a version {entry.version} already")
+    path = f"model_versions/{_id(version)}/artifacts"
+    if not _holds(registry.get(path, pageSize="100"), entry.pushed):
+        artifact = {"artifactType": "model-artifact", "name": model, "uri": entry.pushed, **_FORMAT}
+        registry.post(path, artifact)
+
+
+class _Taken(Exception):
+    """Something of the same name is there already."""
 
 
 class _Registry:
@@ -84,33 +89,62 @@ class _Registry:
         """Returns what is asked for; None if there is none."""
         return self._request("GET", path, query)
 
-    def post(self, path: str, body: Json, *, taken: str = "the registry has one of this name already") -> Json:
-        """Adds something, and returns it with its ID.
+    def post(self, path: str, body: Json) -> Json:
+        """Adds something, and returns it with its ID."""
+        made = self.add(path, body)
+        if made is None:
+            raise ImagegateError("the registry has one of this name already")
+        return made
 
-        Raises:
-            ImagegateError: with the text `taken`, something of the name is there already; or see `record`.
-        """
-        made = self._request("POST", path, {}, body, taken)
+    def add(self, path: str, body: Json) -> Json | None:
+        """Adds something, and returns it with its ID; None if something of the name is there already."""
+        try:
+            made = self._request("POST", path, {}, body)
+        except _Taken:
+            return None
         if made is None:
             raise ImagegateError(f"the server answered 404 to POST {path}")
         return made
 
-    def _request(
-        self, method: str, path: str, query: Mapping[str, str], body: Json | None = None, taken: str = ""
-    ) -> Json | None:
+    def _request(self, method: str, path: str, query: Mapping[str, str], body: Json | None = None) -> Json | None:
         answer = self._session.request(
             method, f"{self._base}/{path}", params=query, json=body, timeout=_TIMEOUT, allow_redirects=False
         )
         if answer.status_code == 404:
             return None
-        if answer.status_code == 409 and taken:
-            raise ImagegateError(taken)
+        if answer.status_code == 409 and body is not None:
+            raise _Taken
         if not 200 <= answer.status_code < 300:
             raise ImagegateError(f"the server answered {answer.status_code} to {method} {path}")
         found = answer.json()
         if not isinstance(found, dict):
-            raise ImagegateError("the server answers, but not as a Model Registry does; look at the URL")
+            raise _no_registry()
         return found
+
+
+def _no_registry() -> ImagegateError:
+    return ImagegateError("the server answers, but not as a Model Registry does; look at the URL")
+
+
+def _id(item: Json) -> str:
+    """The ID in an answer, which becomes a part of a path and of messages."""
+    identity = item.get("id")
+    if not isinstance(identity, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", identity):
+        raise _no_registry()
+    return identity
+
+
+def _is_of(version: Json, run: str) -> bool:
+    """Whether a version was added for a run."""
+    properties = version.get("customProperties")
+    told = properties.get("imagegate.run_id") if isinstance(properties, dict) else None
+    return isinstance(told, dict) and told.get("string_value") == run
+
+
+def _holds(artifacts: Json | None, uri: str) -> bool:
+    """Whether a list of artifacts has that of a URI."""
+    items = artifacts.get("items") if artifacts else None
+    return isinstance(items, list) and any(isinstance(one, dict) and one.get("uri") == uri for one in items)
 
 
 def _with_token(request: Any, token: str | None) -> Any:

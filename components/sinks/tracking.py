@@ -14,17 +14,18 @@ _SERVERS = ("http://", "https://", "databricks")
 _STATES = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
-def record(url: str, experiment: str, model: str, folder: str, entry: Entry) -> None:
+def record(url: str, experiment: str, model: str, folder: str | None, entry: Entry) -> None:
     """Adds a run to an experiment, which is created where there is none, and what it pushed to the registry.
 
     Args:
         url: tracking URI; the registry is the same server or store.
         experiment, model: names.
         folder: where reports go if the URI is that of a database and the experiment is new; a server has its own place.
+            None where no folder outlives the run: then nothing is written to one, and no experiment is made in one.
         entry: of the run.
 
     Raises:
-        ImagegateError: MLflow is not installed.
+        ImagegateError: MLflow is not installed; or `folder` is None, the URI that of a database, the experiment new.
         Exception: MLflow's own; its text may hold the URI.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else MLflow reports its use to its makers
@@ -38,14 +39,25 @@ def record(url: str, experiment: str, model: str, folder: str, entry: Entry) -> 
     known = client.get_experiment_by_name(experiment)
     # Without a place, MLflow would make the folder `mlruns` in whatever folder the run was started in.
     place = None if url.startswith(_SERVERS) else folder
+    if known is None and place is None and not url.startswith(_SERVERS):
+        raise ImagegateError(
+            f"the experiment {experiment} is new, and a database keeps no files: make it first, with a place that "
+            "outlives the pod: mlflow experiments create --experiment-name NAME --artifact-location URL"
+        )
     identity = known.experiment_id if known else client.create_experiment(experiment, artifact_location=place)
+    kept = folder is not None or not known or not _is_local(known.artifact_location)
     run = client.create_run(identity, run_name=entry.run_id).info.run_id
     try:
-        _describe(client, run, entry)
+        _describe(client, run, entry if kept else entry.model_copy(update={"report": None}))
         if entry.pushed and entry.version:
             _register(client, run, model, entry)
     finally:
         client.set_terminated(run, _STATES[entry.state])
+
+
+def _is_local(location: str) -> bool:
+    """Whether artifacts go to a folder of the machine that writes them."""
+    return location.startswith("file:") or not ("://" in location or location.startswith("mlflow-artifacts:"))
 
 
 def _describe(client: Any, run: str, entry: Entry) -> None:

@@ -106,11 +106,11 @@ def schedule(options: argparse.Namespace) -> int:
 
 
 def _poll_package(config: Config, started: Mapping[str, Any], min_new: int, max_days: float) -> Package:
-    from pipeline.kubeflow import compiler
+    from pipeline.kubeflow import compiler, schedule
     from pipeline.kubeflow.package import Package
 
     spec, platform = compiler.compile_poll(config, started, min_new, max_days)
-    return Package(f"{config.name} on change", spec, platform, config.kubeflow.pipeline_root)
+    return Package(schedule.poll_name(config.name), spec, platform, config.kubeflow.pipeline_root)
 
 
 def _waits(options: argparse.Namespace) -> tuple[int, float] | None:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,10 +54,8 @@ def record(report: str, name: str = "", sinks: str = "", run: str = "") -> None:
     if sinks:
         page = os.path.join(report, REPORT)
         known = {"run_id": run, "report": page if os.path.exists(page) else None}
-        with tempfile.TemporaryDirectory() as output:  # where MLflow keeps files beside a database
-            ending = summary.model_copy(update=known)
-            for problem in records.send(Sinks.from_json(sinks), name, output, ending):
-                print(f"warning: sinks: {problem}", file=sys.stderr, flush=True)
+        for problem in records.send(Sinks.from_json(sinks), name, None, summary.model_copy(update=known)):
+            print(f"warning: sinks: {problem}", file=sys.stderr, flush=True)
 
 
 def notify(name: str, recipients: str, run: str, status: Mapping[str, Any]) -> None:
@@ -136,9 +133,8 @@ def _told(client: Any, run: Any) -> dict[str, Any]:
 
 def _follows_a_failure(client: Any, run: Any) -> bool:
     """Whether the run of the same pipeline before this one failed. One that was cancelled says nothing."""
-    answer = client.list_runs(experiment_id=run.experiment_id, sort_by="created_at desc", page_size=100)
-    ends = [one.state for one in answer.runs or () if _is_before(one, run) and one.state in ("SUCCEEDED", "FAILED")]
-    return ends[:1] == ["FAILED"]
+    before = (one for one in server.latest_runs(client, run.experiment_id) if _is_before(one, run))
+    return next((one.state for one in before if one.state in ("SUCCEEDED", "FAILED")), "") == "FAILED"
 
 
 def _is_before(other: Any, run: Any) -> bool:

@@ -13,9 +13,10 @@ import contextlib
 import itertools
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
+from components.base.values import parsed_json
 from pipeline.kubeflow.api_errors import ServerError
 
 # Beginnings of lines that a stage writes, see `container`: the backend keeps no exit codes.
@@ -58,18 +59,19 @@ def outcome(client: Any, run: Any, task: Any) -> dict[str, Any]:
 
 
 def _lines(client: Any, run: Any, task: Any, pattern: str) -> list[str]:
-    """Returns the groups of a pattern that whole lines of a task's log match; none if it cannot be read."""
+    """Returns the groups of a pattern that whole lines of a task's log match; none if it cannot be read.
+
+    Only the log of the last attempt counts: what an earlier one wrote says nothing about the end of the task.
+    """
     details = (run.run_details and run.run_details.task_details) or ()
     known = {child.pod_name for one in details for child in one.child_tasks or ()}
     for child in task.child_tasks or ():
         node = child.pod_name or ""
-        for pod in _pods([*_attempts(node, task.display_name, known), node]):
-            try:
-                found = re.findall(rf"^{pattern}\r?$", _tail(client, run.run_id, pod), re.MULTILINE)
-            except ServerError:
-                continue
-            if found:
-                return found
+        last = next(iter(_attempts(node, task.display_name, known)), node)
+        tails = (_tail(client, run.run_id, pod) for pod in _pods(last))
+        log = next((tail for tail in tails if tail is not None), None)
+        if log is not None:
+            return re.findall(rf"^{pattern}\r?$", log, re.MULTILINE)
     return []
 
 
@@ -105,31 +107,26 @@ def _node(workflow: str, path: str) -> str:
     return f"{workflow}-{value}"
 
 
-def _pods(nodes: Iterable[str]) -> Iterator[str]:
-    """Yields the names that the pods of Argo nodes may have; older controllers name them like the node.
+def _pods(node: str) -> Iterator[str]:
+    """Yields the names that the pod of an Argo node may have; older controllers name it like the node.
 
-    >>> list(_pods(["pets-x1-908235645"]))
+    >>> list(_pods("pets-x1-908235645"))
     ['pets-x1-system-container-impl-908235645', 'pets-x1-retry-system-container-impl-908235645', 'pets-x1-908235645']
     """
-    for node in nodes:
-        workflow, _, number = node.rpartition("-")
-        if workflow:
-            yield from (f"{workflow}-{template}-{number}" for template in _TEMPLATES)
-            yield node
+    workflow, _, number = node.rpartition("-")
+    if workflow:
+        yield from (f"{workflow}-{template}-{number}" for template in _TEMPLATES)
+        yield node
 
 
-def _tail(client: Any, run: str, pod: str) -> str:
-    """Returns the last part of a pod's log, at least `_CHUNK` bytes if there are as many."""
+def _tail(client: Any, run: str, pod: str) -> str | None:
+    """Returns the last part of a pod's log, at least `_CHUNK` bytes if there are as many; None if there is no log."""
     from urllib3 import exceptions
 
-    answer = client._run_api.api_client.call_api(
-        "/apis/v1alpha1/runs/{run}/nodes/{pod}/log",
-        "GET",
-        path_params={"run": run, "pod": pod},
-        auth_settings=["Bearer"],
-        _preload_content=False,
-        _return_http_data_only=True,
-    )
+    try:
+        answer = _asked(client, run, pod)
+    except ServerError:
+        return None
     tail, size = b"", 0
     try:
         for chunk in answer.stream(_CHUNK):
@@ -137,7 +134,28 @@ def _tail(client: Any, run: str, pod: str) -> str:
             if size > _LARGEST:
                 break
     except exceptions.HTTPError:
-        return ""
+        return None
     finally:
         answer.close()
-    return tail.decode("utf-8", "replace")
+    text = tail.decode("utf-8", "replace")
+    return None if _is_error(text) else text
+
+
+def _is_error(text: str) -> bool:
+    """Whether this is what comes in place of a log that cannot be read."""
+    try:
+        answer = parsed_json(text)
+    except ValueError:
+        return False
+    return isinstance(answer, dict) and {"error_message", "error_details"} <= answer.keys()
+
+
+def _asked(client: Any, run: str, pod: str) -> Any:
+    return client._run_api.api_client.call_api(
+        "/apis/v1alpha1/runs/{run}/nodes/{pod}/log",
+        "GET",
+        path_params={"run": run, "pod": pod},
+        auth_settings=["Bearer"],
+        _preload_content=False,
+        _return_http_data_only=True,
+    )

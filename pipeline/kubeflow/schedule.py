@@ -10,8 +10,8 @@ from components.base.errors import ConfigError, ImagegateError
 from pipeline.cron import expression
 from pipeline.kubeflow.api_errors import ServerError, required_id
 from pipeline.kubeflow.package import Package
-from pipeline.kubeflow.server import Server, quietly
-from pipeline.kubeflow.submit import name_filter, upload, upload_version
+from pipeline.kubeflow.server import Server, latest_runs, quietly
+from pipeline.kubeflow.submit import name_filter, upload
 
 Poll = Callable[[Mapping[str, Any]], Package]  # what is to be started -> the pipeline that starts it, see `poll`
 
@@ -65,7 +65,8 @@ def _create(
     if poll is not None:
         started = {"experiment": experiment, "pipeline": pipeline, "version": version, "values": dict(values)}
         recurring, values = poll(started | {"name": f"{package.name} {name}", "root": package.root}), {}
-        pipeline, version, _ = upload_version(client, server, recurring)
+        # Polls are many, and have an experiment of their own, so that the runs that they start are found.
+        experiment, pipeline, version, _ = upload(client, server, recurring)
     made = client.create_recurring_run(
         experiment,
         package.name,
@@ -89,15 +90,17 @@ def delete(client: Any, server: Server, name: str) -> int:
 
 
 def rows(client: Any, server: Server, name: str) -> list[expression.Row]:
-    """Returns the schedule with its latest run and its next, in UTC."""
-    experiment = _experiment(client, server, name)
-    if experiment is None:
-        return []
-    runs = client.list_runs(experiment_id=experiment, sort_by="created_at desc", page_size=100).runs or []
+    """Returns the schedule with its latest run and its next, in UTC.
+
+    Of a schedule that waits for changes, that is the run that looked for them, and the row says so.
+    """
     listed = []
-    for it in _schedules(client, experiment, name):
-        last = next((r for r in runs if r.recurring_run_id == it.recurring_run_id), None)
-        listed.append(_row(it, f"{last.created_at:{expression.FORMAT}} {last.state}" if last else "never"))
+    for experiment, ending in _experiments(client, server, name):
+        for it in _schedules(client, experiment, name):
+            runs = latest_runs(client, experiment)
+            last = next((r for r in runs if r.recurring_run_id == it.recurring_run_id), None)
+            told = f"{last.created_at:{expression.FORMAT}} {last.state}{ending}" if last else "never"
+            listed.append(_row(it, told))
     return listed
 
 
@@ -120,17 +123,26 @@ def _row(it: Any, last: str) -> expression.Row:
 
 
 def _schedule_ids(client: Any, server: Server, name: str) -> list[str]:
-    experiment = _experiment(client, server, name)
-    if experiment is None:
-        return []
-    return [required_id(it.recurring_run_id, server.host) for it in _schedules(client, experiment, name)]
+    return [
+        required_id(it.recurring_run_id, server.host)
+        for experiment, _ in _experiments(client, server, name)
+        for it in _schedules(client, experiment, name)
+    ]
 
 
-def _experiment(client: Any, server: Server, name: str) -> str | None:
-    experiments = (
-        client.list_experiments(namespace=server.namespace, filter=name_filter(name), page_size=100).experiments or []
-    )
-    return next((required_id(e.experiment_id, server.host) for e in experiments if e.display_name == name), None)
+def _experiments(client: Any, server: Server, name: str) -> Iterator[tuple[str, str]]:
+    """Yields the experiments that may hold the schedule, each with what the state of its runs is of."""
+    for wanted, ending in ((name, ""), (poll_name(name), " (the check)")):
+        answer = client.list_experiments(namespace=server.namespace, filter=name_filter(wanted), page_size=100)
+        for experiment in answer.experiments or ():
+            if experiment.display_name == wanted:
+                yield required_id(experiment.experiment_id, server.host), ending
+                break
+
+
+def poll_name(name: str) -> str:
+    """Returns the name of the pipeline that waits for changes, and of the experiment of its runs."""
+    return f"{name} on change"
 
 
 def _schedules(client: Any, experiment: str, name: str) -> Iterator[Any]:

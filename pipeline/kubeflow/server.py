@@ -23,6 +23,8 @@ API_VARIABLES = (_HOST, _NAMESPACE, TOKEN)
 # Kubernetes sets them in the pods of the API's namespace.
 _SERVICE = ("ML_PIPELINE_SERVICE_HOST", "ML_PIPELINE_SERVICE_PORT")
 
+_MOST_RUNS = 1000  # that are looked through, in ten requests. Chosen by hand; not measured
+
 
 @dataclass(frozen=True)
 class Server:
@@ -136,6 +138,18 @@ def connect(server: Server) -> Any:
     if not server.namespace and client._healthz_api.healthz_service_get_healthz().multi_user:
         raise ConfigError(f"{server.host} keeps pipelines by namespace: give --namespace, or set {_NAMESPACE}")
     return client
+
+
+def latest_runs(client: Any, experiment: str) -> Iterator[Any]:
+    """Yields the runs of an experiment, the latest first, `_MOST_RUNS` at most."""
+    page, count = "", 0
+    while True:
+        answer = client.list_runs(page_token=page, page_size=100, experiment_id=experiment, sort_by="created_at desc")
+        runs = answer.runs or []
+        yield from runs
+        page, count = answer.next_page_token, count + len(runs)
+        if not page or not runs or count >= _MOST_RUNS:
+            return
 
 
 @contextlib.contextmanager

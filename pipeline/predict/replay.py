@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,13 +48,13 @@ class Pair:
         name: of the image.
         served, challenger: the answers.
         share: 1 where the labels are not the same, of those that both models know, else 0; of masks, the share of the
-            pixels whose labels are not the same.
+            pixels whose labels are not the same. None where there is no label, or no pixel, that both models know.
     """
 
     name: str
     served: Answer
     challenger: Answer
-    share: float
+    share: float | None
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Replay:
         pairs: the images that both have answered.
         errors: the other images, with the reason.
         limit: `evaluation.max_disagreement`.
-        overlaps: of masks, label -> IoU of the two models' pixels of it in all images.
+        overlaps: of masks, label -> IoU of the two models' pixels of it in all images; None for other answers.
     """
 
     served: str
@@ -74,17 +74,23 @@ class Replay:
     pairs: Sequence[Pair]
     errors: Sequence[tuple[str, str]]
     limit: float | None
-    overlaps: Mapping[str, float] = field(default_factory=dict)
+    overlaps: Mapping[str, float] | None = None
 
     @property
     def differing(self) -> list[Pair]:
         """The images that are answered differently, most of all first, then the most familiar to the served model."""
-        return sorted((p for p in self.pairs if p.share), key=lambda p: (-p.share, -float(p.served["familiarity"])))
+        found = [(share, pair) for pair in self.pairs if (share := pair.share)]
+        return [pair for _, pair in sorted(found, key=lambda it: (-it[0], -float(it[1].served["familiarity"])))]
+
+    @property
+    def compared(self) -> list[float]:
+        """The shares of the images that have one."""
+        return [pair.share for pair in self.pairs if pair.share is not None]
 
     @property
     def share(self) -> float:
         """The share of the images that are answered differently; of masks, the mean of the images' shares."""
-        return sum(pair.share for pair in self.pairs) / len(self.pairs)
+        return sum(self.compared) / len(self.compared)
 
     @property
     def refused(self) -> bool:
@@ -94,9 +100,9 @@ class Replay:
     def lines(self) -> Iterator[str]:
         """The table, and what it comes to."""
         rows = [("image", "differs", f"version {self.served}", f"challenger {self.challenger}")]
-        shown = self.differing[:_PICTURES] if self.overlaps else self.differing
-        rows += [(p.name, percent(p.share), _words(p.served), _words(p.challenger)) for p in shown]
-        columns = range(4) if self.overlaps else (0, 2, 3)  # of labels, all differ alike
+        shown = self.differing if self.overlaps is None else self.differing[:_PICTURES]
+        rows += [(p.name, percent(p.share or 0.0), _words(p.served), _words(p.challenger)) for p in shown]
+        columns = (0, 2, 3) if self.overlaps is None else range(4)  # of labels, all differ alike
         widths = [max(len(table.cell(row[i])) for row in rows) for i in range(4)]
         for row in rows if len(rows) > 1 else ():
             yield "  ".join(f"{table.cell(row[i]):<{widths[i]}}" for i in columns).rstrip()
@@ -110,11 +116,13 @@ class Replay:
             yield f"refused: {number(self.share)} is above evaluation.max_disagreement {number(self.limit)}"
 
     def _shares(self) -> Iterator[str]:
-        images = f"{len(self.pairs):,} image{'' if len(self.pairs) == 1 else 's'}"
-        if not self.overlaps:
+        images, left = _images(len(self.compared)), len(self.pairs) - len(self.compared)
+        if self.overlaps is None:
             yield f"{len(self.differing):,} of {images} ({percent(self.share)}) are answered differently"
             return
         yield f"{percent(self.share)} of the pixels are answered differently, on average over {images}"
+        if left:
+            yield f"{_images(left)} without a pixel that both models answer: not compared"
         yield "IoU between the two models: " + ", ".join(f"{label} {iou:.2f}" for label, iou in self.overlaps.items())
 
     def to_json(self) -> str:
@@ -123,16 +131,17 @@ class Replay:
             "served": self.served,
             "challenger": self.challenger,
             "images": len(self.pairs),
+            "compared": len(self.compared),
             "different": len(self.differing),
             "share": self.share,
             "max_disagreement": self.limit,
             "refused": self.refused,
-            **({"iou": dict(self.overlaps)} if self.overlaps else {}),
+            **({} if self.overlaps is None else {"iou": dict(self.overlaps)}),
             "answers": [
                 {
                     "image": p.name,
-                    "differ": p.share > 0,
-                    **({"share": p.share} if self.overlaps else {}),
+                    "differ": bool(p.share),
+                    **({} if self.overlaps is None else {"share": p.share}),
                     "served": p.served,
                     "challenger": p.challenger,
                 }
@@ -154,7 +163,8 @@ def run(config: Config, folder: str, output: str | None, terminal: Terminal) -> 
 
     Raises:
         ConfigError: the contact sheet cannot be written.
-        ImagegateError: there is no challenger, or no image that both models answer.
+        ImagegateError: there is no challenger, or no image that both models answer, or nothing in their answers that
+            can be compared.
     """
     path = os.path.join(config.folder, "replay.html") if output is None else output
     if os.path.lexists(path):
@@ -182,6 +192,9 @@ def run(config: Config, folder: str, output: str | None, terminal: Terminal) -> 
         if not result.pairs:
             why = f": {result.errors[0][0]}: {result.errors[0][1]}" if result.errors else ""
             raise ImagegateError(f"{folder}: no image that both models answer{why}")
+        if not result.compared:
+            what = "label that both models have" if masks is None else "pixel that both models answer"
+            raise ImagegateError(f"{folder}: nothing can be compared: there is no {what}")
         title = f"{config.name}: {served.version} and {challenger.version}"
         if masks is None:
             sheet = contact_sheet.page(title, _INTRO, _pictured(result))
@@ -210,24 +223,31 @@ def _compared(
     masks: TwoMasks | None,
 ) -> Replay:
     common = set(served.manifest.labels) & set(challenger.manifest.labels)
-    pairs, errors = [], []
+    pairs, errors = list[Pair](), list[tuple[str, str]]()
+    share: float | None
     for old, new in zip(*answers, strict=True):
         if error := old.get("error") or new.get("error"):
             errors.append((old["image"], error))
             continue
         if masks is not None:
             share = masks.add(old["image"], old.pop("mask"), new.pop("mask"))
+        elif not common:
+            share = None
         elif "label" in old:
             share = float(old["label"] != new["label"])
         else:
             share = float(_common(old, common) != _common(new, common))
         pairs.append(Pair(old["image"], old, new, share))
-    overlaps = {} if masks is None else masks.overlaps()
+    overlaps = None if masks is None else masks.overlaps()
     return Replay(served.version, challenger.version, pairs, errors, config.evaluation.max_disagreement, overlaps)
 
 
 def _common(answer: Answer, labels: set[str]) -> set[str]:
     return set(answer["labels"]) & labels
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'' if count == 1 else 's'}"
 
 
 def _words(answer: Answer) -> str:
@@ -265,7 +285,7 @@ def _drawn(result: Replay, served: versions.Served, masks: TwoMasks) -> Iterator
             album = pictures.Album()
             picture = album.images[album.add(masks.draw(pair.name, small))]
         captions = (
-            f"{percent(pair.share)} of the pixels differ",
+            f"{percent(pair.share or 0.0)} of the pixels differ",
             f"{result.served}: {_words(pair.served)}",
             f"{result.challenger}: {_words(pair.challenger)}",
         )

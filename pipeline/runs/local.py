@@ -218,9 +218,9 @@ class Runner:
         dataset, self._listed = self._listed, None
         assert isinstance(dataset, Dataset)
         recognised = data.recognise(self._config, dataset, force=force)
-        earlier, sources = self._state(), fingerprint.files()
+        earlier, sources = read_state(self._config.output_folder), fingerprint.files()
         # Parsing all sources takes a second or two.
-        code = earlier["code"] if earlier.get("sources") == sources else fingerprint.everything()
+        code = (earlier.get("code") if earlier.get("sources") == sources else None) or fingerprint.everything()
         inputs = {
             "config": self._config.fingerprint(),
             "schema": splits.digest(self._frozen.encode()),
@@ -379,17 +379,20 @@ class Runner:
         with replacing(latest) as temporary:
             os.symlink(os.path.join("history", self.summary.run_id), temporary)
 
-    def _state(self) -> dict[str, str]:
-        try:
-            with open(os.path.join(self._config.output_folder, cleaning.STATE), encoding="utf-8") as f:
-                state: dict[str, str] = parsed_json(f.read())
-                return state
-        except (OSError, ValueError):
-            return {}
-
     def _remember(self, state: dict[str, str]) -> None:
         path = os.path.join(self._config.output_folder, cleaning.STATE)
         write_atomically(path, json.dumps(state))
+
+
+def read_state(output: str) -> dict[str, str]:
+    """What the latest run with a push was made of; nothing where that is not known, or the file is damaged."""
+    try:
+        with open(os.path.join(output, cleaning.STATE), encoding="utf-8") as f:
+            state = parsed_json(f.read())
+    except (OSError, ValueError):
+        return {}
+    is_ours = isinstance(state, dict) and all(isinstance(text, str) for text in state.values())
+    return state if is_ours else {}
 
 
 def _first_line(error: Exception) -> str:

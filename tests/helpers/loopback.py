@@ -161,12 +161,13 @@ class Api(ThreadingHTTPServer):
         assert query["experiment_id"] in self.experiments, query
         assert query["sort_by"] == "created_at desc", query
         mine = [r for r in self.runs.values() if r["experiment_id"] == query["experiment_id"]]
-        return {"runs": sorted(mine, key=lambda r: str(r["created_at"]), reverse=True)}
+        return self._page("runs", sorted(mine, key=lambda r: str(r["created_at"]), reverse=True), query)
 
     def get_run(self, query: Json, body: Any, identity: str) -> Json:
         if identity not in self.runs:
             raise Refused(404, f"Run {identity} not found.")
         state, tasks = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        self.runs[identity]["state"] = state
         details = [self._detail(i, name, task) for i, (name, task) in enumerate(tasks)]
         return self.runs[identity] | {"state": state, "run_details": {"task_details": details}}
 
@@ -207,6 +208,9 @@ class Api(ThreadingHTTPServer):
         found = [i for i in kept.values() if i["display_name"] == predicate["stringValue"]]
         for key in ("namespace", "experiment_id"):
             found = [i for i in found if not query.get(key) or i.get(key) == query[key]]
+        return self._page(kind, found, query)
+
+    def _page(self, kind: str, found: list[Json], query: Json) -> Json:
         start = int(query.get("page_token") or 0)
         end = start + min(self.page, int(query["page_size"] if query.get("page_size") else 10))
         return {kind_of(kind): found[start:end]} | ({"next_page_token": str(end)} if end < len(found) else {})

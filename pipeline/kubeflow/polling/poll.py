@@ -13,10 +13,11 @@ import time
 from typing import Any
 
 from components.base.errors import ConfigError, ImagegateError
+from components.base.values import parsed_json
 from components.push import destination, versions
 from components.push.destination import Destination
 from components.push.served import readable_errors
-from pipeline.config import validated
+from pipeline.config import Config, validated
 from pipeline.cron import change
 from pipeline.cron.change import Listing
 from pipeline.kubeflow import follow, gate_log, server
@@ -24,6 +25,7 @@ from pipeline.kubeflow.api_errors import ServerError, required_id
 from pipeline.stages import BY_NAME
 
 _FOLDER = ".imagegate-schedule"  # in the destination; servers ignore names that are not numbers
+_UNENDED = ("PENDING", "RUNNING", "CANCELING", "PAUSED")
 _SETTLED, _STARTED, _RUN = "settled.npz", "started.npz", "started.json"
 
 
@@ -55,7 +57,7 @@ def poll(config: str, min_new: str, max_days: str, submission: str) -> None:
         raise ImagegateError(f"data.root: {settings.data_root} cannot be listed; imagegate check says why")
     with readable_errors(settings.destination):
         place = destination.at(settings.destination)
-        served = _served(settings.destination)
+        served = _served(settings)
         before, goes_on = _before(client, place, served)
     if goes_on:
         _say(f"the run {goes_on} continues: nothing to do")
@@ -63,34 +65,49 @@ def poll(config: str, min_new: str, max_days: str, submission: str) -> None:
     due, why = change.due(before, listing, int(min_new), float(max_days))
     _say(why)
     if due:
-        run = _submit(client, there, told)
-        with readable_errors(settings.destination):
-            _write(
-                place, {_STARTED: change.encoded(listing), _RUN: json.dumps({"run": run, "served": served}).encode()}
-            )
+        # What is not kept would be started again and again: the state is written first, and shows that it can be.
+        with readable_errors(settings.destination), place.locked():
+            _put(place, {_RUN: b"{}", _STARTED: change.encoded(listing)})
+            if goes_on := _unended(client, there, told):
+                _say(f"the run {goes_on} continues: nothing to do")
+                return
+            run = _submit(client, there, told)
+            _put(place, {_RUN: json.dumps({"run": run, "served": served}).encode()})
         _say(f"started run {run}: {there.page('runs', run)}")
 
 
 def _before(client: Any, place: Destination, served: str) -> tuple[Listing | None, str]:
     """Returns what the latest run that need not be repeated was started for; and the run that goes on, or ""."""
     settled = change.decoded(place.read(_FOLDER, _SETTLED))
-    started = json.loads(place.read(_FOLDER, _RUN) or b"{}")
-    if not started:
+    started = _started(place.read(_FOLDER, _RUN))
+    if started is None:
         return settled, ""
+    identity, served_then = started
     try:
-        run = client.get_run(started["run"])
+        run = client.get_run(identity)
     except ServerError as error:
         if error.status != 404:  # somebody removed it
             raise
         return settled, ""
     if run.state not in follow.ENDS:
-        return settled, str(started["run"])
-    if not _is_judged(client, run, same=served == started["served"]):
+        return settled, identity
+    if not _is_judged(client, run, same=served == served_then):
         return settled, ""
     content = place.read(_FOLDER, _STARTED)
     if content is not None:
-        _write(place, {_SETTLED: content, _RUN: b"{}"})
+        with place.locked():
+            _put(place, {_SETTLED: content, _RUN: b"{}"})
     return change.decoded(content), ""
+
+
+def _started(content: bytes | None) -> tuple[str, str] | None:
+    """The run that was started last and the version that was served then; None if there is none, or none readable."""
+    try:
+        told = parsed_json(content or b"{}")
+        run, served = told["run"], told["served"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return (run, served) if isinstance(run, str) and isinstance(served, str) and run else None
 
 
 def _is_judged(client: Any, run: Any, *, same: bool) -> bool:
@@ -120,17 +137,26 @@ def _submit(client: Any, there: server.Server, told: dict[str, Any]) -> str:
     return required_id(run.run_id, there.host)
 
 
-def _served(root: str) -> str:
+def _unended(client: Any, there: server.Server, told: dict[str, Any]) -> str:
+    """The run of the pipeline that has not ended, also one that somebody else has started; "" if there is none."""
+    for run in server.latest_runs(client, told["experiment"]):
+        version = run.pipeline_version_reference
+        if version is not None and version.pipeline_id == told["pipeline"] and run.state in _UNENDED:
+            return required_id(run.run_id, there.host)
+    return ""
+
+
+def _served(settings: Config) -> str:
     with contextlib.suppress(ImagegateError):  # of which the run tells more
-        served = versions.current(root)
+        served = versions.current(settings.destination, settings.trust())
         return served.version if served else ""
     return ""
 
 
-def _write(place: Destination, files: dict[str, bytes]) -> None:
-    with place.locked():
-        for name, content in files.items():
-            place.write(f"{_FOLDER}/{name}", content)
+def _put(place: Destination, files: dict[str, bytes]) -> None:
+    """Writes files of the state; the destination is locked."""
+    for name, content in files.items():
+        place.write(f"{_FOLDER}/{name}", content)
 
 
 def _say(line: str) -> None:

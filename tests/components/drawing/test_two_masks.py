@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.drawing import overlay
 from components.drawing.two_masks import TwoMasks
 
 
@@ -32,10 +33,28 @@ def test_pixels_are_compared_by_the_names_of_their_labels(tmp_path: Path) -> Non
     assert both.overlaps() == {"road": 2 / 8, "sky": 3 / 8, "tree": 0.0}
 
 
-def test_an_image_without_a_pixel_that_both_answer_does_not_differ(tmp_path: Path) -> None:
+def test_an_image_without_a_pixel_that_both_answer_is_not_compared(tmp_path: Path) -> None:
     both = TwoMasks(["road"], ["road"])
-    assert both.add("a", write(tmp_path / "1.png", [[255, 0]]), write(tmp_path / "2.png", [[0, 255]])) == 0
+    assert both.add("a", write(tmp_path / "1.png", [[255, 0]]), write(tmp_path / "2.png", [[0, 255]])) is None
     assert both.overlaps() == {}
+
+
+def test_more_labels_than_a_palette_has_are_drawn_in_their_colours(tmp_path: Path) -> None:
+    """200 labels in one model and 200 others in the second: 55 and 56 of it are 255 and 256 of both."""
+    both = TwoMasks([f"a{i}" for i in range(200)], [f"b{i}" for i in range(200)])
+    both.add("a", write(tmp_path / "1.png", [[0, 199, 255]]), write(tmp_path / "2.png", [[55, 56, 199]]))
+    pixels = np.asarray(both.draw("a", Image.new("RGB", (3, 1), (100, 100, 100))))[0].astype(int)
+    colours = overlay.palette(400)
+    drawn = [0.55 * colours[i] + 0.45 * 100 for i in (0, 199, 255, 256, 399)]  # overlay's opacity
+    assert np.abs(pixels[[0, 1, 3, 4, 5]] - drawn).max() <= 1  # rounded down
+    assert pixels[2].tolist() == [100] * 3
+    assert both.legend().height == 400 * 28
+
+
+def test_a_mask_without_any_answer_leaves_the_image_as_it_is(tmp_path: Path) -> None:
+    both = TwoMasks(["road"], ["road"])
+    both.add("a", write(tmp_path / "1.png", [[255]]), write(tmp_path / "2.png", [[255]]))
+    assert np.asarray(both.draw("a", Image.new("RGB", (1, 1), (100, 90, 80)))).tolist()[0][:2] == [[100, 90, 80]] * 2
 
 
 def test_masks_of_other_sizes_are_compared_at_the_size_of_the_first(tmp_path: Path) -> None:

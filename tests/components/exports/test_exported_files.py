@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -255,6 +256,34 @@ def test_a_converter_that_crashes_or_hangs_fails_its_format_alone(
     assert broken.sentence().startswith("onnx is not pushed: ")
     assert broken.sentence().endswith(why)
     assert not (tmp_path / "onnx.onnx").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_conversion_ends_when_the_run_that_began_it_is_killed(tmp_path: Path) -> None:
+    """In place of TensorFlow, a package that notes its process and sleeps when it is imported."""
+    noted = tmp_path / "noted"
+    (tmp_path / "tensorflow.py").write_text(
+        f"import os, time\nwith open({str(noted)!r}, 'w') as f:\n    f.write(str(os.getpid()))\ntime.sleep(600)\n"
+    )
+    program = """
+import os, sys
+from components.exports import convert, formats
+from components.exports.metadata import Metadata
+os.environ["PYTHONPATH"] = sys.argv[2]
+source = convert.Source("", None, None, Metadata.from_json(sys.argv[1]))
+convert.convert(source, formats.FORMATS["litert"], "", sys.argv[2])
+"""
+    command = [sys.executable, "-c", program, TOLD.to_json(), str(tmp_path)]
+    deadline = time.monotonic() + 120
+    with subprocess.Popen(command) as run:
+        while not (noted.exists() and noted.read_text()):
+            assert (run.poll(), time.monotonic() < deadline) == (None, True)
+            time.sleep(0.1)
+        run.kill()
+    stat = Path(f"/proc/{int(noted.read_text())}/stat")
+    while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":  # ended, and nobody has asked
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(

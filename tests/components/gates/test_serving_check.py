@@ -1,6 +1,7 @@
 """The serving check: an exported model that differs from the evaluated one, is slow, large or broken is refused."""
 
 import io
+import resource
 import signal
 import subprocess
 import sys
@@ -95,6 +96,24 @@ def test_a_process_that_died_while_it_waited_says_nothing_about_the_model(
         process.wait()
         result = serving_check.check(exported, samples, SINGLE, FREE, str(tmp_path))
     assert [v.passed for v in result.verdicts] == [True] * 6
+    assert process.stdin is not None
+    assert process.stderr is not None
+    assert (process.stdin.closed, process.stderr.closed) == (True, True)
+
+
+def test_where_the_system_starts_no_process_the_block_runs_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))  # no pipe can be opened
+        with pytest.raises(OSError, match="Too many open files"):
+            serving_check._start()
+        with serving_check.begun():
+            waiting = list(serving_check._waiting)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    assert waiting == []
+    with pytest.raises(ZeroDivisionError), serving_check.begun():  # and a fault of the block stays what it is
+        raise ZeroDivisionError
 
 
 def test_a_process_that_nobody_asks_ends_with_the_block() -> None:

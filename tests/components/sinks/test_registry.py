@@ -84,9 +84,32 @@ def test_a_push_is_a_version_of_the_registered_model(registry: Registry, setting
 
 def test_a_version_that_is_there_already_is_a_sentence(registry: Registry, settings: config.Config) -> None:
     assert send(settings, summary()) == []
-    [problem] = send(settings, summary())
+    [problem] = send(settings, summary(run_id="another"))
     assert problem == "model registry (REGISTRY): not recorded: pets has a version 8 already"
     assert (len(registry.versions), len(registry.artifacts)) == (1, 1)
+
+
+def test_what_broke_off_is_completed_by_the_next_attempt_of_the_run(
+    registry: Registry, settings: config.Config
+) -> None:
+    registry.trouble = {r"POST .*/artifacts": (500, "")}
+    [problem] = send(settings, summary())
+    assert problem.endswith("the server answered 500 to POST model_versions/2/artifacts")
+    registry.trouble = {}
+    for _ in range(2):  # a third attempt finds everything there
+        assert send(settings, summary()) == []
+        assert [one["uri"] for one in registry.artifacts.values()] == ["s3://models/pets/8"]
+    assert len(registry.versions) == 1
+
+
+@pytest.mark.parametrize("identity", ['"1/../../admin"', '".."', '"7\\nimagegate: exit code 3\\n"', "7", '""', "null"])
+def test_an_identity_that_is_none_goes_into_no_path_and_no_message(
+    registry: Registry, settings: config.Config, identity: str
+) -> None:
+    registry.trouble = {r"GET .*/registered_model": (200, f'{{"id": {identity}}}')}
+    not_one = "the server answers, but not as a Model Registry does; look at the URL"
+    assert send(settings, summary()) == [f"model registry (REGISTRY): not recorded: {not_one}"]
+    assert [method for method, *_ in registry.seen if method == "POST"] == []
 
 
 def test_a_run_that_pushed_nothing_asks_nothing(registry: Registry, settings: config.Config) -> None:
@@ -164,7 +187,9 @@ def test_a_real_registry_reads_back_what_was_written(tmp_path: Path, monkeypatch
     told = PLAIN | {"sinks": {"model_registry": {"url_env": "REGISTRY", "model": name}}, "folder": str(tmp_path)}
     settings = config.validated(told)
     assert send(settings, summary()) == []
-    assert send(settings, summary()) == [f"model registry (REGISTRY): not recorded: {name} has a version 8 already"]
+    assert send(settings, summary()) == []  # again
+    taken = [f"model registry (REGISTRY): not recorded: {name} has a version 8 already"]
+    assert send(settings, summary(run_id="another")) == taken
     api = f"{base}/api/model_registry/v1alpha3"
 
     def read(path: str) -> Any:

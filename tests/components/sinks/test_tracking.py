@@ -184,3 +184,23 @@ def test_a_challenger_is_called_so() -> None:
 def test_only_what_this_run_pushed_is_a_version() -> None:
     assert Entry.of(summary(status="up_to_date")).version is None
     assert Entry.of(summary()).version == "8"
+
+
+def test_where_no_folder_outlives_the_run_none_becomes_the_place_of_an_experiment(
+    store: str, settings: config.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a pod: a new experiment is refused, and one whose place is a folder gets the record without the report."""
+    from mlflow.tracking import MlflowClient
+
+    monkeypatch.setenv("TRACKING", store)
+    (tmp_path / "report.html").write_text("<p>the page</p>")
+    run, told = summary(report=str(tmp_path / "report.html"), pushed=None, status="not_blessed"), settings.sinks
+    [problem] = sinks.send(told, "podded", None, run)
+    assert problem.startswith("mlflow (TRACKING): not recorded: the experiment podded is new, and a database keeps no")
+    client: Any = MlflowClient(tracking_uri=store, registry_uri=store)
+    assert client.get_experiment_by_name("podded") is None
+    client.create_experiment("podded", artifact_location=str(tmp_path / "place"))
+    assert sinks.send(told, "podded", None, run) == []
+    [recorded] = client.search_runs([client.get_experiment_by_name("podded").experiment_id])
+    assert recorded.data.metrics["accuracy"] == 0.875
+    assert not (tmp_path / "place").exists()

@@ -25,7 +25,7 @@ from pipeline.artifacts import written
 from pipeline.config import backbones
 from pipeline.disk import cleaning
 from pipeline.init import backbones as found_backbones
-from pipeline.runs import history
+from pipeline.runs import history, local
 
 MANY = 6_000
 FEW = 31  # of so many mutations one is also tried with `make test`; it shares no factor with the number of seeds
@@ -211,6 +211,7 @@ def summaries(content: bytes) -> None:
             confined.sentence(error, "summary.json is")
         list(history.read(folder))
         cleaning.rows(folder)
+        assert all(isinstance(text, str) for text in local.read_state(folder).values())
         cleaning.removable(folder, 1, remains=True)
 
 

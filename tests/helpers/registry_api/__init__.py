@@ -23,6 +23,7 @@ class Registry(ThreadingHTTPServer):
     Attributes:
         version: of its API; the others answer as a path that does not exist.
         models, versions, artifacts: what is there, by ID.
+        of: ID of an artifact -> ID of its version.
         trouble: pattern of a method and path -> (status, body) that comes instead.
         seen: (method, path, Authorization) of every request.
     """
@@ -35,6 +36,7 @@ class Registry(ThreadingHTTPServer):
         self.models: dict[str, Json] = {}
         self.versions: dict[str, Json] = {}
         self.artifacts: dict[str, Json] = {}
+        self.of: dict[str, str] = {}
         self.trouble: dict[str, tuple[int, str]] = {}
         self.seen: list[tuple[str, str, str | None]] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -51,10 +53,20 @@ class Registry(ThreadingHTTPServer):
             assert found[1] == body["registeredModelId"]
             assert found[1] in self.models
             return self._add(self.versions, "ModelVersionCreate", body, ("registeredModelId", "name"))
+        if (method, path) == ("GET", "model_version"):
+            wanted = {"name": query["name"], "registeredModelId": query["parentResourceId"]}
+            same = [one for one in self.versions.values() if wanted.items() <= one.items()]
+            return (200, same[0]) if same else (404, {"message": "no model versions found"})
+        if method == "GET" and (found := re.fullmatch(r"model_versions/(\d+)/artifacts", path)):
+            mine = [one for one, version in self.of.items() if version == found[1]]
+            return 200, {"items": [self.artifacts[one] for one in mine][: int(query["pageSize"])]}
         if method == "POST" and (found := re.fullmatch(r"model_versions/(\d+)/artifacts", path)):
             assert found[1] in self.versions
             assert body["artifactType"] == "model-artifact"
-            return self._add(self.artifacts, "ModelArtifactCreate", body, ())
+            status, added = self._add(self.artifacts, "ModelArtifactCreate", body, ())
+            if status == 201:
+                self.of[added["id"]] = found[1]
+            return status, added
         return 405, {"message": "not allowed"}
 
     def _add(self, kept: dict[str, Json], schema: str, body: Json, unique: tuple[str, ...]) -> tuple[int, Json]:

@@ -15,7 +15,7 @@ from receivers import Script, http
 from components.base.artifact_files import SUMMARY
 from components.report.run_summary import Pushed, RunSummary, ServedModel
 from pipeline import config
-from pipeline.kubeflow import compiler, container, ended, package, pods
+from pipeline.kubeflow import compiler, container, ended, gate_log, package, pods, server
 from pipeline.stages import STAGES
 
 IMAGE = "registry.example/imagegate@sha256:" + "0" * 64
@@ -176,6 +176,29 @@ def test_a_run_recovers_where_the_one_before_it_failed(
     assert [json.loads(request.body)["events"] for request in script.seen] == ([["recovered"]] if recovered else [])
     tell("FAILED")
     assert "recovered" not in json.loads(script.seen[-1].body)["events"]
+
+
+def test_a_failure_is_found_behind_many_runs_of_other_pipelines(api: Api) -> None:
+    """120 runs that were cancelled, of which a page holds 50, lie between; the failure is on the third page."""
+    api.experiments["e-1"], api.page = {"experiment_id": "e-1"}, 50
+    between = {f"r-{i}": run(f"r-{i}", 10, "CANCELED") for i in range(120)}
+    api.runs = {"first": run("first", 1, "FAILED"), **between, "run-1": run("run-1", 30, "RUNNING")}
+    client = server.connect(server.Server(api.url))
+    assert ended._follows_a_failure(client, client.get_run("run-1"))
+
+
+@pytest.mark.parametrize("last", ["begins\n", None])
+def test_the_exit_code_is_that_of_the_last_attempt_or_unknown(api: Api, last: str | None) -> None:
+    """The first attempt was refused by a gate, and the second was killed, with a log or without one."""
+    api.children = {"Trainer": ["birds-x1-3863217028"], "executor": ["birds-x1-847082095", "birds-x1-377455858"]}
+    api.logs["birds-x1-retry-system-container-impl-847082095"] = "imagegate: exit code 3\n"
+    if last is not None:
+        api.logs["birds-x1-retry-system-container-impl-377455858"] = last
+    api.script = [("FAILED", [("Stages", "FAILED"), ("Trainer", "FAILED"), ("executor", "FAILED")])]
+    client = server.connect(server.Server(api.url))
+    latest = client.get_run("run-1")
+    [trainer] = [task for task in latest.run_details.task_details if task.display_name == "Trainer"]
+    assert gate_log.exit_code(client, latest, trainer) is None
 
 
 @pytest.mark.parametrize(

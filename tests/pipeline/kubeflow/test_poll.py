@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import signing_keys
 import simulator
 import yaml
 from loopback import Api
@@ -17,6 +18,7 @@ from pipeline import cli, config
 from pipeline.commands import remote
 from pipeline.kubeflow import compiler
 from pipeline.kubeflow.package import Package
+from pipeline.kubeflow.polling import poll as schedule_task
 
 IMAGE = "registry.example/imagegate@sha256:" + "0" * 64
 Poll = Callable[[], str]
@@ -91,9 +93,9 @@ def test_the_pipeline_that_recurs_has_one_task_and_starts_the_version_that_was_c
     [run] = api.runs.values()
     version = api.versions[run["pipeline_version_reference"]["pipeline_version_id"]]
     assert "Trainer" in version["pipeline_spec"]["components"]
-    assert run["experiment_id"] == recurring["experiment_id"]
-    [named] = [e["display_name"] for e in api.experiments.values()]
-    assert named == "pets"
+    # The polls have an experiment of their own, and the runs that they start that of all runs.
+    named = [api.experiments[one["experiment_id"]]["display_name"] for one in (recurring, run)]
+    assert named == ["pets on change", "pets"]
     capsys_code = cli.main(["schedule", str(project), "--delete", "--host", api.url])
     assert (capsys_code, api.recurringruns) == (0, {})
 
@@ -144,6 +146,58 @@ def test_images_that_were_written_just_before_the_listing_are_not_new_later(
     assert poll().startswith("started run")
     monkeypatch.setattr("components.base.proof.time.time_ns", lambda: ahead)
     assert poll() == "unchanged, nothing to do"
+
+
+def test_where_the_state_cannot_be_written_no_run_is_started(api: Api, poll: Poll, tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("no folder")
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="models"):
+            poll()
+    assert api.runs == {}
+
+
+def test_a_run_that_was_started_without_a_note_is_waited_for(api: Api, poll: Poll, tmp_path: Path) -> None:
+    """The poll was killed between the start and the note of it; or somebody else has submitted the pipeline."""
+    assert poll().startswith("started run")
+    state = tmp_path / "models" / ".imagegate-schedule" / "started.json"
+    state.write_text("{}")
+    assert poll() == f"the run {next(iter(api.runs))} continues: nothing to do"
+    assert len(api.runs) == 1
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"run": 7, "served": ""}', '{"run": "run-1"}', "7", "null"])
+def test_a_damaged_note_of_the_run_is_none(api: Api, poll: Poll, tmp_path: Path, content: str) -> None:
+    assert poll().startswith("started run")
+    next(iter(api.runs.values()))["state"] = "FAILED"
+    (tmp_path / "models" / ".imagegate-schedule" / "started.json").write_text(content)
+    assert poll().startswith("started run")
+
+
+def test_the_list_says_that_the_state_is_that_of_the_check(
+    api: Api, poll: Poll, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [recurring] = api.recurringruns.values()
+    api.new(
+        "runs",
+        "run_id",
+        {"experiment_id": recurring["experiment_id"], "recurring_run_id": recurring["recurring_run_id"]}
+        | {"display_name": "poll", "state": "SUCCEEDED"},
+    )
+    capsys.readouterr()
+    assert cli.main(["schedule", str(project), "--list", "--host", api.url]) == 0
+    assert "SUCCEEDED (the check)" in capsys.readouterr().out
+
+
+def test_only_versions_that_a_key_signed_are_served(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").write_text("a")
+    pushed = versions.push(str(tmp_path / "model"), str(tmp_path / "models"), PushedManifest(name="pets"))
+    assert schedule_task._served(config.load(str(project))) == pushed.version
+    signing_keys.write(tmp_path, "key")
+    told = yaml.safe_load(project.read_text())
+    told["push"] |= {"sign": {"key": "key.pem"}, "verify": {"keys": ["key.pub"]}}
+    project.write_text(yaml.safe_dump(told))
+    assert schedule_task._served(config.load(str(project))) == ""  # nobody has signed it
 
 
 def test_a_run_that_somebody_removed_is_repeated(api: Api, poll: Poll) -> None:

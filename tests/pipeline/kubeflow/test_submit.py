@@ -283,7 +283,7 @@ RETRIED = {
     [
         (log(1), log(4), 4, "the model gate refused"),  # the attempt that counts is the last one
         (log(3), log(1), 1, "failed"),
-        (log(3), log(None), 3, "the data gate refused"),  # killed, so that only the first says anything
+        (log(3), log(None), 1, "failed"),  # killed: that the first was refused says nothing about the second
     ],
 )
 def test_the_log_of_the_last_attempt_of_a_retried_stage_says_why_it_failed(

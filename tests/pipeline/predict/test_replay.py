@@ -130,6 +130,31 @@ def test_the_table_has_the_most_familiar_differences_first_and_the_medians() -> 
     ]
 
 
+def masked(name: str, share: float | None) -> replay.Pair:
+    told = {"shares": {"ground": 1.0}, "familiarity": 0.5, "abstain": False}
+    return replay.Pair(name, told, told, share)
+
+
+def test_images_without_a_common_pixel_are_left_out_of_the_mean_and_counted() -> None:
+    """Shares 0.5, none and 0.1: (0.5 + 0.1) / 2 = 0.3, and not 0.2."""
+    pairs = [masked("a.png", 0.5), masked("b.png", None), masked("c.png", 0.1)]
+    result = replay.Replay("9", "4", pairs, (), 0.25, {"ground": 0.75})
+    assert (result.share, result.refused) == (pytest.approx(0.3), True)
+    lines = list(result.lines())
+    assert "30 % of the pixels are answered differently, on average over 2 images" in lines
+    assert "1 image without a pixel that both models answer: not compared" in lines
+    told = json.loads(result.to_json())
+    assert (told["images"], told["compared"], told["different"]) == (3, 2, 2)
+    assert [one["share"] for one in told["answers"]] == [0.5, None, 0.1]
+
+
+def test_masks_without_any_common_label_are_told_as_masks() -> None:
+    lines = list(replay.Replay("9", "4", [masked("a.png", 1.0)], (), None, {}).lines())
+    assert not [
+        line for line in lines if "images" in line and "are answered differently" in line and "pixel" not in line
+    ]
+
+
 def test_masks_are_compared_pixel_by_pixel(
     call: Call, undecided: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, capsys: Any
 ) -> None:

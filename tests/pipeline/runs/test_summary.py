@@ -24,7 +24,7 @@ from components.push.versions import Served
 from components.report import outcome
 from components.report.run_summary import Pushed, ServedModel
 from pipeline import config
-from pipeline.runs import summary
+from pipeline.runs import local, summary
 from pipeline.runs.show import show
 
 KEYS = [
@@ -309,3 +309,11 @@ def test_no_terminal_escape_is_printed(full: summary.Summary) -> None:
     assert "\x07" not in text
     assert "[bold]x[/bold].png" in text
     assert "cannot read \\x1b[2J[red]name[/red]" in text
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "7", "null", '{"code": 7}', '{"sources": ["a"]}'])
+def test_a_damaged_state_file_is_as_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "state.json").write_text(content)
+    assert local.read_state(str(tmp_path)) == {}
+    (tmp_path / "state.json").write_text('{"sources": "a"}')  # without a digest of the code, which is then computed
+    assert local.read_state(str(tmp_path)) == {"sources": "a"}
