@@ -29,7 +29,6 @@ from components.push.manifest import PushedManifest
 from components.push.signing.errors import NotSigned, NotVerified
 from components.push.signing.trust import NOBODY, Trust
 
-
 DAMAGED, NOT_SIGNED = "damaged", "not signed"  # see `Served.flaw`
 
 

@@ -6,13 +6,14 @@ import abc
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import re
 import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
 from components.base.artifact_files import PUSHED_MANIFEST, SIGNATURE
 from components.base.errors import ImagegateError
@@ -178,7 +179,7 @@ def listed(folder: str) -> list[str]:
     return sorted(found - {*UNLISTED})
 
 
-def open_regular(path: str) -> BinaryIO:
+def open_regular(path: str) -> io.BufferedReader:
     """Opens a file to read it. A link might lead anywhere, and a pipe would make its reader wait.
 
     Raises:
