@@ -222,7 +222,7 @@ def pusher(run: Run, **inputs: Any) -> BaseNode:
         "code_fingerprint": fingerprint.code("components.model.fitting.training"),
         "configuration_fingerprint": config.fingerprint(),
     }
-    build = {"configuration": config.portable(), "environment": fingerprint.versions()}
+    build = {"configuration": config.published(), "environment": fingerprint.versions()}
     return Pusher(
         **inputs,
         settings=config.absolute_push.to_json(),

@@ -15,6 +15,9 @@ import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
+# The last word of a package's status. One whose triggers have yet to run, of itself or of another, is unpacked and
+# configured (https://manpages.debian.org/dpkg.1).
+_INSTALLED = (["installed"], ["triggers-awaited"], ["triggers-pending"])
 _STATUS, _RELEASE = "var/lib/dpkg/status", "etc/os-release"
 
 Component = dict[str, str]
@@ -34,7 +37,7 @@ def packages(status: str, distribution: str, release: str) -> Iterator[Component
     for stanza in status.split("\n\n"):
         lines = (line.partition(": ") for line in stanza.splitlines() if line[:1].strip())
         fields = {name: value for name, _, value in lines}
-        if fields.get("Status", "").split()[-1:] != ["installed"]:
+        if fields.get("Status", "").split()[-1:] not in _INSTALLED:
             continue
         name, version = fields["Package"], fields["Version"]
         # https://github.com/package-url/purl-spec/blob/main/types-doc/deb-definition.md

@@ -219,6 +219,21 @@ Status: install ok installed
 Architecture: amd64
 Version: 1:1.3.dfsg+really1.3.1-1+b1
 
+Package: man-db
+Status: install ok triggers-pending
+Architecture: amd64
+Version: 2.13.1-1
+
+Package: cron
+Status: install ok triggers-awaited
+Architecture: amd64
+Version: 3.0pl1-197
+
+Package: broken
+Status: install ok half-configured
+Architecture: amd64
+Version: 1
+
 Package: gone
 Status: deinstall ok config-files
 Architecture: all
@@ -248,7 +263,9 @@ def test_the_sbom_of_the_image_lists_python_and_the_packages_of_debian(stages: l
         ("numpy", "2.2.6", None),
         ("debian", "13", None),
         ("python", python, f"pkg:generic/python@{python}"),
+        ("cron", "3.0pl1-197", "pkg:deb/debian/cron@3.0pl1-197?arch=amd64&distro=debian-13"),
         ("libc6", "2.41-12+deb13u1", "pkg:deb/debian/libc6@2.41-12%2Bdeb13u1?arch=amd64&distro=debian-13"),
+        ("man-db", "2.13.1-1", "pkg:deb/debian/man-db@2.13.1-1?arch=amd64&distro=debian-13"),
         (
             "zlib1g",
             "1:1.3.dfsg+really1.3.1-1+b1",

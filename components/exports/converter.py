@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import traceback
 
 import numpy as np
 
+from components.base.errors import print_trace
 from components.exports import convert, litert, onnx, openvino
 from components.exports.metadata import Metadata
 
@@ -30,7 +30,7 @@ def main(model: str, runtime: str, images: str, metadata: str, path: str) -> int
     try:
         _WRITERS[runtime](source, np.load(images, mmap_mode="r") if images else None, path)
     except Exception as error:  # noqa: BLE001  whatever a converter raises is told in a line
-        traceback.print_exc()
+        print_trace()
         lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         print(f"{convert.REFUSED}{lines[0][:300]}", file=sys.stderr, flush=True)
         return 1

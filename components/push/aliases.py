@@ -31,7 +31,7 @@ def update(place: Destination, without: Container[str] = ()) -> None:
     champion = next(there, None)
     before = next((one for one in there if not one.problem), None)  # a server must not load a damaged one
     beside = next((one for one in challengers(place) if one.version not in without), None)
-    if champion is None or champion.problem or (beside is None and place.read(FOLDER, CONFIG_FILE) is None):
+    if champion is None or champion.problem or (beside is None and not place.has(FOLDER, CONFIG_FILE)):
         return
     served = [champion] if before is None else [champion, before]
     place.write(f"{FOLDER}/{CONFIG_FILE}", server_config(place.root, served, beside).encode())

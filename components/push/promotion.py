@@ -23,8 +23,8 @@ def promote(
 ) -> tuple[Served, Served, str]:
     """Makes a challenger the champion: copies it to a new, largest number, and removes it from beside.
 
-    If an intact copy of it is served already, with all that lies beside it, nothing is added, so the call may be
-    repeated.
+    If an intact copy of it is served already, with all that lies beside it and signed by the key that signs now,
+    nothing is added, so the call may be repeated.
 
     Args:
         destination: folder or fsspec URL of the versions.
@@ -57,7 +57,8 @@ def promote(
         versions.require_name(source, name, take_over=take_over or not name)
         now = champion
         lacking = set(source.manifest.beside) - set(champion.manifest.beside)
-        if source.identity != champion.identity or lacking or not versions.intact(champion):
+        same = source.identity == champion.identity and not lacking and versions.is_signed(champion, trust)
+        if not same or not versions.intact(champion):
             now = _copy(place, source, champion)
         return now, champion, _finish(place, source)
 

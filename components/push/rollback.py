@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 from components.base.errors import ConfigError
@@ -22,12 +23,12 @@ def roll_back(
     """Copies an older version to a new, larger number, and withdraws the model that was served.
 
     A withdrawn model is not pushed again, unless a later rollback brings it back. Where the named version or an intact
-    copy of its model is served already, nothing is done.
+    copy of its model is served already, signed by the key that signs now, nothing is done.
 
     Args:
         destination: folder or fsspec URL of the versions.
         version: version to copy; default: the one before the served version, or if that is itself a copy, before its
-            original. Withdrawn models are skipped.
+            original. Withdrawn models are skipped, and versions that cannot be used; see `Served.passed_over`.
         name: of the configuration, which must have pushed both versions; "": any may have.
         take_over: `push.take_over`, which allows another name.
         trust: whose signature the older version needs, and with which key the copy is signed anew: it has a number and
@@ -50,12 +51,15 @@ def roll_back(
             versions.require_name(one, name, take_over=any_name)
         if source.problem:
             raise versions.Damaged(f"{source.problem}; it is not brought back")
-        if _is_served(source, served):
+        if _is_served(source, served) and versions.is_signed(served, trust):
             aliases.update(place)  # the call before may have ended before it did
             return served, served
         now = _copy(place, pushed, source)
         aliases.update(place)
-        return now, served
+        if version is not None:
+            return now, served
+        newer = pushed[1 : pushed.index(source)]
+        return dataclasses.replace(now, passed_over=tuple(one.version for one in newer if one.problem)), served
 
 
 def listed(pushed: list[Served]) -> str:
@@ -65,8 +69,8 @@ def listed(pushed: list[Served]) -> str:
         facts = [] if i else ["served"]
         if one.manifest.rolled_back_to is not None:
             facts.append(f"a copy of {one.manifest.rolled_back_to}")
-        if one.problem:
-            facts.append("damaged")
+        if one.flaw:
+            facts.append(one.flaw)
         texts.append(f"{one.version} ({', '.join(facts)})" if facts else one.version)
     return ", ".join(texts)
 
@@ -81,7 +85,8 @@ def _source(pushed: list[Served], version: str | None, destination: str) -> Serv
         return found
     origin, gone = int(served.manifest.rolled_back_to or served.version), _withdrawn(pushed)
     for one in older:
-        if int(one.version) < origin and one.identity not in gone and one.identity != served.identity:
+        usable = not one.problem and one.identity not in gone and one.identity != served.identity
+        if usable and int(one.version) < origin:
             return one
     raise ConfigError(f"there is no version before {origin} to go back to; {there}")
 

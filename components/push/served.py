@@ -26,8 +26,10 @@ from components.push.destination import (
     parsed,
 )
 from components.push.manifest import PushedManifest
-from components.push.signing.errors import NotVerified
+from components.push.signing.errors import NotSigned, NotVerified
 from components.push.signing.trust import NOBODY, Trust
+
+DAMAGED, NOT_SIGNED = "damaged", "not signed"  # see `Served.flaw`
 
 
 class Damaged(ImagegateError):
@@ -44,18 +46,22 @@ class Served:
         manifest: its `imagegate.json`.
         problem: why the manifest cannot be used, so that nothing is known of the version; "" if it can. One that
             nobody who is trusted has signed is not used either.
+        flaw: the same in a word or two, for lists; "" if it can be used.
         signed_by: fingerprint of the trusted key that signed it; "" if none did, or nobody asked.
         digest: SHA-256 of the manifest; "" if it was not read from the destination.
         new: whether the call that returned this has just written it.
+        passed_over: newer versions that a rollback to this one did not bring back, because they cannot be used.
     """
 
     version: str
     path: str
     manifest: PushedManifest
     problem: str = ""
+    flaw: str = field(default="", compare=False)
     signed_by: str = field(default="", compare=False)
     digest: str = field(default="", compare=False)
     new: bool = field(default=False, compare=False)
+    passed_over: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def model(self) -> dict[str, str]:
@@ -86,9 +92,15 @@ def usable(served: Served | None) -> Served | None:
         Damaged: its manifest cannot be used.
     """
     if served is not None and served.problem:
+        sign = ""
+        if served.flaw == NOT_SIGNED:
+            sign = (
+                "If it was pushed before you signed versions, run once with push.sign and without push.verify, which "
+                "signs it. Otherwise: "
+            )
         raise Damaged(
-            f"version {served.version} is served, but nothing is known of it: {served.problem}. Bring an older version "
-            f"back (imagegate rollback CONFIG), or remove {served.path}"
+            f"version {served.version} is served, but nothing is known of it: {served.problem}. {sign}Bring an older "
+            f"version back (imagegate rollback CONFIG), or remove {served.path}"
         )
     return served
 
@@ -152,11 +164,15 @@ def read(path: str, trust: Trust = NOBODY) -> Served | None:
 
 
 def _read(place: Destination, version: str) -> Served | None:
-    path, content = f"{place.root.rstrip('/')}/{version}", place.read(version, PUSHED_MANIFEST)
+    path = f"{place.root.rstrip('/')}/{version}"
+    try:
+        content = place.read(version, PUSHED_MANIFEST)
+    except Unreadable as error:
+        return _flawed(version, path, str(error), DAMAGED)
     told = parsed(content)
     if told is None:
         problem = _damage(place, version, path, content)
-        return Served(version, path, PushedManifest(), problem) if problem else None
+        return _flawed(version, path, problem, DAMAGED) if problem else None
     assert content is not None
     try:
         manifest = PushedManifest.model_validate(told)
@@ -164,10 +180,14 @@ def _read(place: Destination, version: str) -> Served | None:
     except ValidationError as error:
         key = ".".join(map(str, error.errors()[0]["loc"]))
         problem = f"{path}/{PUSHED_MANIFEST} was written by another release, which is needed to read its key {key!r}"
-        return Served(version, path, PushedManifest(), problem)
+        return _flawed(version, path, problem, "of another release")
     except NotVerified as error:
-        return Served(version, path, PushedManifest(), f"{path}/{error}")
+        return _flawed(version, path, f"{path}/{error}", NOT_SIGNED if isinstance(error, NotSigned) else "not trusted")
     return Served(version, path, manifest, signed_by=signed_by, digest=hashlib.sha256(content).hexdigest())
+
+
+def _flawed(version: str, path: str, problem: str, flaw: str) -> Served:
+    return Served(version, path, PushedManifest(), problem, flaw=flaw)
 
 
 def _signed_by(place: Destination, version: str, content: bytes, manifest: PushedManifest) -> str:
@@ -204,11 +224,11 @@ def _damage(place: Destination, version: str, path: str, content: bytes | None) 
 
     A killed upload or removal leaves no manifest, or a part of one, beside its marker.
     """
-    if place.read(version, MARKER) is not None:
+    if place.has(version, MARKER):
         return ""
     if content is not None:
         return f"{path}/{PUSHED_MANIFEST} is damaged"
-    left = next((name for name in (KNOWN_IMAGES, MODEL_CARD) if place.read(version, name) is not None), None)
+    left = next((name for name in (KNOWN_IMAGES, MODEL_CARD) if place.has(version, name)), None)
     return f"{path}/{PUSHED_MANIFEST} is missing, but {left} is there" if left else ""
 
 
@@ -238,6 +258,7 @@ def local(served: Served) -> Iterator[str]:
     place, version = _split(served.path)
     with contextlib.ExitStack() as stack:
         with readable_errors(f"cannot read {served.path}"):
+            _require_listed(served, place)  # before anything is copied
             held = place.copied(version) if served.signed_by else place.local(version)
             folder = stack.enter_context(held)
             verify(served, folder)
@@ -257,10 +278,23 @@ def verify(served: Served, folder: str | None = None) -> None:
     """
     place, version = _split(served.path)
     with readable_errors(f"cannot read {served.path}"):
-        there = place.digests(version) if folder is None else digests(folder)
+        if folder is None:
+            _require_listed(served, place)
+        try:
+            there = place.digests(version) if folder is None else digests(folder)
+        except Unreadable as error:
+            raise Damaged(f"{error}; the model was changed after it was pushed and is not loaded") from None
         if folder is not None and served.digest and of_file(os.path.join(folder, PUSHED_MANIFEST)) != served.digest:
             raise Damaged(f"{served.path}/{PUSHED_MANIFEST} was changed while it was read; the model is not loaded")
-    wanted = served.manifest.files
+    _require_same(served, there, served.manifest.files)
+
+
+def _require_listed(served: Served, place: Destination) -> None:
+    """Requires that a version holds the files that its manifest names, and no others; reads none of them."""
+    _require_same(served, dict.fromkeys(place.names(served.version), ""), dict.fromkeys(served.manifest.files, ""))
+
+
+def _require_same(served: Served, there: Mapping[str, str], wanted: Mapping[str, str]) -> None:
     for name in sorted(wanted.keys() | there.keys()):
         if wanted.get(name) != there.get(name):
             what = "is missing, but is in" if name not in there else "does not match" if name in wanted else "is not in"

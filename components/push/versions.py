@@ -100,7 +100,7 @@ def at_start(root: str, version: str, trust: Trust = NOBODY) -> Served | None:
         return None
     found = read(f"{root.rstrip('/')}/{version}", trust)
     if found is None:
-        raise superseded(version, current(root))
+        raise superseded(version, current(root, trust))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -389,6 +390,17 @@ class Config(Value):
         raw = self.model_dump(mode="json", exclude_unset=True, exclude={"kubeflow", "notify", "sinks"})
         if self.data.exclude is not None:
             raw["data"]["exclude"] = [dict(one) for one in self.exclusions]
+        return raw
+
+    def published(self) -> dict[str, Any]:
+        """Returns `portable` for all who get the model: without where and how it ran.
+
+        Of the rows of `data.exclude`, which name files, only the SHA-256 of their JSON is left.
+        """
+        raw = {key: value for key, value in self.portable().items() if key not in ("beam", "output")}
+        if self.data.exclude is not None:
+            rows = json.dumps(raw["data"]["exclude"], sort_keys=True).encode()
+            raw["data"]["exclude"] = {"sha256": hashlib.sha256(rows).hexdigest()}
         return raw
 
     def fingerprint(self) -> str:

@@ -31,7 +31,8 @@ class Verified:
     def lines(self) -> Iterator[str]:
         """What is signed, by whom, and what went into it, in sentences."""
         told = self.served.manifest
-        yield f"verified: version {self.served.version} of {told.name} -> {self.served.path}"
+        elsewhere = "" if told.version == self.served.version else ", in a folder of another name"
+        yield f"verified: version {told.version} of {told.name}{elsewhere} -> {self.served.path}"
         yield f"key: {self.key.fingerprint} ({self.key.source})"
         yield f"signed: {len(told.files) + 1} files: {PUSHED_MANIFEST} and all that it names"
         yield f"pushed: {told.pushed or 'at an unknown time'}{self._copied()}"
@@ -45,7 +46,7 @@ class Verified:
         """The same for JSON."""
         told = self.served.manifest
         return {
-            "version": self.served.version,
+            "version": told.version,
             "path": self.served.path,
             "name": told.name,
             "key": self.key.fingerprint,

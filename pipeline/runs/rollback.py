@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from components.base.text import truncated_list
 from components.push import rollback
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ def run(config: Config, version: str | None) -> str:
     copied = f", a copy of version {origin}" if origin is not None else ""
     if not now.new:
         return f"nothing was added: version {now.version} is served already{copied} -> {now.path}"
-    return (
-        f"version {now.version} is served now{copied} -> {now.path}\n"
-        f"withdrawn: version {before.version}; this very model is not pushed again"
-    )
+    lines = [f"version {now.version} is served now{copied} -> {now.path}"]
+    if before.identity in now.manifest.withdrawn:
+        lines.append(f"withdrawn: version {before.version}; this very model is not pushed again")
+    if now.passed_over:
+        passed = truncated_list(now.passed_over)
+        lines.append(f"passed over: {passed}, which cannot be used; `imagegate served CONFIG` says why")
+    return "\n".join(lines)

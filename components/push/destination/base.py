@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import errno
 import hashlib
+import io
 import os
 import re
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,6 +24,7 @@ MARKER = ".imagegate-incomplete"  # in a version of an object store while it is 
 PULLED = ".imagegate-pulled-from"  # in a local folder of pulled versions: the destination that they are from
 LARGEST_MANIFEST = 2**26  # bytes; those of 1,000 labels have a few million. Chosen by hand; not measured
 LARGEST_SIGNATURE = 2**22  # bytes; one of 20 files has 5,000. Chosen by hand; not measured
+LARGEST_FILES = {PUSHED_MANIFEST: LARGEST_MANIFEST, SIGNATURE: LARGEST_SIGNATURE}
 UNLISTED = (PUSHED_MANIFEST, SIGNATURE, MARKER)  # files of a version that its manifest does not name
 LARGEST = 2**63 - 1  # TensorFlow Serving reads version numbers as int64
 
@@ -76,8 +80,12 @@ class Destination(abc.ABC):
         """Reads a file of a version; None if it does not exist.
 
         Raises:
-            Unreadable: it is no file; or the signature, larger than `LARGEST_SIGNATURE`.
+            Unreadable: it is no file; or the signature or manifest, and larger than that may be.
         """
+
+    @abc.abstractmethod
+    def has(self, version: str, name: str) -> bool:
+        """Whether a version has a file of this name, or what stands in its place; reads nothing of it."""
 
     @abc.abstractmethod
     def write(self, name: str, content: bytes) -> None:
@@ -148,15 +156,56 @@ def digests(folder: str) -> dict[str, str]:
     """Computes the SHA-256 of every file below `folder`, except those of `UNLISTED`, by path relative to it.
 
     Raises:
+        Unreadable: a file or folder in it is a link, or a file is not a regular one.
         OSError: a file or folder cannot be read or does not exist.
     """
     by_path = {}
-    for parent, _, names in os.walk(folder, onerror=raise_):
-        for name in names:
-            path = os.path.join(parent, name)
-            with open(path, "rb") as f:
-                by_path[os.path.relpath(path, folder)] = hashlib.file_digest(f, "sha256").hexdigest()
-    return {name: by_path[name] for name in sorted(by_path) if name not in UNLISTED}
+    for name in listed(folder):
+        with open_regular(os.path.join(folder, name)) as f:
+            by_path[name] = hashlib.file_digest(f, "sha256").hexdigest()
+    return by_path
+
+
+def listed(folder: str) -> list[str]:
+    """Lists every file below `folder`, and every link, also to a folder, except those of `UNLISTED`; sorted.
+
+    Raises:
+        OSError: a folder cannot be read or does not exist.
+    """
+    found = set()
+    for parent, folders, names in os.walk(folder, onerror=raise_):
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        found |= {os.path.relpath(os.path.join(parent, name), folder) for name in (*names, *links)}
+    return sorted(found - {*UNLISTED})
+
+
+def open_regular(path: str) -> io.BufferedReader:
+    """Opens a file to read it. A link might lead anywhere, and a pipe would make its reader wait.
+
+    Raises:
+        Unreadable: it is a link, or no regular file, such as a folder.
+        OSError: it does not exist, or cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Unreadable(f"{path} is a link, which is not followed") from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Unreadable(f"{path} is not a regular file")
+    return open(descriptor, "rb")
+
+
+def check_size(path: str, name: str, size: int) -> None:
+    """Requires that a file of that name may have so many bytes; it is read into memory as a whole.
+
+    Raises:
+        Unreadable: it has more.
+    """
+    if size > (largest := LARGEST_FILES.get(name, size)):
+        raise Unreadable(f"{path} has {size:,} bytes, expected {largest:,} at most")
 
 
 def raise_(error: OSError) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import random
@@ -13,25 +12,23 @@ import stat
 import time
 from collections.abc import Iterator, Mapping
 
-from components.base.artifact_files import PUSHED_MANIFEST, SIGNATURE
+from components.base.artifact_files import PUSHED_MANIFEST
 from components.base.files import sync, write_atomically
 from components.data import storage
 from components.push.destination.base import (
-    LARGEST_MANIFEST,
-    LARGEST_SIGNATURE,
-    UNLISTED,
+    LARGEST_FILES,
     Content,
     Destination,
     Fetch,
     Seal,
-    Unreadable,
+    check_size,
     digests,
+    listed,
     number,
-    raise_,
+    open_regular,
     served_first,
 )
 
-_LIMITS = {PUSHED_MANIFEST: LARGEST_MANIFEST + 1, SIGNATURE: LARGEST_SIGNATURE + 1}  # bytes that are read
 WAIT_S = 900.0  # others wait for the lock for so long before they give up
 
 _STAGING, _REMOVING = ".staging-", ".removing-"  # TensorFlow Serving ignores names that are not numbers
@@ -58,28 +55,21 @@ class Folder(Destination):
         return served_first(os.listdir(self._folder)) if os.path.isdir(self._folder) else []
 
     def read(self, version: str, name: str) -> bytes | None:
+        if not self.has(version, name):
+            return None
         path = self._path(version, name)
         try:
-            # Without waiting for who writes to a pipe. A link might lead anywhere.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with open_regular(path) as f:
+                check_size(path, name, os.fstat(f.fileno()).st_size)
+                return f.read(LARGEST_FILES.get(name, -1))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError as error:
-            if error.errno == errno.ELOOP:
-                raise Unreadable(f"{path} is a link, which is not followed") from None
-            raise
+
+    def has(self, version: str, name: str) -> bool:
         try:
-            status = os.fstat(descriptor)
-            if stat.S_ISDIR(status.st_mode):
-                return None
-            if not stat.S_ISREG(status.st_mode):
-                raise Unreadable(f"{path} is not a regular file")
-            if name == SIGNATURE and status.st_size > LARGEST_SIGNATURE:
-                raise Unreadable(f"{path} has {status.st_size:,} bytes, expected {LARGEST_SIGNATURE:,} at most")
-            with open(descriptor, "rb", closefd=False) as f:
-                return f.read(_LIMITS.get(name, -1))
-        finally:
-            os.close(descriptor)
+            return not stat.S_ISDIR(os.lstat(self._path(version, name)).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def write(self, name: str, content: bytes) -> None:
         path = self._path(name)
@@ -94,12 +84,7 @@ class Folder(Destination):
         return digests(self._path(version))
 
     def names(self, version: str) -> list[str]:
-        folder = self._path(version)
-        found = set()
-        for parent, folders, names in os.walk(folder, onerror=raise_):
-            links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
-            found |= {os.path.relpath(os.path.join(parent, name), folder) for name in (*names, *links)}
-        return sorted(found - {*UNLISTED})
+        return listed(self._path(version))
 
     def get(self, version: str, name: str, path: str) -> None:
         source = self._path(version, name)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 
-from components.base.artifact_files import PUSHED_MANIFEST, SAVED_MODEL, SIGNATURE
+from components.base.artifact_files import PUSHED_MANIFEST, SAVED_MODEL
 from components.data.location import check_url
 from components.data.storage.objects import Objects
 from components.push.destination.base import (
-    LARGEST_SIGNATURE,
+    LARGEST_FILES,
     MARKER,
     UNLISTED,
     Content,
     Destination,
     Seal,
-    Unreadable,
+    check_size,
     parsed,
     served_first,
 )
@@ -49,10 +49,12 @@ class Store(Destination):
         return served_first(entry["name"].rstrip("/").rpartition("/")[2] for entry in entries)
 
     def read(self, version: str, name: str) -> bytes | None:
-        if name == SIGNATURE and (size := self._objects.names(version).get(name, 0)) > LARGEST_SIGNATURE:
-            where = f"{self.root}/{version}/{name}"
-            raise Unreadable(f"{where} has {size:,} bytes, expected {LARGEST_SIGNATURE:,} at most")
+        if name in LARGEST_FILES:
+            check_size(f"{self.root}/{version}/{name}", name, self._objects.names(version).get(name, 0))
         return self._objects.read(f"{version}/{name}")
+
+    def has(self, version: str, name: str) -> bool:
+        return name in self._objects.names(version)
 
     def write(self, name: str, content: bytes) -> None:
         self._objects.put(name, content)
@@ -110,7 +112,7 @@ class Store(Destination):
     def _close(self) -> None:
         """Makes it impossible for whoever held the lock before to complete a version."""
         for version in self.versions():
-            if self.read(version, MARKER) is not None:
+            if self.has(version, MARKER):
                 self._fs.create(self._path(version, PUSHED_MANIFEST), b"{}")
 
     def remove(self, version: str) -> None:
@@ -125,7 +127,7 @@ class Store(Destination):
         left = []
         for version in self.versions():
             try:
-                if self.read(version, MARKER) is None:
+                if not self.has(version, MARKER):
                     continue
                 if parsed(self.read(version, PUSHED_MANIFEST)) is None:
                     self.remove(version)

@@ -176,8 +176,7 @@ def _content(what: str, path: str) -> bytes:
             found = f.read(_LARGEST + 1)
     except OSError as error:
         raise ConfigError(f"{what}: {error.strerror or error}") from None
-    if len(found) > _LARGEST:
-        raise ConfigError(f"{what} has more than {_LARGEST:,} bytes, which is no key")
+    _check_size(what, found)
     return found
 
 
@@ -185,4 +184,11 @@ def _value(what: str, variable: str) -> bytes:
     value = os.environ.get(variable, "")
     if not value.strip():
         raise ConfigError(f"{what}: the environment variable is not set")
-    return os.fsencode(value)
+    content = os.fsencode(value)
+    _check_size(what, content)
+    return content
+
+
+def _check_size(what: str, content: bytes) -> None:
+    if len(content) > _LARGEST:
+        raise ConfigError(f"{what} has more than {_LARGEST:,} bytes, which is no key")

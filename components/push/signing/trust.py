@@ -10,7 +10,7 @@ from components.base.artifact_files import PUSHED_MANIFEST, SIGNATURE
 from components.base.errors import ConfigError
 from components.push.settings import Push, Verify
 from components.push.signing import keys, signature
-from components.push.signing.errors import NotVerified
+from components.push.signing.errors import NotSigned, NotVerified
 from components.push.signing.keys import PrivateKey, PublicKey
 
 _SETTINGS = ("push.verify.keys", "push.verify.keys_env")
@@ -46,7 +46,7 @@ class Trust:
             NotVerified: nobody who is trusted signed it. The message goes on after the version's path.
         """
         if signed is None:
-            raise NotVerified(f"{SIGNATURE} is missing, and only signed versions are trusted")
+            raise NotSigned(f"{SIGNATURE} is missing, and only signed versions are trusted")
         known = self.keys or ((self.signer.public,) if self.signer else ())
         try:
             return signature.verified(signed, self._all(manifest, files), known).fingerprint
@@ -102,6 +102,11 @@ def of_options(files: Sequence[str], variable: str | None) -> Trust:
     """What the options --key and --key-env of a command trust.
 
     Raises:
-        ConfigError: a key cannot be read.
+        ConfigError: a key cannot be read, or the name of the variable is empty.
     """
-    return Trust(keys.public(files, variable, _OPTIONS)) if files or variable else NOBODY
+    if variable is not None and not variable.strip():  # such as "$KEYS" of a shell where KEYS is not set
+        raise ConfigError(
+            f"--key-env: expected the name of an environment variable, got {variable!r}; to verify no signature, leave "
+            "the option out"
+        )
+    return Trust(keys.public(files, variable, _OPTIONS)) if files or variable is not None else NOBODY

@@ -228,8 +228,9 @@ def test_a_manifest_that_does_harm_when_it_is_read_is_refused(served: Path, tmp_
         path.symlink_to(tmp_path / "elsewhere")
     else:
         path.write_bytes(b"[" * 200_000 if kind == "deep" else kept + b" " * 2**26)
-    message = {"pipe": "is not a regular file", "link": "is a link, which is not followed"}.get(kind, "is damaged")
-    with pytest.raises(ImagegateError, match=rf"imagegate\.json {message}"):
+    message = {"pipe": "is not a regular file", "link": "is a link, which is not followed", "deep": "is damaged"}
+    message["large"] = rf"has {len(kept) + 2**26:,} bytes, expected 67,108,864 at most"
+    with pytest.raises(ImagegateError, match=rf"imagegate\.json {message[kind]}"):
         pull(str(served), str(tmp_path / "here"), 2)
 
 

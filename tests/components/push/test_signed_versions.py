@@ -20,7 +20,8 @@ from model_signing import verifying
 
 from components.base.errors import ConfigError, ImagegateError
 from components.push import history, promotion, rollback, versions
-from components.push.destination.base import LARGEST_SIGNATURE
+from components.push.destination import MARKER, Folder, Store, at
+from components.push.destination.base import LARGEST_FILES, LARGEST_SIGNATURE
 from components.push.manifest import PushedManifest
 from components.push.pull import pull
 from components.push.settings import Push, Sign, Verify
@@ -355,3 +356,128 @@ def test_tidying_neither_counts_nor_removes_what_nobody_signed(pushed: Pushed, f
     removed, problems = versions.tidy(str(folder), 2, ours)
     assert (removed, problems) == ([good[0].version], "")
     assert len([name for name in os.listdir(folder) if name.isdigit()]) == 5
+
+
+def test_promotion_keeps_no_unsigned_champion_for_a_signed_challenger(
+    pushed: Pushed, root: str, keys: Path, ours: Trust
+) -> None:
+    """Both are the same model, so all that a promotion can bring is the signature."""
+    champion = pushed("a", Trust())
+    signs = told(keys, "ours")
+    beside = pushed("a", signs, as_challenger=True)
+    now, before, _ = promotion.promote(root, trust=signs)
+    assert (before, now.new, now.manifest.promoted_from) == (champion, True, beside.version)
+    assert problem(root, ours) == ""
+
+
+def test_a_rollback_to_the_served_version_signs_it(pushed: Pushed, root: str, keys: Path, ours: Trust) -> None:
+    served, signs = pushed("a", Trust()), told(keys, "ours")
+    now, _ = rollback.roll_back(root, served.version, trust=signs)
+    assert (now.new, now.manifest.rolled_back_to, now.manifest.withdrawn) == (True, served.version, {})
+    assert problem(root, ours) == ""
+    assert not rollback.roll_back(root, now.version, trust=signs)[0].new  # it is signed, so a second one adds nothing
+
+
+def _linked_file(version: Path) -> None:
+    (version / "saved_model.pb").rename(version.parent / "kept")
+    (version / "saved_model.pb").symlink_to(version.parent / "kept")
+
+
+def _linked_folder(version: Path) -> None:
+    (version / "assets").symlink_to(version.parent)
+
+
+def _linked_parent(version: Path) -> None:
+    (version / "variables").rename(version.parent / "kept")
+    (version / "variables").symlink_to(version.parent / "kept")
+
+
+def _piped_file(version: Path) -> None:
+    (version / "saved_model.pb").unlink()
+    os.mkfifo(version / "saved_model.pb")
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("attack", [_linked_file, _linked_folder, _linked_parent, _piped_file])
+def test_what_is_no_file_is_vouched_for_by_nobody(
+    attack: Callable[[Path], object], signed: bool, pushed: Pushed, folder: Path, ours: Trust
+) -> None:
+    """The content behind the link is that which was signed, and may be exchanged after it was verified."""
+    trusted = ours if signed else Trust()
+    served = versions.current(str(folder), trusted) if pushed("a", trusted, to=str(folder)) else None
+    assert served is not None
+    assert versions.intact(served)
+    attack(Path(served.path))
+    with pytest.raises(versions.Damaged):
+        versions.verify(served)
+    assert not versions.intact(served)
+    with pytest.raises(ImagegateError), versions.local(served):
+        pass
+
+
+def test_nothing_is_copied_of_a_version_with_a_file_more(
+    pushed: Pushed, root: str, ours: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed("a")
+    served = versions.current(root, ours)
+    assert served is not None
+    fs, path = fsspec.core.url_to_fs(f"{served.path}/more")
+    fs.pipe_file(path, b"gigabytes")
+    copied: list[str] = []
+    for kind in (Folder, Store):
+        monkeypatch.setattr(kind, "get", lambda _, version, name, to: copied.append(name))
+    with pytest.raises(versions.Damaged, match=r"/more is not in the model's"), versions.local(served):
+        pass
+    assert copied == []
+
+
+def test_a_file_that_is_only_asked_for_is_not_read(tmp_path: Path) -> None:
+    """Four TiB of zeros stand where a killed push leaves its marker, and where a version has its known images."""
+    for name in (MARKER, "images.npy"):
+        (tmp_path / "17").mkdir(exist_ok=True)
+        with (tmp_path / "17" / name).open("wb") as f:
+            f.truncate(2**42)
+        found = list(versions.newest_first(at(str(tmp_path))))
+        assert [one.problem.partition("imagegate.json ")[2] for one in found] == (
+            [] if name == MARKER else ["is missing, but images.npy is there"]
+        )
+        (tmp_path / "17" / name).unlink()
+
+
+def test_a_manifest_that_is_too_large_is_not_read(s3: str, pushed: Pushed, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = pushed("a", Trust(), to=s3)
+    size = len(fsspec.open(f"{served.path}/imagegate.json").open().read())
+    monkeypatch.setitem(LARGEST_FILES, "imagegate.json", size - 1)
+    said = rf"imagegate\.json has {size:,} bytes, expected {size - 1:,} at most"
+    with pytest.raises(versions.Damaged, match=said):
+        versions.current(s3)
+
+
+def test_a_version_from_before_signatures_is_not_to_be_removed(pushed: Pushed, root: str, keys: Path) -> None:
+    unsigned = pushed("a", Trust())
+    ours = told(keys, "ours", "ours")
+    advice = "If it was pushed before you signed versions, run once with push.sign and without push.verify"
+    assert advice in problem(root, ours)
+    assert rollback.listed(list(versions.newest_first(at(root, ours)))) == f"{unsigned.version} (served, not signed)"
+    pushed("a", told(keys, "ours"), compared=unsigned.version)  # the advice
+    assert problem(root, ours) == ""
+    pushed("b", told(keys, "theirs"))
+    assert advice not in problem(root, ours)  # of which the cause is another
+
+
+def test_a_rollback_passes_over_what_does_not_verify(pushed: Pushed, root: str, ours: Trust) -> None:
+    first, second = pushed("a"), pushed("b")
+    third = pushed("c")
+    fs, path = fsspec.core.url_to_fs(f"{second.path}/model.sig")
+    fs.pipe_file(path, b"{}")
+    now, before = rollback.roll_back(root, trust=ours)
+    assert (before, now.passed_over, now.manifest.rolled_back_to) == (third, (second.version,), first.version)
+    assert problem(root, ours) == ""
+    with pytest.raises(versions.Damaged, match="it is not brought back"):
+        rollback.roll_back(root, second.version, trust=ours)  # whoever asks for it is told why not
+
+
+def test_a_run_does_not_name_a_version_that_nobody_signed(pushed: Pushed, root: str, ours: Trust) -> None:
+    pushed("a", Trust())
+    with pytest.raises(versions.Damaged, match="only signed versions are trusted"):
+        versions.at_start(root, "17", ours)

@@ -103,6 +103,27 @@ def test_what_is_no_public_key_is_refused(tmp_path: Path) -> None:
         trust.of_options((), "NO_SUCH_VARIABLE")
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_of_a_variable_does_not_switch_verification_off(name: str) -> None:
+    """It is what `--key-env "$KEYS"` comes to where KEYS is not set."""
+    for files in ((), ("ours.pub",)):
+        with pytest.raises(ConfigError, match=rf"^--key-env: expected the name of an environment .*, got '{name}'; to"):
+            trust.of_options(files, name)
+    assert not trust.of_options((), None).looks
+
+
+def test_a_variable_that_is_too_long_is_refused_before_anything_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe holds 65,536 bytes, and one with more waits for a reader."""
+    pem = signing_keys.write(tmp_path, "key").read_text()
+    monkeypatch.setenv("KEY", pem + "#" * (65_536 - len(pem)))
+    assert signature.sign(keys.private(Sign(key_env="KEY")), "17", FILES)
+    monkeypatch.setenv("KEY", pem + "#" * (65_537 - len(pem)))
+    with pytest.raises(ConfigError, match=r"^push.sign.key_env: KEY has more than 65,536 bytes, which is no key"):
+        keys.private(Sign(key_env="KEY"))
+
+
 def test_settings_that_nobody_could_use_are_refused(tmp_path: Path) -> None:
     private, other = signing_keys.write(tmp_path, "key"), signing_keys.write(tmp_path, "other")
     pem = private.read_text()

@@ -1,5 +1,6 @@
 """The configuration: what is right becomes settings, what is wrong a sentence that names the key."""
 
+import hashlib
 import json
 import os
 import re
@@ -717,6 +718,19 @@ def test_excluded_images_travel_as_plain_values(tmp_path: Path) -> None:
     (tmp_path / "skip.csv").write_bytes(b"path,reason\ncat/1.jpg,blurred\n=\xff.jpg,\n")
     moved = json.loads(json.dumps(config.portable() | {"folder": str(tmp_path / "other")}))
     assert validated(moved).source.exclude == config.source.exclude
+
+
+def test_what_is_published_names_no_excluded_file_and_no_machine(tmp_path: Path) -> None:
+    (tmp_path / "skip.csv").write_text("path,reason\ncat/anna.jpg,blurred\n")
+    settings = least(data={"root": "images", "exclude": "skip.csv"}, output={"folder": "out"})
+    config = load(write(tmp_path, settings | {"beam": ["--direct_num_workers=2"]}))
+    told = config.published()
+    assert {"data", "name", "task"} <= set(told)
+    assert not {"beam", "output", "kubeflow", "notify", "sinks"} & set(told)
+    assert "anna" not in json.dumps(told)
+    rows = json.dumps(config.portable()["data"]["exclude"], sort_keys=True)
+    assert told["data"]["exclude"] == {"sha256": hashlib.sha256(rows.encode()).hexdigest()}
+    assert "anna" in rows
 
 
 def test_what_is_kept_is_the_gates_and_does_not_read_the_data_again(tmp_path: Path) -> None:

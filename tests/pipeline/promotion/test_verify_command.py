@@ -102,6 +102,25 @@ def test_what_does_not_verify_is_one_sentence(call: Call, tmp_path: Path, privat
     assert (code, err) == (1, f"imagegate: {missing}; the model is not loaded\n")
 
 
+def test_the_number_that_was_signed_is_said(call: Call, tmp_path: Path, private: Path, public: Path) -> None:
+    served = push(tmp_path, "a", private)
+    os.rename(served.path, tmp_path / "best")
+    code, out, err = call("verify", tmp_path / "best", "--key", public)
+    assert (code, err) == (0, "")
+    first = f"verified: version {served.version} of birds, in a folder of another name -> {tmp_path / 'best'}"
+    assert out.splitlines()[0] == first
+    assert json.loads(call("verify", tmp_path / "best", "--key", public, "--json")[1])["version"] == served.version
+
+
+def test_an_empty_variable_verifies_nothing_and_copies_nothing(call: Call, tmp_path: Path) -> None:
+    push(tmp_path, "a", None)
+    for arguments in (("pull", tmp_path / "models", tmp_path / "here"), ("verify", tmp_path / "models")):
+        code, out, err = call(*arguments, "--key-env", "")
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "--key-env: expected the name of an environment variable, got ''" in err
+    assert not (tmp_path / "here").exists()
+
+
 def test_a_provenance_of_another_model_is_refused(call: Call, tmp_path: Path, private: Path, public: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "saved_model.pb").write_text("a")
