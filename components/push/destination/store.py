@@ -50,11 +50,11 @@ class Store(Destination):
 
     def read(self, version: str, name: str) -> bytes | None:
         if name in LARGEST_FILES:
-            check_size(f"{self.root}/{version}/{name}", name, self._objects.names(version).get(name, 0))
+            check_size(f"{self.root}/{version}/{name}", name, self._size(version, name) or 0)
         return self._objects.read(f"{version}/{name}")
 
     def has(self, version: str, name: str) -> bool:
-        return name in self._objects.names(version)
+        return self._size(version, name) is not None
 
     def write(self, name: str, content: bytes) -> None:
         self._objects.put(name, content)
@@ -142,6 +142,15 @@ class Store(Destination):
 
     def _put(self, version: str, name: str, content: Content) -> None:
         self._objects.put(f"{version}/{name}", content)
+
+    def _size(self, version: str, name: str) -> int | None:
+        """Bytes of an object, as the store lists it; None if there is none."""
+        self._fs.invalidate_cache()
+        try:
+            info = self._fs.info(self._path(version, name))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return None if info["type"] == "directory" else int(info.get("size") or 0)
 
     def _path(self, *names: str) -> str:
         return self._objects.path("/".join(names))
