@@ -10,14 +10,15 @@ _MOST_NAMES = 5  # in one sentence
 # What begins with one of these is a formula to a spreadsheet, see OWASP's page on CSV injection; the last four are the
 # wide forms, which East Asian editions take as well.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-# `user:password@` of any URL, and `token@` of http; elsewhere a name alone is none: `abfs://CONTAINER@ACCOUNT`. The
-# password may hold "/", as keys of S3 do, so that digits before one are told from it: they are a port. Neither ARNs of
+# `user:password@` of any URL, and `token@` of HTTP and WebSockets; elsewhere a name alone is none: `abfs://CONTAINER@ACCOUNT`. The
+# password may hold "/", as keys of S3 do, so that digits before one are told from it: they are a port, but in S3 and GCS. Neither ARNs of
 # S3 nor memory:// have users, and `@2x.png` ends the name of a picture, not a password. One with "/" ends at the next
 # "://": otherwise each one of a hostile text would read on to its end.
 _USER = re.compile(
     r"""(?<!memory://)(?<=://)(?!arn:)[^\s/@:'"\[]*:(?!\d+(?:[/?#\s'",;)]|$))"""
     r"""(?:[^\s/]*@|[^\s@:]*+(?::(?!//)[^\s@:]*+)*+@(?![1-9]x\.(?:png|jpe?g|webp|gif|bmp|tiff?)\b))"""
-    r"""|(?:(?<=https://)|(?<=http://))[^\s/@:'"\[]+@"""
+    r"""|(?:(?<=(?i:s3)://)|(?<=(?i:gs)://))[^\s/@:'"\[]*:\d+/[^\s@:]*+@"""
+    r"""|(?:(?<=(?i:https)://)|(?<=(?i:http)://)|(?<=(?i:wss)://)|(?<=(?i:ws)://))[^\s/@:'"\[]+@"""
 )
 
 
@@ -50,6 +51,8 @@ def holds_password(text: str) -> bool:
 
     >>> holds_password("s3://me:se/cret@bucket/a"), holds_password("https://token@host/a")
     (True, True)
+    >>> holds_password("s3://AKIA:12/abc@bucket"), holds_password("HTTPS://token@host"), holds_password("wss://token@host")
+    (True, True, True)
     >>> holds_password("http://host:80/a@b"), holds_password("abfs://container@account.dfs.core.windows.net/a")
     (False, False)
     >>> holds_password("s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/name/a@b")
