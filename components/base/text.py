@@ -13,7 +13,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 # `user:password@` of any URL, and `token@` of HTTP and WebSockets; elsewhere a name alone is none:
 # `abfs://CONTAINER@ACCOUNT`. The password may hold "/", as keys of S3 do, so that digits before one are told from it:
 # they are a port, but in S3 and GCS. Neither ARNs of S3 nor memory:// have users, and `@2x.png` ends the name of a
-# picture, not a password. One with "/" ends at the next "://": otherwise each one of a hostile text would read on to its
+# picture, not a password. One with "/" ends at the next "://": otherwise each of a hostile text would read on to its
 # end.
 _USER = re.compile(
     r"""(?<!memory://)(?<=://)(?!arn:)[^\s/@:'"\[]*:(?!\d+(?:[/?#\s'",;)]|$))"""
