@@ -34,6 +34,7 @@ CONTRACT = {
     "run_id": str,
     "name": str,
     "task": str,
+    "command": str,
     "status": str,
     "exit_code": int,
     "started": str,
