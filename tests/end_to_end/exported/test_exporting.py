@@ -1,5 +1,6 @@
 """A run with `push.formats`: what is pushed beside the SavedModel, how predict takes it, and what refuses the run."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -69,23 +70,23 @@ def test_exports_follow_the_model_that_is_served_already_and_predict_as_it_does(
 
 
 def test_a_wrong_conversion_is_named_and_refuses_the_run_only_where_it_is_required(
-    tiny: Project, monkeypatch: pytest.MonkeyPatch
+    tiny: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answers of the file belong to the next label each."""
-    load = convert.load
+    right = convert.convert
 
-    def wrong(folder: str) -> tuple[Any, Any]:
-        loaded, function = load(folder)
-
+    def wrong(source: convert.Source, *rest: Any) -> str:
         def rolled(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-            own = function(pixels)["probabilities"]
+            own = source.function(pixels)["probabilities"]
             return {"probabilities": tf.concat([own[:, 1:], own[:, :1]], axis=1)}
 
-        spec = function.structured_input_signature[0]
-        loaded.rolled = tf.function(rolled, input_signature=spec, autograph=False)
-        return loaded, loaded.rolled.get_concrete_function()
+        source.loaded.pixels = tf.function(
+            rolled, input_signature=source.function.structured_input_signature[0], autograph=False
+        )
+        tf.saved_model.save(source.loaded, str(tmp_path / "rolled"))
+        return right(dataclasses.replace(source, folder=str(tmp_path / "rolled")), *rest)
 
-    monkeypatch.setattr(convert, "load", wrong)
+    monkeypatch.setattr(convert, "convert", wrong)
     before, settings = tiny.served(), (SETTLED, "push.formats=[saved_model,litert]")
     summary = tiny.run(*settings)
     assert (summary["status"], summary["exit_code"]) == ("up_to_date", 0)
