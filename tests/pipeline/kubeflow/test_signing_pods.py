@@ -14,7 +14,7 @@ SECRETS = [
     {"secret": "signing", "key": "public", "env": "TRUSTED"},
     {"secret": "store", "key": "id", "env": "AWS_ACCESS_KEY_ID"},
 ]
-READERS = {"Preflight", "ImageExampleGen", "ClassBalance", "Baseline", "Pusher"}  # of the push destination
+READERS = {"OnChange", "Preflight", "ImageExampleGen", "ClassBalance", "Baseline", "Pusher"}  # of the push destination
 
 
 def settings(folder: Path, secrets: list[dict[str, str]], **push: object) -> Config:
