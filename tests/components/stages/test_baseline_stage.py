@@ -1,5 +1,6 @@
 """The Baseline stage: what can be compared is copied, and of the rest it is said why not, and what follows."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -217,19 +218,24 @@ def test_labels_in_another_order_or_with_others_are_compared(run: Any, model: st
         shutil.rmtree(tmp_path / "served")
 
 
-def test_a_model_that_cannot_be_read_for_now_is_not_called_damaged(run: Any, model: str, tmp_path: Path) -> None:
-    """A link to itself cannot be opened by anyone, whatever the user's rights."""
+def test_a_model_that_cannot_be_read_for_now_is_not_called_damaged(
+    run: Any, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a broken disk: no rights of the user make a file unreadable to root."""
     destination = str(tmp_path / "served")
     served = versions.push(model, destination, PushedManifest(**FACTS), BESIDE)
-    index = Path(served.path) / "variables" / "variables.index"
-    content = index.read_bytes()
-    index.unlink()
-    index.symlink_to(index)
-    folder, told = run(destination)
+    index, open_ = os.path.join(served.path, "variables", "variables.index"), os.open
+
+    def broken_disk(path: Any, *rest: Any, **more: Any) -> int:
+        if path == index:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return open_(path, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", broken_disk)
+        folder, told = run(destination)
     assert told["broken"].endswith("Run again once it can be read")
     assert not folder.parent.exists()
-    index.unlink()
-    index.write_bytes(content)
     assert run(destination)[1] == {"version": served.version, "note": "", "broken": ""}
 
 
