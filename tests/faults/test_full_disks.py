@@ -68,7 +68,7 @@ def optional(stage: str) -> bool:
 @pytest.mark.parametrize(
     ("task", "sizes", "stages"),
     [
-        ("single_label", 1, ("ImageExampleGen", "Trainer")),
+        pytest.param("single_label", 1, ("ImageExampleGen", "Trainer"), marks=pytest.mark.slow),
         *(pytest.param(task, 10, None, marks=pytest.mark.slow) for task in small.TASKS),
     ],
 )

@@ -39,7 +39,7 @@ def copied(project: Project, folder: Path) -> Project:
 @pytest.mark.parametrize(
     ("task", "kills"),
     [
-        ("single_label", 2),
+        pytest.param("single_label", 2, marks=pytest.mark.slow),
         *(pytest.param(task, 30, marks=pytest.mark.slow) for task in small.TASKS),
     ],
 )
