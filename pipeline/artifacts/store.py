@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from components.base.errors import ConfigError
 from components.base.files import is_temporary, write_atomically
 from components.base.text import truncated_list
+from components.data.storage import calls
 from components.data.storage.objects import Objects, each
 from pipeline import stages
 from pipeline.artifacts import written
@@ -68,7 +69,7 @@ class ArtifactStore:
             foreign = "" if self._owner.exists() else next(iter(self._objects.names()), "")
         except OSError as error:
             raise ConfigError(
-                f"{KEY}: {self.url} cannot be written: {_reason(error)}; check that the bucket exists, and the "
+                f"{KEY}: {self.url} cannot be written: {calls.reason(error)}; check that the bucket exists, and the "
                 "credentials in the environment"
             ) from None
         if other:
@@ -308,8 +309,8 @@ class ArtifactStore:
             if of_disk or error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise  # of this machine
             raise StoreError(
-                f"{KEY}: {uri or self.url} cannot be {what}: {_reason(error)}; run again once it can, and the run goes "
-                "on from there"
+                f"{KEY}: {uri or self.url} cannot be {what}: {calls.reason(error)}; run again once it can, and the "
+                "run goes on from there"
             ) from error
 
 
@@ -322,8 +323,3 @@ def _made(path: str) -> str:
     """The path, whose folder is made."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     return path
-
-
-def _reason(error: OSError) -> str:
-    text = " ".join(str(error.strerror or error).split())
-    return text[:300] or type(error).__name__

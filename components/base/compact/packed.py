@@ -94,9 +94,10 @@ class Packed(Sequence[T]):
             whole = cls(kind, (), fields)
             whole._blocks = [block for run in runs for block in run._blocks]
             whole._length = sum(map(len, runs))
-            file = scratch.Blocks() if len(whole._blocks) > _HELD else None
+            file = None
             for i, block in enumerate(whole._blocks[_HELD:], _HELD):
-                if file is not None and isinstance(block, bytes):
+                if isinstance(block, bytes):
+                    file = file or scratch.Blocks()
                     whole._blocks[i] = file.append(block)
             return whole
 
