@@ -33,14 +33,15 @@ def folder(parent: str, count: int) -> str:
         for label in LABELS:
             os.makedirs(os.path.join(temporary, label))
         with ProcessPoolExecutor() as pool:
-            list(pool.map(_write, [temporary] * count, range(count), chunksize=32))
+            list(pool.map(write, [temporary] * count, range(count), chunksize=32))
         os.rename(temporary, path)  # complete or not at all, because the next call reuses it
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return path
 
 
-def _write(path: str, index: int) -> None:
+def write(path: str, index: int) -> None:
+    """Writes photo `index` into the folder of its label, which must exist, below `path`."""
     label = index % len(LABELS)
     photo(index).save(os.path.join(path, LABELS[label], f"{index:06d}.jpg"), quality=_QUALITY)
 

@@ -396,4 +396,16 @@ def read_state(output: str) -> dict[str, str]:
 
 
 def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")[:500]
+    """The first line of a message; of one with the trace of a worker on an engine, the line that says what broke.
+
+    >>> trace = "Traceback (most recent call last):\\n  File ...\\nOSError: gone\\n\\nDuring handling of ..."
+    >>> _first_line(RuntimeError(f"job-1 failed: {trace}"))
+    'in a worker of Beam, OSError: gone'
+    """
+    lines = [line.rstrip() for line in str(error).splitlines() if line.strip()]
+    traces = (i for i, line in enumerate(lines) if line.endswith("Traceback (most recent call last):"))
+    if (start := next(traces, None)) is not None:
+        cause = next((line for line in lines[start + 1 :] if not line.startswith(" ")), "")
+        if cause:
+            return f"in a worker of Beam, {cause}"[:500]
+    return lines[0].strip()[:500] if lines else "no message"
