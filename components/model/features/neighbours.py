@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import scipy  # which loads a part when it is used
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 _EXACT = 50_000
 _BLOCK, _CELLS = 2048, 1 << 24  # rows of a product, and its numbers (64 MB), at most
@@ -37,7 +39,9 @@ def compact(rows: NDArray[np.floating]) -> NDArray[np.float32]:
     deviation = rows.std(axis=0, dtype=np.float64)
     centred = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     centred /= np.where(deviation > 0, deviation, 1).astype(np.float32)
-    axes = np.linalg.eigh(centred.T @ centred)[1][:, -count:]
+    last = len(deviation) - 1
+    with threadpool_limits(1, "blas"):  # its threads wait for each other after every step: much slower on busy cores
+        axes = scipy.linalg.eigh(centred.T @ centred, subset_by_index=(last - count + 1, last))[1]
     turn = np.linalg.qr(np.random.default_rng(_SEED).normal(size=(count, count)))[0].astype(np.float32)
     turned = centred @ axes @ turn
     return np.asarray(turned / max(float(turned.std()), 1e-12), np.float32)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy  # which loads a part when it is used
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float64]
 
@@ -146,7 +147,8 @@ class Head:
         # Rounding alone makes the deviation of a constant differ from 0.
         constant = deviation <= 1e-7 * np.abs(self._mean)
         self._deviation = np.where(constant | (deviation == 0), 1.0, deviation)
-        self._variance, self._axes = np.linalg.eigh(moments / np.outer(self._deviation, self._deviation))
+        with threadpool_limits(1, "blas"):  # its threads wait for each other after every step
+            self._variance, self._axes = np.linalg.eigh(moments / np.outer(self._deviation, self._deviation))
         turned = (self._axes / self._deviation[:, None]).astype(np.float32)
         self._scores = np.empty(x.shape, np.float32)
         for rows, chunk in self._chunks():
