@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from components.base import machine
 from pipeline import stopping
 from pipeline.commands import backbone, local, promotion, remote
 from pipeline.commands.compare import compare as _compare
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: default: those of this process, which is the program then and ends at a signal; see `stopping`.
     """
     if arguments is None:
+        machine.limit_threads()
         with stopping.stoppable():
             return main(sys.argv[1:])
     options = _parser().parse_args(arguments)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from components.base import machine
 from components.base.errors import ImagegateError
 from components.base.text import shown
 from pipeline import stopping
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: default: those of this process, which is the program then and ends at a signal; see `stopping`.
     """
     if arguments is None:
+        machine.limit_threads()
         with stopping.stoppable():
             return main(sys.argv[1:])
     from pipeline import cli, config, notice

@@ -25,8 +25,7 @@ def available_memory(root: str = "/") -> int | None:
 
 def cores(root: str = "/") -> int:
     """How many cores this process may use: those of the machine, or of its container where these are fewer."""
-    known = getattr(os, "sched_getaffinity", None)  # not on every system
-    count = len(known(0)) if known else os.cpu_count() or 1
+    count = _seen()
     quota, _, period = (_read(Path(root) / "sys/fs/cgroup/cpu.max") or "").strip().partition(" ")
     if not quota.isdigit():  # "max", or an older control group
         quota, period = (
@@ -36,6 +35,18 @@ def cores(root: str = "/") -> int:
     if not (quota.isdigit() and period.isdigit() and int(period)):
         return count
     return max(1, min(count, round(int(quota) / int(period))))
+
+
+def limit_threads(root: str = "/") -> None:
+    """Has NumPy's and TensorFlow's libraries start no more threads than a container has cores.
+
+    They count the cores of the machine, and read these variables when they are loaded. A pod of two cores on a machine
+    of 64 would have 64 threads that wait for each other while the kernel holds most of them back. What the user has
+    set stays.
+    """
+    if (count := cores(root)) < _seen():
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+            os.environ.setdefault(name, str(count))
 
 
 def restart_peak(root: str = "/") -> bool:
@@ -54,6 +65,12 @@ def peak_memory(root: str = "/") -> int | None:
     """
     found = re.search(r"^VmHWM:\s+(\d+) kB$", _read(Path(root) / "proc/self/status") or "", re.MULTILINE)
     return _KIB * int(found[1]) if found else None
+
+
+def _seen() -> int:
+    """The cores of the machine on which this process may run."""
+    known = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(known(0)) if known else os.cpu_count() or 1
 
 
 def _of_machine(root: Path) -> Iterator[int]:

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.base import machine
 from components.base.errors import ImagegateError, print_trace
 from components.base.text import shown, without_passwords
 from pipeline import stopping
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: default: those of this process, which is the program then and ends at a signal; see `stopping`.
     """
     if arguments is None:
+        machine.limit_threads()
         with stopping.stoppable():
             return main(sys.argv[1:])
     options, beam = _parser().parse_known_args(arguments)

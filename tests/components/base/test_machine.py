@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.base.machine import available_memory, cores, peak_memory, restart_peak
+from components.base.machine import available_memory, cores, limit_threads, peak_memory, restart_peak
 
 MACHINE = "MemTotal:       2000 kB\nMemFree:         100 kB\nMemAvailable:   1000 kB\nSwapFree:         24 kB\n"
 
@@ -84,3 +84,26 @@ def test_cores_are_those_that_the_process_may_use() -> None:
     finally:
         os.sched_setaffinity(0, allowed)
     assert cores() == len(allowed)
+
+
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        ("200000 100000", {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "7"} | dict.fromkeys(THREADS[2:], "2")),
+        ("max 100000", {"OMP_NUM_THREADS": "7"}),
+        ("400000 100000", {"OMP_NUM_THREADS": "7"}),
+    ],
+)
+def test_a_container_of_two_cores_on_a_machine_of_four_has_two_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, expected: dict[str, str]
+) -> None:
+    for name in THREADS:
+        monkeypatch.setenv(name, "")  # so that the test leaves nothing behind
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")  # the user's
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    limit_threads(written(tmp_path, {"sys/fs/cgroup/cpu.max": f"{limit}\n"}))
+    assert {name: os.environ[name] for name in THREADS if name in os.environ} == expected
