@@ -22,9 +22,10 @@ test: lint  ## run lint, then the tests
 test-slow: setup  ## run the tests that `make test` leaves out, but those of `make faults`
 	.venv/bin/pytest $(PYTEST_ARGS) -m slow --ignore=tests/faults
 
-# In one process: each engine is started once, and on two cores a second one would only be in its way.
+# In one process: each engine is started once, and on two cores a second one would only be in its way. -rP prints the
+# seconds of the stages on each, and the table of kills.
 engines: setup  ## run small projects on Flink, Spark and Prism (needs Java, Maven and Go)
-	.venv/bin/pytest -m engines tests/engines
+	.venv/bin/pytest -rP -m engines tests/engines
 
 # In parts: make faults FAULTS=tests/faults/test_soak.py
 faults: setup  ## break everything: kills, disks, clocks, files, stores, many runs (FAULTS=FILE: a part)
