@@ -80,18 +80,26 @@ def convert(source: Source, format_: Format, images: str, folder: str) -> str:
     program = [sys.executable, "-P", "-m", "components.exports.converter"]
     # Where this package is, also if it is not installed.
     root = os.path.dirname(os.path.dirname(components.__file__))
-    searched = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), root)))
+    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    searched = os.pathsep.join([*map(os.path.abspath, given), root])
     environment = os.environ | {"PYTHONPATH": searched}
     with tempfile.TemporaryDirectory() as work:
         metadata, log = os.path.join(work, "metadata.json"), os.path.join(work, "log")
         with open(metadata, "w", encoding="utf-8") as f:
             f.write(source.metadata.to_json())
-        command = [*program, source.folder, format_.runtime, images if format_.int8 else "", metadata, path]
+        calibration = os.path.abspath(images) if format_.int8 else ""
+        paths = (os.path.abspath(source.folder), format_.runtime, calibration, metadata, os.path.abspath(path))
         with (
             open(log, "wb") as written,
             # Nothing is written to its input, which the system closes when this process ends: then it ends as well.
+            # ONNX Runtime leaves files in the current folder where it fails.
             subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=written, env=environment
+                [*program, *paths],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=written,
+                env=environment,
+                cwd=work,
             ) as process,
         ):
             try:

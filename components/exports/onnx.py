@@ -32,13 +32,37 @@ def write(source: Source, calibration: NDArray[np.uint8] | None, path: str) -> N
     )
     [pixels, *outputs] = names
     model, _ = tf2onnx.convert.from_graph_def(
-        frozen.graph.as_graph_def(), input_names=[pixels], output_names=outputs, opset=_OPSET
+        frozen.graph.as_graph_def(),
+        input_names=[pixels],
+        output_names=outputs,
+        opset=_OPSET,
+        custom_op_handlers=dict.fromkeys(("ResizeBilinear", "ResizeNearestNeighbor"), (_resize, [])),
     )
     _rename(model.graph, names)
     if calibration is not None:
         model = _quantised(model, calibration)
     onnx.helper.set_model_props(model, {KEY: source.metadata.to_json()})
     onnx.save(model, path)
+
+
+def _resize(graph: Any, node: Any, name: str, _: object) -> None:
+    """Converts a resize node with a constant size as tf2onnx does, but with that size.
+
+    tf2onnx states the ratio of the sizes in float32, from which runtimes compute the size and round down: of 12 rows
+    that become 23, they would have 22.
+    """
+    from tf2onnx.onnx_opset.nn import Resize
+    from tf2onnx.utils import make_name
+
+    size = node.inputs[1].get_tensor_value(as_list=False) if node.inputs[1].is_const() else None
+    Resize.version_11(graph, node)
+    [resize] = graph.get_node_by_name(name).inputs  # followed by a transposition with the name of the node
+    if size is not None and len(resize.input) == 3:  # with a ratio
+        wanted = graph.make_const(make_name("size"), np.asarray(size, np.int64))
+        given = graph.make_node("Shape", [resize.input[0]], {"start": 0, "end": 2})  # of N, C, H, W
+        sizes = graph.make_node("Concat", [given.output[0], wanted.output[0]], {"axis": 0})
+        none = graph.make_const(make_name("scales"), np.empty(0, np.float32))
+        graph.replace_inputs(resize, [*resize.input[:2], none.output[0], sizes.output[0]])
 
 
 def _rename(graph: Any, names: Mapping[str, str]) -> None:

@@ -99,6 +99,27 @@ def test_each_runtime_answers_in_a_process_of_its_own_as_the_savedmodel_does(
     assert Metadata.model_validate(runtimes.open_file(path).metadata) == source.metadata
 
 
+@pytest.mark.parametrize("name", ["onnx", "onnx-int8"])
+def test_a_resize_to_any_size_keeps_it_in_onnx(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the ratio of the sizes in float32, as tf2onnx states it, 12 * float32(23 / 12) is 22.99: 22 rows."""
+
+    def resized(pixels: tf.Tensor) -> tf.Tensor:
+        rows = tf.image.resize(tf.image.resize(pixels, (12, 12)), (23, 23))
+        return brightest(tf.concat([rows, tf.image.resize(pixels, (23, 23), "nearest")], axis=1))
+
+    images = photos(34)
+    np.save(tmp_path / "train.npy", images)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    source = of(resized, tmp_path)
+    path = convert.convert(source, formats.FORMATS[name], "train.npy", "out")
+    ask = runtimes.open_file(path).ask
+    expected = source.function(tf.constant(images))["probabilities"].numpy()
+    found = np.concatenate([ask(images[i : i + 1])["probabilities"] for i in range(len(images))])
+    assert np.abs(found - expected).max() <= (0.05 if name.endswith("int8") else 1e-5)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "out", "train.npy"]  # nothing is left beside
+
+
 def test_the_models_own_answers_are_read_from_disk_as_it_gives_them(source: convert.Source, tmp_path: Path) -> None:
     images = photos(40)  # more than one batch
     own = conduct._own(source.function, images, str(tmp_path))
