@@ -35,11 +35,19 @@ def copies(output: Path) -> dict[str, bytes]:
     """The files of the artifacts on this machine."""
     root = output / "pipeline"
     files = [path for path in root.rglob("*") if path.is_file() and ".system" not in path.parts]
-    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+    return {name: lasting(name, path.read_bytes()) for path in files for name in [str(path.relative_to(root))]}
 
 
 def of_artifacts(found: dict[str, bytes]) -> dict[str, bytes]:
-    return {name: content for name, content in found.items() if not name.startswith(".complete/")}
+    return {name: lasting(name, content) for name, content in found.items() if not name.startswith(".complete/")}
+
+
+def lasting(name: str, content: bytes) -> bytes:
+    """Of a ledger without the proofs: the next run adds those that were too young, on this machine alone."""
+    if not name.endswith("/ledger.jsonl"):
+        return content
+    head, *entries = map(json.loads, content.splitlines())
+    return json.dumps([head, *([path, digest] for path, _, digest in entries)]).encode()
 
 
 @pytest.fixture
