@@ -71,7 +71,7 @@ class Killed:
 
     def kill_when(self, reached: Callable[[], bool], *arguments: str) -> bool:
         """The same, as soon as something is reached."""
-        return _killed(self._fork(arguments), reached)
+        return _killed(self._fork(arguments), reached, pause=0.001)
 
     def run(self, *arguments: str) -> str:
         """Runs a command to its end, which must be a good one; returns what was printed."""
@@ -95,17 +95,19 @@ class Killed:
         )
 
 
-def _killed(process: Forked | subprocess.Popen[str], reached: Callable[[], bool], seconds: float = 0) -> bool:
+def _killed(
+    process: Forked | subprocess.Popen[str], reached: Callable[[], bool], seconds: float = 0, pause: float = 0.02
+) -> bool:
     """Kills a process with its group, so many seconds after something is reached; returns whether that ended it.
 
-    One that ended before must have done its work.
+    It looks again after each pause. A process that ended before must have done its work.
     """
     late, kill = time.monotonic() + _LATEST, math.inf
     while process.poll() is None and (now := time.monotonic()) < min(late, kill):
         if kill == math.inf and reached():
             kill = now + seconds
         else:
-            time.sleep(0.001 if kill == math.inf else 0.01)
+            time.sleep(pause)
     with contextlib.suppress(ProcessLookupError):  # it has just ended
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
