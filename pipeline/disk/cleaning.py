@@ -99,14 +99,15 @@ def removable(output: str, keep: int, *, remains: bool, stored: Mapping[str, Sto
     for path in sorted(needed):  # a file that a kept artifact shares frees nothing
         size(os.path.join(output, path), seen)
     artifacts = dict.fromkeys((*_artifacts(output), *stored))
-    paths = [path for path in artifacts if path not in needed and (remains or path in named)]
+    # First, since what is removed now may have the name of what a removal that was killed left there.
+    paths = [_REMOVED] if _names(os.path.join(output, _REMOVED)) else []
+    paths += [path for path in artifacts if path not in needed and (remains or path in named)]
     paths += [path for path in _working_folders(output) if remains and os.path.basename(path) not in numbers]
     paths += _stale_features(output, keep)
     if remains:
         for place in (CHECKPOINTS, COMPARISONS):
             paths += [os.path.join(place, name) for name in _names(os.path.join(output, place))]
         paths += [name for name in _names(output) if name.startswith(_TEMPORARY)] + crash_mark.remains(output)
-    paths += [_REMOVED] if _names(os.path.join(output, _REMOVED)) else []
     in_store = {path: stored[path].size if path in stored else None for path in paths}
     return [Removable(path, size(os.path.join(output, path), seen), in_store[path]) for path in paths]
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from projects import ROOT, Project
 
-_LATEST = 600.0  # seconds after which a command that neither ends nor gets on fails the test
+from broken.forks import Forked, Forks
+
+LOADING = "loading TFX"  # the first stage
+_LATEST = 3600.0  # seconds after which a command that neither ends nor gets on fails the test
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ def moments(summary: Mapping[str, Any], count: int, seed: int) -> Iterator[Momen
         count: how many moments.
         seed: of the random numbers.
     """
-    stages = {"loading TFX": 5.0} | {stage["name"]: stage["seconds"] for stage in summary["stages"]} | {"Report": 0.5}
+    stages = {LOADING: 5.0} | {stage["name"]: stage["seconds"] for stage in summary["stages"]} | {"Report": 0.5}
     order, draws = list(stages), random.Random(seed)
     for stage in sorted(draws.choices(order, k=count), key=order.index):
         yield Moment(stage, draws.uniform(0, stages[stage]))
@@ -47,22 +52,11 @@ class Killed:
     Args:
         project: the project.
         environment: variables, besides those of this process.
+        forks: what has loaded the libraries; a command that is killed while it loads them is started anew.
     """
 
-    def __init__(self, project: Project, environment: Mapping[str, str]) -> None:
-        self._project, self._environment = project, {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-
-    def begin(self, arguments: Sequence[str]) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "pipeline", *arguments]
-        return subprocess.Popen(
-            command,
-            cwd=self._project.folder,
-            env=self._environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+    def __init__(self, project: Project, environment: Mapping[str, str], forks: Forks) -> None:
+        self._project, self._environment, self._forks = project, environment, forks
 
     def kill(self, moment: Moment, order: Sequence[str], *arguments: str) -> bool:
         """Runs a command and kills it at a moment, by SIGKILL to its group. Returns whether it was still running.
@@ -72,34 +66,55 @@ class Killed:
         history = self._project.output / "history"
         known = set(history.glob("*")) if history.is_dir() else set()
         later = order[order.index(moment.stage) :]
-        process, began = self.begin(arguments), time.monotonic()
-        while process.poll() is None and not _is_in(later, history, known):
-            assert time.monotonic() - began < _LATEST
-            time.sleep(0.01)
-        time.sleep(moment.seconds if process.poll() is None else 0)
-        return end(process)
+        process = self._start(arguments) if moment.stage == LOADING else self._fork(arguments)
+        return _killed(process, lambda: _is_in(later, history, known), moment.seconds)
 
-    def kill_after(self, seconds: float, *arguments: str) -> bool:
-        """The same, so many seconds after the command began."""
-        process = self.begin(arguments)
-        time.sleep(seconds)
-        return end(process)
+    def kill_when(self, reached: Callable[[], bool], *arguments: str) -> bool:
+        """The same, as soon as something is reached."""
+        return _killed(self._fork(arguments), reached, pause=0.001)
 
-    def run(self, *arguments: str) -> tuple[int, str]:
-        """Runs a command to its end; returns the exit code and what was printed."""
-        process = self.begin(arguments)
+    def run(self, *arguments: str) -> str:
+        """Runs a command to its end, which must be a good one; returns what was printed."""
+        process = self._fork(arguments)
         out = process.communicate(timeout=_LATEST)[0]
-        return process.returncode, out
+        assert process.returncode == 0, out
+        return out
+
+    def _fork(self, arguments: Sequence[str]) -> Forked:
+        return self._forks.begin(arguments, self._project.folder, self._environment)
+
+    def _start(self, arguments: Sequence[str]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *arguments],
+            cwd=self._project.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **self._environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
 
 
-def end(process: subprocess.Popen[str]) -> bool:
-    """Kills a process with its group; returns whether it was running."""
-    running = process.poll() is None
-    if running:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert not running or process.returncode == -signal.SIGKILL
-    return running
+def _killed(
+    process: Forked | subprocess.Popen[str], reached: Callable[[], bool], seconds: float = 0, pause: float = 0.02
+) -> bool:
+    """Kills a process with its group, so many seconds after something is reached; returns whether that ended it.
+
+    It looks again after each pause. A process that ended before must have done its work.
+    """
+    late, kill = time.monotonic() + _LATEST, math.inf
+    while process.poll() is None and (now := time.monotonic()) < min(late, kill):
+        if kill == math.inf and reached():
+            kill = now + seconds
+        else:
+            time.sleep(pause)
+    with contextlib.suppress(ProcessLookupError):  # it has just ended
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    out = process.communicate()[0]
+    assert process.returncode in (0, -signal.SIGKILL), out
+    assert process.returncode == 0 or kill < math.inf, f"it came to nothing in {_LATEST:g} seconds"
+    return process.returncode != 0
 
 
 def _is_in(stages: Sequence[str], history: Path, known: set[Path]) -> bool:

@@ -146,6 +146,16 @@ def test_a_removal_that_stopped_half_way_goes_on(output: Path) -> None:
     assert not (output / ".removed").exists()
 
 
+@pytest.mark.parametrize("path", ["checkpoints/abc", "comparisons/none-abc"])
+def test_what_is_there_anew_is_removed_though_its_removal_stopped_half_way_before(tmp_path: Path, path: str) -> None:
+    """A killed run continues from the same folder as the one before it, so the name comes again."""
+    write(tmp_path / ".removed" / path.replace("/", "-") / "half", 3)
+    write(tmp_path / path / "trials.jsonl", 5)
+    cleaning.remove(str(tmp_path), cleaning.removable(str(tmp_path), 1, remains=True))
+    assert not (tmp_path / ".removed").exists()
+    assert not (tmp_path / path).exists()
+
+
 def test_what_runs_share_counts_once_for_the_newest_that_ran(output: Path) -> None:
     os.link(output / "pipeline/Trainer/model/40/saved_model.pb", output / "pipeline/Trainer/model/30/linked")
     sizes, of_summary = cleaning.sizes(str(output)), {}
