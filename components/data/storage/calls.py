@@ -34,8 +34,8 @@ _PASSING_CODES = (
 # FileNotFoundError for a bucket that is gone.
 _CODES_OF_OBJECTS = {"NoSuchKey", "NoSuchVersion", "NotFound", "404", "AccessDenied", "Forbidden", "403"}
 _CODES_OF_OBJECTS |= {"InvalidObjectState", "KeyTooLongError"}
-# Where fsspec's own `find` is, which lists folder by folder and leaves out those whose listing fails. Packages of stores
-# without folders have one that lists everything at once.
+# The modules of the `find` that lists folder by folder, and leaves out those whose listing fails. Packages of stores
+# that have no folders list everything at once.
 _LISTING_FOLDERS = {"fsspec.spec", "fsspec.asyn", "fsspec.generic", "fsspec.implementations.dirfs"}
 _TOO_LONG = {errno.ENAMETOOLONG, errno.ELOOP}
 _FINAL = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)

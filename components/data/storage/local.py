@@ -80,7 +80,7 @@ def _file(entry: os.DirEntry[str], path: str, real_root: str, key: str, trusted:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder, or a link to one; one that the disk says nothing of is an error, a broken link is none."""
+    """Whether it is a folder, or a link to one; OSError where the disk does not say, but not for a broken link."""
     return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
 

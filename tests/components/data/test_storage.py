@@ -377,7 +377,7 @@ def test_moments_whose_folder_a_store_does_not_list_are_no_broken_file(
         with pytest.raises(OSError if isinstance(error, PermissionError) else ImagegateError, match=expected):
             storage.read(memory, "tile.frames")
     assert storage.read(memory, "tile.frames") == whole
-    with pytest.raises(OSError, match="^there is no folder none with the files of its moments$"):
+    with pytest.raises(OSError, match=r"^there is no folder none with the files of its moments$"):
         storage.read(memory, "none.frames")
 
 
