@@ -225,6 +225,8 @@ def _code(chain: list[BaseException]) -> str | None:
 def _status(chain: list[BaseException]) -> int | None:
     """The HTTP status that a store answered with, from 400: of botocore, aiohttp, azure-core, gcsfs or requests."""
     for error in chain:
+        if any(kind.__name__ == "HttpProcessingError" for kind in type(error).__mro__):
+            continue  # aiohttp's, of an answer that ends too early or is malformed; its `code`, 400, is no status
         response = getattr(error, "response", None)
         if isinstance(response, Mapping):
             found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
