@@ -12,14 +12,15 @@ _MOST_NAMES = 5  # in one sentence
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 # `user:password@` of any URL, and `token@` of HTTP and WebSockets; elsewhere a name alone is none:
 # `abfs://CONTAINER@ACCOUNT`. The password may hold "/", as keys of S3 do, so that digits before one are told from it:
-# they are a port, but in S3 and GCS. Neither ARNs of S3 nor memory:// have users, and `@2x.png` ends the name of a
-# picture, not a password. One with "/" ends at the next "://": otherwise each of a hostile text would read on to its
+# they are a port, but in S3 and GCS. It may hold "@", too, and so may the user, so that all ends at the last one, also
+# where that is in a path behind the host. Neither ARNs of S3 nor memory:// have users, and `@2x.png` ends the name of
+# a picture, not a password. One with "/" ends at the next "://": otherwise each of a hostile text would read on to its
 # end.
+_TO_LAST_AT = r"(?:[^\s@:]*+(?::(?!//)[^\s@:]*+)*+@)+(?![1-9]x\.(?:png|jpe?g|webp|gif|bmp|tiff?)\b)"
 _USER = re.compile(
-    r"""(?<!memory://)(?<=://)(?!arn:)[^\s/@:'"\[]*:(?!\d+(?:[/?#\s'",;)]|$))"""
-    r"""(?:[^\s/]*@|[^\s@:]*+(?::(?!//)[^\s@:]*+)*+@(?![1-9]x\.(?:png|jpe?g|webp|gif|bmp|tiff?)\b))"""
-    r"""|(?:(?<=(?i:s3)://)|(?<=(?i:gs)://))[^\s/@:'"\[]*:\d+/[^\s@:]*+@"""
-    r"""|(?:(?<=(?i:https)://)|(?<=(?i:http)://)|(?<=(?i:wss)://)|(?<=(?i:ws)://))[^\s/@:'"\[]+@"""
+    rf"""(?<!memory://)(?<=://)(?!arn:)[^\s/:'"\[]*:(?!\d+(?:[/?#\s'",;)]|$))(?:{_TO_LAST_AT}|[^\s/]*@)"""
+    rf"""|(?:(?<=(?i:s3)://)|(?<=(?i:gs)://))[^\s/:'"\[]*:\d+/{_TO_LAST_AT}"""
+    r"""|(?:(?<=(?i:https)://)|(?<=(?i:http)://)|(?<=(?i:wss)://)|(?<=(?i:ws)://))[^\s/:'"\[]+@"""
 )
 
 

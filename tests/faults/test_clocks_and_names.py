@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +27,27 @@ COMMAND = "make faults FAULTS=tests/faults/test_clocks_and_names.py"
 DAY = 86_400.0
 
 
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shim, Session]]:
+    """One process for all tests: it loads TFX once."""
+    shim_ = Shim(tmp_path_factory.mktemp("shim"))
+    with Session(shim_.environment) as session:
+        yield shim_, session
+
+
 @pytest.fixture
-def broken(tmp_path: Path) -> Shim:
-    return Shim(tmp_path)
+def broken(faulty: tuple[Shim, Session]) -> Shim:
+    return faulty[0]
+
+
+@pytest.fixture
+def session(faulty: tuple[Shim, Session]) -> Iterator[Session]:
+    shim_, session = faulty
+    yield session
+    shim_.disarm()
+    shim_.set_clock(0)
+    if session.busy:  # the test failed before the command had ended
+        session.stop()
 
 
 def copied(project: Project, folder: Path) -> Project:
@@ -45,32 +63,31 @@ def versions(project: Project) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.parametrize("back", [3600.0, 400 * DAY])
 def test_a_clock_that_goes_back_between_runs_loses_nothing(
-    back: float, undisturbed: Callable[[str], Project], tmp_path: Path, broken: Shim
+    back: float, undisturbed: Callable[[str], Project], tmp_path: Path, broken: Shim, session: Session
 ) -> None:
     """The third of three runs of other data, and its repetition, are dated before the first."""
     project = copied(undisturbed("single_label"), tmp_path / "project")
-    with Session(broken.environment) as session:
-        for number in range(3):
-            if number:
-                image = project.folder / "data" / "0" / f"{number}.png"
-                shutil.copy(image, image.with_name(f"copy-{number}.png"))
-            broken.set_clock(-back if number == 2 else 0)
-            done = session.run("run", project.config, "--set", "output.keep=1", "--set", f"training.seed={number}")
-            assert done.code == 0, done.printed
-            assert project.latest_summary()["status"] == "pushed", number
-            assert len(versions(project)) == number + 1
-            served = max(versions(project))
-            assert str(served) == project.latest_summary()["pushed"]["version"]
-        assert small.broken_versions(project.destination) == []
-        # What the run needs of the newest one is still there: nothing runs again.
-        done = session.run("run", project.config, "--set", "output.keep=1", "--set", "training.seed=2")
-        assert (done.code, project.latest_summary()["status"]) == (0, "up_to_date")
-        assert all((project.output / path).is_dir() for path in project.latest_summary()["artifacts"].values())
-        broken.set_clock(0)
-        done = session.run("run", project.config, "--set", "output.keep=1", "--set", "training.seed=2")
-        assert (done.code, project.latest_summary()["status"]) == (0, "up_to_date")
-        done = session.run("rollback", project.config)
+    for number in range(3):
+        if number:
+            image = project.folder / "data" / "0" / f"{number}.png"
+            shutil.copy(image, image.with_name(f"copy-{number}.png"))
+        broken.set_clock(-back if number == 2 else 0)
+        done = session.run("run", project.config, "--set", "output.keep=1", "--set", f"training.seed={number}")
         assert done.code == 0, done.printed
+        assert project.latest_summary()["status"] == "pushed", number
+        assert len(versions(project)) == number + 1
+        served = max(versions(project))
+        assert str(served) == project.latest_summary()["pushed"]["version"]
+    assert small.broken_versions(project.destination) == []
+    # What the run needs of the newest one is still there: nothing runs again.
+    done = session.run("run", project.config, "--set", "output.keep=1", "--set", "training.seed=2")
+    assert (done.code, project.latest_summary()["status"]) == (0, "up_to_date")
+    assert all((project.output / path).is_dir() for path in project.latest_summary()["artifacts"].values())
+    broken.set_clock(0)
+    done = session.run("run", project.config, "--set", "output.keep=1", "--set", "training.seed=2")
+    assert (done.code, project.latest_summary()["status"]) == (0, "up_to_date")
+    done = session.run("rollback", project.config)
+    assert done.code == 0, done.printed
     assert max(versions(project)) > served
     assert small.broken_versions(project.destination) == []
     table.add(
@@ -83,27 +100,26 @@ def test_a_clock_that_goes_back_between_runs_loses_nothing(
 
 @pytest.mark.slow
 def test_a_clock_that_goes_back_in_each_stage_changes_no_result(
-    undisturbed: Callable[[str], Project], tmp_path: Path, broken: Shim
+    undisturbed: Callable[[str], Project], tmp_path: Path, broken: Shim, session: Session
 ) -> None:
     """An hour at a time."""
     expected = undisturbed("single_label")
     project = copied(expected, tmp_path / "project")
     stages = [stage["name"] for stage in expected.latest_summary()["stages"]]
     jumps = 0
-    with Session(broken.environment) as session:
-        session.begin("run", project.config)
-        assert session.process is not None
-        for stage in stages:
-            while not any(
-                f"in the stage {later};" in told for later in stages[stages.index(stage) :] for told in running(project)
-            ):
-                if (project.output / "latest").exists():
-                    break
-                time.sleep(0.005)
-            jumps += 1
-            broken.set_clock(-3600.0 * jumps)
-        done = session.end()
-        assert done.code == 0, done.printed
+    session.begin("run", project.config)
+    assert session.process is not None
+    for stage in stages:
+        while not any(
+            f"in the stage {later};" in told for later in stages[stages.index(stage) :] for told in running(project)
+        ):
+            if (project.output / "latest").exists():
+                break
+            time.sleep(0.005)
+        jumps += 1
+        broken.set_clock(-3600.0 * jumps)
+    done = session.end()
+    assert done.code == 0, done.printed
     assert small.differences(small.results(expected.output), small.results(project.output)) == []
     assert small.remains(project.output, project.destination) == []
     summary = project.latest_summary()
@@ -143,35 +159,36 @@ def cut(path: Path) -> None:
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_a_file_that_changes_while_it_is_read(
-    what: Callable[[Path], None], after: int, tmp_path: Path, broken: Shim
+    what: Callable[[Path], None], after: int, tmp_path: Path, broken: Shim, session: Session
 ) -> None:
     """The run is stopped when it opens the file (0), or when it reads it (1), and goes on when the file has changed.
 
-    It may use what it has read, or leave the file out; the next run must see that the file is another one.
+    It may use what it has read, or leave the file out; the next run must see that the file is another one. Of that one
+    and of the one that it is compared with, the data gate refuses all data: what they have ingested is known then.
     """
     project = small.write(tmp_path / "project", "single_label")
     image = project.folder / "data" / "0" / "7.png"
     whole = image.read_bytes()
     settings = ["--set", "data.max_bad_fraction=0.5"]
-    with Session(broken.environment) as session:
-        broken.arm(shim.OPEN if after == 0 else shim.READ, shim.STOP, str(image), times=1)
-        session.begin("run", project.config, *settings)
-        assert session.process is not None
-        pid, status = os.waitpid(session.process.pid, os.WUNTRACED)
-        assert os.WIFSTOPPED(status), "it ended without a look at the file"
-        what(image)
-        os.kill(pid, signal.SIGCONT)
-        done = session.end()
-        assert done.code == 0, done.printed
-        first = project.latest_summary()
-        broken.disarm()
-        again = session.run("run", project.config, *settings)
-        assert again.code == 0, again.printed
-        second = project.latest_summary()
-        # A run from nothing of the data as they are now comes to the same.
-        alone = [f"output.folder={tmp_path / 'alone'}", f"push.destination={tmp_path / 'models'}"]
-        new = session.run("run", project.config, *settings, *(part for key in alone for part in ("--set", key)))
-        assert new.code == 0, new.printed
+    broken.arm(shim.OPEN if after == 0 else shim.READ, shim.STOP, str(image), times=1)
+    session.begin("run", project.config, *settings)
+    assert session.process is not None
+    pid, status = os.waitpid(session.process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status), "it ended without a look at the file"
+    what(image)
+    os.kill(pid, signal.SIGCONT)
+    done = session.end()
+    assert done.code == 0, done.printed
+    first = project.latest_summary()
+    broken.disarm()
+    settings += ["--set", "balance.min_examples=1000"]
+    again = session.run("run", project.config, *settings)
+    assert again.code == 3, again.printed
+    second = project.latest_summary()
+    # A run from nothing of the data as they are now comes to the same.
+    alone = [f"output.folder={tmp_path / 'alone'}", f"push.destination={tmp_path / 'models'}"]
+    new = session.run("run", project.config, *settings, *(part for key in alone for part in ("--set", key)))
+    assert new.code == 3, new.printed
     expected = json.loads((tmp_path / "alone" / "latest" / "summary.json").read_text())
     assert second["data"]["counts"] == expected["data"]["counts"]
     assert second["data"]["quarantined"] == expected["data"]["quarantined"]
@@ -187,19 +204,18 @@ def test_a_file_that_changes_while_it_is_read(
 
 
 @pytest.mark.parametrize("command", ["check", pytest.param("run", marks=pytest.mark.slow)])
-def test_a_file_that_must_not_be_read(command: str, tmp_path: Path, broken: Shim) -> None:
+def test_a_file_that_must_not_be_read(command: str, tmp_path: Path, broken: Shim, session: Session) -> None:
     """Permissions say that it may be read, and the system refuses it, as with access control lists or SELinux."""
     project = small.write(tmp_path / "project", "single_label")
-    with Session(broken.environment) as session:
-        broken.arm(shim.OPEN, errno.EACCES, "/data/0/7.png")
-        done = session.run(command, project.config)
-        text = " ".join(done.printed.split())
-        assert done.code == 3, done  # one of 90 is more than 1 %
-        assert "0/7.png" in text
-        assert "Permission denied" in text
-        assert "Traceback" not in text
-        broken.disarm()
-        assert session.run(command, project.config).code == 0
+    broken.arm(shim.OPEN, errno.EACCES, "/data/0/7.png")
+    done = session.run(command, project.config)
+    text = " ".join(done.printed.split())
+    assert done.code == 3, done  # one of 90 is more than 1 %
+    assert "0/7.png" in text
+    assert "Permission denied" in text
+    assert "Traceback" not in text
+    broken.disarm()
+    assert session.run(command, project.config).code == 0
     table.add(
         f"an image that the system refuses to open: `{command}`", 1, "named, exit code 3; then it is read", COMMAND
     )

@@ -17,6 +17,7 @@ import multidict
 import pytest
 import s3fs.errors
 import yarl
+from aiohttp.http_exceptions import ContentLengthError
 from botocore import exceptions as botocore
 from fsspec.implementations.memory import MemoryFileSystem
 
@@ -98,10 +99,18 @@ def missing(cause: BaseException) -> FileNotFoundError:
     return error
 
 
+def cut() -> aiohttp.ClientPayloadError:
+    """What aiohttp raises for an answer that ends too early: its cause has the code 400, which nobody answered."""
+    error = aiohttp.ClientPayloadError("Response payload is not completed")
+    error.__cause__ = ContentLengthError("received 4 of 8 bytes")
+    return error
+
+
 FAILURES: dict[str, Callable[[], BaseException]] = {
     **{f"HTTP {n}": lambda n=n: answered(n) for n in (408, 429, 500, 502, 503, 504)},  # type: ignore[misc]
     "HTTP 503 as a missing file": lambda: missing(answered(503)),
     "HTTP without a connection as a missing file": lambda: missing(aiohttp.ServerDisconnectedError()),
+    "HTTP of a body that is cut": cut,
     "azure 503": lambda: HttpResponseError(503, "ServerBusy"),
     "azure without a request": lambda: ServiceRequestError("no route"),
     "google transport": lambda: google.auth.exceptions.TransportError("no answer"),

@@ -281,6 +281,7 @@ def test_what_stays_is_one_sentence(name: str, what: str, scene: Scene, capsys: 
     assert error, "it went through without the store"
     assert "\n" not in error
     assert "s3://models" in error or RUNS in error, error
+    assert "check the credentials and permissions" not in error, "no credentials are missing"
     assert seconds < LONGEST
     assert_mended(name, scene)
     table.add(f"`{what}` for good: {name}", 1, f"one sentence after {seconds:.0f} s; then goes through", COMMAND)

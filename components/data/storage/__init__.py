@@ -71,6 +71,7 @@ def read(root: str, path: str, moments: Sequence[tuple[str, float | None]] = ())
 
     Raises:
         OSError: it cannot be read.
+        ImagegateError: its store fails; see `remote.answering`.
     """
     if moments:
         return bundles.packed([bundles.Part(name, read(root, name), time) for name, time in moments])
@@ -78,7 +79,10 @@ def read(root: str, path: str, moments: Sequence[tuple[str, float | None]] = ())
         inside = posixpath.join(root, folder)
         try:
             names = [file.path for file in _files(inside, inside) if bundles.is_moment(file.path)]
-        except ConfigError:
+        except ConfigError as error:
+            if isinstance(error.__cause__, OSError):
+                with remote.answering(inside):
+                    raise error.__cause__ from None
             raise OSError(f"there is no folder {folder} with the files of its moments") from None
         return bundles.packed([bundles.Part(n, read(inside, n)) for n in bundles.ordered(names) if "/" not in n])
     if member := parquet.find(path):

@@ -8,7 +8,7 @@ import random
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from components.base.text import shown, without_passwords
@@ -34,6 +34,9 @@ _PASSING_CODES = (
 # FileNotFoundError for a bucket that is gone.
 _CODES_OF_OBJECTS = {"NoSuchKey", "NoSuchVersion", "NotFound", "404", "AccessDenied", "Forbidden", "403"}
 _CODES_OF_OBJECTS |= {"InvalidObjectState", "KeyTooLongError"}
+# The modules of the `find` that lists folder by folder, and leaves out those whose listing fails. Packages of stores
+# that have no folders list everything at once.
+_LISTING_FOLDERS = {"fsspec.spec", "fsspec.asyn", "fsspec.generic", "fsspec.implementations.dirfs"}
 _TOO_LONG = {errno.ENAMETOOLONG, errno.ELOOP}
 _FINAL = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
@@ -72,6 +75,40 @@ class Calls:
             raise
         except Exception as error:
             raise _as_os_error(error) from error
+
+    def files(self, folder: str) -> dict[str, Mapping[str, Any]]:
+        """All files below a folder, with what the store says of each.
+
+        Raises:
+            FileNotFoundError: there is no such folder, where the store has folders; others list nothing.
+            OSError: it cannot be listed, or a folder in it; that one is named.
+        """
+        kind = type(self._fs)
+        if getattr(kind, "_find", kind.find).__module__ not in _LISTING_FOLDERS:
+            found: dict[str, Mapping[str, Any]] = self.find(folder, detail=True)
+            return found
+        return dict(self._walk(folder.rstrip("/")))
+
+    def _walk(self, base: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Lists folder by folder; on a web server, what its pages link to."""
+        left, listed = [base], {base}
+        while left:
+            folder = left.pop()
+            try:
+                entries = self.ls(folder, detail=True)
+            except OSError as error:
+                if folder == base:
+                    raise
+                raise OSError(f"{folder} cannot be listed: {reason(error)}") from error
+            for entry in entries:
+                name = entry["name"].rstrip("/")
+                if {".", ".."} & set(name[len(base) :].split("/")):  # a link back, or out of the folder
+                    continue
+                if entry["type"] != "directory":
+                    yield entry["name"], entry
+                elif name not in listed:
+                    listed.add(name)
+                    left.append(name)
 
     def content(self, path: str) -> bytes | None:
         """The content of an object; None if there is none."""
@@ -188,6 +225,8 @@ def _code(chain: list[BaseException]) -> str | None:
 def _status(chain: list[BaseException]) -> int | None:
     """The HTTP status that a store answered with, from 400: of botocore, aiohttp, azure-core, gcsfs or requests."""
     for error in chain:
+        if any(kind.__name__ == "HttpProcessingError" for kind in type(error).__mro__):
+            continue  # aiohttp's, of an answer that ends too early or is malformed; its `code`, 400, is no status
         response = getattr(error, "response", None)
         if isinstance(response, Mapping):
             found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")

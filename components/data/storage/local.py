@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 
 from components.base import proof
 from components.base.errors import ConfigError
@@ -27,33 +25,36 @@ def files(root: str, key: str) -> Iterator[File]:
     folders = [""]  # prefixes still to list; no recursion, since folders may be nested more deeply than Python's calls
     while folders:
         below = folders.pop()
+        folder = os.path.join(root, below)
         try:
-            scan = _scan(os.path.join(root, below), key)
-        except ConfigError:
-            if os.path.lexists(os.path.join(root, below)):
-                raise
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    path = below + entry.name
+                    if path in places:
+                        left.met.add(_join(root, path))
+                    elif is_litter(entry.name):
+                        left.hidden.add(_join(root, path))
+                    elif entry.is_dir(follow_symlinks=False):
+                        folders.append(path + "/")
+                    else:
+                        yield _file(entry, path, real_root, key, trusted)
+        except FileNotFoundError as error:
+            if not below or os.path.lexists(folder):
+                raise _unlisted(folder, key, error) from None
             # It was removed since the folder above was listed.
-            yield File(below.rstrip("/"), 0, "", f"cannot be read: {os.strerror(errno.ENOENT)}")
-            continue
-        with scan as entries:
-            for entry in entries:
-                path = below + entry.name
-                if path in places:
-                    left.met.add(_join(root, path))
-                elif is_litter(entry.name):
-                    left.hidden.add(_join(root, path))
-                elif entry.is_dir(follow_symlinks=False):
-                    folders.append(path + "/")
-                else:
-                    yield _file(entry, path, real_root, key, trusted)
+            yield File(below.rstrip("/"), 0, "", f"cannot be read: {error.strerror}")
+        except OSError as error:
+            raise _unlisted(folder, key, error) from None
 
 
 def folders(root: str) -> list[str]:
     """Names of the folders directly below `root`; see `storage.folders`."""
     places = aside.current().below(root)
-    with _scan(root) as entries:
-        # Unlike entry.is_dir(), this is False, not an error, for a link to itself.
-        return [e.name for e in entries if os.path.isdir(e.path) and not is_litter(e.name) and e.name not in places]
+    try:
+        with os.scandir(root) as entries:
+            return [e.name for e in entries if _is_folder(e) and not is_litter(e.name) and e.name not in places]
+    except OSError as error:
+        raise _unlisted(root, "data.root", error) from None
 
 
 def read(root: str, path: str) -> bytes:
@@ -78,12 +79,14 @@ def _file(entry: os.DirEntry[str], path: str, real_root: str, key: str, trusted:
     return File(path, status.st_size, proof.of_status(status, trusted=trusted), problem)
 
 
-def _scan(folder: str, key: str = "data.root") -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
-    try:
-        return os.scandir(folder)
-    except OSError as error:
-        way = "; allow it (chmod -R u+rX), or move the folder away" if isinstance(error, PermissionError) else ""
-        raise ConfigError(f"{key}: {os.path.normpath(folder)} cannot be read: {error.strerror}{way}") from None
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or a link to one; OSError where the disk does not say, but not for a broken link."""
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
+
+
+def _unlisted(folder: str, key: str, error: OSError) -> ConfigError:
+    way = "; allow it (chmod -R u+rX), or move the folder away" if isinstance(error, PermissionError) else ""
+    return ConfigError(f"{key}: {os.path.normpath(folder)} cannot be read: {error.strerror}{way}")
 
 
 def _join(root: str, path: str) -> str:

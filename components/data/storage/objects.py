@@ -55,7 +55,7 @@ class Objects:
         start = self.path(folder) + "/"
         self.calls.invalidate_cache()
         try:
-            found = self.calls.find(start, detail=True)
+            found = self.calls.files(start)
         except FileNotFoundError:
             return {}
         sizes = {path.removeprefix(start): int(info.get("size") or 0) for path, info in found.items()}

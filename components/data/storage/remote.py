@@ -21,10 +21,12 @@ def files(root: str, key: str) -> Iterator[File]:
     """Yields every file below a URL; see `storage.files`."""
     fs, base = filesystem(root, key)
     try:
-        details = Calls(fs).find(base, detail=True)
+        details = Calls(fs).files(base)
         missing = not details and not Calls(fs).exists(base)
     except OSError as error:
-        raise ConfigError(f"{key}: {root} cannot be listed: {reason(error)}") from error
+        missing = isinstance(error, FileNotFoundError) and of_object(error)
+        if not missing:
+            raise ConfigError(f"{key}: {root} cannot be listed: {reason(error)}") from error
     if missing:
         raise ConfigError(f"{key}: {root} does not exist")
     prefix, left = base.rstrip("/") + "/", aside.current()
@@ -46,8 +48,11 @@ def folders(root: str) -> list[str]:
     """Names of the folders directly below `root`; see `storage.folders`."""
     fs, path = filesystem(root)
     places = aside.current().below(root)
-    with answering(root):
-        entries = Calls(fs).ls(path, detail=True)
+    try:
+        with answering(root):
+            entries = Calls(fs).ls(path, detail=True)
+    except OSError as error:
+        raise ConfigError(f"data.root: {root} cannot be listed: {reason(error)}") from error
     names = [e["name"].rstrip("/").rpartition("/")[2] for e in entries if e["type"] == "directory"]
     return [name for name in names if not is_litter(name) and name not in places]
 

@@ -1,18 +1,24 @@
 """What is below a root, and what must not be read: links that lead out, pipes, what cannot be reached."""
 
 import errno
+import http.server
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fsspec
 import pytest
+from aiohttp import ClientPayloadError
+from aiohttp.http_exceptions import ContentLengthError
+from fsspec.implementations.local import LocalFileSystem
 
 from components.base.errors import ConfigError, ImagegateError
 from components.data import storage
 from components.data.storage import calls
+from components.data.storage.objects import Objects
 
 WriteFiles = Callable[..., Path]
 
@@ -125,6 +131,61 @@ def test_a_folder_that_vanishes_while_it_is_listed_is_named(tmp_path: Path, writ
     assert [(f.path, f.problem) for f in listing] == [(other, "cannot be read: No such file or directory")]
 
 
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize("when", ["opened", "read"])
+def test_a_folder_that_its_disk_cannot_list_is_an_error_and_was_not_removed(
+    tmp_path: Path, write_files: WriteFiles, monkeypatch: pytest.MonkeyPatch, number: int, when: str
+) -> None:
+    root = write_files(tmp_path, {"cat/1.png": b"", "dog/1.png": b"", "dog/2.png": b""})
+    scan, stat, dog = os.scandir, os.lstat, os.path.join(tmp_path, "dog")
+
+    class Listing:
+        """Of two entries, it has the first."""
+
+        def __init__(self, path: str) -> None:
+            self._entries = scan(path)
+
+        def __enter__(self) -> Iterator[os.DirEntry[str]]:
+            yield next(self._entries)
+            raise OSError(number, os.strerror(number))
+
+        def __exit__(self, *_: object) -> None:
+            self._entries.close()
+
+    def fail(path: str) -> object:
+        if os.path.normpath(path) != dog:
+            return scan(path)
+        if when == "read":
+            return Listing(path)
+        raise OSError(number, os.strerror(number))
+
+    def fail_too(path: str, **options: object) -> os.stat_result:
+        if str(path).startswith(dog):
+            raise OSError(number, os.strerror(number))
+        return stat(path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "scandir", fail)
+    monkeypatch.setattr(os, "lstat", fail_too)
+    with pytest.raises(ConfigError, match=f"^data.root: {dog} cannot be read: {os.strerror(number)}$"):
+        problems(root)
+
+
+def test_no_label_is_lost_because_its_folder_cannot_be_looked_at(
+    tmp_path: Path, write_files: WriteFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, stat = write_files(tmp_path, {"cat/1.png": b"", "dog/1.png": b"", "x": b""}), os.stat
+    (root / "here").symlink_to("here")
+
+    def fail(path: str, **options: object) -> os.stat_result:
+        if str(path).endswith("dog"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return stat(path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", fail)
+    assert not os.path.isdir(root / "dog"), "what looked at folders before"
+    assert storage.folders(str(root)) == ["cat", "dog"]
+
+
 def test_listing_the_folders_of_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ConfigError, match=f"^data.root: {tmp_path}/file cannot be read: Not a directory$"):
@@ -186,9 +247,103 @@ def test_a_url_that_leads_nowhere_is_an_error(root: str, reason: str) -> None:
         problems(root)
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EBUSY, "slow down"), TimeoutError(errno.ETIMEDOUT, "slow down")])
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory"), "No such file or directory"),
+    ],
+)
+def test_no_image_is_lost_because_its_folder_cannot_be_listed(
+    tmp_path: Path, write_files: WriteFiles, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: str
+) -> None:
+    """fsspec's `find` leaves such a folder out, and says nothing."""
+    write_files(tmp_path, {"cat/1.png": b"one", "dog/a/2.png": b"two", "dog/a/b/3.png": b"three"})
+    root, whole, asked = f"file://{tmp_path}", LocalFileSystem.ls, list[str]()
+
+    def fail(store: LocalFileSystem, path: str, **options: bool) -> object:
+        asked.append(path)
+        if path.endswith("dog/a"):
+            raise error
+        return whole(store, path, **options)
+
+    assert set(problems(root)) == {"cat/1.png", "dog/a/2.png", "dog/a/b/3.png"}
+    monkeypatch.setattr(calls, "_PAUSE_S", 0.001)
+    monkeypatch.setattr(LocalFileSystem, "ls", fail)
+    assert [path.removeprefix(f"{tmp_path}/") for path in fsspec.filesystem("file").find(tmp_path)] == ["cat/1.png"]
+    asked.clear()
+    expected = f"^data.root: {root} cannot be listed: {tmp_path}/dog/a cannot be listed: {reason}$"
+    with pytest.raises(ConfigError, match=expected):
+        problems(root)
+    assert asked.count(f"{tmp_path}/dog/a") == (3 if error.errno == errno.EIO else 1)  # EIO may pass
+    with pytest.raises(OSError, match=f"^{tmp_path}/dog/a cannot be listed: {reason}$"):
+        Objects(root, "output.artifacts").names()
+    assert Objects(root, "output.artifacts").names("cat") == {"1.png": 3}
+
+
+def test_a_file_or_nothing_behind_a_file_url_is_an_error(tmp_path: Path, write_files: WriteFiles) -> None:
+    write_files(tmp_path, {"cat/1.png": b"one"})
+    with pytest.raises(ConfigError, match=f"^data.root: file://{tmp_path}/dog does not exist$"):
+        problems(f"file://{tmp_path}/dog")
+    assert Objects(f"file://{tmp_path}/dog", "output.artifacts").names() == {}
+
+
+PAGES = {
+    "/data": '<a href="cat/">cat</a> <a href="dog/">dog</a> <a href="./">here</a> <a href="../">up</a>',
+    "/data/cat": '<a href="1.png">1</a> <a href="../dog/">next</a> <a href="../../secret.png">?</a>',
+    "/data/dog": '<a href="2.png">2</a> <a href="../cat/">back</a>',
+}
+
+
+def test_pages_of_a_web_server_are_listed_once_and_none_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = dict(PAGES)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            page = pages.get(self.path.rstrip("/"))
+            if page == "closed":
+                self.close_connection = True
+                return
+            self.send_response(404 if page is None else 200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(page or "")))
+            self.end_headers()
+            self.wfile.write((page or "").encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(calls, "_PAUSE_S", 0.001)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        root = f"http://127.0.0.1:{server.server_port}/data"
+        try:
+            assert problems(root) == {"cat/1.png": "", "dog/2.png": ""}
+            for page in (None, "closed"):  # 404, and no answer
+                pages["/data/dog"] = page
+                with pytest.raises(ConfigError, match=f"^data.root: {root} cannot be listed: {root}/dog cannot be"):
+                    problems(root)
+            pages.clear()
+            with pytest.raises(ConfigError, match=f"^data.root: {root} does not exist$"):
+                problems(root)
+        finally:
+            server.shutdown()
+
+
+def cut_body() -> Exception:
+    """What aiohttp raises for an answer that is shorter than it said; the cause has a `code`, which is no status."""
+    error = ClientPayloadError("slow down")
+    error.__cause__ = ContentLengthError("received 4 of 8 bytes")
+    assert error.__cause__.code == 400
+    return error
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EBUSY, "slow down"), TimeoutError(errno.ETIMEDOUT, "slow down"), cut_body()]
+)
 def test_a_store_that_fails_is_asked_again_and_is_no_broken_file(
-    memory: str, monkeypatch: pytest.MonkeyPatch, error: OSError
+    memory: str, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     store, asked, failures = fsspec.filesystem("memory"), list[str](), [2]
     whole = store.cat_file
@@ -204,9 +359,57 @@ def test_a_store_that_fails_is_asked_again_and_is_no_broken_file(
     assert storage.read(memory, "cat/1.png") == b"one"
     assert len(asked) == 3
     failures[0] = 10
-    with pytest.raises(ImagegateError, match=r"^memory://data/cat/1.png cannot be read: slow down; run again once its"):
+    with pytest.raises(ImagegateError, match=r"^memory://data/cat/1.png cannot be read: .*slow down; run again once "):
         storage.read(memory, "cat/1.png")
     assert len(asked) == 6
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.EBUSY, "slow down"), r"^memory://data/tile cannot be read: slow down; run again once its store"),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), r"^memory://data/tile cannot be read: reset; run again once"),
+        (PermissionError(errno.EACCES, "denied"), r"^\[Errno 13\] denied$"),
+    ],
+)
+def test_moments_whose_folder_a_store_does_not_list_are_no_broken_file(
+    memory: str, monkeypatch: pytest.MonkeyPatch, error: OSError, expected: str
+) -> None:
+    """Only the last is the folder's own: the record counts as a file that cannot be read."""
+    store = fsspec.filesystem("memory")
+    store.pipe_file("/data/tile/1.npy", b"one")
+    whole = storage.read(memory, "tile.frames")
+
+    def fail(path: str, **_: object) -> object:
+        raise error
+
+    monkeypatch.setattr(calls, "_PAUSE_S", 0.001)
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "find", fail)
+        with pytest.raises(OSError if isinstance(error, PermissionError) else ImagegateError, match=expected):
+            storage.read(memory, "tile.frames")
+    assert storage.read(memory, "tile.frames") == whole
+    with pytest.raises(OSError, match=r"^there is no folder none with the files of its moments$"):
+        storage.read(memory, "none.frames")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.EBUSY, "slow down"), "^memory://data cannot be read: slow down; run again once its store"),
+        (PermissionError(errno.EACCES, "denied"), "^data.root: memory://data cannot be listed: denied$"),
+    ],
+)
+def test_folders_that_a_store_does_not_list_are_one_sentence(
+    memory: str, monkeypatch: pytest.MonkeyPatch, error: OSError, expected: str
+) -> None:
+    def fail(path: str, **_: object) -> object:
+        raise error
+
+    monkeypatch.setattr(calls, "_PAUSE_S", 0.001)
+    monkeypatch.setattr(fsspec.filesystem("memory"), "ls", fail)
+    with pytest.raises(ImagegateError, match=expected):
+        storage.folders(memory)
 
 
 def test_a_file_that_may_not_be_read_is_asked_for_once(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,14 +35,20 @@ class Session:
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         self._around = around
         self.process: subprocess.Popen[str] | None = None
+        self.busy = False  # a command was begun, and has not ended
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends the process; the next command starts another."""
         if self.process is not None:
             self.process.kill()
             self.process.communicate()
+        self.process, self.busy = None, False
 
     def begin(self, *arguments: object) -> None:
         """Begins a command; `end` waits for it."""
@@ -61,6 +67,7 @@ class Session:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment, text=True
             )
         assert self.process.stdin is not None
+        self.busy = True
         print(json.dumps(request), file=self.process.stdin, flush=True)
 
     def end(self) -> Done:
@@ -68,6 +75,7 @@ class Session:
         assert self.process is not None
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
+        self.busy = False
         if not line:
             code, self.process = self.process.wait(), None
             return Done(code, "")
