@@ -140,7 +140,8 @@ def _number(error: BaseException) -> int | None:
 def _paths(error: BaseException) -> list[str]:
     if isinstance(error, OSError) and isinstance(error.filename, str):
         return [error.filename]
-    return [] if isinstance(error, ImagegateError) else _PATH.findall(str(error)[:2_000])
+    quoted = [] if isinstance(error, ImagegateError) else _PATH.findall(str(error)[:2_000])
+    return [path for path in quoted if nearest(path) != os.sep]  # Beam's names of steps look like paths, too
 
 
 def _is_full(path: str) -> bool:
