@@ -60,6 +60,11 @@ def nearest(path: str) -> str:
     return path
 
 
+def unwritable(path: str) -> str:
+    """Why the system lets this process not write to a file or folder: it is the disk, or the permissions."""
+    return _REASONS[errno.EROFS][0] if os.statvfs(path).f_flag & os.ST_RDONLY else "permission denied"
+
+
 def explain(error: BaseException, needs: Iterable[tuple[str, int]], *, stage: str = "") -> NoRoom | None:
     """The sentence for an error that a full or broken disk caused; None for any other.
 
@@ -140,7 +145,8 @@ def _number(error: BaseException) -> int | None:
 def _paths(error: BaseException) -> list[str]:
     if isinstance(error, OSError) and isinstance(error.filename, str):
         return [error.filename]
-    return [] if isinstance(error, ImagegateError) else _PATH.findall(str(error)[:2_000])
+    quoted = [] if isinstance(error, ImagegateError) else _PATH.findall(str(error)[:2_000])
+    return [path for path in quoted if nearest(path) != os.sep]  # Beam's names of steps look like paths, too
 
 
 def _is_full(path: str) -> bool:

@@ -17,6 +17,7 @@ from components.ingest.settings import Pool
 from components.push import versions
 from components.report import pictures
 from pipeline.config import places
+from pipeline.disk import room
 from pipeline.predict import contact_sheet, label_table, predict, unlabelled
 from pipeline.runs import data
 from pipeline.terminal import output_to
@@ -92,7 +93,7 @@ def _places(config: Config, output: str | None) -> tuple[str, str]:
     if not os.path.isdir(folder):
         raise ConfigError(f"-o {path}: there is no folder {folder}; make it first")
     if not os.access(folder, os.W_OK):
-        raise ConfigError(f"-o {path}: {folder} cannot be written: permission denied")
+        raise ConfigError(f"-o {path}: {folder} cannot be written: {room.unwritable(folder)}")
     page = f"{path[:-4]}.html"
     _check_free(path, page)
     return path, page

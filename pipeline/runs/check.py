@@ -21,6 +21,7 @@ from components.gates.judge import failed
 from components.ingest import census, exclusion, settling, shards
 from components.ingest.workers import crash_mark, processes
 from components.model.features.described import Files
+from pipeline.disk import room
 from pipeline.runs import data, preflight
 from pipeline.runs.show import excluded_lines, imbalance_lines, label_table, quarantined_lines, unknown_lines, untold
 from pipeline.terminal import output_to
@@ -79,7 +80,7 @@ def _check_place(config: Config, path: str) -> None:
     if not os.path.isdir(folder):
         raise ConfigError(f"-o {path}: there is no folder {folder}; make it first")
     if not os.access(folder, os.W_OK):
-        raise ConfigError(f"-o {path}: {folder} cannot be written: permission denied")
+        raise ConfigError(f"-o {path}: {folder} cannot be written: {room.unwritable(folder)}")
     if config.exclude_path is not None and os.path.realpath(config.exclude_path) == os.path.realpath(path):
         raise ConfigError(f"-o {path}: is data.exclude of this configuration and would be lost; name another file")
 

@@ -258,11 +258,8 @@ class Runner:
                     compares=self._compares,
                 )
                 elsewhere = jobs.watched(progress.announce) if self._config.beam else contextlib.nullcontext()
-                try:
-                    with elsewhere:
-                        launch.run(built, self.summary, self._begin_or_end, self.log, self._needs, self._store)
-                finally:
-                    data.remember_splits(self._config, self.summary.artifacts)
+                with elsewhere, remembered_splits(self._config, self.summary, self._needs):
+                    launch.run(built, self.summary, self._begin_or_end, self.log, self._needs, self._store)
                 if self._only_search or self._compares:
                     self.summary.end_without_model("compared" if self._compares else "tuned")
         except DataRejected as error:
@@ -382,6 +379,25 @@ class Runner:
     def _remember(self, state: dict[str, str]) -> None:
         path = os.path.join(self._config.output_folder, cleaning.STATE)
         write_atomically(path, json.dumps(state))
+
+
+@contextlib.contextmanager
+def remembered_splits(config: Config, summary: Summary, needs: Sequence[tuple[str, int]]) -> Iterator[None]:
+    """Keeps the splits of the run in the block for later ones, see `data.remember_splits`, however the block ends.
+
+    Where it ends by an error, such as that of a full disk, that error stays, and what keeps the splits from being
+    written is a note in the summary.
+    """
+    try:
+        yield
+    except BaseException:
+        try:
+            data.remember_splits(config, summary.artifacts)
+        except OSError as error:
+            why = room.explain(error, needs) or error
+            summary.notes.append(f"warning: the splits of this run are not known to later ones: {why}")
+        raise
+    data.remember_splits(config, summary.artifacts)
 
 
 def read_state(output: str) -> dict[str, str]:

@@ -68,7 +68,7 @@ def _places(config: Config) -> None:
     for used in ("history", "pipeline"):  # of earlier runs, maybe of another user
         path = os.path.join(config.output_folder, used)
         if os.path.lexists(path) and not os.access(path, os.W_OK, **_READ):
-            raise ConfigError(f"output: {path} cannot be written: permission denied")
+            raise ConfigError(f"output: {path} cannot be written: {room.unwritable(path)}")
     database.check(config.output_folder)
     _exports(config)
     _memory(config)
@@ -130,7 +130,7 @@ def writable(key: str, path: str) -> None:
         what = "is a file" if there == path else f"cannot be made: {there} is a file"
         raise ConfigError(f"{key}: {path} {what}; expected a folder")
     if not os.access(there, os.W_OK | os.X_OK, **_READ):
-        raise ConfigError(f"{key}: {path} cannot be written: permission denied for {there}; choose another folder")
+        raise ConfigError(f"{key}: {path} cannot be written: {room.unwritable(there)}: {there}; choose another folder")
 
 
 def _protocols(key: str, url: str) -> None:

@@ -9,9 +9,10 @@ import errno
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,30 @@ FAULTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder for temporary files of the commands."""
+    return tmp_path_factory.mktemp("tmp-of-the-tests")
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory, temporary: Path) -> Iterator[tuple[Shim, Session]]:
+    """One process for the commands of all tests, since loading TFX takes longer than most of them."""
+    shim = Shim(tmp_path_factory.mktemp("shim"))
+    with Session(shim.environment | {"TMPDIR": str(temporary)}) as session:
+        yield shim, session
+
+
 @pytest.fixture
-def broken(tmp_path: Path) -> Shim:
-    return Shim(tmp_path)
+def session(process: tuple[Shim, Session]) -> Session:
+    return process[1]
+
+
+@pytest.fixture
+def broken(process: tuple[Shim, Session]) -> Iterator[Shim]:
+    """The disk of `session`, which is whole before and after each test."""
+    yield process[0]
+    process[0].disarm()
 
 
 def copied(project: Project, folder: Path) -> Project:
@@ -49,6 +71,47 @@ def copied(project: Project, folder: Path) -> Project:
 def written(output: Path, stage: str) -> int:
     """The bytes of what a stage left."""
     return sum(path.stat().st_size for path in (output / "pipeline" / stage).rglob("*") if path.is_file())
+
+
+def made(output: Path, stage: str) -> int:
+    """The number of files and folders that a stage left."""
+    return sum(1 for _ in (output / "pipeline" / stage).rglob("*"))
+
+
+def followed(stages: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
+    """Each stage with those that follow it."""
+    return [(stage, stages[i + 1 :]) for i, stage in enumerate(stages)]
+
+
+@contextlib.contextmanager
+def ends_before(project: Project, following: Sequence[str]) -> Iterator[None]:
+    """Runs in the block end before the first of these stages, which has a file where its folder should be.
+
+    A stage that does not meet the fault would otherwise let the run go on to its end, and no other would be tried.
+    """
+    barrier = project.output / "pipeline" / following[0] if following else None
+    if barrier is not None:
+        barrier.parent.mkdir(parents=True, exist_ok=True)
+        barrier.touch()
+    yield
+    if barrier is not None:
+        barrier.unlink()
+
+
+def test_a_call_that_writes_less_than_it_was_given_counts_as_one_that_failed(tmp_path: Path) -> None:
+    """Of 10 bytes 4 fit. `write` is called again for the other 6, and fails then; `fwrite` is not."""
+    disk, path = Shim(tmp_path), tmp_path / "file"
+    write = f"import os; f = os.open({str(path)!r}, os.O_CREAT | os.O_WRONLY); print(os.write(f, b'0123456789'))"
+    fwrite = (
+        "import ctypes; c = ctypes.CDLL(None); c.fopen.restype = ctypes.c_void_p; "
+        f"f = ctypes.c_void_p(c.fopen({os.fsencode(path)!r}, b'w')); print(c.fwrite(b'0123456789', 1, 10, f))"
+    )
+    for code, failed in ((write, 0), (fwrite, 1)):
+        disk.arm(shim.WRITE, errno.ENOSPC, str(path), after=4)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | disk.environment, check=True, capture_output=True, text=True
+        )
+        assert (done.stdout, disk.failed) == ("4\n", failed), code
 
 
 def assert_said(done: Done, words: str, *, where: str) -> None:
@@ -79,34 +142,37 @@ def test_a_disk_that_is_full_at_any_size_in_any_stage(
     undisturbed: Callable[[str], Project],
     tmp_path: Path,
     broken: Shim,
+    session: Session,
 ) -> None:
     """On one output: a stage that failed at each size goes through when the fault has moved on to the next stage."""
     expected = undisturbed(task)
     project = copied(expected, tmp_path / "project")
     names = [stage["name"] for stage in expected.latest_summary()["stages"]]
     tries = 0
-    with Session(broken.environment) as session:
-        for stage in stages or names:
-            whole = written(expected.output, stage)
-            for i in range(sizes):
-                after = whole * (i + 1) // (sizes + 1) if sizes == 1 else whole * i // sizes
-                broken.arm(shim.WRITE, errno.ENOSPC, f"{project.output}/pipeline/{stage}/", after=after)
+    for stage, following in followed(stages or names):
+        whole = written(expected.output, stage)
+        if not whole:
+            continue
+        for i in range(sizes):
+            after = whole * (i + 1) // (sizes + 1) if sizes == 1 else whole * i // sizes
+            broken.arm(shim.WRITE, errno.ENOSPC, f"{project.output}/pipeline/{stage}/", after=after)
+            with ends_before(project, following):
                 done = session.run("run", project.config)
-                if not broken.failed:
-                    break  # it wrote less than before: it is through
-                tries += 1
-                where = f"{stage} after {after:,} of {whole:,} bytes"
-                if optional(stage):
-                    assert done.code == 0, (where, done)
-                    assert FULL in " ".join(done.printed.split()), (where, done)
-                    break
-                assert_said(done, FULL, where=where)
-                assert project.latest_summary()["error"].startswith(f"{stage}: "), where
-                assert small.broken_versions(project.destination) == []
-                if names.index(stage) <= names.index("Pusher"):
-                    assert not any(name.isdigit() for name in served(project))
-        broken.disarm()
-        done = session.run("run", project.config)
+            if not broken.failed:
+                break  # it wrote less than before: it is through
+            tries += 1
+            where = f"{stage} after {after:,} of {whole:,} bytes"
+            if optional(stage):
+                assert done.code == 0, (where, done)
+                assert FULL in " ".join(done.printed.split()), (where, done)
+                break
+            assert_said(done, FULL, where=where)
+            assert project.latest_summary()["error"].startswith(f"{stage}: "), where
+            assert small.broken_versions(project.destination) == []
+            if names.index(stage) <= names.index("Pusher"):
+                assert not any(name.isdigit() for name in served(project))
+    broken.disarm()
+    done = session.run("run", project.config)
     assert done.code == 0, done.printed
     assert tries >= sizes * len(stages or names) / 2  # some stages write nothing, or all at once
     assert_the_same(expected, project)
@@ -135,28 +201,38 @@ def assert_the_same(expected: Project, project: Project) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_other_faults_of_a_disk_in_any_stage(
-    fault: str, undisturbed: Callable[[str], Project], tmp_path: Path, broken: Shim
+    fault: str, undisturbed: Callable[[str], Project], tmp_path: Path, broken: Shim, session: Session
 ) -> None:
+    """Half way through what each stage writes; the first name, or wait, where it is one of these that fails."""
     operations, number, words = FAULTS[fault]
     expected = undisturbed("single_label")
     project = copied(expected, tmp_path / "project")
     tries = 0
-    with Session(broken.environment) as session:
-        for stage in [stage["name"] for stage in expected.latest_summary()["stages"]]:
-            broken.arm(operations, number, f"{project.output}/pipeline/{stage}/")
+    for stage, following in followed([stage["name"] for stage in expected.latest_summary()["stages"]]):
+        half = {shim.WRITE: written, shim.CREATE: made, shim.CHANGE: made}.get(operations, lambda *_: 0)
+        after = half(expected.output, stage) // 2
+        if operations == shim.WRITE and not after:
+            continue  # a stage that writes nothing
+        broken.arm(operations, number, f"{project.output}/pipeline/{stage}/", after=after)
+        with ends_before(project, following):
             done = session.run("run", project.config)
-            if not broken.failed:
-                continue
-            tries += 1
-            if done.code != 0:  # an optional stage, or one that gets along without
-                assert_said(done, words, where=stage)
-            assert small.broken_versions(project.destination) == []
-        broken.disarm()
-        done = session.run("run", project.config)
+        if not broken.failed:
+            continue
+        tries += 1
+        if done.code != 0:  # an optional stage, or one that gets along without
+            assert_said(done, words, where=f"{stage} after {after:,}")
+        assert small.broken_versions(project.destination) == []
+    broken.disarm()
+    done = session.run("run", project.config)
     assert done.code == 0, done.printed
     assert tries >= 5
     assert_the_same(expected, project)
-    table.add(f"{fault}, in each stage", tries, "one sentence, exit code 1; the next run completes, equal", COMMAND)
+    table.add(
+        f"{fault}, in each stage that meets it",
+        tries,
+        "one sentence, exit code 1; the next run completes, equal",
+        COMMAND,
+    )
 
 
 @pytest.mark.slow
@@ -166,7 +242,7 @@ def test_other_faults_of_a_disk_in_any_stage(
         ("runs/tiny/metadata.sqlite", shim.WRITE, errno.ENOSPC, FULL),
         ("runs/tiny/history/", shim.WRITE, errno.ENOSPC, FULL),
         ("runs/tiny/checkpoints/", shim.WRITE, errno.ENOSPC, FULL),
-        ("/tmp-of-the-test/", shim.WRITE, errno.ENOSPC, FULL),
+        ("/tmp", shim.WRITE, errno.ENOSPC, FULL),
         ("models/tiny/", shim.WRITE, errno.ENOSPC, FULL),
         ("models/tiny/", shim.CHANGE, errno.EROFS, READ_ONLY),
         ("runs/tiny/", shim.CHANGE, errno.EROFS, READ_ONLY),
@@ -181,28 +257,27 @@ def test_places_besides_the_stages(
     words: str,
     undisturbed: Callable[[str], Project],
     tmp_path: Path,
+    temporary: Path,
     broken: Shim,
+    session: Session,
 ) -> None:
     """With a model that is served, which stays as it is; each at several moments of the run."""
     original = undisturbed("single_label")
     project = Project(tmp_path / "project", original.name)
     shutil.copytree(original.folder, project.folder, symlinks=True)
-    temporary = tmp_path / "tmp-of-the-test"
-    temporary.mkdir()
     before, tries = project.served(), 0
-    with Session(broken.environment | {"TMPDIR": str(temporary)}) as session:
-        for after in (0, 1, 10, 100) if operations != shim.WRITE else (0, 1_000, 20_000, 100_000):
-            match = f"{temporary}/" if place.startswith("/tmp") else f"{project.folder}/{place}"
-            broken.arm(operations, number, match, after=after)
-            done = session.run("run", project.config, "--force")
-            if not broken.failed:
-                break
-            tries += 1
-            if done.code != 0:  # a place that a run can do without, such as its log
-                assert_said(done, words, where=f"{place} after {after}")
-            assert project.served() == before
-        broken.disarm()
+    for after in (0, 1, 10, 100) if operations != shim.WRITE else (0, 1_000, 20_000, 100_000):
+        match = f"{temporary}/" if place.startswith("/tmp") else f"{project.folder}/{place}"
+        broken.arm(operations, number, match, after=after)
         done = session.run("run", project.config, "--force")
+        if not broken.failed:
+            break
+        tries += 1
+        if done.code != 0:  # a place that a run can do without, such as its log
+            assert_said(done, words, where=f"{place} after {after}")
+        assert project.served() == before
+    broken.disarm()
+    done = session.run("run", project.config, "--force")
     assert done.code == 0, done.printed
     assert project.served() == before  # the same model
     assert tries
@@ -227,25 +302,30 @@ def test_places_besides_the_stages(
     ],
 )
 def test_an_error_in_the_middle_of_a_read(
-    file: str, code: int, words: str, undisturbed: Callable[[str], Project], tmp_path: Path, broken: Shim
+    file: str,
+    code: int,
+    words: str,
+    undisturbed: Callable[[str], Project],
+    tmp_path: Path,
+    broken: Shim,
+    session: Session,
 ) -> None:
     """At reads that are spread over all reads of such files."""
     expected = undisturbed("single_label")
     project, tries = copied(expected, tmp_path / "project"), 0
-    with Session(broken.environment) as session:
-        for after in (0,) if file.startswith("/data") else (0, 5, 20, 60):
-            broken.arm(shim.READ, errno.EIO, file, after=after, times=1)
-            done = session.run("run", project.config)
-            if not broken.failed:
-                break
-            tries += 1
-            text = " ".join(done.printed.split())
-            assert "Traceback" not in text
-            if done.code != 0:
-                assert (done.code, words in text) == (code, True), (after, done)
-            assert done.code != 0 or project.latest_summary()["status"] in ("pushed", "up_to_date")
-        broken.disarm()
+    for after in (0,) if file.startswith("/data") else (0, 5, 20, 60):
+        broken.arm(shim.READ, errno.EIO, file, after=after, times=1)
         done = session.run("run", project.config)
+        if not broken.failed:
+            break
+        tries += 1
+        text = " ".join(done.printed.split())
+        assert "Traceback" not in text
+        if done.code != 0:
+            assert (done.code, words in text) == (code, True), (after, done)
+        assert done.code != 0 or project.latest_summary()["status"] in ("pushed", "up_to_date")
+    broken.disarm()
+    done = session.run("run", project.config)
     assert done.code == 0, done.printed
     assert tries
     assert_the_same(expected, project)
@@ -260,6 +340,7 @@ def test_a_small_tmpfs_that_fills_up(undisturbed: Callable[[str], Project], tmp_
     if subprocess.run([*around, "true"], check=False, capture_output=True).returncode:
         pytest.skip("user namespaces, in which a tmpfs can be mounted without being root, are not allowed here")
     expected = undisturbed("single_label")
+    names = [stage["name"] for stage in expected.latest_summary()["stages"]]
     project, tries = copied(expected, tmp_path / "project"), 0
     project.output.mkdir(parents=True)
     mount = f'mount -t tmpfs -o size=1m none "{project.output}" && exec "$@"'
@@ -268,11 +349,11 @@ def test_a_small_tmpfs_that_fills_up(undisturbed: Callable[[str], Project], tmp_
         def remount(options: str) -> None:
             session.shell(f'mount -o remount,{options} "{project.output}"')
 
+        # A tmpfs takes no limit below what is used already: `stat` prints the names there can be, and those left.
+        limit = f"$(($(stat -f -c '%c - %d' '{project.output}') + {{}}))"
         for options, words in (
             ("rw,size=1m", FULL),
-            ("rw,size=100m,nr_inodes=4", FULL),
-            ("rw,size=100m,nr_inodes=30", FULL),
-            ("rw,size=100m,nr_inodes=80", FULL),
+            *((f"rw,size=100m,nr_inodes={limit.format(free)}", FULL) for free in (4, 30, 80)),
             ("ro,size=100m,nr_inodes=0", "read-only"),
         ):
             remount(options)
@@ -290,11 +371,15 @@ def test_a_small_tmpfs_that_fills_up(undisturbed: Callable[[str], Project], tmp_
             with fills(seen.output, stage):
                 done = session.end()
             assert_said(done, FULL, where=stage)
+            # A stage that is done already takes no room: it is a later one that ends the run.
+            assert seen.latest_summary()["error"].partition(": ")[0] in names[names.index(stage) :], stage
             assert served(project) == []
             tries += 1
         done = session.run("run", project.config)
         assert done.code == 0, done.printed
-        assert_the_same(expected, seen)
+        # SQLite would follow the link /proc/N/root and look for the database beneath the tmpfs.
+        shutil.copytree(seen.folder, tmp_path / "copy", symlinks=True)
+        assert_the_same(expected, Project(tmp_path / "copy", project.name))
     table.add(
         "a small tmpfs: too small, without inodes, read-only, or filled up in a stage",
         tries,

@@ -193,7 +193,8 @@ size_t fwrite(const void *data, size_t size, size_t count, FILE *stream) {
   if (!bytes || !concerns(WRITE) || fileno(stream) < 0) return next(data, size, count, stream);
   if (write_fails(fileno(stream), &bytes)) return 0;
   if (bytes == size * count) return next(data, size, count, stream);
-  size_t written = next(data, size, bytes / size, stream);
+  size_t written = next(data, size, bytes / size, stream); /* unlike `write`, it is not called again for the rest */
+  __atomic_fetch_add(&control->failed, 1, __ATOMIC_SEQ_CST);
   errno = (int)control->error;
   return written;
 }

@@ -42,6 +42,16 @@ def test_what_libraries_make_of_a_full_disk_is_known(error: Exception, says: str
         assert re.search(says, str(explained)), explained
 
 
+def test_the_name_of_a_step_of_beam_is_not_taken_for_a_path(tmp_path: Path) -> None:
+    """As Beam 2.77 says it where a file of StatisticsGen cannot get its name."""
+    error = RuntimeError(
+        "Encountered exceptions in finalize_write: [OSError(OSError(122, 'Disk quota exceeded'))] "
+        "[while running 'WriteStatsOutput[train]/WriteStats/Write/WriteImpl/FinalizeWrite']"
+    )
+    explained = room.explain(error, [(str(tmp_path), 0)], stage="StatisticsGen")
+    assert str(explained) == f"StatisticsGen: the disk quota is used up: {tmp_path}; see to that disk and run again"
+
+
 def test_other_errors_are_not_blamed_on_the_disk() -> None:
     assert room.explain(ValueError("shapes differ"), NEEDS) is None
     assert room.explain(FileNotFoundError(errno.ENOENT, "x", "/a"), NEEDS) is None

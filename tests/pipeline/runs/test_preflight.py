@@ -130,8 +130,25 @@ def unprivileged() -> Iterator[Path]:
 def test_folders_without_permission_are_refused(unprivileged: Path) -> None:
     preflight.writable("output", str(unprivileged / "runs/a"))
     unprivileged.joinpath("mine").mkdir(mode=0o555)
-    with pytest.raises(ConfigError, match=r"output: .*/mine/runs cannot be written: permission denied for .*/mine;"):
+    with pytest.raises(ConfigError, match=r"output: .*/mine/runs cannot be written: permission denied: .*/mine;"):
         preflight.writable("output", str(unprivileged / "mine/runs"))
+
+
+def test_a_file_system_that_is_read_only_is_not_called_a_lack_of_permission(tmp_path: Path) -> None:
+    """A real one: a tmpfs that is mounted read-only, in a namespace where this user is root."""
+    around = ("unshare", "--user", "--map-root-user", "--mount")
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*around, "true"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("user namespaces, in which a tmpfs can be mounted without being root, are not allowed here")
+    code = f"from pipeline.runs import preflight; preflight.writable('output', {str(tmp_path / 'runs')!r})"
+    mounted = f'mount -t tmpfs -o ro none "{tmp_path}" && exec "$@"'
+    done = subprocess.run(
+        [*around, "sh", "-c", mounted, "sh", sys.executable, "-c", code], check=False, capture_output=True, text=True
+    )
+    wanted = f"output: {tmp_path}/runs cannot be written: the file system is read-only: {tmp_path}; choose another"
+    assert wanted in done.stderr
 
 
 def test_files_without_permission_are_counted_and_named(unprivileged: Path, png: Png) -> None:
