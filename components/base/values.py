@@ -65,13 +65,18 @@ class Sparse(Value):
     model_config = ConfigDict(extra="ignore")
 
 
+def is_variable_name(value: object) -> bool:
+    """Whether a value may be the name of an environment variable."""
+    return isinstance(value, str) and _VARIABLE.fullmatch(value) is not None
+
+
 def variable_name(value: object) -> object:
     """Returns the name of an environment variable.
 
     Raises:
         ValueError: it is none. What came is not shown: it may be the secret itself.
     """
-    if value is not None and (not isinstance(value, str) or _VARIABLE.fullmatch(value) is None):
+    if value is not None and not is_variable_name(value):
         raise ValueError(
             "expected the name of an environment variable, such as SLACK_URL; the value does not belong in the "
             "configuration"

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from components.base.values import Flag, Fraction, Value, variable_name
 from components.data.location import Location
 
 SAVED_MODEL: Literal["saved_model"] = "saved_model"
 ExportFormat = Literal["litert", "litert-int8", "onnx", "onnx-int8", "openvino", "openvino-int8"]
+
+
+def is_key_file(value: object) -> bool:
+    """Whether a value may be the path of a file with a key, and is not the key itself."""
+    return isinstance(value, str) and bool(value.strip()) and "-----" not in value and "\n" not in value
+
+
+def key_file(value: object) -> object:
+    """Returns the path of a file with a key.
+
+    Raises:
+        ValueError: it is none. What came is not shown: it may be the key itself.
+    """
+    if value is not None and not is_key_file(value):
+        raise ValueError("expected the path of a file; the key itself does not belong in the configuration")
+    return value
 
 
 class Sign(Value):
@@ -29,14 +45,7 @@ class Sign(Value):
     )
 
     _is_name = field_validator("key_env", "password_env", mode="before")(variable_name)
-
-    @field_validator("key", mode="before")
-    @classmethod
-    def _is_path(cls, value: object) -> object:
-        if value is not None and (not isinstance(value, str) or not value.strip() or "-----" in value or "\n" in value):
-            # What came is not shown: it may be the key.
-            raise ValueError("expected the path of a file; the key itself does not belong in the configuration")
-        return value
+    _is_path = field_validator("key", mode="before")(key_file)
 
     @model_validator(mode="after")
     def _consistent(self) -> Sign:
@@ -53,7 +62,9 @@ class Sign(Value):
 class Verify(Value):
     """The public keys of which one must have signed every version that is used, see [signed models](signing.md)."""
 
-    keys: tuple[str, ...] = Field((), description="Files of public keys in PEM. One file may hold several keys.")
+    keys: tuple[Annotated[str, BeforeValidator(key_file)], ...] = Field(
+        (), description="Files of public keys in PEM. One file may hold several keys."
+    )
     keys_env: str | None = Field(
         None, description="Name of an environment variable that holds public keys, as such a file would."
     )

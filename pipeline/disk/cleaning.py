@@ -38,7 +38,7 @@ class Row:
 
     Attributes:
         run_id: name of its folder.
-        artifacts: their folders, relative to the output.
+        artifacts: their folders, relative to the output; a damaged summary may name anything.
         ran: whether stages ran; a run without changes names the artifacts of an earlier one.
     """
 
@@ -96,9 +96,10 @@ def removable(output: str, keep: int, *, remains: bool, stored: Mapping[str, Sto
     named = frozenset[str]().union(*(row.artifacts for row in known))
     numbers = {os.path.basename(path) for path in needed}
     seen: set[tuple[int, int]] = set()
-    for path in sorted(needed):  # a file that a kept artifact shares frees nothing
+    there = list(_artifacts(output))
+    for path in sorted(needed.intersection(there)):  # a file that a kept artifact shares frees nothing
         size(os.path.join(output, path), seen)
-    artifacts = dict.fromkeys((*_artifacts(output), *stored))
+    artifacts = dict.fromkeys((*there, *stored))
     # First, since what is removed now may have the name of what a removal that was killed left there.
     paths = [_REMOVED] if _names(os.path.join(output, _REMOVED)) else []
     paths += [path for path in artifacts if path not in needed and (remains or path in named)]
@@ -155,11 +156,11 @@ def size(path: str, seen: set[tuple[int, int]]) -> int:
 def sizes(output: str) -> dict[str, int]:
     """Run -> bytes of its artifacts and its folder. What several runs share counts for the newest that ran."""
     seen: set[tuple[int, int]] = set()
-    found = {row.run_id: row for row in rows(output)}
+    found, there = {row.run_id: row for row in rows(output)}, set(_artifacts(output))
     result = {}
     for run_id in _names(os.path.join(output, _HISTORY), reverse=True):
         row = found.get(run_id)
-        artifacts = sorted(row.artifacts) if row is not None and row.ran else []
+        artifacts = sorted(row.artifacts & there) if row is not None and row.ran else []
         paths = (os.path.join(output, path) for path in (os.path.join(_HISTORY, run_id), *artifacts))
         result[run_id] = sum(size(path, seen) for path in paths)
     return result
@@ -181,6 +182,7 @@ def _stale_features(output: str, keep: int) -> list[str]:
 
 
 def _artifacts(output: str) -> Iterator[str]:
+    """The folders of artifacts that are there, relative to the output, without links."""
     for stage in stages.BY_NAME:
         for key in _folders(output, os.path.join(ARTIFACTS, stage)):
             if not os.path.basename(key).startswith("."):

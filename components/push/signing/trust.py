@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from components.base.artifact_files import PUSHED_MANIFEST, SIGNATURE
 from components.base.errors import ConfigError
-from components.push.settings import Push, Verify
+from components.base.values import is_variable_name
+from components.push.settings import Push, Verify, is_key_file
 from components.push.signing import keys, signature
 from components.push.signing.errors import NotSigned, NotVerified
 from components.push.signing.keys import PrivateKey, PublicKey
@@ -102,11 +103,14 @@ def of_options(files: Sequence[str], variable: str | None) -> Trust:
     """What the options --key and --key-env of a command trust.
 
     Raises:
-        ConfigError: a key cannot be read, or the name of the variable is empty.
+        ConfigError: a key cannot be read, or there is another value in place of a path or of a variable's name. It is
+            not shown: `--key-env "$SIGNING_KEY"` gives the private key itself, or nothing where that is not set.
     """
-    if variable is not None and not variable.strip():  # such as "$KEYS" of a shell where KEYS is not set
+    if not all(map(is_key_file, files)):
+        raise ConfigError("--key: expected the path of a file, got another value, such as the key itself")
+    if variable is not None and not is_variable_name(variable):
         raise ConfigError(
-            f"--key-env: expected the name of an environment variable, got {variable!r}; to verify no signature, leave "
-            "the option out"
+            "--key-env: expected the name of an environment variable, such as SIGNING_KEYS, got "
+            f"{'another value' if variable.strip() else repr(variable)}; to verify no signature, leave the option out"
         )
     return Trust(keys.public(files, variable, _OPTIONS)) if files or variable is not None else NOBODY

@@ -112,6 +112,20 @@ def test_an_empty_name_of_a_variable_does_not_switch_verification_off(name: str)
     assert not trust.of_options((), None).looks
 
 
+def test_a_key_in_place_of_its_file_or_variable_is_refused_without_being_shown(tmp_path: Path) -> None:
+    """It is what `--key-env "$SIGNING_KEY"` and `--key "$SIGNING_KEY"` come to."""
+    pem = signing_keys.write(tmp_path, "key").read_text()
+    with pytest.raises(ConfigError) as variable:
+        trust.of_options((), pem)
+    assert str(variable.value) == (
+        "--key-env: expected the name of an environment variable, such as SIGNING_KEYS, got another value; to verify "
+        "no signature, leave the option out"
+    )
+    with pytest.raises(ConfigError) as file:
+        trust.of_options(("ours.pub", pem), None)
+    assert str(file.value) == "--key: expected the path of a file, got another value, such as the key itself"
+
+
 def test_a_variable_that_is_too_long_is_refused_before_anything_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +147,8 @@ def test_settings_that_nobody_could_use_are_refused(tmp_path: Path) -> None:
         ({"sign": {"key": "a", "key_env": "A"}}, "expected either key, a file, or key_env"),
         ({"sign": {"key": pem}}, "expected the path of a file; the key itself does not belong"),
         ({"sign": {"key_env": pem}}, "expected the name of an environment variable"),
+        ({"sign": {"key": "a"}, "verify": {"keys": ["a.pub", pem]}}, "expected the path of a file; the key itself"),
+        ({"sign": {"key": "a"}, "verify": {"keys_env": pem}}, "expected the name of an environment variable"),
         ({"sign": {"key": "a"}, "verify": {}}, "nothing verifies without one"),
     ]
     for settings, said in wrong:

@@ -20,6 +20,8 @@ from urllib.parse import quote
 
 import object_store
 import pytest
+import signing_keys
+from cryptography.hazmat.primitives import serialization
 from loopback import Api
 from projects import ROOT, Project, write_tiny
 from receivers import Mailbox, Request, Script, http, smtp
@@ -29,6 +31,12 @@ pytestmark = pytest.mark.end_to_end
 MARK = "Pl4ntedS3cret"  # of every secret; no coding of text but base64, hexadecimal digits and UTF-16 changes it
 GUARD = Path(__file__).parents[2] / "helpers" / "guard"
 DESTINATION = "s3://models/served/tiny"
+PUSH = f"""\
+push:
+  destination: {DESTINATION}
+  sign: {{key_env: SIGNING_KEY}}
+  verify: {{keys_env: TRUSTED_KEYS}}
+"""
 
 # The commands, one after the other, in one process; a line of the file CODES for each.
 DRIVER = """
@@ -64,6 +72,17 @@ def secret(name: str) -> str:
 
 def in_url(name: str) -> str:
     return quote(secret(name), safe="")
+
+
+def signing_key(folder: Path, name: str, first: bytes, password: str = "") -> Path:
+    """Writes a pair of keys, see `signing_keys.write`; the private one holds the mark, also once it is decrypted.
+
+    A number of 32 bytes is what is private of a key. The mark is where no end of a line of the PEM divides it.
+    """
+    number = int.from_bytes((first * 14 + MARK.encode()).ljust(32, first), "big")
+    private = signing_keys.write(folder, name, password=password.encode() or None, number=number)
+    private.write_text(f"{secret(name)}\n{private.read_text()}")  # what is before BEGIN is a comment
+    return private
 
 
 def codings() -> dict[str, bytes]:
@@ -122,6 +141,17 @@ def test_the_search_finds_a_secret_in_every_coding(written: str, tmp_path: Path)
     assert not planted(b"Pl4nted S3cret")
 
 
+def test_the_search_finds_a_private_key_in_every_form(tmp_path: Path) -> None:
+    private = signing_key(tmp_path, "key", b"k", "pass word")
+    assert planted(private.read_bytes())
+    assert not planted(private.with_suffix(".pub").read_bytes())
+    key = serialization.load_pem_private_key(private.read_bytes(), b"pass word")
+    for form in (serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL):
+        for encoding in (serialization.Encoding.PEM, serialization.Encoding.DER):
+            assert planted(key.private_bytes(encoding, form, serialization.NoEncryption()))
+    assert planted(f"{key.private_numbers().private_value:x}".encode())
+
+
 @dataclass(frozen=True)
 class Session:
     """What the process left.
@@ -130,6 +160,7 @@ class Session:
         project: it ran on.
         folder: everything that was written: the project's folder, the pulled model, pages, the compiled pipeline.
         output: what it printed.
+        steps: the names of the commands.
         codes: step -> exit code.
         objects: what lies in the object store.
         sent: bodies of messages and of requests to the Kubeflow API.
@@ -139,6 +170,7 @@ class Session:
     project: Project
     folder: Path
     output: str
+    steps: tuple[str, ...]
     codes: Mapping[str, int]
     objects: Mapping[str, bytes]
     sent: Mapping[str, bytes]
@@ -176,6 +208,8 @@ def environment(outside: Path, s3: str, hook: str, mail: int, api: Api) -> dict[
         "KERAS_HOME": str(outside / "keras"),
         "HOME": str(outside),
         "TF_CPP_MIN_LOG_LEVEL": "0",  # TensorFlow tells as much as it can
+        "SIGNING_KEY": (outside / "signing.pem").read_text(),
+        "TRUSTED_KEYS": (outside / "signing.pub").read_text() + (outside / "next.pub").read_text(),
         "OUTWARD": str(outside / "outward.txt"),
         "PYTHONPATH": os.pathsep.join(map(str, (GUARD, ROOT))),
         "PATH": os.environ["PATH"],
@@ -183,16 +217,17 @@ def environment(outside: Path, s3: str, hook: str, mail: int, api: Api) -> dict[
     others = """
         AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AZURE_CLIENT_SECRET AZURE_STORAGE_ACCOUNT_KEY
         AZURE_STORAGE_SAS_TOKEN GOOGLE_API_KEY SECRET KFP_EXISTING_TOKEN MLFLOW_TRACKING_TOKEN MLFLOW_TRACKING_PASSWORD
-        KAGGLE_KEY HF_TOKEN GITHUB_TOKEN SIGNING_KEY DATABASE_PASSWORD
+        KAGGLE_KEY HF_TOKEN GITHUB_TOKEN SIGNING_PASSWORD DATABASE_PASSWORD
     """
     return found | {name: secret(name) for name in others.split()}
 
 
-def steps(folder: Path) -> list[dict[str, Any]]:
-    """The commands; beside those that work, each way in which a URL with a password can be handed to one."""
+def steps(folder: Path, outside: Path) -> list[dict[str, Any]]:
+    """The commands; beside those that work, each way in which a URL with a password or a key can be handed to one."""
     config, bad = str(folder / "imagegate.yaml"), f"me:{in_url('url')}@127.0.0.1:9"
     slashed = f"s3://AKIA:{MARK}/a+b@bucket/x"  # keys of S3 hold slashes, which nobody need encode
     photo = str(folder / "data" / "0" / "0.png")
+    key, locked = (outside / "signing.pem").read_text(), f"push.sign={{key: {outside / 'next.pem'}, password_env: "
     down = {"AWS_ENDPOINT_URL": f"http://{bad}", "AWS_MAX_ATTEMPTS": "1"}
     found: list[tuple[str, list[str]]] = [
         ("check", ["check", config, "-o", str(folder / "issues.csv")]),
@@ -200,7 +235,10 @@ def steps(folder: Path) -> list[dict[str, Any]]:
         ("refused data", ["run", config, "--json", "--set", "balance.min_examples=1000"]),
         ("own code", ["run", config, "--set", "training.module=own.py"]),
         ("predict", ["predict", DESTINATION, photo, "--json"]),
-        ("pull", ["pull", DESTINATION, str(folder / "pulled")]),
+        ("next key", ["run", config, "--set", f"{locked}SIGNING_PASSWORD}}"]),
+        ("rollback", ["rollback", config]),
+        ("verify", ["verify", DESTINATION, "--key-env", "TRUSTED_KEYS"]),
+        ("pull", ["pull", DESTINATION, str(folder / "pulled"), "--key-env", "TRUSTED_KEYS"]),
         ("served", ["served", config]),
         ("history", ["history", config]),
         ("report", ["report", config]),
@@ -224,6 +262,15 @@ def steps(folder: Path) -> list[dict[str, Any]]:
         ("host with a slash", ["submit", config, "--host", f"http://me:{MARK}/x@host"]),
         ("parameter", ["submit", config, "--param", f"data_root=s3://{bad}"]),
         ("option", ["check", config, f"--http://{bad}"]),
+        ("wrong password", ["run", config, "--set", f"{locked}DATABASE_PASSWORD}}"]),
+        ("needless password", ["run", config, "--set", "push.sign.password_env=SIGNING_PASSWORD"]),
+        ("password for a key", ["run", config, "--set", "push.sign.key_env=SIGNING_PASSWORD"]),
+        ("private for public", ["verify", DESTINATION, "--key-env", "SIGNING_KEY"]),
+        ("key for a variable", ["check", config, "--set", f"push.sign.key_env={key}"]),
+        ("key for a file", ["check", config, "--set", f"push.sign={{key: {json.dumps(key)}}}"]),
+        ("key for a public file", ["check", config, "--set", f"push.verify.keys=[{json.dumps(key)}]"]),
+        ("key for --key-env", ["verify", DESTINATION, "--key-env", key]),
+        ("key for --key", ["predict", DESTINATION, photo, "--key", key]),
     ]
     listed = [{"name": name, "command": command} for name, command in found]
     # Last, since the object store is behind a wrong address from then on, as botocore repeats it in its errors.
@@ -237,7 +284,9 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     folder, script, box, api = project.folder, Script(), Mailbox(), Api()
     api.token = secret("KFP_EXISTING_TOKEN")
     (folder / "own.py").write_text(OWN)
-    text = (folder / "imagegate.yaml").read_text().replace("models/tiny", DESTINATION)
+    text = (folder / "imagegate.yaml").read_text().replace("push: {destination: models/tiny}\n", PUSH)
+    signing_key(outside, "signing", b"a")
+    signing_key(outside, "next", b"b", secret("SIGNING_PASSWORD"))
     notify = [
         "{to: webhook, url_env: HOOK, secret_env: SECRET}",
         "{to: slack, url_env: SLACK}",
@@ -246,9 +295,12 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     (folder / "imagegate.yaml").write_text(
         f"{text}notify: [{', '.join(notify)}]\nsinks: {{mlflow: {{url_env: TRACKING}}}}\n"
         f"kubeflow:\n  image: registry.example/imagegate@sha256:{'0' * 64}\n"
-        "  secrets: [{secret: store, key: key, env: AWS_SECRET_ACCESS_KEY}, {secret: people, key: hook, env: HOOK}]\n"
+        "  secrets:\n"
+        "    - {secret: store, key: key, env: AWS_SECRET_ACCESS_KEY}\n"
+        "    - {secret: people, key: hook, env: HOOK}\n"
+        "    - {secret: signing, key: private, env: SIGNING_KEY}\n"
     )
-    (outside / "steps.json").write_text(json.dumps(steps(folder)))
+    (outside / "steps.json").write_text(json.dumps(steps(folder, outside)))
     with object_store.served(outside / "s3.log") as s3, http(script) as hook, smtp(box) as mail:
         done = subprocess.run(
             [sys.executable, "-c", DRIVER, str(outside / "steps.json"), str(outside / "codes.txt")],
@@ -272,6 +324,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         project,
         folder,
         done.stdout,
+        tuple(step["name"] for step in steps(folder, outside)),
         dict(map(json.loads, (outside / "codes.txt").read_text().splitlines())),
         objects,
         bodies,
@@ -300,11 +353,11 @@ def stored(url: str) -> dict[str, bytes]:
 def test_each_command_came_to_what_it_was_meant_to(session: Session) -> None:
     """Otherwise nothing is shown by what follows."""
     usual = {"refused data": 3, "own code": 2, "notify": 1, "weights": 1, "no store": 1}
-    good = ("check", "run", "predict", "pull", "served", "history", "report", "compile", "submit")
-    names = [step["name"] for step in steps(session.folder)]
-    expected = {name: 0 if name in good else usual.get(name, 2) for name in names}
+    good = {"check", "run", "predict", "pull", "served", "history", "report", "compile", "submit"}
+    good |= {"next key", "rollback", "verify"}
+    expected = {name: 0 if name in good else usual.get(name, 2) for name in session.steps}
     assert session.codes == expected, session.output[-3000:]
-    assert {"saved_model.pb", "imagegate.json"} <= {path.rpartition("/")[2] for path in session.objects}
+    assert {"saved_model.pb", "imagegate.json", "model.sig"} <= {path.rpartition("/")[2] for path in session.objects}
     # The secrets were there and used: they arrived where they belong.
     assert MARK in session.hook[0].path
     assert session.token == f"Bearer {secret('KFP_EXISTING_TOKEN')}"

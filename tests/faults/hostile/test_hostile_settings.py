@@ -213,6 +213,7 @@ def summaries(content: bytes) -> None:
         cleaning.rows(folder)
         assert all(isinstance(text, str) for text in local.read_state(folder).values())
         cleaning.removable(folder, 1, remains=True)
+        cleaning.sizes(folder)
 
 
 def manifests(content: bytes) -> None:

@@ -6,9 +6,19 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 
-def write(folder: Path, name: str, curve: ec.EllipticCurve | None = None, password: bytes | None = None) -> Path:
-    """Writes NAME.pem, which only its owner can read, and NAME.pub; returns the path of the former."""
-    key = ec.generate_private_key(curve or ec.SECP256R1())
+def write(
+    folder: Path,
+    name: str,
+    curve: ec.EllipticCurve | None = None,
+    password: bytes | None = None,
+    number: int | None = None,
+) -> Path:
+    """Writes NAME.pem, which only its owner can read, and NAME.pub; returns the path of the former.
+
+    The number is what is private of the key; without it, the key is a random one.
+    """
+    curve = curve or ec.SECP256R1()
+    key = ec.generate_private_key(curve) if number is None else ec.derive_private_key(number, curve)
     encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     private = folder / f"{name}.pem"
     private.touch(mode=0o600)

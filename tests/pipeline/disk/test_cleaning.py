@@ -166,6 +166,18 @@ def test_what_runs_share_counts_once_for_the_newest_that_ran(output: Path) -> No
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("path", ["../elsewhere", "{elsewhere}", "", "x" * 300, "a/" * 3000, "a\0b", "\ud800"])
+def test_what_a_damaged_summary_names_is_not_looked_at(output: Path, tmp_path: Path, path: str) -> None:
+    """Nothing outside is measured, and a name that no file system takes ends neither a run, clean nor history."""
+    write(tmp_path / "elsewhere/data", 5000)
+    found, sizes = cleaning.removable(str(output), 2, remains=True), cleaning.sizes(str(output))
+    artifacts = {"model": "pipeline/Trainer/model/40", "other": path.format(elsewhere=tmp_path / "elsewhere")}
+    summary(output, "run4", artifacts)
+    own = 100 + (output / "history/run4/summary.json").stat().st_size
+    assert cleaning.removable(str(output), 2, remains=True) == found
+    assert cleaning.sizes(str(output)) == sizes | {"run4": own + 40}
+
+
 def test_the_page_of_a_run_without_artifacts_stays(output: Path) -> None:
     cleaning.remove(str(output), cleaning.removable(str(output), 1, remains=False))
     with pytest.raises(ImagegateError, match=r"what this run wrote was removed .*report\.html stays as it is"):
