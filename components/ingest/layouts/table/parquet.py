@@ -81,7 +81,9 @@ def _is_empty(opened: Any, leaf: str) -> bool:
     """Whether a column is known to hold nothing: Hugging Face then stores only the paths of the images."""
     for group in range(opened.num_row_groups):
         meta = opened.metadata.row_group(group)
-        chunk = next(c for c in map(meta.column, range(meta.num_columns)) if c.path_in_schema == leaf)
+        chunk = next((c for c in map(meta.column, range(meta.num_columns)) if c.path_in_schema == leaf), None)
+        if chunk is None:  # the file is damaged, which is said of its rows
+            return False
         if not (
             chunk.is_stats_set and chunk.statistics.has_null_count and chunk.statistics.null_count == meta.num_rows
         ):

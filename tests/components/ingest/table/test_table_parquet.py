@@ -188,3 +188,12 @@ def test_a_file_that_was_replaced_is_read_again(tmp_path: Path) -> None:
     write(tmp_path / "train.parquet", [0, 0], ["cat"], first=50)
     os.utime(tmp_path / "train.parquet", ns=(1, 1))
     assert grey(tmp_path, path) == 51
+
+
+def test_a_row_group_that_names_its_columns_otherwise_is_read_or_refused_as_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "train.parquet"
+    write(path, [0, 1], ["cat", "dog"])
+    content = path.read_bytes()
+    at = content.rindex(b"\x05bytes")  # behind the schema: the path of the column's chunk
+    path.write_bytes(content[:at] + b"\x05bytez" + content[at + 6 :])
+    assert len(read(tmp_path).records) == 2
