@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import zipfile
@@ -23,6 +24,8 @@ from components.ingest.settings import Source
 from pipeline import config
 
 _IMAGE = saved(Image.fromarray(np.arange(36, dtype=np.uint8).reshape(3, 4, 3)), "PNG")
+
+_MASK = base64.b64encode(saved(Image.fromarray(np.eye(2, dtype=np.uint8)), "PNG")).decode()  # of LabelMe
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ _LABELME = _json(
         "shapes": [
             {"label": "cat", "points": [[0, 0], [2, 0], [2, 2]], "shape_type": "polygon"},
             {"label": "dog", "points": [[1, 1], [2, 2]], "shape_type": "circle"},
-            {"label": "dog", "points": [[0, 0], [1, 1]], "shape_type": "mask", "mask": "aGVq"},
+            {"label": "dog", "points": [[0, 0], [1, 1]], "shape_type": "mask", "mask": _MASK},
         ],
         "imagePath": "a.png",
         "imageWidth": 4,
@@ -202,7 +205,11 @@ SETS: Mapping[str, Set] = {
         "t.csv", _CSV, task="single_label", columns={"labels": "label", "weight": "weight", "split": "split"}
     ),
     "CSV, several labels": _manifest("t.csv", b"file_name;labels\na.png;cat|dog\nb.png;['cat', 'dog']\n"),
-    "table of blanks": _manifest("t.txt", b"2\ncat dog\na.png  1 -1\nb.png -1  1\n", task="single_label"),
+    "table of blanks": _manifest(
+        "t.txt",
+        b"2\ncat dog\na.png  1 -1\nb.png -1  1\n",
+        columns={"labels": ["cat", "dog"], "values": {-1: 0}},
+    ),
     "JSON lines": _manifest("t.jsonl", _JSONL),
     "JSON": _manifest("t.json", _TABLE),
     "Parquet": _manifest("t.parquet", _parquet(), task="single_label"),

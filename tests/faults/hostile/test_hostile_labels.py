@@ -45,6 +45,13 @@ def told_of(name: str, content: bytes) -> tuple[int, str]:
             return 0, confined.sentence(error, SETS[name].hostile, "data.", "labels.")
 
 
+@pytest.mark.parametrize("name", SETS)
+def test_each_set_is_read_as_it_is(name: str) -> None:
+    """Otherwise its mutations would say little: they might all be refused for what no mutation did."""
+    count, refusal = told_of(name, hostile(name))
+    assert (count > 0, refusal) == (True, "")
+
+
 def warm() -> object:
     return told_of("CSV", hostile("CSV"))
 
