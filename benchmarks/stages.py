@@ -30,7 +30,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks import photos
-from pipeline import cli
+from pipeline import cli, stages
 
 
 class Used(NamedTuple):
@@ -96,7 +96,7 @@ def _print_night(full: Mapping[str, Used], night: Mapping[str, Used]) -> None:
     for name, used in full.items():
         again = f"{night[name].seconds:10.1f}" if name in night else f"{'cached':>10}"
         print(f"{name:18}{used.seconds:10.1f}{again}")
-    before = list(full)[: list(full).index("Trainer")]
+    before = list(full)[: list(full).index(stages.TRAINER.name)]
     whole, part = (sum(run[name].seconds for name in before if name in run) for run in (full, night))
     print(f"before training{whole:13.1f}{part:10.1f}: a share of {part / whole:.2f}")
 

@@ -117,7 +117,7 @@ def test_an_empty_variable_verifies_nothing_and_copies_nothing(call: Call, tmp_p
     for arguments in (("pull", tmp_path / "models", tmp_path / "here"), ("verify", tmp_path / "models")):
         code, out, err = call(*arguments, "--key-env", "")
         assert (code, out, err.count("\n")) == (2, "", 1)
-        assert "--key-env: expected the name of an environment variable, got ''" in err
+        assert "--key-env: expected the name of an environment variable, such as SIGNING_KEYS, got ''" in err
     assert not (tmp_path / "here").exists()
 
 
