@@ -93,8 +93,8 @@ def test_each_runtime_answers_in_a_process_of_its_own_as_the_savedmodel_does(
     for key, array in expected.items():
         assert (answers[key].dtype, answers[key].shape) == (array.dtype, array.shape)
         if key == "mask":
-            # An untrained network is near a tie in many pixels, and OpenVINO's ranges differ a little between runs.
-            assert (answers[key] == array).mean() >= (0.85 if name.endswith("int8") else 1 - tolerance)
+            # An untrained network is near a tie in many pixels; OpenVINO fell below 0.95 once, on a busy machine.
+            assert (answers[key] == array).mean() >= (0.85 if name == "openvino-int8" else 1 - tolerance)
         else:
             assert np.abs(answers[key] - array).max() <= tolerance
     assert Metadata.model_validate(runtimes.open_file(path).metadata) == source.metadata
