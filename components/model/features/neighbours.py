@@ -42,6 +42,7 @@ def compact(rows: NDArray[np.floating]) -> NDArray[np.float32]:
     last = len(deviation) - 1
     with threadpool_limits(1, "blas"):  # its threads wait for each other after every step: much slower on busy cores
         axes = scipy.linalg.eigh(centred.T @ centred, subset_by_index=(last - count + 1, last))[1]
+    axes *= np.sign(axes[abs(axes).argmax(axis=0), np.arange(count)])  # which of the two signs, LAPACK leaves open
     turn = np.linalg.qr(np.random.default_rng(_SEED).normal(size=(count, count)))[0].astype(np.float32)
     turned = centred @ axes @ turn
     return np.asarray(turned / max(float(turned.std()), 1e-12), np.float32)

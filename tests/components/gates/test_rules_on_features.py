@@ -43,7 +43,7 @@ def labelled(wrong: int, unlabelled: int = 0, count: int = 240) -> GateInput:
     """Clusters, of which the first images have the next label, and further ones have none."""
     random = np.random.default_rng(0)
     own = np.arange(count) % 3
-    rows = 2 * random.normal(size=(3, 64))[own] + random.normal(size=(count, 64))
+    rows = 3 * random.normal(size=(3, 64))[own] + random.normal(size=(count, 64))
     stated = [LABELS[(label + (i < wrong)) % 3] for i, label in enumerate(own)]
     seen = [Seen(str(i), labels=(name,), path=f"{i:03}.png") for i, name in enumerate(stated)]
     for i in range(count - unlabelled, count):
@@ -112,7 +112,7 @@ def test_few_images_and_no_features_are_not_judged() -> None:
 def test_each_of_several_labels_is_judged_where_it_is_known() -> None:
     random = np.random.default_rng(0)
     own = np.arange(240) % 3
-    rows = 2 * random.normal(size=(3, 64))[own] + random.normal(size=(240, 64))
+    rows = 3 * random.normal(size=(3, 64))[own] + random.normal(size=(240, 64))
     seen = []
     for i, label in enumerate(own):
         names = (LABELS[label],) if i >= 9 else (LABELS[label], LABELS[(label + 1) % 3])
