@@ -2,7 +2,9 @@
 
 import gc
 import io
+import itertools
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,19 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says which files take the time, since the whole run has to stay short."""
+    seconds: Counter[str] = Counter()
+    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
+        if isinstance(report, pytest.TestReport):
+            seconds[report.location[0]] += report.duration
+    if seconds.total() > 600:
+        terminalreporter.section("slowest files")
+        for name, duration in seconds.most_common(40):
+            terminalreporter.write_line(f"{duration:6.0f} s  {name}")
+        terminalreporter.write_line(f"{seconds.total():6.0f} s  all {len(seconds)} files")
 
 
 def _trained(item: pytest.Item) -> str | None:
