@@ -379,11 +379,11 @@ class Images:
     def write_near_pairs(self, folder: str, field: str, distance: int, search: perceptual.Search) -> None:
         """Looks for these pairs elsewhere, and writes them beside the shards for `near_pairs`."""
         pairs = duplicates.near_pairs(self.rows, field, distance, search)
-        np.save(os.path.join(folder, _near_file(field, distance)), pairs, allow_pickle=False)
+        scratch.save(os.path.join(folder, _near_file(field, distance)), pairs)
 
     def write(self, folder: str) -> None:
         """Writes rows and paths beside the shards."""
-        np.save(os.path.join(folder, IMAGE_ROWS), self.rows, allow_pickle=False)
+        scratch.save(os.path.join(folder, IMAGE_ROWS), self.rows)
         with open(os.path.join(folder, IMAGE_PATHS), "w", encoding="ascii") as f:
             f.writelines(f"{json.dumps(path)}\n" for path in self.listed)
 

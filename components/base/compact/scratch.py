@@ -7,6 +7,7 @@ which the system takes back when memory is short.
 from __future__ import annotations
 
 import contextlib
+import io
 import mmap
 import os
 import tempfile
@@ -73,7 +74,7 @@ def zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 
 
 def load(path: str) -> NDArray[Any]:
-    """An array that `np.save` wrote; of a large one, the file is mapped, and nobody may change it.
+    """An array that `save` wrote; of a large one, the file is mapped, and nobody may change it.
 
     Raises:
         OSError: it cannot be read.
@@ -81,6 +82,19 @@ def load(path: str) -> NDArray[Any]:
     """
     loaded: NDArray[Any] = np.load(path, mmap_mode="r" if os.path.getsize(path) > SMALL else None, allow_pickle=False)
     return loaded
+
+
+def save(path: str, values: NDArray[Any]) -> None:
+    """Writes an array as `np.save` does, to the byte; that one does not tell why the system refused to write.
+
+    Raises:
+        OSError: the disk is full, for example.
+    """
+    rows, head = np.ascontiguousarray(values), io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(rows))
+    with open(path, "wb") as file:
+        file.write(head.getvalue())
+        file.write(rows.reshape(-1).view(np.uint8).data)
 
 
 def taken(values: NDArray[Any], places: NDArray[np.integer[Any]]) -> NDArray[Any]:

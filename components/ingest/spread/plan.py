@@ -86,7 +86,7 @@ def write(
         os.makedirs(os.path.join(folder, name))
     if job.earlier:
         # By itself, so that no process has a copy of what may be of ten million images.
-        np.save(os.path.join(folder, _EARLIER), job.earlier.rows, allow_pickle=False)
+        scratch.save(os.path.join(folder, _EARLIER), job.earlier.rows)
     digest = _write_settings(folder, folder, job, there)
     count = total = 0
     for records, report in zip(plan, known, strict=True):

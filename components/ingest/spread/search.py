@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.base.compact import scratch
 from components.base.files import replacing
 from components.data import perceptual
 from components.ingest.spread.plan import SHARED, UnseenError
@@ -81,7 +82,7 @@ def write(
         for start in range(0, len(places), _CHUNK):
             f.write(np.ascontiguousarray(hashes[places[start : start + _CHUNK]], "<u8").data)
     if groups is not None:
-        np.save(os.path.join(place, _GROUPS), groups, allow_pickle=False)
+        scratch.save(os.path.join(place, _GROUPS), groups)
     return Task(folder, len(perceptual.bands(len(places))), distance, groups is not None)
 
 
@@ -98,8 +99,8 @@ def work(task: Task, index: int) -> None:
     except FileNotFoundError:
         raise UnseenError(f"worker {socket.gethostname()} does not see {task.folder}; {SHARED}") from None
     found = perceptual.of_band(hashes, groups, perceptual.bands(len(hashes))[index], task.distance)
-    with replacing(_result(task, index), shared=True) as temporary, open(temporary, "wb") as f:
-        np.save(f, np.stack(found), allow_pickle=False)
+    with replacing(_result(task, index), shared=True) as temporary:
+        scratch.save(temporary, np.stack(found))
 
 
 def results(task: Task) -> Iterator[perceptual.Found]:

@@ -54,6 +54,27 @@ def test_an_array_in_a_file_is_an_array_of_zeros(folder: Path) -> None:
     assert scratch.zeros(0, DTYPE).shape == (0,)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [np.arange(6).reshape(2, 3), np.arange(6).reshape(2, 3).T, np.zeros((0, 4), "<u8"), np.ones(3, DTYPE), [[True]]],
+    ids=["rows", "columns", "none", "of fields", "of bits"],
+)
+def test_an_array_is_saved_as_numpy_does(folder: Path, values: np.ndarray) -> None:
+    values = np.asarray(values)
+    scratch.save(str(folder / "ours.npy"), values)
+    np.save(folder / "theirs.npy", np.ascontiguousarray(values))
+    assert (folder / "ours.npy").read_bytes() == (folder / "theirs.npy").read_bytes()
+    assert_array_equal(scratch.load(str(folder / "ours.npy")), values)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk_is_told_by_the_number_that_the_system_gives() -> None:
+    """`np.save` raises an error without a number: "100 requested and 0 written"."""
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        scratch.save("/dev/full", np.zeros(100_000))
+    assert raised.value.errno == errno.ENOSPC
+
+
 @pytest.mark.usefixtures("in_files")
 def test_values_are_taken_and_joined_as_numpy_does() -> None:
     rows = np.zeros(8, DTYPE)
