@@ -1,6 +1,7 @@
 """What is run again after a change: what can see it, and nothing else."""
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -177,6 +178,68 @@ def test_only_what_runs_counts_and_no_prose(tree: Path, old: str, new: str, same
         (tree / "components/b.py").write_text(text)
         prints.append((fingerprint.code("components.b"), fingerprint.everything()))
     assert all((a == b) is same for a, b in zip(*prints, strict=True))
+
+
+class _Prose(ast.NodeTransformer):
+    """Takes the prose out of a syntax tree, as Python reads it."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if ast.get_docstring(node, clean=False) is not None:
+                node.body[0] = ast.Expr(ast.Constant(...))
+        elif isinstance(node, ast.keyword) and node.arg == "description":
+            is_text = isinstance(node.value, ast.JoinedStr) or isinstance(getattr(node.value, "value", None), str)
+            node.value = ast.Constant(...) if is_text else node.value
+        return node
+
+
+def test_what_counts_of_each_source_is_what_python_reads_without_its_prose() -> None:
+    """Of this project and of its tests, which have strings of all kinds; this file has settings in strings."""
+    folders = ("components", "pipeline", "schemas", "tests")
+    sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    assert len(sources) > 500
+    for path in set(sources) - {Path(__file__)}:
+        text = fingerprint._without_prose(path.read_text())
+        assert not text or not re.search(r"^[ \t]*(#|$)", text, re.MULTILINE), path
+        expected = _Prose().visit(ast.parse(path.read_text()))
+        assert ast.dump(ast.parse(text.replace("\0", "\n"))) == ast.dump(expected), path
+
+
+def test_the_imports_that_are_followed_are_those_that_python_reads() -> None:
+    for path in (ROOT / "components").rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        named = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                named |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        packages = {".".join(name.split(".")[:i]) for name in named for i in range(1, name.count(".") + 2)}
+        ours = {name for name in packages if name.split(".")[0] in ("components", "schemas")}
+        assert set(fingerprint._imports(module)) == {name for name in ours if Path(fingerprint._path(name)).is_file()}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ('x = "a # b"', 'x = "a # c"', False),
+        (r"x = 'it\'s # b'", r"x = 'it\'s # c'", False),
+        ('x = "" # b', 'x = "" # c', True),
+        ('x = """\na\n\nb"""', 'x = """\na\nb"""', False),
+        ("x = '''a # b'''", "x = '''a # c'''", False),
+        ('def f():  # why\n    r"""a"""', 'def f():\n    """b"""', True),
+        ('def f():  # why\n    """a"""', 'def f():\n\n    """b"""', True),
+        ('"""a"""\nx = 1', '# b\n"""b"""\n\nx = 1  # c', True),
+        ('y(\n    """a"""\n)', 'y(\n    """b"""\n)', False),
+        ('x = [\n    """a""",\n]', 'x = [\n    """b""",\n]', False),
+        ('Field(1, description=("a" "b"))', "Field(1, description=f'c {1}')", True),
+        ('x = "unterminated # b', 'x = "unterminated # c', False),
+    ],
+)
+def test_strings_count_and_prose_does_not(one: str, other: str, same: bool) -> None:
+    assert (fingerprint._without_prose(one) == fingerprint._without_prose(other)) is same
 
 
 def test_the_versions_of_what_modules_come_from_are_told() -> None:
