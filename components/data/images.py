@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +21,14 @@ from PIL import ImageOps
 
 from components.data import looks, perceptual, properties
 from components.data.decoding import decode, max_file_bytes
-from components.data.formats import deep, opening, scans, tiff
+from components.data.formats import deep, opening, proof, scans, tiff
 from components.data.formats.bad_image import BadImage
+from components.data.formats.proof import Undecoded
 
 if TYPE_CHECKING:
     from components.data.arrays.moments import Moments
 
-__all__ = ["FORMATS", "BadImage", "Checked", "check", "decode", "glance", "max_file_bytes"]
+__all__ = ["FORMATS", "BadImage", "Checked", "check", "decode", "glance", "max_file_bytes", "opened", "steps"]
 
 # Of stored images; `check` reads more.
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
@@ -40,8 +40,6 @@ Pillow.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", module=r"PIL\..*")
 
 LONGEST_SIDE = 1_000_000  # pixels, of a PNG that TensorFlow reads
-
-Decoded = Callable[[bytes, str, int, int], NDArray[np.uint8]]
 
 _ORIENTATION = 0x0112  # EXIF tag
 _SIDEWAYS = range(5, 9)  # orientations that swap width and height
@@ -56,13 +54,7 @@ _TURNS = {
 }
 _ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 _WHITE = (255, 255, 255, 255)
-# Properties and perceptual hash are computed after the image is reduced by a whole number to at least this many pixels
-# on its shorter side: networks do not see finer detail either, and a JPEG decodes faster at 1/2, 1/4 or 1/8. Chosen by
-# hand; not measured.
-_REDUCED = 80
 _LONGEST = 4096  # pixels of the longer side at most, however short the other becomes; bounds the memory
-# TensorFlow puts the name of the op around its message.
-_TENSORFLOW_NOISE = re.compile(r"\{\{.*?\}\} *|\[Op:.*?\].*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +103,7 @@ def check(data: bytes, max_pixels: int, bits: int | None = None) -> Checked:
         BadImage: the file is empty, of an unknown format, too large, broken or truncated, or holds bands or values
             that an image of 8 bits cannot hold.
     """
-    return _guarded(data, max_pixels, bits, _proven)
+    return proof.alone(steps(data, max_pixels, bits))
 
 
 def glance(data: bytes, max_pixels: int, bits: int | None = None) -> Checked:
@@ -120,16 +112,17 @@ def glance(data: bytes, max_pixels: int, bits: int | None = None) -> Checked:
     For an estimate from a few images: it does not find every file that TensorFlow refuses. Only PNG files of 16 bits
     need TensorFlow here, too.
     """
-    return _guarded(data, max_pixels, bits, _opened)
+    return proof.alone(steps(data, max_pixels, bits), opened)
 
 
-def _guarded(data: bytes, max_pixels: int, bits: int | None, decoded: Decoded) -> Checked:
+def steps(data: bytes, max_pixels: int, bits: int | None = None) -> proof.Steps[Checked]:
+    """Does what `check` does, and asks its caller for the pixels; see `proof`."""
     if not data:
         raise BadImage("empty file")
     if len(data) > max_file_bytes(max_pixels):
         raise BadImage(f"{len(data):,} bytes are more than an image of {max_pixels:,} pixels needs")
     try:
-        return _check(data, max_pixels, bits, decoded)
+        return (yield from _steps(data, max_pixels, bits))
     except BadImage:
         raise
     except MemoryError:
@@ -138,7 +131,7 @@ def _guarded(data: bytes, max_pixels: int, bits: int | None, decoded: Decoded) -
         raise BadImage(f"cannot be decoded: {error or type(error).__name__}") from error
 
 
-def _check(data: bytes, max_pixels: int, bits: int | None, decoded: Decoded) -> Checked:
+def _steps(data: bytes, max_pixels: int, bits: int | None) -> proof.Steps[Checked]:
     with opening.open_image(data) as image:
         width, height = image.size
         if width < 1 or height < 1:
@@ -155,7 +148,7 @@ def _check(data: bytes, max_pixels: int, bits: int | None, decoded: Decoded) -> 
         # Pillow fills missing parts of a PNG with black and checks no checksum, so TensorFlow decodes every PNG.
         if not reason or kind == "PNG":
             try:
-                pixels = decoded(data, kind, width, height)
+                pixels = yield Undecoded(data, kind, width, height)
             except BadImage:
                 if kind == "PNG":
                     raise
@@ -189,10 +182,10 @@ def described(checked: Checked, rgb: Pillow.Image, made: tuple[int, int, int] = 
 
     Args:
         checked: the image without these.
-        rgb: the image, whole or reduced to no less than `_REDUCED`.
+        rgb: the image, whole or reduced to no less than `proof.REDUCED`.
         made: see `looks.look`.
     """
-    factor = max(min(rgb.size) // _REDUCED, max(rgb.size) // _LONGEST)
+    factor = max(min(rgb.size) // proof.REDUCED, max(rgb.size) // _LONGEST)
     small = rgb.reduce(factor) if factor > 1 else rgb
     luma = small.convert("L")
     comparable = min(checked.width, checked.height) >= perceptual.SMALLEST
@@ -270,43 +263,12 @@ def _remarks(image: Pillow.Image, data: bytes) -> list[str]:
     return remarks
 
 
-def _proven(data: bytes, kind: str, width: int, height: int) -> NDArray[np.uint8]:
-    """Decodes the pixels [h, w, 3] with TensorFlow, which will decode them later, too.
-
-    A JPEG is decoded at a fraction of its size: this reads every byte and saves most of the arithmetic.
-
-    Raises:
-        BadImage: TensorFlow refuses the file.
-    """
-    import tensorflow as tf
-
-    try:
-        if kind == "JPEG":
-            ratio = _ratio(width, height)
-            pixels = tf.io.decode_jpeg(data, channels=3, ratio=ratio)
-        elif kind == "PNG":
-            pixels = tf.io.decode_png(data, channels=4)
-        else:
-            pixels = tf.io.decode_image(data, channels=3, expand_animations=False)
-    except tf.errors.InvalidArgumentError as error:
-        refused = _TENSORFLOW_NOISE.sub("", error.message).strip()
-        raise BadImage(f"cannot be decoded: {refused}") from None
-    array: NDArray[np.uint8] = pixels.numpy()
-    return (array if array.ndim == 3 else array[0])[..., :3]  # WebP comes with a leading dimension of frames
-
-
-def _opened(data: bytes, kind: str, width: int, height: int) -> NDArray[np.uint8]:
+def opened(file: Undecoded) -> NDArray[np.uint8]:
     """Decodes the pixels [h, w, 3] with Pillow, a JPEG at a fraction of its size; raises as Pillow does."""
-    with opening.open_image(data) as image:
-        if kind == "JPEG":
-            ratio = _ratio(width, height)
-            image.draft("RGB", (width // ratio, height // ratio))
+    with opening.open_image(file.data) as image:
+        if file.kind == "JPEG":
+            image.draft("RGB", (file.width // file.ratio, file.height // file.ratio))
         return np.asarray(image.convert("RGB"))
-
-
-def _ratio(width: int, height: int) -> int:
-    """The fraction at which a JPEG is decoded that is only looked at."""
-    return next((r for r in (8, 4, 2) if min(width, height) >= r * _REDUCED), 1)
 
 
 def _to_rgb(

@@ -15,7 +15,7 @@ import os
 import posixpath
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import overload
@@ -32,6 +32,8 @@ from components.data.arrays.check import Expected
 from components.data.arrays.spec import Bands
 from components.data.arrays.stored import Array
 from components.data.dataset import SPLITS, Dataset, Record, in_order
+from components.data.formats import proof
+from components.data.formats.proof import Pixels, Undecoded
 from components.data.manifest import DatasetManifest, Shard
 from components.data.mask_rules import Rule
 from components.data.storage import bundles
@@ -55,8 +57,6 @@ _SECONDS_PER_IMAGE, _SECONDS_PER_BYTE, _LONG = 0.7e-3, 1.2e-8, 20.0
 _PROCESS_MEMORY = 400 << 20  # that one of them takes, measured on photos of 400 x 533 pixels
 _CRASHED = "reading or decoding it crashed, or took more than ten minutes; convert or remove it"
 _CHUNK = 16  # files per task, because handing over a tiny file costs more than decoding it
-
-Check = Callable[[bytes, int, int | None], images.Checked]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +113,14 @@ class Job:
     processes: bool = False
     careful: bool = False
 
-    def examined(self, path: str, data: bytes) -> images.Checked:
-        """Reads one file: a photo or, with `expected`, an array.
+    def examined(self, path: str, data: bytes) -> proof.Steps[images.Checked]:
+        """Reads one file: a photo, of which it asks for the pixels, or with `expected` an array.
 
         Raises:
             BadImage: it cannot be used.
         """
         if self.expected is None:
-            return images.check(data, self.max_pixels, self.bits)
+            return (yield from images.steps(data, self.max_pixels, self.bits))
         return arrays.examined(bundles.unpacked(path, data), self.expected, self.max_pixels)
 
 
@@ -150,7 +150,10 @@ def job(
 
     def usable(record: Record) -> bool:
         one = replace(found, rule=None)  # a mask says nothing of the image
-        return next(_each(functools.partial(_examined, one), _examined, iter([record]), one)).image is not None
+        apart = one.processes and processes.can_start()
+        return (
+            next(_in_processes(_examined, iter([record]), one)) if apart else _examined(one, record)
+        ).image is not None
 
     count, total = len(dataset.records), sum(r.size for r in dataset.records)
     long = count * _SECONDS_PER_IMAGE + total * _SECONDS_PER_BYTE >= _LONG
@@ -271,51 +274,58 @@ def name(index: int, count: int) -> str:
 
 
 def examine(
-    records: Iterable[Record], job: Job, check: Check | None = None, *, serialised: bool = False
+    records: Iterable[Record],
+    job: Job,
+    decoded: Callable[[Undecoded], Pixels] | None = None,
+    *,
+    serialised: bool = False,
 ) -> Iterator[Examined]:
     """Reads, digests and fully decodes each record's file; yields in the order of `records`.
 
-    No content of a file raises an error: an unusable file is yielded with its `problem`. `check` decodes a photo, in
-    place of `images.check`. `serialised` asks for the records to write, which are made where the files are read.
+    No content of a file raises an error: an unusable file is yielded with its `problem`. `decoded` decodes a photo, in
+    place of TensorFlow. `serialised` asks for the records to write, which are made where the files are read.
     """
     scenes = _Scenes(job)
 
-    def one(record: Record) -> Examined:
-        item = scenes.tile(record) if record.tile else _examined(job, record, check)
+    def steps(record: Record) -> proof.Steps[Examined]:
+        item = scenes.tile(record) if record.tile else (yield from _steps(job, record))
         return _serialised(item) if serialised else item
 
     work = _examined_and_serialised if serialised else _examined
-    for item in _each(one, work, iter(records), replace(job, processes=job.processes and check is None)):
+    if decoded is not None:
+        found: Iterator[Examined] = _in_threads(lambda r: proof.alone(steps(r), decoded), iter(records), job)
+    elif job.processes and processes.can_start():
+        found = _in_processes(work, iter(records), job)
+    elif storage.is_url(job.root) or job.rule is not None or job.expected is not None:
+        found = _in_threads(lambda r: proof.alone(steps(r)), iter(records), job)
+    else:
+        found = _decoded_ahead(steps, iter(records), job)
+    for item in found:
         if item.image is None or item.split:
             yield item
         else:  # here, since the splits of earlier runs are much to send to a process
             yield replace(item, split=splits.assign(item.record, item.sha256, job.fractions, job.moved, job.earlier))
 
 
-def _each(
-    one: Callable[[Record], Examined], work: processes.Work, records: Iterator[Record], job: Job
-) -> Iterator[Examined]:
-    """Applies `one` to the records in this process or, where the job has them, `work` in others; yields in order."""
-    workers = job.threads or machine.cores()
-    apart = job.processes and processes.can_start()
-    if workers == 1 and not apart:
-        yield from map(one, records)
-        return
-    chunks = iter(lambda: list(itertools.islice(records, _CHUNK)), [])
-    if not apart:
-        yield from _in_threads(one, chunks, workers)
-        return
-    memory = machine.available_memory()
+def _in_processes(work: processes.Work, records: Iterator[Record], job: Job) -> Iterator[Examined]:
+    """Applies `work` to the records in processes; yields in order."""
+    workers, memory = job.threads or machine.cores(), machine.available_memory()
     fit = workers if memory is None else max(1, min(workers, memory // _PROCESS_MEMORY))
     sent = replace(job, earlier=Earlier(), moved={})
-    yield from processes.ordered(work, sent, chunks, fit, functools.partial(_crashed, job))
+    yield from processes.ordered(work, sent, _chunks(records), fit, functools.partial(_crashed, job))
 
 
-def _in_threads(one: Callable[[Record], Examined], chunks: Iterator[list[Record]], count: int) -> Iterator[Examined]:
+def _in_threads(one: Callable[[Record], Examined], records: Iterator[Record], job: Job) -> Iterator[Examined]:
+    """Applies `one` to the records in threads; yields in order."""
+    count = job.threads or machine.cores()
+    if count == 1:
+        yield from map(one, records)
+        return
+    chunks = _chunks(records)
     with ThreadPoolExecutor(count) as pool:
         # The look-ahead is bounded: at most two chunks per thread are in memory, and results come in order.
         ahead = collections.deque(
-            pool.submit(lambda c: [one(r) for r in c], c) for c in itertools.islice(chunks, 2 * count)
+            pool.submit(lambda c: [one(r) for r in c], chunk) for chunk in itertools.islice(chunks, 2 * count)
         )
         while ahead:
             done = ahead.popleft().result()
@@ -324,7 +334,35 @@ def _in_threads(one: Callable[[Record], Examined], chunks: Iterator[list[Record]
             yield from done
 
 
-def _examined(job: Job, record: Record, check: Check | None = None) -> Examined:
+def _decoded_ahead(
+    steps: Callable[[Record], proof.Steps[Examined]], records: Iterator[Record], job: Job
+) -> Iterator[Examined]:
+    """Goes through `steps` in this thread, while others decode the next photos; yields in order.
+
+    Threads that all examine would hand Python's lock to one another at every turn, which takes as long as they save.
+    """
+    count = job.threads or machine.cores()
+    with ThreadPoolExecutor(count) as pool:
+        ahead = collections.deque[tuple[proof.Batch[Examined], Future[None]]]()
+        for chunk in _chunks(records):
+            batch = proof.Batch([steps(record) for record in chunk])
+            ahead.append((batch, pool.submit(batch.decode)))
+            while len(ahead) > (0 if count == 1 else count):
+                yield from _finished(*ahead.popleft())
+        for batch, decoded in ahead:
+            yield from _finished(batch, decoded)
+
+
+def _finished(batch: proof.Batch[Examined], decoded: Future[None]) -> list[Examined]:
+    decoded.result()
+    return batch.finish()
+
+
+def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
+    return iter(lambda: list(itertools.islice(records, _CHUNK)), [])
+
+
+def _steps(job: Job, record: Record) -> proof.Steps[Examined]:
     """What `examine` yields for a record, but for the split."""
     if record.size > images.max_file_bytes(job.max_pixels):
         problem = f"{record.size:,} bytes are more than data.max_pixels allows for"
@@ -334,8 +372,7 @@ def _examined(job: Job, record: Record, check: Check | None = None) -> Examined:
         data = storage.read(job.root, record.path, record.moments)
         sha256, drawn = splits.digest(data), _mask_file(record, job)
         digest = ledger.UNREAD if isinstance(drawn, OSError) else ledger.digest(sha256, drawn)
-        fast = check is not None and job.expected is None
-        image = check(data, job.max_pixels, job.bits) if fast and check else job.examined(record.path, data)
+        image = yield from job.examined(record.path, data)
         mask = _mask(record, drawn, image, job)
         if mask is not None and image.unseen is not None and job.rule is not None:
             mask = masks.without(mask, image.unseen, job.rule)
@@ -344,6 +381,10 @@ def _examined(job: Job, record: Record, check: Check | None = None) -> Examined:
     except OSError as error:
         return Examined(record, problem=f"cannot be read: {error.strerror or error}")
     return Examined(record, "", sha256, image, mask, job.rule, digest=digest)
+
+
+def _examined(job: Job, record: Record) -> Examined:
+    return proof.alone(_steps(job, record))
 
 
 def _serialised(item: Examined) -> Examined:

@@ -88,7 +88,7 @@ def find(config: Config, dataset: Dataset, rule: Rule | None, terminal: Terminal
         opened = sample(dataset.records, most // 4)
         job = _job(config, dataset, opened, rule)
         with output_to(os.devnull):
-            for item in shards.examine(opened, job, pictures.glance):
+            for item in shards.examine(opened, job, pictures.opened):
                 shards.enter(item, report)
                 measure(item)
         manifest = _estimate(dataset, report, len(opened))

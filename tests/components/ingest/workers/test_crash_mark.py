@@ -13,6 +13,7 @@ import pytest
 
 from components.base import progress
 from components.data import images
+from components.data.formats import proof
 from components.ingest import census, settling, shards
 from components.ingest.layouts import folders
 from components.ingest.workers import crash_mark, processes
@@ -31,7 +32,7 @@ def _released() -> Iterator[None]:
 class Deadly(shards.Job):
     """A decoder that crashes at one content."""
 
-    def examined(self, path: str, data: bytes) -> images.Checked:
+    def examined(self, path: str, data: bytes) -> proof.Steps[images.Checked]:
         if data == DEADLY:
             os.kill(os.getpid(), signal.SIGSEGV)
         return super().examined(path, data)
@@ -169,7 +170,7 @@ def test_a_small_set_or_an_archive_is_read_in_processes_then_and_loses_one_image
 class Noted(shards.Job):
     """Notes which process reads."""
 
-    def examined(self, path: str, data: bytes) -> images.Checked:
+    def examined(self, path: str, data: bytes) -> proof.Steps[images.Checked]:
         with Path(self.root, "processes.txt").open("a") as file:
             file.write(f"{os.getpid()}\n")
         return super().examined(path, data)

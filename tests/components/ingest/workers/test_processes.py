@@ -19,6 +19,7 @@ import pytest
 
 from components.base.errors import ImagegateError
 from components.data import images
+from components.data.formats import proof
 from components.ingest import shards
 from components.ingest.layouts import folders
 from components.ingest.workers import processes
@@ -164,7 +165,7 @@ def test_they_end_with_the_process_that_started_them(tmp_path: Path) -> None:
 class Deadly(shards.Job):
     """A decoder that crashes at one content."""
 
-    def examined(self, path: str, data: bytes) -> images.Checked:
+    def examined(self, path: str, data: bytes) -> proof.Steps[images.Checked]:
         if data == _DEADLY:
             os.kill(os.getpid(), signal.SIGSEGV)
         return super().examined(path, data)
