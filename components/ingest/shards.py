@@ -15,7 +15,6 @@ import os
 import posixpath
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import overload
@@ -41,7 +40,7 @@ from components.ingest import examples, ledger, splits
 from components.ingest.census import Report, entry_of
 from components.ingest.earlier import Earlier
 from components.ingest.shard_files import ShardFile
-from components.ingest.workers import processes
+from components.ingest.workers import processes, threads
 
 _SHARD_BYTES = 64 << 20  # of image files
 _MIN_SHARDS = 4  # so that readers can interleave
@@ -56,7 +55,7 @@ _ALL = 0  # threads: one for each core
 _SECONDS_PER_IMAGE, _SECONDS_PER_BYTE, _LONG = 0.7e-3, 1.2e-8, 20.0
 _PROCESS_MEMORY = 400 << 20  # that one of them takes, measured on photos of 400 x 533 pixels
 _CRASHED = "reading or decoding it crashed, or took more than ten minutes; convert or remove it"
-_CHUNK = 16  # files per task, because handing over a tiny file costs more than decoding it
+_TOLD = 16  # images after which progress is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,14 +291,16 @@ def examine(
         return _serialised(item) if serialised else item
 
     work = _examined_and_serialised if serialised else _examined
-    if decoded is not None:
-        found: Iterator[Examined] = _in_threads(lambda r: proof.alone(steps(r), decoded), iter(records), job)
-    elif job.processes and processes.can_start():
+    count = job.threads or machine.cores()
+    if job.processes and decoded is None and processes.can_start():
         found = _in_processes(work, iter(records), job)
-    elif storage.is_url(job.root) or job.rule is not None or job.expected is not None:
-        found = _in_threads(lambda r: proof.alone(steps(r)), iter(records), job)
+    elif decoded is not None or storage.is_url(job.root) or job.rule is not None or job.expected is not None:
+        # Stores are waited for, and to decode masks and arrays takes most of their time and no lock of Python.
+        found = threads.ordered(
+            lambda record: proof.alone(steps(record), decoded or proof.decode), iter(records), count
+        )
     else:
-        found = _decoded_ahead(steps, iter(records), job)
+        found = threads.decoded_ahead(steps, iter(records), count)
     for item in found:
         if item.image is None or item.split:
             yield item
@@ -312,54 +313,7 @@ def _in_processes(work: processes.Work, records: Iterator[Record], job: Job) -> 
     workers, memory = job.threads or machine.cores(), machine.available_memory()
     fit = workers if memory is None else max(1, min(workers, memory // _PROCESS_MEMORY))
     sent = replace(job, earlier=Earlier(), moved={})
-    yield from processes.ordered(work, sent, _chunks(records), fit, functools.partial(_crashed, job))
-
-
-def _in_threads(one: Callable[[Record], Examined], records: Iterator[Record], job: Job) -> Iterator[Examined]:
-    """Applies `one` to the records in threads; yields in order."""
-    count = job.threads or machine.cores()
-    if count == 1:
-        yield from map(one, records)
-        return
-    chunks = _chunks(records)
-    with ThreadPoolExecutor(count) as pool:
-        # The look-ahead is bounded: at most two chunks per thread are in memory, and results come in order.
-        ahead = collections.deque(
-            pool.submit(lambda c: [one(r) for r in c], chunk) for chunk in itertools.islice(chunks, 2 * count)
-        )
-        while ahead:
-            done = ahead.popleft().result()
-            for chunk in itertools.islice(chunks, 1):
-                ahead.append(pool.submit(lambda c: [one(r) for r in c], chunk))
-            yield from done
-
-
-def _decoded_ahead(
-    steps: Callable[[Record], proof.Steps[Examined]], records: Iterator[Record], job: Job
-) -> Iterator[Examined]:
-    """Goes through `steps` in this thread, while others decode the next photos; yields in order.
-
-    Threads that all examine would hand Python's lock to one another at every turn, which takes as long as they save.
-    """
-    count = job.threads or machine.cores()
-    with ThreadPoolExecutor(count) as pool:
-        ahead = collections.deque[tuple[proof.Batch[Examined], Future[None]]]()
-        for chunk in _chunks(records):
-            batch = proof.Batch([steps(record) for record in chunk])
-            ahead.append((batch, pool.submit(batch.decode)))
-            while len(ahead) > (0 if count == 1 else count):
-                yield from _finished(*ahead.popleft())
-        for batch, decoded in ahead:
-            yield from _finished(batch, decoded)
-
-
-def _finished(batch: proof.Batch[Examined], decoded: Future[None]) -> list[Examined]:
-    decoded.result()
-    return batch.finish()
-
-
-def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
-    return iter(lambda: list(itertools.islice(records, _CHUNK)), [])
+    yield from processes.ordered(work, sent, threads.chunks(records), fit, functools.partial(_crashed, job))
 
 
 def _steps(job: Job, record: Record) -> proof.Steps[Examined]:
@@ -574,9 +528,9 @@ def write(
             if item.image is not None:
                 files[item.split].write(item.example)
                 report.store(item.entry)
-            if number % _CHUNK == 0:
-                tick(_CHUNK)
-        tick(len(records) % _CHUNK)
+            if number % _TOLD == 0:
+                tick(_TOLD)
+        tick(len(records) % _TOLD)
         report.files = [file.commit() for file in files.values()]
     finally:
         for file in files.values():
