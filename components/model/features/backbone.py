@@ -116,11 +116,17 @@ def _computed(
 
 def _batches(encoded: Iterable[tuple[int, bytes]], size: tuple[int, int]) -> Iterator[tuple[list[int], tf.Tensor]]:
     """Decodes images, with their indices; a generator of tf.data would hide the errors of those who read them."""
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    def decoded(one: tf.Tensor) -> tf.Tensor:  # traced once
+        return images.decode(one, size)
+
     rest = iter(encoded)
     while some := list(itertools.islice(rest, _READ)):
-        data = tf.data.Dataset.from_tensor_slices([one for _, one in some])
+        # Of a list, tf.data first writes all bytes into the text of an error that it drops.
+        data = tf.data.Dataset.from_tensor_slices(tf.constant([one for _, one in some]))
         indices = iter([i for i, _ in some])
-        for pixels in data.map(lambda one: images.decode(one, size), _THREADS).batch(_BATCH).prefetch(1):
+        for pixels in data.map(decoded, _THREADS).batch(_BATCH).prefetch(1):
             yield list(itertools.islice(indices, len(pixels))), pixels
 
 
