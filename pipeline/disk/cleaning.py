@@ -17,6 +17,7 @@ from types import MappingProxyType
 from components.base.artifact_files import SUMMARY
 from components.base.values import parsed_json
 from components.ingest.workers import crash_mark
+from components.model.features.feature_store import COMPARED
 from pipeline import stages
 from pipeline.artifacts import written
 from pipeline.artifacts.copies import FOLDER as ARTIFACTS
@@ -176,9 +177,11 @@ def _pushed(output: str) -> str:
 
 
 def _stale_features(output: str, keep: int) -> list[str]:
-    """Folders of features besides those that were used last; a search may use several in one run."""
+    """Folders of features, and of comparisons, besides those used last; a search may use several in one run."""
     used = sorted(_folders(output, FEATURES), key=lambda path: os.stat(os.path.join(output, path)).st_mtime)
-    return used[: max(0, len(used) - keep)]
+    compared = [path for path in used if os.path.basename(path).startswith(COMPARED)]
+    described = [path for path in used if path not in compared]
+    return described[: max(0, len(described) - keep)] + compared[: max(0, len(compared) - keep)]
 
 
 def _artifacts(output: str) -> Iterator[str]:

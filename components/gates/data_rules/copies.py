@@ -9,23 +9,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from components.base import progress
 from components.base.text import number, truncated_list
 from components.base.verdict import Verdict
 from components.gates.data_rules import kept
 from components.gates.data_rules.base import Finding, GateInput, bound
 from components.gates.judge import judge
 from components.gates.settings import DataGateLimits
-from components.model.features import neighbours, registration
+from components.model.features import neighbours
+from components.model.features.agreements import of_pairs
 
 # Measured by `python -m benchmarks.leaks`; see docs/data-gate.md.
 LEAST = 0.6  # cosine of the features of two images that are compared
 PARTNERS = 3  # that an image is compared with, in other splits and under other labels
-_MOST = 20_000  # pairs that are compared, the most similar ones
-_KEPT = 512  # pictures in memory, each 0.4 MB with its features
-_SECONDS = 0.1  # that a pair takes, measured on photos of 400 x 533 pixels
+_FEW, _MOST = 1_000, 20_000  # pairs that are compared, the most similar ones; between both, half as many as images
 # Kinds of findings, and their reasons.
 SPLITS_KIND, LABELS_KIND = "changed copy across splits", "changed copy with other labels"
 _SPLITS = SPLITS_KIND, "shows the same picture as {}, which is in another split"
@@ -79,9 +76,10 @@ def notes(data: GateInput, limits: DataGateLimits) -> list[str]:
     if data.features is None or limits.near_duplicate_distance is None or not looked:
         return []
     _, pairs = _compared(data, limits)
-    if pairs <= _MOST:
+    most = _most(len(data.images.rows))
+    if pairs <= most:
         return []
-    among = f"the {number(_MOST)} most similar of {number(pairs)} pairs of images"
+    among = f"the {number(most)} most similar of {number(pairs)} pairs of images"
     return [f"changed copies were looked for among {among}; there may be more"]
 
 
@@ -122,25 +120,13 @@ def _found(data: GateInput, limits: DataGateLimits) -> tuple[list[Copy], int]:
     equal = (rows["sha256"][a] == rows["sha256"][b]).all(axis=1)
     candidates = candidates[~near & ~equal]
     cosine = neighbours.cosine(described, candidates)
-    chosen = candidates[np.sort(np.argsort(-cosine, kind="stable")[:_MOST])]
-    if (minutes := round(_SECONDS * len(chosen) / 60)) > 0:
-        progress.announce(f"comparing {number(len(chosen))} pairs of similar images takes about {minutes} min")
-    return list(_aligned(data, chosen)), len(candidates)
+    chosen = candidates[np.sort(np.argsort(-cosine, kind="stable")[: _most(len(rows))])]
+    agreements = of_pairs(data.features, chosen)
+    same = ~np.isnan(agreements)
+    found = zip(chosen[same].tolist(), agreements[same].tolist(), strict=True)
+    return [Copy(one, other, agreement) for (one, other), agreement in found], len(candidates)
 
 
-def _aligned(data: GateInput, pairs: NDArray[np.int64]) -> Iterator[Copy]:
-    """Yields those pairs that show the same picture; pictures stay in memory while pairs near in the list need them."""
-    assert data.features is not None
-    step = _KEPT // 2
-    for start in range(0, len(pairs), step):
-        some = pairs[start : start + step]
-        wanted = np.unique(some).tolist()
-        pictures: dict[int, registration.Picture] = {}  # those of before are gone before others come
-        pictures |= {
-            i: registration.opened(encoded) for i, encoded in zip(wanted, data.features.encoded(wanted), strict=True)
-        }
-        for done, (one, other) in enumerate(some.tolist(), start + 1):
-            agreement = registration.same(pictures[one], pictures[other])
-            progress.report("comparing similar images", done, len(pairs))
-            if agreement is not None:
-                yield Copy(one, other, agreement)
+def _most(images: int) -> int:
+    """How many pairs of a data set are compared, so that the time grows with the data, and never becomes hours."""
+    return min(_MOST, max(_FEW, images // 2))

@@ -60,7 +60,7 @@ def of_shards(folder: str, found: Images, settings: FeatureSettings) -> Features
                 if place[path] in wanted:
                     yield place[path], content
 
-    return Features(backbone.of_images(settings, digests, missing), encoded)
+    return Features(backbone.of_images(settings, digests, missing), encoded, digests, settings.folder)
 
 
 def _records(records: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
@@ -111,9 +111,8 @@ class Files:
             return (self._encoded(paths[i]) for i in indices)
 
         digests = [self._digests[path][0] for path in paths]
-        return Features(
-            backbone.of_images(settings, digests, lambda some: zip(some, encoded(some), strict=True)), encoded
-        )
+        rows = backbone.of_images(settings, digests, lambda some: zip(some, encoded(some), strict=True))
+        return Features(rows, encoded, digests, settings.folder)
 
     def _encoded(self, path: str) -> bytes:
         digest, changed = self._digests[path]

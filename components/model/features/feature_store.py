@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from components.base.files import write_atomically
 
+COMPARED = "copies-"  # begins the keys under which pairs of images have a number instead; see `agreements`
 _ENDING = ".npz"
 
 

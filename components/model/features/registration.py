@@ -51,10 +51,18 @@ class Picture:
         """Places [m, 2] as x, y, and descriptors [m, 128]."""
         return _features(self.grey)
 
-    @cached_property
+    @property
     def mirrored(self) -> Picture:
-        """The same, left and right exchanged."""
-        return Picture(np.ascontiguousarray(self.grey[:, ::-1]))
+        """The same, left and right exchanged; its features follow from those of this picture."""
+        picture = Picture(np.ascontiguousarray(self.grey[:, ::-1]))
+        places, descriptors = self.features
+        # OpenCV's places are a quarter of a pixel too far right: https://github.com/opencv/opencv/issues/23123
+        across = np.stack([self.grey.shape[1] - 0.5 - places[:, 0], places[:, 1]], axis=1).astype(np.float32)
+        # A descriptor has 4 rows along the direction of its point, 4 columns, and 8 directions relative to it. In a
+        # mirror, the rows change places, and directions turn the other way.
+        turned = descriptors.reshape(-1, 4, 4, 8)[:, ::-1, :, -np.arange(8) % 8].reshape(-1, 128)
+        picture.__dict__["features"] = across, np.ascontiguousarray(turned)
+        return picture
 
 
 def picture(pixels: NDArray[np.uint8]) -> Picture:

@@ -19,10 +19,14 @@ class Features:
     Attributes:
         rows: float32 [n, F], in the order of `census.Images`.
         encoded: indices -> these images as ingest stores them, in this order; see `images.decode`.
+        digests: of these images, see `feature_store.digest`.
+        folder: where features are kept; "": nowhere.
     """
 
     rows: NDArray[np.float32]
     encoded: Callable[[Sequence[int]], Iterator[bytes]]
+    digests: Sequence[bytes]
+    folder: str
     _known: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     def once(self, name: Hashable, compute: Callable[[], T]) -> T:

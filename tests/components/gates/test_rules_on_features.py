@@ -1,5 +1,6 @@
 """Rules of the data gate that look at features: wrong labels in train, and changed copies in different splits."""
 
+import dataclasses
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from components.gates.data_rules.base import Finding, GateInput
 from components.gates.judge import failed
 from components.gates.settings import DataGateLimits
 from components.ingest.settings import Exclusion
+from components.model.features.feature_store import digest
 from components.model.features.rows import Features
 
 LABELS = ("cat", "dog", "emu")
@@ -33,7 +35,8 @@ def gate_input(seen: Sequence[Seen], rows: np.ndarray, pictures: Sequence[bytes]
         return (pictures[order[i]] for i in indices)
 
     manifest, images = merged(seen, LABELS)
-    return GateInput(manifest, images, features=Features(rows[order].astype(np.float32), encoded))
+    digests = [digest(pictures[i] if pictures else bytes([i % 256, i // 256])) for i in order]
+    return GateInput(manifest, images, features=Features(rows[order].astype(np.float32), encoded, digests, folder=""))
 
 
 # Wrong labels.
@@ -203,8 +206,21 @@ def test_rules_and_findings_share_one_search() -> None:
         return before(indices)
 
     assert data.features is not None
-    counted = GateInput(data.manifest, data.images, features=Features(data.features.rows, encoded))
+    counted = GateInput(data.manifest, data.images, features=dataclasses.replace(data.features, encoded=encoded))
     verdicts = data_gate.check(counted, LIMITS)
     assert [v.rule for v in failed(verdicts)] == ["number of changed copies in different predefined splits <= 0"]
     assert [f.kind for f in data_gate.findings(counted, LIMITS)] == ["changed copy across splits"] * 2
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("images", "pairs"), [(0, 1_000), (2_001, 1_000), (3_000, 1_500), (100_000, 20_000)])
+def test_the_number_of_compared_pairs_grows_with_the_images_up_to_a_bound(images: int, pairs: int) -> None:
+    assert copies._most(images) == pairs
+
+
+def test_pairs_that_are_not_compared_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the pairs (copy, 03) and (like, 04), whose cosines differ, one is compared."""
+    monkeypatch.setattr(copies, "_FEW", 1)
+    monkeypatch.setattr(copies, "_MOST", 1)
+    told = copies.notes(copied(named=True), LIMITS)
+    assert told == ["changed copies were looked for among the 1 most similar of 2 pairs of images; there may be more"]

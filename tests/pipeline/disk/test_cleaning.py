@@ -204,12 +204,16 @@ def test_a_folder_alone_is_the_short_form(tmp_path: Path, told: str) -> None:
 
 
 def test_features_of_the_backbones_that_were_used_last_stay(output: Path) -> None:
-    """Four sizes of a backbone, used at 1, 2, 3 and 4 s; two stay."""
+    """Four sizes of a backbone, used at 1, 2, 3 and 4 s, and compared pairs by three versions of the code; two stay."""
     for n in range(1, 5):
         write(output / f"features/key{n}/part.npz", n)
         os.utime(output / f"features/key{n}", (n, n))
+    for n in range(5, 8):
+        write(output / f"features/copies-{n}/part.npz", n)
+        os.utime(output / f"features/copies-{n}", (n, n))
     found = [each.path for each in cleaning.removable(str(output), 2, remains=False)]
-    assert [path for path in found if path.startswith("features")] == ["features/key1", "features/key2"]
+    stale = [path for path in found if path.startswith("features")]
+    assert stale == ["features/key1", "features/key2", "features/copies-5"]
 
 
 def test_what_lies_in_a_store_goes_with_its_copy(
