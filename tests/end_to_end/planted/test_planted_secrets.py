@@ -235,7 +235,8 @@ def steps(folder: Path, outside: Path) -> list[dict[str, Any]]:
         ("refused data", ["run", config, "--json", "--set", "balance.min_examples=1000"]),
         ("own code", ["run", config, "--set", "training.module=own.py"]),
         ("predict", ["predict", DESTINATION, photo, "--json"]),
-        ("next key", ["run", config, "--set", f"{locked}SIGNING_PASSWORD}}"]),
+        ("next key", ["run", config, "--set", f"{locked}SIGNING_PASSWORD}}", "--set", "training.seed=2"]),
+        ("rollback", ["rollback", config]),
         ("verify", ["verify", DESTINATION, "--key-env", "TRUSTED_KEYS"]),
         ("pull", ["pull", DESTINATION, str(folder / "pulled"), "--key-env", "TRUSTED_KEYS"]),
         ("served", ["served", config]),
@@ -353,7 +354,7 @@ def test_each_command_came_to_what_it_was_meant_to(session: Session) -> None:
     """Otherwise nothing is shown by what follows."""
     usual = {"refused data": 3, "own code": 2, "notify": 1, "weights": 1, "no store": 1}
     good = {"check", "run", "predict", "pull", "served", "history", "report", "compile", "submit"}
-    good |= {"next key", "verify"}
+    good |= {"next key", "rollback", "verify"}
     expected = {name: 0 if name in good else usual.get(name, 2) for name in session.steps}
     assert session.codes == expected, session.output[-3000:]
     assert {"saved_model.pb", "imagegate.json", "model.sig"} <= {path.rpartition("/")[2] for path in session.objects}
