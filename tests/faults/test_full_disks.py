@@ -235,7 +235,7 @@ def test_other_faults_of_a_disk_in_any_stage(
     )
 
 
-def served(project: Project) -> dict[str, tuple[bytes, int]]:
+def unchanged(project: Project) -> dict[str, tuple[bytes, int]]:
     """What is served, without the time at which something else came and went beside it."""
     return {path: told for path, told in project.served().items() if path != str(project.destination)}
 
@@ -270,7 +270,7 @@ def test_places_besides_the_stages(
     original = undisturbed("single_label")
     project = Project(tmp_path / "project", original.name)
     shutil.copytree(original.folder, project.folder, symlinks=True)
-    before, tries = served(project), 0
+    before, tries = unchanged(project), 0
     # Where models are served, something is written for another model only, of which no try may be complete.
     other = ["--set", "training.seed=2"] if place == "models/tiny/" else []
     moments = (0, 1_000, 20_000, 100_000) if operations == shim.WRITE else (0, 1, 5) if other else (0, 1, 10, 100)
@@ -285,11 +285,11 @@ def test_places_besides_the_stages(
         if done.code != 0:  # a place that a run can do without, such as its log
             known = done.code == 2 and not after and words == READ_ONLY  # before anything runs
             assert_said(done, words, where=f"{place} after {after}", code=2 if known else 1)
-        assert served(project) == before
+        assert unchanged(project) == before
     broken.disarm()
     done = session.run("run", project.config, "--force")
     assert done.code == 0, done.printed
-    assert served(project) == before  # the same model
+    assert unchanged(project) == before  # the same model
     assert tries
     assert small.differences(small.results(original.output), small.results(project.output)) == []
     assert small.remains(project.output, project.destination) == []
