@@ -105,13 +105,13 @@ def versions() -> dict[str, str]:
 
 
 # Code without comments and strings of three quotes; then one of these, or the end. The parts exclude each other, so
-# that nothing is tried twice.
-_ONE_LINE = r"""[^"'#]++|"(?!"")(?:[^"\\\n]|\\[\s\S])*+"|""(?!")|'(?!'')(?:[^'\\\n]|\\[\s\S])*+'|''(?!')"""
-_OTHER = r"""#[^\n]*|\"{3}(?:[^"\\]|\\[\s\S]|"(?!""))*+\"{3}|'{3}(?:[^'\\]|\\[\s\S]|'(?!''))*+'{3}|\Z"""
-_CODE = re.compile(rf"((?:{_ONE_LINE})*+)({_OTHER})")
-_TEXT = r"""(?:f?(?:"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+')\s*+)++"""
+# that nothing is tried twice. No group is possessive: Python 3.11.2 matches such wrongly (python/cpython#106052).
+_ONE_LINE = r"""[^"'#]++|"(?!"")(?:[^"\\\n]|\\[\s\S])*"|""(?!")|'(?!'')(?:[^'\\\n]|\\[\s\S])*'|''(?!')"""
+_OTHER = r"""#[^\n]*|\"{3}(?:[^"\\]|\\[\s\S]|"(?!""))*\"{3}|'{3}(?:[^'\\]|\\[\s\S]|'(?!''))*'{3}|\Z"""
+_CODE = re.compile(rf"((?:{_ONE_LINE})*)({_OTHER})")
+_TEXT = r"""(?:f?(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')\s*+)+"""
 _DESCRIPTION = re.compile(rf"\bdescription=(?:\(\s*+{_TEXT}\)|{_TEXT})")
-_BLANK = re.compile(r"[ \t]*\n(?:[ \t]*\n)*+")
+_BLANK = re.compile(r"[ \t]*\n(?:[ \t]*\n)*")
 
 
 @cache

@@ -16,7 +16,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 # where that is in a path behind the host. Neither ARNs of S3 nor memory:// have users, and `@2x.png` ends the name of
 # a picture, not a password. One with "/" ends at the next "://": otherwise each of a hostile text would read on to its
 # end.
-_TO_LAST_AT = r"(?:[^\s@:]*+(?::(?!//)[^\s@:]*+)*+@)+(?![1-9]x\.(?:png|jpe?g|webp|gif|bmp|tiff?)\b)"
+_TO_LAST_AT = r"(?:[^\s@:]*+(?::(?!//)[^\s@:]*+)*@)+(?![1-9]x\.(?:png|jpe?g|webp|gif|bmp|tiff?)\b)"
 _USER = re.compile(
     rf"""(?<!memory://)(?<=://)(?!arn:)[^\s/:'"\[]*:(?!\d+(?:[/?#\s'",;)]|$))(?:{_TO_LAST_AT}|[^\s/]*@)"""
     rf"""|(?:(?<=(?i:s3)://)|(?<=(?i:gs)://))[^\s/:'"\[]*:\d+/{_TO_LAST_AT}"""

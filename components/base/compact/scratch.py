@@ -85,7 +85,7 @@ def load(path: str) -> NDArray[Any]:
 
 
 def save(path: str, values: NDArray[Any]) -> None:
-    """Writes an array as `np.save` does, to the byte; that one does not tell why the system refused to write.
+    """Writes an array [n, ...] in the format of `np.save`, which does not tell why the system refused to write.
 
     Raises:
         OSError: the disk is full, for example.

@@ -11,8 +11,8 @@ from PIL import Image as Pillow
 
 MAGIC = re.compile(rb"P[1-6]\s")
 _LONGEST = 1 << 16  # bytes of a header with its comments; Pillow reads them one by one
-_HEADER = re.compile(rb"P[1-6](?:(?:\s|#[^\r\n]*[\r\n])++\d+){2,3}\s")
-_GREY_OR_COLOURS = re.compile(rb"P([2356])(?:(?:\s|#[^\r\n]*[\r\n])++(\d+)){3}")
+_HEADER = re.compile(rb"P[1-6](?:(?:\s|#[^\r\n]*[\r\n])+\d+){2,3}\s")
+_GREY_OR_COLOURS = re.compile(rb"P([2356])(?:(?:\s|#[^\r\n]*[\r\n])+(\d+)){3}")
 _COMMENT = re.compile(rb"#[^\r\n]*")
 _FULL = 0xFFFF
 

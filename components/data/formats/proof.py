@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 # hand; not measured.
 REDUCED = 80
 _AT_ONCE = 16  # photos that are decoded in a call
-# Pixels of a photo that is decoded with others, and of all other files that are decoded ahead: larger ones would take
-# much memory at once.
-_SMALL, _AHEAD = 1 << 20, 1 << 25
+# Pixels of a photo that is decoded with others, and of all other files of a batch that are decoded ahead: larger ones
+# would take much memory at once. So a batch of 16 files takes 112 MB at most: a pixel of a photo is 3 bytes, another 4.
+_SMALL, _AHEAD = 1 << 20, 1 << 24
 # TensorFlow puts the name of the op around its message.
 _NOISE = re.compile(r"\{\{.*?\}\} *|\[Op:.*?\].*", re.DOTALL)
 
@@ -124,7 +124,7 @@ class Batch(Generic[Found]):
             if file.pixels <= _SMALL and file.kind == "JPEG":
                 photos[i] = file
             elif (room := room - file.pixels) >= 0:
-                with contextlib.suppress(BadImage, MemoryError):  # found again by whoever examines that file
+                with contextlib.suppress(Exception):  # found again, and judged, by whoever examines that file
                     self._pixels[i] = decode(file)
         self._pixels |= _photos(photos)
 
@@ -161,7 +161,7 @@ def _photos(files: Mapping[int, Undecoded]) -> dict[int, Pixels]:
         while len(places) > 1:
             count = min(_AT_ONCE, 1 << len(places).bit_length() - 1)  # a power of two, so that there are few functions
             some, places = places[:count], places[count:]
-            with contextlib.suppress(tf.errors.OpError, MemoryError):  # the one that it is about is found as above
+            with contextlib.suppress(Exception):  # the file that it is about is found as above
                 decoded = _function(count, ratio)(*(tf.constant(files[i].data) for i in some))
                 ready |= zip(some, (pixels.numpy() for pixels in decoded), strict=True)
     return ready

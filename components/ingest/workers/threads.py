@@ -16,6 +16,7 @@ from components.data.formats import proof
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
+_BATCHES = 4  # that are decoded ahead at most: so many are enough for the one thread that examines
 _CHUNK = 16  # items per task, because handing over a tiny file costs more than decoding it
 
 
@@ -43,10 +44,11 @@ def ordered(one: Callable[[Item], Found], items: Iterator[Item], count: int) -> 
 
 
 def decoded_ahead(steps: Callable[[Item], proof.Steps[Found]], items: Iterator[Item], count: int) -> Iterator[Found]:
-    """Goes through `steps` of each item in this thread, while so many others decode the photos of the next parts.
+    """Goes through `steps` of each item in this thread, while so many others, but at most `_BATCHES`, decode the next.
 
     Were they all to examine, each would wait for Python's lock at every turn, which takes as long as they save.
     """
+    count = min(count, _BATCHES)
     with ThreadPoolExecutor(count) as pool:
         ahead = collections.deque[tuple[proof.Batch[Found], Future[None]]]()
         for part in chunks(items):

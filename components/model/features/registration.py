@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,35 +37,31 @@ _AGREEMENT = 0.9  # share of them that must be the same; captions and watermarks
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A grey picture, with its features once they are asked for.
+    """A grey picture and its features.
 
     Attributes:
         grey: uint8 [h, w]; see `picture`.
+        places: float32 [m, 2], x and y of what the features describe.
+        descriptors: float32 [m, 128].
     """
 
     grey: NDArray[np.uint8]
-
-    @cached_property
-    def features(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Places [m, 2] as x, y, and descriptors [m, 128]."""
-        return _features(self.grey)
+    places: NDArray[np.float32]
+    descriptors: NDArray[np.float32]
 
     @property
     def mirrored(self) -> Picture:
         """The same, left and right exchanged; its features follow from those of this picture."""
-        picture = Picture(np.ascontiguousarray(self.grey[:, ::-1]))
-        places, descriptors = self.features
         # OpenCV's places are a quarter of a pixel too far right: https://github.com/opencv/opencv/issues/23123
-        across = np.stack([self.grey.shape[1] - 0.5 - places[:, 0], places[:, 1]], axis=1).astype(np.float32)
+        across = np.stack([self.grey.shape[1] - 0.5 - self.places[:, 0], self.places[:, 1]], axis=1).astype(np.float32)
         # A descriptor has 4 rows along the direction of its point, 4 columns, and 8 directions relative to it. In a
         # mirror, the rows change places, and directions turn the other way.
-        turned = descriptors.reshape(-1, 4, 4, 8)[:, ::-1, :, -np.arange(8) % 8].reshape(-1, 128)
-        picture.__dict__["features"] = across, np.ascontiguousarray(turned)
-        return picture
+        turned = self.descriptors.reshape(-1, 4, 4, 8)[:, ::-1, :, -np.arange(8) % 8].reshape(-1, 128)
+        return Picture(np.ascontiguousarray(self.grey[:, ::-1]), across, np.ascontiguousarray(turned))
 
 
 def picture(pixels: NDArray[np.uint8]) -> Picture:
-    """Scales an RGB image [H, W, 3] to `SIDE` pixels and makes it grey."""
+    """Scales an RGB image [H, W, 3] to `SIDE` pixels, makes it grey, and describes it."""
     import cv2
 
     longer = max(pixels.shape[:2])
@@ -75,20 +70,30 @@ def picture(pixels: NDArray[np.uint8]) -> Picture:
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     grey = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
-    return Picture(np.asarray(cv2.resize(grey, size, interpolation=how), np.uint8))
+    scaled = np.asarray(cv2.resize(grey, size, interpolation=how), np.uint8)
+    return Picture(scaled, *_features(scaled))
 
 
 def opened(encoded: bytes) -> Picture:
     """The picture of an encoded image as ingest stores it; one of a single pixel, which is like none, if Pillow cannot.
 
     TensorFlow, with which ingest checked it, ignores what comes after the pixels; Pillow also reads texts there.
+
+    Raises:
+        MemoryError: there is too little of it now.
     """
+    import cv2
+
     try:
         with Pillow.open(io.BytesIO(encoded), formats=images.FORMATS) as image:
             image.draft("RGB", (2 * SIDE, 2 * SIDE))
             return picture(np.asarray(image.convert("RGB")))
-    except Exception:  # noqa: BLE001  whatever another decoder than the one of ingest finds
-        return Picture(np.zeros((1, 1), np.uint8))
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever another decoder than the one of ingest finds
+        if isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem:
+            raise MemoryError(str(error)) from None
+        return picture(np.zeros((1, 1, 3), np.uint8))
 
 
 def same(one: Picture, other: Picture) -> float | None:
@@ -137,7 +142,7 @@ def _agreement(one: Picture, other: Picture) -> float:
 
 def _map(one: Picture, other: Picture) -> NDArray[np.float64] | None:
     """The affine map [2, 3] from one picture to the other that enough matches support; None: there is none."""
-    (here, own), (there, others) = one.features, other.features
+    here, own, there, others = one.places, one.descriptors, other.places, other.descriptors
     if min(len(own), len(others)) < _MATCHES:
         return None
     import cv2

@@ -247,3 +247,11 @@ def test_the_versions_of_what_modules_come_from_are_told() -> None:
     assert fingerprint.libraries(["PIL", "tensorflow_serving", "not_installed"]) == (
         f"pillow=={version('pillow')} tensorflow-serving-api=={version('tensorflow-serving-api')}"
     )
+
+
+def test_no_pattern_of_ours_has_a_possessive_group() -> None:
+    """Python 3.11.2 matches them wrongly: https://github.com/python/cpython/issues/106052."""
+    possessive = re.compile(r"(?<!\\)\)(?:[*+?]|\{[\d,]+\})\+")
+    assert possessive.search(r"(?:a|b)++c")
+    paths = [path for folder in ("components", "pipeline") for path in (ROOT / folder).rglob("*.py")]
+    assert [str(path) for path in paths if possessive.search(path.read_text())] == []

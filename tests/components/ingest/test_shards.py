@@ -6,6 +6,8 @@ import io
 import itertools
 import random
 import tempfile
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -298,6 +300,42 @@ def test_results_come_in_the_order_of_the_records(tmp_path: Path, pictures: list
     dataset = laid_out(tmp_path, [("a", i % 8) for i in range(150)], pictures)  # more than the look-ahead
     job = dataclasses.replace(shards.job(dataset, MAX_PIXELS), threads=threads)
     assert [item.record for item in shards.examine(iter(dataset.records), job)] == list(dataset.records)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "mode", "expected"),
+    [
+        pytest.param(0, "RGB", "one", id="photos: others decode them ahead"),
+        pytest.param(0.01, "RGB", "several", id="files that are waited for"),
+        pytest.param(0, "P", "several", id="files that are stored anew"),
+    ],
+)
+def test_threads_share_what_needs_no_lock_and_all_find_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, mode: str, expected: str
+) -> None:
+    """Whether one thread examines all files after the first ones, or several do."""
+    for i in range(120):
+        Image.new("RGB", (40, 30), (i, 2 * i, 255 - i)).convert(mode).save(tmp_path / f"{i:03}.png")
+    records = tuple(record(f"{i:03}.png", (tmp_path / f"{i:03}.png").stat().st_size) for i in range(120))
+    job = shards.job(Dataset(str(tmp_path), ("cat",), records, SHARES), MAX_PIXELS)
+    alone = [shards._examined(job, each) for each in records]
+    readers: set[int] = set()
+    usual = shards.storage.read
+
+    def read(*arguments: Any) -> bytes:
+        readers.add(threading.get_ident())
+        time.sleep(seconds)
+        return usual(*arguments)
+
+    monkeypatch.setattr(shards.storage, "read", read)
+    monkeypatch.setattr(shards, "_WAIT", 0.005)
+    found = list(shards.examine(records, dataclasses.replace(job, threads=3)))
+    for one, other in zip(found, alone, strict=True):
+        assert one.image is not None
+        assert other.image is not None
+        assert (one.record, one.sha256, one.image.encoded) == (other.record, other.sha256, other.image.encoded)
+        assert (one.image.changed, one.image.properties) == (other.image.changed, other.image.properties)
+    assert (len(readers) > 1) == (expected == "several")
 
 
 @pytest.mark.parametrize("apart", [False, True])

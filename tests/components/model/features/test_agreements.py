@@ -85,3 +85,21 @@ def test_parts_and_cores_change_nothing(monkeypatch: pytest.MonkeyPatch, cores: 
     np.testing.assert_array_equal(agreements.of_pairs(asked.features, PAIRS), expected)
     assert asked.indices == PAIRS.ravel().tolist()
     assert cv2.getNumThreads() == before
+
+
+def test_a_picture_that_memory_does_not_suffice_for_is_compared_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = registration.opened
+
+    def short(encoded: bytes) -> registration.Picture:
+        if encoded == CONTENTS[1]:
+            raise MemoryError
+        return usual(encoded)
+
+    monkeypatch.setattr(registration, "opened", short)
+    assert np.isnan(agreements.of_pairs(Asked(CONTENTS, str(tmp_path)).features, PAIRS)).all()
+    monkeypatch.setattr(registration, "opened", usual)
+    later = Asked(CONTENTS, str(tmp_path))
+    assert agreements.of_pairs(later.features, PAIRS)[0] >= 0.9
+    assert later.indices == [0, 1, 2]  # those of the pairs with the second image

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from components.data import images
@@ -74,12 +75,27 @@ def test_what_would_take_much_memory_at_once_is_decoded_one_by_one(
     assert together(decode=False) == expected
 
 
-def test_an_error_of_one_is_found_when_it_is_decoded_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> Callable[..., object]:
-        raise MemoryError
-
+@pytest.mark.parametrize("small", [0, 1 << 20])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM"), ValueError("of any kind")]
+)
+def test_an_error_of_one_is_found_when_it_is_decoded_alone(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, small: int
+) -> None:
+    """Memory, for example, may be short while many are decoded, and suffice for each."""
     expected = together()
+    usual = proof.decode
+
+    def ahead(*_: object) -> Pixels:
+        monkeypatch.setattr(proof, "decode", usual)  # once
+        raise error
+
+    def full(*_: object) -> Callable[..., object]:
+        raise error
+
+    monkeypatch.setattr(proof, "_SMALL", small)
     monkeypatch.setattr(proof, "_function", full)
+    monkeypatch.setattr(proof, "decode", ahead)
     assert together() == expected
 
 
