@@ -1,7 +1,7 @@
 """Compares evaluation with what one would write without this project: `model.predict`, and scikit-learn's figures.
 
-`python -m benchmarks.side_by_side.answering --backbone FILE --counts 400 2400` runs two pipelines on generated photos,
-four in five of which are in test, and evaluates as many photos with a network of the same backbone and head. It feeds
+`python -m benchmarks.side_by_side.answering --backbone FILE --counts 300 1500` runs two pipelines on generated photos,
+half of which are in test, and evaluates as many photos with a network of the same backbone and head. It feeds
 them by `keras.utils.image_dataset_from_directory`, and computes accuracy, a report for each label, the confusion
 matrix, ROC AUC, mean average precision and the loss. The difference between both counts is free of what each
 side needs anyway. Ours also calibrates, decides, judges familiarity, compares slices, and writes each answer.
@@ -26,7 +26,7 @@ from pipeline import cli, stages
 
 _SIZE = 224
 _BATCH = 32
-_TEST = 0.8
+_TEST = 0.5
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
         prog="python -m benchmarks.side_by_side.answering", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--backbone", required=True, help="file of a Keras model")
-    parser.add_argument("--counts", type=int, nargs=2, default=(400, 2400), help="numbers of photos, fewer first")
+    parser.add_argument("--counts", type=int, nargs=2, default=(300, 1500), help="numbers of photos, fewer first")
     options = parser.parse_args()
     few, many = options.counts
     with tempfile.TemporaryDirectory() as folder:
