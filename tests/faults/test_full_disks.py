@@ -119,7 +119,7 @@ def assert_said(done: Done, words: str, *, where: str, code: int = 1) -> None:
     text = " ".join(done.printed.split())
     assert done.code == code, (where, done)
     assert "Traceback" not in text, (where, done)
-    assert words in text, (where, done)
+    assert words.lower() in text.lower(), (where, done)
 
 
 def optional(stage: str) -> bool:
