@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import posixpath
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -303,7 +304,7 @@ def examine(
             lambda record: proof.alone(steps(record), decoded or proof.decode), iter(records), count
         )
     else:
-        found = _in_threads(steps, iter(records), job, count)
+        found = _in_threads(steps, iter(records), count)
     for item in found:
         if item.image is None or item.split:
             yield item
@@ -312,7 +313,7 @@ def examine(
 
 
 def _in_threads(
-    steps: Callable[[Record], proof.Steps[Examined]], records: Iterator[Record], job: Job, count: int
+    steps: Callable[[Record], proof.Steps[Examined]], records: Iterator[Record], count: int
 ) -> Iterator[Examined]:
     """Goes through `steps` of each record; yields in order.
 
@@ -322,14 +323,15 @@ def _in_threads(
     first, waits = [], []
     for record in itertools.islice(records, _SAMPLE):
         started = time.perf_counter()
-        if record.size <= images.max_file_bytes(job.max_pixels):
-            with contextlib.suppress(OSError):  # which `steps` find again
-                storage.read(job.root, record.path, record.moments)
-        waits.append(time.perf_counter() - started)
-        first.append(proof.alone(steps(record)))
+
+        def decoded(file: Undecoded, started: float = started) -> Pixels:
+            waits.append(time.perf_counter() - started)  # nearly all of which is reading, where that is slow
+            return proof.decode(file)
+
+        first.append(proof.alone(steps(record), decoded))
         yield first[-1]
     anew = sum(bool(item.image and item.image.changed) for item in first)
-    if first and (sorted(waits)[len(waits) // 2] > _WAIT or 2 * anew > len(first)):
+    if (waits and statistics.median(waits) > _WAIT) or 2 * anew > len(first):
         yield from threads.ordered(lambda record: proof.alone(steps(record)), records, count)
     else:
         yield from threads.decoded_ahead(steps, records, count)
