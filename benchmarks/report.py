@@ -19,7 +19,8 @@ from PIL import Image
 
 from components.base.artifact_files import PREDICTIONS
 from components.data.dataset import Dataset, Record
-from components.ingest import census, manifest, shards
+from components.ingest import manifest, shards
+from components.ingest.counts import census
 from components.report import evidence, page
 from components.report.run_summary import DataSummary, RunSummary
 

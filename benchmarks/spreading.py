@@ -28,7 +28,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from PIL import Image
 
 from components.data.dataset import Dataset, Record
-from components.ingest import reuse, shards
+from components.ingest import shards
+from components.ingest.stored.copies import NO_FILES, NOTHING
 from components.stages.ingest import write_shards
 from pipeline.config import beam as arguments
 
@@ -80,8 +81,8 @@ def _seconds(root: Path, records: Sequence[Record], to: Path, workers: int) -> f
             str(to / "shards"),
             plan,
             job,
-            [None] * len(plan),
-            reuse.Previous().files,
+            [NOTHING] * len(plan),
+            NO_FILES,
         )
         return time.perf_counter() - started
 

@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterator, Sequence
 from components.base import machine
 from components.data.dataset import SPLITS, Record
 from components.data.formats import proof
-from components.ingest import census, shards
+from components.ingest import shards
+from components.ingest.counts import census
 from components.ingest.layouts import folders
 from components.ingest.shard_files import ShardFile
 from components.ingest.workers import processes

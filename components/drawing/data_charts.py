@@ -16,7 +16,7 @@ from components.data.manifest import PropertyHistograms
 from components.drawing import svg
 from components.drawing.panels import DASHES, INNER, LEFT, OF_SPLIT, ROW, SERVED, Entry, Style, legend
 from components.drawing.svg import INK, PAPER, Sheet
-from components.ingest import census
+from components.ingest.counts import census
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

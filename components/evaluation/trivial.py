@@ -24,7 +24,7 @@ from components.data.manifest import DatasetManifest, Histograms
 from components.evaluation.groups.parts import Neighbours, Seen
 from components.evaluation.predictions import Prediction
 from components.gates.found import Paired, Trivial, TrivialMethod
-from components.ingest.census import dense
+from components.ingest.counts.census import dense
 from components.labels import outputs
 from components.labels.kind import LabelKind
 from components.metrics import clusters, curves

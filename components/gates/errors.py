@@ -8,7 +8,7 @@ from components.base.errors import ImagegateError
 from components.base.verdict import Verdict
 from components.data.manifest import DatasetManifest
 from components.gates.records import Suspicions
-from components.ingest.census import Images
+from components.ingest.counts.census import Images
 
 
 class ModelRefused(ImagegateError):

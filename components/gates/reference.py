@@ -11,7 +11,7 @@ from components.base.artifact_files import KNOWN_IMAGES, PUSHED_MANIFEST
 from components.base.errors import ImagegateError
 from components.data import known_images
 from components.data.manifest import DatasetManifest, KnownData
-from components.ingest.census import Images
+from components.ingest.counts.census import Images
 from components.ingest.earlier import Seen
 from components.push import versions
 from components.push.versions import Served

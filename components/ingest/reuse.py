@@ -1,40 +1,40 @@
-"""What the last ingest of the same output left and this one can use: shards whose images, labels and splits are equal.
+"""What the last ingest of the same output left and this one can use: whole shards, and single records of others.
 
-Only files that a proof shows unchanged count as equal, so nothing has to be read to find out. The result is the same,
-to the byte, as without.
+A shard whose images, labels and splits are equal is linked; of other shards, the records of images that are unchanged
+are copied. Only files that a proof shows unchanged count so without being read; others that were there are read, and
+count so if their content is the same. The result is the same, to the byte, as without.
 """
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import operator
 import os
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from components.base.artifact_files import SHARD_REPORTS
 from components.base.errors import ImagegateError
 from components.data.dataset import SPLITS, Record
 from components.data.storage.objects import Objects
 from components.ingest import ledger, manifest, shard_files, shards, splits
-from components.ingest.census import Report
+from components.ingest.counts.census import Report
+from components.ingest.stored.copies import NO_FILES, NOTHING, Files, Known, Place
 
 _BUT_VERSION = operator.attrgetter(*(f.name for f in dataclasses.fields(Record) if f.name != "version"))
 _DIGEST = 64  # hexadecimal digits of the image's digest, with which a `ledger.digest` begins
+_KEY = 16  # bytes of the key of a record
 
 
-@dataclass(frozen=True)
-class Files:
-    """The shard files of an earlier ingest.
+class _Line(NamedTuple):
+    """What an earlier ingest tells of a shard: the keys of its images, one behind the other, and its report as JSON."""
 
-    Attributes:
-        folder: of its shards.
-        paths: SHA-256 -> path of each of them.
-    """
-
-    folder: str = ""
-    paths: dict[str, str] = field(default_factory=dict)
+    keys: bytes
+    report: str
 
 
 @dataclass(frozen=True)
@@ -44,27 +44,30 @@ class Previous:
     Attributes:
         files: its shard files.
         proofs: what is known of its images; None: nothing.
-        reports: key of a shard -> where the line begins that has its report, with the final splits and files.
+        starts: where the line of each shard begins that has its report, with the final splits and files.
+        numbers: key of a shard -> its number.
     """
 
-    files: Files = field(default_factory=Files)
+    files: Files = NO_FILES
     proofs: ledger.Proofs | None = None
-    reports: Mapping[str, int] = field(default_factory=dict)
+    starts: Sequence[int] = ()
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
-    def report(self, key: str) -> str | None:
-        """The report of the shard with this key, as JSON; None if there is none, or it was damaged.
+    def line(self, number: int) -> _Line | None:
+        """What is told of the shard with this number; None if it was damaged.
 
         Shards have digests in the manifest, and images in the key. The counts of a report have only its own.
         """
-        if key not in self.reports:
-            return None
         try:
             with open(os.path.join(self.files.folder, SHARD_REPORTS), "rb") as f:
-                f.seek(self.reports[key])
-                there, digest, content = f.readline().decode("ascii").rstrip("\n").split(" ", 2)
+                f.seek(self.starts[number])
+                _, digest, content = f.readline().decode("ascii").rstrip("\n").split(" ", 2)
+            if splits.digest(content.encode()) != digest:
+                return None
+            keys, report = content.split(" ", 1)
+            return _Line(base64.b64decode(keys), report)
         except (OSError, ValueError):
             return None
-        return content if there == key and splits.digest(content.encode()) == digest else None
 
 
 def find(folder: str) -> Previous:
@@ -81,19 +84,20 @@ def find(folder: str) -> Previous:
 def _read(folder: str) -> Previous | None:
     try:
         [known] = ledger.read([folder])
-        reports, start = dict[str, int](), 0
+        numbers, starts, start = dict[str, int](), array("Q"), 0
         with open(os.path.join(folder, SHARD_REPORTS), "rb") as f:
             for line in f:
-                reports[line.partition(b" ")[0].decode("ascii")] = start
+                numbers[line.partition(b" ")[0].decode("ascii")] = len(starts)
+                starts.append(start)
                 start += len(line)
         paths = {file.sha256: os.path.join(folder, file.name) for file in manifest.read(folder).files}
-        return Previous(Files(folder, paths), known.proofs(), reports)
+        return Previous(Files(folder, paths), known.proofs(), starts, numbers)
     except (OSError, ValueError, KeyError, TypeError, ImagegateError):
         return None
 
 
-def report(previous: Previous, records: Sequence[Record], job: shards.Job, code: str) -> str | None:
-    """Returns the report of the earlier shard that holds exactly these records in their splits, as JSON; or None.
+def known(previous: Previous, records: Sequence[Record], job: shards.Job, code: str) -> Known:
+    """Finds what an earlier ingest knows of the records of a new shard.
 
     Args:
         previous: see `find`.
@@ -102,32 +106,80 @@ def report(previous: Previous, records: Sequence[Record], job: shards.Job, code:
         code: fingerprint of the code of ingest.
     """
     if not records or previous.proofs is None:
-        return None
-    digests = {}
-    for record, entry in zip(records, previous.proofs.find([record.path for record in records]), strict=True):
-        if entry is None or not entry.version or entry.version != record.version:
-            return None
-        digests[record.path] = entry.digest
+        return NOTHING
     try:
-        found = previous.report(key(records, digests, job, code))
-        if found is None:
-            return None
-        before = Report.from_json(found).splits()  # of the images that are not quarantined
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # damaged
+        entries = previous.proofs.find([record.path for record in records])
+    except (OSError, ValueError):
+        return NOTHING  # damaged
+    settings = _settings(job, code)
+    keys, proven = dict[int, bytes](), set[int]()
+    for number, (record, entry) in enumerate(zip(records, entries, strict=True)):
+        if entry is not None and entry.digest:
+            keys[number] = _record_key(settings, record, entry.digest)
+            if entry.version and entry.version == record.version:
+                proven.add(number)
+    if len(proven) == len(records):
+        digests = [entry.digest for entry in entries if entry is not None]
+        if whole := _whole(previous, records, digests, _shard_key(settings, keys.values()), job):
+            return Known(whole)
+    return _parts(previous, records, keys, proven)
+
+
+def _whole(previous: Previous, records: Sequence[Record], digests: Sequence[str], key: str, job: shards.Job) -> str:
+    line = previous.line(previous.numbers[key]) if key in previous.numbers else None
+    if line is None:
+        return ""
+    try:
+        before = Report.from_json(line.report).splits()  # of the images that are not quarantined
+    except (ValueError, KeyError, TypeError):
+        return ""  # damaged
     now = {
-        record.path: splits.assign(record, digests[record.path][:_DIGEST], job.fractions, job.moved, job.earlier)
-        for record in records
+        record.path: splits.assign(record, digest[:_DIGEST], job.fractions, job.moved, job.earlier)
+        for record, digest in zip(records, digests, strict=True)
         if record.path in before
     }
-    return found if now == before else None
+    return line.report if now == before else ""
+
+
+def _parts(previous: Previous, records: Sequence[Record], keys: Mapping[int, bytes], proven: set[int]) -> Known:
+    """Looks in the shards that had the images of these paths, if the number of shards is another now."""
+    wanted = {key: number for number, key in keys.items()}
+    parts, places, claims = list[str](), dict[int, Place](), list[int]()
+    for shard in sorted({shards.number_of(records[number], len(previous.starts)) for number in keys}):
+        line = previous.line(shard)
+        if line is None:
+            continue
+        found = dict[int, Place]()
+        for at, start in enumerate(range(0, len(line.keys), _KEY)):
+            number = wanted.get(line.keys[start : start + _KEY])
+            if number is not None:
+                found[number] = Place(len(parts), at)
+        if found:
+            parts.append(line.report)
+            places |= found
+            claims += [number for number in found if number not in proven]
+    return Known("", parts, places, sorted(claims)) if parts else NOTHING
 
 
 def key(records: Sequence[Record], digests: Mapping[str, str], job: shards.Job, code: str) -> str:
     """Digest of everything that the content of a shard follows from, but the splits."""
-    told = repr((code, job.max_pixels, job.bits, job.rule, job.expected))
-    told += "".join(repr((_BUT_VERSION(record), digests[record.path])) for record in records)
-    return hashlib.sha256(told.encode()).hexdigest()
+    settings = _settings(job, code)
+    return _shard_key(settings, (_record_key(settings, record, digests[record.path]) for record in records))
+
+
+def _settings(job: shards.Job, code: str) -> bytes:
+    """Digest of what the content of all records follows from."""
+    return hashlib.sha256(repr((code, job.max_pixels, job.bits, job.rule, job.expected)).encode()).digest()
+
+
+def _record_key(settings: bytes, record: Record, digest: str) -> bytes:
+    """Digest of everything that a record in a shard follows from, but for the split."""
+    told = repr((_BUT_VERSION(record), digest)).encode()
+    return hashlib.sha256(settings + told).digest()[:_KEY]
+
+
+def _shard_key(settings: bytes, keys: Iterable[bytes]) -> str:
+    return hashlib.sha256(settings + b"".join(keys)).hexdigest()
 
 
 def link(source: str, known: str, folder: str, index: int, count: int, tick: Callable[[int], None]) -> Report | None:
@@ -135,7 +187,7 @@ def link(source: str, known: str, folder: str, index: int, count: int, tick: Cal
 
     Args:
         source: folder of the earlier shards.
-        known: what `report` returned.
+        known: see `Known.whole`.
         folder, index, count, tick: as in `shards.write`.
     """
     found, name = Report.from_json(known), shards.name(index, count)
@@ -144,7 +196,8 @@ def link(source: str, known: str, folder: str, index: int, count: int, tick: Cal
     if len(linked) < len(SPLITS):
         return None
     found.files = linked
-    tick(len(found.paths) + len(found.quarantined))
+    found.reused = len(found.paths) + len(found.quarantined)
+    tick(found.reused)
     return found
 
 
@@ -153,7 +206,7 @@ def copy(source: str, known: str, store: Objects, index: int, count: int, tick: 
 
     Args:
         source: URL of the earlier shards.
-        known: what `report` returned.
+        known: see `Known.whole`.
         store: that of the new ones.
         index, count, tick: as in `shards.write`.
     """
@@ -169,20 +222,26 @@ def copy(source: str, known: str, store: Objects, index: int, count: int, tick: 
             return None
         files.append(new)
     found.files = files
-    tick(len(found.paths) + len(found.quarantined))
+    found.reused = len(found.paths) + len(found.quarantined)
+    tick(found.reused)
     return found
 
 
 def write(folder: str, plan: Iterable[Sequence[Record]], reports: Iterable[Report], job: shards.Job, code: str) -> None:
-    """Writes the reports beside the shards, for the next ingest: a line for each with its key, digest and JSON.
+    """Writes the reports beside the shards, for the next ingest: a line for each, with keys, a digest and JSON.
 
     Args:
         folder: of the shards.
         plan: the records of each shard.
         reports: of the same shards in their order, with their final splits and files.
-        job, code: as in `report`.
+        job, code: as in `known`.
     """
+    settings = _settings(job, code)
     with open(os.path.join(folder, SHARD_REPORTS), "w", encoding="ascii") as f:
         for records, one in zip(plan, reports, strict=True):
-            content = one.to_json()
-            f.write(f"{key(records, one.digests, job, code)} {splits.digest(content.encode())} {content}\n")
+            keys = [_record_key(settings, record, one.digests[record.path]) for record in records]
+            kept = set(one.paths)
+            own = b"".join(key for record, key in zip(records, keys, strict=True) if record.path in kept)
+            one.reused = 0  # so that the same data give the same bytes
+            content = f"{base64.b64encode(own).decode('ascii')} {one.to_json()}"
+            f.write(f"{_shard_key(settings, keys)} {splits.digest(content.encode())} {content}\n")

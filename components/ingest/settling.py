@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,8 +22,10 @@ from components.data.arrays.spec import ByBand
 from components.data.dataset import SPLITS, Dataset, Paths, Record, packed
 from components.data.manifest import ArrayFacts, DatasetManifest, Histograms
 from components.data.storage import bundles
-from components.ingest import census, moves, near_duplicates, shards
+from components.ingest import moves, near_duplicates, shards
+from components.ingest.counts import census
 from components.ingest.settings import NearLimits
+from components.ingest.stored.copies import NO_FILES, Files
 
 
 class Reports(Protocol):
@@ -41,7 +42,7 @@ def merge(
     job: shards.Job,
     limits: NearLimits | None,
     folder: str = "",
-    there: Mapping[str, str] = MappingProxyType({}),
+    there: Files = NO_FILES,
     search: perceptual.Search | None = None,
 ) -> tuple[DatasetManifest, census.Images]:
     """Adds up the reports of all shards after images that belong together were put into one split.

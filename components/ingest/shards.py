@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import overload
 
 import numpy as np
@@ -39,9 +38,12 @@ from components.data.manifest import DatasetManifest, Shard
 from components.data.mask_rules import Rule
 from components.data.storage import bundles
 from components.ingest import examples, ledger, splits
-from components.ingest.census import Report, entry_of
+from components.ingest.counts import facts
+from components.ingest.counts.census import Report, entry_of
+from components.ingest.counts.facts import Facts
 from components.ingest.earlier import Earlier
 from components.ingest.shard_files import ShardFile
+from components.ingest.stored.copies import NO_FILES, NOTHING, Copies, Files, Known
 from components.ingest.workers import processes, threads
 
 _SHARD_BYTES = 64 << 20  # of image files
@@ -68,7 +70,8 @@ class Examined:
 
     `digest` is that of the content, whether it can be used or not; see `ledger.digest`. `left_out` says what a tile
     lacks that is no part of the data set, though nothing is wrong with it. Where it was asked for, `example` is the
-    record to write and `entry` what the report keeps of it, see `census.entry_of`; `image.encoded` is then empty.
+    record to write, `entry` what the report keeps of it, see `census.entry_of`, and `facts` what is counted; `image` is
+    then without content, or None for an image that was known.
     """
 
     record: Record
@@ -82,6 +85,12 @@ class Examined:
     left_out: str = ""
     example: bytes = b""
     entry: bytes = b""
+    facts: Facts | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is part of the data set."""
+        return self.image is not None or self.facts is not None
 
 
 @dataclass(frozen=True)
@@ -159,8 +168,7 @@ def job(
         ).image is not None
 
     count, total = len(dataset.records), sum(r.size for r in dataset.records)
-    long = count * _SECONDS_PER_IMAGE + total * _SECONDS_PER_BYTE >= _LONG
-    apart = (_apart(dataset, bands) and long) or (careful and (bands is None or bands.tile is None))
+    apart = (_apart(dataset, bands) and _pays(count, total)) or (careful and (bands is None or bands.tile is None))
     threaded = apart or total >= _THREADED_FILE_BYTES * max(1, count) or storage.is_url(dataset.root)
     threads = _ALL if threaded else 1
     earlier = earlier or Earlier()
@@ -179,6 +187,11 @@ def job(
         careful=careful and apart,
     )
     return replace(found, moved=splits.rare_label_splits(dataset, content, usable, earlier))
+
+
+def _pays(count: int, total: int) -> bool:
+    """Whether processes pay for so many images of so many bytes."""
+    return count * _SECONDS_PER_IMAGE + total * _SECONDS_PER_BYTE >= _LONG
 
 
 def _apart(dataset: Dataset, bands: Bands | None) -> bool:
@@ -253,11 +266,16 @@ def plan(records: Sequence[Record]) -> Parts:
     count = max(_MIN_SHARDS, -(-total // _SHARD_BYTES))
 
     def shard(record: Record) -> int:
-        path = storage.unit(record.file).encode("utf-8", "surrogateescape")
-        return _place(int.from_bytes(hashlib.blake2b(path, digest_size=8).digest(), "big"), count)
+        return number_of(record, count)
 
     ordered = Packed.ordered(Record, in_order(records), key=shard)
     return Parts(ordered, np.bincount(np.fromiter(map(shard, ordered), np.int64, len(ordered)), minlength=count))
+
+
+def number_of(record: Record, count: int) -> int:
+    """The number of the shard that holds a record, of so many; see `plan`."""
+    path = storage.unit(record.file).encode("utf-8", "surrogateescape")
+    return _place(int.from_bytes(hashlib.blake2b(path, digest_size=8).digest(), "big"), count)
 
 
 def _place(number: int, count: int) -> int:
@@ -374,7 +392,8 @@ def _serialised(item: Examined) -> Examined:
     if item.image is None:
         return item
     example = examples.to_example(item.record, item.sha256, item.image, item.mask)
-    return replace(item, image=replace(item.image, encoded=b""), example=example, entry=entry_of(example))
+    counted, image = facts.of(item.image, item.mask), replace(item.image, encoded=b"", moments=None, unseen=None)
+    return replace(item, image=image, mask=None, example=example, entry=entry_of(example), facts=counted)
 
 
 def _examined_and_serialised(job: Job, record: Record) -> Examined:
@@ -473,10 +492,12 @@ def enter(item: Examined, report: Report) -> None:
     report.digests[item.record.path] = item.digest
     if item.left_out:
         report.leave_out(item.record.path, item.left_out)
-    elif item.image is None:
+        return
+    counted = item.facts if item.image is None else item.facts or facts.of(item.image, item.mask)
+    if counted is None:
         report.reject(item.record.file, item.problem)
     else:
-        report.add(item.record, item.split, item.sha256, item.image, item.mask, item.rule)
+        report.add(item.record, item.split, item.sha256, counted, item.rule)
 
 
 def _mask_file(record: Record, job: Job) -> bytes | OSError | None:
@@ -530,7 +551,8 @@ def write(
     records: Sequence[Record],
     job: Job,
     tick: Callable[[int], None],
-    there: Mapping[str, str] = MappingProxyType({}),
+    there: Files = NO_FILES,
+    known: Known = NOTHING,
 ) -> Report:
     """Writes shard `index` of `count`: one uncompressed TFRecord file per split below `folder/Split-NAME/`.
 
@@ -544,17 +566,20 @@ def write(
         records: this shard's records, as `plan` distributed them.
         job: settings that all shards share.
         tick: called repeatedly with the number of records done since the last call.
-        there: SHA-256 -> path of the files of an earlier ingest, to be linked instead of kept twice.
+        there: the files of an earlier ingest, to be linked instead of kept twice.
+        known: the records that are copied from there.
 
     Returns:
         counts of the images written and quarantined.
     """
     report = Report()
-    files = {split: ShardFile(folder, split, name(index, count), there) for split in job.splits}
+    copies = Copies(there.folder, known, job.root, records, images.max_file_bytes(job.max_pixels))
+    files = {split: ShardFile(folder, split, name(index, count), there.paths) for split in job.splits}
     try:
-        for number, item in enumerate(examine(records, job, serialised=True), 1):
+        for number, item in enumerate(_copied_or_examined(records, job, copies, count), 1):
             enter(item, report)
-            if item.image is not None:
+            if item.kept:
+                report.reused += item.image is None
                 files[item.split].write(item.example)
                 report.store(item.entry)
             if number % _TOLD == 0:
@@ -562,14 +587,39 @@ def write(
         tick(len(records) % _TOLD)
         report.files = [file.commit() for file in files.values()]
     finally:
+        copies.close()
         for file in files.values():
             file.discard()
     return report
 
 
-def move(
-    folder: str, report: Report, moves: Mapping[str, str | None], there: Mapping[str, str] = MappingProxyType({})
-) -> list[Shard]:
+def _copied_or_examined(records: Sequence[Record], job: Job, copies: Copies, count: int) -> Iterator[Examined]:
+    """Yields each record as an earlier shard holds it, or else examines it."""
+    new = [record for number, record in enumerate(records) if number not in copies]
+    if copies and not _pays(count * len(new), count * sum(record.size for record in new)):
+        job = replace(job, processes=job.careful)  # they would take longer to start
+    others = examine(new, job, serialised=True)
+    for number, record in enumerate(records):
+        if number not in copies:
+            yield next(others)
+        elif (taken := copies.take(number)) is None:
+            yield from examine([record], job, serialised=True)
+        else:
+            file = taken.digest[: len(taken.sha256)]  # of all tiles of a scene
+            split = splits.assign(record, file, job.fractions, job.moved, job.earlier)
+            yield Examined(
+                record,
+                split,
+                taken.sha256,
+                rule=job.rule,
+                digest=taken.digest,
+                example=taken.example,
+                entry=taken.entry,
+                facts=taken.facts,
+            )
+
+
+def move(folder: str, report: Report, moves: Mapping[str, str | None], there: Files = NO_FILES) -> list[Shard]:
     """Rewrites the files of one shard after images changed their split or were left out; the order is kept.
 
     Args:
@@ -596,7 +646,7 @@ def move(
     try:
         for file in (file for file in report.files if file.split in affected):
             readers[file.split] = iter(tf.data.TFRecordDataset(os.path.join(folder, file.name)))
-            writers[file.split] = ShardFile(folder, file.split, os.path.basename(file.name), there)
+            writers[file.split] = ShardFile(folder, file.split, os.path.basename(file.name), there.paths)
         for path, was in zip(report.paths, old, strict=True):
             if was in affected:
                 example, new = next(readers[was]).numpy(), moves.get(path, was)

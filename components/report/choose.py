@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from components.data import duplicates
 from components.data.duplicates import Pair
 from components.gates.compared import Regression
-from components.ingest.census import Images
+from components.ingest.counts.census import Images
 from components.labels.kind import LabelKind
 from components.metrics.base import ratio
 from components.report.answers import Answers

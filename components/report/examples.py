@@ -19,7 +19,8 @@ from components.gates.compared import Regression
 from components.gates.data_rules import image_pairs
 from components.gates.found import WeakGroup
 from components.gates.records import Found
-from components.ingest import census, manifest
+from components.ingest import manifest
+from components.ingest.counts import census
 from components.labels.kind import LabelKind
 from components.report import answers, budget, choose, pictures, suspects
 from components.report.answers import Answers

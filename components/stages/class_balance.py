@@ -19,7 +19,7 @@ from components.gates.judge import failed
 from components.gates.records import DataGateResult
 from components.gates.settings import DataGateLimits
 from components.ingest import manifest
-from components.ingest.census import Images
+from components.ingest.counts.census import Images
 from components.model.features.described import of_shards
 from components.model.features.settings import FeatureSettings
 from components.push import versions

@@ -28,7 +28,8 @@ from components.gates.compared import Compared
 from components.gates.found import Beside
 from components.gates.judge import failed
 from components.gates.settings import Threshold
-from components.ingest import census, manifest
+from components.ingest import manifest
+from components.ingest.counts import census
 from components.labels import kinds
 from components.model import identity
 from components.model.features.settings import FeatureSettings

@@ -20,7 +20,8 @@ from components.data.manifest import Assigned
 from components.data.perceptual import Search
 from components.gates import data_gate, reference
 from components.gates.errors import DataRejected
-from components.ingest import census, earlier, ledger, manifest, reuse, settling, shards
+from components.ingest import earlier, ledger, manifest, reuse, settling, shards
+from components.ingest.counts import census
 from components.ingest.layouts import reading
 from components.ingest.settings import Source
 from components.ingest.spread import place as spread_place
@@ -28,6 +29,7 @@ from components.ingest.spread import plan as spread
 from components.ingest.spread import search
 from components.ingest.spread.plan import UnseenError
 from components.ingest.stored import index
+from components.ingest.stored.copies import Files, Known
 from components.ingest.workers import crash_mark, processes
 from components.push import versions
 from components.push.signing import trust
@@ -124,7 +126,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             data = source.data
             job = shards.job(dataset, data.max_pixels, rule, data.bits, before, data.arrays, careful=found.careful)
             written = _written(self._make_beam_pipeline, examples.uri, dataset, job, previous, code)
-            there = previous.files.paths
+            there = previous.files
+            if reused := sum(report.reused for report in written):
+                total = len(dataset.records)
+                progress.announce(f"{reused:,} of {total:,} images are as they were; their records were taken over")
             del previous  # what is known of each image
             compare = None
             # A store has no folder to search in.
@@ -168,7 +173,7 @@ def _written(
 ) -> spread.Written:
     """Plans and writes the shards; the plan is kept on disk alone."""
     plan = shards.plan(dataset.records)
-    known = (reuse.report(previous, records, job, code) for records in plan)
+    known = (reuse.known(previous, records, job, code) for records in plan)
     return write_shards(make_pipeline, folder, plan, job, known, previous.files)
 
 
@@ -185,8 +190,8 @@ def write_shards(
     folder: str,
     plan: Iterable[Sequence[Record]],
     job: shards.Job,
-    known: Iterable[str | None],
-    there: reuse.Files,
+    known: Iterable[Known],
+    there: Files,
 ) -> spread.Written:
     """Writes the shards of a plan with Beam; returns their reports, which stay in `folder` until `spread.remove`.
 
@@ -197,14 +202,14 @@ def write_shards(
         folder: of the shards; it is made.
         plan: the records of each shard.
         job: settings that all shards share.
-        known: for each shard the report of an equal one of an earlier ingest, as JSON, or None.
+        known: for each shard what an earlier ingest knows of it.
         there: the files of that ingest.
     """
     place = spread_place.current()
     written = spread.write(folder, plan, job, known, there)
     handed = written
     if place is not None:
-        handed = spread.hand(written, place.url, job, reuse.Files(place.url_of(there.folder) if there.folder else ""))
+        handed = spread.hand(written, place.url, job, Files(place.url_of(there.folder) if there.folder else ""))
     progress.start(_TASK)
     try:
         _each(make_pipeline, written.count, "WriteShard", _WriteShard(handed))

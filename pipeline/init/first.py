@@ -16,7 +16,7 @@ from components.data.dataset import Dataset, LayoutError
 from components.data.mask_rules import Rule
 from components.gates import data_gate
 from components.gates.data_rules.base import GateInput
-from components.ingest import census, observed
+from components.ingest.counts import census, observed
 from pipeline import config as configuration
 from pipeline.config import yaml
 from pipeline.init import compose, limits

@@ -17,7 +17,8 @@ from components.data import storage
 from components.data.dataset import SPLITS, Dataset, Record
 from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
-from components.ingest import census, shards, splits
+from components.ingest import shards, splits
+from components.ingest.counts import census
 from pipeline.runs import check
 from pipeline.terminal import output_to
 

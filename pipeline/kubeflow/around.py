@@ -18,7 +18,8 @@ from components.base.errors import ConfigError
 from components.base.verdict import Verdict
 from components.data import images
 from components.gates.errors import DataRejected, ModelRefused
-from components.ingest import census, ledger, splits
+from components.ingest import ledger, splits
+from components.ingest.counts import census
 from components.push import versions
 from components.report import outcome
 from pipeline import derived

@@ -18,7 +18,8 @@ from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
 from components.gates import data_gate
 from components.gates.judge import failed
-from components.ingest import census, exclusion, settling, shards
+from components.ingest import exclusion, settling, shards
+from components.ingest.counts import census
 from components.ingest.workers import crash_mark, processes
 from components.model.features.described import Files
 from pipeline.disk import room

@@ -17,7 +17,8 @@ from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
 from components.gates import data_gate, reference
 from components.gates.data_rules.base import GateInput
-from components.ingest import census, earlier, ledger
+from components.ingest import earlier, ledger
+from components.ingest.counts import census
 from components.ingest.layouts import reading
 from components.ingest.ledger import Recognised
 from components.model.features.rows import Features

@@ -17,7 +17,8 @@ from components.base.values import parsed_json
 from components.data.dataset import Dataset, LayoutError
 from components.gates import data_gate
 from components.gates.errors import DataRejected
-from components.ingest import census, splits
+from components.ingest import splits
+from components.ingest.counts import census
 from components.push import versions
 from components.push.signing.trust import Trust
 from components.report import evidence

@@ -18,7 +18,8 @@ from components.gates import data_gate
 from components.gates.data_rules.base import GateInput
 from components.gates.judge import failed
 from components.gates.reference import Reference, remember
-from components.ingest import census, settling, shards
+from components.ingest import settling, shards
+from components.ingest.counts import census
 from components.push import versions
 from components.push.manifest import PushedManifest
 from pipeline import cli, config

@@ -13,7 +13,7 @@ from projects import Project, Run, copy_source, ran
 
 from components.base.errors import ImagegateError
 from components.data.dataset import SPLITS
-from components.ingest.census import Images
+from components.ingest.counts.census import Images
 from pipeline import lock
 
 pytestmark = pytest.mark.end_to_end

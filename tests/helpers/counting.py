@@ -13,7 +13,8 @@ from components.data.images import Checked
 from components.data.manifest import DatasetManifest
 from components.data.mask_rules import rule
 from components.data.masks import Mask
-from components.ingest import census, splits
+from components.ingest import splits
+from components.ingest.counts import census, facts
 
 PROPERTIES = (640.0, 480.0, 4 / 3, 0.5, 0.2, 0.01, 0.5, 0.5, 0.5)
 
@@ -53,7 +54,7 @@ def report(seen: Iterable[Seen], labels: Sequence[str]) -> census.Report:
         record = Record(one.path or one.content, one.labels, split, 1, "", one.unknown, one.weight, slices=one.slices)
         mask = Mask(one.mask, one.pixels, one.ignored) if one.pixels else None
         meaning = rule(list(labels)) if one.pixels else None
-        found.add(record, one.split, splits.digest(one.content.encode()), image, mask, meaning)
+        found.add(record, one.split, splits.digest(one.content.encode()), facts.of(image, mask), meaning)
     return found
 
 

@@ -21,7 +21,8 @@ from components.data.arrays.spec import Bands
 from components.data.dataset import UNLABELLED, Dataset
 from components.data.manifest import DatasetManifest
 from components.data.mask_rules import Rule
-from components.ingest import census, manifest, reuse, settling, shards
+from components.ingest import manifest, reuse, settling, shards
+from components.ingest.counts import census
 from components.ingest.earlier import Earlier
 from components.ingest.settings import NearLimits, Pool
 from components.ingest.stored import index
@@ -138,11 +139,11 @@ def ingest(
     there, reports = previous.files, []
     for i, part in plan:
         place = str(folder), i, len(plan)
-        known = reuse.report(previous, part, job, "code")
-        linked = reuse.link(there.folder, known, *place, lambda _: None) if known else None
-        reports.append((i, linked or shards.write(*place, part, job, lambda _: None, there.paths)))
+        known = reuse.known(previous, part, job, "code")
+        linked = reuse.link(there.folder, known.whole, *place, lambda _: None) if known.whole else None
+        reports.append((i, linked or shards.write(*place, part, job, lambda _: None, there, known)))
     reports = [report for _, report in sorted(reports, key=lambda one: one[0])]
-    counted, images = settling.merge(dataset, reports, job, near, str(folder), there.paths)
+    counted, images = settling.merge(dataset, reports, job, near, str(folder), there)
     images.write(str(folder))
     counted = counted.model_copy(update={"records": index.write(str(folder), counted.files, reports)})
     manifest.write(str(folder), counted)

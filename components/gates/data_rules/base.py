@@ -18,8 +18,8 @@ from components.gates import drift
 from components.gates.judge import Rule, judge
 from components.gates.reference import Reference
 from components.gates.settings import DataGateLimits
-from components.ingest import census
-from components.ingest.census import Images
+from components.ingest.counts import census
+from components.ingest.counts.census import Images
 from components.model.features.rows import Features
 
 

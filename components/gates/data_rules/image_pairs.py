@@ -15,7 +15,7 @@ from components.gates.data_rules.base import Finding, GateInput, bound
 from components.gates.judge import judge
 from components.gates.settings import DataGateLimits
 from components.ingest import near_duplicates
-from components.ingest.census import Images
+from components.ingest.counts.census import Images
 
 _EXCLUDE = "(list the other in data.exclude; `imagegate check CONFIG -o issues.csv` writes the list)"
 _KEEP_ONE_NEAR = f"Keep one of them {_EXCLUDE}, or lower balance.near_duplicate_distance"

@@ -16,7 +16,7 @@ from components.gates import drift
 from components.gates.data_rules.base import bound, judge_distance
 from components.gates.judge import CHANCE, failed_or_largest, judge
 from components.gates.settings import Balance
-from components.ingest import census
+from components.ingest.counts import census
 
 _LIMIT = Balance().max_property_drift  # the data gate's, of which a model keeps no other
 _TESTS = len(properties.NAMES) + 1

@@ -17,7 +17,7 @@ from components.gates.data_rules import kept
 from components.gates.data_rules.base import Finding, GateInput, bound
 from components.gates.judge import judge
 from components.gates.settings import DataGateLimits
-from components.ingest import census
+from components.ingest.counts import census
 from components.model import label_errors
 from components.model.features import neighbours
 from components.model.label_errors import Suspects

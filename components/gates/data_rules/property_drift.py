@@ -14,7 +14,7 @@ from components.data.manifest import Histograms
 from components.gates.data_rules.base import GateInput, bound, common_labels, judge_distance
 from components.gates.judge import failed_or_largest
 from components.gates.settings import DataGateLimits
-from components.ingest import census
+from components.ingest.counts import census
 
 
 def split_properties(data: GateInput, limits: DataGateLimits) -> Iterable[Verdict]:

@@ -14,8 +14,8 @@ from components.gates.data_rules.base import GateInput, bound, common_labels
 from components.gates.judge import failed_or_largest, judge
 from components.gates.reference import Reference
 from components.gates.settings import DataGateLimits
-from components.ingest import census
-from components.ingest.census import Images
+from components.ingest.counts import census
+from components.ingest.counts.census import Images
 
 _ADVICE = "If the new labels are right, raise balance.max_relabelled"
 

@@ -22,7 +22,7 @@ from components.gates import intervals
 from components.gates.data_rules.base import Carriers, GateInput, bound
 from components.gates.judge import CHANCE, failed_or_largest, judge
 from components.gates.settings import DataGateLimits
-from components.ingest.census import Images
+from components.ingest.counts.census import Images
 
 _FOLDS = 5
 _LEVELS = 16  # that a number is cut into, at its quantiles

@@ -19,7 +19,7 @@ from components.gates.data_rules import kept
 from components.gates.data_rules.base import Finding, GateInput, bound
 from components.gates.judge import CHANCE, judge
 from components.gates.settings import DataGateLimits
-from components.ingest.census import Images
+from components.ingest.counts.census import Images
 
 _ODD = "odd size"
 # Kind -> (key of the limit, how sure a finding is, what is wrong). The certainty puts the list in order: of a nearly

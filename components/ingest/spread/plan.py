@@ -32,10 +32,13 @@ from components.base.files import write_atomically
 from components.data import storage
 from components.data.dataset import Record
 from components.data.storage.objects import Objects, each
-from components.ingest import census, reuse, shard_files, shards
-from components.ingest.census import Report
+from components.ingest import reuse, shard_files, shards
+from components.ingest.counts import census
+from components.ingest.counts.census import Report
 from components.ingest.earlier import Earlier
 from components.ingest.shards import Job
+from components.ingest.stored import copies
+from components.ingest.stored.copies import Files, Known
 
 _PLAN, _REPORTS = ".plan", ".reports"
 _JOB, _EARLIER = f"{_PLAN}/job", f"{_PLAN}/earlier.npy"
@@ -69,16 +72,14 @@ class Plan:
     digest: str
 
 
-def write(
-    folder: str, plan: Iterable[Sequence[Record]], job: Job, known: Iterable[str | None], there: reuse.Files
-) -> Plan:
+def write(folder: str, plan: Iterable[Sequence[Record]], job: Job, known: Iterable[Known], there: Files) -> Plan:
     """Writes the plan.
 
     Args:
         folder: of the shards; it is made.
         plan: the records of each shard.
         job: settings that all shards share.
-        known: for each shard the report of an equal one of an earlier ingest, as JSON, or None.
+        known: for each shard what an earlier ingest knows of it.
         there: the files of that ingest.
     """
     remove(folder)
@@ -89,14 +90,14 @@ def write(
         scratch.save(os.path.join(folder, _EARLIER), job.earlier.rows)
     digest = _write_settings(folder, folder, job, there)
     count = total = 0
-    for records, report in zip(plan, known, strict=True):
-        text = json.dumps([[_row(record) for record in records], report])
+    for records, found in zip(plan, known, strict=True):
+        text = json.dumps([[_row(record) for record in records], found.plain()])
         _write(folder, _name(_PLAN, count), text)
         count, total = count + 1, total + len(records)
     return Plan(folder, count, total, digest)
 
 
-def hand(plan: Plan, url: str, job: Job, there: reuse.Files) -> Plan:
+def hand(plan: Plan, url: str, job: Job, there: Files) -> Plan:
     """Puts a plan into a store, for workers that see only that.
 
     Args:
@@ -161,13 +162,13 @@ def work(plan: Plan, index: int, tick: Callable[[int], None]) -> None:
         raise UnseenError(f"worker {socket.gethostname()} does not see {job.root}; {SHARED}")
     place, store = (plan.folder, index, plan.count), _store(plan.folder)
     if store is None:
-        report = reuse.link(there.folder, known, *place, tick) if known else None
-        report = report or shards.write(*place, records, job, tick, there.paths)
+        report = reuse.link(there.folder, known.whole, *place, tick) if known.whole else None
+        report = report or shards.write(*place, records, job, tick, there, known)
         _write(plan.folder, _name(_REPORTS, index), report.to_json())
         return
     with _written_there(plan.folder):
-        report = reuse.copy(there.folder, known, store, index, plan.count, tick) if known else None
-    report = report or _write_and_put(store, index, plan.count, records, job, tick)
+        report = reuse.copy(there.folder, known.whole, store, index, plan.count, tick) if known.whole else None
+    report = report or _write_and_put(store, index, plan.count, records, job, tick, there.folder, known)
     with _written_there(plan.folder):
         _write(plan.folder, _name(_REPORTS, index), report.to_json())
 
@@ -243,14 +244,14 @@ def _require(missing: int, plan: Plan) -> None:
         )
 
 
-def _planned(plan: Plan, index: int) -> tuple[list[Record], str | None]:
-    """The records of a shard, and the report of an equal one of an earlier ingest."""
+def _planned(plan: Plan, index: int) -> tuple[list[Record], Known]:
+    """The records of a shard, and what an earlier ingest knows of it."""
     rows, known = json.loads(_read(plan.folder, _name(_PLAN, index)))
-    return [Record(*map(census.tupled, row)) for row in rows], known
+    return [Record(*map(census.tupled, row)) for row in rows], copies.of_plain(known)
 
 
 @functools.lru_cache(maxsize=2)
-def _settings(folder: str, digest: str) -> tuple[Job, reuse.Files]:
+def _settings(folder: str, digest: str) -> tuple[Job, Files]:
     """Reads the settings once in a process.
 
     Raises:
@@ -282,7 +283,7 @@ def _is_there(root: str) -> bool:
     return storage.is_url(root) or storage.in_archive(root) or os.path.exists(root)
 
 
-def _write_settings(folder: str, here: str, job: Job, there: reuse.Files) -> str:
+def _write_settings(folder: str, here: str, job: Job, there: Files) -> str:
     """Writes what `_settings` reads, with the digest of the splits of earlier runs `here`; returns its digest."""
     rows = digests.of_file(os.path.join(here, _EARLIER)) if job.earlier else ""
     job = replace(job, earlier=Earlier(loose=job.earlier.loose))
@@ -292,11 +293,24 @@ def _write_settings(folder: str, here: str, job: Job, there: reuse.Files) -> str
 
 
 def _write_and_put(
-    store: Objects, index: int, count: int, records: Sequence[Record], job: Job, tick: Callable[[int], None]
+    store: Objects,
+    index: int,
+    count: int,
+    records: Sequence[Record],
+    job: Job,
+    tick: Callable[[int], None],
+    source: str,
+    known: Known,
 ) -> Report:
-    """Writes a shard to a folder of this worker, and its files to the store."""
+    """Writes a shard to a folder of this worker, and its files to the store; `source` has the earlier shards."""
     with tempfile.TemporaryDirectory(prefix="imagegate-") as folder:
-        report = shards.write(folder, index, count, records, job, tick)
+        there = Files(os.path.join(folder, "earlier"))
+        try:
+            if known.parts:
+                copies.fetch(Objects(source, _KEY), known, there.folder)
+        except OSError:
+            known = copies.NOTHING  # what it takes more to read the images is less than to give up
+        report = shards.write(folder, index, count, records, job, tick, there, known)
         with _written_there(store.url):
             for file in report.files:
                 store.put(file.name, os.path.join(folder, file.name))

@@ -20,8 +20,9 @@ from components.base.artifact_files import RECORD_INDEX
 from components.base.errors import ImagegateError
 from components.base.files import replacing
 from components.data.manifest import DatasetManifest, Shard
-from components.ingest import census, manifest
-from components.ingest.census import Report
+from components.ingest import manifest
+from components.ingest.counts import census
+from components.ingest.counts.census import Report
 
 # image: the first 64 bits of the image's digest. file: number in `DatasetManifest.files`. start, length: of the record
 # in the file, without TFRecord's frame. digest: the first 128 bits of the record's SHA-256.

@@ -6,7 +6,8 @@ import itertools
 
 from components.data.dataset import UNLABELLED, Dataset, Paths, packed
 from components.data.manifest import DatasetManifest, LeftOut
-from components.ingest import census, settling, shards
+from components.ingest import settling, shards
+from components.ingest.counts import census
 from components.ingest.unlabelled import overlap
 
 

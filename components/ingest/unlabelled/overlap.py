@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from components.data import perceptual
 from components.data.dataset import SPLITS
-from components.ingest.census import Images
+from components.ingest.counts.census import Images
 
 _TRAIN = SPLITS.index("train")
 

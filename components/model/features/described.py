@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from components.base.errors import ImagegateError
 from components.data import features, images, storage
 from components.ingest import manifest
-from components.ingest.census import Images
+from components.ingest.counts.census import Images
 from components.ingest.shards import Examined
 from components.ingest.stored import index
 from components.model.features.rows import Features

@@ -11,9 +11,11 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from components.data.dataset import UNLABELLED
 from components.gates import data_gate
 from components.gates.errors import DataRejected
-from components.ingest import census, manifest, reuse, shards
+from components.ingest import manifest, shards
+from components.ingest.counts import census
 from components.ingest.settings import Pool
 from components.ingest.spread import plan as spread
+from components.ingest.stored.copies import NO_FILES, NOTHING
 from components.ingest.unlabelled import listing, merging
 from components.ingest.workers import crash_mark, processes
 from components.stages.ingest import describe, write_shards
@@ -43,8 +45,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             job = shards.job(dataset, pool.max_pixels, bits=pool.bits, careful=found.careful)
             job = dataclasses.replace(job, splits=(UNLABELLED,))
             plan = shards.plan(dataset.records)
-            none = [None] * len(plan)
-            written = write_shards(self._make_beam_pipeline, examples.uri, plan, job, none, reuse.Files())
+            none = [NOTHING] * len(plan)
+            written = write_shards(self._make_beam_pipeline, examples.uri, plan, job, none, NO_FILES)
             counted = merging.merge(dataset, written, labelled, pool.distance, examples.uri)
             found.crashed = shards.crashed(counted)
         manifest.write(examples.uri, counted)

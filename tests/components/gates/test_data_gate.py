@@ -20,7 +20,7 @@ from components.gates.data_gate import check, empty_splits, unknown, warnings, w
 from components.gates.data_rules.base import GateInput
 from components.gates.judge import failed
 from components.gates.settings import DataGateLimits
-from components.ingest.census import ROW, Images
+from components.ingest.counts.census import ROW, Images
 
 OFF: dict[str, Any] = {
     "contradictions": True,

@@ -19,7 +19,8 @@ from components.gates import data_gate, reference
 from components.gates.data_rules.base import GateInput
 from components.gates.reference import Reference
 from components.gates.settings import DataGateLimits
-from components.ingest import census, settling, shards
+from components.ingest import settling, shards
+from components.ingest.counts import census
 
 BANDS = Bands(names=("a", "b", "c"), frames=2, invalid="nan")
 SPLITS = {"train": 0.8, "eval": 0.1, "test": 0.1}

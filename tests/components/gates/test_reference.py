@@ -10,7 +10,7 @@ from components.base.artifact_files import KNOWN_IMAGES
 from components.base.errors import ImagegateError
 from components.gates import reference
 from components.gates.reference import Reference
-from components.ingest import census
+from components.ingest.counts import census
 from components.push import versions
 from components.push.manifest import PushedManifest
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from components.data.dataset import SPLITS, Dataset, Record
 from components.data.manifest import Assigned
-from components.ingest import census, earlier, moves, near_duplicates, splits
+from components.ingest import earlier, moves, near_duplicates, splits
+from components.ingest.counts import census
 from components.ingest.earlier import Seen
 from components.ingest.settings import NearLimits
 from components.ingest.splits import by_hash

@@ -17,8 +17,9 @@ from components.base.errors import ImagegateError
 from components.data.dataset import SPLITS, Dataset, Record
 from components.data.manifest import Assigned
 from components.data.mask_rules import rule
-from components.ingest import census, earlier, near_duplicates, settling, shards
-from components.ingest.census import ROW, Images
+from components.ingest import earlier, near_duplicates, settling, shards
+from components.ingest.counts import census
+from components.ingest.counts.census import ROW, Images
 from components.ingest.layouts import folders, masks
 from components.ingest.settings import NearLimits
 from components.ingest.splits import by_hash, digest

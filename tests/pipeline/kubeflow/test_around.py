@@ -16,7 +16,8 @@ from components.data import known_images
 from components.data.manifest import Assigned, KnownData, PropertyHistograms
 from components.gates.errors import DataRejected, ModelRefused
 from components.gates.judge import Rule, judge
-from components.ingest import census, earlier
+from components.ingest import earlier
+from components.ingest.counts import census
 from components.push import versions
 from components.push.manifest import PushedManifest
 from pipeline import config

@@ -12,7 +12,8 @@ from PIL import Image
 from components.data import mask_rules
 from components.data.arrays.spec import Bands, ByValue
 from components.data.dataset import Dataset, Record
-from components.ingest import census, reuse, settling, shards
+from components.ingest import reuse, settling, shards
+from components.ingest.counts import census
 
 SPLITS = {"train": 0.8, "eval": 0.1, "test": 0.1}
 RULE = mask_rules.rule(("left", "right"))

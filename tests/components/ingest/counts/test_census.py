@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from components.data import properties
 from components.data.dataset import SPLITS, Dataset
 from components.data.manifest import LeftOut, PropertyHistograms
-from components.ingest import census, splits
+from components.ingest import splits
+from components.ingest.counts import census
 
 
 def test_the_content_digest_covers_all_that_training_can_see_and_nothing_else() -> None:

@@ -14,7 +14,8 @@ from components.data.arrays import stored
 from components.data.dataset import Dataset
 from components.data.storage import bundles
 from components.data.storage.bundles import Part
-from components.ingest import census, settling, shards
+from components.ingest import settling, shards
+from components.ingest.counts import census
 from components.ingest.layouts import reading
 from components.ingest.settings import Data, Labels, Source
 

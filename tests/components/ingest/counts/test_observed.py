@@ -11,7 +11,8 @@ from trees import encoded
 
 from components.data.dataset import Dataset, Record
 from components.data.images import Checked
-from components.ingest import census, observed, shards
+from components.ingest import shards
+from components.ingest.counts import census, facts, observed
 
 REMARK = "several pages or frames; only the first is used"
 
@@ -22,7 +23,7 @@ def of(paths: list[str], highest: int = 0) -> census.Report:
     for path in paths:
         one = census.Report()
         image = Checked(b"", "png", 8, 8, "TIFF", PROPERTIES, None, (REMARK,), highest)
-        one.add(Record(path, ("cat",), None, 1, ""), "train", "0" * 64, image, None, None)
+        one.add(Record(path, ("cat",), None, 1, ""), "train", "0" * 64, facts.of(image, None), None)
         one.include(census.Report.from_json(found.to_json()))
         found = one
     return found

@@ -1,4 +1,4 @@
-"""A nightly ingest writes the shards that changed and links the others, and leaves what one from nothing leaves."""
+"""A nightly ingest reads what is new, links or copies the rest, and leaves what one from nothing leaves."""
 
 import dataclasses
 import io
@@ -11,12 +11,15 @@ import pytest
 from PIL import Image
 from prepared import ingest
 
-from components.data.dataset import Dataset, Record
+from components.data import mask_rules
+from components.data.arrays.spec import Bands
+from components.data.dataset import SPLITS, Dataset, Record
 from components.data.manifest import Assigned, DatasetManifest
 from components.ingest import ledger, manifest, reuse, shard_files, shards, splits
 from components.ingest.earlier import Earlier, joined
 from components.ingest.layouts import folders
 from components.ingest.settings import NearLimits
+from components.ingest.stored.copies import NOTHING
 
 Png = Callable[..., bytes]
 SHARES = {"train": 0.8, "eval": 0.1, "test": 0.1}
@@ -73,29 +76,33 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+def different(one: Path, other: Path) -> set[str]:
+    """The files that differ, of two folders with files of the same names."""
+    contents, others = content(one), content(other)
+    assert contents.keys() == others.keys()
+    return {name for name, data in contents.items() if data != others[name]}
+
+
 def shared(one: Path, other: Path) -> set[str]:
     """Shard files that both folders hold as one file on disk."""
     return {str(p.relative_to(one)) for p in one.glob(OF_THE_SHARDS) if p.samefile(other / p.relative_to(one))}
 
 
-def test_with_one_new_image_only_its_shard_is_read_and_only_its_file_is_written(
+def test_with_one_new_image_only_this_is_read_and_only_its_file_is_written(
     root: Path, runs: Path, tmp_path: Path, png: Png, reads: list[str]
 ) -> None:
     night(listed(root), runs / "1")
     (root / "cat" / "new.png").write_bytes(png(99))
     dataset = listed(root)
-    [changed] = [part for part in shards.plan(dataset.records) if "cat/new.png" in {r.path for r in part}]
     reads.clear()
     counted = night(dataset, runs / "2", reuse.find(str(runs / "2")))
 
-    assert sorted(reads) == sorted(record.path for record in changed)
+    assert reads == ["cat/new.png"]
     names = {str(p.relative_to(runs / "2")) for p in (runs / "2").glob(OF_THE_SHARDS)}
     assert len(names) == 4 * 3  # four shards in three splits
     assert len(names - shared(runs / "1", runs / "2")) == 1  # the file of its shard and split
-    again = night(dataset, tmp_path / "alone")
-    assert counted == again
-    different = {name for name, data in content(runs / "2").items() if data != content(tmp_path / "alone")[name]}
-    assert different == {"ledger.jsonl"}  # which holds the name of its folder here
+    assert counted == night(dataset, tmp_path / "alone")
+    assert different(runs / "2", tmp_path / "alone") == {"ledger.jsonl"}  # which holds the name of its folder here
 
 
 def test_nothing_is_linked_that_changed_since_it_was_written(root: Path, runs: Path, png: Png) -> None:
@@ -154,11 +161,11 @@ def test_other_settings_other_code_and_other_splits_share_no_shard(root: Path, r
     night(dataset, runs / "1")
     previous, job = reuse.find(str(runs / "2")), shards.job(dataset, 10_000)
     part = shards.plan(dataset.records)[0]
-    assert reuse.report(previous, part, job, "code") is not None
+    assert reuse.known(previous, part, job, "code").whole
     if changed == "code":
-        assert reuse.report(previous, part, job, "other code") is None
+        assert reuse.known(previous, part, job, "other code") == NOTHING
     elif changed == "max_pixels":
-        assert reuse.report(previous, part, dataclasses.replace(job, max_pixels=20_000), "code") is None
+        assert reuse.known(previous, part, dataclasses.replace(job, max_pixels=20_000), "code") == NOTHING
     else:
         assert previous.proofs is not None
         [known] = previous.proofs.find([part[0].path])
@@ -166,10 +173,15 @@ def test_other_settings_other_code_and_other_splits_share_no_shard(root: Path, r
         digest = known.digest
         here = splits.assign(part[0], digest, job.fractions, job.moved, job.earlier)
         elsewhere = dataclasses.replace(job, moved={digest: "test" if here == "train" else "train"})
-        assert reuse.report(previous, part, elsewhere, "code") is None
+        copied = reuse.known(previous, part, elsewhere, "code")
+        assert not copied.whole
+        assert list(copied.places) == list(range(len(part)))
     relabelled = [dataclasses.replace(part[0], labels=("other",)), *part[1:]]
-    assert reuse.report(previous, relabelled, job, "code") is None
-    assert reuse.report(previous, part[1:], job, "code") is None
+    assert list(reuse.known(previous, relabelled, job, "code").places) == list(range(1, len(part)))
+    fewer = reuse.known(previous, part[1:], job, "code")
+    assert not fewer.whole
+    assert [place.number for place in fewer.places.values()] == list(range(1, len(part)))
+    assert fewer.claims == []
 
 
 def test_a_file_that_is_no_image_is_known_again_and_one_that_could_not_be_read_is_not(
@@ -185,7 +197,7 @@ def test_a_file_that_is_no_image_is_known_again_and_one_that_could_not_be_read_i
     path = next(iter((runs / "2").glob("ledger.jsonl")))
     path.write_text(path.read_text().replace(splits.digest(b"no image"), ""))
     part = next(p for p in shards.plan(dataset.records) if any(r.path == "cat/broken.png" for r in p))
-    assert reuse.report(reuse.find(str(runs / "3")), part, shards.job(dataset, 10_000), "code") is None
+    assert not reuse.known(reuse.find(str(runs / "3")), part, shards.job(dataset, 10_000), "code").whole
 
 
 def photo(seed: int, spot: int) -> bytes:
@@ -219,13 +231,11 @@ def test_images_that_moved_to_nearly_equal_ones_are_not_read_again_in_the_next_n
 
     (root / "cat" / "new.png").write_bytes(png(99))
     dataset = listed(root)
-    [changed] = [part for part in shards.plan(dataset.records) if "cat/new.png" in {r.path for r in part}]
     reads.clear()
     night(dataset, runs / "2", reuse.find(str(runs / "2")), near=near, earlier=earlier)
-    assert sorted(reads) == sorted(record.path for record in changed)
+    assert reads == ["cat/new.png"]
     night(dataset, tmp_path / "alone", near=near, earlier=earlier)
-    alone = content(tmp_path / "alone")
-    assert {name for name, data in content(runs / "2").items() if data != alone[name]} == {"ledger.jsonl"}
+    assert different(runs / "2", tmp_path / "alone") == {"ledger.jsonl"}
 
 
 def test_on_another_file_system_files_are_copied(root: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,11 +275,159 @@ def test_one_more_shard_takes_from_one_other_only(count: int) -> None:
 def test_a_report_that_cannot_be_read_is_none(root: Path, runs: Path) -> None:
     night(listed(root), runs / "1")
     previous = reuse.find(str(runs / "2"))
-    keys = list(previous.reports)
-    assert all(previous.report(key) for key in keys)
+    assert len(previous.starts) == len(previous.numbers) == 4
+    assert all(previous.line(number) for number in range(4))
     path = runs / "1" / "shards.jsonl"
-    for content in (b"\xff" * path.stat().st_size, b"\n" * path.stat().st_size, b""):
-        path.write_bytes(content)
-        assert [previous.report(key) for key in keys] == [None] * len(keys)
+    for damaged in (b"\xff" * path.stat().st_size, b"\n" * path.stat().st_size, b""):
+        path.write_bytes(damaged)
+        assert [previous.line(number) for number in range(4)] == [None] * 4
     path.unlink()
-    assert [previous.report(key) for key in keys] == [None] * len(keys)
+    assert [previous.line(number) for number in range(4)] == [None] * 4
+
+
+def removed(root: Path, png: Png) -> list[str]:
+    (root / "dog" / "4.png").unlink()
+    return []
+
+
+def renamed(root: Path, png: Png) -> list[str]:
+    (root / "dog" / "4.png").rename(root / "dog" / "four.png")
+    return ["dog/four.png"]
+
+
+def relabelled(root: Path, png: Png) -> list[str]:
+    (root / "dog" / "4.png").rename(root / "cat" / "4.png")
+    return ["cat/4.png"]
+
+
+def rewritten(root: Path, png: Png) -> list[str]:
+    (root / "dog" / "4.png").write_bytes(png(77))
+    return ["dog/4.png"]
+
+
+def broken(root: Path, png: Png) -> list[str]:
+    (root / "dog" / "4.png").write_bytes(b"no image")
+    return ["dog/4.png"]
+
+
+def doubled(root: Path, png: Png) -> list[str]:
+    (root / "dog" / "copy.png").write_bytes((root / "dog" / "4.png").read_bytes())
+    return ["dog/copy.png"]
+
+
+def touched(root: Path, png: Png) -> list[str]:
+    """As `rsync` without `--times` leaves a copy: nothing proves what is in the files, so they are read for that."""
+    for path in root.rglob("*.png"):
+        path.write_bytes(path.read_bytes())
+    return []
+
+
+def everything(root: Path, png: Png) -> list[str]:
+    (root / "cat" / "1.png").unlink()
+    (root / "cat" / "3.png").rename(root / "dog" / "3.png")
+    (root / "cat" / "5.png").write_bytes(png(55))
+    (root / "cat" / "7.png").write_bytes(b"no image")
+    (root / "dog" / "new.png").write_bytes(png(66))
+    return ["dog/3.png", "cat/5.png", "cat/7.png", "dog/new.png"]
+
+
+CHANGES = (removed, renamed, relabelled, rewritten, broken, doubled, touched, everything)
+
+
+@pytest.mark.parametrize("minimum", [4, 5, 9, 2])
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_whatever_happened_only_what_is_new_is_decoded(
+    root: Path,
+    runs: Path,
+    tmp_path: Path,
+    png: Png,
+    reads: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path, Png], list[str]],
+    minimum: int,
+) -> None:
+    """Also into more or fewer shards than there were, as of a data set that has grown or shrunk."""
+    (root / "cat" / "broken.png").write_bytes(b"no image")
+    night(listed(root), runs / "1")
+    new = change(root, png)
+    monkeypatch.setattr(shards, "_MIN_SHARDS", minimum)
+    dataset = listed(root)
+    near = NearLimits(distance=8, max_share=1.0)
+    reads.clear()
+    counted = night(dataset, runs / "2", reuse.find(str(runs / "2")), near=near)
+    assert set(new) <= set(reads)
+    assert set(reads) <= {*new, "cat/broken.png"}  # what was no image is read again with its shard
+    assert counted == night(dataset, tmp_path / "alone", near=near)
+    assert different(runs / "2", tmp_path / "alone") == {"ledger.jsonl"}
+
+
+def test_a_damaged_record_is_examined_anew(root: Path, runs: Path, tmp_path: Path, png: Png) -> None:
+    night(listed(root), runs / "1")
+    for path in (runs / "1").glob(OF_THE_SHARDS):
+        path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
+    (root / "cat" / "new.png").write_bytes(png(99))
+    dataset = listed(root)
+    night(dataset, runs / "2", reuse.find(str(runs / "2")))
+    night(dataset, tmp_path / "alone")
+    assert different(runs / "2", tmp_path / "alone") == {"ledger.jsonl"}
+
+
+def test_masks_are_counted_as_if_they_were_read(tmp_path: Path, runs: Path, reads: list[str]) -> None:
+    """Left half road, right half sky, one row ignored: in 8 x 8 pixels 28, 28 and 8."""
+    meaning = mask_rules.rule(["road", "sky"], ignore=9)
+    ids = np.repeat([[0] * 4 + [1] * 4], 8, axis=0).astype(np.uint8)
+    ids[0] = 9
+    (tmp_path / "data").mkdir()
+    records = []
+    for i in range(16):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (8, 8, 3), np.uint8)).save(
+            tmp_path / "data" / f"{i:02}.png"
+        )
+        Image.fromarray(ids).save(tmp_path / "data" / f"{i:02}.mask.png")
+        records.append(Record(f"{i:02}.png", (), SPLITS[i % 3], 100, f"v{i}", mask=f"{i:02}.mask.png"))
+    dataset = Dataset(str(tmp_path / "data"), ("road", "sky"), tuple(records), SHARES)
+    night(dataset, runs / "1", rule=meaning)
+    reads.clear()
+    fewer = dataclasses.replace(dataset, records=tuple(records[1:]))
+    counted = night(fewer, runs / "2", reuse.find(str(runs / "2")), rule=meaning)
+    assert reads == []
+    # 15 images without 00.png: of train 3, 6, 9, 12, 15. [own, known of these images, all of these images]
+    pixels = [list(cell) for cell in counted.pixels["train"]]
+    assert pixels == [[5 * 28, 5 * 56, 5 * 64], [5 * 28, 5 * 56, 5 * 64], [5 * 8, 5 * 56, 5 * 64]]
+    night(fewer, tmp_path / "alone", rule=meaning)
+    assert different(runs / "2", tmp_path / "alone") == {"ledger.jsonl"}
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "data" / "05.mask.png")
+    records[5] = dataclasses.replace(records[5], version="other")
+    changed = dataclasses.replace(dataset, records=tuple(records))
+    night(changed, runs / "3", reuse.find(str(runs / "3")), rule=meaning)
+    assert sorted(reads) == ["00.png", "05.png"]
+    night(changed, tmp_path / "changed", rule=meaning)
+    assert different(runs / "3", tmp_path / "changed") == {"ledger.jsonl"}
+
+
+def test_tiles_of_scenes_are_counted_as_if_they_were_cut(tmp_path: Path, runs: Path, reads: list[str]) -> None:
+    """Four tiles of 8 x 8 of each of six scenes; of the last, the first tile has no valid pixel and is left out."""
+    (tmp_path / "data").mkdir()
+    bands = Bands(names=("a", "b"), tile=(8, 8))
+    records = []
+    for i in range(6):
+        pixels = np.random.default_rng(i).normal(size=(16, 16, 2)).astype(np.float32)
+        pixels[0, 0] = np.nan
+        if i == 5:
+            pixels[:8, :8] = np.nan
+        np.save(tmp_path / "data" / f"{i}.npy", pixels)
+        for top, left in [(0, 0), (0, 8), (8, 0), (8, 8)]:
+            path, label = f"{i}.npy@{top},{left}", ("cat", "dog")[left // 8]
+            records.append(Record(path, (label,), SPLITS[i % 3], 100, f"v{i}", tile=(top, left)))
+    dataset = Dataset(str(tmp_path / "data"), ("cat", "dog"), tuple(records), SHARES)
+    night(dataset, runs / "1", bands=bands)
+    relabelled = [dataclasses.replace(records[0], labels=("dog",)), *records[1:]]
+    changed = dataclasses.replace(dataset, records=tuple(relabelled))
+    reads.clear()
+    counted = night(changed, runs / "2", reuse.find(str(runs / "2")), bands=bands)
+    assert set(reads) <= {"0.npy@0,0", "5.npy@0,0"}
+    assert "0.npy@0,0" in reads
+    assert counted.counts == {"train": 8, "eval": 8, "test": 7}
+    assert counted.arrays is not None
+    assert counted == night(changed, tmp_path / "alone", bands=bands)
+    assert different(runs / "2", tmp_path / "alone") == {"ledger.jsonl"}

@@ -12,7 +12,7 @@ from prepared import ingest
 
 from components.base.compact import packed
 from components.data import looks
-from components.ingest import census
+from components.ingest.counts import census
 from components.ingest.layouts import folders
 from components.ingest.settings import NearLimits
 

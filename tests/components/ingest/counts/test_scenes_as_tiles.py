@@ -12,7 +12,8 @@ from PIL import Image
 from components.data.arrays import stored
 from components.data.dataset import Dataset
 from components.data.manifest import Assigned
-from components.ingest import census, earlier, ledger, settling, shards
+from components.ingest import earlier, ledger, settling, shards
+from components.ingest.counts import census
 from components.ingest.earlier import Earlier
 from components.ingest.layouts import reading
 from components.ingest.settings import Data, Labels, NearLimits, Source

@@ -15,7 +15,8 @@ from prepared import ingest
 
 from components.base.errors import ConfigError
 from components.data.dataset import UNLABELLED, Dataset, Record
-from components.ingest import census, manifest, shards
+from components.ingest import manifest, shards
+from components.ingest.counts import census
 from components.ingest.settings import Pool
 from components.ingest.unlabelled import listing, merging, overlap
 

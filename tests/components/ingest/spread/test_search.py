@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from components.data import duplicates, perceptual
 from components.data.perceptual import connected, near_pairs
-from components.ingest import census
+from components.ingest.counts import census
 from components.ingest.spread import search
 from components.ingest.spread.plan import UnseenError
 from components.ingest.spread.search import Task

@@ -21,16 +21,19 @@ from PIL import Image
 from components.base.errors import ImagegateError
 from components.data.dataset import SPLITS, Dataset, Record
 from components.data.storage.objects import Objects
-from components.ingest import earlier, reuse, shards
-from components.ingest.census import Report
+from components.ingest import earlier, shards
+from components.ingest.counts.census import Report
 from components.ingest.earlier import Earlier
 from components.ingest.spread import place
 from components.ingest.spread import plan as spread
 from components.ingest.spread.place import Place
 from components.ingest.spread.plan import Plan, UnseenError
+from components.ingest.stored import copies
+from components.ingest.stored.copies import NO_FILES, NOTHING, Files, Known
 from components.stages import ingest
 
 SHARES = {"train": 0.8, "eval": 0.1, "test": 0.1}
+KNOWN = Known("report", ["part"], {2: copies.Place(0, 5)}, [2])
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ def dataset(tmp_path: Path) -> Dataset:
 
 def planned(dataset: Dataset, folder: Path) -> Plan:
     parts = shards.plan(dataset.records)
-    return spread.write(str(folder), parts, shards.job(dataset, 1000), [None] * len(parts), reuse.Files())
+    return spread.write(str(folder), parts, shards.job(dataset, 1000), [NOTHING] * len(parts), NO_FILES)
 
 
 def done(plan: Plan) -> None:
@@ -85,11 +88,17 @@ def test_records_come_back_as_they_were(tmp_path: Path) -> None:
         (3, 4),
     )
     folder = str(tmp_path)
-    spread.write(folder, [[record]], shards.job(Dataset("/r", ("a",), (), SHARES), 10), ["report"], reuse.Files())
+    spread.write(
+        folder,
+        [[record]],
+        shards.job(Dataset("/r", ("a",), (), SHARES), 10),
+        [KNOWN],
+        NO_FILES,
+    )
     with open(os.path.join(folder, ".plan", "0000000.json"), encoding="ascii") as f:
         rows, known = json.load(f)
     assert [Record(*map(spread.census.tupled, row)) for row in rows] == [record]
-    assert known == "report"
+    assert copies.of_plain(known) == KNOWN
 
 
 def test_a_worker_that_does_not_see_the_plan_or_the_images_says_so(dataset: Dataset, tmp_path: Path) -> None:
@@ -145,7 +154,7 @@ def _rows(dataset: Dataset, split: str) -> Earlier:
 @pytest.fixture
 def with_earlier(dataset: Dataset, tmp_path: Path) -> Plan:
     parts, job = shards.plan(dataset.records), shards.job(dataset, 1000, earlier=_rows(dataset, "test"))
-    return spread.write(str(tmp_path / "out"), parts, job, [None] * len(parts), reuse.Files())
+    return spread.write(str(tmp_path / "out"), parts, job, [NOTHING] * len(parts), NO_FILES)
 
 
 def test_workers_know_the_splits_of_earlier_runs(with_earlier: Plan) -> None:
@@ -192,7 +201,7 @@ def test_the_job_graph_is_as_small_for_many_images(dataset: Dataset, tmp_path: P
     for i, records in enumerate((dataset.records, many)):
         data = dataclasses.replace(dataset, records=records)
         parts, job = shards.plan(records), shards.job(data, 1000)
-        found = ingest.write_shards(_pipeline, str(tmp_path / f"{i}"), parts, job, [None] * len(parts), reuse.Files())
+        found = ingest.write_shards(_pipeline, str(tmp_path / f"{i}"), parts, job, [NOTHING] * len(parts), NO_FILES)
         assert sum(len(report.paths) + len(report.quarantined) for report in found) == len(records)
     few, more = _Measured.sizes
     assert abs(more - few) < 100
@@ -211,7 +220,7 @@ def test_what_a_worker_does_not_see_is_the_error_of_the_run(
     monkeypatch.setattr(ingest.spread, "work", elsewhere)
     parts, job = shards.plan(dataset.records), shards.job(dataset, 1000)
     with pytest.raises(UnseenError) as caught:
-        ingest.write_shards(_pipeline, str(tmp_path / "out"), parts, job, [None] * len(parts), reuse.Files())
+        ingest.write_shards(_pipeline, str(tmp_path / "out"), parts, job, [NOTHING] * len(parts), NO_FILES)
     assert str(caught.value).startswith("worker ")
     assert "\n" not in str(caught.value)
     assert "Beam" not in str(caught.value)
@@ -228,12 +237,12 @@ def digests(reports: Iterable[Report]) -> dict[str, str]:
 
 
 def handed(
-    folder: Path, url: str, dataset: Dataset, known: Sequence[str | None] = (), there: reuse.Files | None = None
+    folder: Path, url: str, dataset: Dataset, known: Sequence[Known] = (), there: Files | None = None
 ) -> tuple[Plan, Plan]:
     """The plan in a folder, and in a store."""
     parts, job = shards.plan(dataset.records), shards.job(dataset, 1000)
-    plan = spread.write(str(folder), parts, job, known or [None] * len(parts), reuse.Files())
-    return spread.hand(plan, url, job, there or reuse.Files()), plan
+    plan = spread.write(str(folder), parts, job, known or [NOTHING] * len(parts), NO_FILES)
+    return spread.hand(plan, url, job, there or NO_FILES), plan
 
 
 def test_workers_write_to_a_store_what_they_would_write_to_a_folder(dataset: Dataset, url: str, tmp_path: Path) -> None:
@@ -248,12 +257,30 @@ def test_workers_write_to_a_store_what_they_would_write_to_a_folder(dataset: Dat
     assert {name: store.digest(name) for name in store.names()} == digests(alone)
 
     # The next ingest copies the shards of equal images within the store.
-    known = [report.to_json() for report in found]
-    after = handed(tmp_path / "next", f"{url[:-1]}8", dataset, known, reuse.Files(url))
+    known = [Known(report.to_json()) for report in found]
+    after = handed(tmp_path / "next", f"{url[:-1]}8", dataset, known, Files(url))
     os.rename(dataset.root, f"{dataset.root}.away")
     os.mkdir(dataset.root)  # nothing of it can be read any more
     done(after[0])
     assert digests(spread.collect(*after)) == digests(alone)
+
+
+def test_single_records_of_shards_in_the_store_are_copied(dataset: Dataset, url: str, tmp_path: Path) -> None:
+    plans = handed(tmp_path / "plan", url, dataset)
+    done(plans[0])
+    found = spread.collect(*plans)
+    parts = shards.plan(dataset.records)
+    known = [
+        Known("", [report.to_json()], {i: copies.Place(0, i) for i in range(len(part))})
+        for report, part in zip(found, parts, strict=True)
+    ]
+    after = handed(tmp_path / "next", f"{url[:-1]}8", dataset, known, Files(url))
+    os.rename(dataset.root, f"{dataset.root}.away")
+    os.mkdir(dataset.root)  # nothing of it can be read any more
+    done(after[0])
+    again = spread.collect(*after)
+    assert digests(again) == digests(found)
+    assert sum(report.reused for report in again) == len(dataset.records)
 
 
 def test_a_shard_that_is_not_in_the_store_is_missed(dataset: Dataset, url: str, tmp_path: Path) -> None:
@@ -286,7 +313,7 @@ def test_the_folder_of_the_shards_is_filled_from_the_store(dataset: Dataset, url
     parts, job = shards.plan(dataset.records), shards.job(dataset, 1000)
     there = Place(url, lambda folder: f"s3://models/{folder}", fetch)
     with place.at(there):
-        found = digests(ingest.write_shards(pipeline, str(folder), parts, job, [None] * 4, reuse.Files()))
+        found = digests(ingest.write_shards(pipeline, str(folder), parts, job, [NOTHING] * 4, NO_FILES))
     assert there.there == found
     spread.remove(str(folder))
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -308,10 +335,10 @@ def test_an_earlier_shard_that_was_cut_in_the_store_is_written_anew(dataset: Dat
     plans = handed(tmp_path / "plan", url, dataset)
     done(plans[0])
     found = spread.collect(*plans)
-    known, expected = [report.to_json() for report in found], digests(found)
+    known, expected = [Known(report.to_json()) for report in found], digests(found)
     cut = Objects(url, "test")
     name = f"Split-train/{shards.name(2, 4)}"
     cut.put(name, (cut.read(name) or b"")[:-4])
-    after = handed(tmp_path / "next", f"{url[:-1]}8", dataset, known, reuse.Files(url))
+    after = handed(tmp_path / "next", f"{url[:-1]}8", dataset, known, Files(url))
     done(after[0])
     assert digests(spread.collect(*after)) == expected

@@ -14,7 +14,8 @@ import pytest
 from components.base import progress
 from components.data import images
 from components.data.formats import proof
-from components.ingest import census, settling, shards
+from components.ingest import settling, shards
+from components.ingest.counts import census
 from components.ingest.layouts import folders
 from components.ingest.workers import crash_mark, processes
 

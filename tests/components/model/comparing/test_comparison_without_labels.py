@@ -11,7 +11,8 @@ from prepared import SETTINGS, Prepared, prepare
 
 from components.data import schema
 from components.data.dataset import UNLABELLED
-from components.ingest import census, manifest, shards
+from components.ingest import manifest, shards
+from components.ingest.counts import census
 from components.ingest.layouts import folders
 from components.ingest.settings.pool import Pool
 from components.ingest.unlabelled import listing, merging

@@ -14,7 +14,7 @@ from components.base import progress
 from components.base.errors import ImagegateError
 from components.data.dataset import Dataset
 from components.ingest import settling, shards
-from components.ingest.census import Images, Kept, Report
+from components.ingest.counts.census import Images, Kept, Report
 from components.ingest.layouts import folders
 from components.model.features.described import Files, of_shards
 from components.model.features.settings import FeatureSettings

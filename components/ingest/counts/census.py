@@ -26,11 +26,10 @@ from components.base.compact.places import Places
 from components.data import duplicates, looks, perceptual, properties
 from components.data.arrays.moments import Moments
 from components.data.dataset import SPLITS, UNLABELLED, Dataset, Record
-from components.data.images import Checked
 from components.data.manifest import DatasetManifest, LeftOut, PropertyHistograms, Shard
 from components.data.mask_rules import Rule
-from components.data.masks import Mask
-from components.ingest import observed
+from components.ingest.counts import facts, observed
+from components.ingest.counts.facts import Facts
 
 # sha256: digest of the file. perceptual: see `perceptual.perceptual_hash`; comparable: whether that is meaningful.
 # truth: see `truth`. split: index in SPLITS, or behind them for UNLABELLED. named: whether the data set names the
@@ -103,6 +102,8 @@ class Report:
         bands: float64 [5, B] of each array kept, as bytes; see `moments.Moments`. Empty for photos.
         stored: `STORED` of the records of the images kept, as bytes; empty if no shard was written.
         digests: path -> digest of the content of every file, also of those quarantined; see `ledger.digest`.
+        facts: a line for each image kept, see `facts.line`.
+        reused: how many images were known from an earlier ingest, and not read again.
     """
 
     rows: bytearray = field(default_factory=bytearray)
@@ -124,6 +125,8 @@ class Report:
     bands: bytearray = field(default_factory=bytearray)
     stored: bytearray = field(default_factory=bytearray)
     digests: dict[str, str] = field(default_factory=dict)
+    facts: bytearray = field(default_factory=bytearray)
+    reused: int = 0
 
     def reject(self, path: str, reason: str) -> None:
         """Counts a quarantined file."""
@@ -137,38 +140,50 @@ class Report:
         """Counts a tile that is left out for what it lacks."""
         self._remark(what, 1, [path])
 
-    def add(
-        self, record: Record, split: str, sha256: str, image: Checked, mask: Mask | None, rule: Rule | None
-    ) -> None:
-        """Counts an image that is kept, with its mask if the task has masks."""
-        labels, digest = record.labels, ""
-        if mask is not None and rule is not None:
-            labels = tuple(name for name, n in zip(rule.labels, mask.pixels, strict=True) if n)
-            digest = hashlib.sha256(mask.encoded).hexdigest()
-            self._add_pixels(split, [*mask.pixels, mask.ignored])
+    def add(self, record: Record, split: str, sha256: str, known: Facts, rule: Rule | None) -> None:
+        """Counts an image that is kept; `rule` is that of its mask, if the task has masks."""
+        labels = record.labels
+        if known.pixels and rule is not None:
+            labels = tuple(name for name, n in zip(rule.labels, known.pixels[:-1], strict=True) if n)
+            self._add_pixels(split, known.pixels)
         self.paths.append(record.path)
-        words = np.frombuffer(bytes.fromhex(sha256), "<u8")
-        comparable = image.perceptual is not None
-        row = (words, image.perceptual if comparable else 0, truth(labels, record.unknown, digest))
+        words, comparable = np.frombuffer(bytes.fromhex(sha256), "<u8"), bool(known.perceptual)
+        hashed = np.frombuffer(known.perceptual, "<u8") if comparable else 0
+        row = (words, hashed, truth(labels, record.unknown, known.mask))
         flags = (_PLACES.index(split), record.split is not None, comparable)
-        self.rows += np.array((*row, *flags), _HEAD).tobytes() + image.look
-        if image.moments is not None:
-            self.bands += np.stack(image.moments).astype("<f8").tobytes()
+        self.rows += np.array((*row, *flags), _HEAD).tobytes() + known.look
+        self.bands += known.moments
+        self.facts += facts.line(known)
         self.label_sets[split, labels, record.unknown] += 1
-        self.formats[image.format, split] += 1
+        self.formats[known.format, split] += 1
         for column, value in record.slices:
             self.slices[column, value, split] += 1
-        sizes = [[image.width, image.width], [image.height, image.height]]
-        self.sizes = _wider(self.sizes, sizes)
-        if image.changed:
-            self.changed[image.changed] += 1
-        for remark in (*image.remarks, *(mask.remarks if mask else ())):
+        self.sizes = _wider(self.sizes, [[known.width, known.width], [known.height, known.height]])
+        if known.changed:
+            self.changed[known.changed] += 1
+        for remark in known.remarks:
             self._remark(remark, 1, [record.path])
-        if image.highest:
-            self.deep = [self.deep[0] + 1, max(self.deep[1], image.highest)]
-        self._add_properties(split, labels, image)
-        seen = repr((sha256, split, labels, record.unknown, record.weight, record.slices, digest))
+        if known.highest:
+            self.deep = [self.deep[0] + 1, max(self.deep[1], known.highest)]
+        self._add_properties(split, labels, known.bins)
+        seen = repr((sha256, split, labels, record.unknown, record.weight, record.slices, known.mask))
         self.content = _sum(self.content, int.from_bytes(hashlib.sha256(seen.encode()).digest(), "big"))
+
+    def known(self) -> list[tuple[str, Facts]]:
+        """The digest of the file, in hexadecimal, and the facts of each image kept, in order.
+
+        Raises:
+            ValueError: the report is damaged.
+        """
+        rows = np.frombuffer(bytes(self.rows), ROW)
+        moments = len(self.bands) // max(1, len(rows))
+        found = []
+        for i, (row, told) in enumerate(zip(rows, bytes(self.facts).splitlines(), strict=True)):
+            perceptual = row["perceptual"].tobytes() if row["comparable"] else b""
+            look = row.tobytes()[-looks.LOOK.itemsize :]
+            of_bands = bytes(self.bands[i * moments : (i + 1) * moments])
+            found.append((row["sha256"].tobytes().hex(), facts.parsed(told, look, perceptual, of_bands)))
+        return found
 
     def splits(self) -> dict[str, str]:
         """Path -> split of the images kept, in order."""
@@ -187,7 +202,7 @@ class Report:
         count, known = self.remarks.get(remark, (0, []))
         self.remarks[remark] = (count + images, sorted([*known, *paths])[:_NAMED])
 
-    def _add_pixels(self, split: str, pixels: list[int]) -> None:
+    def _add_pixels(self, split: str, pixels: Sequence[int]) -> None:
         known, total = sum(pixels[:-1]), sum(pixels)
         sums = self.pixels.setdefault(split, [[0, 0, 0] for _ in pixels])
         for cell, own in zip(sums, pixels, strict=True):
@@ -196,8 +211,7 @@ class Report:
                 cell[1] += known
                 cell[2] += total
 
-    def _add_properties(self, split: str, labels: Sequence[str], image: Checked) -> None:
-        bins = properties.bins(image.properties)
+    def _add_properties(self, split: str, labels: Sequence[str], bins: Sequence[int]) -> None:
         for label in (_ALL, *(labels if split == "train" else ())):
             histograms = self.properties.get((split, label))
             if histograms is None:
@@ -210,6 +224,7 @@ class Report:
     def include(self, other: Report) -> None:
         """Adds the counts of another report, but neither its files nor what it tells of each image kept."""
         self.quarantined += other.quarantined
+        self.reused += other.reused
         self.changed.update(other.changed)
         for remark, (images, paths) in other.remarks.items():
             self._remark(remark, images, paths)
@@ -250,6 +265,7 @@ class Report:
             "rows": base64.b64encode(self.rows).decode(),
             "bands": base64.b64encode(self.bands).decode(),
             "stored": base64.b64encode(self.stored).decode(),
+            "facts": self.facts.decode("ascii").splitlines(),
             "label_sets": sorted(self.label_sets.items()),
             "formats": sorted(self.formats.items()),
             "slices": sorted(self.slices.items()),
@@ -270,6 +286,7 @@ class Report:
             "rows": bytearray(base64.b64decode(plain["rows"])),
             "bands": bytearray(base64.b64decode(plain["bands"])),
             "stored": bytearray(base64.b64decode(plain["stored"])),
+            "facts": bytearray("".join(f"{line}\n" for line in plain["facts"]).encode("ascii")),
             "changed": collections.Counter(plain["changed"]),
             "remarks": {remark: (images, paths) for remark, (images, paths) in plain["remarks"].items()},
             "quarantined": [tupled(q) for q in plain["quarantined"]],
@@ -280,13 +297,14 @@ class Report:
 
 
 class Kept:
-    """Reports that are gone through several times, compressed: about 90 bytes for each image."""
+    """Reports that are gone through several times, compressed, without facts: about 90 bytes for each image."""
 
     def __init__(self) -> None:
         self._lines: list[bytes] = []
 
     def append(self, report: Report) -> None:
         """Adds a report, which is empty afterwards."""
+        report.facts.clear()
         self._lines.append(zlib.compress(report.to_json().encode("ascii"), 1))
         vars(report).update(vars(Report()))
 
