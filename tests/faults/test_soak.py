@@ -68,7 +68,8 @@ def scheduled(project: Project) -> Cost:
     printed = process.stdout.read()
     assert os.waitstatus_to_exitcode(status) == 0, printed + (project.output / "schedule.log").read_text()[-3000:]
     summary = project.latest_summary()
-    assert summary["status"] == "pushed", summary["error"]
+    # A new image of the test split leaves the model as it was.
+    assert summary["status"] in ("pushed", "up_to_date"), summary["error"]
     return Cost(
         usage.ru_utime + usage.ru_stime,
         max(usage.ru_maxrss / 1024, *(stage["peak_memory"] / 2**20 for stage in summary["stages"])),
@@ -106,7 +107,6 @@ def test_runs_on_data_that_grow_stay_within_bounds(
     original = undisturbed("single_label")
     project = Project(tmp_path / "project", original.name)
     shutil.copytree(original.folder, project.folder, ignore=shutil.ignore_patterns("runs", "models"))
-    # A model that answers a little else each time, so that each run pushes: another seed.
     draws, costs, number = np.random.default_rng(0), list[Cost](), 0
     for i in range(runs):
         if i:

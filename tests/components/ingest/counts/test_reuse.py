@@ -399,6 +399,7 @@ def test_masks_are_counted_as_if_they_were_read(tmp_path: Path, runs: Path, read
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "data" / "05.mask.png")
     records[5] = dataclasses.replace(records[5], version="other")
     changed = dataclasses.replace(dataset, records=tuple(records))
+    reads.clear()
     night(changed, runs / "3", reuse.find(str(runs / "3")), rule=meaning)
     assert sorted(reads) == ["00.png", "05.png"]
     night(changed, tmp_path / "changed", rule=meaning)
