@@ -30,6 +30,8 @@ def shown(text: str) -> str:
     >>> print(shown("cat\x1b[31m.png"))
     cat\x1b[31m.png
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 

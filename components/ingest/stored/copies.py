@@ -100,7 +100,7 @@ class _Part:
         self.paths, self.digests, self.known = report.paths, report.digests, report.known()
         self.stored = np.frombuffer(bytes(report.stored), census.STORED)
         self.split = np.frombuffer(bytes(report.rows), census.ROW)["split"]
-        self.files = {file.split: file.name for file in report.files}
+        self.files = _files(report)
         if len(self.stored) != len(self.paths):
             raise ValueError("a report without its records")
         self.ends = _ends(self.stored["length"], self.split)
@@ -183,5 +183,10 @@ def fetch(store: Objects, known: Known, folder: str) -> None:
         OSError: one is not there, or the store cannot be reached.
     """
     for part in known.parts:
-        for file in Report.from_json(part).files:
-            store.get(file.name, os.path.join(folder, file.name))
+        for name in _files(Report.from_json(part)).values():
+            store.get(name, os.path.join(folder, name))
+
+
+def _files(report: Report) -> dict[str, str]:
+    """The file of each split; whatever the report says, its name leads nowhere else."""
+    return {f.split: f"Split-{f.split}/{os.path.basename(f.name)}" for f in report.files if f.split in SPLITS}
