@@ -66,7 +66,7 @@ class Previous:
                 return None
             keys, report = content.split(" ", 1)
             return _Line(base64.b64decode(keys), report)
-        except (OSError, ValueError):
+        except (OSError, ValueError, IndexError):
             return None
 
 

@@ -273,7 +273,8 @@ def test_one_more_shard_takes_from_one_other_only(count: int) -> None:
 
 
 def test_a_report_that_cannot_be_read_is_none(root: Path, runs: Path) -> None:
-    night(listed(root), runs / "1")
+    dataset = listed(root)
+    night(dataset, runs / "1")
     previous = reuse.find(str(runs / "2"))
     assert len(previous.starts) == len(previous.numbers) == 4
     assert all(previous.line(number) for number in range(4))
@@ -281,6 +282,8 @@ def test_a_report_that_cannot_be_read_is_none(root: Path, runs: Path) -> None:
     for damaged in (b"\xff" * path.stat().st_size, b"\n" * path.stat().st_size, b""):
         path.write_bytes(damaged)
         assert [previous.line(number) for number in range(4)] == [None] * 4
+        part = shards.plan(dataset.records)[0]
+        assert reuse.known(reuse.find(str(runs / "2")), part, shards.job(dataset, 10_000), "code") == NOTHING
     path.unlink()
     assert [previous.line(number) for number in range(4)] == [None] * 4
 
