@@ -124,14 +124,14 @@ def main() -> None:
             # The copy is in a split of its own, and so has all photos for partners.
             both = np.concatenate([np.arange(count), [place]])
             group = (np.arange(count + 1) == count).astype(np.int64)
-            pairs = neighbours.similar(rows[both], group, copies.LEAST, copies.PARTNERS)
+            pairs = neighbours.similar(rows[both], [group], copies.LEAST, copies.PARTNERS)
             if [original, count] in pairs.tolist():
                 near += 1
                 one, other = registration.opened(contents[original]), registration.opened(changed[place - count])
                 found += registration.same(one, other) is not None
         print(f"| {name} | {near / len(taken):.0%} | {found / len(taken):.0%} |", flush=True)
     started = time.perf_counter()
-    pairs = neighbours.similar(rows[:count], np.arange(count), copies.LEAST, copies.PARTNERS)
+    pairs = neighbours.similar(rows[:count], [np.arange(count)], copies.LEAST, copies.PARTNERS)
     false = [
         (files[chosen[one]], files[chosen[other]])
         for one, other in pairs.tolist()

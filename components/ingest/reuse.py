@@ -13,7 +13,7 @@ import hashlib
 import operator
 import os
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -94,6 +94,22 @@ def _read(folder: str) -> Previous | None:
         return Previous(Files(folder, paths), known.proofs(), starts, numbers)
     except (OSError, ValueError, KeyError, TypeError, ImagegateError):
         return None
+
+
+def changed(folder: str) -> Iterator[str]:
+    """Yields the paths of the images that are not stored as the bytes of their files; see `images.Checked.changed`.
+
+    Raises:
+        ImagegateError: what ingest found out about the images cannot be read.
+    """
+    path = os.path.join(folder, SHARD_REPORTS)
+    try:
+        with open(path, "rb") as f:
+            for line in f:
+                report = Report.from_json(line.split(b" ", 3)[3].decode("ascii"))
+                yield from (path for path, (_, told) in zip(report.paths, report.known(), strict=True) if told.changed)
+    except (OSError, ValueError, IndexError, KeyError, TypeError) as error:
+        raise ImagegateError(f"{path} cannot be read: {error}; run again with --force") from None
 
 
 def known(previous: Previous, records: Sequence[Record], job: shards.Job, code: str) -> Known:

@@ -111,9 +111,7 @@ def _found(data: GateInput, limits: DataGateLimits) -> tuple[list[Copy], int]:
     assert data.features is not None
     rows, described = data.images.rows, neighbours.compact(data.features.rows)
     fields = ["truth"] * limits.contradictions + ["split"] * (not limits.allow_duplicates_across_splits)
-    groups = [np.unique(rows[field], return_inverse=True)[1] for field in fields]
-    pairs = [neighbours.similar(described, group, LEAST, PARTNERS) for group in groups]
-    candidates = np.unique(np.concatenate([np.empty((0, 2), np.int64), *pairs]), axis=0)
+    candidates = neighbours.similar(described, [rows[field] for field in fields], LEAST, PARTNERS)
     a, b = candidates.T
     bits = np.bitwise_count(rows["perceptual"][a] ^ rows["perceptual"][b]).sum(axis=1)
     near = rows["comparable"][a] & rows["comparable"][b] & (bits <= (limits.near_duplicate_distance or 0))

@@ -146,7 +146,7 @@ def _targets(data: GateInput) -> NDArray[np.float32]:
 def _together(data: GateInput, train: NDArray[np.int64], rows: NDArray[np.float32]) -> NDArray[np.int64]:
     """Numbers [n] that are equal for images that are nearly equal, by their hashes or their features."""
     own = data.images.rows[train]
-    pairs = neighbours.similar(rows, np.arange(len(rows)), _NEAR, _PARTNERS)
+    pairs = neighbours.similar(rows, [np.arange(len(rows))], _NEAR, _PARTNERS)
     sets = perceptual.joined(np.arange(len(rows)), pairs[:, 0], pairs[:, 1])
     places = np.flatnonzero(own["comparable"])
     if len(places):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from components.base.errors import ImagegateError
 from components.data import features, images, storage
-from components.ingest import manifest
+from components.ingest import manifest, reuse
 from components.ingest.counts.census import Images
 from components.ingest.shards import Examined
 from components.ingest.stored import index
@@ -36,11 +36,14 @@ def of_shards(folder: str, found: Images, settings: FeatureSettings) -> Features
 
     paths = found.paths(range(len(found.rows)))
     place = {path: i for i, path in enumerate(paths)}
-    digests = [b""] * len(paths)
     told = manifest.read(folder)
-    for split, count in told.counts.items():
-        for path, content in _records(index.numbered(folder, split, range(count))):
-            digests[place[path]] = hashlib.sha256(content).digest()
+    digests = [row.tobytes() for row in found.rows["sha256"]]  # of the files, most of which are stored as they are
+    for number, split in enumerate(told.counts) if told.changed else ():
+        others = {i for i in map(place.__getitem__, reuse.changed(folder)) if found.rows["split"][i] == number}
+        hexes = [digests[i].hex() for i in others]
+        for path, content in _records(index.of_images(folder, split, hexes)):
+            if place[path] in others:
+                digests[place[path]] = hashlib.sha256(content).digest()
 
     def encoded(indices: Sequence[int]) -> Iterator[bytes]:
         splits = list(told.counts)

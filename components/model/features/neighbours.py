@@ -7,7 +7,7 @@ inverted file; Sivic & Zisserman, ICCV 2003).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import scipy  # which loads a part when it is used
@@ -48,29 +48,35 @@ def compact(rows: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.asarray(turned / max(float(turned.std()), 1e-12), np.float32)
 
 
-def similar(rows: NDArray[np.float32], groups: NDArray[np.integer], least: float, most: int) -> NDArray[np.int64]:
-    """Pairs of similar rows in different groups.
+def similar(
+    rows: NDArray[np.float32], groupings: Sequence[NDArray[np.integer]], least: float, most: int
+) -> NDArray[np.int64]:
+    """Pairs of similar rows that are in different groups of one of several groupings.
 
     Args:
         rows: [n, F], see `compact`.
-        groups: int [n].
+        groupings: int [n] each, the group of each row.
         least: smallest cosine of a pair.
-        most: partners that a row names, the most similar ones.
+        most: partners that a row names in each grouping, the most similar ones; of equally similar ones the first.
 
     Returns:
         int64 [m, 2], sorted, the smaller index first.
     """
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     unit = (rows / np.where(length > 0, length, 1)).astype(np.float32)
+    numbers = [np.unique(groups, return_inverse=True)[1].astype(np.int32) for groups in groupings]
     found = [np.empty((0, 2), np.int64)]
     for asked, among in _blocks(unit):
-        cosine = unit[asked] @ unit[among].T
-        cosine[groups[asked][:, None] == groups[among][None]] = -1
-        kept = min(most, len(among))
-        best = np.argpartition(-cosine, kept - 1, axis=1)[:, :kept]
-        near = np.take_along_axis(cosine, best, axis=1) >= least
-        row, place = np.nonzero(near)
-        found.append(np.sort(np.stack([asked[row], among[best[row, place]]], axis=1), axis=1))
+        cosine, each = unit[asked] @ unit[among].T, np.arange(len(asked))
+        for own in numbers:
+            other = np.where(own[asked][:, None] == own[among][None], np.float32(-1), cosine)
+            for _ in range(most):  # faster than to sort, even in part, since partners are few
+                best = other.argmax(axis=1)
+                near = np.flatnonzero(other[each, best] >= least)
+                if not len(near):
+                    break
+                found.append(np.sort(np.stack([asked[near], among[best[near]]], axis=1), axis=1))
+                other[each, best] = -1
     return np.unique(np.concatenate(found), axis=0)
 
 

@@ -41,7 +41,7 @@ def test_every_similar_pair_of_different_groups_is_found(exact: bool, monkeypatc
         monkeypatch.setattr(neighbours, "_EXACT", 100)
     groups = np.arange(2000)
     groups[1::4] = groups[::4]
-    found = neighbours.similar(rows, groups, 0.85, 3)
+    found = neighbours.similar(rows, [groups], 0.85, 3)
     wanted = {(i, i + 1) for i in range(2, 2000, 4)}
     assert not set(map(tuple, found.tolist())) - wanted
     assert len(found) >= (len(wanted) if exact else 0.95 * len(wanted))
@@ -51,6 +51,18 @@ def test_only_the_most_similar_partners_are_named() -> None:
     angles = np.deg2rad([0, 10, 15, 40])
     rows = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     # Each names its nearest: 0 and 10 degrees 10 and 15, 15 degrees 10, and 40 degrees 15.
-    assert neighbours.similar(rows, np.arange(4), 0.5, 1).tolist() == [[0, 1], [1, 2], [2, 3]]
+    assert neighbours.similar(rows, [np.arange(4)], 0.5, 1).tolist() == [[0, 1], [1, 2], [2, 3]]
     # cos 25 degrees is 0.906
-    assert neighbours.similar(rows, np.arange(4), 0.91, 1).tolist() == [[0, 1], [1, 2]]
+    assert neighbours.similar(rows, [np.arange(4)], 0.91, 1).tolist() == [[0, 1], [1, 2]]
+
+
+def test_each_grouping_has_partners_of_its_own() -> None:
+    """At 0, 4, 10 and 60 degrees, in the groups a, a, b, b and in c, d, c, d."""
+    angles = np.deg2rad([0, 4, 10, 60])
+    rows = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    one, other = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
+    # The nearest of another group is, of 0 and 4 degrees, 10, and of 10 and 60 degrees 4 (cos 56 degrees is 0.56).
+    assert neighbours.similar(rows, [one], 0.5, 1).tolist() == [[0, 2], [1, 2], [1, 3]]
+    # Of 0 degrees 4, of 4 degrees 0, of 10 degrees 4, and of 60 degrees 10.
+    assert neighbours.similar(rows, [other], 0.5, 1).tolist() == [[0, 1], [1, 2], [2, 3]]
+    assert neighbours.similar(rows, [one, other], 0.5, 1).tolist() == [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3]]
