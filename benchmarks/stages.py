@@ -118,7 +118,7 @@ def _draw(found: Mapping[int, Mapping[str, Used]], path: str) -> None:
         axes.set_xticks(list(found), [f"{count:,}" for count in found])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
-    times.legend(fontsize="small")
+    figure.legend(*times.get_legend_handles_labels(), loc="outside lower center", ncols=len(names), fontsize="small")
     figure.savefig(path, metadata={"Date": None})
 
 
