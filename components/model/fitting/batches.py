@@ -290,13 +290,15 @@ class Batches:
                 data = self._drawn(data, count, size, order)
         if not kept:
             data = data.map(self._parse, _THREADS)
+        size = self._batch_size
+        if self._devices > 1:
+            # Keras 3.15 stops if the parts of the first batch differ.
+            size = max(1, min(size, count) // self._devices) * self._devices
         # A device without an image would have no batch statistics; each epoch leaves out other images.
-        whole = shuffle and self._devices > 1 and count >= self._batch_size
-        batches = data.batch(self._batch_size, drop_remainder=whole).map(self._encode, _AHEAD)
+        whole = shuffle and self._devices > 1 and count >= size
+        batches = data.batch(size, drop_remainder=whole).map(self._encode, _AHEAD)
         # tf.data does not know how many records a file has, but the manifest does.
-        known = tf.data.experimental.assert_cardinality(
-            count // self._batch_size if whole else -(-count // self._batch_size)
-        )
+        known = tf.data.experimental.assert_cardinality(count // size if whole else -(-count // size))
         return ready(batches.apply(known))
 
     def _records(self, split: str, *, parallel: bool = False) -> tf.data.Dataset:
