@@ -8,6 +8,7 @@ count so if their content is the same. The result is the same, to the byte, as w
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import hashlib
 import operator
@@ -23,7 +24,8 @@ from components.data.dataset import SPLITS, Record
 from components.data.storage.objects import Objects
 from components.ingest import ledger, manifest, shard_files, shards, splits
 from components.ingest.counts.census import Report
-from components.ingest.stored.copies import NO_FILES, NOTHING, Files, Known, Place
+from components.ingest.stored import copies
+from components.ingest.stored.copies import NO_FILES, NOTHING, Files, Kept, Known
 
 _BUT_VERSION = operator.attrgetter(*(f.name for f in dataclasses.fields(Record) if f.name != "version"))
 _DIGEST = 64  # hexadecimal digits of the image's digest, with which a `ledger.digest` begins
@@ -54,20 +56,28 @@ class Previous:
     numbers: Mapping[str, int] = field(default_factory=dict)
 
     def line(self, number: int) -> _Line | None:
-        """What is told of the shard with this number; None if it was damaged.
-
-        Shards have digests in the manifest, and images in the key. The counts of a report have only its own.
-        """
+        """What is told of the shard with this number; None if it was damaged."""
         try:
             with open(os.path.join(self.files.folder, SHARD_REPORTS), "rb") as f:
                 f.seek(self.starts[number])
-                _, digest, content = f.readline().decode("ascii").rstrip("\n").split(" ", 2)
-            if splits.digest(content.encode()) != digest:
-                return None
-            keys, report = content.split(" ", 1)
-            return _Line(base64.b64decode(keys), report)
-        except (OSError, ValueError, IndexError):
+                return _parsed(f.readline())
+        except (OSError, ValueError):
             return None
+
+
+def _parsed(line: bytes) -> _Line:
+    """Reads a line of `write`.
+
+    Shards have digests in the manifest, and images in the key. The counts of a report have only that of their line.
+
+    Raises:
+        ValueError: it was damaged.
+    """
+    _, digest, content = line.decode("ascii").rstrip("\n").split(" ", 2)
+    if splits.digest(content.encode()) != digest:
+        raise ValueError("a line is not as it was written")
+    keys, report = content.split(" ", 1)
+    return _Line(base64.b64decode(keys), report)
 
 
 def find(folder: str) -> Previous:
@@ -90,7 +100,10 @@ def _read(folder: str) -> Previous | None:
                 numbers[line.partition(b" ")[0].decode("ascii")] = len(starts)
                 starts.append(start)
                 start += len(line)
-        paths = {file.sha256: os.path.join(folder, file.name) for file in manifest.read(folder).files}
+        files = manifest.read(folder).files
+        if len(starts) * len(SPLITS) != len(files):
+            return None  # cut off
+        paths = {file.sha256: os.path.join(folder, file.name) for file in files}
         return Previous(Files(folder, paths), known.proofs(), starts, numbers)
     except (OSError, ValueError, KeyError, TypeError, ImagegateError):
         return None
@@ -106,9 +119,9 @@ def changed(folder: str) -> Iterator[str]:
     try:
         with open(path, "rb") as f:
             for line in f:
-                report = Report.from_json(line.split(b" ", 3)[3].decode("ascii"))
+                report = Report.from_json(_parsed(line).report)
                 yield from (path for path, (_, told) in zip(report.paths, report.known(), strict=True) if told.changed)
-    except (OSError, ValueError, IndexError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ImagegateError(f"{path} cannot be read: {error}; run again with --force") from None
 
 
@@ -138,7 +151,7 @@ def known(previous: Previous, records: Sequence[Record], job: shards.Job, code: 
         digests = [entry.digest for entry in entries if entry is not None]
         if whole := _whole(previous, records, digests, _shard_key(settings, keys.values()), job):
             return Known(whole)
-    return _parts(previous, records, keys, proven)
+    return _kept(previous, records, keys, proven)
 
 
 def _whole(previous: Previous, records: Sequence[Record], digests: Sequence[str], key: str, job: shards.Job) -> str:
@@ -157,24 +170,22 @@ def _whole(previous: Previous, records: Sequence[Record], digests: Sequence[str]
     return line.report if now == before else ""
 
 
-def _parts(previous: Previous, records: Sequence[Record], keys: Mapping[int, bytes], proven: set[int]) -> Known:
+def _kept(previous: Previous, records: Sequence[Record], keys: Mapping[int, bytes], proven: set[int]) -> Known:
     """Looks in the shards that had the images of these paths, if the number of shards is another now."""
-    wanted = {key: number for number, key in keys.items()}
-    parts, places, claims = list[str](), dict[int, Place](), list[int]()
+    wanted, found = {key: number for number, key in keys.items()}, dict[int, Kept]()
     for shard in sorted({shards.number_of(records[number], len(previous.starts)) for number in keys}):
         line = previous.line(shard)
         if line is None:
             continue
-        found = dict[int, Place]()
-        for at, start in enumerate(range(0, len(line.keys), _KEY)):
-            number = wanted.get(line.keys[start : start + _KEY])
-            if number is not None:
-                found[number] = Place(len(parts), at)
-        if found:
-            parts.append(line.report)
-            places |= found
-            claims += [number for number in found if number not in proven]
-    return Known("", parts, places, sorted(claims)) if parts else NOTHING
+        there = {
+            at: wanted[key]
+            for at, start in enumerate(range(0, len(line.keys), _KEY))
+            if (key := line.keys[start : start + _KEY]) in wanted
+        }
+        if there:
+            with contextlib.suppress(ValueError, KeyError, TypeError, IndexError):  # damaged
+                found |= copies.kept(Report.from_json(line.report), there)
+    return Known("", found, sorted(found.keys() - proven)) if found else NOTHING
 
 
 def key(records: Sequence[Record], digests: Mapping[str, str], job: shards.Job, code: str) -> str:
@@ -212,8 +223,8 @@ def link(source: str, known: str, folder: str, index: int, count: int, tick: Cal
     if len(linked) < len(SPLITS):
         return None
     found.files = linked
-    found.reused = len(found.paths) + len(found.quarantined)
-    tick(found.reused)
+    found.reused = len(found.paths)
+    tick(found.reused + len(found.quarantined))
     return found
 
 
@@ -238,8 +249,8 @@ def copy(source: str, known: str, store: Objects, index: int, count: int, tick: 
             return None
         files.append(new)
     found.files = files
-    found.reused = len(found.paths) + len(found.quarantined)
-    tick(found.reused)
+    found.reused = len(found.paths)
+    tick(found.reused + len(found.quarantined))
     return found
 
 

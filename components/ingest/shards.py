@@ -43,7 +43,7 @@ from components.ingest.counts.census import Report, entry_of
 from components.ingest.counts.facts import Facts
 from components.ingest.earlier import Earlier
 from components.ingest.shard_files import ShardFile
-from components.ingest.stored.copies import NO_FILES, NOTHING, Copies, Files, Known
+from components.ingest.stored.copies import NO_FILES, NOTHING, Copies, Files, Known, Taken
 from components.ingest.workers import processes, threads
 
 _SHARD_BYTES = 64 << 20  # of image files
@@ -59,8 +59,6 @@ _ALL = 0  # threads: one for each core
 _SECONDS_PER_IMAGE, _SECONDS_PER_BYTE, _LONG = 0.7e-3, 1.2e-8, 20.0
 _PROCESS_MEMORY = 400 << 20  # that one of them takes, measured on photos of 400 x 533 pixels
 _CRASHED = "reading or decoding it crashed, or took more than ten minutes; convert or remove it"
-_SAMPLE = 16  # files that say how the others are read
-_WAIT = 0.002  # seconds to read a file, from which threads wait side by side; chosen by hand; not measured
 _TOLD = 16  # images after which progress is told
 
 
@@ -339,7 +337,7 @@ def _in_threads(
     anew, which needs no lock of Python either, each thread does all the work of a file.
     """
     first, waits = [], []
-    for record in itertools.islice(records, _SAMPLE):
+    for record in itertools.islice(records, ledger.SAMPLE):
         started = time.perf_counter()
 
         def decoded(file: Undecoded, started: float = started) -> Pixels:
@@ -349,7 +347,7 @@ def _in_threads(
         first.append(proof.alone(steps(record), decoded))
         yield first[-1]
     anew = sum(bool(item.image and item.image.changed) for item in first)
-    if (waits and statistics.median(waits) > _WAIT) or 2 * anew > len(first):
+    if (waits and statistics.median(waits) > ledger.WAIT) or 2 * anew > len(first):
         yield from threads.ordered(lambda record: proof.alone(steps(record)), records, count)
     else:
         yield from threads.decoded_ahead(steps, records, count)
@@ -597,26 +595,34 @@ def _copied_or_examined(records: Sequence[Record], job: Job, copies: Copies, cou
     """Yields each record as an earlier shard holds it, or else examines it."""
     new = [record for number, record in enumerate(records) if number not in copies]
     if copies and not _pays(count * len(new), count * sum(record.size for record in new)):
-        job = replace(job, processes=job.careful)  # they would take longer to start
-    others = examine(new, job, serialised=True)
-    for number, record in enumerate(records):
-        if number not in copies:
-            yield next(others)
-        elif (taken := copies.take(number)) is None:
-            yield from examine([record], job, serialised=True)
-        else:
-            file = taken.digest[: len(taken.sha256)]  # of all tiles of a scene
-            split = splits.assign(record, file, job.fractions, job.moved, job.earlier)
-            yield Examined(
-                record,
-                split,
-                taken.sha256,
-                rule=job.rule,
-                digest=taken.digest,
-                example=taken.example,
-                entry=taken.entry,
-                facts=taken.facts,
-            )
+        job = replace(job, threads=1 if job.processes else job.threads)  # more processes would take longer to start
+    number = 0
+    while number < len(records):
+        # Once for all, and again for the rest where a file of an earlier shard turns out to be damaged.
+        rest = [record for n, record in enumerate(records[number:], number) if n not in copies]
+        others = examine(rest, job, serialised=True)
+        while number < len(records):
+            if number not in copies:
+                yield next(others)
+            elif (taken := copies.take(number)) is None:
+                break
+            else:
+                yield _as_taken(records[number], taken, job)
+            number += 1
+
+
+def _as_taken(record: Record, taken: Taken, job: Job) -> Examined:
+    file = taken.digest[: len(taken.sha256)]  # of all tiles of a scene
+    return Examined(
+        record,
+        splits.assign(record, file, job.fractions, job.moved, job.earlier),
+        taken.sha256,
+        rule=job.rule,
+        digest=taken.digest,
+        example=taken.example,
+        entry=taken.entry,
+        facts=taken.facts,
+    )
 
 
 def move(folder: str, report: Report, moves: Mapping[str, str | None], there: Files = NO_FILES) -> list[Shard]:

@@ -127,9 +127,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             job = shards.job(dataset, data.max_pixels, rule, data.bits, before, data.arrays, careful=found.careful)
             written = _written(self._make_beam_pipeline, examples.uri, dataset, job, previous, code)
             there = previous.files
-            if reused := sum(report.reused for report in written):
+            if written.reused:
                 total = len(dataset.records)
-                progress.announce(f"{reused:,} of {total:,} images are as they were; their records were taken over")
+                progress.announce(
+                    f"{written.reused:,} of {total:,} images are as they were; their records were taken over"
+                )
             del previous  # what is known of each image
             compare = None
             # A store has no folder to search in.

@@ -175,15 +175,10 @@ class Report:
         Raises:
             ValueError: the report is damaged.
         """
-        rows = np.frombuffer(bytes(self.rows), ROW)
+        rows, lines = np.frombuffer(bytes(self.rows), ROW), bytes(self.facts).splitlines()
         moments = len(self.bands) // max(1, len(rows))
-        found = []
-        for i, (row, told) in enumerate(zip(rows, bytes(self.facts).splitlines(), strict=True)):
-            perceptual = row["perceptual"].tobytes() if row["comparable"] else b""
-            look = row.tobytes()[-looks.LOOK.itemsize :]
-            of_bands = bytes(self.bands[i * moments : (i + 1) * moments])
-            found.append((row["sha256"].tobytes().hex(), facts.parsed(told, look, perceptual, of_bands)))
-        return found
+        own = (bytes(self.bands[i * moments : (i + 1) * moments]) for i in range(len(rows)))
+        return [facts_of(*told) for told in zip(rows, lines, own, strict=True)]
 
     def splits(self) -> dict[str, str]:
         """Path -> split of the images kept, in order."""
@@ -294,6 +289,22 @@ class Report:
             "files": [Shard(**file) for file in plain["files"]],
         }
         return Report(**plain | counters | converted)
+
+
+def facts_of(row: np.void, line: bytes, moments: bytes) -> tuple[str, Facts]:
+    """The digest of the file, in hexadecimal, and the facts of an image that was kept.
+
+    Args:
+        row: its `ROW`.
+        line: see `facts.line`.
+        moments: see `Facts.moments`.
+
+    Raises:
+        ValueError: the line is damaged.
+    """
+    perceptual = row["perceptual"].tobytes() if row["comparable"] else b""
+    look = row.tobytes()[-looks.LOOK.itemsize :]
+    return row["sha256"].tobytes().hex(), facts.parsed(line, look, perceptual, moments)
 
 
 class Kept:

@@ -120,7 +120,7 @@ def collect(handed: Plan, plan: Plan) -> Written:
         handed: what `hand` returned.
         plan: what it was given.
     """
-    store, there = Objects(handed.folder, _KEY), list[int]()
+    store, there = Objects(handed.folder, _KEY), list[int]()  # of each shard that is there, how many were reused
     sizes = store.names()
 
     def fetch(index: int) -> None:
@@ -128,13 +128,14 @@ def collect(handed: Plan, plan: Plan) -> Written:
             content = _read(handed.folder, name := _name(_REPORTS, index)).decode()
         except FileNotFoundError:
             return
-        if all(sizes.get(file.name) == file.bytes for file in Report.from_json(content).files):
+        report = Report.from_json(content)
+        if all(sizes.get(file.name) == file.bytes for file in report.files):
             _write(plan.folder, name, content)
-            there.append(index)
+            there.append(report.reused)
 
     each(fetch, range(plan.count))
     _require(plan.count - len(there), handed)
-    return Written(plan)
+    return Written(plan, sum(there))
 
 
 def work(plan: Plan, index: int, tick: Callable[[int], None]) -> None:
@@ -174,10 +175,14 @@ def work(plan: Plan, index: int, tick: Callable[[int], None]) -> None:
 
 
 class Written(Sequence[Report]):
-    """The reports of all shards, each read when it is asked for; a report may be replaced by another."""
+    """The reports of all shards, each read when it is asked for; a report may be replaced by another.
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    Attributes:
+        reused: images in them that were known from an earlier ingest.
+    """
+
+    def __init__(self, plan: Plan, reused: int = 0) -> None:
+        self._plan, self.reused = plan, reused
 
     def __len__(self) -> int:
         return self._plan.count
@@ -207,15 +212,16 @@ def reports(plan: Plan) -> Written:
     Raises:
         UnseenError: a report or a file is missing, though the job ended well.
     """
-    written, missing = Written(plan), 0
+    written, missing, reused = Written(plan), 0, 0
     for index in range(plan.count):
         try:
-            files = written[index].files
+            report = written[index]
+            files, reused = report.files, reused + report.reused
             missing += any(os.path.getsize(os.path.join(plan.folder, file.name)) != file.bytes for file in files)
         except FileNotFoundError:
             missing += 1
     _require(missing, plan)
-    return written
+    return Written(plan, reused)
 
 
 def remove(folder: str) -> None:
@@ -306,9 +312,10 @@ def _write_and_put(
     with tempfile.TemporaryDirectory(prefix="imagegate-") as folder:
         there = Files(os.path.join(folder, "earlier"))
         try:
-            if known.parts:
+            if known.kept:
                 copies.fetch(Objects(source, _KEY), known, there.folder)
         except OSError:
+            shutil.rmtree(there.folder, ignore_errors=True)
             known = copies.NOTHING  # what it takes more to read the images is less than to give up
         report = shards.write(folder, index, count, records, job, tick, there, known)
         with _written_there(store.url):

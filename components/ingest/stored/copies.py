@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import struct
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, NamedTuple
 
@@ -20,6 +20,7 @@ from components.ingest.counts.census import Report
 from components.ingest.counts.facts import Facts
 
 _HEAD, _TAIL = 12, 4  # bytes around a record: its length and the length's checksum; the record's checksum
+_OPEN = 8  # files that are open at a time; there may be more of them than a process may open
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,30 @@ class Files:
 NO_FILES = Files()
 
 
-class Place(NamedTuple):
-    """Where the record of an image is: in which of several shards, and which of the images kept there it is."""
+class Kept(NamedTuple):
+    """The record of an image in an earlier shard, and what is counted of it.
 
-    part: int
-    number: int
+    Attributes:
+        file: name of its file, below the folder of the shards.
+        start: bytes before its frame.
+        digest: of the content of the image's file; see `ledger.digest`.
+        entry: see `census.entry_of`.
+        row: its `census.ROW`.
+        facts: see `facts.line`.
+        moments: float64 [5, B] of an array; b"" for a photo.
+    """
+
+    file: str
+    start: int
+    digest: str
+    entry: bytes
+    row: bytes
+    facts: bytes
+    moments: bytes
+
+    def plain(self) -> list[str | int]:
+        """As JSON can hold it; see `of_plain`."""
+        return [one if isinstance(one, str | int) else base64.b64encode(one).decode("ascii") for one in self]
 
 
 class Known(NamedTuple):
@@ -50,29 +70,80 @@ class Known(NamedTuple):
 
     Attributes:
         whole: the report of an earlier shard that holds exactly these records in their splits, as JSON; or "".
-        parts: the reports of earlier shards that hold some of these records, as JSON.
-        places: number of a record -> where it is in `parts`.
+        kept: number of a record -> where an earlier shard holds it.
         claims: numbers of records that are there only if their files have not changed, which nothing proves.
     """
 
     whole: str = ""
-    parts: Sequence[str] = ()
-    places: Mapping[int, Place] = {}
+    kept: Mapping[int, Kept] = {}
     claims: Sequence[int] = ()
 
     def plain(self) -> list[object]:
         """As JSON can hold it; see `of_plain`."""
-        places = [[number, *place] for number, place in self.places.items()]
-        return [self.whole, list(self.parts), places, list(self.claims)]
+        return [self.whole, [[number, *kept.plain()] for number, kept in self.kept.items()], list(self.claims)]
+
+    def files(self) -> list[str]:
+        """The names of the files with records to copy."""
+        return sorted({kept.file for kept in self.kept.values()})
 
 
 def of_plain(plain: Sequence[Any]) -> Known:
     """Reads what `Known.plain` returned."""
-    whole, parts, places, claims = plain
-    return Known(whole, parts, {number: Place(part, at) for number, part, at in places}, claims)
+    whole, kept, claims = plain
+    return Known(
+        whole,
+        {
+            number: Kept(file, start, digest, *map(base64.b64decode, rest))
+            for number, file, start, digest, *rest in kept
+        },
+        claims,
+    )
 
 
 NOTHING = Known()
+
+
+def kept(report: Report, wanted: Mapping[int, int]) -> dict[int, Kept]:
+    """Finds images that a shard kept.
+
+    Args:
+        report: of the shard.
+        wanted: which of the images it kept -> number in the new shard.
+
+    Returns:
+        number in the new shard -> where the record is.
+
+    Raises:
+        ValueError, KeyError: the report is damaged.
+    """
+    rows, stored = np.frombuffer(bytes(report.rows), census.ROW), np.frombuffer(bytes(report.stored), census.STORED)
+    facts = bytes(report.facts).splitlines(keepends=True)
+    if not len(report.paths) == len(rows) == len(stored) == len(facts):
+        raise ValueError("a report without its records")
+    # Whatever the report says, a name leads nowhere else.
+    files = {f.split: f"Split-{f.split}/{os.path.basename(f.name)}" for f in report.files if f.split in SPLITS}
+    starts, moments = _starts(stored["length"], rows["split"]), len(report.bands) // max(1, len(rows))
+    return {
+        number: Kept(
+            files[SPLITS[rows["split"][at]]],
+            int(starts[at]),
+            report.digests[report.paths[at]],
+            stored[at].tobytes(),
+            rows[at].tobytes(),
+            facts[at],
+            bytes(report.bands[at * moments : (at + 1) * moments]),
+        )
+        for at, number in wanted.items()
+    }
+
+
+def _starts(lengths: NDArray[np.uint32], split: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Where the frame of each record starts in the file of its split."""
+    frames, starts = lengths.astype(np.int64) + _HEAD + _TAIL, np.zeros(len(lengths), np.int64)
+    for one in range(len(SPLITS)):
+        own = split == one
+        starts[own] = frames[own].cumsum() - frames[own]
+    return starts
 
 
 class Taken(NamedTuple):
@@ -93,28 +164,6 @@ class Taken(NamedTuple):
     entry: bytes
 
 
-class _Part:
-    """The images that an earlier shard kept."""
-
-    def __init__(self, report: Report) -> None:
-        self.paths, self.digests, self.known = report.paths, report.digests, report.known()
-        self.stored = np.frombuffer(bytes(report.stored), census.STORED)
-        self.split = np.frombuffer(bytes(report.rows), census.ROW)["split"]
-        self.files = _files(report)
-        if len(self.stored) != len(self.paths):
-            raise ValueError("a report without its records")
-        self.ends = _ends(self.stored["length"], self.split)
-
-
-def _ends(lengths: NDArray[np.uint32], split: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Where each record ends in the file of its split, with its frame."""
-    ends = np.zeros(len(lengths), np.int64)
-    for one in range(len(SPLITS)):
-        own = split == one
-        ends[own] = (lengths[own].astype(np.int64) + _HEAD + _TAIL).cumsum()
-    return ends
-
-
 class Copies:
     """The records to copy into one new shard. To be closed, since it opens files.
 
@@ -127,53 +176,50 @@ class Copies:
     """
 
     def __init__(self, folder: str, known: Known, root: str, records: Sequence[Record], most_bytes: int) -> None:
-        self._folder, self._open, self._files = folder, ExitStack(), dict[str, BinaryIO]()
-        self._parts: list[_Part] = []
-        self._places = dict(known.places)
-        try:
-            self._parts = [_Part(Report.from_json(part)) for part in known.parts]
-        except (ValueError, KeyError, TypeError):
-            self._places = {}  # damaged
-            return
+        self._folder, self._kept, self._open = folder, dict(known.kept), dict[str, BinaryIO]()
         claimed = [records[number] for number in known.claims]
         for number, (_, digest) in zip(known.claims, ledger.digests(root, claimed, most_bytes), strict=True):
-            part, at = self._places[number]
-            if digest != self._parts[part].digests[self._parts[part].paths[at]]:
-                del self._places[number]
+            if digest != self._kept[number].digest:
+                del self._kept[number]
 
     def __contains__(self, number: object) -> bool:
-        return number in self._places
+        return number in self._kept
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._kept)
 
     def take(self, number: int) -> Taken | None:
-        """Reads the record with this number of the new shard; None if it is not there any more as it was written."""
-        place = self._places[number]
-        part = self._parts[place.part]
-        stored = part.stored[place.number]
-        entry, length = stored.tobytes(), int(stored["length"])
+        """Reads the record with this number of the new shard.
+
+        Returns:
+            None if it is not there any more as it was written; then no record of its file is here any more.
+        """
+        one = self._kept[number]
         try:
-            file = self._file(part.files[SPLITS[part.split[place.number]]])
-            file.seek(int(part.ends[place.number]) - length - _TAIL - _HEAD)
+            file = self._file(one.file)
+            file.seek(one.start)
+            length = int.from_bytes(one.entry[:4], "little")
             frame = file.read(_HEAD + length)
-        except (OSError, KeyError):
-            return None
+        except OSError:
+            frame = b""
         example = frame[_HEAD:]
-        if frame[:8] != struct.pack("<Q", length) or census.entry_of(example) != entry:
+        if not frame or frame[:8] != struct.pack("<Q", length) or census.entry_of(example) != one.entry:
+            self._kept = {number: other for number, other in self._kept.items() if other.file != one.file}
             return None
-        sha256, facts = part.known[place.number]
-        return Taken(sha256, part.digests[part.paths[place.number]], facts, example, entry)
+        sha256, facts = census.facts_of(np.frombuffer(one.row, census.ROW)[0], one.facts, one.moments)
+        return Taken(sha256, one.digest, facts, example, one.entry)
 
     def _file(self, name: str) -> BinaryIO:
-        if name not in self._files:
-            path = os.path.join(self._folder, name)
-            self._files[name] = self._open.enter_context(open(path, "rb"))  # noqa: SIM115  closed by `close`
-        return self._files[name]
+        if name not in self._open:
+            if len(self._open) == _OPEN:
+                self._open.pop(next(iter(self._open))).close()  # the first that was opened
+            self._open[name] = open(os.path.join(self._folder, name), "rb")  # noqa: SIM115  closed by `close`
+        return self._open[name]
 
     def close(self) -> None:
         """Closes the files."""
-        self._open.close()
+        while self._open:
+            self._open.popitem()[1].close()
 
 
 def fetch(store: Objects, known: Known, folder: str) -> None:
@@ -182,11 +228,5 @@ def fetch(store: Objects, known: Known, folder: str) -> None:
     Raises:
         OSError: one is not there, or the store cannot be reached.
     """
-    for part in known.parts:
-        for name in _files(Report.from_json(part)).values():
-            store.get(name, os.path.join(folder, name))
-
-
-def _files(report: Report) -> dict[str, str]:
-    """The file of each split; whatever the report says, its name leads nowhere else."""
-    return {f.split: f"Split-{f.split}/{os.path.basename(f.name)}" for f in report.files if f.split in SPLITS}
+    for name in known.files():
+        store.get(name, os.path.join(folder, name))

@@ -38,11 +38,12 @@ def of_shards(folder: str, found: Images, settings: FeatureSettings) -> Features
     place = {path: i for i, path in enumerate(paths)}
     told = manifest.read(folder)
     digests = [row.tobytes() for row in found.rows["sha256"]]  # of the files, most of which are stored as they are
-    for number, split in enumerate(told.counts) if told.changed else ():
-        others = {i for i in map(place.__getitem__, reuse.changed(folder)) if found.rows["split"][i] == number}
-        hexes = [digests[i].hex() for i in others]
+    # One that was left out has no place.
+    changed = {place[path] for path in reuse.changed(folder) if path in place} if told.changed else set()
+    for number, split in enumerate(told.counts):
+        hexes = [digests[i].hex() for i in changed if found.rows["split"][i] == number]
         for path, content in _records(index.of_images(folder, split, hexes)):
-            if place[path] in others:
+            if place[path] in changed:
                 digests[place[path]] = hashlib.sha256(content).digest()
 
     def encoded(indices: Sequence[int]) -> Iterator[bytes]:

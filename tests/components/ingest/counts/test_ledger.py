@@ -1,8 +1,11 @@
 """A later run finds what changed in a data set, whatever sizes and modification times say, and what did not."""
 
 import dataclasses
+import hashlib
 import os
 import shutil
+import threading
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from components.data import images
-from components.data.dataset import Dataset
+from components.data.dataset import Dataset, Record
 from components.ingest import ledger, shards
 from components.ingest.layouts import folders, masks
 from components.ingest.ledger import Ledger, Recognised
@@ -278,3 +281,30 @@ def test_where_no_ledger_is_kept_unproven_files_are_told_by_their_content(root: 
     assert ledger.proven(listed(root), MOST).fingerprint() == whole
     swap(root)
     assert ledger.proven(listed(root), MOST).fingerprint() != whole
+
+
+@pytest.mark.parametrize(("seconds", "readers"), [(0.0, 1), (0.004, ledger._READERS)])
+def test_files_that_are_waited_for_are_read_in_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, readers: int
+) -> None:
+    """And a file with many images once, wherever the threads are; from 2 ms for a file on, reading counts as slow."""
+    records = []
+    for i in range(300):
+        (tmp_path / f"{i:03}").write_bytes(b"%d" % i)
+        records += [Record(f"{i:03}@0,{x}", (), None, 1, "", tile=(0, x)) for x in range(3)]
+    read, names, whole = [], set(), ledger.storage.read
+
+    def slow(root: str, path: str, *moments: object) -> bytes:
+        read.append(path)
+        names.add(threading.get_ident())
+        time.sleep(seconds)
+        return whole(root, path, *moments)
+
+    monkeypatch.setattr(ledger.storage, "read", slow)
+    found = list(ledger.digests(str(tmp_path), records, MOST))
+    assert [(record, digest) for record, digest in found] == [
+        (record, hashlib.sha256(b"%d" % (number // 3)).hexdigest()) for number, record in enumerate(records)
+    ]
+    assert len(read) == len(set(read)) == 300
+    assert (len(names) > 1) == (readers > 1)
+    assert len(names) <= readers + 1  # and the thread that reads the first ones

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -175,12 +176,14 @@ def test_other_settings_other_code_and_other_splits_share_no_shard(root: Path, r
         elsewhere = dataclasses.replace(job, moved={digest: "test" if here == "train" else "train"})
         copied = reuse.known(previous, part, elsewhere, "code")
         assert not copied.whole
-        assert list(copied.places) == list(range(len(part)))
+        assert list(copied.kept) == list(range(len(part)))
     relabelled = [dataclasses.replace(part[0], labels=("other",)), *part[1:]]
-    assert list(reuse.known(previous, relabelled, job, "code").places) == list(range(1, len(part)))
+    assert list(reuse.known(previous, relabelled, job, "code").kept) == list(range(1, len(part)))
     fewer = reuse.known(previous, part[1:], job, "code")
     assert not fewer.whole
-    assert [place.number for place in fewer.places.values()] == list(range(1, len(part)))
+    assert list(fewer.kept) == list(range(len(part) - 1))
+    everything = reuse.known(previous, relabelled, job, "code").kept
+    assert list(fewer.kept.values()) == list(everything.values())  # the same places
     assert fewer.claims == []
 
 
@@ -288,6 +291,27 @@ def test_a_report_that_cannot_be_read_is_none(root: Path, runs: Path) -> None:
     assert [previous.line(number) for number in range(4)] == [None] * 4
 
 
+@pytest.mark.parametrize("damage", ["cut in the first line", "cut in the last line", "zeros", "one line too many"])
+def test_a_list_of_shards_of_another_length_tells_nothing(root: Path, runs: Path, damage: str) -> None:
+    """As a loss of power leaves one: with one line, no number of a shard could be computed."""
+    night(listed(root), runs / "1")
+    path = runs / "1" / "shards.jsonl"
+    whole = path.read_bytes()
+    first = whole.index(b"\n") + 1
+    path.write_bytes(
+        {
+            "cut in the first line": whole[: first - 5],
+            "cut in the last line": whole[: whole.rstrip(b"\n").rindex(b"\n")],
+            "zeros": bytes(len(whole)),
+            "one line too many": whole + whole[:first],
+        }[damage]
+    )
+    assert reuse.find(str(runs / "2")) == reuse.Previous()
+    dataset = listed(root)
+    counted = night(dataset, runs / "2", reuse.find(str(runs / "2")))
+    assert counted == night(dataset, runs.parent / "alone")
+
+
 def removed(root: Path, png: Png) -> list[str]:
     (root / "dog" / "4.png").unlink()
     return []
@@ -373,6 +397,46 @@ def test_a_damaged_record_is_examined_anew(root: Path, runs: Path, tmp_path: Pat
     night(dataset, runs / "2", reuse.find(str(runs / "2")))
     night(dataset, tmp_path / "alone")
     assert different(runs / "2", tmp_path / "alone") == {"ledger.jsonl"}
+
+
+def test_a_damaged_file_costs_one_more_pass_not_one_per_image(
+    root: Path, runs: Path, tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its records are examined together, and those of the other files are copied still."""
+    night(listed(root), runs / "1")
+    largest = max((runs / "1").glob(OF_THE_SHARDS), key=lambda p: p.stat().st_size)
+    whole = largest.read_bytes()
+    largest.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])  # in the first record
+    monkeypatch.setattr(shards, "_MIN_SHARDS", 2)  # so that no shard is linked as a whole
+    dataset = listed(root)
+    reads.clear()
+    counted = night(dataset, runs / "2", reuse.find(str(runs / "2")))
+    told = next(file for file in manifest.read(str(runs / "1")).files if largest.match(file.name))
+    assert len(reads) == len(set(reads)) == told.records < len(dataset.records)
+    assert counted == night(dataset, tmp_path / "alone")
+    assert different(runs / "2", tmp_path / "alone") == {"ledger.jsonl"}
+
+
+def test_many_earlier_files_are_not_open_at_once(
+    root: Path, runs: Path, tmp_path: Path, png: Png, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thirty shards of three splits become four, and of ninety files few are open at a time."""
+    monkeypatch.setattr(shards, "_MIN_SHARDS", 30)
+    night(listed(root), runs / "1")
+    monkeypatch.setattr(shards, "_MIN_SHARDS", 4)
+    (root / "cat" / "new.png").write_bytes(png(99))
+    dataset = listed(root)
+    reads.clear()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare = os.open(os.devnull, os.O_RDONLY)
+    os.close(spare)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (spare + 24, most[1]))
+    try:
+        counted = night(dataset, runs / "2", reuse.find(str(runs / "2")))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+    assert reads == ["cat/new.png"]
+    assert counted == night(dataset, tmp_path / "alone")
 
 
 def test_masks_are_counted_as_if_they_were_read(tmp_path: Path, runs: Path, reads: list[str]) -> None:

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -29,11 +30,11 @@ from components.ingest.spread import plan as spread
 from components.ingest.spread.place import Place
 from components.ingest.spread.plan import Plan, UnseenError
 from components.ingest.stored import copies
-from components.ingest.stored.copies import NO_FILES, NOTHING, Files, Known
+from components.ingest.stored.copies import NO_FILES, NOTHING, Files, Kept, Known
 from components.stages import ingest
 
 SHARES = {"train": 0.8, "eval": 0.1, "test": 0.1}
-KNOWN = Known("report", ["part"], {2: copies.Place(0, 5)}, [2])
+KNOWN = Known("report", {2: Kept("Split-train/a", 5, "digest", b"\xff", b"row", b"[]\n", b"")}, [2])
 
 
 @pytest.fixture
@@ -269,18 +270,37 @@ def test_single_records_of_shards_in_the_store_are_copied(dataset: Dataset, url:
     plans = handed(tmp_path / "plan", url, dataset)
     done(plans[0])
     found = spread.collect(*plans)
-    parts = shards.plan(dataset.records)
-    known = [
-        Known("", [report.to_json()], {i: copies.Place(0, i) for i in range(len(part))})
-        for report, part in zip(found, parts, strict=True)
-    ]
+    known = [Known("", copies.kept(report, {i: i for i in range(len(report.paths))})) for report in found]
     after = handed(tmp_path / "next", f"{url[:-1]}8", dataset, known, Files(url))
     os.rename(dataset.root, f"{dataset.root}.away")
     os.mkdir(dataset.root)  # nothing of it can be read any more
     done(after[0])
     again = spread.collect(*after)
     assert digests(again) == digests(found)
-    assert sum(report.reused for report in again) == len(dataset.records)
+    assert again.reused == len(dataset.records)
+
+
+def test_where_an_earlier_file_is_gone_from_the_store_the_images_are_read(
+    dataset: Dataset, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = handed(tmp_path / "plan", url, dataset)
+    done(plans[0])
+    found = spread.collect(*plans)
+    known = [Known("", copies.kept(report, {i: i for i in range(len(report.paths))})) for report in found]
+    Objects(url, "test").remove(f"Split-train/{shards.name(2, 4)}")
+    after = handed(tmp_path / "next", f"{url[:-1]}8", dataset, known, Files(url))
+    left, whole = [], shards.write
+
+    def write(folder: str, *others: Any) -> Any:
+        left.append(sorted(os.listdir(folder)))
+        return whole(folder, *others)
+
+    monkeypatch.setattr(spread.shards, "write", write)
+    done(after[0])
+    again = spread.collect(*after)
+    assert digests(again) == digests(found)
+    assert again.reused == len(dataset.records) - len(found[2].paths)
+    assert left == [["earlier"], ["earlier"], [], ["earlier"]]  # what was fetched in vain takes no room
 
 
 def test_a_shard_that_is_not_in_the_store_is_missed(dataset: Dataset, url: str, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from components.data.formats import proof
 from components.ingest import settling, shards
 from components.ingest.counts import census
 from components.ingest.layouts import folders
+from components.ingest.stored import copies
+from components.ingest.stored.copies import Files, Known
 from components.ingest.workers import crash_mark, processes
 
 SHARES = {"train": 0.6, "eval": 0.2, "test": 0.2}
@@ -165,6 +167,30 @@ def test_a_small_set_or_an_archive_is_read_in_processes_then_and_loses_one_image
         shards.enter(item, report)
     manifest, _ = settling.merge(dataset, [report], job, None)
     assert shards.crashed(manifest)
+
+
+def test_the_one_new_image_of_many_takes_only_itself(
+    tmp_path: Path, png: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the others are copied, it is as few to decode as a small data set; the plan of processes stays."""
+    monkeypatch.setattr(shards, "Job", Deadly)
+    for i in range(8):
+        (tmp_path / "photos" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / "ab"[i % 2] / f"{i}.png").write_bytes(DEADLY if i == 3 else png(i))
+    dataset = folders.read(str(tmp_path / "photos"), SHARES)
+    job = dataclasses.replace(shards.job(dataset, 1000), processes=True)
+    others = [record for record in dataset.records if record.path != "b/3.png"]
+    before = shards.write(str(tmp_path / "1"), 0, 1, others, job, lambda _: None)
+    place = {record.path: number for number, record in enumerate(dataset.records)}
+    known = Known("", copies.kept(before, {at: place[path] for at, path in enumerate(before.paths)}))
+    found = shards.write(
+        str(tmp_path / "2"), 0, 1, dataset.records, job, lambda _: None, Files(str(tmp_path / "1")), known
+    )
+    assert found.reused == 7
+    [(path, problem)] = found.quarantined
+    assert path == "b/3.png"
+    assert "crashed" in problem
+    assert found.paths == before.paths
 
 
 @dataclasses.dataclass(frozen=True)
