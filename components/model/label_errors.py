@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ import scipy  # which loads a part when it is used
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from components.base import progress
+from components.base import machine, progress
 from components.model.fitting.regression import Examples, Head
 
 _FOLDS = 5
@@ -112,17 +113,21 @@ def _out_of_fold(
     """Probabilities [n, K] by heads that have not seen the image."""
     p = np.zeros(target.shape)
     known = (target >= 0).any(axis=1)
-    for fold in range(_FOLDS):
-        progress.report("looking for wrong labels", fold, _FOLDS)
-        learn, ask = np.flatnonzero((folds != fold) & known), np.flatnonzero(folds == fold)
-        if not len(learn) or not len(ask):
-            p[ask] = 0.5
-            continue
+
+    def ask(fold: int) -> None:
+        learn, asked = np.flatnonzero((folds != fold) & known), np.flatnonzero(folds == fold)
+        if not len(learn) or not len(asked):
+            p[asked] = 0.5
+            return
         examples = Examples(rows[learn], target[learn], np.ones(len(learn), np.float32))
         head = Head(examples, exclusive, [1.0] * target.shape[1])
         kernel, bias = head.layer(head.solve(_STRENGTH, exact=False))
-        logits = rows[ask] @ kernel + bias
-        p[ask] = scipy.special.softmax(logits, axis=1) if exclusive else scipy.special.expit(logits)
+        logits = rows[asked] @ kernel + bias
+        p[asked] = scipy.special.softmax(logits, axis=1) if exclusive else scipy.special.expit(logits)
+
+    with ThreadPoolExecutor(min(machine.cores(), _FOLDS)) as pool:
+        for done, _ in enumerate(pool.map(ask, range(_FOLDS))):
+            progress.report("looking for wrong labels", done, _FOLDS)
     return p
 
 

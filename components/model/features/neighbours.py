@@ -16,6 +16,9 @@ from threadpoolctl import threadpool_limits
 
 _EXACT = 50_000
 _BLOCK, _CELLS = 2048, 1 << 24  # rows of a product, and its numbers (64 MB), at most
+_SPARSE = 64  # of so many numbers of a product, at most one is sorted
+_HELD = 1 << 22  # possible partners that are held before the best are chosen
+_NONE = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
 _PROBES = 16  # cells that an image is compared with
 _COMPONENTS = 256
 _SEED = 1
@@ -64,20 +67,70 @@ def similar(
     """
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     unit = (rows / np.where(length > 0, length, 1)).astype(np.float32)
-    numbers = [np.unique(groups, return_inverse=True)[1].astype(np.int32) for groups in groupings]
-    found = [np.empty((0, 2), np.int64)]
-    for asked, among in _blocks(unit):
-        cosine, each = unit[asked] @ unit[among].T, np.arange(len(asked))
-        for own in numbers:
-            other = np.where(own[asked][:, None] == own[among][None], np.float32(-1), cosine)
-            for _ in range(most):  # faster than to sort, even in part, since partners are few
-                best = other.argmax(axis=1)
-                near = np.flatnonzero(other[each, best] >= least)
-                if not len(near):
-                    break
-                found.append(np.sort(np.stack([asked[near], among[best[near]]], axis=1), axis=1))
-                other[each, best] = -1
-    return np.unique(np.concatenate(found), axis=0)
+    named = [_Named(np.unique(groups, return_inverse=True)[1].astype(np.int32), least, most) for groups in groupings]
+    for asked, among, mirrored in _blocks(unit):
+        cosine = unit[asked] @ unit[among].T
+        places = np.flatnonzero(cosine >= least)
+        if len(places) <= cosine.size // _SPARSE:
+            i, j = np.divmod(places, len(among))
+            one, other, value = asked[i], among[j], cosine.ravel()[places]
+            for each in named:
+                each.add(one, other, value)
+                if mirrored:
+                    each.add(other, one, value)
+        else:
+            for each in named:
+                each.add_best(asked, among, cosine)
+                if mirrored:
+                    each.add_best(among, asked, cosine.T)
+    found = np.concatenate([np.empty((0, 2), np.int64), *(each.pairs() for each in named)])
+    return np.unique(np.sort(found, axis=1), axis=0)
+
+
+class _Named:
+    """The partners that rows name in one grouping.
+
+    Args:
+        groups: int [n], the group of each row.
+        least, most: see `similar`.
+    """
+
+    def __init__(self, groups: NDArray[np.int32], least: float, most: int) -> None:
+        self._groups, self._least, self._most = groups, least, most
+        self._found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
+        self._count = 0
+
+    def add(self, one: NDArray[np.int64], other: NDArray[np.int64], value: NDArray[np.float32]) -> None:
+        """Adds rows [m], a possible partner of each, and their cosines."""
+        apart = self._groups[one] != self._groups[other]
+        self._found.append((one[apart], other[apart], value[apart]))
+        self._count += int(apart.sum())
+        if self._count > _HELD:
+            self._keep_best()
+
+    def add_best(self, asked: NDArray[np.int64], among: NDArray[np.int64], cosine: NDArray[np.float32]) -> None:
+        """Adds the best of so many possible partners that to sort them would take longer."""
+        same = self._groups[asked][:, None] == self._groups[among][None]
+        rest, each = np.where(same, np.float32(-1), cosine), np.arange(len(asked))
+        for _ in range(self._most):
+            best = rest.argmax(axis=1)
+            value = rest[each, best]
+            near = np.flatnonzero(value >= self._least)
+            self.add(asked[near], among[best[near]], value[near])
+            rest[each, best] = -1
+
+    def pairs(self) -> NDArray[np.int64]:
+        """Rows and partners [m, 2]."""
+        one, other, _ = self._keep_best()
+        return np.stack([one, other], axis=1)
+
+    def _keep_best(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        one, other, value = map(np.concatenate, zip(_NONE, *self._found, strict=True))
+        order = np.lexsort((other, -value, one))
+        rank = np.arange(len(order)) - one[order].searchsorted(one[order])
+        kept = order[rank < self._most]
+        self._found, self._count = [(one[kept], other[kept], value[kept])], len(kept)
+        return self._found[0]
 
 
 def cosine(rows: NDArray[np.float32], pairs: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -87,13 +140,19 @@ def cosine(rows: NDArray[np.float32], pairs: NDArray[np.int64]) -> NDArray[np.fl
     return np.asarray(products / np.maximum(length[pairs[:, 0]] * length[pairs[:, 1]], 1e-12), np.float32)
 
 
-def _blocks(unit: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yields the rows that are compared, with those that they are compared with."""
-    count = len(unit)
+def _blocks(unit: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], bool]]:
+    """Yields the rows that are compared, with those that they are compared with.
+
+    With them comes whether the latter have yet to be compared with the former.
+    """
+    count, start = len(unit), 0
     if count <= _EXACT:
-        step = _step(count)
-        for start in range(0, count, step):
-            yield np.arange(start, min(start + step, count)), np.arange(count)
+        while start < count:
+            stop = min(start + _step(count - start), count)
+            yield np.arange(start, stop), np.arange(start, stop), False
+            if stop < count:
+                yield np.arange(start, stop), np.arange(stop, count), True
+            start = stop
         return
     from sklearn.cluster import MiniBatchKMeans
 
@@ -105,7 +164,7 @@ def _blocks(unit: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.int64], NDAr
         among = np.concatenate([of_cell[near] for near in np.argsort(distance[cell], kind="stable")[:_PROBES]])
         step = _step(len(among))
         for start in range(0, len(asked), step):
-            yield asked[start : start + step], among
+            yield asked[start : start + step], among, False
 
 
 def _step(among: int) -> int:

@@ -25,7 +25,7 @@ from prepared import ingest
 from components.data import features, images
 from components.data.dataset import SPLITS, Dataset, Record
 from components.data.mask_rules import Rule, rule
-from components.ingest import manifest, shards, splits
+from components.ingest import ledger, manifest, shards, splits
 from components.ingest.layouts import folders, masks
 from components.ingest.workers import processes
 
@@ -328,7 +328,7 @@ def test_threads_share_what_needs_no_lock_and_all_find_the_same(
         return usual(*arguments)
 
     monkeypatch.setattr(shards.storage, "read", read)
-    monkeypatch.setattr(shards, "_WAIT", 0.005)
+    monkeypatch.setattr(ledger, "WAIT", 0.005)
     found = list(shards.examine(records, dataclasses.replace(job, threads=3)))
     for one, other in zip(found, alone, strict=True):
         assert one.image is not None

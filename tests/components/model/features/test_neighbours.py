@@ -66,3 +66,28 @@ def test_each_grouping_has_partners_of_its_own() -> None:
     # Of 0 degrees 4, of 4 degrees 0, of 10 degrees 4, and of 60 degrees 10.
     assert neighbours.similar(rows, [other], 0.5, 1).tolist() == [[0, 1], [1, 2], [2, 3]]
     assert neighbours.similar(rows, [one, other], 0.5, 1).tolist() == [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3]]
+
+
+@pytest.mark.parametrize("alike", [0, 150], ids=["few alike", "many alike"])
+@pytest.mark.parametrize(("sparse", "held"), [(64, 1 << 22), (1, 50), (1 << 30, 1 << 22)])
+def test_all_ways_to_choose_partners_name_the_same(
+    alike: int, sparse: int, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against a loop over rows: the three most similar of other groups, of equally similar ones the first."""
+    monkeypatch.setattr(neighbours, "_SPARSE", sparse)  # 1: all are sorted; 1 << 30: none
+    monkeypatch.setattr(neighbours, "_HELD", held)
+    monkeypatch.setattr(neighbours, "_CELLS", 3_000)  # several blocks
+    rows = planted(300, 8)
+    rows[:alike] = rows[0]
+    groupings = [np.arange(300) % 4, np.arange(300) // 100]
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    cosine = np.round(unit @ unit.T, 5)  # equal rows are equally similar
+    wanted = set()
+    for groups in groupings:
+        for i in range(300):
+            others = [j for j in range(300) if groups[j] != groups[i] and cosine[i, j] >= 0.7]
+            for j in sorted(others, key=lambda j: (-cosine[i, j], j))[:3]:
+                wanted.add((min(i, j), max(i, j)))
+    found = neighbours.similar(rows, groupings, 0.7, 3)
+    assert set(map(tuple, found.tolist())) == wanted
+    assert len(wanted) > 100
