@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ _LONG, _CHAINED, _TOGETHER = 10, 0.01, 5
 _PLANTED = 0.05  # share of labels that is changed to learn how many errors are found
 
 Floats = NDArray[np.float64]
+_Layer = tuple[Floats, Floats]  # kernel [F, K] and bias [K]
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,13 @@ def search(
     folds = _folds(np.where(long, len(size) + np.arange(len(rows)), own))
     agreed = np.stack([np.bincount(own, target[:, k] == 1)[own] for k in range(target.shape[1])], axis=1) >= _TOGETHER
     with threadpool_limits(1, "blas"):  # small products are faster on one thread
-        found = _searched(rows, target, folds, exclusive)
+        found, layers = _searched(rows, target, folds, exclusive, [None] * _FOLDS)
         found = dataclasses.replace(found, suspected=found.suspected & ~((target == 1) & agreed))
         changed, planted = _plant(target, found.suspected, exclusive)
         if not planted.any():
             return found
-        seen = certain(_searched(rows, changed, folds, exclusive))[planted]
+        again, _ = _searched(rows, changed, folds, exclusive, layers)
+        seen = certain(again)[planted]
     return dataclasses.replace(found, planted=len(seen), recall=float(seen.mean()))
 
 
@@ -92,13 +95,19 @@ def certain(found: Suspects) -> NDArray[np.bool_]:
 
 
 def _searched(
-    rows: NDArray[np.float32], target: NDArray[np.float32], folds: NDArray[np.int64], exclusive: bool
-) -> Suspects:
-    first = _suspected(_out_of_fold(rows, target, folds, exclusive), target, exclusive)
+    rows: NDArray[np.float32],
+    target: NDArray[np.float32],
+    folds: NDArray[np.int64],
+    exclusive: bool,
+    layers: Sequence[_Layer | None],
+) -> tuple[Suspects, list[_Layer | None]]:
+    """What the heads say of every stated label, and their layers; they begin with those that are given."""
+    p, layers = _out_of_fold(rows, target, folds, exclusive, layers)
+    first = _suspected(p, target, exclusive)
     doubted = first.any(axis=1, keepdims=True) if exclusive else first
-    p = _out_of_fold(rows, np.where(doubted, np.float32(-1), target), folds, exclusive)
+    p, layers = _out_of_fold(rows, np.where(doubted, np.float32(-1), target), folds, exclusive, layers)
     stated = np.where(target == 1, p, np.where(exclusive | (target < 0), np.nan, 1 - p))
-    return Suspects(p, stated, _suspected(p, target, exclusive), exclusive)
+    return Suspects(p, stated, _suspected(p, target, exclusive), exclusive), layers
 
 
 def _folds(sets: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -108,27 +117,35 @@ def _folds(sets: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _out_of_fold(
-    rows: NDArray[np.float32], target: NDArray[np.float32], folds: NDArray[np.int64], exclusive: bool
-) -> Floats:
-    """Probabilities [n, K] by heads that have not seen the image."""
+    rows: NDArray[np.float32],
+    target: NDArray[np.float32],
+    folds: NDArray[np.int64],
+    exclusive: bool,
+    layers: Sequence[_Layer | None],
+) -> tuple[Floats, list[_Layer | None]]:
+    """Probabilities [n, K] by heads that have not seen the image, and the layer of each fold; see `_searched`."""
     p = np.zeros(target.shape)
     known = (target >= 0).any(axis=1)
 
-    def ask(fold: int) -> None:
+    def ask(fold: int) -> _Layer | None:
         learn, asked = np.flatnonzero((folds != fold) & known), np.flatnonzero(folds == fold)
         if not len(learn) or not len(asked):
             p[asked] = 0.5
-            return
+            return None
         examples = Examples(rows[learn], target[learn], np.ones(len(learn), np.float32))
         head = Head(examples, exclusive, [1.0] * target.shape[1])
-        kernel, bias = head.layer(head.solve(_STRENGTH, exact=False))
+        start = None if (before := layers[fold]) is None else head.near(before)
+        kernel, bias = head.layer(head.solve(_STRENGTH, start, exact=False))
         logits = rows[asked] @ kernel + bias
         p[asked] = scipy.special.softmax(logits, axis=1) if exclusive else scipy.special.expit(logits)
+        return kernel, bias
 
+    found = []
     with ThreadPoolExecutor(min(machine.cores(), _FOLDS)) as pool:
-        for done, _ in enumerate(pool.map(ask, range(_FOLDS))):
+        for done, layer in enumerate(pool.map(ask, range(_FOLDS))):
             progress.report("looking for wrong labels", done, _FOLDS)
-    return p
+            found.append(layer)
+    return p, found
 
 
 def _suspected(p: Floats, target: NDArray[np.float32], exclusive: bool) -> NDArray[np.bool_]:

@@ -209,6 +209,11 @@ class Head:
             bias[~self._varies] += scipy.special.logsumexp(solved[-1])
         return kernel, bias
 
+    def near(self, layer: tuple[Floats, Floats]) -> Floats:
+        """Returns the weights that `layer` would turn into this kernel and bias; to begin with, see `solve`."""
+        kernel, bias = (values[..., self._varies] for values in layer)
+        return np.vstack([self._axes.T @ (kernel * self._deviation[:, None]), bias + self._mean @ kernel])
+
     def _smoothed(self) -> Floats:
         """Logit of Platt's smoothed frequency of each label; for exclusive labels its logarithm."""
         weight, applies = self._loss.weight, self._loss.applies

@@ -76,6 +76,27 @@ def test_one_unit_for_two_labels_agrees_with_binary_regression_at_the_chosen_str
     np.testing.assert_allclose(found.kernel[:, 0], expected.coef_[0] / deviation, atol=1e-6)
 
 
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_from_the_solution_of_nearly_the_same_examples_the_same_is_found_sooner(
+    exclusive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other examples lack ten images, so that they have other means and axes."""
+    fewer = Examples(FEATURES[10:], ONE_HOT[10:], WEIGHT[10:])
+    before = solved(fewer, exclusive, LABEL_WEIGHTS, 0.03)
+    head = regression.Head(Examples(FEATURES, ONE_HOT, WEIGHT), exclusive, LABEL_WEIGHTS)
+    steps: list[int] = []
+    at = head._at
+    monkeypatch.setattr(head, "_at", lambda *args: steps.append(1) or at(*args))
+    alone = head.layer(head.solve(0.03))
+    first = len(steps)
+    again = head.layer(head.solve(0.03, head.near(before)))
+    for one, other in zip(alone, again, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    assert len(steps) - first < first
+    for one, other in zip(head.layer(head.near(before)), before, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-9)
+
+
 def test_an_adjustment_shifts_the_biases_alone() -> None:
     """With it, the loss has the logits that scikit-learn's solution has without it."""
     adjustment = [np.log(0.1), np.log(0.2), np.log(0.3), np.log(0.4)]
