@@ -12,7 +12,10 @@ An adjustment (see `labels.priors`) is added to x W + b in the loss, and is no p
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +29,8 @@ _LOOSE, _TIGHT = 1e-4, 1e-8  # largest slope, where float32 is enough, and of a 
 _MOST_STEPS, _MOST_HALVINGS = 100, 30
 _MOST_PRODUCTS = 200  # of the curvature, for a step
 _DECREASE = 1e-4  # least share of the decrease that a straight line would have (Nocedal & Wright 2006, section 3.1)
+_CACHED = 320 << 10  # bytes of features that fit into the cache of a core with what is computed from them
+_PARTS = 8  # of the rows, so many threads compute at most; more would wait for Python's lock
 _CHUNK = 4096  # rows in float64 at once, since what is computed from all of them would need too much memory
 _ABSENT = -1e9  # logit of an exclusive label without examples: it has no probability
 
@@ -95,12 +100,17 @@ class Loss:
         answer: Floats = scipy.special.softmax(given, axis=1) if self._exclusive else scipy.special.expit(given)
         return answer
 
-    def curvature(self, logits: Floats) -> Callable[[Floats], Floats]:
-        """Returns what multiplies a change of the logits [n, K] by the second derivatives: the change of the slope."""
+    def curvature(self, logits: Floats) -> Callable[[Floats, slice], Floats]:
+        """Returns what multiplies a change of the logits by the second derivatives: the change of the slope.
+
+        It takes the change of some rows, and which these are.
+        """
         p = self.probabilities(logits)
+        share = self._share * p
         if not self._exclusive:
-            return lambda change: self._share * p * (1 - p) * change
-        return lambda change: self._share * p * (change - (p * change).sum(axis=1, keepdims=True))
+            share *= 1 - p
+            return lambda change, rows: share[rows] * change
+        return lambda change, rows: share[rows] * (change - (p[rows] * change).sum(axis=1, keepdims=True))
 
     def frequencies(self) -> Floats:
         """Weighted share of each label: [K]."""
@@ -157,13 +167,14 @@ class Head:
         self._varies = (q > 0) & (q < 1)
         self._curvature = np.outer(np.maximum(self._variance, 0), q * (1 - q))[:, self._varies]
 
-    def solve(self, strength: float, start: Floats | None = None, *, exact: bool = True) -> Floats:
+    def solve(self, strength: float, start: Floats | None = None, *, exact: bool = True, threads: int = 1) -> Floats:
         """Returns weights [F + 1, K'] of the standardised features along their principal axes, the bias last.
 
         Args:
             strength: of the L2 term.
             start: a solution to begin with.
             exact: in float64, as far as it goes; else in float32, near enough to compare strengths.
+            threads: that compute; the solution does not depend on them.
         """
         labels = int(self._varies.sum())
         scale = np.vstack([np.sqrt(self._curvature + strength), np.full((1, labels), 0.5)])
@@ -183,17 +194,39 @@ class Head:
 
             def product(flat: Floats) -> Floats:
                 change = flat.reshape(scale.shape) / scale
-                moved = np.zeros_like(logits)
-                moved[:, self._varies] = self._scores @ change[:-1].astype(np.float32) + change[-1]
-                slope = multiplied(moved)[:, self._varies]
-                found = np.vstack([self._scores.T @ slope.astype(np.float32), slope.sum(axis=0)])
+                found = sum(pool.map(functools.partial(self._product, multiplied, change), self._parts()), 0 * change)
                 found[:-1] += strength * change[:-1]
                 return np.asarray(found / scale, np.float64).ravel()
 
             return product
 
-        solved = _minimum(value, curvature, (begin * scale).ravel(), _TIGHT if exact else _LOOSE)
+        with ThreadPoolExecutor(threads) as pool, threadpool_limits(1, "blas"):
+            solved = _minimum(value, curvature, (begin * scale).ravel(), _TIGHT if exact else _LOOSE)
         return solved.reshape(scale.shape) / scale
+
+    def _parts(self) -> list[slice]:
+        """The rows, in parts that threads compute; they do not depend on the number of threads."""
+        ends = [len(self._scores) * part // _PARTS for part in range(_PARTS + 1)]
+        return [slice(begin, end) for begin, end in itertools.pairwise(ends) if begin < end]
+
+    def _product(self, multiplied: Callable[[Floats, slice], Floats], change: Floats, part: slice) -> Floats:
+        """The curvature of some rows, without the L2 term, times a change of the weights [F + 1, K'].
+
+        The features are read from memory once, not once for each of two products, since some rows stay in the cache.
+        """
+        found, kernel = np.zeros_like(change), change[:-1].astype(np.float32)
+        count = max(_CACHED // kernel[:, 0].nbytes, len(self._varies) // 2, 1)
+        for begin in range(part.start, part.stop, count):
+            rows = slice(begin, min(begin + count, part.stop))
+            scores = self._scores[rows]
+            moved = scores @ kernel + change[-1]
+            if not self._varies.all():
+                moved, some = np.zeros((len(scores), len(self._varies))), moved
+                moved[:, self._varies] = some
+            slope = multiplied(moved, rows)[:, self._varies]
+            found[:-1] += scores.T @ slope.astype(np.float32)
+            found[-1] += slope.sum(axis=0)
+        return found
 
     def loss(self, solved: Floats) -> float:
         """Mean loss on the examples, without the L2 term and without the labels that do not vary."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from components.base import machine
 from components.base.errors import ImagegateError
 from components.model.fitting.regression import Examples, Floats, Head, Loss
 
@@ -113,7 +114,7 @@ def _solved(
         steps[strength] = _step(paths, strength)
     best = min(steps.values(), key=lambda step: step.val_loss).strength
     whole = paths[0].head if len(paths) == 1 else Head(train.joined(guessed), exclusive, label_weights, adjustment)
-    solved = whole.solve(best, paths[0].at(best) if len(paths) == 1 else None)
+    solved = whole.solve(best, paths[0].at(best) if len(paths) == 1 else None, threads=machine.cores())
     kernel, bias = whole.layer(solved)
     path = tuple(sorted(steps.values(), key=lambda step: -step.strength))
     return Solution(kernel, bias, best, path, "eval" if known.sum() >= _FEW else "train")
@@ -160,7 +161,7 @@ class _Path:
         """Solves; returns the loss on train, and the logits of those that judge."""
         nearest = min(self._solved, key=lambda s: abs(np.log(s / strength)), default=None)
         start = None if nearest is None else self._solved[nearest]
-        solved = self._solved[strength] = self.head.solve(strength, start, exact=False)
+        solved = self._solved[strength] = self.head.solve(strength, start, exact=False, threads=machine.cores())
         kernel, bias = self.head.layer(solved)
         return self.head.loss(solved), self._judge.features @ kernel + bias
 

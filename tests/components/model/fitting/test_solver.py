@@ -97,6 +97,16 @@ def test_from_the_solution_of_nearly_the_same_examples_the_same_is_found_sooner(
         np.testing.assert_allclose(one, other, atol=1e-9)
 
 
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_the_number_of_threads_changes_no_digit(exclusive: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does how many rows are multiplied at once change more than rounding does."""
+    head = regression.Head(Examples(FEATURES, ONE_HOT, WEIGHT), exclusive, LABEL_WEIGHTS)
+    one, three = (head.solve(0.03, threads=threads) for threads in (1, 3))
+    assert one.tobytes() == three.tobytes()
+    monkeypatch.setattr(regression, "_CACHED", 1)
+    np.testing.assert_allclose(head.solve(0.03), one, atol=1e-6)
+
+
 def test_an_adjustment_shifts_the_biases_alone() -> None:
     """With it, the loss has the logits that scikit-learn's solution has without it."""
     adjustment = [np.log(0.1), np.log(0.2), np.log(0.3), np.log(0.4)]
